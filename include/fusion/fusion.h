@@ -1,0 +1,7 @@
+/** fusion: private inference that a cheating server cannot spoil. The umbrella header. */
+#ifndef FUSION_FUSION_H
+#define FUSION_FUSION_H
+
+#include <fusion/status.h>
+
+#endif

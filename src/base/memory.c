@@ -1,0 +1,58 @@
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <errno.h>
+#include <time.h>
+
+#include "base/base.h"
+
+enum { CACHE_LINE = 64 };
+
+void *mem_alloc(size_t count, size_t element_len) {
+  size_t len;
+  if (!size_mul(count, element_len, &len) || len > SIZE_MAX / 2) return NULL;
+  len = size_max(div_up(len, CACHE_LINE), 1) * CACHE_LINE;
+  void *p = aligned_alloc(CACHE_LINE, len);
+  if (p) memset(p, 0, len);
+  return p;
+}
+
+void mem_free(void *p) { free(p); }
+
+void mem_wipe(void *p, size_t len) {
+  if (p && len) explicit_bzero(p, len);
+}
+
+void mem_free_secret(void *p, size_t len) {
+  mem_wipe(p, len);
+  free(p);
+}
+
+void *key_alloc(size_t len) {
+  if (sodium_init() < 0) return NULL;
+  /* sodium_malloc aligns the end of the region to the guard page: round up so that the start is aligned too. */
+  const size_t rounded = div_up(len, CACHE_LINE) * CACHE_LINE;
+  void *p = sodium_malloc(rounded);
+  if (p) memset(p, 0, rounded);
+  return p;
+}
+
+void key_free(void *p) { sodium_free(p); }
+
+fusion_status os_random(void *out, size_t len) {
+  uint8_t *at = out;
+  while (len) {
+    const ssize_t got = getrandom(at, size_min(len, 256), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return FUSION_E_ENTROPY;
+    at += got;
+    len -= (size_t)got;
+  }
+  return FUSION_OK;
+}
+
+double clock_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

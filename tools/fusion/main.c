@@ -1,0 +1,7 @@
+#include <fusion/fusion.h>
+#include <stdio.h>
+
+int main(void) {
+  printf("fusion %s\n", fusion_version());
+  return 0;
+}
