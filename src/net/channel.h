@@ -1,0 +1,71 @@
+/** net: channels between the two parties. Everything the protocols say to each other passes here, framed, numbered,
+ *  counted and length-checked. Kinds: in-memory pipe (tests), TCP, TLS 1.3, and a shaper (LAN/WAN) around any of them.
+ *
+ *  A frame is a header of CHANNEL_HEADER_LEN bytes (u32 payload length, u32 sequence number, u16 type, u16 zero, u32
+ *  depth) and the payload. A receiver names the type and exact length that it expects: anything else is a peer error and
+ *  poisons the channel (every later call fails with the same status). Depth is the number of one-way message delays on
+ *  the longest chain of messages so far (a Lamport clock): the honest count of rounds, used for reporting alone.
+ *
+ *  Sending buffers; receiving first flushes what is buffered. Two parties may send to each other at once without
+ *  deadlock up to CHANNEL_EXCHANGE_MAX bytes in each direction (a blocked writer goes on reading). */
+#ifndef FUSION_NET_CHANNEL_H
+#define FUSION_NET_CHANNEL_H
+
+#include "base/base.h"
+
+enum { CHANNEL_HEADER_LEN = 16 };
+#define CHANNEL_FRAME_MAX ((size_t)1 << 30)    /* longest payload accepted */
+#define CHANNEL_EXCHANGE_MAX ((size_t)64 << 20) /* simultaneous bytes each way that may be in flight */
+
+/** Who a party is. The protocols have no party numbers. */
+enum role { ROLE_SERVER, ROLE_CLIENT };
+
+/** Message types, one per kind of message; a frame of another type than expected is refused. Each protocol file owns the
+ *  names it uses; the list is the whole vocabulary. */
+enum message_type {
+  MSG_HELLO = 1,
+  MSG_MANIFEST,
+  MSG_SHARD,
+  MSG_DONE,
+  MSG_REFUSAL,
+  MSG_BASE_OT = 16,
+  MSG_SOFTSPOKEN,
+  MSG_SILENT,
+  MSG_OT_CHOICE = 32,
+  MSG_OT_TABLE,
+  MSG_AND,
+  MSG_MULTIPLY,
+  MSG_RLWE_KEY = 48,
+  MSG_RLWE_QUERY,
+  MSG_RLWE_ANSWER,
+  MSG_OUTPUT = 64,
+  MSG_TEST = 255,
+};
+
+struct channel_stats {
+  uint64_t bytes_sent, bytes_received; /* headers included */
+  uint64_t messages_sent, messages_received;
+  uint32_t depth; /* see above */
+};
+
+struct channel; /* opaque; one thread at a time */
+
+/** Both ends of an in-memory pipe (unbounded queue; close of one end is seen by the other as FUSION_E_CLOSED). */
+fusion_status channel_pipe(struct channel **server_end, struct channel **client_end) FUSION_MUST_CHECK;
+
+fusion_status channel_send(struct channel *c, enum message_type type, const void *data, size_t len) FUSION_MUST_CHECK;
+fusion_status channel_recv(struct channel *c, enum message_type type, void *data, size_t len) FUSION_MUST_CHECK;
+/** A message whose length the receiver does not know: at most `max_len`. *data is owned by the caller (mem_free). */
+fusion_status channel_recv_sized(struct channel *c, enum message_type type, size_t max_len, uint8_t **data,
+                                 size_t *len) FUSION_MUST_CHECK;
+fusion_status channel_flush(struct channel *c) FUSION_MUST_CHECK;
+
+struct channel_stats channel_get_stats(const struct channel *c);
+/** The first failure with its text (status FUSION_OK and empty text when there was none). */
+const fusion_error *channel_error(const struct channel *c);
+/** Poisons the channel with a failure that a protocol found in the peer's bytes; returns `status`. */
+fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) FUSION_PRINTF(3, 4);
+/** Closes and frees; NULL is allowed. */
+void channel_close(struct channel *c);
+
+#endif

@@ -1,0 +1,45 @@
+/** ot: oblivious transfer: base OT, SoftSpoken bootstrap, silent correlated OT, and what is derived from them.
+ *  This file: where correlations come from. A `struct cot` is one party's end of both directions. In the direction in
+ *  which a party is the sender it holds Delta (least significant bit 1) and keys K_i (least significant bit 0); the
+ *  receiver holds macs M_i = K_i ^ x_i * Delta, so the uniform choice bit x_i is the least significant bit of M_i.
+ *
+ *  Both parties make the same calls in the same order; a call may send and receive (refill). */
+#ifndef FUSION_OT_COT_H
+#define FUSION_OT_COT_H
+
+#include "base/block.h"
+#include "net/channel.h"
+#include "net/cost.h"
+
+struct cot;
+
+struct cot_ops {
+  fusion_status (*take_sender)(struct cot *c, block *keys, size_t count);
+  fusion_status (*take_receiver)(struct cot *c, block *macs, size_t count);
+  void (*close)(struct cot *c);
+};
+
+/** Kinds embed this as their first member. */
+struct cot {
+  const struct cot_ops *ops;
+  enum role role;
+  struct channel *channel;       /* borrowed */
+  block delta;                   /* this party's, as sender */
+  uint64_t session;              /* public, the same on both sides: enters every tweak */
+  uint64_t sent, received;       /* correlations taken so far in each direction: the tweak index */
+};
+
+/** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of the
+ *  first, the same number that the receiver sees: with the direction it makes the hash tweak unique. */
+fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
+/** Takes `count` correlations in which this party is the receiver: macs M_i. */
+fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
+/** TCCR domain for the correlations in which `sender` is the sender. */
+uint64_t cot_domain(const struct cot *c, enum role sender);
+void cot_close(struct cot *c);
+
+/** Correlations from a trusted dealer: both ends derive them from one seed. FOR TESTS AND BENCHMARKS ONLY: no security.
+ *  Sends nothing. */
+fusion_status cot_open_dealer(struct cot **out, enum role role, struct channel *channel, uint64_t seed) FUSION_MUST_CHECK;
+
+#endif
