@@ -38,8 +38,4 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
 uint64_t cot_domain(const struct cot *c, enum role sender);
 void cot_close(struct cot *c);
 
-/** Correlations from a trusted dealer: both ends derive them from one seed. FOR TESTS AND BENCHMARKS ONLY: no security.
- *  Sends nothing. */
-fusion_status cot_open_dealer(struct cot **out, enum role role, struct channel *channel, uint64_t seed) FUSION_MUST_CHECK;
-
 #endif

@@ -1,0 +1,44 @@
+/** lattice: RLWE and the encrypted matrix product. This file: the two-party linear layer (DESIGN 6.4) on additive shares.
+ *
+ *  y * 2^guard + eps = W (*) x + bias modulo 2^(ring_bits + guard_bits), eps in {-2,-1,0}, for a batch of samples. */
+#ifndef FUSION_LATTICE_LINEAR_H
+#define FUSION_LATTICE_LINEAR_H
+
+#include "net/channel.h"
+#include "net/cost.h"
+#include "rand/prg.h"
+
+/** Public description of a layer. A dense layer has in_h = in_w = kernel = 1. */
+struct linear_layer {
+  uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
+  uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+  uint8_t ring_bits, guard_bits, weight_bits;
+  uint8_t rlwe_set; /* from linear_choose_set */
+};
+
+/** One party's RLWE state of a session: the client's secret key, or the server's copy of the public key. */
+struct rlwe;
+
+/** Client: fresh secret key, sends the public key. Server: receives it. Cost: rlwe_open_cost. */
+fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed) FUSION_MUST_CHECK;
+fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed) FUSION_MUST_CHECK;
+void rlwe_open_cost(struct cost *cost);
+void rlwe_close(struct rlwe *r);
+
+/** Server, at compile time: the cheapest parameter set whose noise bound, from these very weights, leaves a failure
+ *  probability below 2^-60 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
+uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights);
+
+/** The layer on `samples` samples. Shares: x [samples][in_channels][in_h][in_w] modulo 2^ring_bits (higher bits ignored),
+ *  y [samples][out_channels][out_h][out_w] modulo 2^(ring_bits + guard_bits). weights [out][in/groups][kh][kw],
+ *  bias [out]. Streams by tile: memory does not grow with the number of samples beyond x and y. */
+fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, const int64_t *bias,
+                            const uint64_t *x, uint64_t *y, size_t samples) FUSION_MUST_CHECK;
+fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
+                            size_t samples) FUSION_MUST_CHECK;
+void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples);
+/** Encrypted multiply-accumulates (limbs and polynomials not counted) and peak bytes of a party, for predictions. */
+uint64_t linear_macs(const struct linear_layer *layer, size_t samples);
+size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);
+
+#endif

@@ -1,0 +1,77 @@
+/** model: from an ONNX file to a plan of integer steps, its plaintext meaning, and the .fsn file. No cryptography here.
+ *  This file: the graph of a network after import: float weights, per-sample shapes, few operators.
+ *
+ *  A tensor is [channels][height][width] per sample (the batch leads and is not part of the shape); a feature vector is
+ *  [features][1][1]; flattening is in that order, so Flatten and most Reshapes move nothing. */
+#ifndef FUSION_MODEL_GRAPH_H
+#define FUSION_MODEL_GRAPH_H
+
+#include "base/base.h"
+
+enum { MODEL_NAME_LEN = 96 };
+
+struct shape {
+  uint32_t channels, height, width;
+};
+
+static inline size_t shape_size(struct shape s) { return (size_t)s.channels * s.height * s.width; }
+
+/** A sliding window: convolution and pooling. All in elements; strides and dilations at least 1. */
+struct window {
+  uint32_t kernel_h, kernel_w, stride_h, stride_w;
+  uint32_t pad_top, pad_left, pad_bottom, pad_right;
+  uint32_t dilation_h, dilation_w;
+};
+
+/** Where an element of a gathered tensor comes from: input number and flat index in it; GATHER_ZERO gives 0. */
+struct gather_source {
+  uint32_t input, index;
+};
+#define GATHER_ZERO UINT32_MAX
+
+enum graph_op {
+  GRAPH_INPUT,
+  GRAPH_LINEAR,  /**< convolution with groups and bias; dense is the 1x1 case on [features][1][1] */
+  GRAPH_AFFINE,  /**< y = scale[c] * x + bias[c] per channel (BatchNormalization that could not be folded, constants) */
+  GRAPH_ADD,     /**< x + y, same shape */
+  GRAPH_MUL,     /**< x * y elementwise, same shape; both inputs may be one tensor (square) */
+  GRAPH_RELU,    /**< max(x, 0) */
+  GRAPH_MAXPOOL, /**< padding never wins */
+  GRAPH_AVGPOOL, /**< `count_pad`: padding counts in the divisor */
+  GRAPH_GATHER,  /**< any fixed rearrangement: Concat, Slice, Pad with 0, Transpose, Split, Gather */
+  GRAPH_SOFTMAX, /**< last only; the client applies it */
+  GRAPH_ARGMAX,  /**< last only */
+};
+
+struct graph_node {
+  enum graph_op op;
+  char name[MODEL_NAME_LEN];
+  struct shape shape;            /* of the output */
+  uint32_t input_count;
+  uint32_t *inputs;              /* owned: node numbers, all below this node's own (topological order) */
+  struct window window;          /* LINEAR, MAXPOOL, AVGPOOL */
+  uint32_t groups;               /* LINEAR */
+  bool count_pad;                /* AVGPOOL */
+  float *weights;                /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
+  float *bias;                   /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
+  struct gather_source *gather;  /* owned. GATHER: one per output element */
+};
+
+/** node[0] is the single input; the last node is the output. */
+struct graph {
+  struct graph_node *nodes;
+  uint32_t count, capacity;
+};
+
+/** Reads and simplifies an ONNX file. Returns owned (graph_free). Errors name the file, node and remedy.
+ *  FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
+fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+void graph_free(struct graph *g);
+
+/** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number of
+ *  threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration. */
+typedef void (*graph_observer)(void *context, uint32_t node, size_t sample, const float *values, size_t count);
+fusion_status graph_run(const struct graph *g, const float *input, size_t samples, float *output, graph_observer observe,
+                        void *context) FUSION_MUST_CHECK;
+
+#endif

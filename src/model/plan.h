@@ -1,0 +1,89 @@
+/** The plan: what both parties execute, step by step, on integers. Its plaintext meaning (execute.h) is exact, and the
+ *  two-party run equals it bit for bit.
+ *
+ *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean (shares sum
+ *  to the value modulo 2^ring_bits) or raw: the output of a LINEAR step or an ADD of such, whose shares sum to
+ *  value * 2^guard_bits + eps modulo 2^(ring_bits + guard_bits), -2*noise_terms <= eps <= 0, 2^guard_bits > 2*noise_terms.
+ *  guard_bits > 0 exactly when noise_terms > 0. In the plaintext meaning there is no guard and no eps.
+ *  Raw tensors are consumed by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of
+ *  two than its ring. */
+#ifndef FUSION_MODEL_PLAN_H
+#define FUSION_MODEL_PLAN_H
+
+#include "model/graph.h"
+
+enum plan_kind {
+  PLAN_INPUT = 0, /**< step 0: the client's quantised input */
+  PLAN_LINEAR,    /**< y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1 */
+  PLAN_RELU,      /**< y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring */
+  PLAN_TRUNCATE,  /**< y = (x + round) >> shift, arithmetic */
+  PLAN_ADD,       /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits */
+  PLAN_MUL,       /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
+  PLAN_MAXPOOL,   /**< clean; compares in value_bits + 1 bits; padding never wins */
+  PLAN_SUMPOOL,   /**< clean; sum over the window, padding is 0 */
+  PLAN_GATHER,    /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
+};
+
+enum plan_output {
+  PLAN_OUTPUT_LOGITS = 0, /**< every element of the last tensor (clean) */
+  PLAN_OUTPUT_LABEL,      /**< index of the largest; the lowest index wins ties */
+  PLAN_OUTPUT_TOP_K,      /**< the k best as (index, value), best first; ties as above */
+};
+
+enum plan_rounding { PLAN_ROUNDING_EXACT = 0, PLAN_ROUNDING_FAST };
+
+struct plan_tensor {
+  struct shape shape;
+  uint8_t ring_bits;   /* 2..62 with the guard */
+  uint8_t guard_bits;  /* 0 when clean */
+  uint8_t value_bits;  /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
+                          value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
+  uint8_t noise_terms; /* 0 when clean */
+  double scale;        /* real value = integer * scale */
+};
+
+struct plan_step {
+  enum plan_kind kind;
+  char name[MODEL_NAME_LEN];
+  uint32_t input_count;
+  uint32_t *inputs;             /* owned: step numbers (a step and the tensor it makes share a number) */
+  struct plan_tensor out;
+  struct window window;         /* LINEAR, MAXPOOL, SUMPOOL */
+  uint32_t groups;              /* LINEAR */
+  uint8_t weight_bits;          /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
+  uint8_t rlwe_set;             /* LINEAR: parameter set, chosen by the stack from the actual weights (0 = not chosen yet) */
+  uint8_t shift;                /* RELU, TRUNCATE */
+  uint8_t shift_left[2];        /* ADD */
+  struct gather_source *gather; /* owned. GATHER */
+};
+
+struct plan {
+  struct plan_step *steps;
+  uint32_t count;
+  enum plan_output output;
+  uint32_t top_k;
+  enum plan_rounding rounding;
+  bool softmax; /* the client may turn logits into probabilities */
+};
+
+/** What only the server has. */
+struct plan_weights {
+  int16_t *weights; /* owned: [out][in/groups][kernel_h][kernel_w] */
+  int64_t *bias;    /* owned: [out], at the accumulator's scale, reduced modulo 2^ring_bits and signed */
+};
+
+struct model {
+  struct plan plan;               /* public */
+  struct plan_weights *weights;   /* one per step, empty but for LINEAR; NULL at the client */
+};
+
+/** Number of integers that an answer has: the output size, 1, or 2*top_k. */
+size_t plan_answer_size(const struct plan *plan);
+
+/** Structural check of a plan from anywhere (peer, file): ranges, shapes that follow from the inputs, raw/clean rules,
+ *  sizes below the limits. Every consumer may rely on it. */
+fusion_status plan_validate(const struct plan *plan, fusion_error *err) FUSION_MUST_CHECK;
+
+void model_free(struct model *m);
+
+#endif
