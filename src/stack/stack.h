@@ -1,0 +1,45 @@
+/** stack: protocol stacks run a plan on shares. The session layer knows a stack by this interface alone.
+ *
+ *  One stack session is one worker connection: its own keys, its own correlations. A run is one shard: `samples` samples
+ *  through the whole plan. */
+#ifndef FUSION_STACK_STACK_H
+#define FUSION_STACK_STACK_H
+
+#include "model/plan.h"
+#include "net/channel.h"
+#include "net/cost.h"
+
+struct stack_session;
+
+/** Where time and bytes went, by stage, this party's view. */
+enum stack_stage { STAGE_SETUP, STAGE_LINEAR, STAGE_RELU, STAGE_POOL, STAGE_MULTIPLY, STAGE_OUTPUT, STAGE_COUNT };
+const char *stack_stage_name(enum stack_stage stage);
+
+struct stack_stats {
+  double seconds[STAGE_COUNT];
+  uint64_t bytes_sent[STAGE_COUNT], bytes_received[STAGE_COUNT];
+  uint32_t depth[STAGE_COUNT];
+};
+
+struct stack {
+  const char *name;
+  /** Fills the plan's fields that depend on the stack (parameter sets) from the weights. At compile time, by the server. */
+  fusion_status (*prepare)(struct model *model, fusion_error *err);
+  fusion_status (*open_server)(struct stack_session **out, const struct model *model, struct channel *channel);
+  fusion_status (*open_client)(struct stack_session **out, const struct plan *plan, struct channel *channel);
+  fusion_status (*run_server)(struct stack_session *s, size_t samples);
+  /** inputs [samples][input size], answers [samples][plan_answer_size]. */
+  fusion_status (*run_client)(struct stack_session *s, const int64_t *inputs, int64_t *answers, size_t samples);
+  struct stack_stats (*stats)(const struct stack_session *s);
+  void (*close)(struct stack_session *s);
+  /** Declared cost of opening and then of runs of the given numbers of samples, one after the other, into *cost (zeroed by
+   *  the caller). */
+  fusion_status (*cost)(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
+  /** Peak memory of a party for a shard of `samples`; for the shard planner. */
+  size_t (*memory)(const struct plan *plan, size_t samples, enum role role);
+};
+
+/** "cheetah"; NULL when unknown. */
+const struct stack *stack_find(const char *name);
+
+#endif
