@@ -1,0 +1,166 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/cursor.h"
+#include "net/channel_internal.h"
+
+struct channel {
+  struct transport *transport; /* owned */
+  struct channel_stats stats;
+  fusion_error error;
+  uint32_t send_sequence, recv_sequence;
+  size_t buffered;
+  uint8_t buffer[CHANNEL_BUFFER_LEN];
+};
+
+struct frame_header {
+  uint32_t len, sequence, depth;
+  uint16_t type, zero;
+};
+
+fusion_status channel_new(struct channel **out, struct transport *t) {
+  struct channel *c = mem_alloc(1, sizeof *c);
+  *out = c;
+  if (!c) {
+    t->ops->close(t);
+    return FUSION_E_MEMORY;
+  }
+  c->transport = t;
+  return FUSION_OK;
+}
+
+void channel_close(struct channel *c) {
+  if (!c) return;
+  c->transport->ops->close(c->transport);
+  mem_free_secret(c, sizeof *c);
+}
+
+struct channel_stats channel_get_stats(const struct channel *c) { return c->stats; }
+const fusion_error *channel_error(const struct channel *c) { return &c->error; }
+
+fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) {
+  if (c->error.status != FUSION_OK) return c->error.status;
+  va_list args;
+  va_start(args, format);
+  c->error.status = status;
+  vsnprintf(c->error.text, sizeof c->error.text, format, args);
+  va_end(args);
+  return status;
+}
+
+/* A transport's failure sticks, with a general text where it gave none. */
+static fusion_status checked(struct channel *c, fusion_status status) {
+  if (status == FUSION_OK) return status;
+  c->error.status = status;
+  if (!c->error.text[0]) snprintf(c->error.text, sizeof c->error.text, "%s", fusion_status_text(status));
+  return status;
+}
+
+fusion_status channel_flush(struct channel *c) {
+  if (c->error.status != FUSION_OK) return c->error.status;
+  const size_t len = c->buffered;
+  c->buffered = 0;
+  if (!len) return FUSION_OK;
+  return checked(c, c->transport->ops->write(c->transport, c->buffer, len, &c->error));
+}
+
+static fusion_status put(struct channel *c, const void *data, size_t len) {
+  if (len > CHANNEL_BUFFER_LEN - c->buffered) {
+    const fusion_status status = channel_flush(c);
+    if (status != FUSION_OK) return status;
+  }
+  if (len > CHANNEL_BUFFER_LEN) return checked(c, c->transport->ops->write(c->transport, data, len, &c->error));
+  if (len) memcpy(c->buffer + c->buffered, data, len);
+  c->buffered += len;
+  return FUSION_OK;
+}
+
+static void header_encode(uint8_t out[CHANNEL_HEADER_LEN], const struct frame_header *h) {
+  for (int i = 0; i < 4; i++) {
+    out[i] = (uint8_t)(h->len >> (8 * i));
+    out[4 + i] = (uint8_t)(h->sequence >> (8 * i));
+    out[12 + i] = (uint8_t)(h->depth >> (8 * i));
+  }
+  out[8] = (uint8_t)h->type;
+  out[9] = (uint8_t)(h->type >> 8);
+  out[10] = out[11] = 0;
+}
+
+static struct frame_header header_decode(const uint8_t in[CHANNEL_HEADER_LEN]) {
+  struct reader r = reader_of(in, CHANNEL_HEADER_LEN);
+  struct frame_header h;
+  h.len = read_u32(&r);
+  h.sequence = read_u32(&r);
+  h.type = read_u16(&r);
+  h.zero = read_u16(&r);
+  h.depth = read_u32(&r);
+  return h;
+}
+
+fusion_status channel_send(struct channel *c, enum message_type type, const void *data, size_t len) {
+  if (c->error.status != FUSION_OK) return c->error.status;
+  if (len > CHANNEL_FRAME_MAX)
+    return channel_fail(c, FUSION_E_INTERNAL, "a message of %zu bytes is above the frame limit", len);
+  const struct frame_header h = {
+      .len = (uint32_t)len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = (uint16_t)type};
+  uint8_t bytes[CHANNEL_HEADER_LEN];
+  header_encode(bytes, &h);
+  c->stats.bytes_sent += CHANNEL_HEADER_LEN + len;
+  c->stats.messages_sent++;
+  const fusion_status status = put(c, bytes, sizeof bytes);
+  return status == FUSION_OK ? put(c, data, len) : status;
+}
+
+/* Reads and checks the header of the next frame; its payload follows. */
+static fusion_status recv_header(struct channel *c, enum message_type type, struct frame_header *h) {
+  uint8_t bytes[CHANNEL_HEADER_LEN];
+  fusion_status status = channel_flush(c);
+  if (status != FUSION_OK) return status;
+  status = checked(c, c->transport->ops->read(c->transport, bytes, sizeof bytes, &c->error));
+  if (status != FUSION_OK) return status;
+  *h = header_decode(bytes);
+  if (h->type != (uint16_t)type || h->zero != 0)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u where type %u was due", h->type,
+                        (unsigned)type);
+  if (h->sequence != c->recv_sequence)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent message number %u where %u was due", h->sequence,
+                        c->recv_sequence);
+  c->recv_sequence++;
+  c->stats.bytes_received += CHANNEL_HEADER_LEN + h->len;
+  c->stats.messages_received++;
+  /* A hostile depth only spoils the count of rounds. */
+  if (h->depth + 1 > c->stats.depth) c->stats.depth = h->depth + 1;
+  return FUSION_OK;
+}
+
+fusion_status channel_recv(struct channel *c, enum message_type type, void *data, size_t len) {
+  struct frame_header h;
+  const fusion_status status = recv_header(c, type, &h);
+  if (status != FUSION_OK) return status;
+  if (h.len != len)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u where %zu were due", h.len,
+                        (unsigned)type, len);
+  return checked(c, c->transport->ops->read(c->transport, data, len, &c->error));
+}
+
+fusion_status channel_recv_sized(struct channel *c, enum message_type type, size_t max_len, uint8_t **data,
+                                 size_t *len) {
+  struct frame_header h;
+  *data = NULL;
+  *len = 0;
+  fusion_status status = recv_header(c, type, &h);
+  if (status != FUSION_OK) return status;
+  if (h.len > size_min(max_len, CHANNEL_FRAME_MAX))
+    return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u where at most %zu are allowed",
+                        h.len, (unsigned)type, max_len);
+  uint8_t *buffer = mem_alloc(h.len, 1);
+  if (!buffer) return channel_fail(c, FUSION_E_MEMORY, "out of memory for a message of %u bytes", h.len);
+  status = checked(c, c->transport->ops->read(c->transport, buffer, h.len, &c->error));
+  if (status != FUSION_OK) {
+    mem_free(buffer);
+    return status;
+  }
+  *data = buffer;
+  *len = h.len;
+  return FUSION_OK;
+}

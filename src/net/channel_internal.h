@@ -1,0 +1,27 @@
+/** What a transport gives to the framing core: blocking bytes in and out. */
+#ifndef FUSION_NET_CHANNEL_INTERNAL_H
+#define FUSION_NET_CHANNEL_INTERNAL_H
+
+#include "net/channel.h"
+
+enum { CHANNEL_BUFFER_LEN = 1 << 16 };
+
+struct transport;
+
+struct transport_ops {
+  /** Sends all of it; may read into an inbox of its own meanwhile so that two senders do not block each other. */
+  fusion_status (*write)(struct transport *t, const void *data, size_t len, fusion_error *err);
+  /** Fills all of it. */
+  fusion_status (*read)(struct transport *t, void *data, size_t len, fusion_error *err);
+  void (*close)(struct transport *t);
+};
+
+/** Kinds embed this as their first member. */
+struct transport {
+  const struct transport_ops *ops;
+};
+
+/** Takes `t` (closed with the channel, and on failure). */
+fusion_status channel_new(struct channel **out, struct transport *t) FUSION_MUST_CHECK;
+
+#endif
