@@ -1,3 +1,4 @@
+#include "base/bits.h"
 #include "base/cpu.h"
 #include "base/cursor.h"
 #include "support/support.h"
@@ -65,6 +66,23 @@ static void ring__signed_reading(void **state) {
   assert_int_equal(log2_up(5), 3);
 }
 
+static void bits__round_trip_at_every_width(void **state) {
+  (void)state;
+  uint64_t seed = test_seed(), values[67], back[67];
+  for (unsigned bits = 0; bits <= 64; bits++) {
+    for (size_t count = 0; count <= 67; count += bits % 3 + 1) {
+      uint8_t packed[67 * 8 + 1];
+      for (size_t i = 0; i < count; i++) values[i] = test_random(&seed);
+      const size_t len = bits_len(count, bits);
+      packed[len] = 0xa5;
+      bits_pack(packed, values, count, bits);
+      assert_int_equal(packed[len], 0xa5);
+      bits_unpack(back, packed, count, bits);
+      for (size_t i = 0; i < count; i++) assert_true(back[i] == (values[i] & low_mask(bits)));
+    }
+  }
+}
+
 static void cpu__a_tier_above_the_best_is_refused(void **state) {
   (void)state;
   const enum cpu_tier best = cpu_tier_best();
@@ -90,6 +108,7 @@ int main(void) {
       cmocka_unit_test(cursor__string_too_long_or_with_nul_fails),
       cmocka_unit_test(memory__overflowing_size_is_refused),
       cmocka_unit_test(ring__signed_reading),
+      cmocka_unit_test(bits__round_trip_at_every_width),
       cmocka_unit_test(cpu__a_tier_above_the_best_is_refused),
       cmocka_unit_test(status__every_class_has_a_word),
   };
