@@ -2,6 +2,8 @@
 #ifndef FUSION_FUSION_H
 #define FUSION_FUSION_H
 
+#include <fusion/array.h>
+#include <fusion/cpu.h>
 #include <fusion/status.h>
 
 #endif

@@ -1,7 +1,82 @@
-#include <fusion/fusion.h>
+/* The command `fusion`: finds the subcommand and hands over. */
 #include <stdio.h>
+#include <string.h>
 
-int main(void) {
-  printf("fusion %s\n", fusion_version());
-  return 0;
+#include "cli.h"
+
+const struct cli_command cli_commands[] = {
+    {"version", "Show the version and the processor kernels in use.", cmd_version},
+    {"help", "Show this list, or the help of one command.", cmd_help},
+    {NULL, NULL, NULL},
+};
+
+static const struct cli_command *find_command(const char *name) {
+  for (const struct cli_command *c = cli_commands; c->name; c++)
+    if (strcmp(c->name, name) == 0) return c;
+  return NULL;
+}
+
+int cmd_version(int argc, char **argv) {
+  static const struct cli_option options[] = {{.name = NULL}};
+  const struct cli_syntax syntax = {
+      .command = "version", .synopsis = "", .about = "Shows the version.", .options = options};
+  const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
+  if (done != CLI_GO) return done;
+  printf("fusion %s (%s kernels)\n", fusion_version(), fusion_cpu_tier());
+  return CLI_EXIT_OK;
+}
+
+int cmd_help(int argc, char **argv) {
+  if (argc > 1 && argv[1][0] != '-') {
+    const struct cli_command *c = find_command(argv[1]);
+    if (!c) return cli_usage(NULL, "'%s': no such command", argv[1]);
+    char flag[] = "--help";
+    char *help_line[] = {argv[1], flag, NULL};
+    return c->run == cmd_help ? cmd_help(1, argv) : c->run(2, help_line);
+  }
+  printf(
+      "usage: fusion <command> [options]\n\n"
+      "Private inference that a cheating server cannot spoil.\n\ncommands:\n");
+  for (const struct cli_command *c = cli_commands; c->name; c++) printf("  %-10s %s\n", c->name, c->summary);
+  printf("\n'fusion <command> --help' explains one; 'man fusion' the whole.\n");
+  return CLI_EXIT_OK;
+}
+
+/** Takes `--cpu-tier X` (anywhere before `--`) out of the line and obeys it. */
+static int take_cpu_tier(int *argc, char **argv) {
+  static const char flag[] = "--cpu-tier";
+  const size_t len = sizeof flag - 1;
+  int kept = 1;
+  for (int i = 1; i < *argc; i++) {
+    if (strcmp(argv[i], "--") == 0) {
+      while (i < *argc) argv[kept++] = argv[i++];
+      break;
+    }
+    const bool joined = strncmp(argv[i], flag, len) == 0 && argv[i][len] == '=';
+    if (!joined && strcmp(argv[i], flag) != 0) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    const char *tier = joined ? argv[i] + len + 1 : i + 1 < *argc ? argv[++i] : "";
+    fusion_error err = {.status = FUSION_OK};
+    if (fusion_cpu_tier_set(tier, &err) != FUSION_OK) return cli_usage(NULL, "%s: %s", flag, err.text);
+  }
+  argv[kept] = NULL;
+  *argc = kept;
+  return CLI_GO;
+}
+
+int main(int argc, char **argv) {
+  const int done = take_cpu_tier(&argc, argv);
+  if (done != CLI_GO) return done;
+  if (argc < 2) {
+    cmd_help(1, argv);
+    return CLI_EXIT_USAGE;
+  }
+  const char *name = argv[1];
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return cmd_help(1, argv);
+  if (strcmp(name, "--version") == 0) name = "version";
+  const struct cli_command *command = find_command(name);
+  if (!command) return cli_usage(NULL, "'%s': no such command", name);
+  return command->run(argc - 1, argv + 1);
 }

@@ -1,0 +1,107 @@
+/** What the subcommands of `fusion` share: options described in a table (parsed, range-checked and explained by
+ * --help), one-line errors, exit codes, progress, JSON. The command sees the public headers alone. */
+#ifndef FUSION_TOOLS_CLI_H
+#define FUSION_TOOLS_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fusion/fusion.h>
+
+/** Exit codes, the same for every subcommand and documented in fusion(1). */
+enum cli_exit {
+  CLI_EXIT_OK = 0, /**< done; for `query`: the answers are accepted */
+  CLI_EXIT_USAGE = 2,
+  CLI_EXIT_RESOURCE = 3,
+  CLI_EXIT_IO = 4,
+  CLI_EXIT_PEER = 5,
+  CLI_EXIT_MODEL = 6,
+  CLI_EXIT_CRYPTO = 7,
+  CLI_EXIT_INTERNAL = 8,
+  CLI_EXIT_REJECT = 10, /**< `query`: the verdict is reject; no answers are written */
+};
+int cli_exit_code(fusion_status status);
+
+/** Subcommands, one per file cmd_<name>.c; argv[0] is the subcommand's name. They return an exit code. */
+int cmd_plan(int argc, char **argv);
+int cmd_compile(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_query(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+struct cli_command {
+  const char *name, *summary;
+  int (*run)(int argc, char **argv);
+};
+/** The table of subcommands (main.c), ended by a NULL name. */
+extern const struct cli_command cli_commands[];
+
+enum cli_kind {
+  CLI_FLAG,   /**< bool *: becomes true */
+  CLI_COUNT,  /**< uint64_t *: a whole number in [min, max] (both below 2^53); suffixes k, M, G (1000s) are allowed */
+  CLI_BYTES,  /**< uint64_t *: as CLI_COUNT, suffixes K, M, G, T are powers of 1024 */
+  CLI_NUMBER, /**< double *: a finite number in [min, max] */
+  CLI_TEXT,   /**< const char **: not empty; borrowed from argv */
+  CLI_CHOICE, /**< int *: position of the word in `choices`, "exact|fast" */
+};
+
+struct cli_option {
+  const char *name; /* long name, no dashes */
+  char letter;      /* one-letter form, 0 for none */
+  enum cli_kind kind;
+  void *out;   /* typed by `kind`; keeps its value (the default) when the option is absent */
+  bool *given; /* set when the option is present; may be NULL */
+  bool required;
+  double min, max; /* COUNT, BYTES, NUMBER; max == 0 means no upper bound */
+  const char *choices;
+  const char *value; /* name of the value in --help, "R" */
+  const char *help;  /* one or more sentences; say the unit and the default */
+};
+
+struct cli_syntax {
+  const char *command;              /* "plan" */
+  const char *synopsis;             /* what follows it: "--queries R [options]" */
+  const char *about;                /* a sentence or two */
+  const struct cli_option *options; /* ended by a NULL name */
+  const char *notes;                /* examples and the like after the options; may be NULL */
+  int min_positional, max_positional;
+};
+
+#define CLI_GO (-1)
+/** Parses argv in place. CLI_GO: go on, positional arguments at *positional (may be NULL when none are allowed), their
+ *  number in *count. Otherwise the exit code to return: --help was printed (0) or the line was wrong (2, and said why).
+ */
+int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, char ***positional, int *count);
+
+/** `fusion <command>: <text>` on standard error. cli_usage adds where help is, and returns CLI_EXIT_USAGE. */
+void cli_error(const char *command, const char *format, ...) FUSION_PRINTF(2, 3);
+int cli_usage(const char *command, const char *format, ...) FUSION_PRINTF(2, 3);
+/** Prints a failure (its text, or the status's general sentence) and returns its exit code. */
+int cli_failed(const char *command, fusion_status status, const fusion_error *err);
+
+/** Prints JSON on standard output, indented, with a newline; releases it. Returns CLI_EXIT_OK, or CLI_EXIT_IO. */
+int cli_print_json(json_t *json);
+
+/** "12.3 MiB", "1.2 s", "3 min 20 s" into `out`; returns `out`. */
+enum { CLI_TEXT_LEN = 48 };
+char *cli_format_bytes(char out[CLI_TEXT_LEN], double bytes);
+char *cli_format_seconds(char out[CLI_TEXT_LEN], double seconds);
+
+/** Progress on standard error: on a terminal a bar with rate and time left, redrawn at most ten times a second;
+ * elsewhere plain lines, at most one in five seconds. Not thread-safe: one thread calls it. */
+struct cli_progress {
+  const char *label, *unit; /* "query", "samples" */
+  double total, started, drawn_at;
+  bool terminal, quiet, drawn;
+};
+void cli_progress_start(struct cli_progress *p, const char *label, const char *unit, double total, bool quiet);
+void cli_progress_update(struct cli_progress *p, double done);
+/** Clears the bar (terminal), so that what is printed next stands alone. */
+void cli_progress_end(struct cli_progress *p);
+
+#endif
