@@ -8,7 +8,12 @@
 
 #include "base/base.h"
 
-enum { MODEL_NAME_LEN = 96 };
+enum {
+  MODEL_NAME_LEN = 96,
+  MODEL_MAX_TENSOR = 1 << 28, /* elements of one tensor, weights included */
+  MODEL_MAX_WINDOW = 1 << 16, /* kernel, stride, pad, dilation */
+  MODEL_MAX_NODES = 1 << 16,
+};
 
 struct shape {
   uint32_t channels, height, width;
@@ -52,6 +57,7 @@ struct graph_node {
   struct window window;          /* LINEAR, MAXPOOL, AVGPOOL */
   uint32_t groups;               /* LINEAR */
   bool count_pad;                /* AVGPOOL */
+  bool log;                      /* SOFTMAX: logarithms of the probabilities */
   float *weights;                /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
   float *bias;                   /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
   struct gather_source *gather;  /* owned. GATHER: one per output element */
@@ -63,10 +69,67 @@ struct graph {
   uint32_t count, capacity;
 };
 
+/** An empty graph, NULL when memory is out. graph_free takes NULL too. */
+struct graph *graph_alloc(void);
+void graph_free(struct graph *g);
+
+/** Appends a node whose number is g->count - 1 after the call. `name` and `inputs` are copied. Preset, for the caller to
+ *  change: shape = that of the first input, window 1x1 with strides and dilations 1, groups 1. The pointer lives until the
+ *  next append. NULL when memory is out or an input is no earlier node. */
+struct graph_node *graph_add_node(struct graph *g, enum graph_op op, const char *name, const uint32_t *inputs,
+                                  uint32_t input_count);
+
+/** The same with everything that the operator needs; weights, bias (may be NULL) and gather are copied.
+ *  FUSION_E_MODEL when the sizes do not fit each other, FUSION_E_MEMORY. The number goes to *index (may be NULL). */
+fusion_status graph_add_input(struct graph *g, struct shape shape, uint32_t *index) FUSION_MUST_CHECK;
+struct graph_linear_spec {
+  const char *name;
+  uint32_t input, out_channels, groups;
+  struct window window;
+  const float *weights; /* [out][in/groups][kernel_h][kernel_w] */
+  const float *bias;
+};
+fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *spec, uint32_t *index) FUSION_MUST_CHECK;
+/** Linear layer on [features][1][1]: weights [out][features]. */
+fusion_status graph_add_dense(struct graph *g, uint32_t input, uint32_t out, const float *weights, const float *bias,
+                              uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_affine(struct graph *g, uint32_t input, const float *scale, const float *bias,
+                               uint32_t *index) FUSION_MUST_CHECK;
+/** MAXPOOL or AVGPOOL (padding does not count). */
+fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, struct window window,
+                             uint32_t *index) FUSION_MUST_CHECK;
+/** RELU, SOFTMAX, ARGMAX. */
+fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) FUSION_MUST_CHECK;
+/** ADD, MUL. */
+fusion_status graph_add_binary(struct graph *g, enum graph_op op, uint32_t left, uint32_t right,
+                               uint32_t *index) FUSION_MUST_CHECK;
+struct graph_gather_spec {
+  const char *name;
+  const uint32_t *inputs;
+  uint32_t input_count;
+  struct shape shape;
+  const struct gather_source *sources; /* one per element of the output */
+};
+fusion_status graph_add_gather(struct graph *g, const struct graph_gather_spec *spec, uint32_t *index) FUSION_MUST_CHECK;
+/** The same values in the same order under another shape of equal size. */
+fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape shape, uint32_t *index) FUSION_MUST_CHECK;
+
+/** "LINEAR", "MAXPOOL", ... */
+const char *graph_op_name(enum graph_op op);
+
+/** Window of kernel h x w, stride s both ways, no padding. */
+struct window window_make(uint32_t kernel_h, uint32_t kernel_w, uint32_t stride);
+
+/** Height and width that a window makes of `in` (channels kept). False when a number is out of range or the window does
+ *  not fit the padded input. */
+bool window_apply(struct shape in, const struct window *w, struct shape *out);
+
+/** Structural check: topology, sizes of every array against shapes, window results, SOFTMAX and ARGMAX last. */
+fusion_status graph_validate(const struct graph *g, fusion_error *err) FUSION_MUST_CHECK;
+
 /** Reads and simplifies an ONNX file. Returns owned (graph_free). Errors name the file, node and remedy.
  *  FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
 fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
-void graph_free(struct graph *g);
 
 /** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number of
  *  threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration. */
