@@ -10,6 +10,7 @@
 #ifndef FUSION_MODEL_PLAN_H
 #define FUSION_MODEL_PLAN_H
 
+#include "base/cursor.h"
 #include "model/graph.h"
 
 enum plan_kind {
@@ -54,12 +55,24 @@ struct plan_step {
   uint8_t rlwe_set;             /* LINEAR: parameter set, chosen by the stack from the actual weights (0 = not chosen yet) */
   uint8_t shift;                /* RELU, TRUNCATE */
   uint8_t shift_left[2];        /* ADD */
-  struct gather_source *gather; /* owned. GATHER */
+  struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
+};
+
+/** How a user's raw array becomes the network's real-valued input: real = (raw * scale - mean[c]) / deviation[c], after
+ *  bringing it to [channels][height][width]. Public; the client applies it before quantising. */
+struct plan_preprocess {
+  bool channels_last;    /* raw samples are [height][width][channels] */
+  bool reverse_channels; /* raw channels come in the opposite order (BGR for RGB) */
+  double scale;          /* finite, not 0 */
+  uint32_t count;        /* values in mean and deviation: 0 (none), 1 (for all) or the input's channels */
+  double *mean;          /* owned */
+  double *deviation;     /* owned; positive */
 };
 
 struct plan {
   struct plan_step *steps;
   uint32_t count;
+  struct plan_preprocess preprocess;
   enum plan_output output;
   uint32_t top_k;
   enum plan_rounding rounding;
@@ -77,13 +90,39 @@ struct model {
   struct plan_weights *weights;   /* one per step, empty but for LINEAR; NULL at the client */
 };
 
+/** Limits that plan_validate enforces. */
+enum {
+  PLAN_STEPS_MAX = 4096,
+  PLAN_INPUTS_MAX = 256,          /* of one step */
+  PLAN_TENSOR_MAX = 1 << 26,      /* elements of one tensor, and of all GATHER maps together */
+  PLAN_WEIGHTS_MAX = 1 << 28,     /* weights of one step */
+  PLAN_RING_MAX = 62,             /* ring_bits + guard_bits */
+  PLAN_WEIGHT_BITS_MAX = 16,
+};
+
 /** Number of integers that an answer has: the output size, 1, or 2*top_k. */
 size_t plan_answer_size(const struct plan *plan);
+
+/** Number of weights of a LINEAR step of a valid plan. */
+size_t plan_weight_count(const struct plan *plan, uint32_t step);
+
+/** Least guard for `noise_terms` raw terms: 2^guard > 2 * noise_terms; 0 for 0. */
+uint8_t plan_guard_bits(unsigned noise_terms);
 
 /** Structural check of a plan from anywhere (peer, file): ranges, shapes that follow from the inputs, raw/clean rules,
  *  sizes below the limits. Every consumer may rely on it. */
 fusion_status plan_validate(const struct plan *plan, fusion_error *err) FUSION_MUST_CHECK;
 
+/** The public manifest. Canonical: equal plans give equal bytes. plan_encode needs a valid plan; a failure to grow sticks in
+ *  the writer. plan_decode takes every byte of `r` as hostile, validates, and leaves *out empty on failure; on success the
+ *  caller owns it (plan_free). It reads one plan and leaves the cursor behind it. */
+void plan_encode(struct writer *w, const struct plan *plan);
+fusion_status plan_decode(struct plan *out, struct reader *r, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Frees what the plan owns, not the struct itself. */
+void plan_free(struct plan *plan);
+
+/** Frees the model, its plan and weights, and the struct (from mem_alloc). NULL is fine. */
 void model_free(struct model *m);
 
 #endif

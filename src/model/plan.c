@@ -1,0 +1,242 @@
+/** Structural check of a plan: what every later stage (executor, stack, session) relies on without checking again.
+ *  The plan may come from a hostile peer, so nothing here trusts a count, and each rule is a constant-time formula. */
+#include "model/plan.h"
+
+#include <math.h>
+
+enum { GUARD_MAX = 8, NAME_FIRST = 0x20, NAME_DELETE = 0x7f };
+
+size_t plan_answer_size(const struct plan *plan) {
+  if (plan->output == PLAN_OUTPUT_LABEL) return 1;
+  if (plan->output == PLAN_OUTPUT_TOP_K) return 2 * (size_t)plan->top_k;
+  return shape_size(plan->steps[plan->count - 1].out.shape);
+}
+
+size_t plan_weight_count(const struct plan *plan, uint32_t step) {
+  const struct plan_step *s = &plan->steps[step];
+  const struct shape in = plan->steps[s->inputs[0]].out.shape;
+  return (size_t)s->out.shape.channels * (in.channels / s->groups) * s->window.kernel_h * s->window.kernel_w;
+}
+
+uint8_t plan_guard_bits(unsigned noise_terms) {
+  return noise_terms ? (uint8_t)log2_up(2 * (uint64_t)noise_terms + 1) : 0;
+}
+
+void plan_free(struct plan *plan) {
+  for (uint32_t i = 0; plan->steps && i < plan->count; i++) {
+    mem_free(plan->steps[i].inputs);
+    mem_free(plan->steps[i].gather);
+  }
+  mem_free(plan->steps);
+  mem_free(plan->preprocess.mean);
+  mem_free(plan->preprocess.deviation);
+  *plan = (struct plan){0};
+}
+
+void model_free(struct model *m) {
+  if (!m) return;
+  for (uint32_t i = 0; m->weights && i < m->plan.count; i++) {
+    mem_free(m->weights[i].weights);
+    mem_free(m->weights[i].bias);
+  }
+  mem_free(m->weights);
+  plan_free(&m->plan);
+  mem_free(m);
+}
+
+/** What is wrong with a step, or NULL. */
+typedef const char *complaint;
+
+static complaint check_name(const char *name) {
+  const char *end = memchr(name, '\0', MODEL_NAME_LEN);
+  if (!end) return "its name does not end";
+  for (const char *p = name; p < end; p++)
+    if ((unsigned char)*p < NAME_FIRST || (unsigned char)*p == NAME_DELETE) return "its name holds control characters";
+  return NULL;
+}
+
+static complaint check_tensor(const struct plan_tensor *t) {
+  const struct shape s = t->shape;
+  if (!s.channels || !s.height || !s.width) return "a dimension is zero";
+  if (s.channels > PLAN_TENSOR_MAX || s.height > PLAN_TENSOR_MAX || s.width > PLAN_TENSOR_MAX) return "it is too large";
+  if ((uint64_t)s.height * s.width > PLAN_TENSOR_MAX) return "it is too large";
+  if ((uint64_t)s.channels * ((uint64_t)s.height * s.width) > PLAN_TENSOR_MAX) return "it is too large";
+  if (t->ring_bits < 2 || t->ring_bits + t->guard_bits > PLAN_RING_MAX) return "its ring has an unusable width";
+  if (t->guard_bits > GUARD_MAX || (t->guard_bits > 0) != (t->noise_terms > 0)) return "guard and noise disagree";
+  if (t->guard_bits && (1u << t->guard_bits) <= 2u * t->noise_terms) return "its guard is too narrow";
+  if (t->value_bits < 1 || t->value_bits > t->ring_bits) return "its values do not fit its ring";
+  if (!isfinite(t->scale) || t->scale <= 0) return "its scale is not a positive number";
+  return NULL;
+}
+
+/** One axis of a window: the output length must follow, and (for pooling) every window must touch a real element. */
+static bool axis_fits(uint64_t in, uint64_t out, uint64_t kernel, uint64_t stride, uint64_t before, uint64_t after,
+                      uint64_t dilation, bool touch) {
+  const uint64_t limit = PLAN_TENSOR_MAX;
+  if (!kernel || !stride || !dilation) return false;
+  if (kernel > limit || stride > limit || dilation > limit || before > limit || after > limit) return false;
+  const uint64_t span = dilation * (kernel - 1) + 1;
+  if (span > in + before + after || out != (in + before + after - span) / stride + 1) return false;
+  for (uint64_t o = 0; touch && o < out; o++) {
+    const uint64_t start = o * stride;
+    const uint64_t tap = start >= before ? 0 : div_up(before - start, dilation);
+    if (tap >= kernel || start + tap * dilation - before >= in) return false;
+  }
+  return true;
+}
+
+static bool window_fits(const struct window *w, struct shape in, struct shape out, bool touch) {
+  return axis_fits(in.height, out.height, w->kernel_h, w->stride_h, w->pad_top, w->pad_bottom, w->dilation_h, touch) &&
+         axis_fits(in.width, out.width, w->kernel_w, w->stride_w, w->pad_left, w->pad_right, w->dilation_w, touch);
+}
+
+static bool same_shape(struct shape a, struct shape b) {
+  return a.channels == b.channels && a.height == b.height && a.width == b.width;
+}
+
+static complaint check_linear(const struct plan_step *s, const struct plan_tensor *in) {
+  if (in->guard_bits) return "it reads a raw tensor";
+  if (in->ring_bits < s->out.ring_bits) return "its input's ring is narrower than its own";
+  if (s->out.noise_terms != 1) return "a linear step makes one noise term";
+  if (s->weight_bits < 2 || s->weight_bits > PLAN_WEIGHT_BITS_MAX) return "its weight width is out of range";
+  if (!s->groups || in->shape.channels % s->groups || s->out.shape.channels % s->groups)
+    return "its groups do not divide its channels";
+  if (!window_fits(&s->window, in->shape, s->out.shape, false)) return "its window and shapes disagree";
+  const uint64_t taps = (uint64_t)s->window.kernel_h * s->window.kernel_w;
+  if (taps > PLAN_WEIGHTS_MAX) return "it has too many weights";
+  const uint64_t row = taps * (in->shape.channels / s->groups);
+  if (row > PLAN_WEIGHTS_MAX || row * s->out.shape.channels > PLAN_WEIGHTS_MAX) return "it has too many weights";
+  return NULL;
+}
+
+static complaint check_truncate(const struct plan_step *s, const struct plan_tensor *in) {
+  if (!same_shape(in->shape, s->out.shape)) return "its shapes differ";
+  if (s->out.guard_bits) return "its output must be clean";
+  if (in->ring_bits + in->guard_bits < 3 || s->shift + 2 > in->ring_bits) return "its shift is too large for its ring";
+  return NULL;
+}
+
+static complaint check_add(const struct plan *plan, const struct plan_step *s) {
+  unsigned noise = 0;
+  for (unsigned k = 0; k < 2; k++) {
+    const struct plan_tensor *in = &plan->steps[s->inputs[k]].out;
+    if (!same_shape(in->shape, s->out.shape)) return "its shapes differ";
+    if (s->shift_left[k] >= s->out.ring_bits) return "its shift is too large for its ring";
+    if (in->ring_bits + s->shift_left[k] < s->out.ring_bits) return "an input's ring is too narrow";
+    if (in->guard_bits && s->shift_left[k]) return "it shifts a raw tensor";
+    if (in->guard_bits && in->guard_bits != s->out.guard_bits) return "an input's guard differs from its own";
+    noise += in->noise_terms;
+  }
+  return noise == s->out.noise_terms ? NULL : "its noise terms are not the sum of its inputs'";
+}
+
+static complaint check_pool(const struct plan_step *s, const struct plan_tensor *in) {
+  const bool max = s->kind == PLAN_MAXPOOL;
+  if (in->shape.channels != s->out.shape.channels) return "its channels differ";
+  if (!window_fits(&s->window, in->shape, s->out.shape, true)) return "its window and shapes disagree";
+  if (max && in->ring_bits < in->value_bits + 1) return "its input's ring has no room to compare";
+  if (max && s->out.value_bits < in->value_bits) return "its values are wider than declared";
+  return NULL;
+}
+
+static complaint check_gather(const struct plan *plan, const struct plan_step *s) {
+  if (!s->gather) return "its map is missing";
+  const size_t count = shape_size(s->out.shape);
+  for (size_t i = 0; i < count; i++) {
+    const struct gather_source g = s->gather[i];
+    if (g.input == GATHER_ZERO && g.index == 0) continue;
+    if (g.input >= s->input_count) return "its map names an input that it lacks";
+    if (g.index >= shape_size(plan->steps[s->inputs[g.input]].out.shape)) return "its map points outside an input";
+  }
+  return NULL;
+}
+
+/** MUL, MAXPOOL, SUMPOOL, GATHER: clean in, clean out, no wider than what they read. */
+static complaint check_clean(const struct plan *plan, const struct plan_step *s) {
+  if (s->out.guard_bits) return "its output must be clean";
+  for (uint32_t k = 0; k < s->input_count; k++) {
+    const struct plan_tensor *in = &plan->steps[s->inputs[k]].out;
+    if (in->guard_bits) return "it reads a raw tensor";
+    if (in->ring_bits < s->out.ring_bits) return "its input's ring is narrower than its own";
+    if (s->kind == PLAN_MUL && !same_shape(in->shape, s->out.shape)) return "its shapes differ";
+  }
+  if (s->kind == PLAN_GATHER) return check_gather(plan, s);
+  return s->kind == PLAN_MUL ? NULL : check_pool(s, &plan->steps[s->inputs[0]].out);
+}
+
+static bool input_count_fits(const struct plan_step *s) {
+  switch (s->kind) {
+    case PLAN_INPUT: return s->input_count == 0;
+    case PLAN_ADD:
+    case PLAN_MUL: return s->input_count == 2;
+    case PLAN_GATHER: return s->input_count >= 1 && s->input_count <= PLAN_INPUTS_MAX;
+    case PLAN_LINEAR:
+    case PLAN_RELU:
+    case PLAN_TRUNCATE:
+    case PLAN_MAXPOOL:
+    case PLAN_SUMPOOL: return s->input_count == 1;
+  }
+  return false;
+}
+
+static complaint check_step(const struct plan *plan, uint32_t i) {
+  const struct plan_step *s = &plan->steps[i];
+  complaint wrong = check_name(s->name);
+  if (wrong) return wrong;
+  if ((s->kind == PLAN_INPUT) != (i == 0)) return "the input must be the first step and the only one";
+  if (!input_count_fits(s)) return "it has a wrong number of inputs";
+  if (s->input_count && !s->inputs) return "its inputs are missing";
+  for (uint32_t k = 0; k < s->input_count; k++)
+    if (s->inputs[k] >= i) return "it reads a later step";
+  wrong = check_tensor(&s->out);
+  if (wrong) return wrong;
+  const struct plan_tensor *in = i ? &plan->steps[s->inputs[0]].out : NULL;
+  switch (s->kind) {
+    case PLAN_INPUT: return s->out.guard_bits ? "the input must be clean" : NULL;
+    case PLAN_LINEAR: return check_linear(s, in);
+    case PLAN_RELU:
+    case PLAN_TRUNCATE: return check_truncate(s, in);
+    case PLAN_ADD: return check_add(plan, s);
+    case PLAN_MUL:
+    case PLAN_MAXPOOL:
+    case PLAN_SUMPOOL:
+    case PLAN_GATHER: return check_clean(plan, s);
+  }
+  return "its kind is unknown";
+}
+
+static complaint check_preprocess(const struct plan_preprocess *p, uint32_t channels) {
+  if (!isfinite(p->scale) || p->scale == 0) return "the input scale is not a number other than 0";
+  if (p->count > 1 && p->count != channels) return "the input has another number of means than channels";
+  if (p->count && (!p->mean || !p->deviation)) return "the input's means or deviations are missing";
+  for (uint32_t c = 0; c < p->count; c++)
+    if (!isfinite(p->mean[c]) || !isfinite(p->deviation[c]) || p->deviation[c] <= 0)
+      return "an input mean or deviation is out of range";
+  return NULL;
+}
+
+static complaint check_output(const struct plan *plan) {
+  const struct plan_tensor *last = &plan->steps[plan->count - 1].out;
+  if (last->guard_bits) return "the output must be clean";
+  if (plan->rounding != PLAN_ROUNDING_EXACT && plan->rounding != PLAN_ROUNDING_FAST) return "the rounding is unknown";
+  if (plan->output == PLAN_OUTPUT_LOGITS) return plan->top_k ? "logits take no top-k" : NULL;
+  if (last->ring_bits < last->value_bits + 1) return "the output's ring has no room to compare";
+  if (plan->output == PLAN_OUTPUT_LABEL) return plan->top_k ? "a label takes no top-k" : NULL;
+  if (plan->output != PLAN_OUTPUT_TOP_K) return "the output is of an unknown kind";
+  return plan->top_k >= 1 && plan->top_k <= shape_size(last->shape) ? NULL : "top-k asks for more than there is";
+}
+
+fusion_status plan_validate(const struct plan *plan, fusion_error *err) {
+  if (!plan->steps || plan->count < 1 || plan->count > PLAN_STEPS_MAX)
+    return error_set(err, FUSION_E_MODEL, "plan: %u steps, expected 1 to %d", plan->count, (int)PLAN_STEPS_MAX);
+  uint64_t mapped = 0;
+  for (uint32_t i = 0; i < plan->count; i++) {
+    const complaint wrong = check_step(plan, i);
+    if (wrong) return error_set(err, FUSION_E_MODEL, "plan: step %u: %s", i, wrong);
+    if (plan->steps[i].kind == PLAN_GATHER) mapped += shape_size(plan->steps[i].out.shape);
+    if (mapped > PLAN_TENSOR_MAX) return error_set(err, FUSION_E_LIMIT, "plan: step %u: the maps are too large", i);
+  }
+  complaint wrong = check_preprocess(&plan->preprocess, plan->steps[0].out.shape.channels);
+  if (!wrong) wrong = check_output(plan);
+  return wrong ? error_set(err, FUSION_E_MODEL, "plan: %s", wrong) : FUSION_OK;
+}
