@@ -1,0 +1,63 @@
+/** Parameter sets of the silent extension, and the public rule by which both parties, and the cost model, choose among
+ *  them. An iteration of set S spends S's base correlations and yields S's `outputs`; so many of these as the next
+ *  iteration will spend are held back.
+ *
+ *  Bit security: the cheapest of the known attacks on LPN with regular noise, recomputed by scripts/lpn_security.py. */
+#ifndef FUSION_OT_SILENT_SET_H
+#define FUSION_OT_SILENT_SET_H
+
+#include "net/channel.h"
+
+enum {
+  SILENT_CHECK_COTS = 128, /**< correlations spent by the consistency check of one iteration */
+  SILENT_CHUNK_TREES = 64, /**< trees whose corrections travel in one message */
+  SILENT_ROW_WEIGHT = 10,  /**< ones in a row of the LPN matrix */
+};
+
+/** Primal LPN over F_2: `outputs` samples, dimension k, one noise position in each of `trees` blocks of 2^depth. */
+struct silent_set {
+  const char *name;
+  uint32_t depth;
+  uint32_t trees;
+  uint32_t log_k;
+  uint32_t security_bits; /* floor of the estimate */
+};
+
+static inline size_t silent_set_k(const struct silent_set *s) {
+  return (size_t)1 << s->log_k;
+}
+static inline size_t silent_set_outputs(const struct silent_set *s) {
+  return (size_t)s->trees << s->depth;
+}
+/** Correlations that one iteration starts from. */
+static inline size_t silent_set_base(const struct silent_set *s) {
+  return silent_set_k(s) + (size_t)s->trees * s->depth + SILENT_CHECK_COTS;
+}
+
+extern const struct silent_set silent_set_small; /**< bootstrap, and jobs of a few million */
+extern const struct silent_set silent_set_lan;   /**< light on computing */
+extern const struct silent_set silent_set_wan;   /**< light on traffic */
+
+enum silent_profile { SILENT_LAN, SILENT_WAN };
+
+/** Public; the same on both sides. */
+struct silent_params {
+  enum silent_profile profile;
+  /** Correlations that the session is expected to take, by who is the sender; 0: unknown, taken as many. A hint: it
+   *  steers the choice of sets only, and more or fewer may be taken. */
+  uint64_t expected_server_sends, expected_client_sends;
+};
+
+/** One direction's place in the sequence of iterations. */
+struct silent_schedule {
+  const struct silent_set *set;  /* of the next iteration */
+  const struct silent_set *main; /* of the profile */
+  uint64_t expected;             /* UINT64_MAX when unknown */
+  uint64_t produced;             /* outputs of all iterations so far, those held back included */
+};
+
+struct silent_schedule silent_schedule_start(const struct silent_params *params, enum role sender);
+/** Moves past one iteration. Returns how many correlations it leaves to be taken (after holding back for the next). */
+size_t silent_schedule_step(struct silent_schedule *s);
+
+#endif
