@@ -66,6 +66,10 @@ struct top_k {
   uint32_t width, k;
   uint8_t value_bits, in_bits;
 };
+static inline unsigned top_k_index_bits(const struct top_k *params) {
+  const unsigned bits = log2_up(params->width);
+  return bits ? bits : 1;
+}
 fusion_status top_k(struct party *p, const struct top_k *params, const uint64_t *x, uint64_t *indices, uint64_t *values,
                     size_t rows) FUSION_MUST_CHECK;
 void top_k_cost(struct cost *cost, const struct top_k *params, size_t rows);

@@ -25,14 +25,18 @@ struct stack {
   const char *name;
   /** Fills the plan's fields that depend on the stack (parameter sets) from the weights. At compile time, by the server. */
   fusion_status (*prepare)(struct model *model, fusion_error *err);
-  fusion_status (*open_server)(struct stack_session **out, const struct model *model, struct channel *channel);
-  fusion_status (*open_client)(struct stack_session **out, const struct plan *plan, struct channel *channel);
+  /** `expected_samples`: how many samples this session will run in all, equal on both sides; a hint that sizes the
+   *  correlations, more or fewer may be run. The plan or model and the channel are borrowed for the session's life. */
+  fusion_status (*open_server)(struct stack_session **out, const struct model *model, struct channel *channel,
+                               size_t expected_samples);
+  fusion_status (*open_client)(struct stack_session **out, const struct plan *plan, struct channel *channel,
+                               size_t expected_samples);
   fusion_status (*run_server)(struct stack_session *s, size_t samples);
   /** inputs [samples][input size], answers [samples][plan_answer_size]. */
   fusion_status (*run_client)(struct stack_session *s, const int64_t *inputs, int64_t *answers, size_t samples);
   struct stack_stats (*stats)(const struct stack_session *s);
   void (*close)(struct stack_session *s);
-  /** Declared cost of opening and then of runs of the given numbers of samples, one after the other, into *cost (zeroed by
+  /** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after the other, into *cost (zeroed by
    *  the caller). */
   fusion_status (*cost)(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
   /** Peak memory of a party for a shard of `samples`; for the shard planner. */
