@@ -1,0 +1,187 @@
+/* The array itself: shape, elements, conversion. */
+#include <math.h>
+
+#include "data/data.h"
+
+static const struct {
+  const char *name;
+  size_t len;
+} types[] = {
+    [FUSION_BOOL] = {"bool", 1},   [FUSION_U8] = {"uint8", 1},    [FUSION_U16] = {"uint16", 2},
+    [FUSION_U32] = {"uint32", 4},  [FUSION_U64] = {"uint64", 8},  [FUSION_I8] = {"int8", 1},
+    [FUSION_I16] = {"int16", 2},   [FUSION_I32] = {"int32", 4},   [FUSION_I64] = {"int64", 8},
+    [FUSION_F16] = {"float16", 2}, [FUSION_F32] = {"float32", 4}, [FUSION_F64] = {"float64", 8},
+};
+enum { TYPE_COUNT = sizeof types / sizeof types[0] };
+
+size_t fusion_type_len(fusion_type type) {
+  return (unsigned)type < TYPE_COUNT ? types[type].len : 0;
+}
+const char *fusion_type_name(fusion_type type) {
+  return (unsigned)type < TYPE_COUNT ? types[type].name : "?";
+}
+
+fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
+                                  const void *data) {
+  *out = NULL;
+  if ((unsigned)type >= TYPE_COUNT || rank > FUSION_RANK_MAX) return FUSION_E_USAGE;
+  fusion_array *a = mem_alloc(1, sizeof *a);
+  if (!a) return FUSION_E_MEMORY;
+  a->type = type;
+  a->rank = rank;
+  a->count = 1;
+  bool fits = true;
+  for (size_t i = 0; i < rank; i++) {
+    a->shape[i] = shape[i];
+    fits = fits && size_mul(a->count, shape[i], &a->count);
+  }
+  fits = fits && size_mul(a->count, fusion_type_len(type), &a->len);
+  a->data = fits ? mem_alloc(a->len, 1) : NULL;
+  if (!a->data) {
+    mem_free(a);
+    return FUSION_E_MEMORY;
+  }
+  if (data && a->len) memcpy(a->data, data, a->len);
+  *out = a;
+  return FUSION_OK;
+}
+
+void fusion_array_free(fusion_array *a) {
+  if (!a) return;
+  mem_free_secret(a->data, a->len);
+  mem_free(a);
+}
+
+fusion_type fusion_array_type(const fusion_array *a) {
+  return a->type;
+}
+size_t fusion_array_rank(const fusion_array *a) {
+  return a->rank;
+}
+size_t fusion_array_axis(const fusion_array *a, size_t axis) {
+  return axis < a->rank ? a->shape[axis] : 1;
+}
+size_t fusion_array_rows(const fusion_array *a) {
+  return fusion_array_axis(a, 0);
+}
+const void *fusion_array_data(const fusion_array *a) {
+  return a->data;
+}
+void *fusion_array_data_mutable(fusion_array *a) {
+  return a->data;
+}
+
+size_t fusion_array_row_size(const fusion_array *a) {
+  size_t size = 1;
+  for (size_t i = 1; i < a->rank; i++)
+    if (!size_mul(size, a->shape[i], &size)) return 0; /* only beside a zero axis: there are no elements */
+  return size;
+}
+
+fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) {
+  *out = NULL;
+  const size_t len = strlen(path);
+  if (len > 4 && strcmp(path + len - 4, ".npy") == 0) return npy_load(out, path, err);
+  if (len > 4 && strcmp(path + len - 4, ".csv") == 0) return csv_load(out, path, err);
+  if (len > 4 && strcmp(path + len - 4, ".npz") == 0) return npz_load(out, path, NULL, err);
+  const char *member = strrchr(path, ':');
+  if (!member || member - path < 4 || strncmp(member - 4, ".npz", 4) != 0)
+    return error_set(err, FUSION_E_INPUT,
+                     "'%s': the kind of file is unknown; give a .npy, .npz, .npz:name or .csv file", path);
+  const size_t file_len = (size_t)(member - path);
+  char *file = mem_alloc(file_len + 1, 1);
+  if (!file) return FUSION_E_MEMORY;
+  memcpy(file, path, file_len);
+  const fusion_status status = npz_load(out, file, member + 1, err);
+  mem_free(file);
+  return status;
+}
+
+/* Conversion. memcpy keeps the reads defined; compilers turn it into loads. */
+
+static double half_to_double(uint16_t h) {
+  const int exponent = (h >> 10) & 31, fraction = h & 1023;
+  const double sign = h >> 15 ? -1 : 1;
+  if (exponent == 31) return fraction ? (double)NAN : sign * (double)INFINITY;
+  if (exponent == 0) return sign * ldexp(fraction, -24);
+  return sign * ldexp(fraction + 1024, exponent - 25);
+}
+
+static double element_double(const fusion_array *a, size_t i) {
+  union {
+    uint8_t u8;
+    uint16_t u16;
+    uint32_t u32;
+    uint64_t u64;
+    int8_t i8;
+    int16_t i16;
+    int32_t i32;
+    int64_t i64;
+    float f32;
+    double f64;
+  } v;
+  const size_t len = types[a->type].len;
+  memcpy(&v, a->data + i * len, len);
+  switch (a->type) {
+    case FUSION_BOOL: return v.u8 != 0;
+    case FUSION_U8: return v.u8;
+    case FUSION_U16: return v.u16;
+    case FUSION_U32: return v.u32;
+    case FUSION_U64: return (double)v.u64;
+    case FUSION_I8: return v.i8;
+    case FUSION_I16: return v.i16;
+    case FUSION_I32: return v.i32;
+    case FUSION_I64: return (double)v.i64;
+    case FUSION_F16: return half_to_double(v.u16);
+    case FUSION_F32: return (double)v.f32;
+    case FUSION_F64: break;
+  }
+  return v.f64;
+}
+
+struct range {
+  size_t start, count; /* elements */
+};
+
+/** Where the rows lie; false when they do not exist. */
+static bool row_range(const fusion_array *a, size_t first, size_t rows, struct range *out, fusion_error *err) {
+  const size_t row_size = fusion_array_row_size(a);
+  size_t end;
+  if (!size_add(first, rows, &end) || end > fusion_array_rows(a)) {
+    error_set(err, FUSION_E_USAGE, "rows from %zu on, %zu of them, are asked for, but there are %zu", first, rows,
+              fusion_array_rows(a));
+    return false;
+  }
+  *out = (struct range){first * row_size, rows * row_size};
+  return true;
+}
+
+fusion_status fusion_array_to_double(const fusion_array *a, size_t first, size_t rows, double *out, fusion_error *err) {
+  struct range r;
+  if (!row_range(a, first, rows, &r, err)) return FUSION_E_USAGE;
+  for (size_t i = 0; i < r.count; i++) {
+    out[i] = element_double(a, r.start + i);
+    if (!isfinite(out[i]))
+      return error_set(err, FUSION_E_INPUT, "row %zu holds %s; give finite numbers",
+                       first + i / fusion_array_row_size(a), isnan(out[i]) ? "NaN" : "an infinity");
+  }
+  return FUSION_OK;
+}
+
+fusion_status fusion_array_to_int64(const fusion_array *a, size_t first, size_t rows, int64_t *out, fusion_error *err) {
+  struct range r;
+  if (!row_range(a, first, rows, &r, err)) return FUSION_E_USAGE;
+  for (size_t i = 0; i < r.count; i++) {
+    if (a->type == FUSION_I64) {
+      memcpy(&out[i], a->data + (r.start + i) * sizeof *out, sizeof *out);
+      continue;
+    }
+    const double v = element_double(a, r.start + i);
+    if (!(v >= -0x1p63 && v < 0x1p63) || v != floor(v))
+      return error_set(err, FUSION_E_INPUT, "row %zu holds %.9g; give whole numbers of at most 64 bits",
+                       first + i / fusion_array_row_size(a), v);
+    out[i] = (int64_t)v;
+    if (a->type == FUSION_U64) memcpy(&out[i], a->data + (r.start + i) * sizeof *out, sizeof *out);
+  }
+  return FUSION_OK;
+}

@@ -1,0 +1,64 @@
+/** data: arrays from files and to files. This header is the folder's inside; the outside is <fusion/array.h>.
+ *  Every file is treated as hostile: sizes are compared with the file's real length before memory is taken. */
+#ifndef FUSION_DATA_DATA_H
+#define FUSION_DATA_DATA_H
+
+#include <fusion/array.h>
+
+#include "base/base.h"
+
+struct fusion_array {
+  fusion_type type;
+  size_t rank, shape[FUSION_RANK_MAX];
+  size_t count, len; /* elements; bytes */
+  uint8_t *data;     /* owned, C order, native byte order (little endian) */
+};
+
+/** A regular file, open for reading. `path` is borrowed and only for error texts. */
+struct input_file {
+  const char *path;
+  int fd;
+  uint64_t len;
+};
+
+fusion_status input_open(struct input_file *f, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+/** Exactly `len` bytes from `offset`; FUSION_E_INPUT when the file ends before. */
+fusion_status input_read(const struct input_file *f, uint64_t offset, void *out, size_t len,
+                         fusion_error *err) FUSION_MUST_CHECK;
+void input_close(struct input_file *f);
+
+struct file_part {
+  const void *data;
+  size_t len;
+};
+
+/** Writes the parts one after the other into a new file beside `path`, then renames it: all or nothing. */
+fusion_status file_write_atomic(const char *path, const struct file_part *parts, size_t count,
+                                fusion_error *err) FUSION_MUST_CHECK;
+
+/** What a .npy header says. */
+struct npy_header {
+  fusion_type type;
+  bool fortran;
+  size_t rank, shape[FUSION_RANK_MAX];
+  size_t data_offset;
+};
+
+/** Bytes from a .npy file's start that surely hold its header, if it is one that we accept. */
+enum { NPY_HEADER_MAX = 1 << 16 };
+
+/** Reads a .npy header from the first `len` bytes of a file. `path` is for error texts. */
+fusion_status npy_header_parse(struct npy_header *out, const uint8_t *bytes, size_t len, const char *path,
+                               fusion_error *err) FUSION_MUST_CHECK;
+/** An array of the header's shape, its data still zero; refuses one that needs other than `data_len` bytes. */
+fusion_status npy_array_for(fusion_array **out, const struct npy_header *h, uint64_t data_len, const char *path,
+                            fusion_error *err) FUSION_MUST_CHECK;
+/** Fortran order to C order, in place (with a temporary copy). */
+fusion_status npy_reorder(fusion_array *a, const struct npy_header *h) FUSION_MUST_CHECK;
+
+fusion_status npy_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+/** `member` NULL: the only one. */
+fusion_status npz_load(fusion_array **out, const char *path, const char *member, fusion_error *err) FUSION_MUST_CHECK;
+fusion_status csv_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+
+#endif

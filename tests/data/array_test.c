@@ -1,0 +1,351 @@
+/* Arrays: round trips, hostile files, conversion. Agreement with numpy itself is tested by numpy_test.py. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "data/data.h"
+#include "support/support.h"
+
+static char folder[] = "/tmp/fusion-array-XXXXXX";
+
+static const char *path_of(const char *name) {
+  static char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  return path;
+}
+
+static void put_file(const char *name, const void *bytes, size_t len) {
+  FILE *f = fopen(path_of(name), "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(bytes, 1, len, f), len);
+  fclose(f);
+}
+
+static void put_text(const char *name, const char *text) {
+  put_file(name, text, strlen(text));
+}
+
+static size_t get_file(const char *name, uint8_t *out, size_t capacity) {
+  FILE *f = fopen(path_of(name), "rb");
+  assert_non_null(f);
+  const size_t len = fread(out, 1, capacity, f);
+  fclose(f);
+  return len;
+}
+
+/** Loads a file that must be refused, in one line that names it. */
+static void refuse(const char *name, const char *expected) {
+  fusion_array *a = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status status = fusion_array_load(&a, path_of(name), &err);
+  assert_null(a);
+  assert_true(status == FUSION_E_INPUT || status == FUSION_E_IO);
+  assert_non_null(strstr(err.text, expected));
+  assert_null(strchr(err.text, '\n'));
+}
+
+static void npy__round_trip_of_every_type(void **state) {
+  (void)state;
+  for (int type = FUSION_BOOL; type <= FUSION_F64; type++) {
+    const size_t shape[3] = {3, 2, 2};
+    uint8_t bytes[12 * 8];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(type == FUSION_BOOL ? i & 1 : i * 7);
+    fusion_array *a, *b;
+    assert_ok(fusion_array_create(&a, (fusion_type)type, 3, shape, bytes));
+    assert_ok(fusion_array_save_npy(a, path_of("x.npy"), NULL));
+    assert_ok(fusion_array_load(&b, path_of("x.npy"), NULL));
+    assert_int_equal(fusion_array_type(b), type);
+    assert_int_equal(fusion_array_rank(b), 3);
+    assert_int_equal(fusion_array_rows(b), 3);
+    assert_int_equal(fusion_array_row_size(b), 4);
+    assert_memory_equal(fusion_array_data(b), bytes, 12 * fusion_type_len((fusion_type)type));
+    fusion_array_free(a);
+    fusion_array_free(b);
+  }
+}
+
+static void npy__empty_and_scalar(void **state) {
+  (void)state;
+  const size_t shape[2] = {0, 5};
+  fusion_array *a, *b;
+  assert_ok(fusion_array_create(&a, FUSION_F32, 2, shape, NULL));
+  assert_ok(fusion_array_save_npy(a, path_of("x.npy"), NULL));
+  assert_ok(fusion_array_load(&b, path_of("x.npy"), NULL));
+  assert_int_equal(fusion_array_rows(b), 0);
+  fusion_array_free(a);
+  fusion_array_free(b);
+  assert_ok(fusion_array_create(&a, FUSION_F64, 0, NULL, &(double){2.5}));
+  assert_ok(fusion_array_save_npy(a, path_of("x.npy"), NULL));
+  assert_ok(fusion_array_load(&b, path_of("x.npy"), NULL));
+  double value;
+  assert_ok(fusion_array_to_double(b, 0, 1, &value, NULL));
+  assert_true(value == 2.5);
+  fusion_array_free(a);
+  fusion_array_free(b);
+}
+
+/** A version-1 .npy of the given header text and data length. */
+static void put_npy(const char *name, const char *text, size_t data_len) {
+  uint8_t bytes[512] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+  const size_t len = strlen(text);
+  bytes[8] = (uint8_t)(len & 255);
+  bytes[9] = (uint8_t)(len >> 8);
+  memcpy(bytes + 10, text, len);
+  put_file(name, bytes, 10 + len + data_len);
+}
+
+static void npy__hostile_headers_are_refused(void **state) {
+  (void)state;
+  put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", 16);
+  fusion_array *a;
+  assert_ok(fusion_array_load(&a, path_of("x.npy"), NULL));
+  fusion_array_free(a);
+  put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }", 16);
+  refuse("x.npy", "promises 20 bytes");
+  put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", 16);
+  refuse("x.npy", "promises 12 bytes");
+  put_npy("x.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", 16);
+  refuse("x.npy", "more than");
+  put_npy("x.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999999,), }", 16);
+  refuse("x.npy", "damaged");
+  put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }", 16);
+  refuse("x.npy", "damaged");
+  put_npy("x.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,4), }", 16);
+  refuse("x.npy", "damaged");
+  put_npy("x.npy", "{'descr': '<f4', 'shape': (4,), }", 16);
+  refuse("x.npy", "damaged");
+  put_npy("x.npy", "{'descr': '>f4', 'fortran_order': False, 'shape': (4,), }", 16);
+  refuse("x.npy", "big-endian");
+  put_npy("x.npy", "{'descr': '|O', 'fortran_order': False, 'shape': (4,), }", 16);
+  refuse("x.npy", "not supported");
+  put_npy("x.npy", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4,), }", 16);
+  refuse("x.npy", "structured");
+  put_text("x.npy", "hello");
+  refuse("x.npy", "not a .npy file");
+  put_text("x.txt", "1");
+  refuse("x.txt", "kind of file");
+  refuse("absent.npy", "cannot be opened");
+}
+
+/** Every truncation and every one-byte change of a file either loads or is refused; nothing reads out of bounds (the
+ *  sanitizer build sees to that). */
+static void mutate(const char *name, const uint8_t *bytes, size_t len) {
+  fusion_array *a = NULL;
+  for (size_t cut = 0; cut < len; cut++) {
+    put_file(name, bytes, cut);
+    assert_int_not_equal(fusion_array_load(&a, path_of(name), NULL), FUSION_OK);
+  }
+  uint8_t changed[1024];
+  for (size_t i = 0; i < len; i++) {
+    for (int bit = 0; bit < 8; bit++) {
+      memcpy(changed, bytes, len);
+      changed[i] ^= (uint8_t)(1 << bit);
+      put_file(name, changed, len);
+      if (fusion_array_load(&a, path_of(name), NULL) == FUSION_OK) fusion_array_free(a);
+    }
+  }
+}
+
+static void npy__every_damage_is_survived(void **state) {
+  (void)state;
+  uint8_t bytes[1024];
+  const size_t shape[2] = {4, 3};
+  fusion_array *a;
+  assert_ok(fusion_array_create(&a, FUSION_F32, 2, shape, NULL));
+  assert_ok(fusion_array_save_npy(a, path_of("m.npy"), NULL));
+  fusion_array_free(a);
+  mutate("m.npy", bytes, get_file("m.npy", bytes, sizeof bytes));
+}
+
+/** A one-member archive, deflated when `deflated`. Returns its length. */
+static size_t make_npz(uint8_t *out, const char *member, bool deflated) {
+  uint8_t npy[512], packed[600];
+  const size_t shape[1] = {6};
+  const int32_t values[6] = {1, -2, 3, -4, 5, -6};
+  fusion_array *a;
+  assert_ok(fusion_array_create(&a, FUSION_I32, 1, shape, values));
+  assert_ok(fusion_array_save_npy(a, path_of("member.npy"), NULL));
+  fusion_array_free(a);
+  const size_t len = get_file("member.npy", npy, sizeof npy);
+  z_stream z = {.next_in = npy, .avail_in = (uInt)len, .next_out = packed, .avail_out = sizeof packed};
+  assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+  const size_t packed_len = deflated ? z.total_out : len;
+  deflateEnd(&z);
+  const uint8_t *body = deflated ? packed : npy;
+  const size_t name_len = strlen(member);
+  const uint32_t crc = (uint32_t)crc32(0, npy, (uInt)len);
+  uint8_t fields[26] = {20, 0, 0, 0, deflated ? 8 : 0, 0, 0, 0, 0, 0};
+  memcpy(fields + 10, &crc, 4);
+  memcpy(fields + 14, &(uint32_t){(uint32_t)packed_len}, 4);
+  memcpy(fields + 18, &(uint32_t){(uint32_t)len}, 4);
+  fields[22] = (uint8_t)name_len;
+  uint8_t *at = out;
+  memcpy(at, "PK\3\4", 4);
+  memcpy(at + 4, fields, 26);
+  memcpy(at + 30, member, name_len);
+  memcpy(at + 30 + name_len, body, packed_len);
+  at += 30 + name_len + packed_len;
+  const uint32_t directory = (uint32_t)(at - out), directory_len = (uint32_t)(46 + name_len);
+  memcpy(at, "PK\1\2\24\0", 6);
+  memcpy(at + 6, fields, 26);
+  memset(at + 32, 0, 14);
+  memcpy(at + 46, member, name_len);
+  at += directory_len;
+  memcpy(at, "PK\5\6\0\0\0\0\1\0\1\0", 12);
+  memcpy(at + 12, &directory_len, 4);
+  memcpy(at + 16, &directory, 4);
+  memset(at + 20, 0, 2);
+  return (size_t)(at + 22 - out);
+}
+
+static void npz__stored_and_deflated(void **state) {
+  (void)state;
+  static const int64_t expected[6] = {1, -2, 3, -4, 5, -6};
+  for (int deflated = 0; deflated < 2; deflated++) {
+    uint8_t bytes[1024];
+    put_file("x.npz", bytes, make_npz(bytes, "images.npy", deflated));
+    for (int named = 0; named < 2; named++) {
+      fusion_array *a;
+      int64_t values[6];
+      assert_ok(fusion_array_load(&a, path_of(named ? "x.npz:images" : "x.npz"), NULL));
+      assert_ok(fusion_array_to_int64(a, 0, 6, values, NULL));
+      assert_memory_equal(values, expected, sizeof values);
+      fusion_array_free(a);
+    }
+    refuse("x.npz:labels", "it has: images");
+  }
+}
+
+static void npz__every_damage_is_survived(void **state) {
+  (void)state;
+  uint8_t bytes[1024];
+  mutate("m.npz", bytes, make_npz(bytes, "a.npy", true));
+}
+
+static void npz__data_changes_are_noticed(void **state) {
+  (void)state;
+  uint8_t bytes[1024];
+  const size_t len = make_npz(bytes, "a.npy", false);
+  bytes[30 + 5 + 130] ^= 1; /* in the member's data */
+  put_file("x.npz", bytes, len);
+  refuse("x.npz", "checksum");
+  const size_t packed = make_npz(bytes, "a.npy", true);
+  memcpy(bytes + packed - 22 - 46 - 5 + 24, &(uint32_t){1u << 30}, 4); /* a bomb: 1 GiB promised */
+  put_file("x.npz", bytes, packed);
+  refuse("x.npz", "not a whole");
+}
+
+static void csv__shapes_and_types(void **state) {
+  (void)state;
+  fusion_array *a;
+  int64_t whole[6];
+  double real[4];
+  put_text("x.csv",
+           "\xef\xbb\xbf"
+           "one,two,three\r\n1,2,3\r\n\r\n-4, 5 ,6");
+  assert_ok(fusion_array_load(&a, path_of("x.csv"), NULL));
+  assert_int_equal(fusion_array_type(a), FUSION_I64);
+  assert_int_equal(fusion_array_rows(a), 2);
+  assert_int_equal(fusion_array_row_size(a), 3);
+  assert_ok(fusion_array_to_int64(a, 0, 2, whole, NULL));
+  static const int64_t expected[6] = {1, 2, 3, -4, 5, 6};
+  assert_memory_equal(whole, expected, sizeof whole);
+  fusion_array_free(a);
+  put_text("x.csv", "1;2.5\n3e2;-.5\n");
+  assert_ok(fusion_array_load(&a, path_of("x.csv"), NULL));
+  assert_ok(fusion_array_to_double(a, 0, 2, real, NULL));
+  assert_true(real[0] == 1 && real[1] == 2.5 && real[2] == 300 && real[3] == -0.5);
+  fusion_array_free(a);
+  put_text("x.csv", "label\n7\n9\n");
+  assert_ok(fusion_array_load(&a, path_of("x.csv"), NULL));
+  assert_int_equal(fusion_array_rank(a), 1);
+  assert_int_equal(fusion_array_rows(a), 2);
+  fusion_array_free(a);
+}
+
+static void csv__bad_tables_are_refused_by_line(void **state) {
+  (void)state;
+  static const char *const bad[][2] = {
+      {"1,2\n3,x\n", "line 2, column 2: 'x'"},
+      {"1,2\n3\n", "line 2: fewer than 2"},
+      {"1,2\n3,4,5\n", "line 2: more than 2"},
+      {"1,nan\n", "'nan'"},
+      {"0x10,1\n1,2\n1,inf\n", "line 3"},
+      {"", "no rows"},
+      {"a,b\n", "no rows"},
+      {"1,2,\n", "column 3: ''"},
+      {"1e999\n2\n3e999\n", "line 3"},
+      {"1,2\n1,2 3\n", "'2 3'"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    put_text("x.csv", bad[i][0]);
+    refuse("x.csv", bad[i][1]);
+  }
+  put_file("x.csv", "1,2\n3\0,4\n", 9);
+  refuse("x.csv", "not a text file");
+}
+
+static void convert__refuses_what_does_not_fit(void **state) {
+  (void)state;
+  const double values[4] = {1, 2.5, -(double)INFINITY, 1e300};
+  const size_t shape[1] = {4};
+  fusion_array *a;
+  fusion_error err;
+  int64_t whole[4];
+  double real[4];
+  assert_ok(fusion_array_create(&a, FUSION_F64, 1, shape, values));
+  assert_int_equal(fusion_array_to_int64(a, 0, 2, whole, &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "row 1 holds 2.5"));
+  assert_int_equal(fusion_array_to_int64(a, 3, 1, whole, &err), FUSION_E_INPUT);
+  assert_int_equal(fusion_array_to_double(a, 0, 4, real, &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "row 2 holds an infinity"));
+  assert_int_equal(fusion_array_to_double(a, 3, 2, real, &err), FUSION_E_USAGE);
+  assert_int_equal(fusion_array_to_double(a, SIZE_MAX, 2, real, &err), FUSION_E_USAGE);
+  fusion_array_free(a);
+  const uint64_t big = UINT64_MAX;
+  assert_ok(fusion_array_create(&a, FUSION_U64, 1, (size_t[]){1}, &big));
+  assert_int_equal(fusion_array_to_int64(a, 0, 1, whole, &err), FUSION_E_INPUT);
+  fusion_array_free(a);
+}
+
+static void save__leaves_nothing_behind_on_failure(void **state) {
+  (void)state;
+  fusion_array *a;
+  fusion_error err;
+  assert_ok(fusion_array_create(&a, FUSION_U8, 1, (size_t[]){1}, NULL));
+  assert_int_equal(fusion_array_save_npy(a, path_of("no-such-folder/x.npy"), &err), FUSION_E_IO);
+  assert_non_null(strstr(err.text, "cannot be written: No such file"));
+  assert_int_equal(fusion_array_save_npy(a, folder, &err), FUSION_E_IO); /* a folder bears that name */
+  fusion_array_free(a);
+  char command[200];
+  snprintf(command, sizeof command, "! ls %s* -d | grep part", folder);
+  assert_int_equal(system(command), 0);
+}
+
+static int teardown(void **state) {
+  (void)state;
+  char command[64];
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  return system(command);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(npy__round_trip_of_every_type),
+      cmocka_unit_test(npy__empty_and_scalar),
+      cmocka_unit_test(npy__hostile_headers_are_refused),
+      cmocka_unit_test(npy__every_damage_is_survived),
+      cmocka_unit_test(npz__stored_and_deflated),
+      cmocka_unit_test(npz__every_damage_is_survived),
+      cmocka_unit_test(npz__data_changes_are_noticed),
+      cmocka_unit_test(csv__shapes_and_types),
+      cmocka_unit_test(csv__bad_tables_are_refused_by_line),
+      cmocka_unit_test(convert__refuses_what_does_not_fit),
+      cmocka_unit_test(save__leaves_nothing_behind_on_failure),
+  };
+  if (!mkdtemp(folder)) return 1;
+  return cmocka_run_group_tests(tests, NULL, teardown);
+}
