@@ -1,0 +1,247 @@
+/** Runs a plan on integers: samples in blocks over threads, tensors freed after their last reader. Steps other than
+ * LINEAR are here; LINEAR is in execute_linear.c. */
+#include "model/execute.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "model/execute_linear.h"
+
+enum {
+  BLOCK_ELEMENTS = 1 << 21, /* a block of samples keeps its largest tensor below 16 MiB */
+  BLOCK_SAMPLES = 96,
+  THREADS_MAX = 256,
+};
+
+struct executor {
+  const struct model *model;
+  const int64_t *inputs;
+  int64_t *answers;
+  size_t samples, block, input_size, answer_size;
+  struct execute_options options;
+  struct linear_packed *packed; /* one per step */
+  uint32_t *last_use;           /* last step that reads the tensor; UINT32_MAX for the output */
+  atomic_size_t next;           /* first sample that no thread has taken */
+  atomic_int status;
+};
+
+/** One thread's tensors of one block: values[step] is [block][size] or NULL. */
+struct block {
+  const struct executor *e;
+  int64_t **values;
+  size_t first, count;
+};
+
+static int64_t wrap(uint64_t v, const struct plan_tensor *t) {
+  return ring_signed(v, t->ring_bits);
+}
+
+static void run_shift(const struct plan_step *s, const int64_t *x, const struct plan_tensor *in, int64_t *y, size_t n) {
+  const bool relu = s->kind == PLAN_RELU;
+  const uint64_t round = s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
+  for (size_t i = 0; i < n; i++) {
+    int64_t v = wrap((uint64_t)x[i] + round, in);
+    if (relu && v < 0) v = 0;
+    y[i] = wrap((uint64_t)(v >> s->shift), &s->out);
+  }
+}
+
+static void run_add(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    y[i] = wrap(((uint64_t)a[i] << s->shift_left[0]) + ((uint64_t)b[i] << s->shift_left[1]), &s->out);
+}
+
+static void run_mul(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] = wrap((uint64_t)a[i] * (uint64_t)b[i], &s->out);
+}
+
+/** One plane of a pooling step. */
+static void pool_plane(const struct plan_step *s, const int64_t *x, struct shape in, int64_t *y) {
+  const struct window *w = &s->window;
+  const bool max = s->kind == PLAN_MAXPOOL;
+  for (int64_t oy = 0; oy < s->out.shape.height; oy++) {
+    for (int64_t ox = 0; ox < s->out.shape.width; ox++) {
+      uint64_t sum = 0;
+      int64_t best = INT64_MIN;
+      for (int64_t ky = 0; ky < w->kernel_h; ky++) {
+        const int64_t iy = oy * w->stride_h - w->pad_top + ky * w->dilation_h;
+        if (iy < 0 || iy >= in.height) continue;
+        for (int64_t kx = 0; kx < w->kernel_w; kx++) {
+          const int64_t ix = ox * w->stride_w - w->pad_left + kx * w->dilation_w;
+          if (ix < 0 || ix >= in.width) continue;
+          const int64_t v = x[iy * in.width + ix];
+          sum += (uint64_t)v;
+          if (best == INT64_MIN || v > best) best = v;
+        }
+      }
+      *y++ = wrap(max ? (uint64_t)best : sum, &s->out);
+    }
+  }
+}
+
+static void run_pool(const struct plan_step *s, const int64_t *x, const struct plan_tensor *from, int64_t *y) {
+  const size_t in_plane = (size_t)from->shape.height * from->shape.width;
+  const size_t out_plane = (size_t)s->out.shape.height * s->out.shape.width;
+  for (size_t c = 0; c < s->out.shape.channels; c++) pool_plane(s, x + c * in_plane, from->shape, y + c * out_plane);
+}
+
+static void run_gather(const struct block *b, const struct plan_step *s, int64_t *y) {
+  const struct plan_step *steps = b->e->model->plan.steps;
+  const size_t size = shape_size(s->out.shape);
+  for (size_t sample = 0; sample < b->count; sample++) {
+    for (size_t i = 0; i < size; i++) {
+      const struct gather_source g = s->gather[i];
+      int64_t v = 0;
+      if (g.input != GATHER_ZERO) {
+        const uint32_t from = s->inputs[g.input];
+        v = b->values[from][sample * shape_size(steps[from].out.shape) + g.index];
+      }
+      *y++ = wrap((uint64_t)v, &s->out);
+    }
+  }
+}
+
+static fusion_status run_step(struct block *b, uint32_t i) {
+  const struct executor *e = b->e;
+  const struct plan_step *s = &e->model->plan.steps[i];
+  const size_t size = shape_size(s->out.shape), n = size * b->count;
+  int64_t *y = mem_alloc(n, sizeof *y);
+  if (!y) return FUSION_E_MEMORY;
+  b->values[i] = y;
+  const int64_t *x = s->input_count ? b->values[s->inputs[0]] : e->inputs + b->first * e->input_size;
+  const int64_t *x1 = s->input_count > 1 ? b->values[s->inputs[1]] : NULL;
+  const struct plan_tensor *in = s->input_count ? &e->model->plan.steps[s->inputs[0]].out : NULL;
+  switch (s->kind) {
+    case PLAN_INPUT:
+      for (size_t k = 0; k < n; k++) y[k] = wrap((uint64_t)x[k], &s->out);
+      break;
+    case PLAN_LINEAR: return execute_linear(&e->packed[i], x, y, b->count);
+    case PLAN_RELU:
+    case PLAN_TRUNCATE: run_shift(s, x, in, y, n); break;
+    case PLAN_ADD: run_add(s, x, x1, y, n); break;
+    case PLAN_MUL: run_mul(s, x, x1, y, n); break;
+    case PLAN_MAXPOOL:
+    case PLAN_SUMPOOL:
+      for (size_t k = 0; k < b->count; k++) run_pool(s, x + k * shape_size(in->shape), in, y + k * size);
+      break;
+    case PLAN_GATHER: run_gather(b, s, y); break;
+  }
+  return FUSION_OK;
+}
+
+static void release(struct block *b, uint32_t step) {
+  mem_free(b->values[step]);
+  b->values[step] = NULL;
+}
+
+static fusion_status run_block(struct block *b) {
+  const struct executor *e = b->e;
+  const struct plan *plan = &e->model->plan;
+  fusion_status status = FUSION_OK;
+  for (uint32_t i = 0; i < plan->count && status == FUSION_OK; i++) {
+    const struct plan_step *s = &plan->steps[i];
+    const size_t size = shape_size(s->out.shape);
+    status = run_step(b, i);
+    for (size_t k = 0; status == FUSION_OK && e->options.observe && k < b->count; k++)
+      e->options.observe(e->options.context, i, b->first + k, b->values[i] + k * size, size);
+    for (uint32_t k = 0; k < s->input_count; k++)
+      if (e->last_use[s->inputs[k]] == i) release(b, s->inputs[k]);
+    if (e->last_use[i] == i) release(b, i);
+  }
+  const uint32_t last = plan->count - 1;
+  const size_t size = shape_size(plan->steps[last].out.shape);
+  for (size_t k = 0; status == FUSION_OK && k < b->count; k++)
+    plan_select_answer(plan, b->values[last] + k * size, e->answers + (b->first + k) * e->answer_size);
+  for (uint32_t i = 0; i < plan->count; i++) release(b, i);
+  return status;
+}
+
+static void *worker(void *arg) {
+  struct executor *e = arg;
+  struct block b = {.e = e, .values = mem_alloc(e->model->plan.count, sizeof *b.values)};
+  fusion_status status = b.values ? FUSION_OK : FUSION_E_MEMORY;
+  while (status == FUSION_OK && atomic_load(&e->status) == FUSION_OK) {
+    b.first = atomic_fetch_add(&e->next, e->block);
+    if (b.first >= e->samples) break;
+    b.count = size_min(e->block, e->samples - b.first);
+    status = run_block(&b);
+  }
+  if (status != FUSION_OK) atomic_store(&e->status, (int)status);
+  mem_free(b.values);
+  return NULL;
+}
+
+static fusion_status prepare(struct executor *e) {
+  const struct plan *plan = &e->model->plan;
+  e->packed = mem_alloc(plan->count, sizeof *e->packed);
+  e->last_use = mem_alloc(plan->count, sizeof *e->last_use);
+  if (!e->packed || !e->last_use) return FUSION_E_MEMORY;
+  size_t largest = 1;
+  for (uint32_t i = 0; i < plan->count; i++) {
+    const struct plan_step *s = &plan->steps[i];
+    e->last_use[i] = i;
+    for (uint32_t k = 0; k < s->input_count; k++) e->last_use[s->inputs[k]] = i;
+    largest = size_max(largest, shape_size(s->out.shape));
+    if (s->kind != PLAN_LINEAR) continue;
+    const fusion_status status = linear_pack(&e->packed[i], e->model, i);
+    if (status != FUSION_OK) return status;
+  }
+  e->last_use[plan->count - 1] = UINT32_MAX;
+  e->block = size_max(1, size_min(BLOCK_SAMPLES, BLOCK_ELEMENTS / largest));
+  return FUSION_OK;
+}
+
+static unsigned thread_count(const struct executor *e) {
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  size_t threads = e->options.threads ? e->options.threads : online > 0 ? (size_t)online : 1;
+  threads = size_min(size_min(threads, THREADS_MAX), e->samples);
+  return (unsigned)size_max(threads, 1);
+}
+
+fusion_status plan_execute(const struct model *model, const int64_t *inputs, size_t samples, int64_t *answers,
+                           const struct execute_options *options) {
+  struct executor e = {.model = model, .inputs = inputs, .answers = answers, .samples = samples};
+  pthread_t threads[THREADS_MAX];
+  unsigned started = 0;
+  if (options) e.options = *options;
+  e.input_size = shape_size(model->plan.steps[0].out.shape);
+  e.answer_size = plan_answer_size(&model->plan);
+  atomic_init(&e.next, 0);
+  atomic_init(&e.status, FUSION_OK);
+  fusion_status status;
+  TRY(prepare(&e));
+  const unsigned wanted = thread_count(&e);
+  e.block = size_max(1, size_min(e.block, div_up(samples, wanted)));
+  while (started + 1 < wanted && pthread_create(&threads[started], NULL, worker, &e) == 0) started++;
+  worker(&e);
+  for (unsigned t = 0; t < started; t++) pthread_join(threads[t], NULL);
+  status = (fusion_status)atomic_load(&e.status);
+cleanup:
+  for (uint32_t i = 0; e.packed && i < model->plan.count; i++) linear_packed_free(&e.packed[i]);
+  mem_free(e.packed);
+  mem_free(e.last_use);
+  return status;
+}
+
+void plan_select_answer(const struct plan *plan, const int64_t *logits, int64_t *answer) {
+  const size_t size = shape_size(plan->steps[plan->count - 1].out.shape);
+  if (plan->output == PLAN_OUTPUT_LOGITS) {
+    memcpy(answer, logits, size * sizeof *answer);
+    return;
+  }
+  const size_t k = plan->output == PLAN_OUTPUT_LABEL ? 1 : plan->top_k;
+  size_t previous = SIZE_MAX;
+  for (size_t place = 0; place < k; place++) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < size; i++) {
+      /* Ranked below the one found before: smaller, or equal and later. */
+      if (previous != SIZE_MAX && (logits[i] > logits[previous] || (logits[i] == logits[previous] && i <= previous)))
+        continue;
+      if (best == SIZE_MAX || logits[i] > logits[best]) best = i;
+    }
+    answer[plan->output == PLAN_OUTPUT_LABEL ? 0 : 2 * place] = (int64_t)best;
+    if (plan->output == PLAN_OUTPUT_TOP_K) answer[2 * place + 1] = logits[best];
+    previous = best;
+  }
+}

@@ -1,0 +1,25 @@
+/** The executor's LINEAR step: weights packed once, then blocks of samples. */
+#ifndef FUSION_MODEL_EXECUTE_LINEAR_H
+#define FUSION_MODEL_EXECUTE_LINEAR_H
+
+#include "model/gemm.h"
+#include "model/plan.h"
+
+struct linear_packed {
+  const struct plan_step *step; /* borrowed */
+  const struct plan_weights *weights;
+  struct shape in;
+  size_t rows, depth, pairs; /* of one group: outputs, inputs times taps, depth in pairs */
+  int16_t *narrow;           /* owned: [out][pairs][2] */
+  uint64_t row_sum;          /* largest sum of |weight| over a row */
+  const struct gemm_kernels *kernels;
+};
+
+fusion_status linear_pack(struct linear_packed *out, const struct model *model, uint32_t step) FUSION_MUST_CHECK;
+void linear_packed_free(struct linear_packed *p);
+
+/** x [samples][in], y [samples][out]; y wrapped to the step's ring. */
+fusion_status execute_linear(const struct linear_packed *p, const int64_t *x, int64_t *y,
+                             size_t samples) FUSION_MUST_CHECK;
+
+#endif

@@ -1,0 +1,31 @@
+/** Integer matrix products of the plaintext executor, per CPU tier.
+ *
+ *  A tile is GEMM_COLUMNS columns wide. The narrow product takes 16-bit inputs in pairs along the inner dimension (one
+ *  multiply-add instruction forms w0*x0 + w1*x1) and accumulates modulo 2^32; the wide one takes any 64-bit inputs and
+ *  accumulates modulo 2^64. Both are exact in their modulus, so every tier gives the same result. */
+#ifndef FUSION_MODEL_GEMM_H
+#define FUSION_MODEL_GEMM_H
+
+#include "base/base.h"
+
+enum { GEMM_COLUMNS = 48, GEMM_ROWS = 8 };
+
+/** out[row][column] = sum over pairs of w[row][pair] . x[pair][column].
+ *  w: [rows][pairs][2], x: [pairs][GEMM_COLUMNS][2], out: [rows][GEMM_COLUMNS]; x and out aligned to 64 bytes. */
+typedef void (*gemm_narrow_fn)(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs);
+
+/** out[row][column] = sum over k of w[row][k] * x[k][column]; w has a row stride of `stride` elements. */
+typedef void (*gemm_wide_fn)(uint64_t *out, const int16_t *w, size_t stride, const int64_t *x, size_t rows,
+                             size_t depth);
+
+struct gemm_kernels {
+  gemm_narrow_fn narrow;
+  gemm_wide_fn wide;
+};
+
+extern const struct gemm_kernels gemm_kernels_c, gemm_kernels_avx2, gemm_kernels_avx512;
+
+/** The kernels of the tier in force. */
+const struct gemm_kernels *gemm_kernels(void);
+
+#endif

@@ -1,0 +1,63 @@
+/** Integer matrix products with AVX-512 VNNI: eight rows by 48 columns stay in registers; VPDPWSSD makes 32 products
+ * and adds them without saturating. */
+#include "model/gemm.h"
+
+#include <immintrin.h>
+
+enum { LANES = 16, VECTORS = GEMM_COLUMNS / LANES, WIDE_LANES = 8 };
+
+static __m512i load_pair(const int16_t *w) {
+  int32_t pair;
+  memcpy(&pair, w, sizeof pair);
+  return _mm512_set1_epi32(pair);
+}
+
+/** `rows` <= 8; the rows that are missing repeat the last one and are not stored. */
+static void row_block(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {
+  __m512i acc[GEMM_ROWS][VECTORS];
+  const int16_t *row[GEMM_ROWS];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < GEMM_ROWS; r++) {
+    row[r] = w + 2 * pairs * (r < rows ? r : rows - 1);
+    for (size_t v = 0; v < VECTORS; v++) acc[r][v] = _mm512_setzero_si512();
+  }
+  for (size_t p = 0; p < pairs; p++) {
+    const int16_t *column = x + 2 * p * GEMM_COLUMNS;
+    const __m512i x0 = _mm512_load_si512(column), x1 = _mm512_load_si512(column + 2 * LANES),
+                  x2 = _mm512_load_si512(column + 4 * LANES);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < GEMM_ROWS; r++) {
+      const __m512i u = load_pair(row[r] + 2 * p);
+      acc[r][0] = _mm512_dpwssd_epi32(acc[r][0], x0, u);
+      acc[r][1] = _mm512_dpwssd_epi32(acc[r][1], x1, u);
+      acc[r][2] = _mm512_dpwssd_epi32(acc[r][2], x2, u);
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < GEMM_ROWS; r++)
+    for (size_t v = 0; v < VECTORS && r < rows; v++) _mm512_store_si512(out + r * GEMM_COLUMNS + v * LANES, acc[r][v]);
+}
+
+static void gemm_narrow_avx512(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {
+  for (size_t r = 0; r < rows; r += GEMM_ROWS)
+    row_block(out + r * GEMM_COLUMNS, w + 2 * r * pairs, x, size_min(GEMM_ROWS, rows - r), pairs);
+}
+
+static void gemm_wide_avx512(uint64_t *out, const int16_t *w, size_t stride, const int64_t *x, size_t rows,
+                             size_t depth) {
+  for (size_t r = 0; r < rows; r++) {
+    __m512i acc[GEMM_COLUMNS / WIDE_LANES];
+    for (size_t v = 0; v < GEMM_COLUMNS / WIDE_LANES; v++) acc[v] = _mm512_setzero_si512();
+    for (size_t k = 0; k < depth; k++) {
+      const __m512i weight = _mm512_set1_epi64(w[r * stride + k]);
+#pragma GCC unroll 6
+      for (size_t v = 0; v < GEMM_COLUMNS / WIDE_LANES; v++)
+        acc[v] = _mm512_add_epi64(acc[v],
+                                  _mm512_mullo_epi64(weight, _mm512_load_si512(x + k * GEMM_COLUMNS + v * WIDE_LANES)));
+    }
+    for (size_t v = 0; v < GEMM_COLUMNS / WIDE_LANES; v++)
+      _mm512_store_si512(out + r * GEMM_COLUMNS + v * WIDE_LANES, acc[v]);
+  }
+}
+
+const struct gemm_kernels gemm_kernels_avx512 = {.narrow = gemm_narrow_avx512, .wide = gemm_wide_avx512};
