@@ -1,29 +1,29 @@
 #include "rand/prg.h"
 
-#include <openssl/evp.h>
 #include <sodium.h>
+
+#include "rand/aes.h"
 
 enum { BUFFER_BLOCKS = 64, BUFFER_LEN = 16 * BUFFER_BLOCKS };
 
 struct prg {
+  struct aes_key key;
+  _Alignas(64) block buffer[BUFFER_BLOCKS];
   uint8_t seed[PRG_SEED_LEN];
-  EVP_CIPHER_CTX *cipher; /* AES-128-CTR over zeros */
-  uint8_t buffer[BUFFER_LEN];
-  size_t used; /* bytes of buffer already given out */
+  const struct aes_ops *ops; /* the tier that opened `key` */
+  uint64_t counter;          /* blocks of the stream made so far */
+  size_t used;               /* bytes of buffer already given out */
 };
 
 struct prg *prg_new(const uint8_t seed[PRG_SEED_LEN]) {
-  static const uint8_t zero_iv[16];
   struct prg *g = key_alloc(sizeof *g);
   if (!g) return NULL;
   memcpy(g->seed, seed, PRG_SEED_LEN);
   g->used = BUFFER_LEN;
-  g->cipher = EVP_CIPHER_CTX_new();
-  if (!g->cipher || EVP_EncryptInit_ex(g->cipher, EVP_aes_128_ctr(), NULL, seed, zero_iv) != 1) {
-    prg_free(g);
-    return NULL;
-  }
-  return g;
+  g->ops = aes_ops();
+  if (g->ops->open(&g->key, seed) == FUSION_OK) return g;
+  key_free(g);
+  return NULL;
 }
 
 fusion_status prg_new_random(struct prg **out) {
@@ -54,38 +54,49 @@ struct prg *prg_fork(const struct prg *parent, const char *label, uint64_t index
 
 void prg_free(struct prg *g) {
   if (!g) return;
-  EVP_CIPHER_CTX_free(g->cipher);
+  g->ops->close(&g->key);
   key_free(g);
 }
 
-static void stream(struct prg *g, uint8_t *out, size_t len) {
-  int written;
-  memset(out, 0, len);
-  while (len) {
-    const int part = (int)size_min(len, (size_t)1 << 30);
-    /* CTR encryption of a valid context cannot fail; should it, zeros must not go out as randomness. */
-    if (EVP_EncryptUpdate(g->cipher, out, &written, out, part) != 1 || written != part) __builtin_trap();
-    out += part;
-    len -= (size_t)part;
+static void next_blocks(struct prg *g, block *out, size_t count) {
+  g->ops->counter(&g->key, out, g->counter, count);
+  g->counter += count;
+}
+
+/* Whole blocks of the stream to memory that need not be aligned. */
+static void next_direct(struct prg *g, uint8_t *out, size_t count) {
+  if ((uintptr_t)out % _Alignof(block) == 0) {
+    next_blocks(g, (block *)(void *)out, count);
+    return;
   }
+  for (size_t done = 0; done < count; done += BUFFER_BLOCKS) {
+    const size_t n = size_min(BUFFER_BLOCKS, count - done);
+    next_blocks(g, g->buffer, n);
+    memcpy(out + 16 * done, g->buffer, 16 * n);
+  }
+  mem_wipe(g->buffer, BUFFER_LEN);
 }
 
 void prg_bytes(struct prg *g, void *out, size_t len) {
   uint8_t *at = out;
+  uint8_t *const buffer = (uint8_t *)g->buffer;
   const size_t buffered = size_min(len, BUFFER_LEN - g->used);
-  memcpy(at, g->buffer + g->used, buffered);
-  mem_wipe(g->buffer + g->used, buffered);
+  if (buffered) {
+    memcpy(at, buffer + g->used, buffered);
+    mem_wipe(buffer + g->used, buffered);
+  }
   g->used += buffered;
-  at += buffered;
   len -= buffered;
+  if (!len) return;
+  at += buffered;
   const size_t direct = len / BUFFER_LEN * BUFFER_LEN;
-  if (direct) stream(g, at, direct);
+  if (direct) next_direct(g, at, direct / 16);
   at += direct;
   len -= direct;
   if (!len) return;
-  stream(g, g->buffer, BUFFER_LEN);
-  memcpy(at, g->buffer, len);
-  mem_wipe(g->buffer, len);
+  next_blocks(g, g->buffer, BUFFER_BLOCKS);
+  memcpy(at, buffer, len);
+  mem_wipe(buffer, len);
   g->used = len;
 }
 
