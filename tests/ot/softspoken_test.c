@@ -1,0 +1,528 @@
+#include "ot/softspoken.h"
+
+#include <sodium.h>
+
+#include "ot/pprf.h"
+#include "ot/softspoken_internal.h"
+#include "ot/tamper.h"
+#include "support/support.h"
+
+/* One session of both directions: every count is taken once with the server as sender, once with the client. */
+struct party {
+  struct channel *channel;
+  enum role role;
+  unsigned field_bits;
+  const size_t *counts;
+  size_t count_count;
+  block *keys, *macs; /* all of them, one take after the other */
+  block delta;
+  struct channel_stats opened, ended;
+  fusion_status status;
+};
+
+static fusion_status take_all(struct party *p, struct softspoken_sender *s, struct softspoken_receiver *r) {
+  fusion_status status = FUSION_OK;
+  size_t at = 0;
+  for (size_t i = 0; i < p->count_count; i++) {
+    const size_t n = p->counts[i];
+    if (p->role == ROLE_SERVER) TRY(softspoken_send(s, p->keys + at, n));
+    TRY(softspoken_receive(r, p->macs + at, n));
+    if (p->role == ROLE_CLIENT) TRY(softspoken_send(s, p->keys + at, n));
+    at += n;
+  }
+  TRY(channel_flush(p->channel));
+cleanup:
+  return status;
+}
+
+static void *run_party(void *arg) {
+  struct party *p = arg;
+  fusion_status status = FUSION_OK;
+  struct prg *prg = NULL;
+  struct softspoken_sender *s = NULL;
+  struct softspoken_receiver *r = NULL;
+  TRY(prg_new_random(&prg));
+  const struct softspoken_setup setup = {
+      .channel = p->channel, .prg = prg, .role = p->role, .session = 5, .field_bits = p->field_bits};
+  TRY(softspoken_open(&s, &r, &setup));
+  p->opened = channel_get_stats(p->channel);
+  p->delta = softspoken_delta(s);
+  TRY(take_all(p, s, r));
+cleanup:
+  p->ended = channel_get_stats(p->channel);
+  p->status = status;
+  softspoken_sender_free(s);
+  softspoken_receiver_free(r);
+  prg_free(prg);
+  channel_close(p->channel);
+  return NULL;
+}
+
+static size_t sum(const size_t *counts, size_t n) {
+  size_t total = 0;
+  for (size_t i = 0; i < n; i++) total += counts[i];
+  return total;
+}
+
+static void run(struct party parties[2], unsigned k, const size_t *counts, size_t n, struct tamper tamper) {
+  for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++) {
+    parties[role] = (struct party){.role = role, .field_bits = k, .counts = counts, .count_count = n};
+    parties[role].keys = mem_alloc(sum(counts, n) + 1, sizeof(block));
+    parties[role].macs = mem_alloc(sum(counts, n) + 1, sizeof(block));
+    assert_non_null(parties[role].keys);
+    assert_non_null(parties[role].macs);
+  }
+  assert_ok(tamper_pair(&parties[ROLE_SERVER].channel, &parties[ROLE_CLIENT].channel, tamper));
+  test_run_both(run_party, &parties[ROLE_SERVER], run_party, &parties[ROLE_CLIENT]);
+}
+
+static void release(struct party parties[2]) {
+  for (int i = 0; i < 2; i++) {
+    mem_free(parties[i].keys);
+    mem_free(parties[i].macs);
+  }
+}
+
+/* How many of the correlations do not hold; *ones: how many choice bits are 1. */
+static size_t broken(const block *keys, const block *macs, block delta, size_t count, size_t *ones) {
+  size_t bad = 0;
+  *ones = 0;
+  for (size_t i = 0; i < count; i++) {
+    const block expected = block_xor(keys[i], block_and_mask(delta, block_lsb_mask(macs[i])));
+    *ones += macs[i].lo & 1;
+    bad += expected.lo != macs[i].lo || expected.hi != macs[i].hi || (keys[i].lo & 1) != 0;
+  }
+  return bad;
+}
+
+static void assert_correlated(const struct party *sender, const struct party *receiver) {
+  const size_t count = sum(sender->counts, sender->count_count);
+  size_t ones;
+  assert_true(sender->delta.lo & 1);
+  assert_int_equal(broken(sender->keys, receiver->macs, sender->delta, count, &ones), 0);
+  if (count > 4096) assert_in_range(ones, count / 2 - 8 * count / 100, count / 2 + 8 * count / 100);
+}
+
+static void softspoken__correlations_hold_both_ways(void **state) {
+  (void)state;
+  static const size_t counts[] = {1, 127, 128, 129, 1000, SOFTSPOKEN_CHUNK, SOFTSPOKEN_CHUNK + 77, 0, 3};
+  static const unsigned ks[] = {1, 2, 4, 8};
+  for (size_t i = 0; i < 4; i++) {
+    struct party p[2];
+    run(p, ks[i], counts, sizeof counts / sizeof *counts, (struct tamper){.position = UINT64_MAX});
+    assert_ok(p[ROLE_SERVER].status);
+    assert_ok(p[ROLE_CLIENT].status);
+    assert_correlated(&p[ROLE_SERVER], &p[ROLE_CLIENT]);
+    assert_correlated(&p[ROLE_CLIENT], &p[ROLE_SERVER]);
+    assert_true(p[ROLE_SERVER].delta.hi != p[ROLE_CLIENT].delta.hi);
+    release(p);
+  }
+}
+
+static void softspoken__tiers_agree_with_each_other(void **state) {
+  (void)state;
+  static const size_t counts[] = {1000, SOFTSPOKEN_CHUNK};
+  const enum cpu_tier best = cpu_tier_best();
+  for (enum cpu_tier tier = CPU_TIER_C; tier <= best; tier++) {
+    struct party p[2];
+    assert_ok(cpu_tier_force(tier));
+    run(p, 4, counts, 2, (struct tamper){.position = UINT64_MAX});
+    assert_ok(cpu_tier_force(best));
+    assert_ok(p[ROLE_SERVER].status);
+    assert_correlated(&p[ROLE_SERVER], &p[ROLE_CLIENT]);
+    assert_correlated(&p[ROLE_CLIENT], &p[ROLE_SERVER]);
+    release(p);
+  }
+}
+
+static void softspoken__cost_is_as_declared(void **state) {
+  (void)state;
+  static const size_t counts[] = {300, 2 * SOFTSPOKEN_CHUNK + 1};
+  static const unsigned ks[] = {2, 4};
+  for (size_t i = 0; i < 2; i++) {
+    struct party p[2];
+    struct cost cost = {0};
+    run(p, ks[i], counts, 2, (struct tamper){.position = UINT64_MAX});
+    const struct party *server = &p[ROLE_SERVER], *client = &p[ROLE_CLIENT];
+    softspoken_open_cost(&cost, ks[i], true, true);
+    assert_int_equal(server->opened.bytes_sent, cost.bytes_to_client);
+    assert_int_equal(client->opened.bytes_sent, cost.bytes_to_server);
+    assert_int_equal(server->opened.messages_sent, cost.messages_to_client);
+    assert_int_equal(server->opened.depth, cost.depth_server);
+    assert_int_equal(client->opened.depth, cost.depth_client);
+    assert_int_equal(cost.depth_server, 2);
+    for (size_t j = 0; j < 2; j++) {
+      softspoken_extend_cost(&cost, ks[i], ROLE_SERVER, counts[j]);
+      softspoken_extend_cost(&cost, ks[i], ROLE_CLIENT, counts[j]);
+    }
+    assert_int_equal(server->ended.bytes_sent, cost.bytes_to_client);
+    assert_int_equal(server->ended.bytes_received, cost.bytes_to_server);
+    assert_int_equal(client->ended.messages_sent, cost.messages_to_server);
+    assert_int_equal(server->ended.messages_sent, cost.messages_to_client);
+    assert_int_equal(server->ended.depth, cost.depth_server);
+    assert_int_equal(client->ended.depth, cost.depth_client);
+    release(p);
+  }
+}
+
+/* Every message, either party's, at its header, beginning, middle and end: somebody notices, always. */
+static void softspoken__an_altered_byte_never_passes(void **state) {
+  (void)state;
+  static const size_t counts[] = {200};
+  struct party p[2];
+  run(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX});
+  assert_ok(p[0].status);
+  const size_t trees = (size_t)p[0].opened.bytes_sent - 3 * CHANNEL_HEADER_LEN - 127 * 96;
+  const size_t lens[] = {127 * 32, 127 * 64, trees, softspoken_message_len(4, softspoken_blocks(counts[0]))};
+  release(p);
+  for (enum role who = ROLE_SERVER; who <= ROLE_CLIENT; who++) {
+    uint64_t start = 0;
+    for (size_t m = 0; m < 4; m++) {
+      const uint64_t body = start + CHANNEL_HEADER_LEN;
+      const uint64_t at[] = {start + 4,           body + 3,          body + 40, body + lens[m] / 2,
+                             body + lens[m] - 40, body + lens[m] - 1};
+      for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        run(p, 4, counts, 1, (struct tamper){.who = who, .position = at[i], .flip = 0x04});
+        const fusion_status server = p[ROLE_SERVER].status, client = p[ROLE_CLIENT].status;
+        const fusion_status victim = who == ROLE_SERVER ? client : server;
+        if (victim != FUSION_E_PEER && victim != FUSION_E_CRYPTO) {
+          /* An altered receiver's point that is another element shows at the party that sent it. */
+          assert_int_equal(m, 1);
+          assert_int_equal(who == ROLE_SERVER ? server : client, FUSION_E_CRYPTO);
+        }
+        release(p);
+      }
+      start = body + lens[m];
+    }
+  }
+}
+
+/* ---- a cheating receiver ---- */
+
+/* The server sends correlations, the client receives them; both ends in one thread once they are open. */
+struct one_way {
+  struct channel *server, *client;
+  struct softspoken_sender *sender;
+  struct softspoken_receiver *receiver;
+  fusion_status server_status, client_status;
+};
+
+static fusion_status open_end(struct channel *channel, enum role role, struct softspoken_sender **s,
+                              struct softspoken_receiver **r) {
+  struct prg *prg = NULL;
+  fusion_status status = prg_new_random(&prg);
+  if (status != FUSION_OK) return status;
+  const struct softspoken_setup setup = {
+      .channel = channel, .prg = prg, .role = role, .session = 9, .field_bits = SOFTSPOKEN_FIELD_BITS};
+  status = softspoken_open(s, r, &setup);
+  prg_free(prg);
+  return status;
+}
+
+static void *open_server(void *arg) {
+  struct one_way *w = arg;
+  w->server_status = open_end(w->server, ROLE_SERVER, &w->sender, NULL);
+  return NULL;
+}
+
+static void *open_client(void *arg) {
+  struct one_way *w = arg;
+  w->client_status = open_end(w->client, ROLE_CLIENT, NULL, &w->receiver);
+  return NULL;
+}
+
+static void one_way_open(struct one_way *w) {
+  *w = (struct one_way){0};
+  assert_ok(channel_pipe(&w->server, &w->client));
+  test_run_both(open_server, w, open_client, w);
+  assert_ok(w->server_status);
+  assert_ok(w->client_status);
+}
+
+static void one_way_close(struct one_way *w) {
+  softspoken_sender_free(w->sender);
+  softspoken_receiver_free(w->receiver);
+  channel_close(w->server);
+  channel_close(w->client);
+}
+
+enum { FORGED_TREE = 3 };
+
+/* Another choice bit in one tree than in the others, with the challenge recomputed and the answer that is right if the
+ * guess of Delta at that tree is: the best that a cheating receiver can do. */
+static fusion_status forge(struct softspoken_receiver *r, uint32_t guess) {
+  struct softspoken_core *c = &r->core;
+  const size_t blocks = softspoken_blocks(128);
+  block hashes[128];
+  softspoken_receiver_expand(r, blocks);
+  c->message[(FORGED_TREE - 1) * blocks * sizeof(block)] ^= 1;
+  softspoken_challenge(c, blocks);
+  softspoken_hash_planes(c, hashes, blocks);
+  for (unsigned b = 0; b < c->field_bits; b++) {
+    block *hash = &hashes[FORGED_TREE * c->field_bits + b];
+    *hash = block_xor(*hash, block_and_mask(c->chi[0], (uint64_t)0 - (guess >> b & 1)));
+  }
+  softspoken_answer(c, hashes, blocks);
+  const fusion_status status =
+      channel_send(c->channel, MSG_SOFTSPOKEN, c->message, softspoken_message_len(c->field_bits, blocks));
+  return status == FUSION_OK ? channel_flush(c->channel) : status;
+}
+
+static void cheat__an_inconsistent_choice_passes_only_with_delta_guessed(void **state) {
+  (void)state;
+  for (uint32_t error = 0; error < 1u << SOFTSPOKEN_FIELD_BITS; error += 3) {
+    struct one_way w;
+    block keys[128];
+    one_way_open(&w);
+    const uint32_t right = softspoken_point(softspoken_delta(w.sender), SOFTSPOKEN_FIELD_BITS, FORGED_TREE);
+    assert_ok(forge(w.receiver, right ^ error));
+    const fusion_status status = softspoken_send(w.sender, keys, 128);
+    assert_int_equal(status, error ? FUSION_E_CRYPTO : FUSION_OK);
+    if (error) {
+      for (size_t i = 0; i < 128; i++) assert_true(keys[i].lo == 0 && keys[i].hi == 0);
+      assert_int_equal(softspoken_send(w.sender, keys, 128), FUSION_E_CRYPTO); /* the channel is poisoned */
+    }
+    one_way_close(&w);
+  }
+}
+
+/* The same correction bits without the matching answer, even in the part that only masks the check. */
+static void cheat__an_altered_mask_or_answer_is_seen(void **state) {
+  (void)state;
+  const size_t blocks = softspoken_blocks(128), corrections = softspoken_corrections_len(SOFTSPOKEN_FIELD_BITS, blocks);
+  const size_t places[] = {blocks * sizeof(block) - 1, corrections, corrections + sizeof(block)};
+  for (size_t i = 0; i < 3; i++) {
+    struct one_way w;
+    block keys[128], hashes[128];
+    one_way_open(&w);
+    struct softspoken_core *c = &w.receiver->core;
+    softspoken_receiver_expand(w.receiver, blocks);
+    if (places[i] < corrections) c->message[places[i]] ^= 0x80;
+    softspoken_challenge(c, blocks);
+    softspoken_hash_planes(c, hashes, blocks);
+    softspoken_answer(c, hashes, blocks);
+    if (places[i] >= corrections) c->message[places[i]] ^= 0x80;
+    assert_ok(channel_send(w.client, MSG_SOFTSPOKEN, c->message, softspoken_message_len(c->field_bits, blocks)));
+    assert_ok(channel_flush(w.client));
+    /* A correction in tree 1 passes unseen where Delta is zero there: then it has changed nothing. */
+    const uint32_t point = softspoken_point(softspoken_delta(w.sender), SOFTSPOKEN_FIELD_BITS, 1);
+    const bool harmless = i == 0 && point == 0;
+    assert_int_equal(softspoken_send(w.sender, keys, 128), harmless ? FUSION_OK : FUSION_E_CRYPTO);
+    one_way_close(&w);
+  }
+}
+
+/* ---- trees ---- */
+
+/* For every point: all leaves but that one, and a wrong level sum is seen exactly by the points that use it. */
+static void pprf__a_wrong_sum_is_seen_by_all_who_use_it(void **state) {
+  (void)state;
+  enum { LEVELS = 3 };
+  const struct pprf_id id = {.session = 3, .maker = ROLE_SERVER, .tree = 2};
+  uint64_t seed = test_seed();
+  block pads[2 * LEVELS], leaves[PPRF_LEAVES_MAX], seen[PPRF_LEAVES_MAX];
+  const block root = block_make(test_random(&seed), test_random(&seed));
+  uint8_t message[2 * sizeof(block) * LEVELS + PPRF_PIN_LEN], made[PPRF_PIN_LEN], found[PPRF_PIN_LEN];
+  crypto_generichash_state pins;
+  for (size_t i = 0; i < 2 * LEVELS; i++) pads[i] = block_make(test_random(&seed), test_random(&seed));
+  assert_int_equal(pprf_message_len(LEVELS), sizeof message);
+  pprf_pins_start(&pins, 3, ROLE_SERVER);
+  pprf_make(id, LEVELS, root, pads, message, leaves, &pins);
+  pprf_pins_finish(&pins, made);
+  /* wrong < 2 * LEVELS: that sum is altered; then the sum of pins; then nothing. */
+  for (size_t wrong = 0; wrong <= 2 * LEVELS + 1; wrong++)
+    for (uint32_t point = 0; point < 1u << LEVELS; point++) {
+      block chosen[LEVELS];
+      bool used = wrong == 2 * LEVELS;
+      for (unsigned i = 0; i < LEVELS; i++) {
+        const size_t side = 1 ^ ((point >> (LEVELS - 1 - i)) & 1);
+        chosen[i] = pads[2 * i + side];
+        used = used || wrong == 2 * i + side;
+      }
+      if (wrong <= 2 * LEVELS) message[wrong * sizeof(block)] ^= 1;
+      pprf_pins_start(&pins, 3, ROLE_SERVER);
+      pprf_puncture(id, LEVELS, point, chosen, message, seen, &pins);
+      pprf_pins_finish(&pins, found);
+      if (wrong <= 2 * LEVELS) message[wrong * sizeof(block)] ^= 1;
+      assert_int_equal(memcmp(found, made, sizeof made) != 0, used);
+      assert_true(seen[0].lo == 0 && seen[0].hi == 0);
+      for (uint32_t y = 1; y < 1u << LEVELS && !used; y++) assert_memory_equal(&seen[y], &leaves[y ^ point], 16);
+    }
+}
+
+/* ---- kernels ---- */
+
+enum { BLOCKS = 44, DEPTH = 5, LEAVES = 1 << DEPTH };
+
+struct kernel_run {
+  block rows[128 * BLOCKS];                     /* transposed */
+  block hashes[4][128];                         /* of 0, 1, 7 and all blocks */
+  block trees[DEPTH + 1][(DEPTH + 1) * BLOCKS]; /* by depth: planes, then the total */
+  block stream[BLOCKS];
+};
+
+static void run_kernels(struct kernel_run *out, enum cpu_tier tier, uint64_t seed) {
+  static const size_t hashed[4] = {0, 1, 7, BLOCKS};
+  const struct softspoken_kernels *k = softspoken_kernels_for(tier);
+  block *planes = mem_alloc(128 * BLOCKS, sizeof(block)), *scratch = mem_alloc(LEAVES * SOFTSPOKEN_TILE, sizeof(block));
+  struct leaf_key *keys = mem_alloc(LEAVES, sizeof *keys);
+  block chi[BLOCKS];
+  bool ok;
+  void *cipher = k->cipher_new(&ok);
+  assert_true(ok && planes && scratch && keys);
+  for (size_t i = 0; i < 128 * BLOCKS; i++) planes[i] = block_make(test_random(&seed), test_random(&seed));
+  for (size_t i = 0; i < BLOCKS; i++) chi[i] = block_make(test_random(&seed), test_random(&seed));
+  for (size_t x = 0; x < LEAVES; x++) k->schedule(&keys[x], block_make(test_random(&seed), test_random(&seed)));
+  k->transpose(out->rows, planes, BLOCKS, BLOCKS);
+  for (size_t i = 0; i < 4; i++) k->hash(out->hashes[i], planes, BLOCKS, chi, hashed[i]);
+  for (unsigned depth = 0; depth <= DEPTH; depth++) {
+    const struct tree_job job = {.leaves = keys,
+                                 .depth = depth,
+                                 .punctured = depth & 1,
+                                 .counter = UINT32_MAX - 5,
+                                 .nonce = 3,
+                                 .total = out->trees[depth] + depth * BLOCKS,
+                                 .planes = out->trees[depth],
+                                 .stride = BLOCKS,
+                                 .blocks = BLOCKS,
+                                 .scratch = scratch,
+                                 .cipher = cipher};
+    k->tree(&job);
+  }
+  k->stream(out->stream, &keys[0], 3, UINT32_MAX - 5, BLOCKS, cipher);
+  k->cipher_free(cipher);
+  mem_free(planes);
+  mem_free(scratch);
+  mem_free(keys);
+}
+
+static void kernels__every_tier_equals_c(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed();
+  struct kernel_run *expected = mem_alloc(1, sizeof *expected), *got = mem_alloc(1, sizeof *got);
+  assert_true(expected && got);
+  run_kernels(expected, CPU_TIER_C, seed);
+  /* A tree of one leaf is that leaf's stream. */
+  assert_memory_equal(expected->trees[0], expected->stream, sizeof expected->stream);
+  for (enum cpu_tier tier = CPU_TIER_AVX2; tier <= cpu_tier_best(); tier++) {
+    memset(got, 0, sizeof *got);
+    run_kernels(got, tier, seed);
+    assert_memory_equal(got->rows, expected->rows, sizeof got->rows);
+    assert_memory_equal(got->hashes, expected->hashes, sizeof got->hashes);
+    assert_memory_equal(got->trees, expected->trees, sizeof got->trees);
+    assert_memory_equal(got->stream, expected->stream, sizeof got->stream);
+  }
+  mem_free(expected);
+  mem_free(got);
+}
+
+/* Against definitions: bit by bit, and by the slowest multiplication there is. */
+static void kernels__c_is_what_the_header_says(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  static block planes[128 * 4], rows[4 * 128], hashes[128], chi[3];
+  for (size_t i = 0; i < 128 * 4; i++) planes[i] = block_make(test_random(&seed), test_random(&seed));
+  for (size_t i = 0; i < 3; i++) chi[i] = block_make(test_random(&seed), test_random(&seed));
+  const struct softspoken_kernels *k = softspoken_kernels_for(CPU_TIER_C);
+  k->transpose(rows, planes, 4, 4);
+  k->hash(hashes, planes, 4, chi, 3);
+  for (size_t p = 0; p < 128; p++) {
+    block sum_of_products = block_make(0, 0);
+    for (size_t j = 0; j < 4; j++)
+      for (size_t i = 0; i < 128; i++) {
+        const block from = planes[4 * p + j], to = rows[128 * j + i];
+        const uint64_t bit = i < 64 ? from.lo >> i : from.hi >> (i - 64);
+        assert_int_equal(bit & 1, (p < 64 ? to.lo >> p : to.hi >> (p - 64)) & 1);
+        if (j == 3) continue;
+        block shifted = chi[j]; /* chi * X^i */
+        for (size_t t = 0; t < i; t++)
+          shifted = block_make(shifted.hi << 1 | shifted.lo >> 63, shifted.lo << 1 ^ (shifted.hi >> 63 ? 0x87u : 0u));
+        sum_of_products = block_xor(sum_of_products, block_and_mask(shifted, (uint64_t)0 - (bit & 1)));
+      }
+    assert_true(sum_of_products.lo == hashes[p].lo && sum_of_products.hi == hashes[p].hi);
+  }
+}
+
+/* ---- as a source of correlations ---- */
+
+struct source {
+  struct channel *channel;
+  enum role role;
+  block sent[300], received[300], delta;
+  uint64_t first_sent, first_received, domains[2];
+  fusion_status status;
+};
+
+static void *run_source(void *arg) {
+  struct source *x = arg;
+  fusion_status status = FUSION_OK;
+  struct prg *prg = NULL;
+  struct cot *c = NULL;
+  TRY(prg_new_random(&prg));
+  TRY(cot_open_softspoken(&c, x->role, x->channel, prg, 11));
+  x->delta = c->delta;
+  x->domains[0] = cot_domain(c, ROLE_SERVER);
+  x->domains[1] = cot_domain(c, ROLE_CLIENT);
+  for (size_t i = 0; i < 2; i++) { /* the server sends 200, the client 300 */
+    if (x->role == ROLE_SERVER) {
+      TRY(cot_take_sender(c, x->sent + 100 * i, 100, &x->first_sent));
+      TRY(cot_take_receiver(c, x->received + 150 * i, 150, &x->first_received));
+    } else {
+      TRY(cot_take_receiver(c, x->received + 100 * i, 100, &x->first_received));
+      TRY(cot_take_sender(c, x->sent + 150 * i, 150, &x->first_sent));
+    }
+  }
+  TRY(channel_flush(x->channel));
+cleanup:
+  x->status = status;
+  cot_close(c);
+  prg_free(prg);
+  return NULL;
+}
+
+static void source__indices_and_domains_match(void **state) {
+  (void)state;
+  static struct source x[2];
+  size_t ones;
+  x[0] = (struct source){.role = ROLE_SERVER};
+  x[1] = (struct source){.role = ROLE_CLIENT};
+  assert_ok(channel_pipe(&x[0].channel, &x[1].channel));
+  test_run_both(run_source, &x[0], run_source, &x[1]);
+  assert_ok(x[0].status);
+  assert_ok(x[1].status);
+  assert_int_equal(broken(x[0].sent, x[1].received, x[0].delta, 200, &ones), 0);
+  assert_int_equal(broken(x[1].sent, x[0].received, x[1].delta, 300, &ones), 0);
+  assert_int_equal(x[0].first_sent, 100);
+  assert_int_equal(x[1].first_received, 100);
+  assert_int_equal(x[0].first_received, 150);
+  assert_int_equal(x[1].first_sent, 150);
+  assert_memory_equal(x[0].domains, x[1].domains, sizeof x[0].domains);
+  assert_true(x[0].domains[0] != x[0].domains[1]);
+  channel_close(x[0].channel);
+  channel_close(x[1].channel);
+}
+
+static void softspoken__a_field_of_another_size_is_a_usage_error(void **state) {
+  (void)state;
+  struct softspoken_sender *s;
+  const struct softspoken_setup setup = {.field_bits = 3};
+  assert_int_equal(softspoken_open(&s, NULL, &setup), FUSION_E_USAGE);
+  assert_null(s);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(kernels__c_is_what_the_header_says),
+      cmocka_unit_test(kernels__every_tier_equals_c),
+      cmocka_unit_test(pprf__a_wrong_sum_is_seen_by_all_who_use_it),
+      cmocka_unit_test(softspoken__correlations_hold_both_ways),
+      cmocka_unit_test(softspoken__tiers_agree_with_each_other),
+      cmocka_unit_test(softspoken__cost_is_as_declared),
+      cmocka_unit_test(softspoken__an_altered_byte_never_passes),
+      cmocka_unit_test(softspoken__a_field_of_another_size_is_a_usage_error),
+      cmocka_unit_test(cheat__an_inconsistent_choice_passes_only_with_delta_guessed),
+      cmocka_unit_test(cheat__an_altered_mask_or_answer_is_seen),
+      cmocka_unit_test(source__indices_and_domains_match),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
