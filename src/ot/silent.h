@@ -1,0 +1,47 @@
+/** One iteration of the silent extension (Ferret): base correlations in, many more out.
+ *
+ *  Functionality: random correlated OT of silent_set_outputs(set) correlations, in the form of ot/cot.h (low bit of K
+ * is 0, of M the choice bit). A cheating sender may guess a set of noise positions per block; a wrong guess ends the
+ *  session. A cheating receiver may test guesses of Delta.
+ *  Why a cheating server learns nothing: as the sender it sees the masked bits of the check and whether it passed; a
+ *  passed check with a wrong correction tells it what it had guessed before, at the risk of being found out. As the
+ *  receiver it sees corrections that are masked by keys it lacks.
+ *
+ *  One flight of corrections (one block a tree level), the receiver's challenge, the sender's digest. The challenge is
+ *  drawn after the last correction has arrived; the receiver compares the digest before it releases anything.
+ *  Error probability of the check: below 2^-115 for these sets.
+ *
+ *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), fig. 6 to 9 with regular noise; trees
+ *  after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431), sec. 4. Differences:
+ * docs/protocols/silent-cot.md. */
+#ifndef FUSION_OT_SILENT_H
+#define FUSION_OT_SILENT_H
+
+#include "base/block.h"
+#include "net/channel.h"
+#include "net/cost.h"
+#include "ot/silent_set.h"
+#include "rand/prg.h"
+
+enum { SILENT_CHALLENGE_LEN = 32, SILENT_DIGEST_LEN = 32 };
+
+/** What an iteration needs beside its correlations. */
+struct silent_iteration {
+  const struct silent_set *set;
+  struct channel *channel; /* borrowed */
+  struct prg *prg;         /* borrowed: this party's secret randomness */
+  uint64_t session;        /* public, the same on both sides */
+  enum role sender;        /* who is the OT sender */
+  uint64_t number;         /* of the iteration in its direction, from 0 */
+};
+
+/** base: silent_set_base(set) correlations, spent. out: silent_set_outputs(set). No overlap.
+ *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when the check fails. Cost:
+ *  silent_iterate_cost(). */
+fusion_status silent_iterate_sender(const struct silent_iteration *it, block delta, const block *base,
+                                    block *out) FUSION_MUST_CHECK;
+fusion_status silent_iterate_receiver(const struct silent_iteration *it, const block *base,
+                                      block *out) FUSION_MUST_CHECK;
+void silent_iterate_cost(struct cost *cost, const struct silent_set *set, enum role sender);
+
+#endif

@@ -1,0 +1,234 @@
+#include "ot/cot_silent.h"
+
+#include "ot/cot_cost.h"
+#include "ot/softspoken.h"
+#include "ot/tamper.h"
+#include "support/support.h"
+
+struct take {
+  enum role sender;
+  size_t count;
+};
+
+/* One party's end of a session that makes `takes` in order, all correlations kept. */
+struct end {
+  struct channel *channel;
+  enum role role;
+  const struct silent_params *params;
+  const struct take *takes;
+  size_t take_count;
+  uint64_t seed;
+  block **got; /* one array a take */
+  uint64_t *indices;
+  block delta;
+  uint64_t session;
+  struct channel_stats opened, ended;
+  fusion_status status;
+};
+
+static fusion_status take_all(struct end *e, struct cot *cot) {
+  for (size_t i = 0; i < e->take_count; i++) {
+    const struct take *t = &e->takes[i];
+    const fusion_status status = t->sender == e->role ? cot_take_sender(cot, e->got[i], t->count, &e->indices[i])
+                                                      : cot_take_receiver(cot, e->got[i], t->count, &e->indices[i]);
+    if (status != FUSION_OK) return status;
+  }
+  return channel_flush(e->channel);
+}
+
+static void *run_end(void *arg) {
+  struct end *e = arg;
+  uint8_t seed[PRG_SEED_LEN] = {(uint8_t)(1 + e->role)};
+  memcpy(seed + 8, &e->seed, sizeof e->seed);
+  struct prg *prg = prg_new(seed);
+  struct cot *cot = NULL;
+  e->status = cot_open_silent(&cot, e->role, e->channel, prg, e->params);
+  e->opened = channel_get_stats(e->channel);
+  if (e->status == FUSION_OK) {
+    e->delta = cot->delta;
+    e->session = cot->session;
+    e->status = take_all(e, cot);
+  }
+  e->ended = channel_get_stats(e->channel);
+  cot_close(cot);
+  prg_free(prg);
+  channel_close(e->channel);
+  return NULL;
+}
+
+static void run(struct end ends[2], const struct silent_params *params, const struct take *takes, size_t n,
+                uint64_t seed, struct tamper tamper) {
+  for (int i = 0; i < 2; i++) {
+    ends[i] = (struct end){.role = (enum role)i, .params = params, .takes = takes, .take_count = n, .seed = seed};
+    ends[i].got = mem_alloc(n, sizeof *ends[i].got);
+    ends[i].indices = mem_alloc(n, sizeof *ends[i].indices);
+    for (size_t t = 0; t < n; t++) {
+      ends[i].got[t] = mem_alloc(takes[t].count, sizeof(block));
+      assert_non_null(ends[i].got[t]);
+    }
+  }
+  assert_ok(tamper_pair(&ends[ROLE_SERVER].channel, &ends[ROLE_CLIENT].channel, tamper));
+  test_run_both(run_end, &ends[ROLE_SERVER], run_end, &ends[ROLE_CLIENT]);
+}
+
+static void release(struct end ends[2]) {
+  for (int i = 0; i < 2; i++) {
+    for (size_t t = 0; t < ends[i].take_count; t++) mem_free(ends[i].got[t]);
+    mem_free(ends[i].got);
+    mem_free(ends[i].indices);
+  }
+}
+
+static void check_takes(const struct end ends[2]) {
+  uint64_t taken[2] = {0, 0};
+  for (size_t t = 0; t < ends[0].take_count; t++) {
+    const enum role sender = ends[0].takes[t].sender;
+    const block *keys = ends[sender].got[t], *macs = ends[1 - sender].got[t], delta = ends[sender].delta;
+    assert_int_equal(ends[0].indices[t], taken[sender]);
+    assert_int_equal(ends[1].indices[t], taken[sender]);
+    taken[sender] += ends[0].takes[t].count;
+    size_t wrong = 0, ones = 0;
+    for (size_t i = 0; i < ends[0].takes[t].count; i++) {
+      const block want = block_xor(keys[i], block_and_mask(delta, block_lsb_mask(macs[i])));
+      wrong += (keys[i].lo & 1) || want.lo != macs[i].lo || want.hi != macs[i].hi;
+      ones += macs[i].lo & 1;
+    }
+    assert_int_equal(wrong, 0);
+    if (ends[0].takes[t].count > 10000) {
+      assert_true(ones > ends[0].takes[t].count * 47 / 100 && ones < ends[0].takes[t].count * 53 / 100);
+    }
+  }
+}
+
+static const struct tamper honest = {.position = UINT64_MAX};
+
+/* Sizes around the stock's ends: none, one, a stock exactly, more than two stocks at once. */
+static void cot_silent__many_refills_in_both_directions(void **state) {
+  (void)state;
+  const struct silent_params params = {
+      .profile = SILENT_LAN, .expected_server_sends = 2000000, .expected_client_sends = 1};
+  const size_t stock = silent_set_outputs(&silent_set_small) - silent_set_base(&silent_set_small);
+  const struct take takes[] = {{ROLE_SERVER, 1},
+                               {ROLE_CLIENT, 12345},
+                               {ROLE_SERVER, 0},
+                               {ROLE_SERVER, 2 * stock + 7},
+                               {ROLE_CLIENT, stock - 12345},
+                               {ROLE_CLIENT, 1},
+                               {ROLE_SERVER, 33333},
+                               {ROLE_CLIENT, 777777}};
+  const size_t n = sizeof takes / sizeof *takes;
+  struct end ends[2];
+  struct cost cost = {0};
+  struct cot_cost model;
+  run(ends, &params, takes, n, test_seed(), honest);
+  assert_ok(ends[0].status);
+  assert_ok(ends[1].status);
+  assert_true(ends[0].session == ends[1].session);
+  check_takes(ends);
+
+  cot_open_silent_cost(&cost, &model, &params);
+  assert_int_equal(ends[ROLE_SERVER].opened.bytes_sent, cost.bytes_to_client);
+  assert_int_equal(ends[ROLE_CLIENT].opened.bytes_sent, cost.bytes_to_server);
+  for (size_t t = 0; t < n; t++) cost_take_cots(&cost, takes[t].sender, takes[t].count);
+  assert_int_equal(ends[ROLE_SERVER].ended.bytes_sent, cost.bytes_to_client);
+  assert_int_equal(ends[ROLE_CLIENT].ended.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(ends[ROLE_SERVER].ended.messages_sent, cost.messages_to_client);
+  assert_int_equal(ends[ROLE_CLIENT].ended.messages_sent, cost.messages_to_server);
+  assert_int_equal(ends[ROLE_SERVER].ended.depth, cost.depth_server);
+  assert_int_equal(ends[ROLE_CLIENT].ended.depth, cost.depth_client);
+  assert_int_equal(model.server_sends.refills, 3);
+  assert_int_equal(model.client_sends.refills, 2);
+  assert_int_equal(cost.cots_server_sends, 2 * stock + 7 + 1 + 33333);
+  release(ends);
+}
+
+/* Without an expectation the profile's own set takes over after the first iteration. */
+static void cot_silent__profiles_and_their_declared_cost(void **state) {
+  (void)state;
+  for (enum silent_profile profile = SILENT_LAN; profile <= SILENT_WAN; profile++) {
+    const struct silent_params params = {.profile = profile};
+    const struct take takes[] = {{ROLE_CLIENT, 1000000}, {ROLE_CLIENT, 500000}};
+    struct end ends[2];
+    struct cost cost = {0};
+    struct cot_cost model;
+    run(ends, &params, takes, 2, test_seed(), honest);
+    assert_ok(ends[0].status);
+    assert_ok(ends[1].status);
+    check_takes(ends);
+    cot_open_silent_cost(&cost, &model, &params);
+    for (size_t t = 0; t < 2; t++) cost_take_cots(&cost, takes[t].sender, takes[t].count);
+    assert_int_equal(ends[ROLE_SERVER].ended.bytes_sent, cost.bytes_to_client);
+    assert_int_equal(ends[ROLE_CLIENT].ended.bytes_sent, cost.bytes_to_server);
+    assert_int_equal(ends[ROLE_CLIENT].ended.depth, cost.depth_client);
+    assert_int_equal(model.client_sends.refills, 2);
+    assert_int_equal(model.server_sends.refills, 0);
+    release(ends);
+  }
+}
+
+static void cot_silent__seeds_determine_the_session(void **state) {
+  (void)state;
+  const struct silent_params params = {.profile = SILENT_LAN, .expected_client_sends = 1, .expected_server_sends = 1};
+  const struct take takes[] = {{ROLE_SERVER, 100}, {ROLE_CLIENT, 100}};
+  struct end first[2], again[2], another[2];
+  run(first, &params, takes, 2, 7, honest);
+  run(again, &params, takes, 2, 7, honest);
+  run(another, &params, takes, 2, 8, honest);
+  for (int i = 0; i < 2; i++) {
+    assert_ok(first[i].status);
+    for (size_t t = 0; t < 2; t++) {
+      assert_memory_equal(first[i].got[t], again[i].got[t], 100 * sizeof(block));
+      assert_memory_not_equal(first[i].got[t], another[i].got[t], 100 * sizeof(block));
+    }
+  }
+  assert_true(first[0].session != another[0].session);
+  release(first);
+  release(again);
+  release(another);
+}
+
+/* A corrupted correction in the first iteration: the take fails, and so does every later one. */
+static void cot_silent__a_failed_refill_hands_out_nothing(void **state) {
+  (void)state;
+  const struct silent_params params = {.profile = SILENT_LAN, .expected_client_sends = 1, .expected_server_sends = 1};
+  const struct take takes[] = {{ROLE_SERVER, 100}};
+  struct cost cost = {0};
+  struct cot_cost model;
+  struct end ends[2];
+  cot_open_silent_cost(&cost, &model, &params);
+  const struct tamper tamper = {
+      .who = ROLE_SERVER, .position = cost.bytes_to_client + CHANNEL_HEADER_LEN + 1000, .flip = 4};
+  run(ends, &params, takes, 1, 9, tamper);
+  assert_int_equal(ends[ROLE_CLIENT].status, FUSION_E_CRYPTO);
+  for (size_t i = 0; i < 100; i++) assert_true(!ends[ROLE_CLIENT].got[0][i].lo && !ends[ROLE_CLIENT].got[0][i].hi);
+  release(ends);
+}
+
+static void schedule__small_jobs_stay_small_and_large_ones_do_not(void **state) {
+  (void)state;
+  struct silent_params params = {.profile = SILENT_WAN, .expected_server_sends = 2000000};
+  struct silent_schedule s = silent_schedule_start(&params, ROLE_SERVER);
+  for (int i = 0; i < 4; i++) {
+    assert_ptr_equal(s.set, &silent_set_small);
+    assert_true(silent_schedule_step(&s) > 700000);
+  }
+  params.expected_server_sends = 20000000;
+  s = silent_schedule_start(&params, ROLE_SERVER);
+  assert_ptr_equal(s.set, &silent_set_small);
+  (void)silent_schedule_step(&s);
+  for (int i = 0; i < 3; i++) {
+    assert_ptr_equal(s.set, &silent_set_wan);
+    (void)silent_schedule_step(&s);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(cot_silent__many_refills_in_both_directions),
+      cmocka_unit_test(cot_silent__profiles_and_their_declared_cost),
+      cmocka_unit_test(cot_silent__seeds_determine_the_session),
+      cmocka_unit_test(cot_silent__a_failed_refill_hands_out_nothing),
+      cmocka_unit_test(schedule__small_jobs_stay_small_and_large_ones_do_not),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,193 @@
+#include "ot/silent.h"
+
+#include "base/cpu.h"
+#include "ot/tamper.h"
+#include "support/support.h"
+
+/* Far too small to be hard; the same code as the real sets. */
+static const struct silent_set tiny = {.name = "tiny", .depth = 8, .trees = 67, .log_k = 9, .security_bits = 0};
+
+/* One iteration, both parties, from correlations that the test deals. */
+struct end {
+  struct channel *channel;
+  const struct silent_set *set;
+  enum role role, sender;
+  uint64_t seed;
+  block delta;
+  block *base, *out;
+  struct channel_stats stats;
+  fusion_status status;
+};
+
+static void *run_end(void *arg) {
+  struct end *e = arg;
+  uint8_t seed[PRG_SEED_LEN] = {(uint8_t)e->role};
+  memcpy(seed + 8, &e->seed, sizeof e->seed);
+  struct prg *prg = prg_new(seed);
+  const struct silent_iteration it = {
+      .set = e->set, .channel = e->channel, .prg = prg, .session = 99, .sender = e->sender, .number = 3};
+  e->status = e->role == e->sender ? silent_iterate_sender(&it, e->delta, e->base, e->out)
+                                   : silent_iterate_receiver(&it, e->base, e->out);
+  e->stats = channel_get_stats(e->channel);
+  prg_free(prg);
+  channel_close(e->channel);
+  return NULL;
+}
+
+static void run(struct end ends[2], const struct silent_set *set, enum role sender, uint64_t seed,
+                struct tamper tamper) {
+  const size_t base = silent_set_base(set), outputs = silent_set_outputs(set);
+  uint64_t random = seed;
+  for (int i = 0; i < 2; i++) {
+    ends[i] = (struct end){.set = set, .role = (enum role)i, .sender = sender, .seed = seed};
+    ends[i].base = mem_alloc(base, sizeof(block));
+    ends[i].out = mem_alloc(outputs, sizeof(block));
+    assert_non_null(ends[i].base);
+    assert_non_null(ends[i].out);
+  }
+  struct end *s = &ends[sender], *r = &ends[1 - sender];
+  s->delta = block_make(test_random(&random), test_random(&random) | 1);
+  for (size_t i = 0; i < base; i++) {
+    s->base[i].hi = test_random(&random);
+    s->base[i].lo = test_random(&random) << 1;
+    r->base[i] = block_xor(s->base[i], block_and_mask(s->delta, (uint64_t)0 - (test_random(&random) & 1)));
+  }
+  assert_ok(tamper_pair(&ends[ROLE_SERVER].channel, &ends[ROLE_CLIENT].channel, tamper));
+  test_run_both(run_end, &ends[ROLE_SERVER], run_end, &ends[ROLE_CLIENT]);
+}
+
+static void release(struct end ends[2]) {
+  for (int i = 0; i < 2; i++) {
+    mem_free(ends[i].base);
+    mem_free(ends[i].out);
+  }
+}
+
+static bool correlated(const struct end *s, const struct end *r, size_t *ones) {
+  *ones = 0;
+  for (size_t i = 0; i < silent_set_outputs(s->set); i++) {
+    const block m = r->out[i], k = s->out[i], want = block_xor(k, block_and_mask(s->delta, block_lsb_mask(m)));
+    if ((k.lo & 1) || m.lo != want.lo || m.hi != want.hi) return false;
+    *ones += m.lo & 1;
+  }
+  return true;
+}
+
+static const struct tamper honest = {.position = UINT64_MAX};
+
+static void silent__outputs_are_correlated_in_every_tier(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed();
+  const enum cpu_tier best = cpu_tier_best();
+  block *first[2] = {NULL, NULL};
+  for (int tier = 0; tier <= (int)best; tier++) {
+    struct end ends[2];
+    size_t ones;
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    run(ends, &tiny, ROLE_CLIENT, seed, honest);
+    assert_ok(ends[0].status);
+    assert_ok(ends[1].status);
+    assert_true(correlated(&ends[ROLE_CLIENT], &ends[ROLE_SERVER], &ones));
+    /* 17152 fair bits: 8576 +- 65. */
+    assert_true(ones > 7900 && ones < 9250);
+    /* The same bytes whatever the tier: from seeds alone. */
+    for (int i = 0; i < 2; i++) {
+      if (tier > 0) assert_memory_equal(ends[i].out, first[i], silent_set_outputs(&tiny) * sizeof(block));
+      if (tier > 0) continue;
+      first[i] = ends[i].out;
+      ends[i].out = NULL;
+    }
+    release(ends);
+  }
+  mem_free(first[0]);
+  mem_free(first[1]);
+  assert_ok(cpu_tier_force(best));
+}
+
+static void silent__counted_messages_are_the_declared_ones(void **state) {
+  (void)state;
+  for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
+    struct end ends[2];
+    struct cost cost = {0};
+    run(ends, &tiny, sender, 5, honest);
+    assert_ok(ends[0].status);
+    silent_iterate_cost(&cost, &tiny, sender);
+    assert_int_equal(ends[ROLE_SERVER].stats.bytes_sent, cost.bytes_to_client);
+    assert_int_equal(ends[ROLE_CLIENT].stats.bytes_sent, cost.bytes_to_server);
+    assert_int_equal(ends[ROLE_SERVER].stats.messages_sent, cost.messages_to_client);
+    assert_int_equal(ends[ROLE_CLIENT].stats.messages_sent, cost.messages_to_server);
+    assert_int_equal(ends[ROLE_SERVER].stats.depth, cost.depth_server);
+    assert_int_equal(ends[ROLE_CLIENT].stats.depth, cost.depth_client);
+    release(ends);
+  }
+}
+
+/* One flipped byte anywhere in the sender's stream: the receiver fails, or what it accepts is right. All bytes of the
+ * first tree's corrections and of the digest, and a sample of the rest. */
+static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const uint64_t first = (uint64_t)SILENT_CHUNK_TREES * tiny.depth * 16 + CHANNEL_HEADER_LEN;
+  const uint64_t second = (uint64_t)(tiny.trees - SILENT_CHUNK_TREES) * tiny.depth * 16 + CHANNEL_HEADER_LEN;
+  const uint64_t all = first + second + CHANNEL_HEADER_LEN + SILENT_DIGEST_LEN;
+  size_t caught = 0, tried = 0;
+  for (uint64_t position = 0; position < all; position += position < 160 || position >= all - 48 ? 1 : 61) {
+    for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
+      struct end ends[2];
+      size_t ones;
+      const struct tamper tamper = {
+          .who = sender, .position = position, .flip = (uint8_t)(1u << test_random(&seed) % 8)};
+      run(ends, &tiny, sender, seed, tamper);
+      const fusion_status status = ends[1 - sender].status;
+      tried++;
+      caught += status != FUSION_OK;
+      if (status == FUSION_OK) assert_true(correlated(&ends[sender], &ends[1 - sender], &ones));
+      const bool in_header = position < CHANNEL_HEADER_LEN ||
+                             (position >= first && position < first + CHANNEL_HEADER_LEN) ||
+                             (position >= first + second && position < first + second + CHANNEL_HEADER_LEN);
+      if (status != FUSION_OK && !in_header) assert_int_equal(status, FUSION_E_CRYPTO);
+      release(ends);
+    }
+  }
+  /* Only the depth field of a header and the lowest bit of a last level's correction change nothing. */
+  assert_true(caught > tried * 9 / 10);
+}
+
+/* A flipped challenge or masked sum (a cheating receiver): the digests then differ, and nothing is released. */
+static void silent__an_altered_challenge_is_caught(void **state) {
+  (void)state;
+  for (uint64_t position = CHANNEL_HEADER_LEN; position < CHANNEL_HEADER_LEN + SILENT_CHALLENGE_LEN; position++) {
+    struct end ends[2];
+    run(ends, &tiny, ROLE_SERVER, position, (struct tamper){.who = ROLE_CLIENT, .position = position, .flip = 1});
+    assert_int_equal(ends[ROLE_CLIENT].status, FUSION_E_CRYPTO);
+    for (size_t i = 0; i < silent_set_outputs(&tiny); i++) assert_true(!ends[ROLE_CLIENT].out[i].lo);
+    release(ends);
+  }
+}
+
+static void silent__real_sets_work(void **state) {
+  (void)state;
+  const struct silent_set *const sets[] = {&silent_set_small, &silent_set_lan, &silent_set_wan};
+  for (size_t i = 0; i < 3; i++) {
+    struct end ends[2];
+    size_t ones;
+    run(ends, sets[i], ROLE_SERVER, i, honest);
+    assert_ok(ends[ROLE_SERVER].status);
+    assert_ok(ends[ROLE_CLIENT].status);
+    assert_true(correlated(&ends[ROLE_SERVER], &ends[ROLE_CLIENT], &ones));
+    assert_true(2 * ones > silent_set_outputs(sets[i]) / 100 * 99 &&
+                2 * ones < silent_set_outputs(sets[i]) / 100 * 101);
+    release(ends);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(silent__outputs_are_correlated_in_every_tier),
+      cmocka_unit_test(silent__counted_messages_are_the_declared_ones),
+      cmocka_unit_test(silent__a_cheating_sender_is_caught_or_harmless),
+      cmocka_unit_test(silent__an_altered_challenge_is_caught),
+      cmocka_unit_test(silent__real_sets_work),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
