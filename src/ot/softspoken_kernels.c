@@ -4,15 +4,6 @@
 
 #include "ot/softspoken_fold.h"
 
-void *softspoken_no_cipher(bool *ok) {
-  *ok = true;
-  return NULL;
-}
-
-void softspoken_no_cipher_free(void *cipher) {
-  (void)cipher;
-}
-
 static void *cipher_new_c(bool *ok) {
   EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
   *ok = cipher && EVP_EncryptInit_ex(cipher, EVP_aes_128_ecb(), NULL, NULL, NULL) == 1;
@@ -112,7 +103,42 @@ static const struct softspoken_kernels kernels_c = {
     .transpose = transpose_c,
 };
 
+#ifdef FUSION_X86_TIERS
+static void *no_cipher(bool *ok) {
+  *ok = true;
+  return NULL;
+}
+
+static void no_cipher_free(void *cipher) {
+  (void)cipher;
+}
+
+static const struct softspoken_kernels kernels_avx2 = {
+    .cipher_new = no_cipher,
+    .cipher_free = no_cipher_free,
+    .schedule = softspoken_schedule_avx2,
+    .tree = softspoken_tree_avx2,
+    .stream = softspoken_stream_avx2,
+    .hash = softspoken_hash_avx2,
+    .transpose = softspoken_transpose_avx2,
+};
+
+static const struct softspoken_kernels kernels_avx512 = {
+    .cipher_new = no_cipher,
+    .cipher_free = no_cipher_free,
+    .schedule = softspoken_schedule_avx2,
+    .tree = softspoken_tree_avx512,
+    .stream = softspoken_stream_avx512,
+    .hash = softspoken_hash_avx512,
+    .transpose = softspoken_transpose_avx512,
+};
+#endif
+
 const struct softspoken_kernels *softspoken_kernels_for(enum cpu_tier tier) {
+#ifdef FUSION_X86_TIERS
+  if (tier >= CPU_TIER_AVX512) return &kernels_avx512;
+  if (tier == CPU_TIER_AVX2) return &kernels_avx2;
+#endif
   (void)tier;
   return &kernels_c;
 }

@@ -44,7 +44,7 @@ struct softspoken_kernels {
   /** out[p] = sum over j < blocks of chi[j] * plane p [j] in GF(2^128) = GF(2)[X] / (X^128 + X^7 + X^2 + X + 1), bit i
    *  of a block being the coefficient of X^i; p < 128. `chi` is public, the planes are secret. */
   void (*hash)(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks);
-  /** Bit p of out[128 * j + i] = bit i of block j of plane p; j < blocks. */
+  /** Bit p of out[128 * j + i] = bit i of block j of plane p; j < blocks. Up to a granule of each plane is read. */
   void (*transpose)(block *out, const block *planes, size_t stride, size_t blocks);
 };
 
@@ -52,8 +52,6 @@ struct softspoken_kernels {
 const struct softspoken_kernels *softspoken_kernels_for(enum cpu_tier tier);
 
 /* Entries of the tiers' tables. */
-void *softspoken_no_cipher(bool *ok);
-void softspoken_no_cipher_free(void *cipher);
 void softspoken_schedule_avx2(struct leaf_key *out, block seed);
 void softspoken_tree_avx2(const struct tree_job *job);
 void softspoken_stream_avx2(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
