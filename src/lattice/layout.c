@@ -1,0 +1,196 @@
+#include "lattice/layout.h"
+
+#include "lattice/bits.h"
+
+/* One axis of the geometry. */
+struct axis {
+  size_t pitch; /* positions from one row (or sample) to the next */
+  size_t taps;  /* farthest tap, in positions */
+};
+
+/* Limits on what a manifest may ask for. */
+#define SIZE_LIMIT ((size_t)1 << 16)     /* a dimension */
+#define KERNEL_LIMIT ((size_t)1 << 10)   /* kernel_h * kernel_w, dilation, stride, padding */
+#define ROWS_LIMIT ((size_t)1 << 20)     /* terms of a sum: keeps it below 2^61 */
+#define ELEMENTS_LIMIT ((size_t)1 << 40) /* elements of x or y */
+#define AHEAD_LEN ((size_t)32 << 20)     /* queries, and answers, in flight */
+
+static struct axis axis_make(size_t in, size_t out, size_t kernel, size_t stride, size_t pad, size_t dilation) {
+  const size_t taps = (kernel - 1) * dilation / stride, full = out + taps;
+  size_t lead = full, last = 0;
+  bool any = false;
+  for (size_t k = 0; k < kernel; k++) {
+    const size_t phase = k * dilation % stride;
+    /* Positions X of this phase hold pixel X*stride + phase - pad. */
+    const size_t first = pad > phase ? div_up(pad - phase, stride) : 0;
+    if (in + pad < phase + 1 || first >= full) continue;
+    const size_t final = size_min((in - 1 + pad - phase) / stride, full - 1);
+    if (final < first) continue;
+    lead = size_min(lead, first);
+    last = size_max(last, final);
+    any = true;
+  }
+  const size_t trail = any ? full - 1 - last : full;
+  return (struct axis){.pitch = full - size_min(size_min(lead, trail), taps), .taps = taps};
+}
+
+static bool layer_in_limits(const struct linear_layer *a) {
+  const uint32_t sizes[] = {a->in_channels, a->in_h, a->in_w, a->out_channels, a->out_h, a->out_w, a->groups};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    if (sizes[i] < 1 || sizes[i] > SIZE_LIMIT) return false;
+  const uint32_t small[] = {a->kernel_h, a->kernel_w, a->stride_h, a->stride_w, a->dilation_h, a->dilation_w};
+  for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+    if (small[i] < 1 || small[i] > KERNEL_LIMIT) return false;
+  return a->pad_top <= KERNEL_LIMIT && a->pad_left <= KERNEL_LIMIT &&
+         (size_t)a->kernel_h * a->kernel_w <= KERNEL_LIMIT && a->in_channels % a->groups == 0 &&
+         a->out_channels % a->groups == 0 && a->ring_bits >= 2 && a->guard_bits >= 1 && a->weight_bits >= 2 &&
+         a->weight_bits <= 16;
+}
+
+/* Phases in use, and each tap's phase and offset. */
+static void make_taps(struct linear_layout *l) {
+  const struct linear_layer *a = &l->layer;
+  for (size_t ky = 0; ky < a->kernel_h; ky++) {
+    for (size_t kx = 0; kx < a->kernel_w; kx++) {
+      const size_t y = ky * a->dilation_h, x = kx * a->dilation_w;
+      const struct linear_phase p = {(uint32_t)(y % a->stride_h), (uint32_t)(x % a->stride_w)};
+      size_t at = 0;
+      while (at < l->phase_count && (l->phase[at].y != p.y || l->phase[at].x != p.x)) at++;
+      if (at == l->phase_count) l->phase[l->phase_count++] = p;
+      const size_t offset = y / a->stride_h * l->pitch + x / a->stride_w;
+      l->tap[ky * a->kernel_w + kx] = (struct linear_tap){(uint32_t)at, (uint32_t)offset};
+    }
+  }
+}
+
+/* Sizes of x and y, pitches, reach. False when a limit is passed. */
+static bool make_geometry(struct linear_layout *l) {
+  const struct linear_layer *a = &l->layer;
+  l->in_plane = (size_t)a->in_h * a->in_w;
+  l->out_plane = (size_t)a->out_h * a->out_w;
+  l->in_size = a->in_channels * l->in_plane;
+  l->out_size = a->out_channels * l->out_plane;
+  size_t elements;
+  if (!size_mul(size_max(l->in_size, l->out_size), l->samples, &elements) || elements > ELEMENTS_LIMIT) return false;
+  const struct axis h = axis_make(a->in_h, a->out_h, a->kernel_h, a->stride_h, a->pad_top, a->dilation_h);
+  const struct axis w = axis_make(a->in_w, a->out_w, a->kernel_w, a->stride_w, a->pad_left, a->dilation_w);
+  l->pitch = w.pitch;
+  l->sample_pitch = h.pitch * w.pitch;
+  l->reach = h.taps * w.pitch + w.taps;
+  if (!size_mul(l->samples, l->sample_pitch, &elements) || elements > ELEMENTS_LIMIT) return false;
+  l->lanes = (l->samples - 1) * l->sample_pitch + (a->out_h - 1) * l->pitch + a->out_w;
+  return l->reach < l->params->n;
+}
+
+static bool make_tiles(struct linear_layout *l) {
+  const size_t n = l->params->n;
+  const struct linear_layer *a = &l->layer;
+  l->tiles = div_up(l->lanes, n - l->reach);
+  l->tile_lanes = div_up(l->lanes, l->tiles);
+  l->tiles = div_up(l->lanes, l->tile_lanes);
+  l->span = l->tile_lanes + l->reach;
+  l->channels = a->in_channels * l->phase_count;
+  l->packed = l->tiles == 1 ? size_min(n / l->span, l->channels) : 1;
+  l->polys = div_up(l->channels, l->packed);
+  l->rows = a->in_channels / a->groups * l->taps;
+  if (l->rows > ROWS_LIMIT) return false;
+  l->group_outs = a->out_channels / a->groups;
+  size_t weights;
+  if (!size_mul(a->out_channels, l->rows, &weights) || weights > ((size_t)1 << 32)) return false;
+  /* Row bases are 32-bit element indices; messages fit a frame. */
+  if (l->polys * 2 * n >= UINT32_MAX || l->channels * l->span >= UINT32_MAX) return false;
+  if (a->out_channels * n * RLWE_KAPPA_MAX / 4 > CHANNEL_FRAME_MAX) return false;
+  const size_t query = layout_query_len(l, 0);
+  if (query > CHANNEL_FRAME_MAX) return false;
+  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / layout_answer_len(l, 0)));
+  return true;
+}
+
+fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer, size_t samples) {
+  fusion_status status = FUSION_OK;
+  struct linear_layout l = {
+      .layer = *layer, .samples = samples, .params = rlwe_params_find(rlwe_set_id(layer->rlwe_set))};
+  FAIL_IF(!l.params || !layer_in_limits(layer) || samples < 1 || samples > ELEMENTS_LIMIT, FUSION_E_PEER);
+  l.dropped = rlwe_set_dropped(layer->rlwe_set);
+  l.kept_bits = (unsigned)layer->ring_bits + layer->guard_bits;
+  l.kappa = l.kept_bits + l.params->low_bits;
+  FAIL_IF(l.kappa > RLWE_KAPPA_MAX || l.dropped + RLWE_QUERY_BITS_MIN > l.params->q_bits, FUSION_E_PEER);
+  l.query_bits = l.params->q_bits - l.dropped;
+  l.taps = (size_t)layer->kernel_h * layer->kernel_w;
+  l.tap = mem_alloc(l.taps, sizeof *l.tap);
+  l.phase = mem_alloc(l.taps, sizeof *l.phase);
+  FAIL_IF(!l.tap || !l.phase, FUSION_E_MEMORY);
+  FAIL_IF(!make_geometry(&l), FUSION_E_PEER);
+  make_taps(&l);
+  FAIL_IF(!make_tiles(&l), FUSION_E_PEER);
+cleanup:
+  if (status != FUSION_OK) layout_free(&l);
+  *out = l;
+  return status;
+}
+
+void layout_free(struct linear_layout *l) {
+  mem_free(l->tap);
+  mem_free(l->phase);
+  l->tap = NULL;
+  l->phase = NULL;
+}
+
+size_t layout_outputs_below(const struct linear_layout *l, size_t lane) {
+  const size_t rest = lane % l->sample_pitch, row = rest / l->pitch;
+  const size_t in_sample =
+      row >= l->layer.out_h ? l->out_plane : row * l->layer.out_w + size_min(rest % l->pitch, l->layer.out_w);
+  return lane / l->sample_pitch * l->out_plane + in_sample;
+}
+
+size_t layout_tile_outputs(const struct linear_layout *l, size_t t) {
+  const size_t begin = t * l->tile_lanes;
+  return layout_outputs_below(l, begin + layout_tile_lanes(l, t)) - layout_outputs_below(l, begin);
+}
+
+size_t layout_query_len(const struct linear_layout *l, size_t t) {
+  return bits_len((uint64_t)l->channels * (layout_tile_lanes(l, t) + l->reach), l->query_bits);
+}
+
+size_t layout_answer_len(const struct linear_layout *l, size_t t) {
+  const uint64_t bits = (uint64_t)l->params->n * l->kappa + (uint64_t)layout_tile_outputs(l, t) * l->kept_bits;
+  return (size_t)((l->layer.out_channels * bits + 7) / 8);
+}
+
+void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_t *source) {
+  const struct linear_layer *a = &l->layer;
+  const size_t count = layout_tile_lanes(l, t) + l->reach, begin = t * l->tile_lanes;
+  size_t sample = begin / l->sample_pitch, rest = begin % l->sample_pitch, row = rest / l->pitch,
+         column = rest % l->pitch;
+  const size_t rows = l->sample_pitch / l->pitch;
+  for (size_t i = 0; i < count; i++) {
+    /* Unsigned wrap-around makes what lies before the image large: one comparison per axis. */
+    const size_t y = row * a->stride_h + l->phase[phase].y - a->pad_top;
+    const size_t x = column * a->stride_w + l->phase[phase].x - a->pad_left;
+    const bool inside = y < a->in_h && x < a->in_w && sample < l->samples;
+    source[i] = inside ? sample * l->in_size + y * a->in_w + x : LAYOUT_ZERO;
+    if (++column < l->pitch) continue;
+    column = 0;
+    if (++row < rows) continue;
+    row = 0;
+    sample++;
+  }
+}
+
+void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, size_t *target) {
+  const struct linear_layer *a = &l->layer;
+  const size_t count = layout_tile_lanes(l, t), begin = t * l->tile_lanes;
+  size_t found = 0;
+  for (size_t i = 0; i < count; i++) {
+    const size_t at = begin + i, rest = at % l->sample_pitch, row = rest / l->pitch, column = rest % l->pitch;
+    if (row >= a->out_h || column >= a->out_w) continue;
+    lane[found] = (uint32_t)i;
+    target[found++] = at / l->sample_pitch * l->out_size + row * a->out_w + column;
+  }
+}
+
+void layout_gather(const struct linear_layout *l, const size_t *source, size_t channel, size_t count, const uint64_t *x,
+                   uint64_t *out) {
+  const uint64_t *plane = x + channel * l->in_plane;
+  for (size_t i = 0; i < count; i++) out[i] = source[i] == LAYOUT_ZERO ? 0 : plane[source[i]];
+}

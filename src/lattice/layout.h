@@ -1,0 +1,72 @@
+/** Where the values of a linear layer lie in polynomials: both parties compute the same layout from public data.
+ *
+ *  Lanes. The outputs of one output channel over all samples form one stream: output (n, oy, ox) is lane
+ *  n*sample_pitch + oy*pitch + ox. The inputs of one channel (for strides: of one phase of a channel) form a stream
+ * with the same pitches, so that the tap (ky, kx) of every lane lies at a fixed offset: lane + offset. Padding is zeros
+ * in the stream; the zeros right of a row are those left of the next where possible (pitch = W + 1 for a 3x3 kernel
+ * with pad 1). The stream is cut into tiles of `tile_lanes` lanes; a tile's polynomial carries `reach` more values, so
+ * that all taps of its lanes are inside. When one tile holds the whole stream and there is room, `packed` channels
+ * share a polynomial. */
+#ifndef FUSION_LATTICE_LAYOUT_H
+#define FUSION_LATTICE_LAYOUT_H
+
+#include "lattice/linear.h"
+#include "lattice/params.h"
+
+struct linear_tap {
+  uint32_t phase;  /* index into phases */
+  uint32_t offset; /* lanes */
+};
+
+struct linear_phase {
+  uint32_t y, x; /* remainders of the padded coordinates modulo the strides */
+};
+
+struct linear_layout {
+  const struct rlwe_params *params;
+  struct linear_layer layer;
+  unsigned dropped, query_bits; /* a query coefficient: q_bits - dropped */
+  unsigned kept_bits, kappa;    /* ring + guard; the modulus of an answer's c1 */
+  size_t taps, phase_count;
+  struct linear_tap *tap;     /* owned, [kernel_h * kernel_w] */
+  struct linear_phase *phase; /* owned */
+  size_t channels;            /* input channels times phases: streams */
+  size_t in_plane, out_plane, in_size, out_size;
+  size_t rows, group_outs; /* of one group's matrix */
+  size_t pitch, sample_pitch, reach;
+  size_t samples, lanes, tiles, tile_lanes;
+  size_t packed, polys; /* streams in a polynomial; polynomials of a tile */
+  size_t span;          /* values of a stream in a full tile: tile_lanes + reach */
+  size_t window;        /* queries that may be ahead of their answers */
+};
+
+/** FUSION_E_PEER for shapes or parameters that make no sense or pass the limits (the layer may come from a peer's
+ *  manifest), FUSION_E_MEMORY. On success to be freed. */
+fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer,
+                          size_t samples) FUSION_MUST_CHECK;
+void layout_free(struct linear_layout *l);
+
+/** Lanes of tile t. */
+static inline size_t layout_tile_lanes(const struct linear_layout *l, size_t t) {
+  return size_min(l->tile_lanes, l->lanes - t * l->tile_lanes);
+}
+/** Lanes below `lane` that carry an output. */
+size_t layout_outputs_below(const struct linear_layout *l, size_t lane);
+/** Outputs of one channel in tile t. */
+size_t layout_tile_outputs(const struct linear_layout *l, size_t t);
+/** Payload bytes of tile t's messages. */
+size_t layout_query_len(const struct linear_layout *l, size_t t);
+size_t layout_answer_len(const struct linear_layout *l, size_t t);
+
+#define LAYOUT_ZERO SIZE_MAX
+/** For tile t and a phase: for each of its lanes + reach values the index into x for input channel 0, or LAYOUT_ZERO.
+ */
+void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_t *source);
+/** For each output of tile t: its lane within the tile, and its index into y for output channel 0. */
+void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, size_t *target);
+
+/** source[] applied to input channel `channel`: values, zeros where there is padding. */
+void layout_gather(const struct linear_layout *l, const size_t *source, size_t channel, size_t count, const uint64_t *x,
+                   uint64_t *out);
+
+#endif

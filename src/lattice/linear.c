@@ -1,0 +1,117 @@
+/** Declared cost of a linear layer, and the choice of its parameters by the noise bound. */
+#include <math.h>
+
+#include "lattice/layout.h"
+
+void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, samples) != FUSION_OK) return;
+  /* A query waits for the answer `window` tiles back, so delays add up by batches of that many. */
+  for (size_t first = 0; first < l.tiles; first += l.window) {
+    const size_t end = size_min(first + l.window, l.tiles);
+    for (size_t t = first; t < end; t++) cost_to_server(cost, layout_query_len(&l, t));
+    for (size_t t = first; t < end; t++) cost_to_client(cost, layout_answer_len(&l, t));
+  }
+  layout_free(&l);
+}
+
+uint64_t linear_macs(const struct linear_layer *layer, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, samples) != FUSION_OK) return 0;
+  const uint64_t macs = (uint64_t)l.tiles * l.params->n * l.rows * layer->out_channels;
+  layout_free(&l);
+  return macs;
+}
+
+size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, samples) != FUSION_OK) return SIZE_MAX;
+  const size_t n = l.params->n, limbs = l.params->limbs;
+  const size_t query = layout_query_len(&l, 0);
+  const size_t answer = (size_t)layer->out_channels * (n * l.kappa + l.tile_lanes * l.kept_bits) / 8;
+  const size_t index = (l.phase_count * l.span + 2 * l.tile_lanes) * sizeof(size_t);
+  const size_t client = size_max(query, answer) + index + n * 56;
+  const size_t matrix = layer->out_channels * l.rows * 8;
+  const size_t inputs = (limbs * l.polys * 2 * n + (limbs + 2) * l.channels * l.span) * 4;
+  const size_t sums = l.group_outs * (limbs * 2 * n * 4 + 8 * n + 8 * 64);
+  const size_t server = query + answer + index + matrix + inputs + sums + l.rows * 1100 + n * 56;
+  layout_free(&l);
+  return role == ROLE_CLIENT ? client : server;
+}
+
+/* sqrt(2 * ln 2 * 65): a sub-Gaussian variable of variance proxy s^2 passes TAIL * s with probability below 2^-64. */
+static const double TAIL = 9.4926;
+
+/* Noise of one output channel in units of the lowest kept bit, low bits of the query dropped; must stay below 1/2.
+ *
+ * Sub-Gaussian: fresh noise of the rows (proxy 10.5 |w|_2^2); the dropped bits, uniform as c0 is pseudo-random
+ * (4^dropped / 4 |w|_2^2); the encryption of zero e*u + e' + e''*s (10.5 (2N + 1)); c1's rounding to 2^kappa times s
+ * (N/4). In full: the plaintext's rounding (|w|_1 / 2), the middle of the dropped bits (|w|_1 / 2), the fractions'
+ * truncation. */
+static double noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsigned dropped, double norm_1,
+                          double norm_2) {
+  double q = 1;
+  for (size_t k = 0; k < p->limbs; k++) q *= rlwe_primes[k];
+  const double n = (double)p->n, variance = RLWE_NOISE_PAIRS / 2.0;
+  const double drop = dropped ? ldexp(1, 2 * (int)dropped) / 4 : 0;
+  const double fresh = TAIL * sqrt((variance + drop) * norm_2 * norm_2 + variance * (2 * n + 1)) + norm_1;
+  const double kappa = (double)(kept_bits + p->low_bits);
+  const double rounding = TAIL * sqrt(n) / 2 + n * (double)p->limbs * exp2(kappa - 64) + 1;
+  return fresh / q * exp2(kept_bits) + rounding / exp2(p->low_bits);
+}
+
+/* Largest norms over the output channels. */
+static void weight_norms(const struct linear_layout *l, const int16_t *weights, double *norm_1, double *norm_2) {
+  *norm_1 = *norm_2 = 0;
+  for (size_t o = 0; o < l->layer.out_channels; o++) {
+    double sum = 0, squares = 0;
+    for (size_t r = 0; r < l->rows; r++) {
+      const double w = weights[o * l->rows + r];
+      sum += fabs(w);
+      squares += w * w;
+    }
+    *norm_1 = fmax(*norm_1, sum);
+    *norm_2 = fmax(*norm_2, sqrt(squares));
+  }
+}
+
+/* Seconds of a layer on a nominal link and cores, for comparing sets: 100 MB/s, 10 G limb products and 100,000
+ * transforms of 2,048 points a second. */
+static double nominal_seconds(const struct linear_layout *l) {
+  struct cost cost = {0};
+  linear_cost(&cost, &l->layer, l->samples);
+  const double products = (double)l->layer.out_channels * (double)l->rows * (double)l->params->limbs *
+                          (double)l->tiles * (double)(l->params->n + l->tile_lanes);
+  const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.out_channels) *
+                            (double)l->params->limbs * (double)l->params->n / 2048;
+  return (double)(cost.bytes_to_server + cost.bytes_to_client) / 1e8 + products / 1e10 + transforms / 1e5;
+}
+
+uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights) {
+  enum { NOMINAL_SAMPLES = 1024 };
+  uint8_t best = 0;
+  double best_seconds = INFINITY;
+  for (unsigned id = 1; id <= RLWE_SETS; id++) {
+    struct linear_layer tried = *layer;
+    struct linear_layout l;
+    tried.rlwe_set = rlwe_set_make(id, 0);
+    if (layout_make(&l, &tried, NOMINAL_SAMPLES) != FUSION_OK) continue;
+    double norm_1, norm_2;
+    weight_norms(&l, weights, &norm_1, &norm_2);
+    unsigned dropped = 0;
+    const bool fits = noise_bound(l.params, l.kept_bits, 0, norm_1, norm_2) < 0.5;
+    while (fits && dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < l.params->q_bits &&
+           noise_bound(l.params, l.kept_bits, dropped + 1, norm_1, norm_2) < 0.5)
+      dropped++;
+    layout_free(&l);
+    if (!fits) continue;
+    tried.rlwe_set = rlwe_set_make(id, dropped);
+    if (layout_make(&l, &tried, NOMINAL_SAMPLES) != FUSION_OK) continue;
+    const double seconds = nominal_seconds(&l);
+    layout_free(&l);
+    if (seconds >= best_seconds) continue;
+    best = tried.rlwe_set;
+    best_seconds = seconds;
+  }
+  return best;
+}

@@ -1,0 +1,190 @@
+/** The client's half of a linear layer (DESIGN 6.4): encrypt its share by tiles, decrypt the masked products.
+ *
+ *  Ideal functionality: on shares of x and the server's weights, gives both parties additive shares modulo
+ *  2^(ring + guard) of 2^guard * (W x + bias) + eps, eps in {-1, 0}, the client's share uniform.
+ *  A cheating server learns nothing: all it gets are RLWE ciphertexts under the client's fresh key (c1 from a seed of
+ * the client's choice), and nothing that depends on its answers is ever sent back by this protocol. Its answers may
+ * have any value: they are read as fixed-width integers. */
+#include "lattice/bits.h"
+#include "lattice/layout.h"
+#include "lattice/rlwe.h"
+
+struct client_tile {
+  struct rlwe *r;
+  const struct linear_layout *l;
+  const uint64_t *x;
+  uint64_t *y;
+  size_t message_len; /* capacity of message */
+  uint8_t *message;   /* owned, as all below */
+  size_t *source;     /* [phases][span] */
+  uint32_t *lane;     /* [tile outputs] */
+  size_t *target;
+  uint64_t *values;   /* [n]: plaintext, secret */
+  int32_t *noise;     /* [n] secret */
+  uint32_t *uniform;  /* [limbs][n] */
+  uint32_t *residues; /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
+};
+
+static fusion_status tile_open(struct client_tile *t) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  t->message_len = size_max(layout_query_len(l, 0), layout_answer_len(l, 0));
+  for (size_t k = 0; k < l->tiles; k++) t->message_len = size_max(t->message_len, layout_answer_len(l, k));
+  t->message = mem_alloc(t->message_len, 1);
+  t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
+  t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
+  t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
+  t->values = mem_alloc(n, sizeof *t->values);
+  t->noise = mem_alloc(n, sizeof *t->noise);
+  t->uniform = mem_alloc(RLWE_LIMBS_MAX * n, sizeof *t->uniform);
+  t->residues = mem_alloc(2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
+  const bool ok = t->message && t->source && t->lane && t->target && t->values && t->noise && t->uniform && t->residues;
+  return ok ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static void tile_close(struct client_tile *t) {
+  const size_t n = t->l->params->n;
+  mem_free_secret(t->values, n * sizeof *t->values);
+  mem_free_secret(t->noise, n * sizeof *t->noise);
+  mem_free_secret(t->residues, 2 * RLWE_LIMBS_MAX * n * sizeof *t->residues);
+  mem_free(t->uniform);
+  mem_free(t->target);
+  mem_free(t->lane);
+  mem_free(t->source);
+  mem_free(t->message);
+}
+
+/* Mixed-radix digits of `count` values from residues[limb][n] into residues[RLWE_LIMBS_MAX + limb][n]. */
+static void to_digits(struct client_tile *t, size_t limbs, size_t count) {
+  const size_t n = t->l->params->n;
+  uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
+  const uint32_t *lower[RLWE_LIMBS_MAX] = {digits, digits + n, digits + 2 * n};
+  memcpy(digits, t->residues, count * sizeof *digits);
+  for (size_t k = 1; k < limbs; k++)
+    t->r->kernels->mixed_digit(digits + k * n, t->residues + k * n, lower, k, count, t->r->moduli);
+}
+
+/* c0 of the polynomial that carries t->values (first `used` coefficients), its low bits dropped, into the message. */
+static void encrypt(struct client_tile *t, struct prg *stream, size_t used) {
+  const struct linear_layout *l = t->l;
+  const struct rlwe_params *params = l->params;
+  const struct lattice_kernels *kernels = t->r->kernels;
+  const size_t n = params->n;
+  rlwe_expand_uniform(t->r, params, stream, t->uniform);
+  rlwe_draw_noise(t->r, t->noise, used);
+  for (size_t k = 0; k < params->limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    uint32_t *c0 = t->residues + k * n, *product = t->uniform + k * n;
+    kernels->multiply(product, product, t->r->key[params->ring] + k * n, n, m);
+    kernels->ntt_inverse(product, &t->r->ntt[params->ring][k]);
+    kernels->encode(c0, t->values, used, l->layer.ring_bits, rlwe_q_low(params), m);
+    kernels->add_small(c0, c0, t->noise, used, m);
+    for (size_t i = 0; i < used; i++) c0[i] = mod_subtract_once(c0[i] + m->p - product[i], m->p);
+  }
+  to_digits(t, params->limbs, used);
+}
+
+static void put_coefficients(const struct client_tile *t, struct bit_writer *w, size_t first, size_t count) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  const uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
+  const uint64_t p0 = rlwe_primes[0], p01 = p0 * rlwe_primes[1];
+  const unsigned low = l->query_bits > 54 ? 40 : l->query_bits;
+  for (size_t i = first; i < first + count; i++) {
+    unsigned __int128 v = digits[i] + p0 * digits[n + i];
+    if (l->params->limbs == 3) v += (unsigned __int128)p01 * digits[2 * n + i];
+    v >>= l->dropped;
+    bits_put(w, (uint64_t)v & low_mask(low), low);
+    if (low != l->query_bits) bits_put(w, (uint64_t)(v >> low), l->query_bits - low);
+  }
+}
+
+static fusion_status send_query(struct client_tile *t, size_t tile) {
+  const struct linear_layout *l = t->l;
+  const size_t span = layout_tile_lanes(l, tile) + l->reach, len = layout_query_len(l, tile);
+  struct prg *stream = prg_fork(t->r->shared, "query", t->r->queries++);
+  if (!stream) return FUSION_E_MEMORY;
+  for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
+  struct bit_writer w = {.out = t->message};
+  for (size_t first = 0; first < l->channels; first += l->packed) {
+    const size_t count = size_min(l->packed, l->channels - first);
+    for (size_t k = 0; k < count; k++) {
+      const size_t stream_index = first + k;
+      layout_gather(l, t->source + stream_index % l->phase_count * l->span, stream_index / l->phase_count, span, t->x,
+                    t->values + k * span);
+    }
+    encrypt(t, stream, count * span);
+    put_coefficients(t, &w, 0, count * span);
+  }
+  bits_finish(&w);
+  prg_free(stream);
+  return channel_send(t->r->channel, MSG_RLWE_QUERY, t->message, len);
+}
+
+/* values[lane] = d1 * s modulo 2^64 where d1 = values[0..n) are kappa-bit integers: the product over the integers, by
+ * residues, exact as |d1 * s| <= 2^(kappa-1) * N is below half of the primes' product. */
+static void multiply_by_secret(struct client_tile *t, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const struct lattice_kernels *kernels = t->r->kernels;
+  const size_t n = l->params->n;
+  const size_t limbs = l->kappa + l->params->log_n <= 53 ? 2 : 3;
+  int64_t *wide = (int64_t *)(void *)t->values;
+  for (size_t i = 0; i < n; i++) wide[i] = ring_signed(t->values[i], l->kappa);
+  unsigned __int128 product = 1;
+  for (size_t k = 0; k < limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    uint32_t *a = t->residues + k * n;
+    product *= m->p;
+    kernels->reduce_signed(a, wide, n, m);
+    kernels->ntt_forward(a, &t->r->ntt[l->params->ring][k]);
+    kernels->multiply(a, a, t->r->key[l->params->ring] + k * n, n, m);
+    kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
+    /* Half of the product added modulo each prime, (p-1)/2, makes the value non-negative. */
+    for (size_t i = 0; i < lanes; i++) a[i] = mod_subtract_once(a[i] + m->p / 2, m->p);
+  }
+  to_digits(t, limbs, lanes);
+  const uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
+  const uint64_t p0 = rlwe_primes[0], p01 = p0 * rlwe_primes[1], half = (uint64_t)(product >> 1);
+  const uint64_t third = limbs == 3 ? p01 : 0;
+  if (limbs == 2) memset(t->residues + (RLWE_LIMBS_MAX + 2) * n, 0, lanes * sizeof *t->residues);
+  for (size_t i = 0; i < lanes; i++) t->values[i] = digits[i] + p0 * digits[n + i] + third * digits[2 * n + i] - half;
+}
+
+static fusion_status receive_answer(struct client_tile *t, size_t tile) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, lanes = layout_tile_lanes(l, tile), len = layout_answer_len(l, tile);
+  const size_t outputs = layout_tile_outputs(l, tile);
+  const fusion_status status = channel_recv(t->r->channel, MSG_RLWE_ANSWER, t->message, len);
+  if (status != FUSION_OK) return status;
+  layout_targets(l, tile, t->lane, t->target);
+  struct bit_reader b = {.in = t->message, .left = len};
+  const uint64_t mask = low_mask(l->kept_bits);
+  for (size_t out = 0; out < l->layer.out_channels; out++) {
+    for (size_t i = 0; i < n; i++) t->values[i] = bits_get(&b, l->kappa);
+    multiply_by_secret(t, lanes);
+    for (size_t i = 0; i < outputs; i++) {
+      const uint64_t top = bits_get(&b, l->kept_bits), rest = t->values[t->lane[i]] >> l->params->low_bits;
+      t->y[t->target[i] + out * l->out_plane] = (top + rest) & mask;
+    }
+  }
+  return FUSION_OK;
+}
+
+fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
+                            size_t samples) {
+  fusion_status status = FUSION_OK;
+  struct linear_layout l;
+  TRY(layout_make(&l, layer, samples));
+  struct client_tile t = {.r = r, .l = &l, .x = x, .y = y};
+  status = tile_open(&t);
+  for (size_t sent = 0, received = 0; status == FUSION_OK && received < l.tiles;) {
+    if (sent < l.tiles && sent - received < l.window)
+      status = send_query(&t, sent++);
+    else
+      status = receive_answer(&t, received++);
+  }
+  tile_close(&t);
+  layout_free(&l);
+cleanup:
+  return status;
+}

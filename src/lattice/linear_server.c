@@ -1,0 +1,321 @@
+/** The server's half of a linear layer (DESIGN 6.4): the encrypted integer matrix product, re-randomised, rescaled to
+ *  2^kappa and masked. Functionality: see linear_client.c.
+ *
+ *  What the client sees of the weights: c1 plus a fresh encryption of zero under its own public key (uniform to it by
+ * RLWE with the server's fresh ternary u), and the top bits of c0 minus a mask uniform in Z_{2^(ring + guard)}. Only
+ * those bits of c0 are sent, so the mask needs no more bits to hide it completely.
+ *
+ *  Exactness. Let the phase be 2^kappa * y / 2^ring + noise, |noise| < 2^low / 2 (linear_choose_set). The server adds
+ *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
+ *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
+#include "lattice/bits.h"
+#include "lattice/layout.h"
+#include "lattice/rlwe.h"
+
+enum { PIECE_BITS = 26, PIECES_MAX = 2 /* the share in pieces that the exact product kernel takes */ };
+
+struct server_tile {
+  struct rlwe *r;
+  const struct linear_layout *l;
+  const int64_t *bias;
+  const uint64_t *x;
+  uint64_t *y;
+  size_t pieces, c1_stride, lanes_stride;
+  struct matrix_weights *weights; /* owned, as all below: [groups] */
+  uint8_t *query, *answer;
+  size_t query_len, answer_len;
+  size_t *source, *target; /* [phases][span], [tile_lanes] */
+  uint32_t *lane;
+  int32_t *c1;                 /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
+  int32_t *c0;                 /* [limbs][channels][span] */
+  int32_t *share;              /* [pieces][channels][span]: the server's share, secret */
+  uint32_t *c1_base, *c0_base; /* [rows] */
+  int64_t *block;              /* [group_outs][MATRIX_LANES] secret */
+  uint32_t *sum1, *sum0;       /* [group_outs][limbs][n], [group_outs][limbs][lanes_stride]: secret */
+  uint64_t *product;           /* [group_outs][lanes_stride]: W * share, secret */
+  void *scratch;
+  uint32_t *uniform;  /* [limbs][n] */
+  uint32_t *work;     /* [4][n] secret */
+  int32_t *small;     /* [3][n]: u and two noises, secret */
+  uint64_t *fraction; /* [2][n] secret */
+  uint64_t *mask;     /* [tile_lanes] secret */
+};
+
+static size_t c0_plane(const struct linear_layout *l) {
+  return l->channels * l->span + MATRIX_LANES;
+}
+static size_t c1_plane(const struct server_tile *t) {
+  return t->l->polys * t->c1_stride + MATRIX_LANES;
+}
+
+static fusion_status tile_open(struct server_tile *t) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, limbs = l->params->limbs, outs = l->group_outs;
+  t->pieces = div_up(l->layer.ring_bits, PIECE_BITS);
+  t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
+  t->lanes_stride = div_up(l->tile_lanes, MATRIX_LANES) * MATRIX_LANES;
+  t->query_len = layout_query_len(l, 0);
+  for (size_t k = 0; k < l->tiles; k++) t->answer_len = size_max(t->answer_len, layout_answer_len(l, k));
+  t->query = mem_alloc(t->query_len, 1);
+  t->answer = mem_alloc(t->answer_len, 1);
+  t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
+  t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
+  t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
+  t->c1 = mem_alloc(limbs * c1_plane(t), sizeof *t->c1);
+  t->c0 = mem_alloc(limbs * c0_plane(l), sizeof *t->c0);
+  t->share = mem_alloc(t->pieces * c0_plane(l), sizeof *t->share);
+  t->c1_base = mem_alloc(l->rows, sizeof *t->c1_base);
+  t->c0_base = mem_alloc(l->rows, sizeof *t->c0_base);
+  t->block = mem_alloc(outs * MATRIX_LANES, sizeof *t->block);
+  t->sum1 = mem_alloc(outs * limbs * n, sizeof *t->sum1);
+  t->sum0 = mem_alloc(outs * limbs * t->lanes_stride, sizeof *t->sum0);
+  t->product = mem_alloc(outs * t->lanes_stride, sizeof *t->product);
+  t->scratch = mem_alloc(t->r->kernels->matrix_scratch(l->rows), 1);
+  t->uniform = mem_alloc(limbs * n, sizeof *t->uniform);
+  t->work = mem_alloc(4 * n, sizeof *t->work);
+  t->small = mem_alloc(3 * n, sizeof *t->small);
+  t->fraction = mem_alloc(2 * n, sizeof *t->fraction);
+  t->mask = mem_alloc(l->tile_lanes, sizeof *t->mask);
+  t->weights = mem_alloc(l->layer.groups, sizeof *t->weights);
+  const bool ok = t->query && t->answer && t->source && t->target && t->lane && t->c1 && t->c0 && t->share &&
+                  t->c1_base && t->c0_base && t->block && t->sum1 && t->sum0 && t->product && t->scratch &&
+                  t->uniform && t->work && t->small && t->fraction && t->mask && t->weights;
+  return ok ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static void tile_close(struct server_tile *t) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, limbs = l->params->limbs, outs = l->group_outs;
+  for (size_t g = 0; t->weights && g < l->layer.groups; g++) matrix_weights_free(&t->weights[g]);
+  mem_free(t->weights);
+  mem_free_secret(t->mask, l->tile_lanes * sizeof *t->mask);
+  mem_free_secret(t->fraction, 2 * n * sizeof *t->fraction);
+  mem_free_secret(t->small, 3 * n * sizeof *t->small);
+  mem_free_secret(t->work, 4 * n * sizeof *t->work);
+  mem_free(t->uniform);
+  mem_free_secret(t->scratch, t->r->kernels->matrix_scratch(l->rows));
+  mem_free_secret(t->product, outs * t->lanes_stride * sizeof *t->product);
+  mem_free_secret(t->sum0, outs * limbs * t->lanes_stride * sizeof *t->sum0);
+  mem_free_secret(t->sum1, outs * limbs * n * sizeof *t->sum1);
+  mem_free_secret(t->block, outs * MATRIX_LANES * sizeof *t->block);
+  mem_free(t->c0_base);
+  mem_free(t->c1_base);
+  mem_free_secret(t->share, t->pieces * c0_plane(l) * sizeof *t->share);
+  mem_free(t->c0);
+  mem_free(t->c1);
+  mem_free(t->lane);
+  mem_free(t->target);
+  mem_free(t->source);
+  mem_free(t->answer);
+  mem_free(t->query);
+}
+
+/* v in [0, p) to its representative of least absolute value. */
+static inline int32_t centre(uint32_t v, uint32_t p) {
+  return (int32_t)(v - (p & (0 - ((p / 2 - v) >> 31))));
+}
+
+/* The uniform halves of the tile's polynomials from the public stream: coefficients and their negacyclic extension. */
+static fusion_status expand_c1(struct server_tile *t) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  struct prg *stream = prg_fork(t->r->shared, "query", t->r->queries++);
+  if (!stream) return FUSION_E_MEMORY;
+  for (size_t j = 0; j < l->polys; j++) {
+    rlwe_expand_uniform(t->r, l->params, stream, t->uniform);
+    for (size_t k = 0; k < l->params->limbs; k++) {
+      uint32_t *a = t->uniform + k * n;
+      int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
+      t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
+      for (size_t i = 0; i < n; i++) out[i] = centre(a[i], t->r->moduli[k].p);
+      for (size_t i = n; i < t->c1_stride; i++) out[i] = -out[i - n];
+    }
+  }
+  prg_free(stream);
+  return FUSION_OK;
+}
+
+/* Any bytes make valid residues: a value is read as an integer, its dropped bits replaced by their middle. */
+static void unpack_c0(struct server_tile *t, size_t tile) {
+  const struct linear_layout *l = t->l;
+  const size_t span = layout_tile_lanes(l, tile) + l->reach;
+  struct bit_reader b = {.in = t->query, .left = layout_query_len(l, tile)};
+  const uint64_t middle = l->dropped ? UINT64_C(1) << (l->dropped - 1) : 0;
+  const unsigned low = l->query_bits > 54 ? 40 : l->query_bits;
+  for (size_t c = 0; c < l->channels; c++) {
+    for (size_t i = 0; i < span; i++) {
+      unsigned __int128 v = bits_get(&b, low);
+      if (low != l->query_bits) v |= (unsigned __int128)bits_get(&b, l->query_bits - low) << low;
+      v = (v << l->dropped) + middle; /* below 2^82 */
+      const uint64_t v_low = (uint64_t)v & low_mask(48), v_high = (uint64_t)(v >> 48);
+      for (size_t k = 0; k < l->params->limbs; k++) {
+        const struct modulus *m = &t->r->moduli[k];
+        const uint64_t sum = v_low + mod_reduce_63(v_high << 21, m) * (uint64_t)(1 << 27);
+        t->c0[k * c0_plane(l) + c * l->span + i] = centre(mod_reduce_63(sum, m), m->p);
+      }
+    }
+  }
+}
+
+static void split_share(struct server_tile *t, size_t tile) {
+  const struct linear_layout *l = t->l;
+  const size_t span = layout_tile_lanes(l, tile) + l->reach;
+  const uint64_t ring = low_mask(l->layer.ring_bits);
+  for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
+  for (size_t c = 0; c < l->channels; c++) {
+    uint64_t *values = t->fraction;
+    layout_gather(l, t->source + c % l->phase_count * l->span, c / l->phase_count, span, t->x, values);
+    for (size_t k = 0; k < t->pieces; k++) {
+      int32_t *out = t->share + k * c0_plane(l) + c * l->span;
+      for (size_t i = 0; i < span; i++)
+        out[i] = (int32_t)(((values[i] & ring) >> (k * PIECE_BITS)) & low_mask(PIECE_BITS));
+    }
+  }
+}
+
+/* Where the rows (channel, tap) of a group's matrix begin in the c1 and c0 planes. */
+static void make_bases(struct server_tile *t, size_t group, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const size_t group_in = l->layer.in_channels / l->layer.groups, span = lanes + l->reach;
+  for (size_t c = 0; c < group_in; c++) {
+    for (size_t k = 0; k < l->taps; k++) {
+      const size_t stream = (group * group_in + c) * l->phase_count + l->tap[k].phase;
+      t->c0_base[c * l->taps + k] = (uint32_t)(stream * l->span + l->tap[k].offset);
+      t->c1_base[c * l->taps + k] =
+          (uint32_t)(stream / l->packed * t->c1_stride + stream % l->packed * span + l->tap[k].offset);
+    }
+  }
+}
+
+static void multiply_group(struct server_tile *t, size_t group, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const struct lattice_kernels *kernels = t->r->kernels;
+  const struct matrix_weights *w = &t->weights[group];
+  const size_t n = l->params->n, limbs = l->params->limbs;
+  make_bases(t, group, lanes);
+  for (size_t k = 0; k < limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    for (size_t i = 0; i < n; i += MATRIX_LANES) {
+      kernels->matrix(t->block, t->c1 + k * c1_plane(t) + i, t->c1_base, w, t->scratch);
+      for (size_t o = 0; o < l->group_outs; o++)
+        kernels->reduce_signed(t->sum1 + (o * limbs + k) * n + i, t->block + o * MATRIX_LANES, MATRIX_LANES, m);
+    }
+    for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
+      kernels->matrix(t->block, t->c0 + k * c0_plane(l) + i, t->c0_base, w, t->scratch);
+      for (size_t o = 0; o < l->group_outs; o++)
+        kernels->reduce_signed(t->sum0 + (o * limbs + k) * t->lanes_stride + i, t->block + o * MATRIX_LANES,
+                               MATRIX_LANES, m);
+    }
+  }
+  for (size_t k = 0; k < t->pieces; k++) {
+    for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
+      kernels->matrix(t->block, t->share + k * c0_plane(l) + i, t->c0_base, w, t->scratch);
+      for (size_t o = 0; o < l->group_outs; o++) {
+        uint64_t *out = t->product + o * t->lanes_stride + i;
+        const int64_t *in = t->block + o * MATRIX_LANES;
+        for (size_t j = 0; j < MATRIX_LANES; j++) out[j] = (k ? out[j] : 0) + ((uint64_t)in[j] << (k * PIECE_BITS));
+      }
+    }
+  }
+}
+
+/* Adds a fresh encryption of zero to output `o` of the group, and turns both halves into fractions of 2^64. */
+static void rerandomise(struct server_tile *t, size_t o, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const struct rlwe_params *params = l->params;
+  const struct lattice_kernels *kernels = t->r->kernels;
+  const size_t n = params->n;
+  const size_t counts[2] = {lanes, n};
+  uint32_t *u = t->work, *zero = t->work + n;
+  rlwe_draw_ternary(t->r, t->small, n);
+  rlwe_draw_noise(t->r, t->small + n, n);
+  rlwe_draw_noise(t->r, t->small + 2 * n, n);
+  memset(t->fraction, 0, 2 * n * sizeof *t->fraction);
+  for (size_t k = 0; k < params->limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    memset(u, 0, n * sizeof *u);
+    kernels->add_small(u, u, t->small, n, m);
+    kernels->ntt_forward(u, &t->r->ntt[params->ring][k]);
+    const uint32_t *sums[2] = {t->sum0 + (o * params->limbs + k) * t->lanes_stride,
+                               t->sum1 + (o * params->limbs + k) * n};
+    for (size_t half = 0; half < 2; half++) {
+      kernels->multiply(zero, u, t->r->public_key[params->ring][half] + k * n, n, m);
+      kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
+      kernels->add_small(zero, zero, t->small + (1 + half) * n, counts[half], m);
+      for (size_t i = 0; i < counts[half]; i++) zero[i] = mod_subtract_once(zero[i] + sums[half][i], m->p);
+      kernels->add_fraction(t->fraction + half * n, zero, counts[half], rlwe_switch_factor(params, k), m);
+    }
+  }
+}
+
+/* Masks output `o` of the group (`out` of all), writes it to the answer and sets the server's share. */
+static void emit(struct server_tile *t, struct bit_writer *w, size_t o, size_t out, size_t outputs) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  const unsigned kept = l->kept_bits, kappa = l->kappa;
+  const uint64_t *c0 = t->fraction, *c1 = t->fraction + n;
+  /* `limbs` is the middle of the truncation error of the fractions. */
+  const uint64_t round_c1 = (UINT64_C(1) << (63 - kappa)) + l->params->limbs;
+  const uint64_t round_c0 = (UINT64_C(1) << (63 - kept)) + l->params->limbs;
+  const uint64_t mask = low_mask(kept), bias = (uint64_t)t->bias[out];
+  for (size_t i = 0; i < n; i++) bits_put(w, (c1[i] + round_c1) >> (64 - kappa), kappa);
+  prg_ring(t->r->secret, t->mask, outputs, kept);
+  for (size_t i = 0; i < outputs; i++) {
+    const size_t lane = t->lane[i];
+    const uint64_t top = (c0[lane] + round_c0) >> (64 - kept);
+    bits_put(w, (top - t->mask[i]) & mask, kept);
+    const uint64_t own = (t->product[o * t->lanes_stride + lane] + bias) << l->layer.guard_bits;
+    t->y[t->target[i] + out * l->out_plane] = (own + t->mask[i]) & mask;
+  }
+}
+
+static fusion_status answer_tile(struct server_tile *t, size_t tile) {
+  fusion_status status = FUSION_OK;
+  const struct linear_layout *l = t->l;
+  const size_t lanes = layout_tile_lanes(l, tile), outputs = layout_tile_outputs(l, tile);
+  TRY(channel_recv(t->r->channel, MSG_RLWE_QUERY, t->query, layout_query_len(l, tile)));
+  TRY(expand_c1(t));
+  unpack_c0(t, tile);
+  split_share(t, tile);
+  layout_targets(l, tile, t->lane, t->target);
+  struct bit_writer w = {.out = t->answer};
+  for (size_t g = 0; g < l->layer.groups; g++) {
+    multiply_group(t, g, lanes);
+    for (size_t o = 0; o < l->group_outs; o++) {
+      rerandomise(t, o, lanes);
+      emit(t, &w, o, g * l->group_outs + o, outputs);
+    }
+  }
+  bits_finish(&w);
+  TRY(channel_send(t->r->channel, MSG_RLWE_ANSWER, t->answer, layout_answer_len(l, tile)));
+  TRY(channel_flush(t->r->channel));
+cleanup:
+  return status;
+}
+
+/* True when every weight fits weight_bits, without a branch on any of them. */
+static bool weights_fit(const int16_t *weights, size_t count, unsigned bits) {
+  uint32_t outside = 0;
+  const uint32_t offset = UINT32_C(1) << (bits - 1);
+  for (size_t i = 0; i < count; i++) outside |= ((uint32_t)(int32_t)weights[i] + offset) >> bits;
+  return outside == 0;
+}
+
+fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
+                            const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) {
+  fusion_status status = FUSION_OK;
+  struct linear_layout l;
+  TRY(layout_make(&l, layer, samples));
+  struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
+  status = tile_open(&t);
+  if (status == FUSION_OK && !weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits))
+    status = FUSION_E_MODEL;
+  for (size_t g = 0; status == FUSION_OK && g < layer->groups; g++)
+    status = r->kernels->matrix_pack(&t.weights[g], weights + g * l.group_outs * l.rows, l.group_outs, l.rows,
+                                     layer->weight_bits);
+  for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
+  tile_close(&t);
+  layout_free(&l);
+cleanup:
+  return status;
+}

@@ -1,0 +1,52 @@
+/** Parameter sets of the RLWE encryption, and what the byte `rlwe_set` of a linear layer means.
+ *
+ *  Security: ternary uniform secret, noise of deviation 3.24. The HomomorphicEncryption.org standard (2018, table 1,
+ *  ternary secret, classical attacks) allows for 128 bits: N = 2048: log2 q <= 54; N = 4096: log2 q <= 109. Ours:
+ *  54.0 bits at 2048, 81.0 (and 54.0) bits at 4096. */
+#ifndef FUSION_LATTICE_PARAMS_H
+#define FUSION_LATTICE_PARAMS_H
+
+#include "base/base.h"
+
+enum {
+  RLWE_LIMBS_MAX = 3,
+  RLWE_RINGS = 2, /* distinct N: 2048, 4096 */
+  RLWE_SETS = 3,  /* ids 1..RLWE_SETS */
+  RLWE_LIMB_BITS = 27,
+  RLWE_KAPPA_MAX = 58,   /* widest modulus of an answer: 2^kappa */
+  RLWE_DROPPED_MAX = 63, /* low bits that a query may drop */
+  RLWE_QUERY_BITS_MIN = 8,
+  RLWE_NOISE_PAIRS = 21, /* centred binomial: eta; variance eta / 2 = 10.5, deviation 3.24 */
+};
+
+struct rlwe_params {
+  unsigned log_n;
+  size_t n;
+  size_t limbs;
+  unsigned q_bits;   /* bits of a value modulo q */
+  unsigned low_bits; /* bits of an answer below the kept ones: kappa = ring + guard + low_bits */
+  size_t ring;       /* which of the RLWE_RINGS: which key */
+};
+
+/** The primes p = 1 mod 8192 below 2^27, largest first, each with a primitive 8192-th root of unity. */
+extern const uint32_t rlwe_primes[RLWE_LIMBS_MAX];
+extern const uint32_t rlwe_roots[RLWE_LIMBS_MAX];
+/** log2 N and limbs of each ring's key. */
+extern const unsigned rlwe_ring_log_n[RLWE_RINGS];
+extern const size_t rlwe_ring_limbs[RLWE_RINGS];
+
+/** Parameters of set `id`; NULL when there is none. */
+const struct rlwe_params *rlwe_params_find(unsigned id);
+
+/* The byte rlwe_set: set id in the low two bits; above them the number of low bits of q that a query drops. */
+static inline unsigned rlwe_set_id(uint8_t set) {
+  return set & 3u;
+}
+static inline unsigned rlwe_set_dropped(uint8_t set) {
+  return set >> 2;
+}
+static inline uint8_t rlwe_set_make(unsigned id, unsigned dropped) {
+  return (uint8_t)(id | dropped << 2);
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* Keys: the client's fresh secret, its public key on the wire, and sampling. */
+#include "lattice/rlwe.h"
+
+#include "lattice/bits.h"
+
+static size_t key_payload_len(void) {
+  size_t len = PRG_SEED_LEN;
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++)
+    len += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+  return len;
+}
+
+uint64_t rlwe_q_low(const struct rlwe_params *params) {
+  uint64_t q = 1;
+  for (size_t k = 0; k < params->limbs; k++) q *= rlwe_primes[k];
+  return q;
+}
+
+uint32_t rlwe_switch_factor(const struct rlwe_params *params, size_t limb) {
+  const uint32_t p = rlwe_primes[limb];
+  uint64_t rest = 1;
+  for (size_t k = 0; k < params->limbs; k++)
+    if (k != limb) rest = rest * (rlwe_primes[k] % p) % p;
+  return (uint32_t)(((uint64_t)mod_inverse((uint32_t)rest, p) << 32) % p);
+}
+
+void rlwe_expand_uniform(const struct rlwe *r, const struct rlwe_params *params, struct prg *stream, uint32_t *out) {
+  enum { CHUNK = 1024 };
+  _Alignas(64) uint32_t words[CHUNK];
+  for (size_t limb = 0; limb < params->limbs; limb++) {
+    uint32_t *at = out + limb * params->n;
+    /* Exactly as many words are drawn as are still missing, so both parties read the same stream. */
+    for (size_t got = 0; got < params->n;) {
+      const size_t count = size_min(CHUNK, params->n - got);
+      prg_bytes(stream, words, count * sizeof *words);
+      got += r->kernels->accept_below(at + got, count, words, count, r->moduli[limb].p);
+    }
+  }
+}
+
+static void draw(struct rlwe *r, int32_t *out, size_t count, void (*map)(int32_t *, const uint64_t *, size_t)) {
+  enum { CHUNK = 512 };
+  _Alignas(64) uint64_t random[CHUNK];
+  for (size_t done = 0; done < count; done += CHUNK) {
+    const size_t n = size_min(CHUNK, count - done);
+    prg_bytes(r->secret, random, n * sizeof *random);
+    map(out + done, random, n);
+  }
+  mem_wipe(random, sizeof random);
+}
+
+void rlwe_draw_noise(struct rlwe *r, int32_t *out, size_t count) {
+  draw(r, out, count, r->kernels->noise);
+}
+void rlwe_draw_ternary(struct rlwe *r, int32_t *out, size_t count) {
+  draw(r, out, count, r->kernels->ternary);
+}
+
+static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel *channel, const struct prg *seed) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = mem_alloc(1, sizeof *r);
+  if (!r) return FUSION_E_MEMORY;
+  r->role = role;
+  r->channel = channel;
+  r->kernels = lattice_kernels(cpu_tier());
+  r->secret = prg_fork(seed, "rlwe", role);
+  FAIL_IF(!r->secret, FUSION_E_MEMORY);
+  for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) r->moduli[k] = mod_make(rlwe_primes[k]);
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++)
+    for (size_t k = 0; k < RLWE_LIMBS_MAX; k++)
+      TRY(ntt_table_make(&r->ntt[ring][k], rlwe_ring_log_n[ring], rlwe_primes[k], rlwe_roots[k]));
+cleanup:
+  if (status != FUSION_OK) {
+    rlwe_close(r);
+    r = NULL;
+  }
+  *out = r;
+  return status;
+}
+
+/* Small signed coefficients to residues, transformed. */
+static void lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb) {
+  const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
+  memset(out, 0, n * sizeof *out);
+  r->kernels->add_small(out, out, small, n, &r->moduli[limb]);
+  r->kernels->ntt_forward(out, &r->ntt[ring][limb]);
+}
+
+static void to_montgomery(const struct rlwe *r, uint32_t *a, size_t n, size_t limb) {
+  const struct modulus *m = &r->moduli[limb];
+  for (size_t i = 0; i < n; i++) a[i] = mod_multiply_montgomery(a[i], m->r2, m);
+}
+
+static const struct rlwe_params *ring_params(size_t ring) {
+  return rlwe_params_find(ring == 0 ? 1 : RLWE_SETS);
+}
+
+/* A fresh secret for one ring, and its public key c0 = e - c1*s (transformed, packed by 27 bits) into `out`. */
+static fusion_status make_key(struct rlwe *r, size_t ring, uint8_t *out) {
+  fusion_status status = FUSION_OK;
+  const struct rlwe_params *params = ring_params(ring);
+  const size_t n = params->n;
+  struct prg *stream = prg_fork(r->shared, "key", ring);
+  int32_t *small = mem_alloc(2 * n, sizeof *small);
+  uint32_t *uniform = mem_alloc(params->limbs * n, sizeof *uniform), *work = mem_alloc(2 * n, sizeof *work);
+  r->key[ring] = key_alloc(RLWE_LIMBS_MAX * n * sizeof(uint32_t));
+  FAIL_IF(!stream || !small || !uniform || !work || !r->key[ring], FUSION_E_MEMORY);
+  rlwe_draw_ternary(r, small, n);
+  rlwe_draw_noise(r, small + n, n);
+  rlwe_expand_uniform(r, params, stream, uniform);
+  struct bit_writer w = {.out = out};
+  for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) {
+    uint32_t *key = r->key[ring] + k * n;
+    lift(r, key, small, ring, k);
+    to_montgomery(r, key, n, k);
+    if (k >= params->limbs) continue;
+    lift(r, work, small + n, ring, k);
+    r->kernels->multiply(work + n, uniform + k * n, key, n, &r->moduli[k]);
+    for (size_t i = 0; i < n; i++) {
+      const uint32_t p = r->moduli[k].p;
+      bits_put(&w, mod_subtract_once(work[i] + p - work[n + i], p), RLWE_LIMB_BITS);
+    }
+  }
+  bits_finish(&w);
+cleanup:
+  prg_free(stream);
+  mem_free_secret(small, 2 * n * sizeof *small);
+  mem_free_secret(work, 2 * n * sizeof *work);
+  mem_free(uniform);
+  return status;
+}
+
+static fusion_status read_key(struct rlwe *r, size_t ring, const uint8_t *in, size_t len) {
+  fusion_status status = FUSION_OK;
+  const struct rlwe_params *params = ring_params(ring);
+  const size_t n = params->n, count = params->limbs * n;
+  struct prg *stream = prg_fork(r->shared, "key", ring);
+  for (size_t half = 0; half < 2; half++) r->public_key[ring][half] = mem_alloc(count, sizeof(uint32_t));
+  FAIL_IF(!stream || !r->public_key[ring][0] || !r->public_key[ring][1], FUSION_E_MEMORY);
+  struct bit_reader b = {.in = in, .left = len};
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t v = (uint32_t)bits_get(&b, RLWE_LIMB_BITS);
+    if (v >= rlwe_primes[i / n]) {
+      status = channel_fail(r->channel, FUSION_E_PEER, "'public key': a value is not reduced; the peer is faulty");
+      goto cleanup;
+    }
+    r->public_key[ring][0][i] = v;
+  }
+  rlwe_expand_uniform(r, params, stream, r->public_key[ring][1]);
+  for (size_t half = 0; half < 2; half++)
+    for (size_t k = 0; k < params->limbs; k++) to_montgomery(r, r->public_key[ring][half] + k * n, n, k);
+cleanup:
+  prg_free(stream);
+  return status;
+}
+
+fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = NULL;
+  const size_t len = key_payload_len();
+  uint8_t *payload = mem_alloc(len, 1);
+  FAIL_IF(!payload, FUSION_E_MEMORY);
+  TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed));
+  prg_bytes(r->secret, payload, PRG_SEED_LEN);
+  r->shared = prg_new(payload);
+  FAIL_IF(!r->shared, FUSION_E_MEMORY);
+  uint8_t *at = payload + PRG_SEED_LEN;
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
+    TRY(make_key(r, ring, at));
+    at += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+  }
+  TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
+  TRY(channel_flush(channel));
+cleanup:
+  mem_free(payload);
+  if (status != FUSION_OK) {
+    rlwe_close(r);
+    r = NULL;
+  }
+  *out = r;
+  return status;
+}
+
+fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = NULL;
+  const size_t len = key_payload_len();
+  uint8_t *payload = mem_alloc(len, 1);
+  FAIL_IF(!payload, FUSION_E_MEMORY);
+  TRY(rlwe_new(&r, ROLE_SERVER, channel, seed));
+  TRY(channel_recv(channel, MSG_RLWE_KEY, payload, len));
+  r->shared = prg_new(payload);
+  FAIL_IF(!r->shared, FUSION_E_MEMORY);
+  const uint8_t *at = payload + PRG_SEED_LEN;
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
+    const size_t part = bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+    TRY(read_key(r, ring, at, part));
+    at += part;
+  }
+cleanup:
+  mem_free(payload);
+  if (status != FUSION_OK) {
+    rlwe_close(r);
+    r = NULL;
+  }
+  *out = r;
+  return status;
+}
+
+void rlwe_open_cost(struct cost *cost) {
+  cost_to_server(cost, key_payload_len());
+}
+
+void rlwe_close(struct rlwe *r) {
+  if (!r) return;
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
+    key_free(r->key[ring]);
+    for (size_t half = 0; half < 2; half++) mem_free(r->public_key[ring][half]);
+    for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) ntt_table_free(&r->ntt[ring][k]);
+  }
+  prg_free(r->secret);
+  prg_free(r->shared);
+  mem_free(r);
+}

@@ -1,0 +1,38 @@
+/** The RLWE state of a session, as the files of this folder see it (linear.h shows it to others as opaque).
+ *
+ *  Encryption under the client's ternary secret s: c0 + c1*s = round(q*x / 2^l) + e modulo q, c1 from a public seed.
+ *  Polynomials in RNS form: limb k at `limb * n`, values in [0, p_k). */
+#ifndef FUSION_LATTICE_RLWE_H
+#define FUSION_LATTICE_RLWE_H
+
+#include "lattice/kernels.h"
+#include "lattice/linear.h"
+#include "lattice/params.h"
+
+struct rlwe {
+  enum role role;
+  struct channel *channel; /* borrowed */
+  const struct lattice_kernels *kernels;
+  struct prg *secret; /* owned: noise, masks */
+  struct prg *shared; /* owned: from the public seed */
+  uint64_t queries;   /* query messages so far: numbers the forks of `shared` */
+  struct modulus moduli[RLWE_LIMBS_MAX];
+  struct ntt_table ntt[RLWE_RINGS][RLWE_LIMBS_MAX];
+  /* Transformed, in Montgomery form, [ring][limb][n]. Client: the secret for every prime (guarded memory). Server: both
+   * halves of the public key for the ring's limbs. */
+  uint32_t *key[RLWE_RINGS];
+  uint32_t *public_key[RLWE_RINGS][2];
+};
+
+/** q mod 2^64 of a set. */
+uint64_t rlwe_q_low(const struct rlwe_params *params);
+/** (q / p_limb)^-1 modulo p_limb, in Montgomery form: the factor of the modulus switch. */
+uint32_t rlwe_switch_factor(const struct rlwe_params *params, size_t limb);
+
+/** The uniform half of one ciphertext in the transformed domain, [limbs][n], from a public stream. */
+void rlwe_expand_uniform(const struct rlwe *r, const struct rlwe_params *params, struct prg *stream, uint32_t *out);
+/** `count` (at most NTT_MAX) noise / ternary coefficients from the party's secret generator. */
+void rlwe_draw_noise(struct rlwe *r, int32_t *out, size_t count);
+void rlwe_draw_ternary(struct rlwe *r, int32_t *out, size_t count);
+
+#endif

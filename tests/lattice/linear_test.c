@@ -1,0 +1,320 @@
+/* The two-party linear layer against the plain convolution: every geometry, ring, guard and weight width; declared
+ * costs; damaged messages. */
+#include "lattice/linear.h"
+
+#include <stdio.h>
+
+#include "lattice/layout.h"
+#include "support/support.h"
+
+struct job {
+  struct linear_layer layer;
+  size_t samples;
+  uint64_t *x_server, *x_client, *y_server, *y_client;
+  int16_t *weights;
+  int64_t *bias;
+  struct channel *server, *client;
+  fusion_status server_status, client_status;
+  struct channel_stats server_stats, client_stats;
+};
+
+static size_t in_len(const struct job *j) {
+  return j->samples * j->layer.in_channels * j->layer.in_h * j->layer.in_w;
+}
+static size_t out_plane(const struct job *j) {
+  return (size_t)j->layer.out_h * j->layer.out_w;
+}
+static size_t out_len(const struct job *j) {
+  return j->samples * j->layer.out_channels * out_plane(j);
+}
+static size_t row_count(const struct job *j) {
+  return (size_t)j->layer.in_channels / j->layer.groups * j->layer.kernel_h * j->layer.kernel_w;
+}
+
+static void *run_server(void *arg) {
+  struct job *j = arg;
+  struct rlwe *r = NULL;
+  struct prg *prg = NULL;
+  j->server_status = prg_new_random(&prg);
+  if (j->server_status == FUSION_OK) j->server_status = rlwe_open_server(&r, j->server, prg);
+  if (j->server_status == FUSION_OK)
+    j->server_status = linear_server(r, &j->layer, j->weights, j->bias, j->x_server, j->y_server, j->samples);
+  j->server_stats = channel_get_stats(j->server);
+  rlwe_close(r);
+  prg_free(prg);
+  channel_close(j->server);
+  return NULL;
+}
+
+static void *run_client(void *arg) {
+  struct job *j = arg;
+  struct rlwe *r = NULL;
+  struct prg *prg = NULL;
+  j->client_status = prg_new_random(&prg);
+  if (j->client_status == FUSION_OK) j->client_status = rlwe_open_client(&r, j->client, prg);
+  if (j->client_status == FUSION_OK)
+    j->client_status = linear_client(r, &j->layer, j->x_client, j->y_client, j->samples);
+  j->client_stats = channel_get_stats(j->client);
+  rlwe_close(r);
+  prg_free(prg);
+  channel_close(j->client);
+  return NULL;
+}
+
+enum fill { FILL_RANDOM, FILL_MAX, FILL_MIN, FILL_ZERO_CLIENT };
+
+static void job_open(struct job *j, enum fill fill, uint64_t *seed) {
+  j->x_server = mem_alloc(in_len(j), 8);
+  j->x_client = mem_alloc(in_len(j), 8);
+  j->y_server = mem_alloc(out_len(j), 8);
+  j->y_client = mem_alloc(out_len(j), 8);
+  j->weights = mem_alloc(j->layer.out_channels * row_count(j), 2);
+  j->bias = mem_alloc(j->layer.out_channels, 8);
+  assert_true(j->x_server && j->x_client && j->y_server && j->y_client && j->weights && j->bias);
+  const int limit = 1 << (j->layer.weight_bits - 1);
+  for (size_t i = 0; i < in_len(j); i++) {
+    j->x_server[i] = fill == FILL_RANDOM ? test_random(seed) : UINT64_MAX;
+    j->x_client[i] = fill == FILL_RANDOM ? test_random(seed) : fill == FILL_ZERO_CLIENT ? 0 : UINT64_MAX;
+  }
+  for (size_t i = 0; i < j->layer.out_channels * row_count(j); i++) {
+    const int random = (int)(test_random(seed) % (2u * (unsigned)limit)) - limit;
+    j->weights[i] = (int16_t)(fill == FILL_MAX ? limit - 1 : fill == FILL_MIN ? -limit : random);
+  }
+  for (size_t i = 0; i < j->layer.out_channels; i++) j->bias[i] = ring_signed(test_random(seed), j->layer.ring_bits);
+  if (!j->layer.rlwe_set) j->layer.rlwe_set = linear_choose_set(&j->layer, j->weights);
+  assert_int_not_equal(j->layer.rlwe_set, 0);
+  assert_ok(channel_pipe(&j->server, &j->client));
+}
+
+static void job_close(struct job *j) {
+  mem_free(j->x_server);
+  mem_free(j->x_client);
+  mem_free(j->y_server);
+  mem_free(j->y_client);
+  mem_free(j->weights);
+  mem_free(j->bias);
+}
+
+/* W x + bias at one output, modulo 2^64. */
+static uint64_t plain_output(const struct job *j, size_t sample, size_t out, size_t oy, size_t ox) {
+  const struct linear_layer *l = &j->layer;
+  const size_t group_in = l->in_channels / l->groups, group = out / (l->out_channels / l->groups);
+  uint64_t sum = (uint64_t)j->bias[out];
+  for (size_t c = 0; c < group_in; c++) {
+    for (size_t k = 0; k < (size_t)l->kernel_h * l->kernel_w; k++) {
+      const size_t y = oy * l->stride_h + k / l->kernel_w * l->dilation_h - l->pad_top;
+      const size_t x = ox * l->stride_w + k % l->kernel_w * l->dilation_w - l->pad_left;
+      if (y >= l->in_h || x >= l->in_w) continue;
+      const size_t at = ((sample * l->in_channels + group * group_in + c) * l->in_h + y) * l->in_w + x;
+      const int64_t weight = j->weights[(out * group_in + c) * l->kernel_h * l->kernel_w + k];
+      sum += (uint64_t)weight * (j->x_server[at] + j->x_client[at]);
+    }
+  }
+  return sum;
+}
+
+/* Every output of small jobs, a random 20,000 of large ones. Returns which eps were seen: bit k for -k. */
+static unsigned check_outputs(const struct job *j, uint64_t *seed) {
+  enum { CHECKS = 20000 };
+  const size_t total = out_len(j), count = size_min(total, CHECKS);
+  const unsigned bits = (unsigned)j->layer.ring_bits + j->layer.guard_bits;
+  unsigned seen = 0;
+  for (size_t i = 0; i < count; i++) {
+    const size_t at = total <= CHECKS ? i : test_random(seed) % total;
+    const size_t plane = at / out_plane(j), within = at % out_plane(j);
+    const uint64_t want = plain_output(j, plane / j->layer.out_channels, plane % j->layer.out_channels,
+                                       within / j->layer.out_w, within % j->layer.out_w);
+    assert_true((j->y_server[at] | j->y_client[at]) <= low_mask(bits));
+    const uint64_t got = j->y_server[at] + j->y_client[at] - (want << j->layer.guard_bits);
+    const int64_t eps = ring_signed(got, bits);
+    if (eps < -1 || eps > 0) fail_msg("output %zu: eps %lld", at, (long long)eps);
+    seen |= 1u << -eps;
+  }
+  return seen;
+}
+
+static void check_cost(const struct job *j) {
+  struct cost cost = {0};
+  rlwe_open_cost(&cost);
+  linear_cost(&cost, &j->layer, j->samples);
+  assert_int_equal(cost.bytes_to_server, j->client_stats.bytes_sent);
+  assert_int_equal(cost.bytes_to_client, j->server_stats.bytes_sent);
+  assert_int_equal(cost.messages_to_server, j->client_stats.messages_sent);
+  assert_int_equal(cost.messages_to_client, j->server_stats.messages_sent);
+  assert_int_equal(cost.depth_server, j->server_stats.depth);
+  assert_int_equal(cost.depth_client, j->client_stats.depth);
+}
+
+static struct linear_layer dense(uint32_t in, uint32_t out, uint8_t ring, uint8_t guard, uint8_t weight) {
+  return (struct linear_layer){.in_channels = in,
+                               .in_h = 1,
+                               .in_w = 1,
+                               .out_channels = out,
+                               .out_h = 1,
+                               .out_w = 1,
+                               .groups = 1,
+                               .kernel_h = 1,
+                               .kernel_w = 1,
+                               .stride_h = 1,
+                               .stride_w = 1,
+                               .dilation_h = 1,
+                               .dilation_w = 1,
+                               .ring_bits = ring,
+                               .guard_bits = guard,
+                               .weight_bits = weight};
+}
+
+/* Symmetric padding; the output size follows. */
+static struct linear_layer conv(uint32_t in, uint32_t size, uint32_t out, uint32_t kernel, uint32_t stride,
+                                uint32_t pad, uint32_t dilation, uint32_t groups) {
+  const uint32_t out_size = (size + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1;
+  return (struct linear_layer){.in_channels = in,
+                               .in_h = size,
+                               .in_w = size,
+                               .out_channels = out,
+                               .out_h = out_size,
+                               .out_w = out_size,
+                               .groups = groups,
+                               .kernel_h = kernel,
+                               .kernel_w = kernel,
+                               .stride_h = stride,
+                               .stride_w = stride,
+                               .pad_top = pad,
+                               .pad_left = pad,
+                               .dilation_h = dilation,
+                               .dilation_w = dilation,
+                               .ring_bits = 24,
+                               .guard_bits = 2,
+                               .weight_bits = 8};
+}
+
+static unsigned run_checked(struct linear_layer layer, size_t samples, enum fill fill, uint64_t *seed) {
+  struct job j = {.layer = layer, .samples = samples};
+  job_open(&j, fill, seed);
+  print_message(
+      "%ux%ux%u -> %ux%ux%u, kernel %ux%u stride %u, ring %u+%u, weights %u, %zu samples: set %u, %u dropped\n",
+      layer.in_channels, layer.in_h, layer.in_w, layer.out_channels, layer.out_h, layer.out_w, layer.kernel_h,
+      layer.kernel_w, layer.stride_h, layer.ring_bits, layer.guard_bits, layer.weight_bits, samples,
+      rlwe_set_id(j.layer.rlwe_set), rlwe_set_dropped(j.layer.rlwe_set));
+  test_run_both(run_server, &j, run_client, &j);
+  assert_ok(j.server_status);
+  assert_ok(j.client_status);
+  const unsigned seen = check_outputs(&j, seed);
+  check_cost(&j);
+  job_close(&j);
+  return seen;
+}
+
+static void dense__every_batch_size(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  unsigned seen = 0;
+  const size_t batches[] = {1, 3, 100, 868, 2048, 5000};
+  for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
+    seen |= run_checked(dense(37, 5, 24, 2, 8), batches[i], FILL_RANDOM, &seed);
+  assert_int_equal(seen, 3); /* both roundings occur, and no other */
+}
+
+static void dense__every_width(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const uint8_t rings[] = {16, 22, 28, 33, 38, 44}, weights[] = {8, 12, 16, 2};
+  for (size_t i = 0; i < sizeof rings; i++)
+    run_checked(dense(64, 3, rings[i], (uint8_t)(2 + i % 2), weights[i % 4]), 130, FILL_RANDOM, &seed);
+}
+
+static void dense__extremes(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (enum fill fill = FILL_MAX; fill <= FILL_ZERO_CLIENT; fill++) {
+    run_checked(dense(300, 2, 26, 2, 8), 70, fill, &seed);
+    run_checked(dense(300, 2, 40, 3, 16), 70, fill, &seed);
+  }
+}
+
+static void conv__every_geometry(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct linear_layer asymmetric = conv(3, 11, 4, 3, 2, 1, 1, 1);
+  asymmetric.pad_top = 0;
+  asymmetric.pad_left = 2;
+  asymmetric.in_w = 9;
+  asymmetric.out_h = 5;
+  asymmetric.out_w = 6;
+  asymmetric.stride_w = 1;
+  asymmetric.kernel_w = 5;
+  const struct linear_layer layers[] = {
+      conv(3, 14, 5, 3, 1, 1, 1, 1), conv(3, 14, 5, 3, 2, 1, 1, 1), conv(4, 9, 3, 1, 1, 0, 1, 1),
+      conv(4, 9, 3, 1, 2, 0, 1, 1),  conv(1, 28, 3, 5, 1, 0, 1, 1), conv(3, 32, 4, 7, 2, 3, 1, 1),
+      conv(6, 12, 6, 3, 1, 1, 1, 6), conv(6, 10, 4, 3, 1, 1, 1, 2), conv(2, 13, 3, 3, 1, 2, 2, 1),
+      conv(2, 17, 3, 3, 3, 2, 2, 1), conv(3, 7, 4, 3, 1, 1, 1, 1),  conv(2, 6, 3, 6, 1, 0, 1, 1),
+      conv(2, 4, 2, 3, 1, 3, 1, 1),  conv(2, 8, 4, 4, 4, 0, 1, 1),  asymmetric};
+  for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t samples = 1; samples <= 40; samples += 39) run_checked(layers[i], samples, FILL_RANDOM, &seed);
+}
+
+static void conv__wide_image_over_several_tiles(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct linear_layer layer = conv(2, 112, 2, 3, 1, 1, 1, 1);
+  run_checked(layer, 1, FILL_RANDOM, &seed);
+  layer = conv(1, 300, 1, 5, 2, 2, 3, 1); /* reach beyond half of N = 2048 */
+  run_checked(layer, 1, FILL_RANDOM, &seed);
+}
+
+/* Every set by hand, nothing dropped. */
+static void dense__every_set(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (unsigned id = 1; id <= RLWE_SETS; id++) {
+    struct linear_layer layer = dense(20, 3, 20, 2, 8);
+    layer.rlwe_set = rlwe_set_make(id, 0);
+    run_checked(layer, 900, FILL_RANDOM, &seed);
+  }
+}
+
+static void layer__impossible_is_refused(void **state) {
+  (void)state;
+  struct linear_layout l;
+  struct linear_layer layer = dense(20, 3, 20, 2, 8);
+  layer.rlwe_set = rlwe_set_make(0, 0);
+  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  assert_int_equal(layout_make(&l, &layer, 0), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, SIZE_MAX), FUSION_E_PEER);
+  layer.ring_bits = 60;
+  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  layer = conv(UINT32_MAX, UINT32_MAX, UINT32_MAX, 3, 1, 1, 1, 1);
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  layer = conv(4, 8, 4, 3, 1, 1, 1, 3); /* groups do not divide */
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  layer = conv(4, 8, 4, 3, 1, 1, 1, 1);
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  layer.stride_w = 0;
+  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+}
+
+static void choose_set__too_wide_is_refused(void **state) {
+  (void)state;
+  const int16_t weights[2] = {INT16_MAX, INT16_MIN};
+  struct linear_layer layer = dense(2, 1, 44, 3, 16);
+  assert_int_not_equal(linear_choose_set(&layer, weights), 0);
+  layer.ring_bits = 46;
+  assert_int_equal(linear_choose_set(&layer, weights), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(dense__every_batch_size),
+      cmocka_unit_test(dense__every_width),
+      cmocka_unit_test(dense__extremes),
+      cmocka_unit_test(dense__every_set),
+      cmocka_unit_test(conv__every_geometry),
+      cmocka_unit_test(conv__wide_image_over_several_tiles),
+      cmocka_unit_test(layer__impossible_is_refused),
+      cmocka_unit_test(choose_set__too_wide_is_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
