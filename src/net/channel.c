@@ -4,6 +4,11 @@
 #include "base/cursor.h"
 #include "net/channel_internal.h"
 
+enum {
+  REFUSAL_MAX = 400,        /* bytes of a refusal's payload */
+  REFUSAL_LINGER_MS = 1000, /* for the refused peer to read it and close */
+};
+
 struct channel {
   struct transport *transport; /* owned */
   struct channel_stats stats;
@@ -35,8 +40,22 @@ void channel_close(struct channel *c) {
   mem_free_secret(c, sizeof *c);
 }
 
-struct channel_stats channel_get_stats(const struct channel *c) { return c->stats; }
-const fusion_error *channel_error(const struct channel *c) { return &c->error; }
+struct transport *channel_unwrap(struct channel *c) {
+  struct transport *t = c->transport;
+  mem_free_secret(c, sizeof *c);
+  return t;
+}
+
+void channel_cancel(struct channel *c) {
+  c->transport->ops->cancel(c->transport);
+}
+
+struct channel_stats channel_get_stats(const struct channel *c) {
+  return c->stats;
+}
+const fusion_error *channel_error(const struct channel *c) {
+  return &c->error;
+}
 
 fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) {
   if (c->error.status != FUSION_OK) return c->error.status;
@@ -56,12 +75,19 @@ static fusion_status checked(struct channel *c, fusion_status status) {
   return status;
 }
 
+static void find_refusal(struct channel *c);
+
+static fusion_status write_out(struct channel *c, const void *data, size_t len) {
+  const fusion_status status = checked(c, c->transport->ops->write(c->transport, data, len, &c->error));
+  if (status == FUSION_E_CLOSED) find_refusal(c);
+  return c->error.status;
+}
+
 fusion_status channel_flush(struct channel *c) {
   if (c->error.status != FUSION_OK) return c->error.status;
   const size_t len = c->buffered;
   c->buffered = 0;
-  if (!len) return FUSION_OK;
-  return checked(c, c->transport->ops->write(c->transport, c->buffer, len, &c->error));
+  return len ? write_out(c, c->buffer, len) : FUSION_OK;
 }
 
 static fusion_status put(struct channel *c, const void *data, size_t len) {
@@ -69,7 +95,7 @@ static fusion_status put(struct channel *c, const void *data, size_t len) {
     const fusion_status status = channel_flush(c);
     if (status != FUSION_OK) return status;
   }
-  if (len > CHANNEL_BUFFER_LEN) return checked(c, c->transport->ops->write(c->transport, data, len, &c->error));
+  if (len > CHANNEL_BUFFER_LEN) return write_out(c, data, len);
   if (len) memcpy(c->buffer + c->buffered, data, len);
   c->buffered += len;
   return FUSION_OK;
@@ -111,6 +137,43 @@ fusion_status channel_send(struct channel *c, enum message_type type, const void
   return status == FUSION_OK ? put(c, data, len) : status;
 }
 
+/* The peer's last words are for people: printable ASCII only, so that they can be shown on a terminal. */
+static fusion_status take_refusal(struct channel *c, size_t len) {
+  uint8_t payload[REFUSAL_MAX];
+  char text[REFUSAL_MAX];
+  if (len > sizeof payload) return channel_fail(c, FUSION_E_PEER, "the peer sent a refusal of %zu bytes", len);
+  const fusion_status status = checked(c, c->transport->ops->read(c->transport, payload, len, &c->error));
+  if (status != FUSION_OK) return status;
+  struct reader r = reader_of(payload, len);
+  read_string(&r, text, sizeof text);
+  if (!reader_done(&r)) return channel_fail(c, FUSION_E_PEER, "the peer sent a refusal that cannot be read");
+  for (char *at = text; *at; at++)
+    if (*at < ' ' || *at > '~') *at = '?';
+  return channel_fail(c, FUSION_E_REFUSED, "the peer refused: %s", text);
+}
+
+/* The peer closed while we were sending. It may have said why before: what it sent is still there to be read, the
+ * refusal behind messages that nobody will want any more. Replaces the error if so. */
+static void find_refusal(struct channel *c) {
+  const fusion_error closed = c->error;
+  uint8_t bytes[CHANNEL_HEADER_LEN], dropped[1024];
+  fusion_error ignored;
+  fusion_status status = FUSION_OK;
+  for (size_t total = 0; total < CHANNEL_EXCHANGE_MAX && status == FUSION_OK;) {
+    status = c->transport->ops->read(c->transport, bytes, sizeof bytes, &ignored);
+    const struct frame_header h = header_decode(bytes);
+    if (status != FUSION_OK || h.sequence != c->recv_sequence++) break;
+    if (h.type == MSG_REFUSAL) {
+      c->error = (fusion_error){.status = FUSION_OK};
+      if (take_refusal(c, h.len) != FUSION_E_REFUSED) c->error = closed;
+      return;
+    }
+    total += h.len;
+    for (size_t left = h.len; left && status == FUSION_OK; left -= size_min(left, sizeof dropped))
+      status = c->transport->ops->read(c->transport, dropped, size_min(left, sizeof dropped), &ignored);
+  }
+}
+
 /* Reads and checks the header of the next frame; its payload follows. */
 static fusion_status recv_header(struct channel *c, enum message_type type, struct frame_header *h) {
   uint8_t bytes[CHANNEL_HEADER_LEN];
@@ -119,12 +182,13 @@ static fusion_status recv_header(struct channel *c, enum message_type type, stru
   status = checked(c, c->transport->ops->read(c->transport, bytes, sizeof bytes, &c->error));
   if (status != FUSION_OK) return status;
   *h = header_decode(bytes);
-  if (h->type != (uint16_t)type || h->zero != 0)
-    return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u where type %u was due", h->type,
-                        (unsigned)type);
   if (h->sequence != c->recv_sequence)
     return channel_fail(c, FUSION_E_PEER, "the peer sent message number %u where %u was due", h->sequence,
                         c->recv_sequence);
+  if (h->type == MSG_REFUSAL) return take_refusal(c, h->len);
+  if (h->type != (uint16_t)type || h->zero != 0)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u where type %u was due", h->type,
+                        (unsigned)type);
   c->recv_sequence++;
   c->stats.bytes_received += CHANNEL_HEADER_LEN + h->len;
   c->stats.messages_received++;
@@ -151,8 +215,9 @@ fusion_status channel_recv_sized(struct channel *c, enum message_type type, size
   fusion_status status = recv_header(c, type, &h);
   if (status != FUSION_OK) return status;
   if (h.len > size_min(max_len, CHANNEL_FRAME_MAX))
-    return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u where at most %zu are allowed",
-                        h.len, (unsigned)type, max_len);
+    return channel_fail(c, FUSION_E_PEER,
+                        "the peer sent %u bytes in a message of type %u where at most %zu are allowed", h.len,
+                        (unsigned)type, max_len);
   uint8_t *buffer = mem_alloc(h.len, 1);
   if (!buffer) return channel_fail(c, FUSION_E_MEMORY, "out of memory for a message of %u bytes", h.len);
   status = checked(c, c->transport->ops->read(c->transport, buffer, h.len, &c->error));
@@ -163,4 +228,26 @@ fusion_status channel_recv_sized(struct channel *c, enum message_type type, size
   *data = buffer;
   *len = h.len;
   return FUSION_OK;
+}
+
+void channel_refuse(struct channel *c, const char *text) {
+  struct writer w = {0};
+  char kept[REFUSAL_MAX - 2];
+  uint8_t bytes[CHANNEL_HEADER_LEN];
+  const fusion_status before = c->error.status;
+  if (before != FUSION_OK && before != FUSION_E_PEER && before != FUSION_E_CRYPTO && before != FUSION_E_MEMORY) return;
+  snprintf(kept, sizeof kept, "%s", text);
+  write_string(&w, kept);
+  const struct frame_header h = {
+      .len = (uint32_t)w.len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = MSG_REFUSAL};
+  header_encode(bytes, &h);
+  fusion_error ignored;
+  fusion_status status = w.failed ? FUSION_E_MEMORY : FUSION_OK;
+  if (status == FUSION_OK) status = c->transport->ops->write(c->transport, c->buffer, c->buffered, &ignored);
+  c->buffered = 0;
+  if (status == FUSION_OK) status = c->transport->ops->write(c->transport, bytes, sizeof bytes, &ignored);
+  if (status == FUSION_OK) status = c->transport->ops->write(c->transport, w.data, w.len, &ignored);
+  if (status == FUSION_OK) c->transport->ops->linger(c->transport, REFUSAL_LINGER_MS);
+  channel_fail(c, FUSION_E_CLOSED, "the connection was ended by a refusal: %s", kept);
+  writer_free(&w);
 }

@@ -2,9 +2,9 @@
  *  counted and length-checked. Kinds: in-memory pipe (tests), TCP, TLS 1.3, and a shaper (LAN/WAN) around any of them.
  *
  *  A frame is a header of CHANNEL_HEADER_LEN bytes (u32 payload length, u32 sequence number, u16 type, u16 zero, u32
- *  depth) and the payload. A receiver names the type and exact length that it expects: anything else is a peer error and
- *  poisons the channel (every later call fails with the same status). Depth is the number of one-way message delays on
- *  the longest chain of messages so far (a Lamport clock): the honest count of rounds, used for reporting alone.
+ *  depth) and the payload. A receiver names the type and exact length that it expects: anything else is a peer error
+ * and poisons the channel (every later call fails with the same status). Depth is the number of one-way message delays
+ * on the longest chain of messages so far (a Lamport clock): the honest count of rounds, used for reporting alone.
  *
  *  Sending buffers; receiving first flushes what is buffered. Two parties may send to each other at once without
  *  deadlock up to CHANNEL_EXCHANGE_MAX bytes in each direction (a blocked writer goes on reading). */
@@ -14,20 +14,22 @@
 #include "base/base.h"
 
 enum { CHANNEL_HEADER_LEN = 16 };
-#define CHANNEL_FRAME_MAX ((size_t)1 << 30)    /* longest payload accepted */
+#define CHANNEL_FRAME_MAX ((size_t)1 << 30)     /* longest payload accepted */
 #define CHANNEL_EXCHANGE_MAX ((size_t)64 << 20) /* simultaneous bytes each way that may be in flight */
 
 /** Who a party is. The protocols have no party numbers. */
 enum role { ROLE_SERVER, ROLE_CLIENT };
 
-/** Message types, one per kind of message; a frame of another type than expected is refused. Each protocol file owns the
- *  names it uses; the list is the whole vocabulary. */
+/** Message types, one per kind of message; a frame of another type than expected is refused. Each protocol file owns
+ * the names it uses; the list is the whole vocabulary. */
 enum message_type {
   MSG_HELLO = 1,
   MSG_MANIFEST,
   MSG_SHARD,
   MSG_DONE,
-  MSG_REFUSAL,
+  MSG_REFUSAL, /* allowed in place of any other message: see channel_refuse */
+  MSG_START,
+  MSG_READY,
   MSG_BASE_OT = 16,
   MSG_SOFTSPOKEN,
   MSG_SILENT,
@@ -65,6 +67,13 @@ struct channel_stats channel_get_stats(const struct channel *c);
 const fusion_error *channel_error(const struct channel *c);
 /** Poisons the channel with a failure that a protocol found in the peer's bytes; returns `status`. */
 fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) FUSION_PRINTF(3, 4);
+/** Tells the peer why the connection ends (one line of printable ASCII; it gets FUSION_E_REFUSED with this text at its
+ * next receive or failing send), waits briefly until it has read so, and poisons the channel. Works also after
+ * FUSION_E_PEER, FUSION_E_CRYPTO and FUSION_E_MEMORY; does nothing after other failures. The text must not depend on
+ * secrets. */
+void channel_refuse(struct channel *c, const char *text);
+/** Makes every running and later call fail with FUSION_E_CLOSED. The one call that is allowed from another thread. */
+void channel_cancel(struct channel *c);
 /** Closes and frees; NULL is allowed. */
 void channel_close(struct channel *c);
 

@@ -4,7 +4,7 @@
 
 #include "net/channel.h"
 
-enum { CHANNEL_BUFFER_LEN = 1 << 16 };
+enum { CHANNEL_BUFFER_LEN = 1 << 17 };
 
 struct transport;
 
@@ -13,6 +13,11 @@ struct transport_ops {
   fusion_status (*write)(struct transport *t, const void *data, size_t len, fusion_error *err);
   /** Fills all of it. */
   fusion_status (*read)(struct transport *t, void *data, size_t len, fusion_error *err);
+  /** Ends every read and write, running or later, with FUSION_E_CLOSED. From any thread. */
+  void (*cancel)(struct transport *t);
+  /** Says that nothing more will be sent, then drops what the peer still sends until it closes or `limit_ms` passed, so
+   *  that the last bytes sent reach it. */
+  void (*linger)(struct transport *t, int limit_ms);
   void (*close)(struct transport *t);
 };
 
@@ -23,5 +28,8 @@ struct transport {
 
 /** Takes `t` (closed with the channel, and on failure). */
 fusion_status channel_new(struct channel **out, struct transport *t) FUSION_MUST_CHECK;
+
+/** Takes the transport out of a channel through which nothing has passed yet, to wrap it; frees the channel. */
+struct transport *channel_unwrap(struct channel *c);
 
 #endif

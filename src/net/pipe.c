@@ -47,7 +47,7 @@ static fusion_status pipe_write(struct transport *t, const void *data, size_t le
   fusion_status status = FUSION_OK;
   (void)err;
   pthread_mutex_lock(&p->shared->lock);
-  if (p->in->closed) status = FUSION_E_CLOSED;
+  if (p->in->closed || p->out->closed) status = FUSION_E_CLOSED;
   if (status == FUSION_OK && !queue_push(p->out, data, len)) status = FUSION_E_MEMORY;
   pthread_cond_broadcast(&p->shared->changed);
   pthread_mutex_unlock(&p->shared->lock);
@@ -76,6 +76,20 @@ static fusion_status pipe_read(struct transport *t, void *data, size_t len, fusi
   return len ? FUSION_E_CLOSED : FUSION_OK;
 }
 
+static void pipe_cancel(struct transport *t) {
+  struct pipe_end *p = (struct pipe_end *)t;
+  pthread_mutex_lock(&p->shared->lock);
+  p->in->closed = p->out->closed = true;
+  p->in->begin = p->in->end;
+  pthread_cond_broadcast(&p->shared->changed);
+  pthread_mutex_unlock(&p->shared->lock);
+}
+
+/* What was written stays readable after the close: there is nothing to wait for. */
+static void pipe_linger(struct transport *t, int limit_ms) {
+  (void)t, (void)limit_ms;
+}
+
 static void pipe_close(struct transport *t) {
   struct pipe_end *p = (struct pipe_end *)t;
   struct shared *s = p->shared;
@@ -93,7 +107,8 @@ static void pipe_close(struct transport *t) {
   mem_free(s);
 }
 
-static const struct transport_ops pipe_ops = {.write = pipe_write, .read = pipe_read, .close = pipe_close};
+static const struct transport_ops pipe_ops = {
+    .write = pipe_write, .read = pipe_read, .cancel = pipe_cancel, .linger = pipe_linger, .close = pipe_close};
 
 fusion_status channel_pipe(struct channel **server_end, struct channel **client_end) {
   struct shared *s = mem_alloc(1, sizeof *s);

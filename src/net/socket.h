@@ -1,0 +1,35 @@
+/** Sockets: addresses, connecting and listening with time limits. All descriptors are non-blocking and close on exec.
+ */
+#ifndef FUSION_NET_SOCKET_H
+#define FUSION_NET_SOCKET_H
+
+#include "base/base.h"
+
+enum { NET_HOST_LEN = 256, NET_ADDRESS_LEN = 80 };
+
+/** "host:port", "1.2.3.4:port" or "[::1]:port" taken apart. */
+struct net_address {
+  char host[NET_HOST_LEN];
+  uint16_t port;
+};
+
+/** FUSION_E_USAGE with a text when `text` is none of the forms above. Port 0 is allowed. */
+fusion_status net_address_parse(struct net_address *out, const char *text, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Connects within `timeout_ms`, trying every address of the host in turn. With `loopback_only`, addresses of other
+ *  machines are refused with FUSION_E_USAGE. */
+fusion_status socket_connect(int *fd, const struct net_address *address, bool loopback_only, int timeout_ms,
+                             fusion_error *err) FUSION_MUST_CHECK;
+/** Listens; `port` gets the port in use (port 0 asks the system for one). */
+fusion_status socket_listen(int *fd, uint16_t *port, const struct net_address *address, bool loopback_only,
+                            fusion_error *err) FUSION_MUST_CHECK;
+
+/** Prepares an accepted or connected descriptor: non-blocking, no delay of small messages. */
+fusion_status socket_prepare(int fd) FUSION_MUST_CHECK;
+/** The peer's address as text. */
+void socket_peer(int fd, char out[NET_ADDRESS_LEN]);
+
+/** Waits until the descriptor is ready for `events` or `deadline` (clock_seconds) has passed: FUSION_E_TIMEOUT. */
+fusion_status socket_wait(int fd, short events, double deadline) FUSION_MUST_CHECK;
+
+#endif

@@ -1,0 +1,35 @@
+/** TLS 1.3 (OpenSSL): whom to trust and how to prove oneself. Nothing older than 1.3, no resumption, no early data. */
+#ifndef FUSION_NET_TLS_H
+#define FUSION_NET_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "base/base.h"
+
+enum { TLS_HASH_LEN = 32 };
+
+struct tls_context; /* shared by any number of connections; read-only after it was made */
+
+/** Client: trusts the certificates in `ca_file` and no others; `cert_file` and `key_file` (both NULL or both given)
+ * prove who the client is. FUSION_E_TLS names the file at fault. */
+fusion_status tls_client_new(struct tls_context **out, const char *ca_file, const char *cert_file, const char *key_file,
+                             fusion_error *err) FUSION_MUST_CHECK;
+/** Server: `client_ca_file` (may be NULL) makes client certificates signed by it compulsory. */
+fusion_status tls_server_new(struct tls_context **out, const char *cert_file, const char *key_file,
+                             const char *client_ca_file, fusion_error *err) FUSION_MUST_CHECK;
+void tls_free(struct tls_context *c);
+
+/** One connection over the connected descriptor `fd` (borrowed), handshake done before `deadline`. A client gives the
+ *  `host` that the certificate must be for; a server NULL. */
+fusion_status tls_handshake(SSL **out, struct tls_context *c, int fd, const char *host, double deadline,
+                            fusion_error *err) FUSION_MUST_CHECK;
+void tls_close(SSL *ssl);
+
+/** SHA-256 of the peer's certificate (DER); false when it showed none. */
+bool tls_peer_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]);
+
+/** What the failed call on `ssl` means: FUSION_OK and *events (POLLIN or POLLOUT) when it must be repeated after a
+ * wait, else FUSION_E_CLOSED, FUSION_E_IO or FUSION_E_TLS. */
+fusion_status tls_outcome(const SSL *ssl, int result, short *events, fusion_error *err) FUSION_MUST_CHECK;
+
+#endif
