@@ -1,0 +1,287 @@
+#include "share/carry.h"
+
+static unsigned strings_of(const struct carry_digit *d) {
+  return d->propagate ? 2 : 1;
+}
+static unsigned strings_of_merge(const struct carry_merge *m) {
+  return m->propagate ? 2 : 1;
+}
+
+static void add_digits(struct carry_plan *plan, unsigned low, unsigned high) {
+  for (unsigned at = low; at < high; at += CARRY_DIGIT_BITS) {
+    const unsigned d = plan->digits++;
+    plan->digit[d] = (struct carry_digit){.low = (uint8_t)at,
+                                          .width = (uint8_t)size_min(CARRY_DIGIT_BITS, high - at),
+                                          .propagate = d > 0,
+                                          .sender = d % 2 ? ROLE_CLIENT : ROLE_SERVER};
+  }
+}
+
+/* Merges neighbours of a list of nodes, lowest first, and returns how many are left. */
+static unsigned pair_up(struct carry_plan *plan, uint8_t *nodes, unsigned count) {
+  unsigned left = 0;
+  for (unsigned i = 0; i < count; i += 2) {
+    const uint8_t low = nodes[i];
+    if (i + 1 < count) {
+      plan->merge[plan->merges++] =
+          (struct carry_merge){.high = nodes[i + 1], .low = low, .level = (uint8_t)plan->levels, .propagate = low > 0};
+    }
+    nodes[left++] = low;
+  }
+  return left;
+}
+
+struct carry_plan carry_plan_make(unsigned middle, unsigned top) {
+  struct carry_plan plan = {0};
+  uint8_t nodes[CARRY_DIGITS_MAX];
+  add_digits(&plan, 0, middle);
+  unsigned low = plan.digits;
+  add_digits(&plan, middle, top);
+  unsigned high = plan.digits - low;
+  for (unsigned i = 0; i < plan.digits; i++) nodes[i] = (uint8_t)i;
+  /* The part below `middle` stays apart until it is one node; then it joins the list. */
+  while (low + high > 1) {
+    plan.levels++;
+    if (low > 1) {
+      const unsigned left = pair_up(&plan, nodes, low);
+      high = pair_up(&plan, nodes + low, high);
+      memmove(nodes + left, nodes + low, high);
+      low = left;
+      if (low == 1) plan.middle_level = plan.levels;
+      continue;
+    }
+    high = pair_up(&plan, nodes, low + high);
+    low = 0;
+  }
+  return plan;
+}
+
+size_t carry_choices_len(const struct carry_plan *plan, enum role from, size_t count) {
+  size_t planes = 0;
+  for (unsigned d = 0; d < plan->digits; d++) planes += plan->digit[d].sender == from ? 0 : plan->digit[d].width;
+  return planes * plane_len(count);
+}
+
+size_t carry_tables_len(const struct carry_plan *plan, enum role from, size_t count) {
+  size_t planes = 0;
+  for (unsigned d = 0; d < plan->digits; d++) {
+    const struct carry_digit *digit = &plan->digit[d];
+    if (digit->sender == from) planes += strings_of(digit) * ((1u << digit->width) - 1);
+  }
+  return planes * plane_len(count);
+}
+
+size_t carry_open_len(const struct carry_plan *plan, unsigned level, size_t count) {
+  size_t planes = 0;
+  for (unsigned m = 0; m < plan->merges; m++) {
+    if (plan->merge[m].level == level) planes += 1 + strings_of_merge(&plan->merge[m]);
+  }
+  return planes * plane_len(count);
+}
+
+/* Lays the state out in `base` (NULL: only counts); returns the number of planes. */
+static size_t lay_out(struct carry *c, uint64_t *base) {
+  size_t planes = 0;
+  for (unsigned d = 0; d < c->plan->digits; d++) {
+    const struct carry_digit *digit = &c->plan->digit[d];
+    const bool sends = digit->sender == c->role;
+    if (base) c->choices[d] = base + planes * c->stride;
+    if (!sends) planes += digit->width;
+    if (base) c->pads[d] = c->gen[d] = base + planes * c->stride;
+    if (base) c->prop[d] = c->gen[d] + c->stride;
+    planes += (sends ? 1u << digit->width : 1u) * strings_of(digit);
+  }
+  for (unsigned m = 0; m < c->plan->merges; m++, planes += 5) {
+    if (base) c->triple[m] = base + planes * c->stride;
+  }
+  if (base) c->scratch = base + planes * c->stride;
+  return planes + 7;
+}
+
+fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role, size_t count) {
+  *c = (struct carry){.plan = plan, .role = role, .count = count, .stride = plane_words(count)};
+  c->memory_words = lay_out(c, NULL) * c->stride;
+  c->memory = mem_alloc(c->memory_words, sizeof *c->memory);
+  return c->memory ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+void carry_close(struct carry *c) {
+  mem_free_secret(c->memory, c->memory_words * sizeof *c->memory);
+  c->memory = NULL;
+}
+
+/* One triple: a (plane 0), b1, b2 and the products c1, c2, from a random OT in each direction. */
+static fusion_status draw_triple(struct carry *c, struct party *p, unsigned m) {
+  fusion_status status = FUSION_OK;
+  const size_t stride = c->stride;
+  const unsigned strings = strings_of_merge(&c->plan->merge[m]);
+  uint64_t *a = c->triple[m], *sent = c->scratch, *received = c->scratch + 4 * stride;
+  if (c->role == ROLE_SERVER) TRY(ot_bits_send(p->cot, 1, strings, c->count, sent));
+  TRY(ot_bits_receive(p->cot, 1, strings, c->count, a, received));
+  if (c->role == ROLE_CLIENT) TRY(ot_bits_send(p->cot, 1, strings, c->count, sent));
+  for (unsigned s = 0; s < strings; s++) {
+    uint64_t *b = a + (1 + s) * stride, *product = a + (3 + s) * stride;
+    const uint64_t *pad0 = sent + s * stride, *pad1 = sent + (strings + s) * stride, *got = received + s * stride;
+    for (size_t w = 0; w < stride; w++) {
+      b[w] = pad0[w] ^ pad1[w];
+      product[w] = (a[w] & b[w]) ^ pad0[w] ^ got[w];
+    }
+  }
+cleanup:
+  return status;
+}
+
+fusion_status carry_prepare(struct carry *c, struct party *p, size_t count) {
+  fusion_status status = FUSION_OK;
+  c->count = count;
+  c->stride = plane_words(count);
+  lay_out(c, c->memory);
+  for (unsigned d = 0; d < c->plan->digits; d++) {
+    const struct carry_digit *digit = &c->plan->digit[d];
+    if (digit->sender == c->role) {
+      TRY(ot_bits_send(p->cot, digit->width, strings_of(digit), count, c->pads[d]));
+      continue;
+    }
+    TRY(ot_bits_receive(p->cot, digit->width, strings_of(digit), count, c->choices[d], c->pads[d]));
+  }
+  for (unsigned m = 0; m < c->plan->merges; m++) TRY(draw_triple(c, p, m));
+cleanup:
+  return status;
+}
+
+void carry_prepare_cost(struct cost *cost, const struct carry_plan *plan, size_t count) {
+  for (unsigned d = 0; d < plan->digits; d++) ot_random_cost(cost, plan->digit[d].sender, plan->digit[d].width, count);
+  for (unsigned m = 0; m < plan->merges; m++) {
+    ot_random_cost(cost, ROLE_SERVER, 1, count);
+    ot_random_cost(cost, ROLE_CLIENT, 1, count);
+  }
+}
+
+void carry_put_choices(const struct carry *c, const uint64_t *bits, struct flight *out) {
+  for (unsigned d = 0; d < c->plan->digits; d++) {
+    const struct carry_digit *digit = &c->plan->digit[d];
+    if (digit->sender == c->role) continue;
+    for (unsigned i = 0; i < digit->width; i++) {
+      const uint64_t *x = c->choices[d] + i * c->stride, *own = bits + (digit->low + i) * c->stride;
+      for (size_t w = 0; w < c->stride; w++) c->scratch[w] = x[w] ^ own[w];
+      flight_put_plane(out, c->scratch, c->count);
+    }
+  }
+}
+
+/* Xors the table entry of the peer's digit v = z ^ e onto the pads: *gen ^= [a + v >= 2^width], and the same for
+ * *prop ^= [a + v = 2^width - 1]. */
+static inline void add_entry(const unsigned width, unsigned z, size_t words, const uint64_t *a, const uint64_t *e,
+                             size_t stride, uint64_t *gen, uint64_t *prop) {
+  const uint64_t z0 = (uint64_t)0 - (z & 1), z1 = (uint64_t)0 - (z >> 1 & 1), z2 = (uint64_t)0 - (z >> 2 & 1);
+  const size_t one = width > 1 ? stride : 0, two = width > 2 ? 2 * stride : 0;
+  const uint64_t *restrict a0 = a, *restrict a1 = a + one, *restrict a2 = a + two;
+  const uint64_t *restrict e0 = e, *restrict e1 = e + one, *restrict e2 = e + two;
+  for (size_t w = 0; w < words; w++) {
+    uint64_t v = e0[w] ^ z0, half = a0[w] ^ v, carry = a0[w] & v, all = half;
+    if (width > 1) {
+      v = e1[w] ^ z1, half = a1[w] ^ v, carry = (a1[w] & v) ^ (half & carry), all &= half;
+    }
+    if (width > 2) {
+      v = e2[w] ^ z2, half = a2[w] ^ v, carry = (a2[w] & v) ^ (half & carry), all &= half;
+    }
+    gen[w] ^= carry;
+    if (prop) prop[w] ^= all;
+  }
+}
+
+static void add_table(unsigned width, bool propagate, size_t words, const uint64_t *a, const uint64_t *e, size_t stride,
+                      uint64_t *pads) {
+  const unsigned strings = propagate ? 2 : 1;
+  for (unsigned z = 0; z < 1u << width; z++) {
+    uint64_t *gen = pads + z * strings * stride, *prop = propagate ? gen + stride : NULL;
+    if (width == 1) add_entry(1, z, words, a, e, stride, gen, prop);
+    if (width == 2) add_entry(2, z, words, a, e, stride, gen, prop);
+    if (width == 3) add_entry(3, z, words, a, e, stride, gen, prop);
+  }
+}
+
+void carry_answer(struct carry *c, const uint64_t *bits, struct flight *choices, struct flight *out) {
+  const size_t stride = c->stride;
+  for (unsigned d = 0; d < c->plan->digits; d++) {
+    const struct carry_digit *digit = &c->plan->digit[d];
+    if (digit->sender != c->role) continue;
+    for (unsigned i = 0; i < digit->width; i++) flight_get_plane(choices, c->scratch + i * stride, c->count);
+    add_table(digit->width, digit->propagate, stride, bits + digit->low * stride, c->scratch, stride, c->pads[d]);
+    const unsigned strings = strings_of(digit);
+    for (unsigned i = strings; i < strings << digit->width; i++) {
+      const uint64_t *share = c->pads[d] + i % strings * stride;
+      uint64_t *entry = c->pads[d] + i * stride;
+      for (size_t w = 0; w < stride; w++) entry[w] ^= share[w];
+      flight_put_plane(out, entry, c->count);
+    }
+  }
+}
+
+void carry_select(struct carry *c, struct flight *tables) {
+  const size_t stride = c->stride;
+  uint64_t *entry = c->scratch;
+  for (unsigned d = 0; d < c->plan->digits; d++) {
+    const struct carry_digit *digit = &c->plan->digit[d];
+    if (digit->sender == c->role) continue;
+    const unsigned strings = strings_of(digit);
+    for (unsigned i = strings; i < strings << digit->width; i++) {
+      const unsigned z = i / strings;
+      uint64_t *share = c->pads[d] + i % strings * stride;
+      flight_get_plane(tables, entry, c->count);
+      for (unsigned k = 0; k < digit->width; k++) {
+        const uint64_t *x = c->choices[d] + k * stride, flip = (uint64_t)(z >> k & 1) - 1;
+        for (size_t w = 0; w < stride; w++) entry[w] &= x[w] ^ flip;
+      }
+      for (size_t w = 0; w < stride; w++) share[w] ^= entry[w];
+    }
+  }
+}
+
+static void put_masked(const struct carry *c, const uint64_t *x, const uint64_t *mask, struct flight *out) {
+  for (size_t w = 0; w < c->stride; w++) c->scratch[w] = x[w] ^ mask[w];
+  flight_put_plane(out, c->scratch, c->count);
+}
+
+void carry_put_level(const struct carry *c, unsigned level, struct flight *out) {
+  for (unsigned m = 0; m < c->plan->merges; m++) {
+    const struct carry_merge *merge = &c->plan->merge[m];
+    if (merge->level != level) continue;
+    const uint64_t *triple = c->triple[m];
+    put_masked(c, c->prop[merge->high], triple, out);
+    put_masked(c, c->gen[merge->low], triple + c->stride, out);
+    if (merge->propagate) put_masked(c, c->prop[merge->low], triple + 2 * c->stride, out);
+  }
+}
+
+/* The opened bit: both parties' contributions. */
+static void get_opened(struct carry *c, uint64_t *out, struct flight *own, struct flight *peer) {
+  uint64_t *other = c->scratch + 2 * c->stride;
+  flight_get_plane(own, out, c->count);
+  flight_get_plane(peer, other, c->count);
+  for (size_t w = 0; w < c->stride; w++) out[w] ^= other[w];
+}
+
+/* This party's share of a product from its triple and the opened bits: c ^ x b ^ y a (^ x y at the server). */
+static uint64_t product(uint64_t a, uint64_t b, uint64_t c, uint64_t x, uint64_t y, uint64_t server) {
+  return c ^ (x & b) ^ (y & a) ^ (x & y & server);
+}
+
+void carry_get_level(struct carry *c, unsigned level, struct flight *own, struct flight *peer) {
+  const size_t stride = c->stride;
+  const uint64_t server = c->role == ROLE_SERVER ? UINT64_MAX : 0;
+  uint64_t *x = c->scratch, *y = c->scratch + stride;
+  for (unsigned m = 0; m < c->plan->merges; m++) {
+    const struct carry_merge *merge = &c->plan->merge[m];
+    if (merge->level != level) continue;
+    const uint64_t *a = c->triple[m], *b1 = a + stride, *b2 = b1 + stride, *c1 = b2 + stride, *c2 = c1 + stride;
+    const uint64_t *gen_high = c->gen[merge->high];
+    uint64_t *gen = c->gen[merge->low], *prop = c->prop[merge->low];
+    get_opened(c, x, own, peer);
+    get_opened(c, y, own, peer);
+    for (size_t w = 0; w < stride; w++) gen[w] = gen_high[w] ^ product(a[w], b1[w], c1[w], x[w], y[w], server);
+    if (!merge->propagate) continue;
+    get_opened(c, y, own, peer);
+    for (size_t w = 0; w < stride; w++) prop[w] = product(a[w], b2[w], c2[w], x[w], y[w], server);
+  }
+}

@@ -1,0 +1,84 @@
+/** Carries of a sum of two private numbers: the comparison tree of DESIGN 6.5, steps 1 to 3, bit-sliced.
+ *
+ *  Ideal functionality: the server has a, the client b, of `top` bits each; both get XOR shares of the carry of
+ *  a + b into bit `top` and of the carry into bit `middle`.
+ *  1. Digits of at most 3 bits: generate G = [a_j + b_j >= 2^w] and propagate P = [a_j + b_j = 2^w - 1] by one random
+ *     1-of-2^w OT each, in which one party is the sender (the digits take turns, which spreads the hashing and the
+ *     traffic evenly): the receiver says e = X ^ digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as
+ *     T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the lowest digit is not
+ * used and not made.
+ *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo in a tree, Beaver style from two random OTs: a = P-like bit: each
+ * party's share of `a` is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1 where it sends, and r0 its
+ * share of the cross term; so a triple needs no message, and one flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
+ *
+ *  Why a cheating peer learns nothing: e is masked by the uniform choice X; a table entry that the peer did not choose
+ * is masked by a pad unknown to it, and the chosen one by the share (pad_0, unknown unless X = 0, when no message entry
+ * is its own); the openings are masked by a choice bit and by r0 ^ r1, of which the peer knows at most one. All masks
+ * are fresh and uniform. What a cheating peer sends can only make the carries wrong. Leaks: nothing. Error probability:
+ * 0. Source: DESIGN 6.5; tree after CrypTFlow2 (Rathee et al. 2020) sec. 3.1; one-flight triples: ours. */
+#ifndef FUSION_SHARE_CARRY_H
+#define FUSION_SHARE_CARRY_H
+
+#include "share/planes.h"
+
+enum { CARRY_DIGIT_BITS = 3, CARRY_DIGITS_MAX = 23 };
+
+struct carry_digit {
+  uint8_t low, width; /* bits low .. low + width - 1 */
+  bool propagate;     /* P is used */
+  enum role sender;
+};
+
+/** Nodes are named by their lowest digit; the result of a merge takes the place of `low`. */
+struct carry_merge {
+  uint8_t high, low, level;
+  bool propagate;
+};
+
+/** The public shape. Level 0 is the table; a merge of level i needs results of level i - 1. */
+struct carry_plan {
+  unsigned digits, merges, levels;
+  unsigned middle_level; /* after this level node 0 is the carry into bit `middle` (if middle > 0) */
+  struct carry_digit digit[CARRY_DIGITS_MAX];
+  struct carry_merge merge[CARRY_DIGITS_MAX];
+};
+
+/** 0 <= middle <= top <= 62. */
+struct carry_plan carry_plan_make(unsigned middle, unsigned top);
+
+/** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */
+size_t carry_choices_len(const struct carry_plan *plan, enum role from, size_t count);
+size_t carry_tables_len(const struct carry_plan *plan, enum role from, size_t count);
+size_t carry_open_len(const struct carry_plan *plan, unsigned level, size_t count);
+
+/** One chunk's state at one party. Secret. */
+struct carry {
+  const struct carry_plan *plan; /* borrowed */
+  enum role role;
+  size_t count, stride;
+  uint64_t *memory; /* owned */
+  size_t memory_words;
+  uint64_t *choices[CARRY_DIGITS_MAX], *pads[CARRY_DIGITS_MAX]; /* of the table OTs */
+  uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX];     /* shares of the nodes */
+  uint64_t *triple[CARRY_DIGITS_MAX];                           /* a, b1, b2, c1, c2 of a merge */
+  uint64_t *scratch;                                            /* 16 planes */
+};
+
+/** Takes memory for chunks of at most `count`. */
+fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role,
+                         size_t count) FUSION_MUST_CHECK;
+void carry_close(struct carry *c);
+
+/** Starts a chunk of `count` elements: draws its random OTs (no message but refills). */
+fusion_status carry_prepare(struct carry *c, struct party *p, size_t count) FUSION_MUST_CHECK;
+void carry_prepare_cost(struct cost *cost, const struct carry_plan *plan, size_t count);
+
+/** The messages in turn; `bits`: `top` planes of this party's number. */
+void carry_put_choices(const struct carry *c, const uint64_t *bits, struct flight *out);
+void carry_answer(struct carry *c, const uint64_t *bits, struct flight *choices, struct flight *out);
+void carry_select(struct carry *c, struct flight *tables);
+void carry_put_level(const struct carry *c, unsigned level, struct flight *out);
+/** `own`: what carry_put_level wrote at this party, rewound. */
+void carry_get_level(struct carry *c, unsigned level, struct flight *own, struct flight *peer);
+
+#endif

@@ -1,0 +1,45 @@
+/** Products of a private bit of one party with a private ring value of the other, one flight, one correlation each.
+ *
+ *  Ideal functionality: the receiver has bits x, the sender values v; both get additive shares of x * v modulo 2^bits.
+ *  From a random OT (sender r0, r1; receiver its choice c and r_c): the receiver says d = c ^ x, the sender, at the
+ * same time, D = v - (r1 - r0). Then r_c + c*D = r0 + c*v, and d tells both whether c is x or its complement: the
+ * receiver's share is (-1)^d (r_c + c*D), the sender's -r0 (d = 0) or v + r0 (d = 1). Why a cheating peer learns
+ * nothing: d is masked by the uniform c; D by r1 - r0, of which the receiver knows one string. Error probability 0; a
+ * lie can only make the product wrong. Leaks: nothing. Source: Gilboa 1999 / Cheetah's COT multiplexer, turned into one
+ * flight by Beaver's derandomisation. */
+#ifndef FUSION_SHARE_CROSS_H
+#define FUSION_SHARE_CROSS_H
+
+#include "share/planes.h"
+
+/** One chunk's products at one party. Arrays are borrowed from the gate. Secret. */
+struct cross {
+  enum role sender;
+  unsigned bits;  /* 1..64 */
+  uint64_t *pad0; /* [count] sender: r0; receiver: r_c */
+  uint64_t *pad1; /* [count] sender: r1, then D. Receiver: D */
+  uint64_t *bit;  /* [plane] receiver: c; sender: d */
+};
+
+/** Draws the random OTs. */
+fusion_status cross_prepare(struct cross *x, struct party *p, size_t count) FUSION_MUST_CHECK;
+static inline void cross_prepare_cost(struct cost *cost, enum role sender, size_t count) {
+  ot_random_cost(cost, sender, 1, count);
+}
+
+/** Bytes that `from` sends. */
+static inline size_t cross_len(enum role sender, unsigned bits, enum role from, size_t count) {
+  return sender == from ? bits_len(count, bits) : plane_len(count);
+}
+
+/** Receiver: d. own: plane of x. spare: one plane. */
+void cross_put_bits(const struct cross *x, const uint64_t *own, uint64_t *spare, size_t count, struct flight *out);
+/** Sender: D. */
+void cross_put_values(struct cross *x, const uint64_t *values, size_t count, struct flight *out);
+/** share[e] += factor * (this party's share of the product) modulo 2^64: right modulo factor * 2^bits. `own` is x. */
+void cross_get_receiver(struct cross *x, const uint64_t *own, uint64_t factor, uint64_t *share, size_t count,
+                        struct flight *in);
+void cross_get_sender(struct cross *x, const uint64_t *values, uint64_t factor, uint64_t *share, size_t count,
+                      struct flight *in);
+
+#endif

@@ -1,0 +1,177 @@
+#include "share/multiply.h"
+
+#include "share/cross.h"
+
+/* One cross term of a chunk: the receiver's bits 0 .. bits-1 times the sender's values, modulo 2^bits. */
+struct term {
+  enum role sender;
+  unsigned bits;
+  size_t count;
+  uint64_t *pad0, *pad1; /* [bits][row] */
+  uint64_t *choices;     /* [bits][stride] */
+};
+
+static size_t row_of(size_t count) {
+  return div_up(count, 8) * 8;
+}
+
+static size_t term_words(unsigned bits, size_t count) {
+  return bits * (2 * row_of(count) + plane_words(count));
+}
+
+static struct term term_of(uint64_t *base, enum role sender, unsigned bits, size_t count) {
+  const size_t row = row_of(count);
+  return (struct term){sender, bits, count, base, base + bits * row, base + 2 * bits * row};
+}
+
+static struct cross bit_of(const struct term *t, unsigned i) {
+  return (struct cross){.sender = t->sender,
+                        .bits = t->bits - i,
+                        .pad0 = t->pad0 + i * row_of(t->count),
+                        .pad1 = t->pad1 + i * row_of(t->count),
+                        .bit = t->choices + i * plane_words(t->count)};
+}
+
+static size_t term_len(enum role sender, unsigned bits, enum role from, size_t count) {
+  size_t len = 0;
+  for (unsigned i = 0; i < bits; i++) len += cross_len(sender, bits - i, from, count);
+  return len;
+}
+
+static fusion_status term_prepare(const struct term *t, struct party *p) {
+  for (unsigned i = 0; i < t->bits; i++) {
+    struct cross x = bit_of(t, i);
+    const fusion_status status = cross_prepare(&x, p, t->count);
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
+}
+
+/* own: the sender's values and the receiver's bit planes, whichever this party is. */
+static void term_put(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
+                     uint64_t *spare, struct flight *out) {
+  for (unsigned i = 0; i < t->bits; i++) {
+    struct cross x = bit_of(t, i);
+    if (t->sender == self)
+      cross_put_values(&x, values, t->count, out);
+    else
+      cross_put_bits(&x, planes + i * plane_words(t->count), spare, t->count, out);
+  }
+}
+
+static void term_get(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
+                     uint64_t factor, uint64_t *share, struct flight *in) {
+  for (unsigned i = 0; i < t->bits; i++) {
+    struct cross x = bit_of(t, i);
+    if (t->sender == self)
+      cross_get_sender(&x, values, factor << i, share, t->count, in);
+    else
+      cross_get_receiver(&x, planes + i * plane_words(t->count), factor << i, share, t->count, in);
+  }
+}
+
+/* What is multiplied with what: two terms, one with each sender. Product: over the same elements, sender's y with
+ * receiver's x. Square: the first `split` elements have the server as sender, the others the client. */
+struct course {
+  bool square;
+  unsigned bits;   /* of a term */
+  uint64_t factor; /* 2 for a square */
+};
+
+static struct course course_of(bool square, unsigned bits) {
+  return (struct course){square, square ? bits - 1 : bits, square ? 2 : 1};
+}
+
+static size_t server_count(const struct course *c, size_t count) {
+  return c->square ? count - count / 2 : count;
+}
+static size_t client_count(const struct course *c, size_t count) {
+  return c->square ? count / 2 : count;
+}
+
+static size_t message_len(const struct course *c, enum role from, size_t count) {
+  return term_len(ROLE_SERVER, c->bits, from, server_count(c, count)) +
+         term_len(ROLE_CLIENT, c->bits, from, client_count(c, count));
+}
+
+struct work {
+  struct course course;
+  uint64_t *memory;
+  size_t memory_words, out_len, in_len;
+  uint8_t *out, *in;
+};
+
+static fusion_status work_open(struct work *w, enum role role, size_t count) {
+  const struct course *c = &w->course;
+  w->memory_words = term_words(c->bits, server_count(c, count)) + term_words(c->bits, client_count(c, count)) +
+                    c->bits * plane_words(count) + plane_words(count) + row_of(count);
+  w->memory = mem_alloc(w->memory_words, sizeof *w->memory);
+  w->out_len = message_len(c, role, count);
+  w->in_len = message_len(c, role_peer(role), count);
+  w->out = mem_alloc(w->out_len, 1);
+  w->in = mem_alloc(w->in_len, 1);
+  return w->memory && w->out && w->in ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static void work_close(struct work *w) {
+  mem_free_secret(w->memory, w->memory_words * sizeof *w->memory);
+  mem_free_secret(w->out, w->out_len);
+  mem_free_secret(w->in, w->in_len);
+}
+
+static fusion_status run_chunk(struct work *w, struct party *p, const uint64_t *x, const uint64_t *y, uint64_t *z,
+                               size_t count) {
+  fusion_status status = FUSION_OK;
+  const struct course *c = &w->course;
+  const size_t servers = server_count(c, count), clients = client_count(c, count);
+  struct term terms[2] = {term_of(w->memory, ROLE_SERVER, c->bits, servers)};
+  terms[1] = term_of(w->memory + term_words(c->bits, servers), ROLE_CLIENT, c->bits, clients);
+  uint64_t *planes = w->memory + term_words(c->bits, servers) + term_words(c->bits, clients);
+  uint64_t *spare = planes + c->bits * plane_words(count), *sum = spare + plane_words(count);
+  const size_t start[2] = {0, c->square ? servers : 0};
+
+  for (size_t e = 0; e < count; e++) sum[e] = x[e] * y[e];
+  struct flight out = {.data = w->out, .len = message_len(c, p->role, count)};
+  struct flight in = {.data = w->in, .len = message_len(c, role_peer(p->role), count)};
+  for (unsigned i = 0; i < 2; i++) TRY(term_prepare(&terms[i], p));
+  /* A party receives in the one term of which it is not the sender, so one set of planes is enough. */
+  for (unsigned i = 0; i < 2; i++) {
+    if (terms[i].sender != p->role) {
+      planes_from_values(planes, plane_words(terms[i].count), x + start[i], terms[i].count, c->bits);
+    }
+    term_put(&terms[i], p->role, y + start[i], planes, spare, &out);
+  }
+  TRY(flight_exchange(p, MSG_MULTIPLY, &out, &in));
+  for (unsigned i = 0; i < 2; i++) {
+    term_get(&terms[i], p->role, y + start[i], planes, c->factor, sum + start[i], &in);
+  }
+  for (size_t e = 0; e < count; e++) z[e] = sum[e];
+cleanup:
+  return status;
+}
+
+fusion_status multiply(struct party *p, const uint64_t *x, const uint64_t *y, uint64_t *z, size_t count,
+                       unsigned bits) {
+  if (bits < 1 || bits > 62) return FUSION_E_INTERNAL;
+  if (!count) return FUSION_OK;
+  fusion_status status = FUSION_OK;
+  struct work w = {.course = course_of(x == y, bits)};
+  TRY(work_open(&w, p->role, size_min(count, MULTIPLY_CHUNK)));
+  for (size_t done = 0; done < count; done += MULTIPLY_CHUNK) {
+    TRY(run_chunk(&w, p, x + done, y + done, z + done, size_min(MULTIPLY_CHUNK, count - done)));
+  }
+  for (size_t e = 0; e < count; e++) z[e] &= low_mask(bits);
+cleanup:
+  work_close(&w);
+  return status;
+}
+
+void multiply_cost(struct cost *cost, bool square, size_t count, unsigned bits) {
+  const struct course c = course_of(square, bits);
+  for (size_t done = 0; done < count; done += MULTIPLY_CHUNK) {
+    const size_t n = size_min(MULTIPLY_CHUNK, count - done);
+    for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_SERVER, server_count(&c, n));
+    for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_CLIENT, client_count(&c, n));
+    flight_exchange_cost(cost, message_len(&c, ROLE_CLIENT, n), message_len(&c, ROLE_SERVER, n));
+  }
+}

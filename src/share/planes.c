@@ -1,0 +1,83 @@
+#include "share/planes.h"
+
+#include "share/planes_kernels.h"
+
+static void transpose_c(uint64_t rows[64]) {
+  /* Swap the off-diagonal halves of ever smaller squares (Hacker's Delight, sec. 7-3): 32, 16, .. 1. */
+  uint64_t mask = low_mask(32);
+  for (unsigned half = 32; half; half >>= 1, mask ^= mask << half) {
+    for (unsigned i = 0; i < 64; i = (i + half + 1) & ~half) {
+      const uint64_t swap = (rows[i] >> half ^ rows[i + half]) & mask;
+      rows[i] ^= swap << half;
+      rows[i + half] ^= swap;
+    }
+  }
+}
+
+const struct planes_kernels planes_kernels_c = {.transpose = transpose_c};
+
+const struct planes_kernels *planes_kernels_get(enum cpu_tier tier) {
+  (void)tier;
+  return &planes_kernels_c;
+}
+
+void planes_from_values(uint64_t *planes, size_t stride, const uint64_t *values, size_t count, unsigned bits) {
+  const struct planes_kernels *kernels = planes_kernels_get(cpu_tier());
+  _Alignas(64) uint64_t rows[64];
+  for (size_t w = 0; 64 * w < count; w++) {
+    const size_t n = size_min(64, count - 64 * w);
+    memcpy(rows, values + 64 * w, n * sizeof *rows);
+    memset(rows + n, 0, (64 - n) * sizeof *rows);
+    kernels->transpose(rows);
+    for (unsigned i = 0; i < bits; i++) planes[i * stride + w] = rows[i];
+  }
+  mem_wipe(rows, sizeof rows);
+}
+
+void flight_put_plane(struct flight *f, const uint64_t *plane, size_t count) {
+  const size_t len = plane_len(count);
+  assert(len <= f->len - f->at);
+  memcpy(f->data + f->at, plane, len);
+  f->at += len;
+}
+
+void flight_get_plane(struct flight *f, uint64_t *plane, size_t count) {
+  const size_t len = plane_len(count);
+  assert(len <= f->len - f->at);
+  if (count) plane[plane_words(count) - 1] = 0;
+  memcpy(plane, f->data + f->at, len);
+  f->at += len;
+}
+
+void flight_put_values(struct flight *f, const uint64_t *values, size_t count, unsigned bits) {
+  const size_t len = bits_len(count, bits);
+  assert(len <= f->len - f->at);
+  bits_pack(f->data + f->at, values, count, bits);
+  f->at += len;
+}
+
+void flight_get_values(struct flight *f, uint64_t *values, size_t count, unsigned bits) {
+  const size_t len = bits_len(count, bits);
+  assert(len <= f->len - f->at);
+  bits_unpack(values, f->data + f->at, count, bits);
+  f->at += len;
+}
+
+fusion_status flight_exchange(struct party *p, enum message_type type, const struct flight *out, struct flight *in) {
+  assert(out->at == out->len);
+  fusion_status status = FUSION_OK;
+  if (out->len) TRY(channel_send(p->channel, type, out->data, out->len));
+  if (in->len) TRY(channel_recv(p->channel, type, in->data, in->len));
+  in->at = 0;
+cleanup:
+  return status;
+}
+
+void flight_exchange_cost(struct cost *cost, size_t to_server_len, size_t to_client_len) {
+  if (to_server_len && to_client_len)
+    cost_exchange(cost, to_server_len, to_client_len);
+  else if (to_server_len)
+    cost_to_server(cost, to_server_len);
+  else if (to_client_len)
+    cost_to_client(cost, to_client_len);
+}
