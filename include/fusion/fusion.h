@@ -4,6 +4,7 @@
 
 #include <fusion/array.h>
 #include <fusion/cpu.h>
+#include <fusion/model.h>
 #include <fusion/status.h>
 
 #endif

@@ -25,7 +25,8 @@ fusion_status plan_execute(const struct model *model, const int64_t *inputs, siz
 void plan_select_answer(const struct plan *plan, const int64_t *logits, int64_t *answer);
 
 /** Raw samples [samples][input size] to the network's real input, in [channels][height][width] order. */
-void plan_preprocess(const struct plan *plan, const double *raw, size_t samples, float *out);
+void preprocess_apply(const struct plan_preprocess *p, struct shape shape, const double *raw, size_t samples,
+                      float *out);
 
 /** Real inputs to integers: nearest, halves to even, clamped to the input's value_bits. FUSION_E_INPUT on a NaN. */
 fusion_status plan_quantise_input(const struct plan *plan, const float *real, size_t samples, int64_t *out,

@@ -3,9 +3,8 @@
 
 #include "model/execute.h"
 
-void plan_preprocess(const struct plan *plan, const double *raw, size_t samples, float *out) {
-  const struct plan_preprocess *p = &plan->preprocess;
-  const struct shape shape = plan->steps[0].out.shape;
+void preprocess_apply(const struct plan_preprocess *p, struct shape shape, const double *raw, size_t samples,
+                      float *out) {
   const size_t plane = (size_t)shape.height * shape.width, size = shape_size(shape);
   for (size_t sample = 0; sample < samples; sample++) {
     const double *x = raw + sample * size;

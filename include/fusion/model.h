@@ -1,0 +1,141 @@
+/** Models: an ONNX file becomes a fixed-point model (.fsn) whose answers are exact integers; this is where it is made,
+ *  kept, looked at and run in the clear. What two parties compute on shares equals fusion_model_run bit for bit. */
+#ifndef FUSION_MODEL_H
+#define FUSION_MODEL_H
+
+#include <stdbool.h>
+
+#include <fusion/array.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fusion_model fusion_model;
+
+/** What an answer is. */
+typedef enum fusion_output {
+  FUSION_OUTPUT_LOGITS = 0, /**< every output of the network */
+  FUSION_OUTPUT_LABEL,      /**< the index of the largest; the lowest index wins ties */
+  FUSION_OUTPUT_TOP_K,      /**< the k best as (index, value), best first */
+} fusion_output;
+
+typedef enum fusion_rounding {
+  FUSION_ROUNDING_EXACT = 0, /**< both parties' result equals fusion_model_run bit for bit */
+  FUSION_ROUNDING_FAST,      /**< cheaper; each truncation may be one unit in the last place off */
+} fusion_rounding;
+
+/** How raw data becomes the network's input: (raw * scale - mean[c]) / deviation[c]. Stored, public, in the model. */
+typedef struct fusion_preprocess {
+  bool channels_last;      /**< raw samples are [height][width][channels]; default channels first */
+  bool reverse_channels;   /**< raw channels come in the opposite order, BGR for RGB; default no */
+  double scale;            /**< 1/255 for images of bytes; default 1 */
+  size_t count;            /**< numbers in mean and deviation: 0 (default: 0 and 1), 1, or one for each channel */
+  const double *mean;      /**< borrowed for the call */
+  const double *deviation; /**< borrowed for the call; positive */
+} fusion_preprocess;
+
+/** Everything that compilation can be told. Start from fusion_compile_defaults(). */
+typedef struct fusion_compile_settings {
+  unsigned weight_bits;     /**< 2..16; 0 (default): the narrowest that keeps `agreement` */
+  unsigned activation_bits; /**< 4..16, signed; 0 (default): likewise */
+  unsigned input_bits;      /**< 2..16; 0 (default): the activation width, at least 9 */
+  unsigned output_bits;     /**< of the last tensor, 2..32; 0 (default): 16 */
+  unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
+  double agreement;         /**< share of the samples whose argmax the search keeps, 0..1; default 0.995 */
+  bool equalise;            /**< rescale channels between layers; default true */
+  fusion_output output;     /**< default logits */
+  unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
+  fusion_rounding rounding; /**< default exact */
+  size_t calibration_rows;  /**< at most so many rows calibrate, from the first; default 512, 0 for all */
+  unsigned threads;         /**< 0 (default): one for every core */
+  fusion_preprocess preprocess;
+} fusion_compile_settings;
+
+FUSION_API fusion_compile_settings fusion_compile_defaults(void);
+
+typedef struct fusion_compile_report {
+  unsigned weight_bits, activation_bits;
+  unsigned candidates;                   /**< pairs of widths that were tried */
+  size_t samples;                        /**< that calibrated */
+  double agreement;                      /**< share of them with the float network's argmax */
+  bool labelled;                         /**< labels were given; then: */
+  double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
+  double seconds;
+} fusion_compile_report;
+
+/** Compiles `onnx_path` with the rows of `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each
+ * row; they only measure accuracy. `report` may be NULL. *out is owned by the caller (fusion_model_free). FUSION_E_IO,
+ * FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MODEL, FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path,
+                                              const fusion_array *calibration, const fusion_array *labels,
+                                              const fusion_compile_settings *settings, fusion_compile_report *report,
+                                              fusion_error *err) FUSION_MUST_CHECK;
+
+/** A .fsn file, complete or not at all. FUSION_E_IO. */
+FUSION_API fusion_status fusion_model_save(const fusion_model *model, const char *path,
+                                           fusion_error *err) FUSION_MUST_CHECK;
+/** FUSION_E_IO; FUSION_E_MODEL: no .fsn file, of an unknown version, truncated or altered. */
+FUSION_API fusion_status fusion_model_load(fusion_model **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+FUSION_API void fusion_model_free(fusion_model *model);
+
+/** Runs rows of raw data in fixed point, the plaintext meaning of the model. *answers: I64 [rows][answer size]:
+ * integers of the last tensor for logits, an index for a label, (index, integer) pairs for top-k. Owned by the caller.
+ *  `threads` 0: one for every core. FUSION_E_INPUT, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_model_run(const fusion_model *model, const fusion_array *input, unsigned threads,
+                                          fusion_array **answers, fusion_error *err) FUSION_MUST_CHECK;
+
+/** The float network of `onnx_path` on the same raw data, with the model's preprocessing. *answers: F32
+ * [rows][outputs]. The reference that fixed point is judged by. */
+FUSION_API fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx_path,
+                                                const fusion_array *input, fusion_array **answers,
+                                                fusion_error *err) FUSION_MUST_CHECK;
+
+/** Integer answers to real ones, F64 of the same shape: logits and top-k values are scaled; where the network ended in
+ * a Softmax and `probabilities` is set, logits become probabilities. Indices stay. */
+FUSION_API fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers,
+                                                   bool probabilities, fusion_array **real,
+                                                   fusion_error *err) FUSION_MUST_CHECK;
+
+/** The label that each row of answers decides for (argmax, or its sign where there is one logit), into labels [rows].
+ */
+FUSION_API fusion_status fusion_model_labels(const fusion_model *model, const fusion_array *answers, int64_t *labels,
+                                             fusion_error *err) FUSION_MUST_CHECK;
+
+typedef struct fusion_model_info {
+  size_t layers;
+  size_t input_channels, input_height, input_width;
+  size_t outputs;     /**< elements of the last tensor */
+  size_t answer_size; /**< integers in an answer */
+  fusion_output output;
+  unsigned top_k;
+  fusion_rounding rounding;
+  bool softmax;                 /**< logits may be turned into probabilities */
+  double output_scale;          /**< real value of one unit of the last tensor */
+  fusion_preprocess preprocess; /**< mean and deviation are borrowed from the model */
+  size_t manifest_len;          /**< bytes of the public manifest */
+  uint64_t weights;             /**< number of weights */
+  uint64_t multiplications;     /**< multiply-accumulates of a sample */
+  unsigned widest_ring;         /**< guard included */
+} fusion_model_info;
+
+FUSION_API void fusion_model_describe(const fusion_model *model, fusion_model_info *info);
+
+/** One step of the plan. The texts are borrowed from the model. */
+typedef struct fusion_layer {
+  const char *kind; /**< "input", "linear", "relu", "truncate", "add", "mul", "maxpool", "sumpool", "gather" */
+  const char *name;
+  size_t channels, height, width;
+  unsigned ring_bits, guard_bits, value_bits, shift;
+  unsigned weight_bits; /**< 0 where there are no weights */
+  uint64_t weights, multiplications;
+  double scale; /**< real value of one unit */
+} fusion_layer;
+
+/** `index` below info.layers. */
+FUSION_API void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,217 @@
+/* Public face of models: loading, running, answers. */
+#include "api/model_api.h"
+
+#include <math.h>
+
+#include "model/execute.h"
+#include "model/fsn.h"
+
+enum { CHUNK_ELEMENTS = 1 << 20 };
+
+void fusion_model_free(fusion_model *model) {
+  if (!model) return;
+  model_free(model->model);
+  mem_free(model);
+}
+
+fusion_status fusion_model_load(fusion_model **out, const char *path, fusion_error *err) {
+  *out = NULL;
+  fusion_model *m = mem_alloc(1, sizeof *m);
+  if (!m) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", path);
+  const fusion_status status = fsn_load(&m->model, path, err);
+  if (status == FUSION_OK)
+    *out = m;
+  else
+    mem_free(m);
+  return status;
+}
+
+fusion_status fusion_model_save(const fusion_model *model, const char *path, fusion_error *err) {
+  return fsn_save(model->model, path, err);
+}
+
+/** Rows must have as many elements as the input; images must not have their channels where the model has not. */
+static fusion_status check_rows(const struct plan_preprocess *p, struct shape shape, const fusion_array *input,
+                                fusion_error *err) {
+  const size_t size = shape_size(shape);
+  if (fusion_array_row_size(input) != size)
+    return error_set(err, FUSION_E_INPUT, "input: a row has %zu elements, the model takes %zu (%ux%ux%u)",
+                     fusion_array_row_size(input), size, shape.channels, shape.height, shape.width);
+  if (fusion_array_rank(input) != 4) return FUSION_OK;
+  const size_t first = fusion_array_axis(input, 1), last = fusion_array_axis(input, 3);
+  const size_t channels = p->channels_last ? last : first;
+  if (channels == shape.channels) return FUSION_OK;
+  return error_set(err, FUSION_E_INPUT, "input: a row is %zux%zux%zu, the model takes %u channels %s%s", first,
+                   fusion_array_axis(input, 2), last, shape.channels, p->channels_last ? "last" : "first",
+                   p->channels_last ? "" : "; compile with --channels-last if the data are so");
+}
+
+fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,
+                             size_t first, size_t rows, float *out, fusion_error *err) {
+  const size_t size = shape_size(shape), chunk = size_max(1, CHUNK_ELEMENTS / size);
+  fusion_status status = check_rows(preprocess, shape, input, err);
+  if (status != FUSION_OK) return status;
+  double *raw = mem_alloc(chunk * size, sizeof *raw);
+  if (!raw) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
+  for (size_t done = 0; done < rows && status == FUSION_OK; done += chunk) {
+    const size_t count = size_min(chunk, rows - done);
+    status = fusion_array_to_double(input, first + done, count, raw, err);
+    if (status == FUSION_OK) preprocess_apply(preprocess, shape, raw, count, out + done * size);
+  }
+  mem_free_secret(raw, chunk * size * sizeof *raw);
+  return status;
+}
+
+fusion_status plan_quantise_rows(const struct plan *plan, const fusion_array *input, size_t first, size_t rows,
+                                 int64_t *out, fusion_error *err) {
+  const struct shape shape = plan->steps[0].out.shape;
+  const size_t size = shape_size(shape);
+  size_t len;
+  float *real = size_mul(rows, size, &len) ? mem_alloc(len, sizeof *real) : NULL;
+  if (!real) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
+  fusion_status status = plan_real_rows(&plan->preprocess, shape, input, first, rows, real, err);
+  if (status == FUSION_OK) status = plan_quantise_input(plan, real, rows, out, err);
+  mem_free_secret(real, len * sizeof *real);
+  return status;
+}
+
+fusion_status fusion_model_run(const fusion_model *model, const fusion_array *input, unsigned threads,
+                               fusion_array **answers, fusion_error *err) {
+  const struct plan *plan = &model->model->plan;
+  const size_t size = shape_size(plan->steps[0].out.shape), rows = fusion_array_rows(input);
+  const size_t shape[2] = {rows, plan_answer_size(plan)};
+  /* Rows go through in parts, so that their integers take little room. */
+  const size_t chunk = size_min(size_max(256, 16 * CHUNK_ELEMENTS / size), size_max(rows, 1));
+  const struct execute_options options = {.threads = threads};
+  fusion_array *out = NULL;
+  int64_t *quantised = mem_alloc(chunk * size, sizeof *quantised);
+  fusion_status status;
+  *answers = NULL;
+  FAIL_IF(!quantised, error_set(err, FUSION_E_MEMORY, "run: out of memory"));
+  status = fusion_array_create(&out, FUSION_I64, 2, shape, NULL);
+  if (status != FUSION_OK) error_set(err, status, "run: no memory for %zu answers", rows);
+  int64_t *to = status == FUSION_OK ? fusion_array_data_mutable(out) : NULL;
+  for (size_t first = 0; first < rows && status == FUSION_OK; first += chunk) {
+    const size_t count = size_min(chunk, rows - first);
+    status = plan_quantise_rows(plan, input, first, count, quantised, err);
+    if (status != FUSION_OK) break;
+    status = plan_execute(model->model, quantised, count, to + first * shape[1], &options);
+    if (status != FUSION_OK) error_set(err, status, "run: %s", fusion_status_text(status));
+  }
+cleanup:
+  mem_free_secret(quantised, chunk * size * sizeof *quantised);
+  if (status == FUSION_OK)
+    *answers = out;
+  else
+    fusion_array_free(out);
+  return status;
+}
+
+static fusion_status check_answers(const struct plan *plan, const fusion_array *answers, fusion_error *err) {
+  if (fusion_array_type(answers) != FUSION_I64 || fusion_array_row_size(answers) != plan_answer_size(plan))
+    return error_set(err, FUSION_E_INPUT, "answers: expected I64 rows of %zu, got %s rows of %zu",
+                     plan_answer_size(plan), fusion_type_name(fusion_array_type(answers)),
+                     fusion_array_row_size(answers));
+  return FUSION_OK;
+}
+
+fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers, bool probabilities,
+                                        fusion_array **real, fusion_error *err) {
+  const struct plan *plan = &model->model->plan;
+  const size_t rows = fusion_array_rows(answers), width = plan_answer_size(plan);
+  const size_t shape[2] = {rows, width};
+  *real = NULL;
+  fusion_status status = check_answers(plan, answers, err);
+  if (status != FUSION_OK) return status;
+  status = fusion_array_create(real, FUSION_F64, 2, shape, NULL);
+  if (status != FUSION_OK) return error_set(err, status, "answers: out of memory");
+  const int64_t *from = fusion_array_data(answers);
+  double *to = fusion_array_data_mutable(*real);
+  if (plan->output == PLAN_OUTPUT_LOGITS) {
+    plan_dequantise(plan, from, rows * width, to);
+    for (size_t r = 0; probabilities && plan->softmax && r < rows; r++) softmax_in_place(to + r * width, width);
+    return FUSION_OK;
+  }
+  for (size_t i = 0; i < rows * width; i++) to[i] = (double)from[i];
+  for (size_t i = 1; plan->output == PLAN_OUTPUT_TOP_K && i < rows * width; i += 2)
+    plan_dequantise(plan, from + i, 1, to + i);
+  return FUSION_OK;
+}
+
+fusion_status fusion_model_labels(const fusion_model *model, const fusion_array *answers, int64_t *labels,
+                                  fusion_error *err) {
+  const struct plan *plan = &model->model->plan;
+  const size_t rows = fusion_array_rows(answers), width = plan_answer_size(plan);
+  const fusion_status status = check_answers(plan, answers, err);
+  if (status != FUSION_OK) return status;
+  const int64_t *from = fusion_array_data(answers);
+  for (size_t r = 0; r < rows; r++, from += width) {
+    labels[r] = from[0];
+    if (plan->output != PLAN_OUTPUT_LOGITS) continue;
+    size_t best = 0;
+    for (size_t i = 1; i < width; i++)
+      if (from[i] > from[best]) best = i;
+    labels[r] = width == 1 ? from[0] > 0 : (int64_t)best;
+  }
+  return FUSION_OK;
+}
+
+static uint64_t step_weights(const struct plan *plan, uint32_t i) {
+  return plan->steps[i].kind == PLAN_LINEAR ? plan_weight_count(plan, i) : 0;
+}
+
+static uint64_t step_multiplications(const struct plan *plan, uint32_t i) {
+  const struct shape s = plan->steps[i].out.shape;
+  return step_weights(plan, i) * s.height * s.width;
+}
+
+void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
+  const struct plan *plan = &model->model->plan;
+  const struct plan_tensor *in = &plan->steps[0].out, *last = &plan->steps[plan->count - 1].out;
+  const struct plan_preprocess *p = &plan->preprocess;
+  struct writer w = {0};
+  plan_encode(&w, plan);
+  *info = (fusion_model_info){
+      .layers = plan->count,
+      .input_channels = in->shape.channels,
+      .input_height = in->shape.height,
+      .input_width = in->shape.width,
+      .outputs = shape_size(last->shape),
+      .answer_size = plan_answer_size(plan),
+      .output = (fusion_output)plan->output,
+      .top_k = plan->top_k,
+      .rounding = (fusion_rounding)plan->rounding,
+      .softmax = plan->softmax,
+      .output_scale = last->scale,
+      .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
+      .manifest_len = w.len};
+  writer_free(&w);
+  for (uint32_t i = 0; i < plan->count; i++) {
+    const unsigned ring = (unsigned)plan->steps[i].out.ring_bits + plan->steps[i].out.guard_bits;
+    info->weights += step_weights(plan, i);
+    info->multiplications += step_multiplications(plan, i);
+    if (ring > info->widest_ring) info->widest_ring = ring;
+  }
+}
+
+void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
+  static const char *const kinds[] = {
+      [PLAN_INPUT] = "input",       [PLAN_LINEAR] = "linear",   [PLAN_RELU] = "relu",
+      [PLAN_TRUNCATE] = "truncate", [PLAN_ADD] = "add",         [PLAN_MUL] = "mul",
+      [PLAN_MAXPOOL] = "maxpool",   [PLAN_SUMPOOL] = "sumpool", [PLAN_GATHER] = "gather"};
+  const struct plan *plan = &model->model->plan;
+  const struct plan_step *s = &plan->steps[index];
+  *layer = (fusion_layer){.kind = kinds[s->kind],
+                          .name = s->name,
+                          .channels = s->out.shape.channels,
+                          .height = s->out.shape.height,
+                          .width = s->out.shape.width,
+                          .ring_bits = s->out.ring_bits,
+                          .guard_bits = s->out.guard_bits,
+                          .value_bits = s->out.value_bits,
+                          .shift = s->shift,
+                          .weight_bits = s->kind == PLAN_LINEAR ? s->weight_bits : 0,
+                          .weights = step_weights(plan, (uint32_t)index),
+                          .multiplications = step_multiplications(plan, (uint32_t)index),
+                          .scale = s->out.scale};
+}

@@ -1,0 +1,22 @@
+/** The public model handle from inside the library: sessions take the compiled model and quantised rows from here. */
+#ifndef FUSION_API_MODEL_API_H
+#define FUSION_API_MODEL_API_H
+
+#include <fusion/model.h>
+
+#include "model/plan.h"
+
+struct fusion_model {
+  struct model *model; /* owned */
+};
+
+/** Rows [first, first + rows) of raw data as the plan's input integers, [rows][input size]. Usable with a plan alone,
+ * as a client has it. FUSION_E_INPUT when the rows do not fit the plan's input. */
+fusion_status plan_quantise_rows(const struct plan *plan, const fusion_array *input, size_t first, size_t rows,
+                                 int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
+
+/** The same up to the real-valued input. */
+fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,
+                             size_t first, size_t rows, float *out, fusion_error *err) FUSION_MUST_CHECK;
+
+#endif
