@@ -13,7 +13,7 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
   return c->ops->take_receiver(c, macs, count);
 }
 
-/* Session and direction; the low seven bits of the upper byte's place are free for other uses of the hash. */
+/* The low 56 bits of the session, then a byte of which the direction takes one bit; the others stay free. */
 uint64_t cot_domain(const struct cot *c, enum role sender) {
   return c->session << 8 | (uint64_t)(sender == ROLE_CLIENT);
 }

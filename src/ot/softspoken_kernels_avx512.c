@@ -161,4 +161,6 @@ void softspoken_transpose_avx512(block *out, const block *planes, size_t stride,
       correlations_of(out + 128 * j + 8 * c, rows, size_min(4, blocks - j));
     }
   }
+  mem_wipe(squares, sizeof squares);
+  mem_wipe(rows, sizeof rows);
 }
