@@ -1,8 +1,19 @@
 #include "base/cpu.h"
 
 #include <stdatomic.h>
+#ifdef FUSION_X86_TIERS
+#include <cpuid.h>
+#endif
 
 static _Atomic int tier_in_force = -1;
+
+#ifdef FUSION_X86_TIERS
+/* Leaf 7, ECX bit 9: clang 14 has no name for it. */
+static bool has_vaes(void) {
+  unsigned eax, ebx, ecx = 0, edx;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx >> 9 & 1);
+}
+#endif
 
 enum cpu_tier cpu_tier_best(void) {
 #ifdef FUSION_X86_TIERS
@@ -15,7 +26,7 @@ enum cpu_tier cpu_tier_best(void) {
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi") &&
       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
       __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
-      __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vaes");
+      __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni") && has_vaes();
   return avx512 ? CPU_TIER_AVX512 : CPU_TIER_AVX2;
 #else
   return CPU_TIER_C;
