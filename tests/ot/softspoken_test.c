@@ -197,6 +197,22 @@ static void softspoken__an_altered_byte_never_passes(void **state) {
   }
 }
 
+static void softspoken__a_peer_that_closes_is_reported(void **state) {
+  (void)state;
+  static const size_t counts[] = {200};
+  static const uint64_t cuts[] = {0, 7, 5000, 13000, 18000};
+  for (enum role who = ROLE_SERVER; who <= ROLE_CLIENT; who++)
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+      struct party p[2];
+      run(p, 4, counts, 1, (struct tamper){.who = who, .position = cuts[i], .flip = 0});
+      assert_int_equal(p[ROLE_SERVER].status, FUSION_E_CLOSED);
+      assert_int_equal(p[ROLE_CLIENT].status, FUSION_E_CLOSED);
+      const size_t left = who == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+      for (size_t j = 0; j < counts[0]; j++) assert_true(p[left].keys[j].lo == 0 && p[left].keys[j].hi == 0);
+      release(p);
+    }
+}
+
 /* ---- a cheating receiver ---- */
 
 /* The server sends correlations, the client receives them; both ends in one thread once they are open. */
@@ -519,6 +535,7 @@ int main(void) {
       cmocka_unit_test(softspoken__tiers_agree_with_each_other),
       cmocka_unit_test(softspoken__cost_is_as_declared),
       cmocka_unit_test(softspoken__an_altered_byte_never_passes),
+      cmocka_unit_test(softspoken__a_peer_that_closes_is_reported),
       cmocka_unit_test(softspoken__a_field_of_another_size_is_a_usage_error),
       cmocka_unit_test(cheat__an_inconsistent_choice_passes_only_with_delta_guessed),
       cmocka_unit_test(cheat__an_altered_mask_or_answer_is_seen),

@@ -32,6 +32,10 @@ static fusion_status tampered_write(struct transport *base, const void *data, si
   const size_t at = (size_t)(t->position - before);
   const uint8_t altered = bytes[at] ^ t->flip;
   fusion_status status = write_part(t->fd, bytes, at);
+  if (!t->flip) {
+    shutdown(t->fd, SHUT_RDWR);
+    return FUSION_E_CLOSED;
+  }
   if (status == FUSION_OK) status = write_part(t->fd, &altered, 1);
   if (status == FUSION_OK) status = write_part(t->fd, bytes + at + 1, len - at - 1);
   return status;

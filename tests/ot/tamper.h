@@ -1,4 +1,5 @@
-/** Two channels over a socket pair, one byte of one party's outgoing stream altered: what a cheating party or a broken
+/** Two channels over a socket pair, one byte of one party's outgoing stream altered, or the
+ *  stream cut there: what a cheating party or a broken
  *  network does at a single place. */
 #ifndef FUSION_TESTS_TAMPER_H
 #define FUSION_TESTS_TAMPER_H
@@ -8,7 +9,7 @@
 struct tamper {
   enum role who;     /* whose stream */
   uint64_t position; /* byte of the stream, frame headers included; UINT64_MAX: nothing is altered */
-  uint8_t flip;      /* bits to flip there */
+  uint8_t flip;      /* bits to flip there; 0: the stream ends before it */
 };
 
 fusion_status tamper_pair(struct channel **server, struct channel **client, struct tamper tamper);
