@@ -35,10 +35,10 @@ typedef struct fusion_array fusion_array;
 /** Loads a file. The kind follows from the name:
  *  - `x.npy`: version 1-3, little endian, C or Fortran order, element types of fusion_type;
  *  - `x.npz` or `x.npz:member`: stored or deflated; the member may be left out when there is only one;
- *  - `x.csv`: numbers split by comma, semicolon or tab; a first line that begins with a non-number is a header. Whole numbers
- *    give I64, others F64; one column gives a vector.
- *  Nothing in the file is trusted: sizes are checked against the file's length before memory is taken.
- *  FUSION_E_IO, FUSION_E_INPUT, FUSION_E_MEMORY; `err` (may be NULL) gets one line. *out is owned by the caller. */
+ *  - `x.csv`: numbers split by comma, semicolon or tab; a first line that begins with a non-number is a header. Whole
+ * numbers give I64, others F64; one column gives a vector. Nothing in the file is trusted: sizes are checked against
+ * the file's length before memory is taken. FUSION_E_IO, FUSION_E_INPUT, FUSION_E_MEMORY; `err` (may be NULL) gets one
+ * line. *out is owned by the caller. */
 FUSION_API fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 
 /** A copy of `data` ([shape[0]]...[shape[rank-1]], C order); NULL data gives zeros. FUSION_E_USAGE, FUSION_E_MEMORY. */

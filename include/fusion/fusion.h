@@ -5,6 +5,8 @@
 #include <fusion/array.h>
 #include <fusion/cpu.h>
 #include <fusion/model.h>
+#include <fusion/plan.h>
 #include <fusion/status.h>
+#include <fusion/verdict.h>
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli.h"
 
 const struct cli_command cli_commands[] = {
+    {"plan", "Find how many copies and public samples a job needs.", cmd_plan},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
     {NULL, NULL, NULL},

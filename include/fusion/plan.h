@@ -1,0 +1,82 @@
+/** Planning mix-and-check: how many copies of each query and how many public samples make a cheating server fail. */
+#ifndef FUSION_PLAN_H
+#define FUSION_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fusion/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FUSION_QUERIES_MAX (UINT64_C(1) << 40)
+#define FUSION_PUBLIC_MAX (UINT64_C(1) << 32)
+#define FUSION_SECURITY_MAX 100
+
+/** What is asked of a plan. Start from fusion_plan_request_default. */
+typedef struct fusion_plan_request {
+  uint64_t queries; /**< R, 1 to FUSION_QUERIES_MAX; no default */
+  uint32_t
+      security_bits; /**< lambda: a wrong answer is accepted with probability at most 2^-lambda; 1 to 100, default 40 */
+  uint64_t min_public; /**< beta: at least so many public samples, up to FUSION_PUBLIC_MAX; default 100 */
+  double min_accuracy; /**< delta, above 0, at most 1: floor((1 - delta) * T) public answers may be wrong; default 0.95;
+                            taken to nine decimal places */
+} fusion_plan_request;
+
+FUSION_API fusion_plan_request fusion_plan_request_default(void);
+
+/** One choice of copies and public samples, and what it is worth. */
+typedef struct fusion_plan_choice {
+  uint64_t queries, copies, public_samples; /**< R, B, T */
+  uint64_t samples;                         /**< N = R*B + T */
+  uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
+  double cost_per_query;                    /**< N / R: inferences for each query */
+  double soundness_bits; /**< -log2 of the best chance of any cheating server (DESIGN 3), tolerated errors counted */
+  double paper_bits;     /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
+} fusion_plan_choice;
+
+/** The cheapest choice with soundness of at least the security asked for; ties go to fewer copies. Exact integers
+ * decide. FUSION_E_USAGE, FUSION_E_UNREACHABLE (the accuracy asked for leaves a server too much slack),
+ * FUSION_E_MEMORY. Milliseconds, whatever the number of queries. */
+FUSION_API fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan_choice *out,
+                                            fusion_error *err) FUSION_MUST_CHECK;
+
+/** The cheapest choice with the given number of copies (at least 2): what a neighbouring plan would cost.
+ *  FUSION_E_UNREACHABLE when none is found that costs at most `cost_limit` inferences a query. */
+FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
+                                                 fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
+
+/** What a choice made elsewhere is worth. FUSION_E_USAGE when the numbers make no sense (errors >= public samples...).
+ */
+FUSION_API fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t public_samples,
+                                          uint64_t allowed_errors, fusion_plan_choice *out,
+                                          fusion_error *err) FUSION_MUST_CHECK;
+
+/** floor((1 - min_accuracy) * public_samples), min_accuracy taken to nine decimal places. */
+FUSION_API uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples);
+
+/** The least number of public samples that tells two models apart, by exact binomial tails: a model of accuracy
+ * `promise` is refused, and one of accuracy `reject_below` accepted, with probability at most `error_rate` each. */
+typedef struct fusion_power {
+  double promise, reject_below, error_rate; /**< in: 0 <= reject_below < promise <= 1, 0 < error_rate < 0.5 */
+  uint64_t public_samples, allowed_errors;  /**< out: T, e */
+  double min_accuracy;                      /**< out: a short decimal that gives exactly e errors at T samples */
+  double refuse_good, accept_bad;           /**< out: the two probabilities at (T, e) */
+} fusion_power;
+FUSION_API fusion_status fusion_plan_power(fusion_power *power, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Probability that at most `errors` of `samples` answers are wrong when each is wrong with probability 1 - accuracy.
+ */
+FUSION_API double fusion_accept_probability(double accuracy, uint64_t samples, uint64_t errors);
+
+/** Clopper-Pearson: the accuracy that the model has at least, at the given one-sided confidence (0.95), after `errors`
+ * wrong answers in `samples`. */
+FUSION_API double fusion_accuracy_lower_bound(uint64_t samples, uint64_t errors, double confidence);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,71 @@
+/** The verdict on a job: the client's record of what was checked and what came out. JSON for programs, HTML for people.
+ */
+#ifndef FUSION_VERDICT_H
+#define FUSION_VERDICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fusion/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FUSION_VERDICT_STAGES 12
+
+/** Where time and traffic went. */
+typedef struct fusion_verdict_stage {
+  char name[24];
+  double seconds; /**< summed over workers */
+  uint64_t bytes_sent, bytes_received;
+} fusion_verdict_stage;
+
+typedef struct fusion_verdict {
+  bool accepted;
+  char reason[200]; /**< one sentence; fusion_verdict_explain writes it */
+
+  uint64_t queries, copies, public_samples, samples, allowed_errors; /**< R, B, T, N, e */
+  uint32_t security_bits;                                            /**< lambda asked for */
+  double soundness_bits, paper_bits;                                 /**< attained; the paper's bound */
+  double min_accuracy;                                               /**< delta */
+
+  uint64_t wrong_public;        /**< public answers that were wrong */
+  double accuracy;              /**< on the public samples */
+  double accuracy_lower_bound;  /**< Clopper-Pearson, one-sided, at `confidence` */
+  double confidence;            /**< default 0.95 */
+  uint64_t disagreeing_queries; /**< queries whose copies differed */
+
+  double seconds;
+  uint64_t bytes_sent, bytes_received;
+  uint32_t rounds;  /**< one-way message delays on the longest chain, over two */
+  uint32_t workers; /**< connections used */
+  uint32_t stage_count;
+  fusion_verdict_stage stages[FUSION_VERDICT_STAGES];
+
+  char server[256];          /**< host:port */
+  char stack[24];            /**< protocol stack */
+  char rounding[12];         /**< "exact" or "fast" */
+  char started_utc[32];      /**< ISO 8601 */
+  char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */
+  char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
+} fusion_verdict;
+
+/** Fills accuracy, its bound, and the sentence `reason` from the counts and `accepted`. */
+FUSION_API void fusion_verdict_explain(fusion_verdict *verdict);
+
+/** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */
+FUSION_API fusion_status fusion_verdict_json(const fusion_verdict *verdict, char **out) FUSION_MUST_CHECK;
+/** The record as one self-contained HTML page: no scripts, nothing loaded from elsewhere. */
+FUSION_API fusion_status fusion_verdict_html(const fusion_verdict *verdict, char **out) FUSION_MUST_CHECK;
+FUSION_API void fusion_text_free(char *text);
+
+/** Writes the record to a file, whole or not at all: HTML when the name ends in .html or .htm, else JSON. */
+FUSION_API fusion_status fusion_verdict_save(const fusion_verdict *verdict, const char *path,
+                                             fusion_error *err) FUSION_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

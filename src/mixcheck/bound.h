@@ -1,0 +1,52 @@
+/** mixcheck: the client's side of mix-and-check (DESIGN 3): plan, mix, verify, verdict. Pure: no cryptography, no
+ * operating system; randomness comes from the caller. This file: the probability that a cheating server is not noticed.
+ */
+#ifndef FUSION_MIXCHECK_BOUND_H
+#define FUSION_MIXCHECK_BOUND_H
+
+#include "base/base.h"
+
+/** A choice: R queries, B >= 2 copies, T public samples, of which e < T may be wrong. R*B + T < 2^63. */
+struct mix_choice {
+  uint64_t queries, copies, public_samples, errors;
+};
+
+/** The server corrupts s positions. It passes exactly when they are all copies of i >= 1 queries and k <= e public
+ * samples, so its best chance is
+ *
+ *      P = max over s of  sum over {i >= 1, 0 <= k <= e, i*B + k = s} of  t(i,k),   t(i,k) = C(R,i) C(T,k) / C(N,s).
+ *
+ *  How this is decided without visiting every s:
+ *  - For fixed i, t(i,k) rises in k up to k = i*(T+1)/R and falls after it (the ratio of neighbours is linear in k). So
+ *    g(i) = max over k of t(i,k) costs one evaluation, max g <= P <= sum g.
+ *  - C(N,s) >= C(RB,iB) C(T,k) and C(RB,iB) >= C(R,i)^B (Vandermonde, twice), so t(i,k) <= C(R,i)^-(B-1): all i but a
+ * few at both ends are far below any security asked for.
+ *  - What floating point (64-bit mantissa, error far below BOUND_MARGIN) cannot tell apart, integers do.
+ */
+
+/** log2 of t(i,k). */
+long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k);
+
+/** The largest single term; never above log2 P. */
+struct bound_peak {
+  uint64_t i, k;
+  long double log2;
+};
+struct bound_peak bound_largest_term(const struct mix_choice *c);
+
+/** True when P <= 2^-bits. Exact. */
+bool bound_holds(const struct mix_choice *c, uint32_t bits);
+
+/** log2 P, and the s that reaches it. */
+long double bound_log2(const struct mix_choice *c, uint64_t *worst);
+
+/** Exactly: does a server that corrupts `s` positions succeed with probability at most 2^-bits? */
+bool bound_holds_at(const struct mix_choice *c, uint64_t s, uint32_t bits);
+
+/** -log2 of the paper's bound R / C(N,B). */
+long double bound_paper_bits(const struct mix_choice *c);
+
+/** Floating-point results nearer than this to a limit, in bits, are decided by integers. */
+#define BOUND_MARGIN 0x1p-8L
+
+#endif

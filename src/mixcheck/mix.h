@@ -1,0 +1,66 @@
+/** The mix: which position of the shuffled batch holds which copy of which query, or which public sample; and the check
+ * of what came back. The one secret of mix-and-check.
+ *
+ *  The permutation is uniform, drawn after the inputs are fixed, and lives in the mix alone. Rows are read and written
+ * at places that depend on it, so a process that shares the client's caches might learn of it; the server, which sees
+ * messages alone, cannot: their number, sizes and order do not depend on it, and nothing is sent after the check. */
+#ifndef FUSION_MIXCHECK_MIX_H
+#define FUSION_MIXCHECK_MIX_H
+
+#include "mixcheck/bound.h"
+
+/** Fills `out` with `len` uniform, secret bytes. */
+typedef fusion_status (*mix_random)(void *context, void *out, size_t len);
+
+struct mix; /* opaque, owned by the client's job */
+
+/** Draws the permutation of choice->queries * choice->copies + choice->public_samples positions (at most 2^32).
+ *  FUSION_E_USAGE, FUSION_E_LIMIT, FUSION_E_MEMORY, and what `random` answers. */
+fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random,
+                       void *context) FUSION_MUST_CHECK;
+/** Wipes and frees; NULL is allowed. */
+void mix_free(struct mix *m);
+size_t mix_samples(const struct mix *m);
+
+/** Rows [first, first + count) of the shuffled batch into `out` [count][row_size], from queries [R][row_size] and
+ * public samples [T][row_size]. The caller checked the range (assert). */
+void mix_rows(const struct mix *m, int64_t *out, const int64_t *queries, const int64_t *public_samples, size_t row_size,
+              size_t first, size_t count);
+
+/** What an answer's integers are. */
+enum mix_answer_kind {
+  MIX_ANSWER_LOGITS, /**< label: the index of the largest, the lowest index on ties; of a single logit: 1 if positive */
+  MIX_ANSWER_INDEX,  /**< label: the first integer (label, top-k) */
+};
+
+/** When copies of a query agree. */
+enum mix_agreement {
+  MIX_AGREE_EXACT,  /**< bit for bit */
+  MIX_AGREE_WITHIN, /**< every integer within `tolerance` of the first copy's (rounding fast) */
+  MIX_AGREE_LABEL,  /**< the label alone (rounding fast) */
+};
+
+struct mix_check {
+  enum mix_answer_kind kind;
+  enum mix_agreement agreement;
+  uint64_t tolerance; /* MIX_AGREE_WITHIN */
+  size_t answer_size; /* integers in an answer, at least 1 */
+};
+
+struct mix_result {
+  bool accepted;
+  uint64_t wrong_public;        /* public samples whose label is wrong */
+  uint64_t disagreeing_queries; /* queries whose copies do not agree */
+};
+
+/** Checks the whole shuffled batch of answers [N][answer_size] against the public labels [T], and writes the first copy
+ * of each query's answer to query_answers [R][answer_size] (meaningless unless accepted). Everything is evaluated
+ * before anything is decided, and the flow of control does not depend on the answers. FUSION_E_USAGE when the check
+ * makes no sense, FUSION_E_MEMORY. */
+fusion_status mix_verify(const struct mix *m, const struct mix_check *check, const int64_t *answers,
+                         const int64_t *labels, int64_t *query_answers, struct mix_result *result) FUSION_MUST_CHECK;
+
+/** The label that an answer gives. Constant flow. */
+int64_t mix_label(const struct mix_check *check, const int64_t *answer);
+
+#endif

@@ -1,0 +1,184 @@
+/* The search for the cheapest (B, T). */
+#include <fusion/plan.h>
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "mixcheck/bound.h"
+
+#define ACCURACY_UNITS UINT64_C(1000000000)
+/* Public samples beyond this are not considered unless asked for: the chance hardly falls any further there. */
+#define PUBLIC_SEARCH_MAX (UINT64_C(1) << 24)
+
+fusion_plan_request fusion_plan_request_default(void) {
+  return (fusion_plan_request){.security_bits = 40, .min_public = 100, .min_accuracy = 0.95};
+}
+
+uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples) {
+  if (!(min_accuracy > 0)) return public_samples;
+  const double units =
+      ceil(min_accuracy * (double)ACCURACY_UNITS - 1e-3); /* decimals as they were written; others up */
+  const uint64_t slack = units >= (double)ACCURACY_UNITS ? 0 : ACCURACY_UNITS - (uint64_t)units;
+  return (uint64_t)((unsigned __int128)slack * public_samples / ACCURACY_UNITS);
+}
+
+static fusion_status check_request(const fusion_plan_request *q, fusion_error *err) {
+  if (q->queries < 1 || q->queries > FUSION_QUERIES_MAX)
+    return error_set(err, FUSION_E_USAGE, "%" PRIu64 " queries: give a number from 1 to 2^40", q->queries);
+  if (q->security_bits < 1 || q->security_bits > FUSION_SECURITY_MAX)
+    return error_set(err, FUSION_E_USAGE, "security of %u bits: give 1 to %d", q->security_bits, FUSION_SECURITY_MAX);
+  if (q->min_public > FUSION_PUBLIC_MAX)
+    return error_set(err, FUSION_E_USAGE, "%" PRIu64 " public samples: give at most 2^32", q->min_public);
+  if (!(q->min_accuracy > 0 && q->min_accuracy <= 1))
+    return error_set(err, FUSION_E_USAGE, "an accuracy of %.9g: give a number above 0 and at most 1", q->min_accuracy);
+  return FUSION_OK;
+}
+
+static struct mix_choice choice_of(const fusion_plan_request *q, uint64_t copies, uint64_t public_samples) {
+  return (struct mix_choice){q->queries, copies, public_samples,
+                             fusion_plan_allowed_errors(q->min_accuracy, public_samples)};
+}
+
+/** The least T in [low, high] for which `c`'s paper bound may hold (it is the term s = B of the true one, and falls
+ * with T); high + 1 when none. */
+static uint64_t least_by_paper(const fusion_plan_request *q, uint64_t copies, uint64_t low, uint64_t high) {
+  uint64_t end = high + 1;
+  while (low < end) {
+    const uint64_t middle = low + (end - low) / 2;
+    const struct mix_choice c = choice_of(q, copies, middle);
+    if (bound_paper_bits(&c) >= (long double)q->security_bits - BOUND_MARGIN)
+      end = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
+/** The least T' in (T, high] at which the term (i, k), too large at T, no longer is; high + 1 when none. The number of
+ * errors allowed only grows with T, so every T between fails. The term rises up to T = k*R/i and falls after it. */
+static uint64_t skip_term(const fusion_plan_request *q, struct mix_choice c, const struct bound_peak *peak,
+                          uint64_t high) {
+  const long double limit = -(long double)q->security_bits + BOUND_MARGIN;
+  const unsigned __int128 turn = (unsigned __int128)peak->k * q->queries / peak->i;
+  uint64_t low = c.public_samples + 1, end = high + 1;
+  if (turn > low) low = turn > high ? end : (uint64_t)turn;
+  while (low < end) {
+    c.public_samples = low + (end - low) / 2;
+    if (bound_term(&c, peak->i, peak->k) <= limit)
+      end = c.public_samples;
+    else
+      low = c.public_samples + 1;
+  }
+  return low;
+}
+
+/** The least T' in (T, high] with more public answers that must be right than at T; high + 1 when none. A server that
+ * corrupts all but these has the chance C(T,m) / C(N,m), m their number, which grows with T as long as m stays. */
+static uint64_t skip_required(const fusion_plan_request *q, const struct mix_choice *c, uint64_t high) {
+  const uint64_t required = c->public_samples - c->errors;
+  uint64_t low = c->public_samples + 1, end = high + 1;
+  while (low < end) {
+    const uint64_t middle = low + (end - low) / 2;
+    if (middle - fusion_plan_allowed_errors(q->min_accuracy, middle) > required)
+      end = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
+/** The next T after one that failed: every T before it fails too. */
+static uint64_t next_public(const fusion_plan_request *q, const struct mix_choice *c, uint64_t high) {
+  const long double limit = -(long double)q->security_bits + BOUND_MARGIN;
+  const struct bound_peak peak = bound_largest_term(c);
+  uint64_t next = c->public_samples + 1;
+  if (peak.log2 > limit) next = skip_term(q, *c, &peak, high);
+  if (bound_term(c, c->queries, c->errors) <= limit) return next;
+  const uint64_t other = skip_required(q, c, high);
+  return other > next ? other : next;
+}
+
+/** The least T <= high that is secure with this many copies; 0 when none. */
+static uint64_t least_public(const fusion_plan_request *q, uint64_t copies, uint64_t high) {
+  const uint64_t floor_public = q->min_public > copies ? q->min_public : copies;
+  if (floor_public > high) return 0;
+  for (uint64_t t = least_by_paper(q, copies, floor_public, high); t <= high;) {
+    const struct mix_choice c = choice_of(q, copies, t);
+    if (bound_holds(&c, q->security_bits)) return t;
+    t = next_public(q, &c, high);
+  }
+  return 0;
+}
+
+static fusion_plan_choice rate(const struct mix_choice *c) {
+  fusion_plan_choice out = {.queries = c->queries,
+                            .copies = c->copies,
+                            .public_samples = c->public_samples,
+                            .samples = c->queries * c->copies + c->public_samples,
+                            .allowed_errors = c->errors};
+  out.cost_per_query = (double)out.samples / (double)out.queries;
+  const double bits = (double)-bound_log2(c, NULL);
+  out.soundness_bits = bits > 0 ? bits : 0;
+  out.paper_bits = (double)bound_paper_bits(c);
+  return out;
+}
+
+static fusion_status unreachable(const fusion_plan_request *q, fusion_error *err) {
+  return error_set(
+      err, FUSION_E_UNREACHABLE,
+      "%u bits of security cannot be reached with an accuracy of %.9g: so many public answers may be wrong that a "
+      "server can hide; ask for more accuracy or less security",
+      q->security_bits, q->min_accuracy);
+}
+
+fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan_choice *out, fusion_error *err) {
+  const fusion_status status = check_request(request, err);
+  if (status != FUSION_OK) return status;
+  const uint64_t most = request->security_bits > 2 ? request->security_bits : 2;
+  const uint64_t search_max = request->min_public > PUBLIC_SEARCH_MAX ? request->min_public : PUBLIC_SEARCH_MAX;
+  struct mix_choice best = {0};
+  uint64_t best_samples = 0;
+  for (uint64_t copies = most; copies >= 2; copies--) {
+    /* Once there is a choice, only one as cheap is of interest; equal cost goes to fewer copies. */
+    const uint64_t taken = request->queries * copies;
+    const uint64_t high = best_samples ? best_samples - taken : search_max;
+    const uint64_t found = least_public(request, copies, high < search_max ? high : search_max);
+    if (!found) continue;
+    best = choice_of(request, copies, found);
+    best_samples = taken + found;
+  }
+  if (!best_samples) return unreachable(request, err);
+  *out = rate(&best);
+  uint64_t worst;
+  (void)bound_log2(&best, &worst);
+  if (bound_holds_at(&best, worst, request->security_bits)) return FUSION_OK;
+  return error_set(err, FUSION_E_INTERNAL, "the plan found fails its exact check");
+}
+
+fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
+                                      fusion_plan_choice *out, fusion_error *err) {
+  const fusion_status status = check_request(request, err);
+  if (status != FUSION_OK) return status;
+  if (copies < 2 || copies > 1000) return error_set(err, FUSION_E_USAGE, "%" PRIu64 " copies: give 2 to 1000", copies);
+  const double room = (cost_limit - (double)copies) * (double)request->queries;
+  const uint64_t high = !(room > 0) ? 0 : room < (double)FUSION_PUBLIC_MAX ? (uint64_t)room : FUSION_PUBLIC_MAX;
+  const uint64_t found = least_public(request, copies, high);
+  if (!found)
+    return error_set(err, FUSION_E_UNREACHABLE, "%" PRIu64 " copies cost more than %.3g a query", copies, cost_limit);
+  const struct mix_choice c = choice_of(request, copies, found);
+  *out = rate(&c);
+  return FUSION_OK;
+}
+
+fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t public_samples, uint64_t allowed_errors,
+                               fusion_plan_choice *out, fusion_error *err) {
+  if (queries < 1 || queries > FUSION_QUERIES_MAX || copies < 2 || copies > 1000 || public_samples < 1 ||
+      public_samples > FUSION_PUBLIC_MAX || allowed_errors >= public_samples)
+    return error_set(err, FUSION_E_USAGE,
+                     "%" PRIu64 " queries, %" PRIu64 " copies, %" PRIu64 " public samples, %" PRIu64
+                     " errors: give at least 1 query, 2 to 1000 copies, and fewer errors than public samples",
+                     queries, copies, public_samples, allowed_errors);
+  const struct mix_choice c = {queries, copies, public_samples, allowed_errors};
+  *out = rate(&c);
+  return FUSION_OK;
+}

@@ -1,0 +1,181 @@
+/* The verdict as a page for people: one file, no scripts, nothing loaded from elsewhere, light and dark. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <fusion/verdict.h>
+
+#include "base/base.h"
+
+struct page {
+  char *text; /* owned; malloc'ed, as fusion_text_free expects */
+  size_t len;
+  FILE *stream;
+};
+
+static const char style[] =
+    ":root{color-scheme:light "
+    "dark;--ink:#1c2430;--soft:#5d6b7c;--line:#d9dfe7;--page:#f6f8fa;--card:#fff;--good:#11734b;"
+    "--good-bg:#e2f5ec;--bad:#a3271c;--bad-bg:#fbe9e7;--bar:#3c6fd1}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa7b8;--line:#333d4a;--page:#12171d;--card:#1a2129;"
+    "--good:#63d3a2;--good-bg:#12301f;--bad:#ff9b8f;--bad-bg:#3a1a17;--bar:#6f9cf0}}"
+    "*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}"
+    "main{max-width:54rem;margin:0 auto;padding:2.5rem 1.2rem}"
+    ".verdict{border-radius:14px;padding:1.4rem 1.6rem;margin-bottom:1.4rem}"
+    ".accept{background:var(--good-bg);color:var(--good)}.reject{background:var(--bad-bg);color:var(--bad)}"
+    ".verdict h1{margin:0;font-size:2rem;letter-spacing:-.02em}.verdict p{margin:.3rem 0 0;font-size:1.05rem}"
+    ".grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr))}"
+    "section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.1rem "
+    "1.3rem;margin-bottom:1rem}"
+    "h2{margin:0 0 .6rem;font-size:.8rem;text-transform:uppercase;letter-spacing:.07em;color:var(--soft)}"
+    ".big{font-size:1.9rem;font-weight:600;letter-spacing:-.02em}.note{color:var(--soft);font-size:.88rem;margin:.3rem "
+    "0 0}"
+    "table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "td,th{padding:.32rem 0;border-top:1px solid var(--line);text-align:right;font-weight:400}"
+    "tr:first-child td,tr:first-child th{border-top:0}td:first-child,th:first-child{text-align:left;color:var(--soft)}"
+    "th{color:var(--soft);font-size:.85rem}.bar{height:.5rem;border-radius:.25rem;background:var(--bar);min-width:2px}"
+    "td.wide{width:40%;padding-left:1rem}code{font-size:.8rem;overflow-wrap:anywhere}";
+
+static void put(struct page *p, const char *format, ...) FUSION_PRINTF(2, 3);
+static void put(struct page *p, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vfprintf(p->stream, format, args);
+  va_end(args);
+}
+
+/** Text from outside (a host name, a reason): nothing in it is taken as markup. */
+static void put_escaped(struct page *p, const char *text) {
+  for (; *text; text++) {
+    switch (*text) {
+      case '&': put(p, "&amp;"); break;
+      case '<': put(p, "&lt;"); break;
+      case '>': put(p, "&gt;"); break;
+      case '"': put(p, "&quot;"); break;
+      case '\'': put(p, "&#39;"); break;
+      default: put(p, "%c", *text);
+    }
+  }
+}
+
+static void put_row(struct page *p, const char *name, const char *format, ...) FUSION_PRINTF(3, 4);
+static void put_row(struct page *p, const char *name, const char *format, ...) {
+  char value[400];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(value, sizeof value, format, args);
+  va_end(args);
+  put(p, "<tr><td>%s</td><td>", name);
+  put_escaped(p, value);
+  put(p, "</td></tr>\n");
+}
+
+static void put_mebibytes(struct page *p, uint64_t bytes) {
+  put(p, "%.2f MiB", (double)bytes / 1048576);
+}
+
+static void put_verdict(struct page *p, const fusion_verdict *v) {
+  put(p, "<div class=\"verdict %s\"><h1>%s</h1><p>", v->accepted ? "accept" : "reject",
+      v->accepted ? "Accepted" : "Rejected");
+  put_escaped(p, v->reason);
+  put(p, ".</p></div>\n");
+}
+
+static void put_cards(struct page *p, const fusion_verdict *v) {
+  put(p, "<div class=\"grid\"><section><h2>Correctness</h2><div class=\"big\">2<sup>&minus;%.1f</sup></div>",
+      v->soundness_bits);
+  put(p,
+      "<p class=\"note\">chance that a cheating server passes unnoticed; %u bits were asked for. "
+      "The paper's bound: %.1f bits.</p></section>\n",
+      v->security_bits, v->paper_bits);
+  put(p, "<section><h2>Accuracy</h2><div class=\"big\">%.2f %%</div>", 100 * v->accuracy);
+  put(p,
+      "<p class=\"note\">on %" PRIu64
+      " public samples; at least %.2f %% with %.4g %% confidence. Asked for: %.4g %%.</p>"
+      "</section>\n",
+      v->public_samples, 100 * v->accuracy_lower_bound, 100 * v->confidence, 100 * v->min_accuracy);
+  const double queries = v->queries ? (double)v->queries : 1;
+  put(p, "<section><h2>Cost</h2><div class=\"big\">%.3g s</div><p class=\"note\">%.3g s and ", v->seconds,
+      v->seconds / queries);
+  put(p, "%.3g MiB a query</p></section></div>\n", (double)(v->bytes_sent + v->bytes_received) / 1048576 / queries);
+}
+
+static void put_stages(struct page *p, const fusion_verdict *v) {
+  double most = 1e-9;
+  const uint32_t count = v->stage_count < FUSION_VERDICT_STAGES ? v->stage_count : FUSION_VERDICT_STAGES;
+  for (uint32_t i = 0; i < count; i++) most = v->stages[i].seconds > most ? v->stages[i].seconds : most;
+  if (!count) return;
+  put(p,
+      "<section><h2>Where time and traffic went</h2><table>\n"
+      "<tr><th>stage</th><th>seconds</th><th>sent</th><th>received</th><th></th></tr>\n");
+  for (uint32_t i = 0; i < count; i++) {
+    const fusion_verdict_stage *s = &v->stages[i];
+    put(p, "<tr><td>");
+    put_escaped(p, s->name);
+    put(p, "</td><td>%.3f</td><td>", s->seconds);
+    put_mebibytes(p, s->bytes_sent);
+    put(p, "</td><td>");
+    put_mebibytes(p, s->bytes_received);
+    put(p, "</td><td class=\"wide\"><div class=\"bar\" style=\"width:%.1f%%\"></div></td></tr>\n",
+        100 * s->seconds / most);
+  }
+  put(p, "</table></section>\n");
+}
+
+static void put_fingerprint(struct page *p, const char *name, const char *hash) {
+  if (!hash[0]) return;
+  put(p, "<p class=\"note\">%s<br><code>", name);
+  put_escaped(p, hash);
+  put(p, "</code></p>");
+}
+
+static void put_job(struct page *p, const fusion_verdict *v) {
+  put(p, "<section><h2>The check</h2><table>\n");
+  put_row(p, "Queries", "%" PRIu64, v->queries);
+  put_row(p, "Copies of each", "%" PRIu64, v->copies);
+  put_row(p, "Public samples among them", "%" PRIu64, v->public_samples);
+  put_row(p, "Samples in all", "%" PRIu64, v->samples);
+  put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
+  put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
+  put(p, "</table></section>\n<section><h2>The run</h2><table>\n");
+  if (v->server[0]) put_row(p, "Server", "%s", v->server);
+  if (v->started_utc[0]) put_row(p, "Started (UTC)", "%s", v->started_utc);
+  if (v->stack[0]) put_row(p, "Protocol", "%s, rounding %s", v->stack, v->rounding[0] ? v->rounding : "exact");
+  put_row(p, "Connections", "%u", v->workers);
+  put_row(p, "Rounds", "%u", v->rounds);
+  put_row(p, "Sent", "%.2f MiB", (double)v->bytes_sent / 1048576);
+  put_row(p, "Received", "%.2f MiB", (double)v->bytes_received / 1048576);
+  put(p, "</table></section>\n");
+  put_stages(p, v);
+  if (!v->manifest_hash[0] && !v->certificate_hash[0]) return;
+  put(p, "<section><h2>Fingerprints</h2>");
+  put_fingerprint(p, "manifest", v->manifest_hash);
+  put_fingerprint(p, "server certificate", v->certificate_hash);
+  put(p, "</section>\n");
+}
+
+fusion_status fusion_verdict_html(const fusion_verdict *v, char **out) {
+  struct page p = {.text = NULL};
+  *out = NULL;
+  p.stream = open_memstream(&p.text, &p.len);
+  if (!p.stream) return FUSION_E_MEMORY;
+  put(&p,
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>fusion: "
+      "%s</title><style>%s</style></head>"
+      "<body><main>\n",
+      v->accepted ? "accepted" : "rejected", style);
+  put_verdict(&p, v);
+  put_cards(&p, v);
+  put_job(&p, v);
+  put(&p, "<p class=\"note\">fusion %s</p></main></body></html>\n", fusion_version());
+  const bool failed = ferror(p.stream) != 0;
+  if (fclose(p.stream) != 0 || failed) {
+    free(p.text);
+    return FUSION_E_MEMORY;
+  }
+  *out = p.text;
+  return FUSION_OK;
+}

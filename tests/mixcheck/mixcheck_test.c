@@ -1,0 +1,472 @@
+/* Plan, mix, verify, verdict. Agreement with the slow oracle in Python is tested by oracle_test.py. */
+#include <gmp.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <fusion/plan.h>
+#include <fusion/verdict.h>
+
+#include "mixcheck/mix.h"
+#include "support/support.h"
+
+/* Planning */
+
+static void plan__required_values(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t queries;
+    double accuracy;
+    uint64_t copies, errors;
+  } rows[] = {
+      {8, 1, 8, 0},      {32, 1, 7, 0},    {128, 1, 6, 0},   {512, 1, 5, 0},    {1845, 1, 5, 0},   {8192, 1, 4, 0},
+      {524288, 1, 3, 0}, {8, 0.95, 10, 5}, {32, 0.95, 8, 5}, {128, 0.95, 6, 5}, {512, 0.95, 5, 5}, {1845, 0.95, 5, 5},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    fusion_plan_request q = fusion_plan_request_default();
+    q.queries = rows[i].queries;
+    q.min_accuracy = rows[i].accuracy;
+    fusion_plan_choice c;
+    assert_ok(fusion_plan_copies(&q, &c, NULL));
+    assert_int_equal(c.copies, rows[i].copies);
+    assert_int_equal(c.public_samples, 100);
+    assert_int_equal(c.allowed_errors, rows[i].errors);
+    assert_int_equal(c.samples, c.queries * c.copies + 100);
+    assert_true(c.soundness_bits >= 40 && c.soundness_bits <= c.paper_bits + 1e-9);
+  }
+}
+
+/** DESIGN 3: the server may spend the tolerated errors. */
+static void plan__slack_costs_soundness(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t queries, copies, errors;
+    double bits;
+  } rows[] = {{8, 8, 0, 40.3},  {8, 8, 5, 33.2},    {32, 7, 0, 41.0},
+              {32, 7, 5, 39.1}, {128, 6, 0, 42.05}, {128, 6, 5, 42.05}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    fusion_plan_choice c;
+    assert_ok(fusion_plan_rate(rows[i].queries, rows[i].copies, 100, rows[i].errors, &c, NULL));
+    assert_true(fabs(c.soundness_bits - rows[i].bits) < 0.06);
+  }
+}
+
+static void plan__a_million_queries_within_a_second(void **state) {
+  (void)state;
+  static const double accuracies[] = {1, 0.99, 0.95, 0.8, 0.5, 0.05, 0.001};
+  for (size_t i = 0; i < sizeof accuracies / sizeof accuracies[0]; i++) {
+    fusion_plan_request q = fusion_plan_request_default();
+    q.queries = 1 << 20;
+    q.min_accuracy = accuracies[i];
+    fusion_plan_choice c;
+    const double start = clock_seconds();
+    assert_ok(fusion_plan_copies(&q, &c, NULL));
+    assert_true(clock_seconds() - start < 1);
+    assert_true(c.soundness_bits >= 40);
+  }
+}
+
+static void plan__nonsense_gets_a_line(void **state) {
+  (void)state;
+  static const fusion_plan_request bad[] = {
+      {0, 40, 100, 0.95},
+      {5, 0, 100, 0.95},
+      {5, 101, 100, 0.95},
+      {5, 40, 100, 0},
+      {5, 40, 100, 1.2},
+      {5, 40, 100, NAN},
+      {(UINT64_C(1) << 40) + 1, 40, 100, 0.95},
+      {5, 40, (UINT64_C(1) << 32) + 1, 1},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    fusion_plan_choice c;
+    fusion_error err = {.status = FUSION_OK};
+    assert_int_equal(fusion_plan_copies(&bad[i], &c, &err), FUSION_E_USAGE);
+    assert_non_null(strstr(err.text, "give"));
+  }
+  fusion_plan_request q = {1, 40, 100, 0.01};
+  fusion_plan_choice c;
+  fusion_error err = {.status = FUSION_OK};
+  assert_int_equal(fusion_plan_copies(&q, &c, &err), FUSION_E_UNREACHABLE);
+  assert_non_null(strstr(err.text, "40 bits of security cannot be reached"));
+  assert_int_equal(fusion_plan_rate(5, 2, 10, 10, &c, NULL), FUSION_E_USAGE);
+}
+
+/** The decision and the value against every s, in integers. */
+static void bound__equals_brute_force(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int round = 0; round < 400; round++) {
+    struct mix_choice c = {.queries = 1 + test_random(&seed) % 12, .copies = 2 + test_random(&seed) % 6};
+    c.public_samples = 1 + test_random(&seed) % 40;
+    c.errors = test_random(&seed) % c.public_samples;
+    const uint32_t bits = (uint32_t)(1 + test_random(&seed) % 40);
+    const uint64_t samples = c.queries * c.copies + c.public_samples;
+    bool holds = true;
+    long double best = 0;
+    for (uint64_t s = 1; s <= samples; s++) {
+      holds = bound_holds_at(&c, s, bits) && holds;
+      long double sum = 0;
+      for (uint64_t i = 1; i * c.copies <= s && i <= c.queries; i++)
+        if (s - i * c.copies <= c.errors) sum += exp2l(bound_term(&c, i, s - i * c.copies));
+      best = fmaxl(best, sum);
+    }
+    uint64_t worst;
+    const long double value = bound_log2(&c, &worst);
+    if (holds != bound_holds(&c, bits) || fabsl(value - log2l(best)) > 1e-9L)
+      fail_msg("R=%" PRIu64 " B=%" PRIu64 " T=%" PRIu64 " e=%" PRIu64 " bits=%u: %d, %Lg, brute force %d, %Lg",
+               c.queries, c.copies, c.public_samples, c.errors, bits, bound_holds(&c, bits), value, holds, log2l(best));
+  }
+}
+
+/** At the limit itself integers decide: C(N,2) / R = 2^k exactly. */
+static void bound__the_limit_itself_holds(void **state) {
+  (void)state;
+  const struct mix_choice c = {
+      .queries = 1, .copies = 2, .public_samples = 62, .errors = 0}; /* C(64,2) = 2016 < 2^11 */
+  assert_true(bound_holds(&c, 10));
+  assert_false(bound_holds(&c, 11));
+  const struct mix_choice all = {.queries = 1, .copies = 3, .public_samples = 1, .errors = 0}; /* 1 / C(4,3) = 2^-2 */
+  assert_true(bound_holds(&all, 2));
+  assert_false(bound_holds(&all, 3));
+}
+
+static void power__exact_tails(void **state) {
+  (void)state;
+  fusion_power p = {.promise = 0.98, .reject_below = 0.90, .error_rate = 0.01};
+  assert_ok(fusion_plan_power(&p, NULL));
+  assert_true(p.refuse_good <= 0.01 && p.accept_bad <= 0.01);
+  assert_int_equal(fusion_plan_allowed_errors(p.min_accuracy, p.public_samples), p.allowed_errors);
+  for (uint64_t t = 1; t < p.public_samples; t++) /* none smaller does */
+    for (uint64_t e = 0; e < t; e++)
+      assert_false(1 - fusion_accept_probability(0.98, t, e) <= 0.01 && fusion_accept_probability(0.90, t, e) <= 0.01);
+  /* DESIGN 3: T = 100 at 0.95 accepts a model of accuracy 0.93 in 29 % of the runs. */
+  assert_true(fabs(fusion_accept_probability(0.93, 100, 5) - 0.29) < 0.005);
+  fusion_error err;
+  fusion_power bad = {.promise = 0.9, .reject_below = 0.95, .error_rate = 0.01};
+  assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_USAGE);
+  bad = (fusion_power){.promise = 0.9, .reject_below = 0.8, .error_rate = 0};
+  assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_USAGE);
+  bad = (fusion_power){.promise = 0.95, .reject_below = 0.9499, .error_rate = 0.001};
+  assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_UNREACHABLE);
+}
+
+static void accuracy__clopper_pearson(void **state) {
+  (void)state;
+  /* Closed form without errors: (1 - confidence)^(1/n). */
+  assert_true(fabs(fusion_accuracy_lower_bound(100, 0, 0.95) - pow(0.05, 0.01)) < 1e-12);
+  /* Beta quantiles: qbeta(0.05, 95, 6); qbeta(0.01, 990, 11). */
+  assert_true(fabs(fusion_accuracy_lower_bound(100, 5, 0.95) - 0.8977466) < 1e-6);
+  assert_true(fabs(fusion_accuracy_lower_bound(1000, 10, 0.99) - 0.979957394) < 1e-6);
+  assert_true(fusion_accuracy_lower_bound(10, 10, 0.95) == 0);
+}
+
+/* Mixing */
+
+struct counter {
+  uint64_t seed;
+  size_t calls, fail_at;
+};
+
+static fusion_status test_bytes(void *context, void *out, size_t len) {
+  struct counter *c = context;
+  if (c->fail_at && ++c->calls >= c->fail_at) return FUSION_E_ENTROPY;
+  for (size_t i = 0; i < len; i += 8) {
+    const uint64_t word = test_random(&c->seed);
+    memcpy((uint8_t *)out + i, &word, size_min(8, len - i));
+  }
+  return FUSION_OK;
+}
+
+enum { MAX_ROWS = 4000 };
+
+static void mix__is_a_permutation_of_all_copies(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  const struct mix_choice choice = {.queries = 60, .copies = 5, .public_samples = 70, .errors = 3};
+  struct mix *m;
+  assert_ok(mix_draw(&m, &choice, test_bytes, &random));
+  assert_int_equal(mix_samples(m), 370);
+  int64_t queries[60 * 2], samples[70 * 2], out[370 * 2];
+  for (int64_t i = 0; i < 60; i++) queries[2 * i] = i, queries[2 * i + 1] = 1000 + i;
+  for (int64_t i = 0; i < 70; i++) samples[2 * i] = 60 + i, samples[2 * i + 1] = 1060 + i;
+  mix_rows(m, out, queries, samples, 2, 0, 100);
+  mix_rows(m, out + 200, queries, samples, 2, 100, 270);
+  int seen[130] = {0};
+  bool moved = false;
+  for (size_t i = 0; i < 370; i++) {
+    assert_int_equal(out[2 * i + 1], 1000 + out[2 * i]);
+    seen[out[2 * i]]++;
+    moved = moved || out[2 * i] != (int64_t)(i / 5);
+  }
+  for (int i = 0; i < 130; i++) assert_int_equal(seen[i], i < 60 ? 5 : 1);
+  assert_true(moved);
+  mix_free(m);
+}
+
+/** Every order of 5 rows equally often: chi-squared over the 120 orders, far above any plausible value when biased. */
+static void mix__is_uniform(void **state) {
+  (void)state;
+  enum { DRAWS = 60000, ORDERS = 120 };
+  struct counter random = {.seed = test_seed()};
+  const struct mix_choice choice = {.queries = 1, .copies = 2, .public_samples = 3, .errors = 0};
+  static unsigned count[3125];
+  memset(count, 0, sizeof count);
+  const int64_t query[1] = {0}, samples[3] = {2, 3, 4};
+  for (int draw = 0; draw < DRAWS; draw++) {
+    struct mix *m;
+    int64_t out[5];
+    assert_ok(mix_draw(&m, &choice, test_bytes, &random));
+    mix_rows(m, out, query, samples, 1, 0, 5);
+    unsigned code = 0;
+    for (int i = 0; i < 5; i++) code = code * 5 + (unsigned)out[i];
+    count[code]++;
+    mix_free(m);
+  }
+  double chi = 0;
+  unsigned orders = 0;
+  const double expected = (double)DRAWS / 60; /* the two copies look alike: 60 distinct rows */
+  for (size_t i = 0; i < 3125; i++) {
+    if (!count[i]) continue;
+    orders++;
+    chi += ((double)count[i] - expected) * ((double)count[i] - expected) / expected;
+  }
+  assert_int_equal(orders, 60);
+  assert_true(chi < 59 + 6 * sqrt(2 * 59)); /* mean 59, deviation sqrt(118); false alarm below 1e-6 */
+}
+
+static void mix__refuses_nonsense_and_passes_failures_on(void **state) {
+  (void)state;
+  struct counter random = {.seed = 1, .fail_at = 1};
+  struct mix *m;
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 0}, test_bytes, &random), FUSION_E_ENTROPY);
+  assert_null(m);
+  random = (struct counter){.seed = 1, .fail_at = 3}; /* in the middle */
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){500, 4, 5, 0}, test_bytes, &random), FUSION_E_ENTROPY);
+  random.fail_at = 0;
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){0, 2, 5, 0}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 1, 5, 0}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 5}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_MAX / 2, 3, 5, 0}, test_bytes, &random), FUSION_E_LIMIT);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_C(1) << 32, 2, 5, 0}, test_bytes, &random), FUSION_E_LIMIT);
+}
+
+/* Verifying: a toy job whose model answers two logits, row number and its negative */
+
+struct job {
+  struct mix_choice choice;
+  struct mix *mix;
+  int64_t queries[MAX_ROWS], samples[MAX_ROWS], labels[MAX_ROWS], rows[MAX_ROWS], answers[2 * MAX_ROWS],
+      out[2 * MAX_ROWS];
+};
+
+static void job_open(struct job *j, struct mix_choice choice, struct counter *random) {
+  j->choice = choice;
+  for (int64_t i = 0; i < (int64_t)choice.queries; i++) j->queries[i] = i - 3;
+  for (int64_t i = 0; i < (int64_t)choice.public_samples; i++) {
+    j->samples[i] = i % 2 ? i : -i - 1;
+    j->labels[i] = i % 2 ? 0 : 1;
+  }
+  assert_ok(mix_draw(&j->mix, &choice, test_bytes, random));
+  mix_rows(j->mix, j->rows, j->queries, j->samples, 1, 0, mix_samples(j->mix));
+  for (size_t i = 0; i < mix_samples(j->mix); i++) {
+    j->answers[2 * i] = j->rows[i];
+    j->answers[2 * i + 1] = -j->rows[i];
+  }
+}
+
+static struct mix_result job_verify(struct job *j, enum mix_agreement agreement, uint64_t tolerance) {
+  const struct mix_check check = {MIX_ANSWER_LOGITS, agreement, tolerance, 2};
+  struct mix_result result;
+  assert_ok(mix_verify(j->mix, &check, j->answers, j->labels, j->out, &result));
+  return result;
+}
+
+static struct job job;
+
+static void verify__honest_answers_are_accepted(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){50, 6, 100, 5}, &random);
+  const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+  assert_true(r.accepted);
+  assert_int_equal(r.wrong_public, 0);
+  assert_int_equal(r.disagreeing_queries, 0);
+  for (int64_t i = 0; i < 50; i++) assert_true(job.out[2 * i] == i - 3 && job.out[2 * i + 1] == 3 - i);
+  mix_free(job.mix);
+}
+
+static void verify__one_changed_copy_is_seen(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){20, 4, 10, 2}, &random);
+  for (size_t i = 0; i < 90; i++) {
+    for (int bit = 0; bit < 64; bit += 21) {
+      job.answers[2 * i + 1] ^= (int64_t)(UINT64_C(1) << bit);
+      const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+      assert_true(r.disagreeing_queries + r.wrong_public <= 1);
+      assert_int_equal(r.accepted, r.disagreeing_queries == 0);
+      job.answers[2 * i + 1] ^= (int64_t)(UINT64_C(1) << bit);
+    }
+  }
+  mix_free(job.mix);
+}
+
+/** Swaps the logits of the public sample with the given row. */
+static void spoil(struct job *j, int64_t row) {
+  for (size_t i = 0; i < mix_samples(j->mix); i++) {
+    if (j->rows[i] != row) continue;
+    j->answers[2 * i] = -row;
+    j->answers[2 * i + 1] = row;
+  }
+}
+
+static void verify__allowed_errors_and_one_more(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){3, 4, 40, 5}, &random);
+  for (uint64_t wrong = 1; wrong <= 6; wrong++) {
+    spoil(&job, (int64_t)(2 * wrong + 11)); /* beyond the queries' rows */
+    const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+    assert_int_equal(r.wrong_public, wrong);
+    assert_int_equal(r.accepted, wrong <= 5);
+  }
+  mix_free(job.mix);
+}
+
+static void verify__tolerance_and_label_agreement(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){1, 2, 1, 0}, &random);
+  size_t copy = 0;
+  while (job.rows[copy] != -3) copy++;
+  static const struct {
+    int64_t first, tolerance;
+    bool agrees;
+  } rows[] = {{-3, 0, true}, {-4, 0, false}, {-4, 1, true}, {-2, 1, true}, {-5, 1, false}, {INT64_MAX, 100, false}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    job.answers[2 * copy] = rows[i].first;
+    assert_int_equal(job_verify(&job, MIX_AGREE_WITHIN, (uint64_t)rows[i].tolerance).disagreeing_queries,
+                     !rows[i].agrees);
+  }
+  job.answers[2 * copy] = INT64_MIN;
+  assert_int_equal(job_verify(&job, MIX_AGREE_WITHIN, UINT64_MAX).disagreeing_queries, 0);
+  assert_int_equal(job_verify(&job, MIX_AGREE_WITHIN, UINT64_C(1) << 62).disagreeing_queries, 1);
+  assert_int_equal(job_verify(&job, MIX_AGREE_LABEL, 0).disagreeing_queries, 0);
+  job.answers[2 * copy] = 4; /* now above the other logit, 3 */
+  assert_int_equal(job_verify(&job, MIX_AGREE_LABEL, 0).disagreeing_queries, 1);
+  mix_free(job.mix);
+}
+
+static void label__ties_signs_and_extremes(void **state) {
+  (void)state;
+  const struct mix_check three = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 3},
+                         one = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 1};
+  const struct mix_check index = {MIX_ANSWER_INDEX, MIX_AGREE_EXACT, 0, 4};
+  assert_int_equal(mix_label(&three, (int64_t[]){5, 5, 5}), 0);
+  assert_int_equal(mix_label(&three, (int64_t[]){INT64_MIN, 5, 5}), 1);
+  assert_int_equal(mix_label(&three, (int64_t[]){INT64_MIN, INT64_MIN + 1, INT64_MAX}), 2);
+  assert_int_equal(mix_label(&three, (int64_t[]){INT64_MAX, INT64_MIN, -1}), 0);
+  assert_int_equal(mix_label(&one, (int64_t[]){1}), 1);
+  assert_int_equal(mix_label(&one, (int64_t[]){0}), 0);
+  assert_int_equal(mix_label(&one, (int64_t[]){INT64_MIN}), 0);
+  assert_int_equal(mix_label(&index, (int64_t[]){7, 100, 3, 90}), 7);
+}
+
+/** The game itself: a server corrupts s positions, all in the same way; how often is a wrong answer accepted? For the
+ * best s the frequency is P, for others not more. */
+static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state) {
+  (void)state;
+  enum { GAMES = 20000 };
+  struct counter random = {.seed = test_seed()};
+  const struct mix_choice choice = {.queries = 3, .copies = 2, .public_samples = 4, .errors = 1};
+  uint64_t worst;
+  const double p = (double)exp2l(bound_log2(&choice, &worst));
+  for (uint64_t s = 1; s <= 10; s++) {
+    unsigned won = 0;
+    for (int game = 0; game < GAMES; game++) {
+      job_open(&job, choice, &random);
+      for (size_t i = 0; i < s; i++) { /* any s positions: the permutation is uniform */
+        job.answers[2 * i] = -job.answers[2 * i] + 1;
+        job.answers[2 * i + 1] = -job.answers[2 * i + 1] - 1;
+      }
+      const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+      bool wrong_answer = false;
+      for (size_t q = 0; q < choice.queries; q++) wrong_answer = wrong_answer || job.out[2 * q] != job.queries[q];
+      won += r.accepted && wrong_answer;
+      mix_free(job.mix);
+    }
+    const double frequency = (double)won / GAMES, deviation = sqrt(p * (1 - p) / GAMES);
+    assert_true(frequency < p + 6 * deviation);
+    if (s == worst) assert_true(frequency > p - 6 * deviation);
+  }
+}
+
+/* Verdict */
+
+static void verdict__json_and_page(void **state) {
+  (void)state;
+  fusion_verdict v = {.queries = 128,
+                      .copies = 6,
+                      .public_samples = 100,
+                      .samples = 868,
+                      .allowed_errors = 5,
+                      .security_bits = 40,
+                      .soundness_bits = 42.05,
+                      .paper_bits = 42.05,
+                      .min_accuracy = 0.95,
+                      .wrong_public = 9,
+                      .disagreeing_queries = 2,
+                      .server = "<b>&\"host",
+                      .stage_count = 1,
+                      .stages = {{.name = "linear", .seconds = 1.5, .bytes_sent = 10, .bytes_received = 20}}};
+  fusion_verdict_explain(&v);
+  assert_string_equal(v.reason,
+                      "the copies of 2 of 128 queries disagree; 9 of 100 public answers are wrong, 5 were allowed");
+  assert_true(v.accuracy == 0.91 && v.accuracy_lower_bound < 0.91 && v.accuracy_lower_bound > 0.8);
+  char *text;
+  assert_ok(fusion_verdict_json(&v, &text));
+  json_t *root = json_loads(text, 0, NULL);
+  assert_non_null(root);
+  assert_string_equal(json_string_value(json_object_get(root, "verdict")), "reject");
+  assert_int_equal(json_integer_value(json_object_get(root, "disagreeing_queries")), 2);
+  assert_string_equal(json_string_value(json_object_get(root, "server")), "<b>&\"host");
+  json_decref(root);
+  fusion_text_free(text);
+  assert_ok(fusion_verdict_html(&v, &text));
+  assert_non_null(strstr(text, "&lt;b&gt;&amp;&quot;host"));
+  assert_non_null(strstr(text, "Rejected"));
+  assert_null(strstr(text, "<script"));
+  assert_null(strstr(text, "http"));
+  fusion_text_free(text);
+  v.accepted = true;
+  v.wrong_public = v.disagreeing_queries = 0;
+  fusion_verdict_explain(&v);
+  assert_string_equal(v.reason, "all copies agree; 100 of 100 public answers are right");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(plan__required_values),
+      cmocka_unit_test(plan__slack_costs_soundness),
+      cmocka_unit_test(plan__a_million_queries_within_a_second),
+      cmocka_unit_test(plan__nonsense_gets_a_line),
+      cmocka_unit_test(bound__equals_brute_force),
+      cmocka_unit_test(bound__the_limit_itself_holds),
+      cmocka_unit_test(power__exact_tails),
+      cmocka_unit_test(accuracy__clopper_pearson),
+      cmocka_unit_test(mix__is_a_permutation_of_all_copies),
+      cmocka_unit_test(mix__is_uniform),
+      cmocka_unit_test(mix__refuses_nonsense_and_passes_failures_on),
+      cmocka_unit_test(verify__honest_answers_are_accepted),
+      cmocka_unit_test(verify__one_changed_copy_is_seen),
+      cmocka_unit_test(verify__allowed_errors_and_one_more),
+      cmocka_unit_test(verify__tolerance_and_label_agreement),
+      cmocka_unit_test(label__ties_signs_and_extremes),
+      cmocka_unit_test(game__a_cheating_server_wins_as_often_as_the_bound_says),
+      cmocka_unit_test(verdict__json_and_page),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

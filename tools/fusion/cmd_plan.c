@@ -1,0 +1,194 @@
+/* fusion plan: copies and public samples for a job, and what they cost. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli.h"
+
+enum { NEIGHBOUR_REACH = 2 };
+#define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
+
+struct plan_options {
+  fusion_plan_request request;
+  fusion_power power;
+  uint64_t security;
+  bool json, has_power, has_accuracy, has_rate;
+};
+
+static const char notes[] =
+    "Every query is sent as several copies, hidden among public samples whose labels\n"
+    "the client knows; the plan is the cheapest that leaves a cheating server at most\n"
+    "a chance of 2^-SECURITY.\n\n"
+    "examples:\n"
+    "  fusion plan --queries 512 --min-accuracy 0.95\n"
+    "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
+
+static int parse(struct plan_options *o, int argc, char **argv) {
+  bool has_promise = false, has_below = false;
+  const struct cli_option options[] = {
+      {.name = "queries",
+       .letter = 'q',
+       .kind = CLI_COUNT,
+       .out = &o->request.queries,
+       .required = true,
+       .min = 1,
+       .max = (double)FUSION_QUERIES_MAX,
+       .value = "R",
+       .help = "Number of queries."},
+      {.name = "security",
+       .letter = 's',
+       .kind = CLI_COUNT,
+       .out = &o->security,
+       .min = 1,
+       .max = FUSION_SECURITY_MAX,
+       .value = "BITS",
+       .help = "A wrong answer is accepted with probability at most 2^-BITS (default 40)."},
+      {.name = "min-public",
+       .letter = 'p',
+       .kind = CLI_COUNT,
+       .out = &o->request.min_public,
+       .min = 0,
+       .max = (double)FUSION_PUBLIC_MAX,
+       .value = "T",
+       .help = "At least so many public samples (default 100)."},
+      {.name = "min-accuracy",
+       .letter = 'a',
+       .kind = CLI_NUMBER,
+       .out = &o->request.min_accuracy,
+       .given = &o->has_accuracy,
+       .min = 1e-9,
+       .max = 1,
+       .value = "A",
+       .help = "Accept when at least this part of the public answers is right (default 0.95)."},
+      {.name = "promise",
+       .kind = CLI_NUMBER,
+       .out = &o->power.promise,
+       .given = &has_promise,
+       .min = 0,
+       .max = 1,
+       .value = "P",
+       .help = "With --reject-below: find how many public samples tell a model of accuracy P from one of "
+               "accuracy Q, and the accuracy to ask for."},
+      {.name = "reject-below",
+       .kind = CLI_NUMBER,
+       .out = &o->power.reject_below,
+       .given = &has_below,
+       .min = 0,
+       .max = 1,
+       .value = "Q",
+       .help = "See --promise."},
+      {.name = "error-rate",
+       .kind = CLI_NUMBER,
+       .out = &o->power.error_rate,
+       .given = &o->has_rate,
+       .min = 1e-12,
+       .max = 0.499,
+       .value = "X",
+       .help = "Probability of refusing the good model, and of accepting the bad one (default 0.01)."},
+      {.name = "json", .letter = 'j', .kind = CLI_FLAG, .out = &o->json, .help = "Print JSON."},
+      {.name = NULL},
+  };
+  const struct cli_syntax syntax = {
+      .command = "plan",
+      .synopsis = "--queries R [options]",
+      .about = "Finds how many copies of each query and how many public samples a job needs, and what that costs.",
+      .options = options,
+      .notes = notes,
+  };
+  const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
+  if (done != CLI_GO) return done;
+  o->request.security_bits = (uint32_t)o->security;
+  o->has_power = has_promise && has_below;
+  if (has_promise != has_below || (o->has_rate && !o->has_power))
+    return cli_usage("plan", "--promise and --reject-below belong together (--error-rate goes with them)");
+  if (o->has_power && o->has_accuracy)
+    return cli_usage("plan",
+                     "--min-accuracy and --promise exclude each other: --promise finds the accuracy to ask for");
+  return CLI_GO;
+}
+
+static json_t *choice_json(const fusion_plan_choice *c) {
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "queries", (json_int_t)c->queries, "copies",
+                   (json_int_t)c->copies, "public", (json_int_t)c->public_samples, "samples", (json_int_t)c->samples,
+                   "allowed_errors", (json_int_t)c->allowed_errors, "cost_per_query", c->cost_per_query,
+                   "soundness_bits", c->soundness_bits, "paper_bits", c->paper_bits);
+}
+
+static bool neighbour(const struct plan_options *o, const fusion_plan_choice *best, int offset,
+                      fusion_plan_choice *out) {
+  const int64_t copies = (int64_t)best->copies + offset;
+  if (copies < 2 || offset == 0) return false;
+  return fusion_plan_with_copies(&o->request, (uint64_t)copies, NEIGHBOUR_COST_FACTOR * best->cost_per_query, out,
+                                 NULL) == FUSION_OK;
+}
+
+static int print_json(const struct plan_options *o, const fusion_plan_choice *best) {
+  json_t *root = choice_json(best), *list = json_array();
+  json_object_set_new(root, "security_bits", json_integer(o->request.security_bits));
+  json_object_set_new(root, "min_accuracy", json_real(o->request.min_accuracy));
+  for (int offset = -NEIGHBOUR_REACH; offset <= NEIGHBOUR_REACH; offset++) {
+    fusion_plan_choice c;
+    if (neighbour(o, best, offset, &c)) json_array_append_new(list, choice_json(&c));
+  }
+  json_object_set_new(root, "neighbours", list);
+  if (o->has_power)
+    json_object_set_new(
+        root, "power",
+        json_pack("{s:f,s:f,s:f,s:I,s:I,s:f,s:f}", "promise", o->power.promise, "reject_below", o->power.reject_below,
+                  "error_rate", o->power.error_rate, "public", (json_int_t)o->power.public_samples, "allowed_errors",
+                  (json_int_t)o->power.allowed_errors, "refuse_good", o->power.refuse_good, "accept_bad",
+                  o->power.accept_bad));
+  return cli_print_json(root);
+}
+
+static void print_row(const fusion_plan_choice *c, const char *remark) {
+  printf("  %6" PRIu64 " %9" PRIu64 " %8" PRIu64 " %12" PRIu64 " %11.3f %10.2f %7.2f%s\n", c->copies, c->public_samples,
+         c->allowed_errors, c->samples, c->cost_per_query, c->soundness_bits, c->paper_bits, remark);
+}
+
+static void print_text(const struct plan_options *o, const fusion_plan_choice *best) {
+  if (o->has_power)
+    printf("%" PRIu64 " public samples, at most %" PRIu64
+           " answered wrongly, tell the models apart:\n"
+           "  a model of accuracy %.9g is refused with probability  %.3g\n"
+           "  a model of accuracy %.9g is accepted with probability %.3g\n"
+           "  to ask for this: --min-public %" PRIu64 " --min-accuracy %.9g\n\n",
+           o->power.public_samples, o->power.allowed_errors, o->power.promise, o->power.refuse_good,
+           o->power.reject_below, o->power.accept_bad, o->power.public_samples, o->power.min_accuracy);
+  printf("%" PRIu64 " quer%s, security %u bits, accuracy at least %.9g\n\n", best->queries,
+         best->queries == 1 ? "y" : "ies", o->request.security_bits, o->request.min_accuracy);
+  printf("  copies    public  allowed      samples     samples  soundness   paper\n");
+  printf("          samples   errors       in all   per query       bits    bits\n");
+  for (int offset = -NEIGHBOUR_REACH; offset <= NEIGHBOUR_REACH; offset++) {
+    fusion_plan_choice c;
+    if (offset == 0)
+      print_row(best, "  <- the plan");
+    else if (neighbour(o, best, offset, &c))
+      print_row(&c, "");
+    else if ((int64_t)best->copies + offset >= 2)
+      printf("  %6" PRIu64 "   more than %.3g samples per query\n", best->copies + (uint64_t)offset,
+             NEIGHBOUR_COST_FACTOR * best->cost_per_query);
+  }
+  printf(
+      "\n'paper' is the bound R / C(N, B) of the NDSS 2023 paper, which holds when no public answer may be wrong.\n");
+}
+
+int cmd_plan(int argc, char **argv) {
+  struct plan_options o = {.request = fusion_plan_request_default(), .power = {.error_rate = 0.01}};
+  o.security = o.request.security_bits;
+  const int done = parse(&o, argc, argv);
+  if (done != CLI_GO) return done;
+  fusion_error err = {.status = FUSION_OK};
+  fusion_plan_choice best;
+  fusion_status status = FUSION_OK;
+  if (o.has_power) {
+    status = fusion_plan_power(&o.power, &err);
+    if (status != FUSION_OK) return cli_failed("plan", status, &err);
+    if (o.request.min_public < o.power.public_samples) o.request.min_public = o.power.public_samples;
+    o.request.min_accuracy = o.power.min_accuracy;
+  }
+  status = fusion_plan_copies(&o.request, &best, &err);
+  if (status != FUSION_OK) return cli_failed("plan", status, &err);
+  if (o.json) return print_json(&o, &best);
+  print_text(&o, &best);
+  return CLI_EXIT_OK;
+}
