@@ -3,7 +3,14 @@
 #include "ot/lpn.h"
 #include "rand/aes_avx512.h"
 
-enum { POSITIONS = LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS, SELECT = 0xca };
+enum {
+  POSITIONS = LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS,
+  PAIRS = LPN_BATCH_GROUPS / 2,
+  PAIR_ROWS = LPN_BATCH_ROWS / PAIRS,
+  /* Truth tables of ternary logic: a ? b : c, a ^ b ^ c. */
+  SELECT = 0xca,
+  XOR_3 = 0x96,
+};
 
 /* Positions as byte offsets into the vector, 16 a block; groups 2 * pair and 2 * pair + 1 of the batch. */
 static inline void pair_offsets_avx512(const struct aes_rounds_avx512 *r, uint64_t batch, size_t pair, __m512i mask,
@@ -34,11 +41,11 @@ static inline __m128i vector_avx512(const uint8_t *vector, uint32_t offset) {
 
 static inline void row_avx512(block *row, const uint32_t *o, const uint8_t *v) {
   __m128i a = _mm_loadu_si128((const __m128i *)(const void *)row);
-  a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[0]), vector_avx512(v, o[1]), 0x96);
-  __m128i b = _mm_ternarylogic_epi64(vector_avx512(v, o[2]), vector_avx512(v, o[3]), vector_avx512(v, o[4]), 0x96);
-  __m128i c = _mm_ternarylogic_epi64(vector_avx512(v, o[5]), vector_avx512(v, o[6]), vector_avx512(v, o[7]), 0x96);
-  a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[8]), vector_avx512(v, o[9]), 0x96);
-  _mm_storeu_si128((__m128i *)(void *)row, _mm_ternarylogic_epi64(a, b, c, 0x96));
+  a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[0]), vector_avx512(v, o[1]), XOR_3);
+  __m128i b = _mm_ternarylogic_epi64(vector_avx512(v, o[2]), vector_avx512(v, o[3]), vector_avx512(v, o[4]), XOR_3);
+  __m128i c = _mm_ternarylogic_epi64(vector_avx512(v, o[5]), vector_avx512(v, o[6]), vector_avx512(v, o[7]), XOR_3);
+  a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[8]), vector_avx512(v, o[9]), XOR_3);
+  _mm_storeu_si128((__m128i *)(void *)row, _mm_ternarylogic_epi64(a, b, c, XOR_3));
 }
 
 static void encode_avx512(const struct aes_key *key, block *rows, uint64_t first_row, size_t count, const block *vector,
@@ -46,11 +53,19 @@ static void encode_avx512(const struct aes_key *key, block *rows, uint64_t first
   const struct aes_rounds_avx512 r = aes_rounds_avx512(key->round);
   const __m512i mask = _mm512_set1_epi32((int)(low_mask(log_k) << 4));
   const uint8_t *const v = (const uint8_t *)vector;
-  _Alignas(64) uint32_t offsets[POSITIONS];
-  for (size_t done = 0; done < count; done += LPN_BATCH_ROWS) {
-    const uint64_t batch = (first_row + done) / LPN_BATCH_ROWS;
-    for (size_t pair = 0; pair < LPN_BATCH_GROUPS / 2; pair++) pair_offsets_avx512(&r, batch, pair, mask, offsets);
-    for (size_t row = 0; row < LPN_BATCH_ROWS; row++) row_avx512(&rows[done + row], offsets + LPN_WEIGHT * row, v);
+  _Alignas(64) uint32_t buffers[2][POSITIONS];
+  const uint64_t first = first_row / LPN_BATCH_ROWS;
+  const size_t batches = count / LPN_BATCH_ROWS;
+  for (size_t pair = 0; pair < PAIRS; pair++) pair_offsets_avx512(&r, first, pair, mask, buffers[0]);
+  for (size_t batch = 0; batch < batches; batch++) {
+    const uint32_t *o = buffers[batch % 2];
+    uint32_t *const ahead = buffers[(batch + 1) % 2];
+    block *row = rows + LPN_BATCH_ROWS * batch;
+    for (size_t pair = 0; pair < PAIRS; pair++) {
+      pair_offsets_avx512(&r, first + batch + 1, pair, mask, ahead);
+      const size_t n = pair + 1 < PAIRS ? PAIR_ROWS : LPN_BATCH_ROWS - PAIR_ROWS * (PAIRS - 1);
+      for (size_t i = 0; i < n; i++, o += LPN_WEIGHT) row_avx512(row++, o, v);
+    }
   }
 }
 

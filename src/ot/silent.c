@@ -125,21 +125,21 @@ static block check_mask(const block *spent) {
   return sum;
 }
 
-/* Folds every tree into the check's value and adds the LPN code to it, one cache-sized piece at a time. `holes` is the
- * receiver's, NULL at the sender. */
+/* Folds every tree into the check's value and adds the LPN code to it, tree by tree while it is in the nearest cache.
+ * `holes` is the receiver's, NULL at the sender. */
 static block finish_trees(const struct worker *w, const block *vector, block *out, const struct ggm_hole *holes) {
   const struct silent_set *set = w->it->set;
   block value = {0};
   for (size_t tree = 0; tree < set->trees; tree++) {
+    block *const leaves = out + tree * w->leaves;
     block sum = {0};
-    for (size_t first = 0; first < w->leaves; first += FIELD_FOLD) {
-      block *const piece = out + tree * w->leaves + first;
-      if (holes) w->ggm->mend(piece, first, FIELD_FOLD, &holes[tree]);
-      const block folded = w->field->fold(w->check.powers, piece);
-      sum = block_xor(sum, w->field->multiply(w->check.strides[first / FIELD_FOLD], folded));
-      w->lpn->encode(&w->row_key, piece, tree * w->leaves + first, FIELD_FOLD, vector, set->log_k);
+    if (holes) w->ggm->mend(leaves, 0, w->leaves, &holes[tree]);
+    for (size_t at = 0; at < w->leaves; at += FIELD_FOLD) {
+      const block folded = w->field->fold(w->check.powers, leaves + at);
+      sum = block_xor(sum, w->field->multiply(w->check.strides[at / FIELD_FOLD], folded));
     }
     value = block_xor(value, w->field->multiply(w->check.psi[tree], sum));
+    w->lpn->encode(&w->row_key, leaves, tree * w->leaves, w->leaves, vector, set->log_k);
   }
   return value;
 }
