@@ -5,14 +5,16 @@
 #include "ot/silent.h"
 #include "ot/softspoken.h"
 
-/* One direction's stock. */
+/* One direction's stock: the trees of the last iteration that are not yet taken, and what is left of the tree in use.
+ */
 struct direction {
   struct silent_schedule schedule;
-  block *base; /* silent_set_base(schedule.set) correlations for the next iteration; NULL before the first */
+  struct silent_harvest *harvest;
+  size_t next_tree, trees, leaves; /* of the harvest */
+  block *tree;                     /* the tree in use, grown; all before `next_leaf` is taken */
+  size_t next_leaf;
+  block *base; /* for the next iteration: silent_set_base(schedule.set) and more; NULL before the first */
   size_t base_count;
-  block *stock; /* outputs of the last iteration */
-  size_t stock_count;
-  size_t next; /* first of the stock not yet taken; all before are wiped */
   uint64_t iterations;
 };
 
@@ -29,37 +31,41 @@ static enum role other(enum role role) {
   return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
 }
 
-static void blocks_free(block **blocks, size_t count) {
-  mem_free_secret(*blocks, count * sizeof(block));
-  *blocks = NULL;
-}
-
 static void direction_close(struct direction *d) {
-  blocks_free(&d->base, d->base_count);
-  blocks_free(&d->stock, d->stock_count);
+  silent_free(d->harvest);
+  mem_free_secret(d->tree, d->leaves * sizeof(block));
+  mem_free_secret(d->base, d->base_count * sizeof(block));
+  d->harvest = NULL;
+  d->tree = d->base = NULL;
 }
 
-/* Holds back from the fresh stock what the next iteration starts from. */
-static fusion_status hold_back(struct direction *d) {
-  silent_schedule_step(&d->schedule);
-  const size_t need = silent_set_base(d->schedule.set);
-  if (need != d->base_count) {
-    blocks_free(&d->base, d->base_count);
-    d->base_count = 0;
-    d->base = mem_alloc(need, sizeof(block));
-    if (!d->base) return FUSION_E_MEMORY;
-    d->base_count = need;
-  }
-  memcpy(d->base, d->stock, need * sizeof(block));
-  mem_wipe(d->stock, need * sizeof(block));
-  d->next = need;
+/* Room for at least `count` correlations as the next iteration's base. */
+static fusion_status base_alloc(struct direction *d, size_t count) {
+  d->base = mem_alloc(count, sizeof(block));
+  d->base_count = count;
+  return d->base ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+/* Grows the first trees of a fresh harvest as what the next iteration starts from. */
+static fusion_status hold_back(struct direction *d, const struct silent_set *set) {
+  const size_t leaves = (size_t)1 << set->depth;
+  mem_free_secret(d->tree, d->leaves * sizeof(block));
+  d->leaves = leaves;
+  d->next_leaf = leaves;
+  d->trees = set->trees;
   d->iterations++;
+  (void)silent_schedule_step(&d->schedule);
+  d->next_tree = div_up(silent_set_base(d->schedule.set), leaves);
+  d->tree = mem_alloc(leaves, sizeof(block));
+  if (!d->tree) return FUSION_E_MEMORY;
+  const fusion_status status = base_alloc(d, d->next_tree * leaves);
+  if (status != FUSION_OK) return status;
+  silent_grow(d->harvest, d->base, 0, d->next_tree);
   return FUSION_OK;
 }
 
 static fusion_status refill(struct cot_silent *s, struct direction *d, bool sending) {
   const struct silent_set *set = d->schedule.set;
-  const size_t outputs = silent_set_outputs(set);
   fusion_status status = FUSION_OK;
   const struct silent_iteration it = {.set = set,
                                       .channel = s->cot.channel,
@@ -67,43 +73,52 @@ static fusion_status refill(struct cot_silent *s, struct direction *d, bool send
                                       .session = s->cot.session,
                                       .sender = sending ? s->cot.role : other(s->cot.role),
                                       .number = d->iterations};
+  silent_free(d->harvest);
+  d->harvest = NULL;
   if (!d->base) {
-    d->base = mem_alloc(silent_set_base(set), sizeof(block));
-    FAIL_IF(!d->base, FUSION_E_MEMORY);
-    d->base_count = silent_set_base(set);
-    TRY(sending ? softspoken_send(s->sender, d->base, d->base_count)
-                : softspoken_receive(s->receiver, d->base, d->base_count));
+    const size_t count = silent_set_base(set);
+    TRY(base_alloc(d, count));
+    TRY(sending ? softspoken_send(s->sender, d->base, count) : softspoken_receive(s->receiver, d->base, count));
   }
-  if (outputs != d->stock_count) {
-    blocks_free(&d->stock, d->stock_count);
-    d->stock_count = 0;
-    d->stock = mem_alloc(outputs, sizeof(block));
-    FAIL_IF(!d->stock, FUSION_E_MEMORY);
-    d->stock_count = outputs;
-  }
-  d->next = outputs;
-  TRY(sending ? silent_iterate_sender(&it, s->cot.delta, d->base, d->stock)
-              : silent_iterate_receiver(&it, d->base, d->stock));
-  TRY(hold_back(d));
+  block *const base = d->base;
+  d->base = NULL;
+  TRY(sending ? silent_iterate_sender(&d->harvest, &it, s->cot.delta, base)
+              : silent_iterate_receiver(&d->harvest, &it, base));
+  TRY(hold_back(d, set));
 cleanup:
   return status;
 }
 
+/* Gives out up to `count` of the stock: whole trees grow where they are wanted. Returns how many; 0: the stock is
+ * empty. */
+static size_t take_some(struct direction *d, block *out, size_t count) {
+  if (d->next_leaf == d->leaves && d->next_tree < d->trees && count < d->leaves) {
+    silent_grow(d->harvest, d->tree, d->next_tree++, 1);
+    d->next_leaf = 0;
+  }
+  if (d->next_leaf < d->leaves) {
+    const size_t n = size_min(count, d->leaves - d->next_leaf);
+    memcpy(out, d->tree + d->next_leaf, n * sizeof(block));
+    mem_wipe(d->tree + d->next_leaf, n * sizeof(block));
+    d->next_leaf += n;
+    return n;
+  }
+  if (d->next_tree == d->trees) return 0;
+  const size_t trees = size_min(count / d->leaves, d->trees - d->next_tree);
+  silent_grow(d->harvest, out, d->next_tree, trees);
+  d->next_tree += trees;
+  return trees * d->leaves;
+}
+
 static fusion_status take(struct cot_silent *s, struct direction *d, bool sending, block *out, size_t count) {
-  if (s->failed != FUSION_OK) return s->failed;
-  for (;;) {
-    const size_t n = size_min(count, d->stock_count - d->next);
-    if (n) {
-      memcpy(out, d->stock + d->next, n * sizeof(block));
-      mem_wipe(d->stock + d->next, n * sizeof(block));
-    }
-    d->next += n;
+  while (count) {
+    if (s->failed != FUSION_OK) return s->failed;
+    const size_t n = take_some(d, out, count);
     out += n;
     count -= n;
-    if (!count) return FUSION_OK;
-    s->failed = refill(s, d, sending);
-    if (s->failed != FUSION_OK) return s->failed;
+    if (!n) s->failed = refill(s, d, sending);
   }
+  return FUSION_OK;
 }
 
 static fusion_status take_sender(struct cot *c, block *keys, size_t count) {

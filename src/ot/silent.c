@@ -13,24 +13,36 @@ _Static_assert(SILENT_CHALLENGE_LEN == SEED_LEN + sizeof(block), "a challenge is
 
 /* The multipliers of the check: leaf j of tree l counts psi[l] * chi^j, chi and psi from the receiver's seed. */
 struct check {
-  block powers[FIELD_FOLD];     /* chi^j */
-  block squares[GGM_DEPTH_MAX]; /* chi^(2^i) */
-  block *strides;               /* chi^(FIELD_FOLD * s), one per piece of a tree */
-  block *psi;                   /* one per tree */
+  block powers[FIELD_FOLD];                        /* chi^j */
+  block squares[GGM_DEPTH_MAX];                    /* chi^(2^i) */
+  block strides[1 << (GGM_DEPTH_MAX - DEPTH_MIN)]; /* chi^(FIELD_FOLD * s), one per piece of a tree */
+  block *psi;                                      /* one per tree */
 };
 
-/* What both parties' halves of an iteration share. */
-struct worker {
-  const struct silent_iteration *it;
+/* The sender's trees are their roots. The receiver's are, in place of the macs in `base`, the sums that each level is
+ * completed with, and the turns of the path to the hole. */
+struct silent_harvest {
+  const struct silent_set *set;
   const struct aes_ops *aes;
   const struct ggm_ops *ggm;
   const struct lpn_ops *lpn;
-  const struct field_ops *field;
   struct aes_key tree_key, row_key; /* public */
   bool tree_open, row_open;
+  bool sends;
+  block delta;     /* the sender's */
+  block *base;     /* the LPN vector, tree correlations, check correlations */
+  block *roots;    /* the sender's, one per tree */
+  uint64_t *turns; /* the receiver's, one per tree */
+};
+
+/* What lives only while an iteration runs. */
+struct worker {
+  const struct silent_iteration *it;
+  struct silent_harvest *harvest;
+  const struct field_ops *field;
   struct check check;
   block *corrections; /* of one chunk */
-  size_t leaves;      /* of one tree */
+  block *leaves;      /* of one tree */
 };
 
 static enum role other(enum role role) {
@@ -57,38 +69,109 @@ static void iteration_hash(const struct silent_iteration *it, const char *label,
   crypto_generichash_final(&state, out, out_len);
 }
 
-static void worker_close(struct worker *w) {
-  if (w->tree_open) w->aes->close(&w->tree_key);
-  if (w->row_open) w->aes->close(&w->row_key);
-  mem_free(w->check.strides);
-  mem_free(w->check.psi);
-  mem_free(w->corrections);
+static size_t tree_leaves(const struct silent_set *set) {
+  return (size_t)1 << set->depth;
 }
 
-static fusion_status worker_open(struct worker *w, const struct silent_iteration *it) {
+static block *tree_base(const struct silent_harvest *h, size_t tree) {
+  return h->base + silent_set_k(h->set) + tree * h->set->depth;
+}
+
+void silent_free(struct silent_harvest *h) {
+  if (!h) return;
+  if (h->tree_open) h->aes->close(&h->tree_key);
+  if (h->row_open) h->aes->close(&h->row_key);
+  mem_free_secret(h->base, silent_set_base(h->set) * sizeof(block));
+  mem_free_secret(h->roots, h->set->trees * sizeof(block));
+  mem_free_secret(h->turns, h->set->trees * sizeof(uint64_t));
+  mem_free_secret(h, sizeof *h);
+}
+
+/* Takes `base` over, also on failure. */
+static fusion_status harvest_new(struct silent_harvest **out, const struct silent_iteration *it, bool sends,
+                                 block *base) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
   const enum cpu_tier tier = cpu_tier();
-  const struct silent_set *set = it->set;
-  assert(set->depth >= DEPTH_MIN && set->depth <= GGM_DEPTH_MAX && set->log_k <= LPN_LOG_K_MAX);
-  *w = (struct worker){.it = it,
-                       .aes = aes_ops_of(tier),
-                       .ggm = ggm_ops_of(tier),
-                       .lpn = lpn_ops_of(tier),
-                       .field = field_ops_of(tier),
-                       .leaves = (size_t)1 << set->depth};
+  struct silent_harvest *h = mem_alloc(1, sizeof *h);
+  if (!h) {
+    mem_free_secret(base, silent_set_base(it->set) * sizeof(block));
+    return FUSION_E_MEMORY;
+  }
+  assert(it->set->depth >= DEPTH_MIN && it->set->depth <= GGM_DEPTH_MAX && it->set->log_k <= LPN_LOG_K_MAX);
+  *h = (struct silent_harvest){.set = it->set,
+                               .aes = aes_ops_of(tier),
+                               .ggm = ggm_ops_of(tier),
+                               .lpn = lpn_ops_of(tier),
+                               .sends = sends,
+                               .base = base};
   iteration_hash(it, "fusion silent keys", NULL, 0, keys, sizeof keys);
-  TRY(w->aes->open(&w->tree_key, keys));
-  w->tree_open = true;
-  TRY(w->aes->open(&w->row_key, keys + AES_KEY_LEN));
-  w->row_open = true;
-  w->check.strides = mem_alloc(w->leaves / FIELD_FOLD, sizeof(block));
-  w->check.psi = mem_alloc(set->trees, sizeof(block));
-  w->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * set->depth, sizeof(block));
-  FAIL_IF(!w->check.strides || !w->check.psi || !w->corrections, FUSION_E_MEMORY);
+  TRY(h->aes->open(&h->tree_key, keys));
+  h->tree_open = true;
+  TRY(h->aes->open(&h->row_key, keys + AES_KEY_LEN));
+  h->row_open = true;
+  if (sends) h->roots = mem_alloc(it->set->trees, sizeof(block));
+  if (!sends) h->turns = mem_alloc(it->set->trees, sizeof(uint64_t));
+  FAIL_IF(sends ? !h->roots : !h->turns, FUSION_E_MEMORY);
+  *out = h;
+  h = NULL;
 cleanup:
-  if (status != FUSION_OK) worker_close(w);
+  silent_free(h);
   return status;
+}
+
+static void worker_close(struct worker *w) {
+  const struct silent_set *set = w->it->set;
+  silent_free(w->harvest);
+  mem_free(w->check.psi);
+  mem_free_secret(w->corrections, (size_t)SILENT_CHUNK_TREES * set->depth * sizeof(block));
+  mem_free_secret(w->leaves, tree_leaves(set) * sizeof(block));
+  mem_free(w);
+}
+
+static fusion_status worker_open(struct worker **out, const struct silent_iteration *it, bool sends, block *base) {
+  fusion_status status = FUSION_OK;
+  struct silent_harvest *harvest = NULL;
+  struct worker *w = NULL;
+  status = harvest_new(&harvest, it, sends, base);
+  if (status != FUSION_OK) return status;
+  w = mem_alloc(1, sizeof *w);
+  FAIL_IF(!w, FUSION_E_MEMORY);
+  w->it = it;
+  w->harvest = harvest;
+  harvest = NULL;
+  w->field = field_ops_of(cpu_tier());
+  w->check.psi = mem_alloc(it->set->trees, sizeof(block));
+  w->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * it->set->depth, sizeof(block));
+  w->leaves = mem_alloc(tree_leaves(it->set), sizeof(block));
+  FAIL_IF(!w->check.psi || !w->corrections || !w->leaves, FUSION_E_MEMORY);
+  *out = w;
+  w = NULL;
+cleanup:
+  silent_free(harvest);
+  if (w) worker_close(w);
+  return status;
+}
+
+/* The leaves of one tree, the hole's two in place. The sender's level sums go to left_sums unless that is NULL. */
+static void grow_tree(const struct silent_harvest *h, size_t tree, block *leaves, block *left_sums) {
+  block sums[GGM_DEPTH_MAX];
+  struct ggm_hole hole;
+  if (h->sends) {
+    ggm_expand(h->ggm, &h->tree_key, leaves, left_sums ? left_sums : sums, h->roots[tree], h->delta, h->set->depth);
+    return;
+  }
+  ggm_expand_punctured(h->ggm, &h->tree_key, leaves, &hole, tree_base(h, tree), h->turns[tree], h->set->depth);
+  h->ggm->mend(leaves, 0, tree_leaves(h->set), &hole);
+}
+
+void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count) {
+  const size_t leaves = tree_leaves(h->set);
+  assert(first + count <= h->set->trees);
+  for (size_t i = 0; i < count; i++) {
+    grow_tree(h, first + i, out + i * leaves, NULL);
+    h->lpn->encode(&h->row_key, out + i * leaves, (first + i) * leaves, leaves, h->base, h->set->log_k);
+  }
 }
 
 static fusion_status check_draw(struct worker *w, const uint8_t seed[SEED_LEN]) {
@@ -108,7 +191,7 @@ static fusion_status check_draw(struct worker *w, const uint8_t seed[SEED_LEN]) 
   for (size_t j = 1; j < FIELD_FOLD; j++) c->powers[j] = w->field->multiply(c->powers[j - 1], chi);
   const block stride = w->field->multiply(c->powers[FIELD_FOLD - 1], chi);
   c->strides[0] = one;
-  for (size_t s = 1; s < w->leaves / FIELD_FOLD; s++) {
+  for (size_t s = 1; s < tree_leaves(w->it->set) / FIELD_FOLD; s++) {
     c->strides[s] = w->field->multiply(c->strides[s - 1], stride);
   }
   return FUSION_OK;
@@ -125,21 +208,18 @@ static block check_mask(const block *spent) {
   return sum;
 }
 
-/* Folds every tree into the check's value and adds the LPN code to it, tree by tree while it is in the nearest cache.
- * `holes` is the receiver's, NULL at the sender. */
-static block finish_trees(const struct worker *w, const block *vector, block *out, const struct ggm_hole *holes) {
+/* The check's value: all trees, folded one at a time in the nearest cache. */
+static block fold_trees(const struct worker *w) {
   const struct silent_set *set = w->it->set;
   block value = {0};
   for (size_t tree = 0; tree < set->trees; tree++) {
-    block *const leaves = out + tree * w->leaves;
     block sum = {0};
-    if (holes) w->ggm->mend(leaves, 0, w->leaves, &holes[tree]);
-    for (size_t at = 0; at < w->leaves; at += FIELD_FOLD) {
-      const block folded = w->field->fold(w->check.powers, leaves + at);
+    grow_tree(w->harvest, tree, w->leaves, NULL);
+    for (size_t at = 0; at < tree_leaves(set); at += FIELD_FOLD) {
+      const block folded = w->field->fold(w->check.powers, w->leaves + at);
       sum = block_xor(sum, w->field->multiply(w->check.strides[at / FIELD_FOLD], folded));
     }
     value = block_xor(value, w->field->multiply(w->check.psi[tree], sum));
-    w->lpn->encode(&w->row_key, leaves, tree * w->leaves, w->leaves, vector, set->log_k);
   }
   return value;
 }
@@ -148,51 +228,51 @@ static void value_digest(const struct worker *w, block value, uint8_t digest[SIL
   iteration_hash(w->it, "fusion silent check", &value, sizeof value, digest, SILENT_DIGEST_LEN);
 }
 
-static fusion_status send_trees(const struct worker *w, block delta, const block *keys, block *out) {
+static fusion_status send_trees(const struct worker *w) {
   const struct silent_iteration *it = w->it;
+  const struct silent_harvest *h = w->harvest;
   const size_t depth = it->set->depth;
-  fusion_status status = FUSION_OK;
-  block roots[SILENT_CHUNK_TREES];
   for (size_t tree = 0; tree < it->set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, it->set->trees - tree);
-    prg_bytes(it->prg, roots, n * sizeof(block));
     for (size_t i = 0; i < n; i++) {
       block *const sums = w->corrections + i * depth;
-      ggm_expand(w->ggm, &w->tree_key, out + (tree + i) * w->leaves, sums, roots[i], delta, it->set->depth);
-      for (size_t level = 0; level < depth; level++) {
-        sums[level] = block_xor(sums[level], keys[(tree + i) * depth + level]);
-      }
+      const block *const keys = tree_base(h, tree + i);
+      grow_tree(h, tree + i, w->leaves, sums);
+      for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], keys[level]);
     }
-    TRY(channel_send(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block)));
-    TRY(channel_flush(it->channel));
+    fusion_status status = channel_send(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block));
+    if (status == FUSION_OK) status = channel_flush(it->channel);
+    if (status != FUSION_OK) return status;
   }
-cleanup:
-  mem_wipe(roots, sizeof roots);
-  return status;
+  return FUSION_OK;
 }
 
-fusion_status silent_iterate_sender(const struct silent_iteration *it, block delta, const block *base, block *out) {
+fusion_status silent_iterate_sender(struct silent_harvest **out, const struct silent_iteration *it, block delta,
+                                    block *base) {
   fusion_status status = FUSION_OK;
-  struct worker w;
+  struct worker *w;
   uint8_t challenge[SILENT_CHALLENGE_LEN], digest[SILENT_DIGEST_LEN];
-  const block *const tree_keys = base + silent_set_k(it->set);
-  const block *const check_keys = tree_keys + (size_t)it->set->trees * it->set->depth;
   block masked, value;
-  status = worker_open(&w, it);
+  *out = NULL;
+  status = worker_open(&w, it, true, base);
   if (status != FUSION_OK) return status;
-  TRY(send_trees(&w, delta, tree_keys, out));
+  w->harvest->delta = delta;
+  prg_bytes(it->prg, w->harvest->roots, it->set->trees * sizeof(block));
+  TRY(send_trees(w));
   TRY(channel_recv(it->channel, MSG_SILENT, challenge, sizeof challenge));
-  TRY(check_draw(&w, challenge));
+  TRY(check_draw(w, challenge));
   memcpy(&masked, challenge + SEED_LEN, sizeof masked);
-  value = finish_trees(&w, base, out, NULL);
-  value = block_xor(value, block_xor(check_mask(check_keys), w.field->multiply(masked, delta)));
-  value_digest(&w, value, digest);
+  value = fold_trees(w);
+  value = block_xor(value, check_mask(tree_base(w->harvest, it->set->trees)));
+  value = block_xor(value, w->field->multiply(masked, delta));
+  value_digest(w, value, digest);
   mem_wipe(&value, sizeof value);
   TRY(channel_send(it->channel, MSG_SILENT, digest, sizeof digest));
   TRY(channel_flush(it->channel));
+  *out = w->harvest;
+  w->harvest = NULL;
 cleanup:
-  if (status != FUSION_OK) mem_wipe(out, silent_set_outputs(it->set) * sizeof(block));
-  worker_close(&w);
+  worker_close(w);
   return status;
 }
 
@@ -203,30 +283,31 @@ static uint64_t tree_turns(const block *macs, size_t depth) {
   return turns;
 }
 
-static fusion_status receive_trees(const struct worker *w, const block *macs, block *out, struct ggm_hole *holes) {
+/* Leaves in place of each tree's macs what completes its levels. */
+static fusion_status receive_trees(const struct worker *w) {
   const struct silent_iteration *it = w->it;
+  const struct silent_harvest *h = w->harvest;
   const size_t depth = it->set->depth;
-  fusion_status status = FUSION_OK;
   for (size_t tree = 0; tree < it->set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, it->set->trees - tree);
-    TRY(channel_recv(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block)));
+    const fusion_status status = channel_recv(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block));
+    if (status != FUSION_OK) return status;
     for (size_t i = 0; i < n; i++) {
-      block *const sums = w->corrections + i * depth;
-      const block *const mine = macs + (tree + i) * depth;
-      for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], mine[level]);
-      ggm_expand_punctured(w->ggm, &w->tree_key, out + (tree + i) * w->leaves, &holes[tree + i], sums,
-                           tree_turns(mine, depth), it->set->depth);
+      block *const macs = tree_base(h, tree + i);
+      h->turns[tree + i] = tree_turns(macs, depth);
+      for (size_t level = 0; level < depth; level++) {
+        macs[level] = block_xor(macs[level], w->corrections[i * depth + level]);
+      }
     }
   }
-cleanup:
-  mem_wipe(w->corrections, (size_t)SILENT_CHUNK_TREES * depth * sizeof(block));
-  return status;
+  return FUSION_OK;
 }
 
 /* Draws the challenge, now that no correction can change any more, and sends it with the masked sum of the multipliers
  * at the holes. */
-static fusion_status send_challenge(struct worker *w, const struct ggm_hole *holes, const block *check_macs) {
+static fusion_status send_challenge(struct worker *w) {
   const struct silent_iteration *it = w->it;
+  const block *const check_macs = tree_base(w->harvest, it->set->trees);
   fusion_status status = FUSION_OK;
   uint8_t challenge[SILENT_CHALLENGE_LEN];
   block sum = {0}, choices = {0};
@@ -235,7 +316,7 @@ static fusion_status send_challenge(struct worker *w, const struct ggm_hole *hol
   for (size_t tree = 0; tree < it->set->trees; tree++) {
     block factor = w->check.psi[tree];
     for (size_t i = 0; i < it->set->depth; i++) {
-      const uint64_t turn = (uint64_t)0 - ((holes[tree].at >> i) & 1);
+      const uint64_t turn = (uint64_t)0 - ((w->harvest->turns[tree] >> i) & 1);
       const block one = block_make(0, 1);
       const block step = block_xor(one, block_and_mask(block_xor(one, w->check.squares[i]), turn));
       factor = w->field->multiply(factor, step);
@@ -255,32 +336,27 @@ cleanup:
   return status;
 }
 
-fusion_status silent_iterate_receiver(const struct silent_iteration *it, const block *base, block *out) {
+fusion_status silent_iterate_receiver(struct silent_harvest **out, const struct silent_iteration *it, block *base) {
   fusion_status status = FUSION_OK;
-  struct worker w;
+  struct worker *w;
   uint8_t digest[SILENT_DIGEST_LEN], theirs[SILENT_DIGEST_LEN];
-  const block *const tree_macs = base + silent_set_k(it->set);
-  const block *const check_macs = tree_macs + (size_t)it->set->trees * it->set->depth;
-  const size_t holes_len = it->set->trees * sizeof(struct ggm_hole);
-  struct ggm_hole *holes = NULL;
   block value;
-  status = worker_open(&w, it);
+  *out = NULL;
+  status = worker_open(&w, it, false, base);
   if (status != FUSION_OK) return status;
-  holes = mem_alloc(it->set->trees, sizeof *holes);
-  FAIL_IF(!holes, FUSION_E_MEMORY);
-  TRY(receive_trees(&w, tree_macs, out, holes));
-  TRY(send_challenge(&w, holes, check_macs));
-  value = block_xor(finish_trees(&w, base, out, holes), check_mask(check_macs));
-  value_digest(&w, value, digest);
+  TRY(receive_trees(w));
+  TRY(send_challenge(w));
+  value = block_xor(fold_trees(w), check_mask(tree_base(w->harvest, it->set->trees)));
+  value_digest(w, value, digest);
   mem_wipe(&value, sizeof value);
   TRY(channel_recv(it->channel, MSG_SILENT, theirs, sizeof theirs));
   if (sodium_memcmp(digest, theirs, sizeof digest) != 0) {
-    status = channel_fail(it->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check");
+    TRY(channel_fail(it->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
   }
+  *out = w->harvest;
+  w->harvest = NULL;
 cleanup:
-  if (status != FUSION_OK) mem_wipe(out, silent_set_outputs(it->set) * sizeof(block));
-  mem_free_secret(holes, holes_len);
-  worker_close(&w);
+  worker_close(w);
   return status;
 }
 

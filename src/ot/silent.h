@@ -35,13 +35,22 @@ struct silent_iteration {
   uint64_t number;         /* of the iteration in its direction, from 0 */
 };
 
-/** base: silent_set_base(set) correlations, spent. out: silent_set_outputs(set). No overlap.
- *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when the check fails. Cost:
+/** What one iteration yields, kept as seeds: the correlations are grown tree by tree when they are asked for, into the
+ *  nearest cache of who uses them, rather than stored. Secret; belongs to one party. */
+struct silent_harvest;
+
+/** Runs the iteration. base: silent_set_base(set) correlations from mem_alloc(); taken over, also on failure. *out is
+ *  owned, and set only when the check has passed.
+ *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when the check fails; memory. Cost:
  *  silent_iterate_cost(). */
-fusion_status silent_iterate_sender(const struct silent_iteration *it, block delta, const block *base,
-                                    block *out) FUSION_MUST_CHECK;
-fusion_status silent_iterate_receiver(const struct silent_iteration *it, const block *base,
-                                      block *out) FUSION_MUST_CHECK;
+fusion_status silent_iterate_sender(struct silent_harvest **out, const struct silent_iteration *it, block delta,
+                                    block *base) FUSION_MUST_CHECK;
+fusion_status silent_iterate_receiver(struct silent_harvest **out, const struct silent_iteration *it,
+                                      block *base) FUSION_MUST_CHECK;
 void silent_iterate_cost(struct cost *cost, const struct silent_set *set, enum role sender);
+
+/** The correlations of trees [first, first + count) of the iteration, 2^depth a tree. Asking twice gives the same. */
+void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count);
+void silent_free(struct silent_harvest *h);
 
 #endif

@@ -14,10 +14,10 @@ struct silent_schedule silent_schedule_start(const struct silent_params *params,
 }
 
 size_t silent_schedule_step(struct silent_schedule *s) {
-  const size_t made = silent_set_outputs(s->set);
+  const size_t made = silent_set_outputs(s->set), depth = s->set->depth, leaves = (size_t)1 << depth;
   s->produced += made;
   const uint64_t left = s->expected > s->produced ? s->expected - s->produced : 0;
   /* A large iteration pays when at least half of it will be used. Past the expected count the last choice stays. */
   if (left > 0) s->set = left >= silent_set_outputs(s->main) / 2 ? s->main : &silent_set_small;
-  return made - silent_set_base(s->set);
+  return made - (div_up(silent_set_base(s->set), leaves) << depth);
 }

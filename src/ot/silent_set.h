@@ -1,6 +1,6 @@
 /** Parameter sets of the silent extension, and the public rule by which both parties, and the cost model, choose among
- *  them. An iteration of set S spends S's base correlations and yields S's `outputs`; so many of these as the next
- *  iteration will spend are held back.
+ *  them. An iteration of set S spends S's base correlations and yields S's `outputs`; as many whole trees of these as
+ * the next iteration will spend are held back.
  *
  *  Bit security: the cheapest of the known attacks on LPN with regular noise, recomputed by scripts/lpn_security.py. */
 #ifndef FUSION_OT_SILENT_SET_H

@@ -107,7 +107,8 @@ static void cot_silent__many_refills_in_both_directions(void **state) {
   (void)state;
   const struct silent_params params = {
       .profile = SILENT_LAN, .expected_server_sends = 2000000, .expected_client_sends = 1};
-  const size_t stock = silent_set_outputs(&silent_set_small) - silent_set_base(&silent_set_small);
+  struct silent_schedule schedule = silent_schedule_start(&params, ROLE_CLIENT);
+  const size_t stock = silent_schedule_step(&schedule);
   const struct take takes[] = {{ROLE_SERVER, 1},
                                {ROLE_CLIENT, 12345},
                                {ROLE_SERVER, 0},

@@ -26,8 +26,18 @@ static void *run_end(void *arg) {
   struct prg *prg = prg_new(seed);
   const struct silent_iteration it = {
       .set = e->set, .channel = e->channel, .prg = prg, .session = 99, .sender = e->sender, .number = 3};
-  e->status = e->role == e->sender ? silent_iterate_sender(&it, e->delta, e->base, e->out)
-                                   : silent_iterate_receiver(&it, e->base, e->out);
+  struct silent_harvest *harvest;
+  e->status = e->role == e->sender ? silent_iterate_sender(&harvest, &it, e->delta, e->base)
+                                   : silent_iterate_receiver(&harvest, &it, e->base);
+  e->base = NULL;
+  if (e->status == FUSION_OK) {
+    /* In two parts, the second first. */
+    const size_t half = e->set->trees / 2;
+    silent_grow(harvest, e->out + (half << e->set->depth), half, e->set->trees - half);
+    silent_grow(harvest, e->out, 0, half);
+  }
+  if ((e->status == FUSION_OK) != (harvest != NULL)) e->status = FUSION_E_INTERNAL;
+  silent_free(harvest);
   e->stats = channel_get_stats(e->channel);
   prg_free(prg);
   channel_close(e->channel);
@@ -58,7 +68,6 @@ static void run(struct end ends[2], const struct silent_set *set, enum role send
 
 static void release(struct end ends[2]) {
   for (int i = 0; i < 2; i++) {
-    mem_free(ends[i].base);
     mem_free(ends[i].out);
   }
 }
