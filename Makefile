@@ -1,0 +1,64 @@
+# A thin front to meson. `make` leaves the command at build/fusion.
+#
+#   make            build                     make demo       the whole path on real digits, then two cheating servers
+#   make test       build and run all tests   make bench      benchmarks
+#   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
+#   make asan|ubsan|tsan|clang                build so, and run the tests
+#   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
+#
+# Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+SETUP ?= yes
+MESON ?= meson
+TEST_FLAGS ?= --print-errorlogs --no-rebuild
+
+.PHONY: all setup test bench demo install clean asan ubsan tsan clang tidy format layers
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -j $(JOBS)
+
+setup:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh
+endif
+
+$(BUILD)/build.ninja: | setup
+	@$(MESON) setup $(BUILD) --prefix $(PREFIX) $(SETUP_FLAGS)
+
+test: setup all
+	@$(MESON) test -C $(BUILD) $(TEST_FLAGS)
+
+bench: all
+	@for b in $(BUILD)/bench/bench_*; do [ -x "$$b" ] && [ -f "$$b" ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
+
+demo: setup all
+	@BUILD=$(BUILD) examples/demo.sh
+
+install: all
+	@$(MESON) install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-asan build-ubsan build-tsan build-clang demo-out
+
+# Other builds live in their own folders, so that switching costs nothing.
+asan:
+	@$(MAKE) test BUILD=build-asan SETUP_FLAGS='-Db_sanitize=address -Db_lundef=false -Dbench=false'
+ubsan:
+	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false'
+tsan:
+	@$(MAKE) test BUILD=build-tsan SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
+clang:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh clang
+endif
+	@CC=clang $(MAKE) test BUILD=build-clang
+
+tidy: all
+	@ninja -C $(BUILD) clang-tidy
+format:
+	@git ls-files '*.[ch]' | xargs clang-format -i
+layers:
+	@scripts/check_layers.py

@@ -1,0 +1,11 @@
+#!/bin/sh
+# usage: compare.sh FUSION SCRIPT EXPECTED. Runs the script in an empty folder and compares what it prints.
+set -eu
+FUSION=$(realpath "$1")
+script=$(realpath "$2") expected=$(realpath "$3")
+export FUSION
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+sh "$script" >printed 2>&1 || echo "script ended with $?" >>printed
+diff -u "$expected" printed

@@ -1,0 +1,8 @@
+$FUSION plan --queries 512
+$FUSION plan -q 8 -a 0.95
+$FUSION plan -q 128 --promise 0.98 --reject-below 0.90 --error-rate 0.01
+for bad in "" "-q 0" "-q 1.5" "-q x" "-q 5 --min-accuracy 1.2" "-q 5 --security 101" "-q 1 -a 0.01" "-q 5 --promise 0.9" \
+    "-q 5 --promise 0.9 --reject-below 0.95" "-q 5 -a 0.9 --promise 0.9 --reject-below 0.8" "-q 5 -q 6" "-q" "-q 5 extra"; do
+  $FUSION plan $bad
+  echo "exit $?"
+done

@@ -1,0 +1,18 @@
+$FUSION nonsense
+echo "exit $?"
+$FUSION help nonsense
+echo "exit $?"
+$FUSION --cpu-tier=fast version
+echo "exit $?"
+$FUSION version --cpu-tier=c
+echo "exit $?"
+$FUSION version --wrong
+echo "exit $?"
+$FUSION version -w
+echo "exit $?"
+for command in $($FUSION help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+  # Every command explains itself, within 100 columns.
+  $FUSION $command --help >text || echo "$command --help: exit $?"
+  grep -q '^usage: fusion' text || echo "$command --help shows no usage"
+  awk -v c="$command" 'length > 100 {print c " --help: a line of " length}' text
+done
