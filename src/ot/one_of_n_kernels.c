@@ -28,6 +28,10 @@ static void low_words_c(uint64_t *out, const block *in, size_t count) {
 const struct ot_kernels ot_kernels_c = {.bit_planes = bit_planes_c, .pack = pack_c, .low_words = low_words_c};
 
 const struct ot_kernels *ot_kernels_get(enum cpu_tier tier) {
+#ifdef FUSION_X86_TIERS
+  if (tier >= CPU_TIER_AVX512) return &ot_kernels_avx512;
+  if (tier >= CPU_TIER_AVX2) return &ot_kernels_avx2;
+#endif
   (void)tier;
   return &ot_kernels_c;
 }

@@ -1,8 +1,7 @@
 #include "share/planes.h"
 
-#include "share/planes_kernels.h"
-
-static void transpose_c(uint64_t rows[64]) {
+/* Bit j of row i and bit i of row j change places. */
+static void transpose(uint64_t rows[64]) {
   /* Swap the off-diagonal halves of ever smaller squares (Hacker's Delight, sec. 7-3): 32, 16, .. 1. */
   uint64_t mask = low_mask(32);
   for (unsigned half = 32; half; half >>= 1, mask ^= mask << half) {
@@ -14,21 +13,13 @@ static void transpose_c(uint64_t rows[64]) {
   }
 }
 
-const struct planes_kernels planes_kernels_c = {.transpose = transpose_c};
-
-const struct planes_kernels *planes_kernels_get(enum cpu_tier tier) {
-  (void)tier;
-  return &planes_kernels_c;
-}
-
 void planes_from_values(uint64_t *planes, size_t stride, const uint64_t *values, size_t count, unsigned bits) {
-  const struct planes_kernels *kernels = planes_kernels_get(cpu_tier());
   _Alignas(64) uint64_t rows[64];
   for (size_t w = 0; 64 * w < count; w++) {
     const size_t n = size_min(64, count - 64 * w);
     memcpy(rows, values + 64 * w, n * sizeof *rows);
     memset(rows + n, 0, (64 - n) * sizeof *rows);
-    kernels->transpose(rows);
+    transpose(rows);
     for (unsigned i = 0; i < bits; i++) planes[i * stride + w] = rows[i];
   }
   mem_wipe(rows, sizeof rows);
