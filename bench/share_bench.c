@@ -37,7 +37,9 @@ static double thread_seconds(void) {
 static fusion_status call_relu(struct party *p, const void *params, uint64_t *x, size_t count) {
   return relu_truncate(p, params, x, x, count);
 }
-static void cost_relu(struct cost *cost, const void *params, size_t count) { relu_truncate_cost(cost, params, count); }
+static void cost_relu(struct cost *cost, const void *params, size_t count) {
+  relu_truncate_cost(cost, params, count);
+}
 
 static fusion_status call_square(struct party *p, const void *params, uint64_t *x, size_t count) {
   return multiply(p, x, x, x, count, *(const unsigned *)params);
@@ -57,12 +59,16 @@ static fusion_status call_argmax(struct party *p, const void *params, uint64_t *
   const struct top_k *q = params;
   return top_k(p, q, x, x + count * q->width, NULL, count);
 }
-static void cost_argmax(struct cost *cost, const void *params, size_t count) { top_k_cost(cost, params, count); }
+static void cost_argmax(struct cost *cost, const void *params, size_t count) {
+  top_k_cost(cost, params, count);
+}
 
 static fusion_status call_maxpool(struct party *p, const void *params, uint64_t *x, size_t count) {
   return maxpool(p, params, x, x, count);
 }
-static void cost_maxpool(struct cost *cost, const void *params, size_t count) { maxpool_cost(cost, params, count); }
+static void cost_maxpool(struct cost *cost, const void *params, size_t count) {
+  maxpool_cost(cost, params, count);
+}
 
 /* CPU time of taking what the gate took. */
 static double time_dealer(struct cot *cot) {
@@ -152,9 +158,19 @@ int main(int argc, char **argv) {
   const struct relu_truncate truncate = {.in_bits = 26, .shift = 8, .out_bits = 18, .add = 128};
   const struct relu_truncate extend = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128};
   const struct top_k argmax = {.width = 10, .k = 1, .value_bits = 16, .in_bits = 20, .indices_only = true};
-  const struct maxpool pool = {.in_h = 16, .in_w = 16, .out_h = 8, .out_w = 8, .kernel_h = 2, .kernel_w = 2,
-                               .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1,
-                               .value_bits = 12, .in_bits = 18, .out_bits = 18};
+  const struct maxpool pool = {.in_h = 16,
+                               .in_w = 16,
+                               .out_h = 8,
+                               .out_w = 8,
+                               .kernel_h = 2,
+                               .kernel_w = 2,
+                               .stride_h = 2,
+                               .stride_w = 2,
+                               .dilation_h = 1,
+                               .dilation_w = 1,
+                               .value_bits = 12,
+                               .in_bits = 18,
+                               .out_bits = 18};
   const unsigned bits = 20;
   const struct task tasks[] = {
       {"relu+truncate l=26 f=8 m=18", call_relu, cost_relu, &exact, count, 1},

@@ -9,7 +9,9 @@ static inline __m256i low_halves(const block *in) {
 }
 
 /* The sign bits of four words. */
-static inline uint64_t signs(__m256i words) { return (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(words)); }
+static inline uint64_t signs(__m256i words) {
+  return (uint64_t)(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(words));
+}
 
 static void bit_planes_avx2(uint64_t *plane0, uint64_t *plane1, const block *in, size_t words) {
   for (size_t w = 0; w < words; w++, in += 64) {

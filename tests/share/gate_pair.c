@@ -14,7 +14,11 @@ struct side {
 
 static void *side_run(void *arg) {
   struct side *s = arg;
-  s->status = s->leaves ? FUSION_E_CLOSED : s->g->call(&s->party, s->g, s->in, s->out);
+  s->status = s->leaves ? FUSION_E_CLOSED : FUSION_OK;
+  if (s->status == FUSION_OK && s->g->silent) {
+    s->status = cot_open_silent(&s->party.cot, s->party.role, s->party.channel, s->party.prg, s->g->silent);
+  }
+  if (s->status == FUSION_OK) s->status = s->g->call(&s->party, s->g, s->in, s->out);
   if (s->status == FUSION_OK) s->status = channel_flush(s->party.channel);
   s->stats = channel_get_stats(s->party.channel);
   channel_close(s->party.channel); /* a party that fails must not leave the other waiting */
@@ -24,7 +28,7 @@ static void *side_run(void *arg) {
 static void side_open(struct side *s, const struct gate_case *g, enum role role, struct channel *channel,
                       uint64_t seed) {
   *s = (struct side){.g = g, .party = {.role = role, .channel = channel}};
-  assert_ok(dealer_open(&s->party.cot, role, channel, seed));
+  if (!g->silent) assert_ok(dealer_open(&s->party.cot, role, channel, seed));
   assert_ok(prg_new_random(&s->party.prg));
   for (unsigned i = 0; i < 2; i++) {
     s->in[i] = mem_alloc(g->in_count[i], sizeof(uint64_t));

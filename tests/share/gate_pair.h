@@ -3,6 +3,7 @@
 #ifndef FUSION_TESTS_GATE_PAIR_H
 #define FUSION_TESTS_GATE_PAIR_H
 
+#include "ot/cot_silent.h"
 #include "share/gates.h"
 #include "support/support.h"
 
@@ -23,6 +24,7 @@ struct gate_case {
   const uint64_t *in[2]; /* clear values */
   uint64_t *out[2];      /* opened results, modulo 2^out_bits */
   enum gate_shares shares;
+  const struct silent_params *silent; /* correlations from cot_open_silent(); NULL: dealt */
 };
 
 /** Runs the case; fails the test on any error, or when traffic, depth or correlations differ from `declared`. */

@@ -1,6 +1,7 @@
 /* relu_truncate against integer arithmetic. */
 #include <stdio.h>
 
+#include "ot/cot_cost.h"
 #include "share/gate_pair.h"
 
 static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *const *in, uint64_t *const *out) {
@@ -107,6 +108,33 @@ static void relu_truncate__around_a_chunk(void **state) {
   check(&t, RELU_TRUNCATE_CHUNK + 65, SHARES_RANDOM, &random);
 }
 
+static void relu_truncate__silent_correlations(void **state) {
+  (void)state;
+  enum { COUNT = 3000 };
+  static uint64_t x[COUNT], y[COUNT];
+  uint64_t random = test_seed();
+  const struct relu_truncate q = {.in_bits = 26, .shift = 8, .out_bits = 20, .add = 128, .relu = true};
+  const struct silent_params silent = {
+      .profile = SILENT_LAN, .expected_server_sends = 100000, .expected_client_sends = 100000};
+  const struct gate_case g = {.call = call,
+                              .params = &q,
+                              .count = COUNT,
+                              .in_count = {COUNT},
+                              .out_count = {COUNT},
+                              .in_bits = {q.in_bits},
+                              .out_bits = {q.out_bits},
+                              .in = {x},
+                              .out = {y},
+                              .silent = &silent};
+  struct cot_cost model;
+  struct cost cost = {0};
+  draw(x, COUNT, &q, &random);
+  cot_open_silent_cost(&cost, &model, &silent);
+  relu_truncate_cost(&cost, &q, COUNT);
+  gate_run(&g, &cost, &random);
+  for (size_t e = 0; e < COUNT; e++) assert_int_equal(y[e], oracle(&q, x[e]));
+}
+
 static void relu_truncate__bad_parameters(void **state) {
   (void)state;
   struct party p = {.role = ROLE_SERVER};
@@ -152,9 +180,9 @@ static void relu_truncate__peer_misbehaves(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(relu_truncate__random_parameters), cmocka_unit_test(relu_truncate__every_narrow_shape),
-      cmocka_unit_test(relu_truncate__around_a_chunk),    cmocka_unit_test(relu_truncate__bad_parameters),
-      cmocka_unit_test(relu_truncate__peer_misbehaves),
+      cmocka_unit_test(relu_truncate__random_parameters),   cmocka_unit_test(relu_truncate__every_narrow_shape),
+      cmocka_unit_test(relu_truncate__around_a_chunk),      cmocka_unit_test(relu_truncate__bad_parameters),
+      cmocka_unit_test(relu_truncate__silent_correlations), cmocka_unit_test(relu_truncate__peer_misbehaves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
