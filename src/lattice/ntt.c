@@ -10,7 +10,7 @@ fusion_status ntt_table_make(struct ntt_table *t, unsigned log_n, uint32_t p, ui
   assert(log_n >= NTT_MIN_LOG && log_n <= NTT_MAX_LOG);
   const size_t n = (size_t)1 << log_n;
   *t = (struct ntt_table){.m = mod_make(p), .n = n};
-  t->forward = mem_alloc(4 * n, sizeof *t->forward);
+  t->forward = mem_alloc(4 * n + 16, sizeof *t->forward); /* kernels load whole registers past a table's end */
   if (!t->forward) return FUSION_E_MEMORY;
   t->forward_shoup = t->forward + n;
   t->inverse = t->forward + 2 * n;
