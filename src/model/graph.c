@@ -17,7 +17,7 @@ struct graph *graph_alloc(void) {
   return mem_alloc(1, sizeof(struct graph));
 }
 
-static void node_clear(struct graph_node *n) {
+void graph_node_clear(struct graph_node *n) {
   mem_free(n->inputs);
   mem_free(n->weights);
   mem_free(n->bias);
@@ -26,7 +26,7 @@ static void node_clear(struct graph_node *n) {
 
 void graph_free(struct graph *g) {
   if (!g) return;
-  for (uint32_t i = 0; i < g->count; i++) node_clear(&g->nodes[i]);
+  for (uint32_t i = 0; i < g->count; i++) graph_node_clear(&g->nodes[i]);
   mem_free(g->nodes);
   mem_free(g);
 }
@@ -114,7 +114,7 @@ static void tell(const struct graph *g, uint32_t *index) {
 
 /* Takes the last node away again: an append that failed leaves the graph as it was. */
 static fusion_status drop_last(struct graph *g, fusion_status status) {
-  node_clear(&g->nodes[--g->count]);
+  graph_node_clear(&g->nodes[--g->count]);
   return status;
 }
 

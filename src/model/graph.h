@@ -19,7 +19,9 @@ struct shape {
   uint32_t channels, height, width;
 };
 
-static inline size_t shape_size(struct shape s) { return (size_t)s.channels * s.height * s.width; }
+static inline size_t shape_size(struct shape s) {
+  return (size_t)s.channels * s.height * s.width;
+}
 
 /** A sliding window: convolution and pooling. All in elements; strides and dilations at least 1. */
 struct window {
@@ -51,16 +53,16 @@ enum graph_op {
 struct graph_node {
   enum graph_op op;
   char name[MODEL_NAME_LEN];
-  struct shape shape;            /* of the output */
+  struct shape shape; /* of the output */
   uint32_t input_count;
-  uint32_t *inputs;              /* owned: node numbers, all below this node's own (topological order) */
-  struct window window;          /* LINEAR, MAXPOOL, AVGPOOL */
-  uint32_t groups;               /* LINEAR */
-  bool count_pad;                /* AVGPOOL */
-  bool log;                      /* SOFTMAX: logarithms of the probabilities */
-  float *weights;                /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
-  float *bias;                   /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
-  struct gather_source *gather;  /* owned. GATHER: one per output element */
+  uint32_t *inputs;             /* owned: node numbers, all below this node's own (topological order) */
+  struct window window;         /* LINEAR, MAXPOOL, AVGPOOL */
+  uint32_t groups;              /* LINEAR */
+  bool count_pad;               /* AVGPOOL */
+  bool log;                     /* SOFTMAX: logarithms of the probabilities */
+  float *weights;               /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
+  float *bias;                  /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
+  struct gather_source *gather; /* owned. GATHER: one per output element */
 };
 
 /** node[0] is the single input; the last node is the output. */
@@ -72,10 +74,12 @@ struct graph {
 /** An empty graph, NULL when memory is out. graph_free takes NULL too. */
 struct graph *graph_alloc(void);
 void graph_free(struct graph *g);
+/** Frees what a node owns. */
+void graph_node_clear(struct graph_node *n);
 
-/** Appends a node whose number is g->count - 1 after the call. `name` and `inputs` are copied. Preset, for the caller to
- *  change: shape = that of the first input, window 1x1 with strides and dilations 1, groups 1. The pointer lives until the
- *  next append. NULL when memory is out or an input is no earlier node. */
+/** Appends a node whose number is g->count - 1 after the call. `name` and `inputs` are copied. Preset, for the caller
+ * to change: shape = that of the first input, window 1x1 with strides and dilations 1, groups 1. The pointer lives
+ * until the next append. NULL when memory is out or an input is no earlier node. */
 struct graph_node *graph_add_node(struct graph *g, enum graph_op op, const char *name, const uint32_t *inputs,
                                   uint32_t input_count);
 
@@ -89,7 +93,8 @@ struct graph_linear_spec {
   const float *weights; /* [out][in/groups][kernel_h][kernel_w] */
   const float *bias;
 };
-fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *spec, uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *spec,
+                               uint32_t *index) FUSION_MUST_CHECK;
 /** Linear layer on [features][1][1]: weights [out][features]. */
 fusion_status graph_add_dense(struct graph *g, uint32_t input, uint32_t out, const float *weights, const float *bias,
                               uint32_t *index) FUSION_MUST_CHECK;
@@ -110,7 +115,8 @@ struct graph_gather_spec {
   struct shape shape;
   const struct gather_source *sources; /* one per element of the output */
 };
-fusion_status graph_add_gather(struct graph *g, const struct graph_gather_spec *spec, uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_gather(struct graph *g, const struct graph_gather_spec *spec,
+                               uint32_t *index) FUSION_MUST_CHECK;
 /** The same values in the same order under another shape of equal size. */
 fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape shape, uint32_t *index) FUSION_MUST_CHECK;
 
@@ -131,10 +137,11 @@ fusion_status graph_validate(const struct graph *g, fusion_error *err) FUSION_MU
  *  FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
 fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number of
- *  threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration. */
+/** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number
+ * of threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration:
+ * one call at a time, samples in order and within each the nodes in order. FUSION_E_MEMORY, FUSION_E_RESOURCE. */
 typedef void (*graph_observer)(void *context, uint32_t node, size_t sample, const float *values, size_t count);
-fusion_status graph_run(const struct graph *g, const float *input, size_t samples, float *output, graph_observer observe,
-                        void *context) FUSION_MUST_CHECK;
+fusion_status graph_run(const struct graph *g, const float *input, size_t samples, float *output,
+                        graph_observer observe, void *context) FUSION_MUST_CHECK;
 
 #endif
