@@ -1,7 +1,7 @@
 /** stack: protocol stacks run a plan on shares. The session layer knows a stack by this interface alone.
  *
- *  One stack session is one worker connection: its own keys, its own correlations. A run is one shard: `samples` samples
- *  through the whole plan. */
+ *  One stack session is one worker connection: its own keys, its own correlations. A run is one shard: `samples`
+ * samples through the whole plan. */
 #ifndef FUSION_STACK_STACK_H
 #define FUSION_STACK_STACK_H
 
@@ -23,7 +23,8 @@ struct stack_stats {
 
 struct stack {
   const char *name;
-  /** Fills the plan's fields that depend on the stack (parameter sets) from the weights. At compile time, by the server. */
+  /** Fills the plan's fields that depend on the stack (parameter sets) from the weights. At compile time, by the
+   * server. */
   fusion_status (*prepare)(struct model *model, fusion_error *err);
   /** `expected_samples`: how many samples this session will run in all, equal on both sides; a hint that sizes the
    *  correlations, more or fewer may be run. The plan or model and the channel are borrowed for the session's life. */
@@ -36,8 +37,8 @@ struct stack {
   fusion_status (*run_client)(struct stack_session *s, const int64_t *inputs, int64_t *answers, size_t samples);
   struct stack_stats (*stats)(const struct stack_session *s);
   void (*close)(struct stack_session *s);
-  /** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after the other, into *cost (zeroed by
-   *  the caller). */
+  /** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after
+   * the other, into *cost (zeroed by the caller). */
   fusion_status (*cost)(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
   /** Peak memory of a party for a shard of `samples`; for the shard planner. */
   size_t (*memory)(const struct plan *plan, size_t samples, enum role role);

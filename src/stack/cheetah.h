@@ -1,0 +1,33 @@
+/** The `cheetah` stack (DESIGN 6): batched RLWE for linear layers, silent OT for everything else. */
+#ifndef FUSION_STACK_CHEETAH_H
+#define FUSION_STACK_CHEETAH_H
+
+#include "lattice/linear.h"
+#include "ot/silent_set.h"
+#include "share/gates.h"
+#include "stack/stack.h"
+
+extern const struct stack stack_cheetah;
+
+/* How a plan's step maps to the protocols' public parameters: one place for the run, its cost and its memory. */
+
+struct linear_layer cheetah_linear(const struct plan *plan, const struct plan_step *step);
+struct relu_truncate cheetah_relu(const struct plan *plan, const struct plan_step *step);
+struct maxpool cheetah_maxpool(const struct plan *plan, const struct plan_step *step);
+struct top_k cheetah_top_k(const struct plan *plan);
+
+/** Correlations for a session of `expected_samples`: how many it will take in each direction. */
+struct silent_params cheetah_silent_params(const struct plan *plan, size_t expected_samples);
+
+/** Bits of one share of the step's tensor: ring and guard. */
+static inline unsigned cheetah_share_bits(const struct plan_tensor *t) {
+  return (unsigned)t->ring_bits + t->guard_bits;
+}
+
+/** Length of the one message that opens the answers of `samples` samples to the client. */
+size_t cheetah_output_len(const struct plan *plan, size_t samples);
+
+fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
+size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role);
+
+#endif

@@ -1,0 +1,90 @@
+#include "ot/cot_cost.h"
+#include "ot/cot_silent.h"
+#include "stack/cheetah.h"
+
+static void step_cost(struct cost *cost, const struct plan *plan, const struct plan_step *step, size_t samples) {
+  const size_t count = samples * shape_size(step->out.shape);
+  switch (step->kind) {
+    case PLAN_LINEAR: {
+      const struct linear_layer layer = cheetah_linear(plan, step);
+      linear_cost(cost, &layer, samples);
+      return;
+    }
+    case PLAN_RELU:
+    case PLAN_TRUNCATE: {
+      const struct relu_truncate params = cheetah_relu(plan, step);
+      relu_truncate_cost(cost, &params, count);
+      return;
+    }
+    case PLAN_MUL: multiply_cost(cost, step->inputs[0] == step->inputs[1], count, step->out.ring_bits); return;
+    case PLAN_MAXPOOL: {
+      const struct maxpool params = cheetah_maxpool(plan, step);
+      maxpool_cost(cost, &params, samples * step->out.shape.channels);
+      return;
+    }
+    case PLAN_INPUT:
+    case PLAN_ADD:
+    case PLAN_SUMPOOL:
+    case PLAN_GATHER: return; /* local */
+  }
+}
+
+static void run_cost(struct cost *cost, const struct plan *plan, size_t samples) {
+  for (uint32_t i = 1; i < plan->count; i++) step_cost(cost, plan, &plan->steps[i], samples);
+  if (plan->output != PLAN_OUTPUT_LOGITS) {
+    const struct top_k params = cheetah_top_k(plan);
+    top_k_cost(cost, &params, samples);
+  }
+  cost_to_client(cost, cheetah_output_len(plan, samples));
+}
+
+struct silent_params cheetah_silent_params(const struct plan *plan, size_t expected_samples) {
+  struct cost cost = {0};
+  run_cost(&cost, plan, expected_samples);
+  return (struct silent_params){.profile = SILENT_LAN,
+                                .expected_server_sends = cost.cots_server_sends,
+                                .expected_client_sends = cost.cots_client_sends};
+}
+
+fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost) {
+  size_t samples = 0;
+  for (size_t i = 0; i < shards; i++) samples += shard_samples[i];
+  const struct silent_params params = cheetah_silent_params(plan, samples);
+  struct cot_cost refill;
+  cot_open_silent_cost(cost, &refill, &params);
+  rlwe_open_cost(cost);
+  for (size_t i = 0; i < shards; i++) run_cost(cost, plan, shard_samples[i]);
+  cost->refill = NULL; /* the model lives on this call's stack */
+  return FUSION_OK;
+}
+
+/* Shares alive while step `at` runs, given each tensor's last reader. */
+static size_t live_elements(const struct plan *plan, const uint32_t *last_use, uint32_t at) {
+  size_t elements = 0;
+  for (uint32_t i = 0; i <= at; i++)
+    if (i == at || last_use[i] >= at) elements += shape_size(plan->steps[i].out.shape);
+  return elements;
+}
+
+/* Stock of both directions: what an iteration yields, and what it starts from. */
+static size_t cot_memory(void) {
+  return 2 * (silent_set_outputs(&silent_set_lan) + 2 * silent_set_base(&silent_set_lan)) * sizeof(block);
+}
+
+size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
+  uint32_t *last_use = mem_alloc(plan->count, sizeof *last_use);
+  size_t peak = 0;
+  if (!last_use) return SIZE_MAX;
+  for (uint32_t i = 1; i < plan->count; i++)
+    for (uint32_t k = 0; k < plan->steps[i].input_count; k++) last_use[plan->steps[i].inputs[k]] = i;
+  for (uint32_t i = 1; i < plan->count; i++) {
+    size_t len = live_elements(plan, last_use, i) * samples * sizeof(uint64_t);
+    if (plan->steps[i].kind == PLAN_LINEAR) {
+      const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
+      len += linear_memory(&layer, samples, role);
+    }
+    peak = size_max(peak, len);
+  }
+  mem_free(last_use);
+  return peak + cot_memory();
+}

@@ -1,0 +1,240 @@
+/* Whole plans through the cheetah stack, both parties in one process: every answer equals the plaintext executor's bit
+ * for bit, and the counted bytes, messages and depth equal the declared ones. */
+#include <stdio.h>
+
+#include "model/execute.h"
+#include "stack/stack.h"
+#include "support/support.h"
+
+enum { STEPS_MAX = 24 };
+
+struct net {
+  struct model *model;
+  uint64_t seed;
+};
+
+static struct net net_open(struct shape input, unsigned ring_bits, unsigned value_bits, uint64_t seed) {
+  struct net n = {.model = mem_alloc(1, sizeof(struct model)), .seed = seed};
+  n.model->plan.steps = mem_alloc(STEPS_MAX, sizeof(struct plan_step));
+  n.model->weights = mem_alloc(STEPS_MAX, sizeof(struct plan_weights));
+  n.model->plan.preprocess.scale = 1;
+  n.model->plan.count = 1;
+  struct plan_step *s = &n.model->plan.steps[0];
+  s->kind = PLAN_INPUT;
+  s->out = (struct plan_tensor){
+      .shape = input, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
+  return n;
+}
+
+static struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, struct shape shape,
+                                 unsigned ring_bits, unsigned value_bits) {
+  struct plan *p = &n->model->plan;
+  assert_true(p->count < STEPS_MAX);
+  struct plan_step *s = &p->steps[p->count++];
+  s->kind = kind;
+  s->input_count = kind == PLAN_ADD || kind == PLAN_MUL ? 2 : 1;
+  s->inputs = mem_alloc(s->input_count, sizeof *s->inputs);
+  for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
+  s->out = (struct plan_tensor){
+      .shape = shape, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
+  s->window = (struct window){1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
+  s->groups = 1;
+  snprintf(s->name, sizeof s->name, "step%u", p->count - 1);
+  return s;
+}
+
+/* A convolution with random weights; the output is raw. */
+static struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
+                                    unsigned ring_bits, unsigned weight_bits) {
+  struct plan_step *s = net_add(n, PLAN_LINEAR, input, shape, ring_bits, ring_bits);
+  const uint32_t number = n->model->plan.count - 1;
+  s->window = w;
+  s->groups = groups;
+  s->weight_bits = (uint8_t)weight_bits;
+  s->out.guard_bits = 2;
+  s->out.noise_terms = 1;
+  struct plan_weights *pw = &n->model->weights[number];
+  const size_t count = plan_weight_count(&n->model->plan, number);
+  pw->weights = mem_alloc(count, sizeof *pw->weights);
+  pw->bias = mem_alloc(shape.channels, sizeof *pw->bias);
+  for (size_t i = 0; i < count; i++) pw->weights[i] = (int16_t)ring_signed(test_random(&n->seed), weight_bits);
+  for (size_t i = 0; i < shape.channels; i++) pw->bias[i] = ring_signed(test_random(&n->seed), ring_bits);
+  return s;
+}
+
+static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
+
+static struct net net_mlp(uint64_t seed) {
+  struct net n = net_open((struct shape){50, 1, 1}, 24, 8, seed);
+  net_linear(&n, 0, (struct shape){33, 1, 1}, dense, 1, 22, 8);
+  net_add(&n, PLAN_RELU, 1, (struct shape){33, 1, 1}, 20, 8)->shift = 10;
+  net_linear(&n, 2, (struct shape){10, 1, 1}, dense, 1, 20, 8);
+  net_add(&n, PLAN_TRUNCATE, 3, (struct shape){10, 1, 1}, 20, 18)->shift = 3;
+  return n;
+}
+
+static struct net net_cnn(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 9, 8}, 26, 8, seed);
+  net_linear(&n, 0, (struct shape){6, 9, 8}, (struct window){3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 24, 8);
+  net_add(&n, PLAN_RELU, 1, (struct shape){6, 9, 8}, 26, 15)->shift = 10;
+  struct plan_step *pool = net_add(&n, PLAN_MAXPOOL, 2, (struct shape){6, 5, 4}, 26, 15);
+  pool->window = (struct window){3, 2, 2, 2, 1, 0, 1, 0, 1, 1};
+  net_linear(&n, 3, (struct shape){8, 3, 2}, (struct window){3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 1, 26, 9);
+  net_add(&n, PLAN_RELU, 4, (struct shape){8, 3, 2}, 25, 12)->shift = 9;
+  struct plan_step *sum = net_add(&n, PLAN_SUMPOOL, 5, (struct shape){8, 1, 1}, 25, 15);
+  sum->window = (struct window){3, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  net_linear(&n, 6, (struct shape){10, 1, 1}, dense, 1, 25, 12);
+  net_add(&n, PLAN_TRUNCATE, 7, (struct shape){10, 1, 1}, 22, 21)->shift = 4;
+  n.model->plan.output = PLAN_OUTPUT_LABEL;
+  return n;
+}
+
+/* Two raw branches and a shifted clean one; a rearrangement that crosses channels. */
+static struct net net_residual(uint64_t seed) {
+  const struct shape s = {4, 6, 6};
+  const struct window same = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+  struct net n = net_open(s, 28, 8, seed);
+  net_linear(&n, 0, s, same, 1, 24, 8)->out.guard_bits = 3;
+  net_linear(&n, 0, s, dense, 1, 24, 10)->out.guard_bits = 3;
+  struct plan_step *add = net_add(&n, PLAN_ADD, 1, s, 24, 24);
+  add->inputs[1] = 2;
+  add->out.guard_bits = 3;
+  add->out.noise_terms = 2;
+  net_add(&n, PLAN_RELU, 3, s, 28, 12)->shift = 8;
+  net_linear(&n, 4, s, same, 1, 27, 8);
+  add = net_add(&n, PLAN_ADD, 5, s, 27, 27);
+  add->inputs[1] = 4;
+  add->shift_left[1] = 6;
+  add->out.guard_bits = 2;
+  add->out.noise_terms = 1;
+  net_add(&n, PLAN_RELU, 6, s, 24, 20)->shift = 0;
+  struct plan_step *gather = net_add(&n, PLAN_GATHER, 7, (struct shape){30, 1, 1}, 24, 20);
+  gather->gather = mem_alloc(30, sizeof *gather->gather);
+  for (uint32_t i = 0; i < 30; i++)
+    gather->gather[i] = i % 7 ? (struct gather_source){0, i * 4} : (struct gather_source){GATHER_ZERO, 0};
+  return n;
+}
+
+static struct net net_quadratic(uint64_t seed) {
+  struct net n = net_open((struct shape){40, 1, 1}, 30, 9, seed);
+  net_linear(&n, 0, (struct shape){20, 1, 1}, dense, 1, 26, 8);
+  net_add(&n, PLAN_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 12)->shift = 12;
+  net_add(&n, PLAN_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
+  net_linear(&n, 3, (struct shape){7, 1, 1}, dense, 1, 30, 8);
+  net_add(&n, PLAN_TRUNCATE, 4, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
+  net_add(&n, PLAN_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 14)->shift = 10;
+  struct plan_step *product = net_add(&n, PLAN_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
+  product->inputs[1] = 6;
+  net_linear(&n, 7, (struct shape){7, 1, 1}, dense, 1, 30, 8);
+  net_add(&n, PLAN_TRUNCATE, 8, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
+  struct plan_step *add = net_add(&n, PLAN_ADD, 5, (struct shape){7, 1, 1}, 25, 23);
+  add->inputs[1] = 9;
+  n.model->plan.output = PLAN_OUTPUT_TOP_K;
+  n.model->plan.top_k = 3;
+  return n;
+}
+
+struct end {
+  const struct model *model;
+  struct channel *channel;
+  const size_t *shards;
+  size_t shard_count, samples;
+  int64_t *inputs, *answers;
+  fusion_status status;
+};
+
+static void *run_server(void *arg) {
+  struct end *e = arg;
+  const struct stack *stack = stack_find("cheetah");
+  struct stack_session *s = NULL;
+  e->status = stack->open_server(&s, e->model, e->channel, e->samples);
+  for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; i++) e->status = stack->run_server(s, e->shards[i]);
+  stack->close(s);
+  return NULL;
+}
+
+static void *run_client(void *arg) {
+  struct end *e = arg;
+  const struct stack *stack = stack_find("cheetah");
+  const struct plan *plan = &e->model->plan;
+  struct stack_session *s = NULL;
+  size_t done = 0;
+  e->status = stack->open_client(&s, plan, e->channel, e->samples);
+  for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; done += e->shards[i++])
+    e->status = stack->run_client(s, e->inputs + done * shape_size(plan->steps[0].out.shape),
+                                  e->answers + done * plan_answer_size(plan), e->shards[i]);
+  stack->close(s);
+  return NULL;
+}
+
+static void assert_declared(const struct plan *plan, const struct end *server, const struct end *client) {
+  struct cost cost = {0};
+  assert_ok(stack_find("cheetah")->cost(plan, client->shards, client->shard_count, &cost));
+  const struct channel_stats cs = channel_get_stats(client->channel), ss = channel_get_stats(server->channel);
+  assert_int_equal(cs.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(cs.bytes_received, cost.bytes_to_client);
+  assert_int_equal(cs.messages_sent, cost.messages_to_server);
+  assert_int_equal(cs.messages_received, cost.messages_to_client);
+  assert_int_equal(cs.depth, cost.depth_client);
+  assert_int_equal(ss.depth, cost.depth_server);
+}
+
+static void check_net(struct net n, const size_t *shards, size_t shard_count) {
+  struct plan *plan = &n.model->plan;
+  fusion_error err = {0};
+  size_t samples = 0;
+  for (size_t i = 0; i < shard_count; i++) samples += shards[i];
+  const size_t in_size = shape_size(plan->steps[0].out.shape), out_size = plan_answer_size(plan);
+  if (plan_validate(plan, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (stack_find("cheetah")->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  struct end server = {.model = n.model, .shards = shards, .shard_count = shard_count, .samples = samples};
+  struct end client = server;
+  client.inputs = mem_alloc(samples * in_size, sizeof(int64_t));
+  client.answers = mem_alloc(samples * out_size, sizeof(int64_t));
+  for (size_t i = 0; i < samples * in_size; i++)
+    client.inputs[i] = ring_signed(test_random(&n.seed), plan->steps[0].out.value_bits);
+  assert_ok(channel_pipe(&server.channel, &client.channel));
+  test_run_both(run_server, &server, run_client, &client);
+  assert_ok(server.status);
+  assert_ok(client.status);
+  int64_t *expected = mem_alloc(samples * out_size, sizeof(int64_t));
+  assert_ok(plan_execute(n.model, client.inputs, samples, expected, NULL));
+  assert_memory_equal(client.answers, expected, samples * out_size * sizeof(int64_t));
+  assert_declared(plan, &server, &client);
+  channel_close(server.channel);
+  channel_close(client.channel);
+  mem_free(expected);
+  mem_free(client.inputs);
+  mem_free(client.answers);
+  model_free(n.model);
+}
+
+static void cheetah__mlp_equals_the_executor(void **state) {
+  (void)state;
+  check_net(net_mlp(test_seed()), (const size_t[]){1, 130, 7}, 3);
+}
+
+static void cheetah__cnn_with_labels_equals_the_executor(void **state) {
+  (void)state;
+  check_net(net_cnn(test_seed()), (const size_t[]){40}, 1);
+}
+
+static void cheetah__residual_branches_equal_the_executor(void **state) {
+  (void)state;
+  check_net(net_residual(test_seed()), (const size_t[]){25}, 1);
+}
+
+static void cheetah__products_and_top_k_equal_the_executor(void **state) {
+  (void)state;
+  check_net(net_quadratic(test_seed()), (const size_t[]){60}, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(cheetah__mlp_equals_the_executor),
+      cmocka_unit_test(cheetah__cnn_with_labels_equals_the_executor),
+      cmocka_unit_test(cheetah__residual_branches_equal_the_executor),
+      cmocka_unit_test(cheetah__products_and_top_k_equal_the_executor),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
