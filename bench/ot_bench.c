@@ -148,7 +148,6 @@ int main(void) {
   const enum cpu_tier best = cpu_tier_best();
   for (int tier = 0; tier <= (int)best; tier++) bench_tccr((enum cpu_tier)tier);
   for (int tier = 0; tier <= (int)best; tier++) {
-    bench_kernels((enum cpu_tier)tier, &silent_set_small);
     bench_kernels((enum cpu_tier)tier, &silent_set_lan);
     bench_kernels((enum cpu_tier)tier, &silent_set_wan);
   }
@@ -156,8 +155,6 @@ int main(void) {
     const uint64_t unit = tier == CPU_TIER_C ? 1 << 21 : 1 << 24;
     char name[32];
     require(cpu_tier_force((enum cpu_tier)tier), "tier");
-    snprintf(name, sizeof name, "silent small %s", cpu_tier_name((enum cpu_tier)tier));
-    bench_silent(name, (struct silent_params){.profile = SILENT_LAN, .expected_server_sends = 1}, TAKE, unit);
     snprintf(name, sizeof name, "silent lan %s", cpu_tier_name((enum cpu_tier)tier));
     bench_silent(name, (struct silent_params){.profile = SILENT_LAN}, TAKE, unit);
     snprintf(name, sizeof name, "silent wan %s", cpu_tier_name((enum cpu_tier)tier));

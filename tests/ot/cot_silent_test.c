@@ -210,12 +210,12 @@ static void schedule__small_jobs_stay_small_and_large_ones_do_not(void **state) 
   struct silent_params params = {.profile = SILENT_WAN, .expected_server_sends = 2000000};
   struct silent_schedule s = silent_schedule_start(&params, ROLE_SERVER);
   for (int i = 0; i < 4; i++) {
-    assert_ptr_equal(s.set, &silent_set_small);
+    assert_ptr_equal(s.set, &silent_set_lan);
     assert_true(silent_schedule_step(&s) > 700000);
   }
   params.expected_server_sends = 20000000;
   s = silent_schedule_start(&params, ROLE_SERVER);
-  assert_ptr_equal(s.set, &silent_set_small);
+  assert_ptr_equal(s.set, &silent_set_lan);
   (void)silent_schedule_step(&s);
   for (int i = 0; i < 3; i++) {
     assert_ptr_equal(s.set, &silent_set_wan);

@@ -176,8 +176,8 @@ static void silent__an_altered_challenge_is_caught(void **state) {
 
 static void silent__real_sets_work(void **state) {
   (void)state;
-  const struct silent_set *const sets[] = {&silent_set_small, &silent_set_lan, &silent_set_wan};
-  for (size_t i = 0; i < 3; i++) {
+  const struct silent_set *const sets[] = {&silent_set_lan, &silent_set_wan};
+  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
     struct end ends[2];
     size_t ones;
     run(ends, sets[i], ROLE_SERVER, i, honest);
