@@ -50,6 +50,10 @@ void channel_cancel(struct channel *c) {
   c->transport->ops->cancel(c->transport);
 }
 
+void channel_set_timeout(struct channel *c, int timeout_ms) {
+  if (c->transport->ops->set_timeout) c->transport->ops->set_timeout(c->transport, timeout_ms);
+}
+
 struct channel_stats channel_get_stats(const struct channel *c) {
   return c->stats;
 }

@@ -74,6 +74,8 @@ fusion_status channel_fail(struct channel *c, fusion_status status, const char *
 void channel_refuse(struct channel *c, const char *text);
 /** Makes every running and later call fail with FUSION_E_CLOSED. The one call that is allowed from another thread. */
 void channel_cancel(struct channel *c);
+/** Changes the silence tolerated in a read or write, where the channel knows time-outs. */
+void channel_set_timeout(struct channel *c, int timeout_ms);
 /** Closes and frees; NULL is allowed. */
 void channel_close(struct channel *c);
 

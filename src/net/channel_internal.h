@@ -18,6 +18,8 @@ struct transport_ops {
   /** Says that nothing more will be sent, then drops what the peer still sends until it closes or `limit_ms` passed, so
    *  that the last bytes sent reach it. */
   void (*linger)(struct transport *t, int limit_ms);
+  /** Changes how long a read or write may take; NULL when the transport knows no time-outs. */
+  void (*set_timeout)(struct transport *t, int timeout_ms);
   void (*close)(struct transport *t);
 };
 

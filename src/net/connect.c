@@ -92,9 +92,14 @@ void listener_stop(struct listener *l) {
   errno = kept;
 }
 
+void listener_shut(struct listener *l) {
+  if (l->fd >= 0) close(l->fd);
+  l->fd = -1;
+}
+
 void listener_close(struct listener *l) {
   if (!l) return;
-  close(l->fd);
+  listener_shut(l);
   close(l->wake);
   mem_free(l);
 }

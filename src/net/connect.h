@@ -32,6 +32,8 @@ uint16_t listener_port(const struct listener *l);
 fusion_status listener_wait(struct listener *l, int *fd, fusion_error *err) FUSION_MUST_CHECK;
 /** Ends listener_wait, now or later. From any thread, and from a signal handler. */
 void listener_stop(struct listener *l);
+/** Lets go of the address, so that new connections are refused at once; accepted ones are not touched. */
+void listener_shut(struct listener *l);
 void listener_close(struct listener *l);
 
 /** Turns an accepted descriptor (taken) into a channel; does the TLS handshake. From any thread. */

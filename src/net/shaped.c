@@ -70,6 +70,11 @@ static void shaped_linger(struct transport *t, int limit_ms) {
   s->inner->ops->linger(s->inner, limit_ms);
 }
 
+static void shaped_set_timeout(struct transport *t, int timeout_ms) {
+  struct shaped *s = (struct shaped *)t;
+  if (s->inner->ops->set_timeout) s->inner->ops->set_timeout(s->inner, timeout_ms);
+}
+
 static void shaped_close(struct transport *t) {
   struct shaped *s = (struct shaped *)t;
   s->inner->ops->close(s->inner);
@@ -80,6 +85,7 @@ static const struct transport_ops shaped_ops = {.write = shaped_write,
                                                 .read = shaped_read,
                                                 .cancel = shaped_cancel,
                                                 .linger = shaped_linger,
+                                                .set_timeout = shaped_set_timeout,
                                                 .close = shaped_close};
 
 fusion_status channel_shape(struct channel **channel, const struct shape_settings *settings) {

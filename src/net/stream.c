@@ -222,6 +222,8 @@ static void stream_linger(struct transport *t, int limit_ms) {
   }
 }
 
+static void stream_set_timeout(struct transport *t, int timeout_ms) { ((struct stream *)t)->timeout_ms = timeout_ms; }
+
 static void stream_close(struct transport *t) {
   struct stream *s = (struct stream *)t;
   if (s->ssl && (s->broken || s->ended)) SSL_free(s->ssl);
@@ -235,6 +237,7 @@ static const struct transport_ops stream_ops = {.write = stream_write,
                                                 .read = stream_read,
                                                 .cancel = stream_cancel,
                                                 .linger = stream_linger,
+                                                .set_timeout = stream_set_timeout,
                                                 .close = stream_close};
 
 fusion_status stream_channel(struct channel **out, int fd, SSL *ssl, int timeout_ms) {

@@ -1,0 +1,283 @@
+/* A job from the inputs to the verdict. */
+#include "session/client.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/cursor.h"
+#include "model/execute.h"
+#include "session/client_internal.h"
+
+void job_fail(struct client_job *job, fusion_status status, const char *text) {
+  pthread_mutex_lock(&job->lock);
+  if (!job->ended) error_set(&job->failure, status, "%s", text);
+  job->ended = true;
+  for (size_t i = 0; i < job->settings->workers; i++)
+    if (job->workers[i].channel) channel_cancel(job->workers[i].channel);
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+}
+
+/* Predicted traffic of the whole job: every worker opens once and runs its part of the shards. */
+static fusion_status check_traffic(const struct client_job *job, size_t shards, fusion_error *why) {
+  const struct job_settings *set = job->settings;
+  if (!set->max_traffic) return FUSION_OK;
+  size_t *sizes = mem_alloc(shards, sizeof *sizes);
+  if (!sizes) return error_set(why, FUSION_E_MEMORY, "out of memory");
+  for (size_t i = 0; i < shards; i++) sizes[i] = shard_at(job->samples, shards, i).count;
+  struct cost cost = {0};
+  const fusion_status status = set->stack->cost(&job->plan, sizes, shards, &cost);
+  mem_free(sizes);
+  if (status != FUSION_OK) return error_set(why, status, "the traffic of this model cannot be predicted");
+  const uint64_t bytes = cost.bytes_to_client + cost.bytes_to_server;
+  if (bytes <= set->max_traffic) return FUSION_OK;
+  return error_set(why, FUSION_E_LIMIT, "the job would move %llu MiB; the limit is %llu MiB",
+                   (unsigned long long)(bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
+}
+
+static fusion_status quantise(const struct plan *plan, const double *raw, size_t rows, size_t row_size, int64_t **out,
+                              fusion_error *why) {
+  size_t len;
+  fusion_status status = FUSION_OK;
+  if (!size_mul(rows, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
+  float *real = mem_alloc(len, sizeof *real);
+  *out = mem_alloc(len, sizeof **out);
+  FAIL_IF(!real || !*out, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
+  preprocess_apply(&plan->preprocess, plan->steps[0].out.shape, raw, rows, real);
+  status = plan_quantise_input(plan, real, rows, *out, why);
+cleanup:
+  mem_free_secret(real, len * sizeof *real);
+  return status;
+}
+
+/* Secret randomness of the permutation: the operating system's own. */
+static fusion_status random_bytes(void *context, void *out, size_t len) {
+  (void)context;
+  return os_random(out, len);
+}
+
+static fusion_status check_limits(struct client_job *job, fusion_error *why) {
+  const struct job_settings *set = job->settings;
+  const size_t wanted = size_min(size_min(set->shard_samples, job->samples), SESSION_SHARD_MAX);
+  const uint64_t share = set->max_memory / set->workers;
+  job->shard_samples = (uint32_t)shard_limit(set->stack, &job->plan, ROLE_CLIENT, wanted, share);
+  if (!job->shard_samples)
+    return error_set(why, FUSION_E_LIMIT,
+                     "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
+                     set->stack->memory(&job->plan, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
+  const size_t even = div_up(job->samples, shards_count(job->samples, job->shard_samples, set->workers));
+  job->shard_samples = (uint32_t)even;
+  return check_traffic(job, div_up(job->samples, even), why);
+}
+
+fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len, fusion_error *why) {
+  const struct job_input *in = job->input;
+  struct reader r = reader_of(bytes, len);
+  fusion_error plan_error = {.status = FUSION_OK};
+  fusion_status status = plan_decode(&job->plan, &r, &plan_error);
+  if (status != FUSION_OK)
+    return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", plan_error.text);
+  job->has_plan = true;
+  if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
+  job->input_size = shape_size(job->plan.steps[0].out.shape);
+  job->answer_size = plan_answer_size(&job->plan);
+  if (job->input_size != in->row_size)
+    return error_set(why, FUSION_E_INPUT,
+                     "the samples have %zu numbers each; the server's model takes %zu (%u x %u x %u)", in->row_size,
+                     job->input_size, job->plan.steps[0].out.shape.channels, job->plan.steps[0].out.shape.height,
+                     job->plan.steps[0].out.shape.width);
+  size_t count;
+  TRY(check_limits(job, why));
+  TRY(quantise(&job->plan, in->queries, in->choice.queries, in->row_size, &job->queries, why));
+  TRY(quantise(&job->plan, in->public_samples, in->choice.public_samples, in->row_size, &job->public_samples, why));
+  status = mix_draw(&job->mix, &in->choice, random_bytes, NULL);
+  if (status != FUSION_OK) return error_set(why, status, "the mix cannot be drawn: %s", fusion_status_text(status));
+  if (size_mul(job->samples, job->answer_size, &count)) job->answers = mem_alloc(count, sizeof *job->answers);
+  if (!job->answers) return error_set(why, FUSION_E_MEMORY, "out of memory for %zu answers", job->samples);
+cleanup:
+  return status;
+}
+
+static fusion_status start_workers(struct client_job *job, fusion_error *err) {
+  const struct job_settings *set = job->settings;
+  const size_t shards = div_up(job->samples, job->shard_samples);
+  const fusion_status status = shard_queue_fill(&job->queue, job->samples, shards);
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for %zu shards", shards);
+  const size_t workers = size_min(set->workers, shards);
+  job->working = workers;
+  for (size_t i = 0; i < workers; i++) {
+    struct worker *w = &job->workers[i];
+    w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    if (w->started) continue;
+    pthread_mutex_lock(&job->lock);
+    job->working -= workers - i;
+    pthread_mutex_unlock(&job->lock);
+    if (i == 0) return error_set(err, FUSION_E_RESOURCE, "the system is out of threads");
+    break;
+  }
+  return FUSION_OK;
+}
+
+static bool report_progress(struct client_job *job, double seconds) {
+  const struct job_settings *set = job->settings;
+  uint64_t bytes = job->bytes_sent + job->bytes_received;
+  for (size_t i = 0; i < set->workers; i++) bytes += job->workers[i].live_bytes;
+  const uint64_t done = job->samples_done;
+  pthread_mutex_unlock(&job->lock);
+  bool go_on = !set->cancelled || !atomic_load(set->cancelled);
+  if (go_on && set->progress) go_on = set->progress(set->progress_context, done, job->samples, bytes, seconds);
+  if (!go_on) job_fail(job, FUSION_E_CLOSED, "the job was cancelled");
+  if (set->max_seconds > 0 && seconds > set->max_seconds)
+    job_fail(job, FUSION_E_TIMEOUT, "the job took longer than its time limit");
+  pthread_mutex_lock(&job->lock);
+  return go_on;
+}
+
+/* Waits until the workers have done everything or the job has failed, then for the workers themselves: when this
+ * returns, the job's traffic is over. */
+static fusion_status watch_workers(struct client_job *job, double started, fusion_error *err) {
+  pthread_mutex_lock(&job->lock);
+  while (!job->ended && job->working) {
+    struct timespec soon;
+    clock_gettime(CLOCK_MONOTONIC, &soon);
+    soon.tv_nsec += 100000000;
+    if (soon.tv_nsec >= 1000000000) soon.tv_sec++, soon.tv_nsec -= 1000000000;
+    pthread_cond_timedwait(&job->changed, &job->lock, &soon);
+    report_progress(job, clock_seconds() - started);
+  }
+  pthread_mutex_unlock(&job->lock);
+  for (size_t i = 0; i < job->settings->workers; i++)
+    if (job->workers[i].started) pthread_join(job->workers[i].thread, NULL);
+  if (job->ended) return error_set(err, job->failure.status, "%s", job->failure.text);
+  assert(shard_queue_all_done(&job->queue));
+  return FUSION_OK;
+}
+
+static void hex(char *out, const uint8_t *bytes, size_t len) {
+  sodium_bin2hex(out, 2 * len + 1, bytes, len);
+}
+
+static void add_stage(fusion_verdict *v, const char *name, double seconds, uint64_t sent, uint64_t received) {
+  if (v->stage_count == FUSION_VERDICT_STAGES) return;
+  fusion_verdict_stage *s = &v->stages[v->stage_count++];
+  snprintf(s->name, sizeof s->name, "%s", name);
+  s->seconds = seconds;
+  s->bytes_sent = sent;
+  s->bytes_received = received;
+}
+
+static void fill_verdict(const struct client_job *job, double started, fusion_verdict *v) {
+  uint64_t sent = job->bytes_sent, received = job->bytes_received;
+  v->seconds = clock_seconds() - started;
+  v->bytes_sent = sent;
+  v->bytes_received = received;
+  v->rounds = (job->depth + 1) / 2;
+  v->workers = job->connections;
+  for (int i = 0; i < STAGE_COUNT; i++) {
+    sent -= job->stages.bytes_sent[i] < sent ? job->stages.bytes_sent[i] : sent;
+    received -= job->stages.bytes_received[i] < received ? job->stages.bytes_received[i] : received;
+  }
+  v->stage_count = 0;
+  add_stage(v, "session", job->greeting_seconds, sent, received);
+  for (int i = 0; i < STAGE_COUNT; i++)
+    add_stage(v, stack_stage_name((enum stack_stage)i), job->stages.seconds[i], job->stages.bytes_sent[i],
+              job->stages.bytes_received[i]);
+  snprintf(v->server, sizeof v->server, "%.240s:%u", job->settings->address.host, job->settings->address.port);
+  snprintf(v->stack, sizeof v->stack, "%s", job->settings->stack->name);
+  snprintf(v->rounding, sizeof v->rounding, "%s", job->plan.rounding == PLAN_ROUNDING_FAST ? "fast" : "exact");
+  hex(v->manifest_hash, job->manifest_hash, sizeof job->manifest_hash);
+  v->certificate_hash[0] = '\0';
+  if (job->peer.has_certificate) hex(v->certificate_hash, job->peer.certificate_sha256, TLS_HASH_LEN);
+}
+
+static fusion_status decide(struct client_job *job, struct job_output *output, fusion_verdict *verdict,
+                            fusion_error *err) {
+  const bool fast = job->plan.rounding == PLAN_ROUNDING_FAST;
+  const struct mix_check check = {.kind = job->plan.output == PLAN_OUTPUT_LOGITS ? MIX_ANSWER_LOGITS : MIX_ANSWER_INDEX,
+                                  .agreement = !fast                           ? MIX_AGREE_EXACT
+                                               : job->settings->agree_by_label ? MIX_AGREE_LABEL
+                                                                               : MIX_AGREE_WITHIN,
+                                  .tolerance = job->settings->tolerance,
+                                  .answer_size = job->answer_size};
+  struct mix_result result;
+  const size_t queries = job->input->choice.queries;
+  int64_t *answers = mem_alloc(queries, job->answer_size * sizeof *answers);
+  if (!answers) return error_set(err, FUSION_E_MEMORY, "out of memory for the answers");
+  const fusion_status status = mix_verify(job->mix, &check, job->answers, job->input->labels, answers, &result);
+  verdict->accepted = status == FUSION_OK && result.accepted;
+  if (status == FUSION_OK) {
+    verdict->wrong_public = result.wrong_public;
+    verdict->disagreeing_queries = result.disagreeing_queries;
+  }
+  if (!verdict->accepted) {
+    mem_free_secret(answers, queries * job->answer_size * sizeof *answers);
+    answers = NULL;
+  }
+  output->answers = answers;
+  output->answer_size = job->answer_size;
+  output->queries = queries;
+  if (status != FUSION_OK)
+    return error_set(err, status, "the answers cannot be checked: %s", fusion_status_text(status));
+  return FUSION_OK;
+}
+
+static fusion_status job_init(struct client_job *job, const struct job_settings *settings,
+                              const struct job_input *input) {
+  pthread_condattr_t monotonic;
+  if (pthread_condattr_init(&monotonic)) return FUSION_E_RESOURCE;
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  const bool failed = pthread_cond_init(&job->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  if (failed) return FUSION_E_RESOURCE;
+  pthread_mutex_init(&job->lock, NULL);
+  job->settings = settings;
+  job->input = input;
+  job->samples = (size_t)(input->choice.queries * input->choice.copies + input->choice.public_samples);
+  job->workers = mem_alloc(settings->workers, sizeof *job->workers);
+  if (!job->workers || sodium_init() < 0) return FUSION_E_MEMORY;
+  for (size_t i = 0; i < settings->workers; i++) job->workers[i].job = job;
+  return os_random(job->id, sizeof job->id);
+}
+
+static void job_free(struct client_job *job) {
+  if (!job->settings) return;
+  const struct mix_choice *c = &job->input->choice;
+  mem_free_secret(job->queries, (size_t)c->queries * job->input_size * sizeof *job->queries);
+  mem_free(job->public_samples);
+  mem_free_secret(job->answers, job->samples * job->answer_size * sizeof *job->answers);
+  mix_free(job->mix);
+  shard_queue_free(&job->queue);
+  mem_free(job->workers);
+  pthread_cond_destroy(&job->changed);
+  pthread_mutex_destroy(&job->lock);
+}
+
+fusion_status job_run(const struct job_settings *settings, const struct job_input *input, struct job_output *output,
+                      fusion_verdict *verdict, fusion_error *err) {
+  struct client_job job = {0};
+  fusion_error why = {.status = FUSION_OK};
+  const double started = clock_seconds();
+  *output = (struct job_output){0};
+  fusion_status status = job_init(&job, settings, input);
+  if (status != FUSION_OK) error_set(&why, status, "%s", fusion_status_text(status));
+  if (status == FUSION_OK) status = worker_connect(&job.workers[0], &why);
+  if (status == FUSION_OK) status = start_workers(&job, &why);
+  if (status == FUSION_OK) status = watch_workers(&job, started, &why);
+  if (job.workers) worker_disconnect(&job.workers[0]);
+  if (status == FUSION_OK) status = decide(&job, output, verdict, &why);
+  if (status == FUSION_OK) {
+    fill_verdict(&job, started, verdict);
+    output->plan = job.plan;
+    job.has_plan = false;
+  }
+  if (job.has_plan) plan_free(&job.plan);
+  job_free(&job);
+  return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
+}
+
+void job_output_free(struct job_output *output) {
+  mem_free_secret(output->answers, output->queries * output->answer_size * sizeof *output->answers);
+  plan_free(&output->plan);
+  *output = (struct job_output){0};
+}

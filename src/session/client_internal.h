@@ -1,0 +1,67 @@
+/** What the client's workers share. */
+#ifndef FUSION_SESSION_CLIENT_INTERNAL_H
+#define FUSION_SESSION_CLIENT_INTERNAL_H
+
+#include <pthread.h>
+
+#include "session/client.h"
+#include "session/messages.h"
+#include "session/shards.h"
+
+struct client_job;
+
+struct worker {
+  struct client_job *job;
+  pthread_t thread;
+  bool started;
+  struct channel *channel; /* guarded by the job's lock for cancelling; else the worker's own */
+  struct stack_session *session;
+  uint64_t live_bytes; /* of the running connection, for progress; guarded by the job's lock */
+};
+
+struct client_job {
+  const struct job_settings *settings;
+  const struct job_input *input;
+  uint8_t id[SESSION_JOB_LEN];
+  size_t samples;
+
+  /* From the first greeting; read-only once the workers run. */
+  struct plan plan;
+  bool has_plan;
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+  struct net_peer peer;
+  size_t input_size, answer_size;
+  uint32_t shard_samples;
+  int64_t *queries, *public_samples; /* owned, secret and public: quantised */
+  struct mix *mix;
+  int64_t *answers; /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */
+
+  pthread_mutex_t lock; /* guards what follows */
+  pthread_cond_t changed;
+  struct shard_queue queue;
+  struct worker *workers;
+  size_t working;       /* workers that have not given up */
+  bool ended;           /* failed or cancelled: workers stop */
+  fusion_error failure; /* why */
+  fusion_error last_loss;
+  uint64_t samples_done, bytes_sent, bytes_received;
+  uint32_t depth, connections;
+  struct stack_stats stages;
+  double greeting_seconds;
+};
+
+/** Connects and greets: leaves w->channel after READY. The first greeting of a job brings the plan and checks it. */
+fusion_status worker_connect(struct worker *w, fusion_error *why) FUSION_MUST_CHECK;
+/** Closes the worker's connection and adds its counts to the job's. */
+void worker_disconnect(struct worker *w);
+/** A worker's thread: takes shards until none is left. */
+void *worker_main(void *arg);
+
+/** Ends the job with a failure; the first one stays. */
+void job_fail(struct client_job *job, fusion_status status, const char *text);
+
+/** Checks the manifest against the client's limits and prepares inputs, mix and queue. */
+fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len,
+                                fusion_error *why) FUSION_MUST_CHECK;
+
+#endif

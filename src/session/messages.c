@@ -1,0 +1,166 @@
+#include "session/messages.h"
+
+#include <sodium.h>
+
+#include "base/cursor.h"
+
+static const uint8_t magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'};
+enum { ROLE_BYTE_CLIENT = 'C', ROLE_BYTE_SERVER = 'S' };
+
+static fusion_status send_writer(struct channel *c, enum message_type type, struct writer *w) {
+  fusion_status status = FUSION_E_MEMORY;
+  if (w->failed) channel_fail(c, status, "out of memory for a message");
+  if (!w->failed) status = channel_send(c, type, w->data, w->len);
+  if (status == FUSION_OK) status = channel_flush(c);
+  writer_free(w);
+  return status;
+}
+
+static void write_hello_head(struct writer *w, uint8_t role, const char *stack) {
+  write_bytes(w, magic, sizeof magic);
+  write_u32(w, SESSION_VERSION);
+  write_u8(w, role);
+  write_string(w, stack);
+}
+
+/* Magic, version and role; then the stack's name. */
+static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_t role, char *stack) {
+  uint8_t got[sizeof magic];
+  read_bytes(r, got, sizeof got);
+  const uint32_t version = read_u32(r);
+  const uint8_t got_role = read_u8(r);
+  if (r->failed || memcmp(got, magic, sizeof magic) != 0)
+    return channel_fail(c, FUSION_E_PEER, "the peer does not speak this protocol");
+  if (version != SESSION_VERSION)
+    return channel_fail(c, FUSION_E_PEER, "the peer speaks version %u of the protocol; this is version %u", version,
+                        SESSION_VERSION);
+  if (got_role != role)
+    return channel_fail(c, FUSION_E_PEER, "the peer is a %s too", role == ROLE_BYTE_SERVER ? "client" : "server");
+  read_string(r, stack, SESSION_STACK_LEN);
+  return FUSION_OK;
+}
+
+static fusion_status malformed(struct channel *c, const char *what) {
+  return channel_fail(c, FUSION_E_PEER, "the peer sent a %s that cannot be read", what);
+}
+
+fusion_status client_hello_send(struct channel *c, const struct client_hello *m) {
+  struct writer w = {0};
+  write_hello_head(&w, ROLE_BYTE_CLIENT, m->stack);
+  write_bytes(&w, m->job, sizeof m->job);
+  write_u64(&w, m->samples);
+  write_u8(&w, m->has_manifest);
+  write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
+  return send_writer(c, MSG_HELLO, &w);
+}
+
+fusion_status client_hello_recv(struct channel *c, struct client_hello *m) {
+  uint8_t *data;
+  size_t len;
+  fusion_status status = channel_recv_sized(c, MSG_HELLO, SESSION_HELLO_MAX, &data, &len);
+  if (status != FUSION_OK) return status;
+  struct reader r = reader_of(data, len);
+  *m = (struct client_hello){0};
+  TRY(read_hello_head(c, &r, ROLE_BYTE_CLIENT, m->stack));
+  read_bytes(&r, m->job, sizeof m->job);
+  m->samples = read_u64(&r);
+  const uint8_t flag = read_u8(&r);
+  m->has_manifest = flag == 1;
+  read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
+  if (!reader_done(&r) || flag > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX)
+    status = malformed(c, "greeting");
+cleanup:
+  mem_free(data);
+  return status;
+}
+
+fusion_status server_hello_send(struct channel *c, const struct server_hello *m) {
+  struct writer w = {0};
+  write_hello_head(&w, ROLE_BYTE_SERVER, m->stack);
+  write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
+  write_u32(&w, m->manifest_len);
+  return send_writer(c, MSG_HELLO, &w);
+}
+
+fusion_status server_hello_recv(struct channel *c, struct server_hello *m) {
+  uint8_t *data;
+  size_t len;
+  fusion_status status = channel_recv_sized(c, MSG_HELLO, SESSION_HELLO_MAX, &data, &len);
+  if (status != FUSION_OK) return status;
+  struct reader r = reader_of(data, len);
+  *m = (struct server_hello){0};
+  TRY(read_hello_head(c, &r, ROLE_BYTE_SERVER, m->stack));
+  read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
+  m->manifest_len = read_u32(&r);
+  if (!reader_done(&r) || !m->manifest_len) status = malformed(c, "greeting");
+cleanup:
+  mem_free(data);
+  return status;
+}
+
+static fusion_status recv_exact(struct channel *c, enum message_type type, void *bytes, size_t len, struct reader *r) {
+  const fusion_status status = channel_recv(c, type, bytes, len);
+  *r = reader_of(bytes, len);
+  return status;
+}
+
+static bool shard_size_fits(uint32_t samples) {
+  return samples && samples <= SESSION_SHARD_MAX;
+}
+
+fusion_status start_send(struct channel *c, const struct start *m) {
+  struct writer w = {0};
+  write_u32(&w, m->shard_samples);
+  write_u64(&w, m->expected_samples);
+  return send_writer(c, MSG_START, &w);
+}
+
+fusion_status start_recv(struct channel *c, struct start *m) {
+  uint8_t bytes[12];
+  struct reader r;
+  const fusion_status status = recv_exact(c, MSG_START, bytes, sizeof bytes, &r);
+  if (status != FUSION_OK) return status;
+  m->shard_samples = read_u32(&r);
+  m->expected_samples = read_u64(&r);
+  if (!shard_size_fits(m->shard_samples) || !m->expected_samples || m->expected_samples > SESSION_SAMPLES_MAX)
+    return malformed(c, "start");
+  return FUSION_OK;
+}
+
+static fusion_status send_u32(struct channel *c, enum message_type type, uint32_t v) {
+  struct writer w = {0};
+  write_u32(&w, v);
+  return send_writer(c, type, &w);
+}
+
+static fusion_status recv_u32(struct channel *c, enum message_type type, uint32_t *v) {
+  uint8_t bytes[4];
+  struct reader r;
+  const fusion_status status = recv_exact(c, type, bytes, sizeof bytes, &r);
+  *v = status == FUSION_OK ? read_u32(&r) : 0;
+  return status;
+}
+
+fusion_status ready_send(struct channel *c, uint32_t shard_samples) {
+  return send_u32(c, MSG_READY, shard_samples);
+}
+
+fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) {
+  const fusion_status status = recv_u32(c, MSG_READY, shard_samples);
+  if (status != FUSION_OK) return status;
+  return shard_size_fits(*shard_samples) ? FUSION_OK : malformed(c, "shard size");
+}
+
+fusion_status shard_send(struct channel *c, uint32_t samples) {
+  return send_u32(c, MSG_SHARD, samples);
+}
+
+fusion_status shard_recv(struct channel *c, uint32_t *samples) {
+  const fusion_status status = recv_u32(c, MSG_SHARD, samples);
+  if (status != FUSION_OK) return status;
+  return *samples <= SESSION_SHARD_MAX ? FUSION_OK : malformed(c, "shard size");
+}
+
+void manifest_hash(uint8_t hash[SESSION_HASH_LEN], const void *manifest, size_t len) {
+  crypto_generichash(hash, SESSION_HASH_LEN, manifest, len, NULL, 0);
+}

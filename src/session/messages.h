@@ -1,0 +1,66 @@
+/** session: jobs between a client and a server: handshake, shards, limits, retries. This file: the messages of a
+ * session.
+ *
+ *      client                                   server
+ *      HELLO  version, stack, job, samples  ->
+ *                                           <-  HELLO     version, stack, hash and length of the manifest
+ *                                           <-  MANIFEST  the plan's canonical bytes; left out if the client has them
+ *      START  samples a shard, samples here ->            the client has checked the manifest against its limits
+ *                                           <-  READY     samples a shard that the server grants
+ *      ... the stack opens ...
+ *      SHARD  samples                       ->
+ *      ... the stack runs ...                             any number of times
+ *      DONE                                 ->
+ *
+ *  In place of any message either side may send a REFUSAL (net/channel.h). See docs/protocols/session.md. */
+#ifndef FUSION_SESSION_MESSAGES_H
+#define FUSION_SESSION_MESSAGES_H
+
+#include "net/channel.h"
+
+enum {
+  SESSION_VERSION = 1,
+  SESSION_HASH_LEN = 32,
+  SESSION_JOB_LEN = 16,
+  SESSION_STACK_LEN = 24,
+  SESSION_HELLO_MAX = 256,     /* bytes of a HELLO */
+  SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
+};
+#define SESSION_SAMPLES_MAX ((uint64_t)1 << 32) /* samples in a job */
+
+struct client_hello {
+  char stack[SESSION_STACK_LEN];
+  uint8_t job[SESSION_JOB_LEN]; /* random, the same for all connections of a job */
+  uint64_t samples;             /* of the job */
+  bool has_manifest;            /* manifest_hash is the one that the client has */
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+};
+
+struct server_hello {
+  char stack[SESSION_STACK_LEN];
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+  uint32_t manifest_len;
+};
+
+struct start {
+  uint32_t shard_samples;
+  uint64_t expected_samples; /* this connection's likely share of the job: sizes the correlations */
+};
+
+fusion_status client_hello_send(struct channel *c, const struct client_hello *m) FUSION_MUST_CHECK;
+fusion_status client_hello_recv(struct channel *c, struct client_hello *m) FUSION_MUST_CHECK;
+fusion_status server_hello_send(struct channel *c, const struct server_hello *m) FUSION_MUST_CHECK;
+fusion_status server_hello_recv(struct channel *c, struct server_hello *m) FUSION_MUST_CHECK;
+fusion_status start_send(struct channel *c, const struct start *m) FUSION_MUST_CHECK;
+fusion_status start_recv(struct channel *c, struct start *m) FUSION_MUST_CHECK;
+fusion_status ready_send(struct channel *c, uint32_t shard_samples) FUSION_MUST_CHECK;
+fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) FUSION_MUST_CHECK;
+
+/** A shard's announcement; 0 samples: the client is done. */
+fusion_status shard_send(struct channel *c, uint32_t samples) FUSION_MUST_CHECK;
+fusion_status shard_recv(struct channel *c, uint32_t *samples) FUSION_MUST_CHECK;
+
+/** BLAKE2b-256 of the manifest's bytes. */
+void manifest_hash(uint8_t hash[SESSION_HASH_LEN], const void *manifest, size_t len);
+
+#endif

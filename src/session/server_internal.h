@@ -1,0 +1,76 @@
+/** What the accept loop and the connections share. */
+#ifndef FUSION_SESSION_SERVER_INTERNAL_H
+#define FUSION_SESSION_SERVER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/cursor.h"
+#include "session/messages.h"
+#include "session/server.h"
+
+enum { SERVER_TRIES = 3 }; /* a job may run each of its samples so often: lost shards run again */
+
+/** A client's job, shared by its connections. */
+struct job {
+  struct job *next;
+  uint8_t id[SESSION_JOB_LEN]; /* chosen by the client; never logged */
+  uint64_t number;             /* ours */
+  char address[NET_ADDRESS_LEN];
+  uint64_t declared, run; /* samples */
+  uint64_t bytes_sent, bytes_received;
+  uint32_t connections, open; /* ever, now */
+  double started;
+  fusion_error failure; /* of the first connection that failed */
+};
+
+struct connection {
+  struct connection *next;
+  struct server *server;
+  int fd;                  /* until the handshake took it */
+  bool overflow;           /* above the limit: it is only told so */
+  struct channel *channel; /* guarded by the server's lock: server_stop cancels it */
+  struct net_peer peer;
+  struct job *job;
+  uint64_t memory; /* reserved */
+  uint64_t run;    /* samples run here */
+};
+
+struct server {
+  struct server_settings settings;
+  struct listener *listener;
+  struct writer manifest;
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+  atomic_int stopping; /* number of server_stop calls */
+
+  pthread_mutex_t lock; /* guards what follows */
+  pthread_cond_t changed;
+  struct connection *connections;
+  struct job *jobs;
+  uint32_t active, overflowing;
+  uint64_t memory_reserved;
+  uint64_t day, day_samples; /* days since the start */
+  uint64_t job_counter;
+  struct server_totals totals;
+  double started;
+
+  pthread_mutex_t log_lock;
+};
+
+/** A connection's whole life, in its own thread; frees the connection. */
+void *connection_main(void *arg);
+
+void server_log(struct server *s, const char *format, ...) FUSION_PRINTF(2, 3);
+
+/** Finds or makes the job of a greeting and counts the connection in. */
+fusion_status job_join(struct server *s, struct connection *c, const struct client_hello *hello,
+                       fusion_error *why) FUSION_MUST_CHECK;
+/** Counts the connection out, with how it ended; the last one logs the job. */
+void job_leave(struct server *s, struct connection *c, const fusion_error *failure);
+/** Books `samples` on the job and on the day; FUSION_E_LIMIT when a limit would be passed. */
+fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) FUSION_MUST_CHECK;
+/** Reserves memory for shards of at most *samples samples, lowering *samples to what there is room for. */
+fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples,
+                          fusion_error *why) FUSION_MUST_CHECK;
+
+#endif

@@ -1,0 +1,605 @@
+/* Whole jobs between a server and a client in one process, over real connections, on the fake stack. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "model/execute.h"
+#include "session/client.h"
+#include "session/fake_stack.h"
+#include "session/messages.h"
+#include "session/server.h"
+#include "session/shards.h"
+#include "support/certs.h"
+#include "support/support.h"
+
+enum { IN = 6, OUT = 4, QUERIES = 12, COPIES = 4, PUBLIC = 30, SAMPLES = QUERIES * COPIES + PUBLIC };
+
+static struct certs certs;
+
+/* A server in a thread, a client's settings for it, inputs with true labels. */
+struct scene {
+  struct model *model;
+  struct tls_context *server_tls, *client_tls;
+  struct server_settings serve;
+  struct server *server;
+  pthread_t thread;
+  fusion_status server_status;
+  char log[8192];
+  struct job_settings ask;
+  struct job_input input;
+  double queries[QUERIES * IN], public_samples[PUBLIC * IN];
+  int64_t labels[PUBLIC], expected[QUERIES * OUT];
+};
+
+static void keep_line(void *context, const char *line) {
+  struct scene *s = context;
+  snprintf(s->log + strlen(s->log), sizeof s->log - strlen(s->log), "%s\n", line);
+}
+
+static void *serve(void *arg) {
+  struct scene *s = arg;
+  s->server_status = server_run(s->server, NULL);
+  return NULL;
+}
+
+static void make_inputs(struct scene *s) {
+  uint64_t seed = 1;
+  int64_t rows[(QUERIES + PUBLIC) * IN], answers[(QUERIES + PUBLIC) * OUT];
+  for (size_t i = 0; i < (QUERIES + PUBLIC) * IN; i++) rows[i] = (int64_t)(test_random(&seed) % 200) - 100;
+  for (size_t i = 0; i < QUERIES * IN; i++) s->queries[i] = (double)rows[i];
+  for (size_t i = 0; i < PUBLIC * IN; i++) s->public_samples[i] = (double)rows[QUERIES * IN + i];
+  assert_ok(plan_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
+  memcpy(s->expected, answers, sizeof s->expected);
+  for (size_t i = 0; i < PUBLIC; i++) {
+    const int64_t *row = answers + (QUERIES + i) * OUT;
+    for (int64_t k = 1; k < OUT; k++)
+      if (row[k] > row[s->labels[i]]) s->labels[i] = k;
+  }
+}
+
+static void scene_prepare(struct scene *s) {
+  memset(s, 0, sizeof *s);
+  fake_reset();
+  s->model = fake_model(IN, OUT, 5);
+  make_inputs(s);
+  s->serve = (struct server_settings){.listen = {.host = "127.0.0.1"},
+                                      .model = s->model,
+                                      .stack = &fake_stack,
+                                      .max_clients = 8,
+                                      .max_samples_job = 1000,
+                                      .max_samples_day = 100000,
+                                      .max_memory = 1 << 30,
+                                      .max_shard = 4096,
+                                      .handshake_timeout_ms = 3000,
+                                      .timeout_ms = 3000,
+                                      .stop_grace_ms = 3000,
+                                      .log = keep_line,
+                                      .log_context = s};
+  s->ask = (struct job_settings){.address = {.host = "127.0.0.1"},
+                                 .stack = &fake_stack,
+                                 .workers = 1,
+                                 .shard_samples = 20,
+                                 .tries = 3,
+                                 .max_memory = 1 << 30,
+                                 .max_manifest = 1 << 20,
+                                 .limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000}};
+  s->input = (struct job_input){.queries = s->queries,
+                                .public_samples = s->public_samples,
+                                .labels = s->labels,
+                                .row_size = IN,
+                                .choice = {QUERIES, COPIES, PUBLIC, 3}};
+}
+
+static void scene_start(struct scene *s) {
+  assert_ok(server_open(&s->server, &s->serve, NULL));
+  s->ask.address.port = server_port(s->server);
+  assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void scene_end(struct scene *s) {
+  server_stop(s->server);
+  pthread_join(s->thread, NULL);
+  assert_ok(s->server_status);
+  assert_int_equal(server_get_totals(s->server).connections, 0);
+  server_close(s->server);
+  tls_free(s->server_tls);
+  tls_free(s->client_tls);
+  model_free(s->model);
+}
+
+static void expect_accept(struct scene *s, fusion_verdict *v) {
+  struct job_output out;
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status status = job_run(&s->ask, &s->input, &out, v, &err);
+  if (status != FUSION_OK) fail_msg("job failed: %s", err.text);
+  assert_true(v->accepted);
+  assert_int_equal(out.answer_size, OUT);
+  assert_memory_equal(out.answers, s->expected, sizeof s->expected);
+  assert_int_equal(v->wrong_public, 0);
+  assert_int_equal(v->disagreeing_queries, 0);
+  job_output_free(&out);
+}
+
+static void expect_failure(struct scene *s, fusion_status status, const char *text) {
+  struct job_output out;
+  fusion_verdict v = {0};
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status got = job_run(&s->ask, &s->input, &out, &v, &err);
+  if (got != status || !strstr(err.text, text))
+    fail_msg("got %d '%s' where %d '%s' was due", got, err.text, status, text);
+  assert_null(out.answers);
+  assert_false(v.accepted);
+}
+
+static void expect_log(const struct scene *s, const char *text) {
+  if (!strstr(s->log, text)) fail_msg("the log lacks '%s':\n%s", text, s->log);
+}
+
+static void job__tls_and_several_workers(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, certs.ca, NULL));
+  assert_ok(tls_client_new(&s.client_tls, certs.ca, certs.client_cert, certs.client_key, NULL));
+  s.serve.tls = s.server_tls;
+  s.ask.tls = s.client_tls;
+  s.ask.workers = 3;
+  s.ask.shard_samples = 10;
+  fake.delay_ms = 5;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  assert_int_equal(fake.runs, 9); /* ceil(78 / 10) = 8, balanced over 3 workers */
+  assert_in_range(v.workers, 2, 3);
+  assert_int_equal(strlen(v.certificate_hash), 64);
+  assert_int_equal(strlen(v.manifest_hash), 64);
+  assert_string_equal(v.stack, "fake");
+  assert_string_equal(v.rounding, "exact");
+  scene_end(&s);
+  expect_log(&s, "done; 78 of 78 samples");
+}
+
+static void job__plaintext_counts_every_byte(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  scene_start(&s);
+  expect_accept(&s, &v);
+  uint64_t sent = 0, received = 0;
+  for (uint32_t i = 0; i < v.stage_count; i++) {
+    sent += v.stages[i].bytes_sent;
+    received += v.stages[i].bytes_received;
+  }
+  assert_int_equal(sent, v.bytes_sent);
+  assert_int_equal(received, v.bytes_received);
+  assert_string_equal(v.certificate_hash, "");
+  assert_int_equal(v.workers, 1);
+  scene_end(&s);
+}
+
+static void job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire(void **state) {
+  (void)state;
+  struct scene s;
+  struct job_output out;
+  fusion_verdict accepted = {0}, rejected = {0};
+  scene_prepare(&s);
+  scene_start(&s);
+  expect_accept(&s, &accepted);
+  /* The first answer of each of two shards: by chance both may be harmless public samples with an unchanged label. */
+  for (int round = 0; round < 20; round++) {
+    fake.alter_from = 2;
+    assert_ok(job_run(&s.ask, &s.input, &out, &rejected, NULL));
+    assert_int_equal(rejected.bytes_sent, accepted.bytes_sent);
+    assert_int_equal(rejected.bytes_received, accepted.bytes_received);
+    assert_int_equal(rejected.rounds, accepted.rounds);
+    if (!rejected.accepted) {
+      assert_null(out.answers);
+      assert_true(rejected.disagreeing_queries > 0 || rejected.wrong_public > 0);
+      break;
+    }
+    assert_memory_equal(out.answers, s.expected, sizeof s.expected);
+    job_output_free(&out);
+  }
+  assert_false(rejected.accepted);
+  job_output_free(&out);
+  scene_end(&s);
+}
+
+static void job__a_bad_model_is_rejected(void **state) {
+  (void)state;
+  struct scene s;
+  struct job_output out;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  for (size_t i = 0; i < PUBLIC; i += 4) s.labels[i] = (s.labels[i] + 1) % OUT;
+  scene_start(&s);
+  assert_ok(job_run(&s.ask, &s.input, &out, &v, NULL));
+  assert_false(v.accepted);
+  assert_null(out.answers);
+  assert_int_equal(v.wrong_public, (PUBLIC + 3) / 4);
+  job_output_free(&out);
+  scene_end(&s);
+}
+
+static void job__lost_connections_run_again(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.ask.workers = 2;
+  fake.cut_runs = 2;
+  fake.delay_ms = 10;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  assert_int_equal(fake.runs, 4 + 2);
+  assert_in_range(v.workers, 3, 4);
+  scene_end(&s);
+}
+
+static void job__a_shard_is_not_tried_for_ever(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  s.ask.shard_samples = 1000;
+  fake.cut_runs = 100;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_CLOSED, "a shard failed 3 times");
+  assert_int_equal(fake.runs, 3);
+  scene_end(&s);
+  expect_log(&s, "failed (");
+}
+
+static void job__an_error_of_the_protocol_is_final(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  fake.short_answers = 1;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_PEER, "bytes in a message");
+  assert_int_equal(fake.runs, 1);
+  scene_end(&s);
+}
+
+static void job__the_server_does_not_say_which_check_failed(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  fake.refuse_runs = 1;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_REFUSED, "the peer refused: the run failed");
+  assert_int_equal(fake.runs, 1);
+  scene_end(&s);
+  expect_log(&s, "a secret reason");
+}
+
+static void job__a_hanging_server_times_out(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  s.ask.limits.timeout_ms = 150;
+  s.ask.tries = 2;
+  s.ask.shard_samples = 1000;
+  fake.hang_runs = 100;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_TIMEOUT, "a shard failed 2 times");
+  scene_end(&s);
+}
+
+static void limits__of_the_server_are_told(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  s.serve.max_samples_job = SAMPLES - 1;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_REFUSED, "a job of 78 samples is too large; at most 77 are allowed");
+  scene_end(&s);
+  expect_log(&s, "refused 127.0.0.1:");
+
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.serve.max_samples_day = SAMPLES + 10;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  expect_failure(&s, FUSION_E_REFUSED, "today's allowance has 10 samples left");
+  scene_end(&s);
+}
+
+static void limits__server_memory_makes_shards_smaller(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.serve.max_memory = 7 * 1000;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  assert_in_range(fake.largest_shard, 1, 7);
+  scene_end(&s);
+
+  scene_prepare(&s);
+  fake.memory_per_sample = s.serve.max_memory + 1;
+  assert_int_equal(server_open(&s.server, &s.serve, NULL), FUSION_E_LIMIT);
+  model_free(s.model);
+}
+
+static void limits__of_the_client_hold(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  scene_start(&s);
+  s.ask.max_manifest = 10;
+  expect_failure(&s, FUSION_E_LIMIT, "manifest has");
+  s.ask.max_manifest = 1 << 20;
+  s.ask.max_memory = 999;
+  expect_failure(&s, FUSION_E_LIMIT, "one sample of the server's model takes");
+  s.ask.max_memory = 9 * 1000;
+  expect_accept(&s, &v);
+  assert_in_range(fake.largest_shard, 1, 9);
+  s.ask.max_traffic = 1000;
+  expect_failure(&s, FUSION_E_LIMIT, "the job would move");
+  s.ask.max_traffic = 1 << 30;
+  s.input.row_size = IN - 1;
+  expect_failure(&s, FUSION_E_INPUT, "the samples have 5 numbers each; the server's model takes 6");
+  assert_int_equal(fake.opened, 1);
+  scene_end(&s);
+}
+
+static void limits__a_full_server_says_so(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.serve.max_clients = 1;
+  scene_start(&s);
+  struct channel *idle;
+  struct net_peer peer;
+  assert_ok(channel_dial(&idle, &s.ask.address, NULL, &s.ask.limits, &peer, NULL));
+  usleep(50000);
+  expect_failure(&s, FUSION_E_REFUSED, "the server is busy");
+  channel_close(idle);
+  usleep(50000);
+  expect_accept(&s, &v);
+  usleep(50000);
+  /* Workers that find no place leave the work to the others. */
+  s.ask.workers = 4;
+  fake.delay_ms = 30;
+  expect_accept(&s, &v);
+  scene_end(&s);
+}
+
+static bool stop_at_once(void *context, uint64_t done, uint64_t total, uint64_t bytes, double seconds) {
+  (void)context, (void)done, (void)bytes, (void)seconds;
+  return total != SAMPLES;
+}
+
+static void job__can_be_cancelled(void **state) {
+  (void)state;
+  struct scene s;
+  scene_prepare(&s);
+  fake.delay_ms = 300;
+  s.ask.progress = stop_at_once;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_CLOSED, "cancelled");
+  s.ask.progress = NULL;
+  s.ask.max_seconds = 0.2;
+  expect_failure(&s, FUSION_E_TIMEOUT, "time limit");
+  scene_end(&s);
+}
+
+struct delayed_stop {
+  struct server *server;
+  int times;
+};
+
+static void *stop_soon(void *arg) {
+  const struct delayed_stop *d = arg;
+  for (int i = 0; i < d->times; i++) {
+    usleep(150000);
+    server_stop(d->server);
+  }
+  return NULL;
+}
+
+static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
+  (void)state;
+  for (int times = 1; times <= 2; times++) {
+    struct scene s;
+    fusion_verdict v = {0};
+    pthread_t thread;
+    scene_prepare(&s);
+    fake.delay_ms = 200;
+    scene_start(&s);
+    struct delayed_stop d = {.server = s.server, .times = times};
+    pthread_create(&thread, NULL, stop_soon, &d);
+    if (times == 1)
+      expect_accept(&s, &v);
+    else
+      expect_failure(&s, FUSION_E_IO, "cannot connect");
+    pthread_join(thread, NULL);
+    scene_end(&s);
+  }
+}
+
+/* A server's connection whose client is played by the test. */
+static struct channel *play_client(struct scene *s) {
+  struct channel *c;
+  struct net_peer peer;
+  assert_ok(channel_dial(&c, &s->ask.address, NULL, &s->ask.limits, &peer, NULL));
+  return c;
+}
+
+static void server__strange_clients_are_refused(void **state) {
+  (void)state;
+  struct scene s;
+  struct server_hello hello;
+  uint8_t bytes[64] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', 9, 0, 0, 0, 'C'};
+  scene_prepare(&s);
+  s.serve.handshake_timeout_ms = 200;
+  scene_start(&s);
+  struct channel *c = play_client(&s); /* another version */
+  assert_ok(channel_send(c, MSG_HELLO, bytes, sizeof bytes));
+  assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
+  channel_close(c);
+  c = play_client(&s); /* garbage */
+  assert_ok(channel_send(c, MSG_HELLO, bytes + 5, 20));
+  assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
+  channel_close(c);
+  c = play_client(&s); /* another stack */
+  struct client_hello wrong = {.stack = "other", .samples = 1};
+  assert_ok(client_hello_send(c, &wrong));
+  assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
+  assert_non_null(strstr(channel_error(c)->text, "fake stack"));
+  channel_close(c);
+  c = play_client(&s); /* silent */
+  assert_int_equal(server_hello_recv(c, &hello), FUSION_E_CLOSED);
+  channel_close(c);
+  scene_end(&s);
+  expect_log(&s, "version 9");
+  expect_log(&s, "silent for 0.2 seconds");
+}
+
+static void server__shards_beyond_what_was_granted_are_refused(void **state) {
+  (void)state;
+  struct scene s;
+  struct server_hello hello;
+  uint8_t *manifest;
+  size_t len;
+  uint32_t granted;
+  const uint64_t expected = 5;
+  scene_prepare(&s);
+  scene_start(&s);
+  struct channel *c = play_client(&s);
+  struct client_hello mine = {.stack = "fake", .samples = 5};
+  assert_ok(client_hello_send(c, &mine));
+  assert_ok(server_hello_recv(c, &hello));
+  assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
+  mem_free(manifest);
+  assert_ok(start_send(c, &(struct start){.shard_samples = 5, .expected_samples = expected}));
+  assert_ok(ready_recv(c, &granted));
+  assert_int_equal(granted, 5);
+  assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
+  assert_ok(shard_send(c, 6));
+  assert_int_equal(channel_recv(c, MSG_TEST, &granted, 4), FUSION_E_REFUSED);
+  channel_close(c);
+  scene_end(&s);
+  expect_log(&s, "a shard of 6 samples where 5 were granted");
+}
+
+/* A client whose server is played by the test: what it does with hostile manifests. */
+struct played_server {
+  struct listener *listener;
+  const uint8_t *manifest;
+  size_t len;
+  uint32_t announced;
+  bool wrong_hash;
+};
+
+static void *play_server(void *arg) {
+  struct played_server *p = arg;
+  const struct net_limits limits = {.connect_timeout_ms = 2000, .timeout_ms = 2000};
+  struct server_hello hello = {.stack = "fake", .manifest_len = p->announced};
+  struct client_hello asked;
+  struct channel *c;
+  struct net_peer peer;
+  struct start start;
+  int fd;
+  if (listener_wait(p->listener, &fd, NULL) != FUSION_OK) abort();
+  if (listener_handshake(p->listener, &c, fd, &limits, &peer, NULL) != FUSION_OK) abort();
+  manifest_hash(hello.manifest_hash, p->manifest, p->len);
+  hello.manifest_hash[0] ^= p->wrong_hash;
+  if (client_hello_recv(c, &asked) != FUSION_OK) abort();
+  if (server_hello_send(c, &hello) == FUSION_OK && channel_send(c, MSG_MANIFEST, p->manifest, p->len) == FUSION_OK &&
+      channel_flush(c) == FUSION_OK && start_recv(c, &start) == FUSION_OK)
+    p->len = SIZE_MAX; /* the client went on */
+  channel_close(c);
+  return NULL;
+}
+
+static void client__hostile_manifests_are_refused(void **state) {
+  (void)state;
+  struct scene s;
+  struct writer good = {0};
+  scene_prepare(&s);
+  plan_encode(&good, &s.model->plan);
+  const uint32_t len = (uint32_t)good.len;
+  struct played_server cases[] = {
+      {.manifest = good.data, .len = len, .announced = len, .wrong_hash = true},
+      {.manifest = good.data, .len = len - 1, .announced = len},
+      {.manifest = good.data, .len = len, .announced = len - 1},
+      {.manifest = good.data, .len = len, .announced = UINT32_MAX},
+      {.manifest = (const uint8_t *)"garbage", .len = 7, .announced = 7},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    pthread_t thread;
+    assert_ok(listener_open(&cases[i].listener, &s.ask.address, NULL, NULL));
+    struct net_address any = s.ask.address;
+    s.ask.address.port = listener_port(cases[i].listener);
+    pthread_create(&thread, NULL, play_server, &cases[i]);
+    expect_failure(&s, i == 3 ? FUSION_E_LIMIT : FUSION_E_PEER, "");
+    pthread_join(thread, NULL);
+    assert_true(cases[i].len != SIZE_MAX);
+    listener_close(cases[i].listener);
+    s.ask.address = any;
+  }
+  writer_free(&good);
+  model_free(s.model);
+}
+
+static void shards__cover_everything_and_balance(void **state) {
+  (void)state;
+  const size_t samples[] = {1, 2, 7, 868, 2660, 10000}, limits[] = {1, 3, 400, 4096}, workers[] = {1, 2, 5};
+  for (size_t i = 0; i < 6 * 4 * 3; i++) {
+    const size_t n = samples[i % 6], limit = limits[i / 6 % 4], w = workers[i / 24];
+    const size_t count = shards_count(n, limit, w);
+    size_t next = 0;
+    assert_true(count >= 1 && count <= n);
+    for (size_t k = 0; k < count; k++) {
+      const struct shard s = shard_at(n, count, k);
+      assert_int_equal(s.first, next);
+      assert_in_range(s.count, n / count, n / count + 1);
+      assert_true(s.count <= limit);
+      next += s.count;
+    }
+    assert_int_equal(next, n);
+  }
+}
+
+static int make_certs(void **state) {
+  (void)state;
+  certs_make(&certs);
+  return 0;
+}
+
+static int remove_certs(void **state) {
+  (void)state;
+  certs_free(&certs);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(shards__cover_everything_and_balance),
+      cmocka_unit_test(job__tls_and_several_workers),
+      cmocka_unit_test(job__plaintext_counts_every_byte),
+      cmocka_unit_test(job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire),
+      cmocka_unit_test(job__a_bad_model_is_rejected),
+      cmocka_unit_test(job__lost_connections_run_again),
+      cmocka_unit_test(job__a_shard_is_not_tried_for_ever),
+      cmocka_unit_test(job__an_error_of_the_protocol_is_final),
+      cmocka_unit_test(job__the_server_does_not_say_which_check_failed),
+      cmocka_unit_test(job__a_hanging_server_times_out),
+      cmocka_unit_test(job__can_be_cancelled),
+      cmocka_unit_test(limits__of_the_server_are_told),
+      cmocka_unit_test(limits__server_memory_makes_shards_smaller),
+      cmocka_unit_test(limits__of_the_client_hold),
+      cmocka_unit_test(limits__a_full_server_says_so),
+      cmocka_unit_test(stop__lets_running_jobs_finish_but_not_for_ever),
+      cmocka_unit_test(server__strange_clients_are_refused),
+      cmocka_unit_test(server__shards_beyond_what_was_granted_are_refused),
+      cmocka_unit_test(client__hostile_manifests_are_refused),
+  };
+  return cmocka_run_group_tests(tests, make_certs, remove_certs);
+}
