@@ -77,12 +77,11 @@ static bool axis_fits(uint64_t in, uint64_t out, uint64_t kernel, uint64_t strid
   if (kernel > limit || stride > limit || dilation > limit || before > limit || after > limit) return false;
   const uint64_t span = dilation * (kernel - 1) + 1;
   if (span > in + before + after || out != (in + before + after - span) / stride + 1) return false;
-  for (uint64_t o = 0; touch && o < out; o++) {
-    const uint64_t start = o * stride;
-    const uint64_t tap = start >= before ? 0 : div_up(before - start, dilation);
-    if (tap >= kernel || start + tap * dilation - before >= in) return false;
-  }
-  return true;
+  if (!touch) return true;
+  /* The first tap at or behind the edge: windows that start before it need one within the kernel, at a real element. */
+  const uint64_t last = (out - 1) * stride;
+  if (last >= before && last - before >= in) return false;
+  return before == 0 || (in >= dilation && div_up(before, dilation) < kernel);
 }
 
 static bool window_fits(const struct window *w, struct shape in, struct shape out, bool touch) {
@@ -234,7 +233,7 @@ fusion_status plan_validate(const struct plan *plan, fusion_error *err) {
     const complaint wrong = check_step(plan, i);
     if (wrong) return error_set(err, FUSION_E_MODEL, "plan: step %u: %s", i, wrong);
     if (plan->steps[i].kind == PLAN_GATHER) mapped += shape_size(plan->steps[i].out.shape);
-    if (mapped > PLAN_TENSOR_MAX) return error_set(err, FUSION_E_LIMIT, "plan: step %u: the maps are too large", i);
+    if (mapped > PLAN_MAPS_MAX) return error_set(err, FUSION_E_LIMIT, "plan: step %u: the maps are too large", i);
   }
   complaint wrong = check_preprocess(&plan->preprocess, plan->steps[0].out.shape.channels);
   if (!wrong) wrong = check_output(plan);

@@ -3,8 +3,8 @@
  *
  *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean (shares sum
  *  to the value modulo 2^ring_bits) or raw: the output of a LINEAR step or an ADD of such, whose shares sum to
- *  value * 2^guard_bits + eps modulo 2^(ring_bits + guard_bits), -2*noise_terms <= eps <= 0, 2^guard_bits > 2*noise_terms.
- *  guard_bits > 0 exactly when noise_terms > 0. In the plaintext meaning there is no guard and no eps.
+ *  value * 2^guard_bits + eps modulo 2^(ring_bits + guard_bits), -2*noise_terms <= eps <= 0, 2^guard_bits >
+ * 2*noise_terms. guard_bits > 0 exactly when noise_terms > 0. In the plaintext meaning there is no guard and no eps.
  *  Raw tensors are consumed by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of
  *  two than its ring. */
 #ifndef FUSION_MODEL_PLAN_H
@@ -16,13 +16,15 @@
 enum plan_kind {
   PLAN_INPUT = 0, /**< step 0: the client's quantised input */
   PLAN_LINEAR,    /**< y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1 */
-  PLAN_RELU,      /**< y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring */
-  PLAN_TRUNCATE,  /**< y = (x + round) >> shift, arithmetic */
-  PLAN_ADD,       /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits */
-  PLAN_MUL,       /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
-  PLAN_MAXPOOL,   /**< clean; compares in value_bits + 1 bits; padding never wins */
-  PLAN_SUMPOOL,   /**< clean; sum over the window, padding is 0 */
-  PLAN_GATHER,    /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
+  PLAN_RELU, /**< y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring
+              */
+  PLAN_TRUNCATE, /**< y = (x + round) >> shift, arithmetic */
+  PLAN_ADD, /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
+             */
+  PLAN_MUL, /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
+  PLAN_MAXPOOL, /**< clean; compares in value_bits + 1 bits; padding never wins */
+  PLAN_SUMPOOL, /**< clean; sum over the window, padding is 0 */
+  PLAN_GATHER,  /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
 };
 
 enum plan_output {
@@ -35,10 +37,10 @@ enum plan_rounding { PLAN_ROUNDING_EXACT = 0, PLAN_ROUNDING_FAST };
 
 struct plan_tensor {
   struct shape shape;
-  uint8_t ring_bits;   /* 2..62 with the guard */
-  uint8_t guard_bits;  /* 0 when clean */
-  uint8_t value_bits;  /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
-                          value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
+  uint8_t ring_bits;  /* 2..62 with the guard */
+  uint8_t guard_bits; /* 0 when clean */
+  uint8_t value_bits; /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
+                         value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
   uint8_t noise_terms; /* 0 when clean */
   double scale;        /* real value = integer * scale */
 };
@@ -47,14 +49,14 @@ struct plan_step {
   enum plan_kind kind;
   char name[MODEL_NAME_LEN];
   uint32_t input_count;
-  uint32_t *inputs;             /* owned: step numbers (a step and the tensor it makes share a number) */
+  uint32_t *inputs; /* owned: step numbers (a step and the tensor it makes share a number) */
   struct plan_tensor out;
-  struct window window;         /* LINEAR, MAXPOOL, SUMPOOL */
-  uint32_t groups;              /* LINEAR */
-  uint8_t weight_bits;          /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
-  uint8_t rlwe_set;             /* LINEAR: parameter set, chosen by the stack from the actual weights (0 = not chosen yet) */
-  uint8_t shift;                /* RELU, TRUNCATE */
-  uint8_t shift_left[2];        /* ADD */
+  struct window window;  /* LINEAR, MAXPOOL, SUMPOOL */
+  uint32_t groups;       /* LINEAR */
+  uint8_t weight_bits;   /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
+  uint8_t rlwe_set;      /* LINEAR: parameter set, chosen by the stack from the actual weights (0 = not chosen yet) */
+  uint8_t shift;         /* RELU, TRUNCATE */
+  uint8_t shift_left[2]; /* ADD */
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
 };
 
@@ -86,17 +88,18 @@ struct plan_weights {
 };
 
 struct model {
-  struct plan plan;               /* public */
-  struct plan_weights *weights;   /* one per step, empty but for LINEAR; NULL at the client */
+  struct plan plan;             /* public */
+  struct plan_weights *weights; /* one per step, empty but for LINEAR; NULL at the client */
 };
 
 /** Limits that plan_validate enforces. */
 enum {
   PLAN_STEPS_MAX = 4096,
-  PLAN_INPUTS_MAX = 256,          /* of one step */
-  PLAN_TENSOR_MAX = 1 << 26,      /* elements of one tensor, and of all GATHER maps together */
-  PLAN_WEIGHTS_MAX = 1 << 28,     /* weights of one step */
-  PLAN_RING_MAX = 62,             /* ring_bits + guard_bits */
+  PLAN_INPUTS_MAX = 256,      /* of one step */
+  PLAN_TENSOR_MAX = 1 << 26,  /* elements of one tensor */
+  PLAN_MAPS_MAX = 1 << 24,    /* elements of all GATHER maps together */
+  PLAN_WEIGHTS_MAX = 1 << 28, /* weights of one step */
+  PLAN_RING_MAX = 62,         /* ring_bits + guard_bits */
   PLAN_WEIGHT_BITS_MAX = 16,
 };
 
@@ -113,9 +116,9 @@ uint8_t plan_guard_bits(unsigned noise_terms);
  *  sizes below the limits. Every consumer may rely on it. */
 fusion_status plan_validate(const struct plan *plan, fusion_error *err) FUSION_MUST_CHECK;
 
-/** The public manifest. Canonical: equal plans give equal bytes. plan_encode needs a valid plan; a failure to grow sticks in
- *  the writer. plan_decode takes every byte of `r` as hostile, validates, and leaves *out empty on failure; on success the
- *  caller owns it (plan_free). It reads one plan and leaves the cursor behind it. */
+/** The public manifest. Canonical: equal plans give equal bytes. plan_encode needs a valid plan; a failure to grow
+ * sticks in the writer. plan_decode takes every byte of `r` as hostile, validates, and leaves *out empty on failure; on
+ * success the caller owns it (plan_free). It reads one plan and leaves the cursor behind it. */
 void plan_encode(struct writer *w, const struct plan *plan);
 fusion_status plan_decode(struct plan *out, struct reader *r, fusion_error *err) FUSION_MUST_CHECK;
 

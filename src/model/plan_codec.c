@@ -186,7 +186,7 @@ void plan_encode(struct writer *w, const struct plan *plan) {
 }
 
 static fusion_status decode_plan(struct plan *out, struct reader *r) {
-  uint64_t budget = PLAN_TENSOR_MAX;
+  uint64_t budget = PLAN_MAPS_MAX;
   const uint8_t output = read_u8(r);
   out->top_k = read_u32(r);
   const uint8_t rounding = read_u8(r);

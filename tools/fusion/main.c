@@ -6,6 +6,9 @@
 
 const struct cli_command cli_commands[] = {
     {"plan", "Find how many copies and public samples a job needs.", cmd_plan},
+    {"compile", "Make a fixed-point model of an ONNX network.", cmd_compile},
+    {"inspect", "Show a compiled model, layer by layer.", cmd_inspect},
+    {"run", "Run a compiled model in the clear.", cmd_run},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
     {NULL, NULL, NULL},

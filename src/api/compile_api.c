@@ -1,0 +1,212 @@
+/* Public face of compilation, and the float reference. */
+#include "api/model_api.h"
+#include "model/execute.h"
+#include "model/quantise.h"
+
+enum { FLOAT_ROWS = 256 };
+
+fusion_compile_settings fusion_compile_defaults(void) {
+  const struct quantise_options o = quantise_defaults();
+  return (fusion_compile_settings){.margin_bits = o.margin_bits,
+                                   .agreement = o.agreement,
+                                   .equalise = o.equalise,
+                                   .calibration_rows = 512,
+                                   .preprocess = {.scale = 1}};
+}
+
+static struct quantise_options options_of(const fusion_compile_settings *s) {
+  return (struct quantise_options){.weight_bits = s->weight_bits,
+                                   .activation_bits = s->activation_bits,
+                                   .input_bits = s->input_bits,
+                                   .output_bits = s->output_bits,
+                                   .margin_bits = s->margin_bits,
+                                   .agreement = s->agreement,
+                                   .equalise = s->equalise,
+                                   .output = (enum plan_output)s->output,
+                                   .top_k = s->top_k,
+                                   .rounding = (enum plan_rounding)s->rounding,
+                                   .threads = s->threads};
+}
+
+/** Copies the caller's preprocessing into owned memory; the numbers are checked when the plan is. */
+static fusion_status take_preprocess(struct plan_preprocess *out, const fusion_preprocess *p, uint32_t channels,
+                                     fusion_error *err) {
+  *out = (struct plan_preprocess){
+      .channels_last = p->channels_last, .reverse_channels = p->reverse_channels, .scale = p->scale};
+  if (p->count > 1 && p->count != channels)
+    return error_set(err, FUSION_E_USAGE, "preprocessing: %zu means and deviations, give 1 or %u (the channels)",
+                     p->count, channels);
+  if (!p->count) return FUSION_OK;
+  out->mean = mem_alloc(p->count, sizeof *out->mean);
+  out->deviation = mem_alloc(p->count, sizeof *out->deviation);
+  if (!out->mean || !out->deviation) return error_set(err, FUSION_E_MEMORY, "preprocessing: out of memory");
+  out->count = (uint32_t)p->count;
+  memcpy(out->mean, p->mean, p->count * sizeof *out->mean);
+  memcpy(out->deviation, p->deviation, p->count * sizeof *out->deviation);
+  return FUSION_OK;
+}
+
+static fusion_status check_labels(const fusion_array *rows, const fusion_array *labels, fusion_error *err) {
+  if (!labels || (fusion_array_rows(labels) == fusion_array_rows(rows) && fusion_array_row_size(labels) == 1))
+    return FUSION_OK;
+  return error_set(err, FUSION_E_INPUT, "labels: %zu rows of %zu, expected one number for each of %zu samples",
+                   fusion_array_rows(labels), fusion_array_row_size(labels), fusion_array_rows(rows));
+}
+
+static int64_t float_label(const float *v, size_t count) {
+  size_t best = 0;
+  for (size_t i = 1; i < count; i++)
+    if (v[i] > v[best]) best = i;
+  return count == 1 ? v[0] > 0 : (int64_t)best;
+}
+
+/** Runs the graph on rows of raw data, in parts; out [rows][outputs]. */
+static fusion_status run_float(const struct graph *g, const struct plan_preprocess *p, const fusion_array *input,
+                               float *out, fusion_error *err) {
+  const struct shape shape = g->nodes[0].shape;
+  const size_t size = shape_size(shape), width = shape_size(g->nodes[g->count - 1].shape);
+  const size_t rows = fusion_array_rows(input);
+  float *real = mem_alloc(FLOAT_ROWS * size, sizeof *real);
+  if (!real) return error_set(err, FUSION_E_MEMORY, "run: out of memory");
+  fusion_status status = FUSION_OK;
+  for (size_t first = 0; first < rows && status == FUSION_OK; first += FLOAT_ROWS) {
+    const size_t count = size_min(FLOAT_ROWS, rows - first);
+    status = plan_real_rows(p, shape, input, first, count, real, err);
+    if (status != FUSION_OK) break;
+    status = graph_run(g, real, count, out + first * width, NULL, NULL);
+    if (status != FUSION_OK) error_set(err, status, "run: %s", fusion_status_text(status));
+  }
+  mem_free_secret(real, FLOAT_ROWS * size * sizeof *real);
+  return status;
+}
+
+static fusion_status measure_float(const struct graph *g, const struct plan_preprocess *p, const fusion_array *input,
+                                   const int64_t *labels, double *accuracy, fusion_error *err) {
+  const size_t rows = fusion_array_rows(input), width = shape_size(g->nodes[g->count - 1].shape);
+  const bool argmax = g->nodes[g->count - 1].op == GRAPH_ARGMAX;
+  float *out = mem_alloc(rows * width, sizeof *out);
+  if (!out) return error_set(err, FUSION_E_MEMORY, "run: out of memory");
+  const fusion_status status = run_float(g, p, input, out, err);
+  size_t right = 0;
+  for (size_t r = 0; status == FUSION_OK && r < rows; r++)
+    right += labels[r] == (argmax ? (int64_t)out[r] : float_label(out + r * width, width));
+  *accuracy = (double)right / (double)rows;
+  mem_free(out);
+  return status;
+}
+
+static fusion_status measure_fixed(const fusion_model *m, const fusion_array *input, const int64_t *labels,
+                                   unsigned threads, double *accuracy, fusion_error *err) {
+  const size_t rows = fusion_array_rows(input);
+  fusion_array *answers = NULL;
+  int64_t *decided = mem_alloc(rows, sizeof *decided);
+  fusion_status status;
+  FAIL_IF(!decided, error_set(err, FUSION_E_MEMORY, "run: out of memory"));
+  TRY(fusion_model_run(m, input, threads, &answers, err));
+  TRY(fusion_model_labels(m, answers, decided, err));
+  size_t right = 0;
+  for (size_t r = 0; r < rows; r++) right += decided[r] == labels[r];
+  *accuracy = (double)right / (double)rows;
+cleanup:
+  mem_free(decided);
+  fusion_array_free(answers);
+  return status;
+}
+
+static fusion_status measure(const fusion_model *m, const struct graph *g, const fusion_array *input,
+                             const fusion_array *labels, unsigned threads, fusion_compile_report *report,
+                             fusion_error *err) {
+  const size_t rows = fusion_array_rows(input);
+  int64_t *expected = mem_alloc(rows, sizeof *expected);
+  fusion_status status;
+  FAIL_IF(!expected, error_set(err, FUSION_E_MEMORY, "labels: out of memory"));
+  TRY(fusion_array_to_int64(labels, 0, rows, expected, err));
+  TRY(measure_float(g, &m->model->plan.preprocess, input, expected, &report->float_accuracy, err));
+  TRY(measure_fixed(m, input, expected, threads, &report->fixed_accuracy, err));
+  report->labelled = true;
+cleanup:
+  mem_free(expected);
+  return status;
+}
+
+/** Graph to model; the preprocessing moves into the plan. */
+static fusion_status compile(fusion_model *m, const struct graph *g, const fusion_array *calibration,
+                             const fusion_compile_settings *settings, struct quantise_report *report,
+                             fusion_error *err) {
+  const struct shape shape = g->nodes[0].shape;
+  const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
+  const size_t rows = size_min(limit, fusion_array_rows(calibration));
+  const struct quantise_options options = options_of(settings);
+  struct plan_preprocess p = {0};
+  float *real = NULL;
+  size_t len;
+  fusion_status status;
+  TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
+  FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
+          error_set(err, FUSION_E_MEMORY, "calibration: out of memory"));
+  TRY(plan_real_rows(&p, shape, calibration, 0, rows, real, err));
+  TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
+  m->model->plan.preprocess = p;
+  p = (struct plan_preprocess){0};
+  TRY(plan_validate(&m->model->plan, err));
+cleanup:
+  mem_free(real);
+  mem_free(p.mean);
+  mem_free(p.deviation);
+  return status;
+}
+
+fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, const fusion_array *calibration,
+                                   const fusion_array *labels, const fusion_compile_settings *settings,
+                                   fusion_compile_report *report, fusion_error *err) {
+  const fusion_compile_settings defaults = fusion_compile_defaults();
+  const double start = clock_seconds();
+  struct graph *g = NULL;
+  struct quantise_report inner = {0};
+  fusion_compile_report ignored;
+  fusion_model *m = mem_alloc(1, sizeof *m);
+  fusion_status status;
+  *out = NULL;
+  if (!settings) settings = &defaults;
+  if (!report) report = &ignored;
+  FAIL_IF(!m, error_set(err, FUSION_E_MEMORY, "out of memory"));
+  TRY(check_labels(calibration, labels, err));
+  TRY(graph_from_onnx(&g, onnx_path, err));
+  TRY(compile(m, g, calibration, settings, &inner, err));
+  *report = (fusion_compile_report){.weight_bits = inner.weight_bits,
+                                    .activation_bits = inner.activation_bits,
+                                    .candidates = inner.candidates,
+                                    .samples = inner.samples,
+                                    .agreement = inner.agreement};
+  if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
+  report->seconds = clock_seconds() - start;
+  *out = m;
+  m = NULL;
+cleanup:
+  graph_free(g);
+  fusion_model_free(m);
+  return status;
+}
+
+fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx_path, const fusion_array *input,
+                                     fusion_array **answers, fusion_error *err) {
+  const struct plan *plan = &model->model->plan;
+  struct graph *g = NULL;
+  fusion_array *out = NULL;
+  fusion_status status;
+  *answers = NULL;
+  TRY(graph_from_onnx(&g, onnx_path, err));
+  const struct shape a = g->nodes[0].shape, b = plan->steps[0].out.shape;
+  FAIL_IF(a.channels != b.channels || a.height != b.height || a.width != b.width,
+          error_set(err, FUSION_E_INPUT, "'%s': takes %ux%ux%u, the compiled model %ux%ux%u", onnx_path, a.channels,
+                    a.height, a.width, b.channels, b.height, b.width));
+  const size_t shape[2] = {fusion_array_rows(input), shape_size(g->nodes[g->count - 1].shape)};
+  TRY(fusion_array_create(&out, FUSION_F32, 2, shape, NULL));
+  TRY(run_float(g, &plan->preprocess, input, fusion_array_data_mutable(out), err));
+  *answers = out;
+  out = NULL;
+cleanup:
+  graph_free(g);
+  fusion_array_free(out);
+  return status;
+}

@@ -1,0 +1,48 @@
+/** The lowered network: the plan's steps with real weights, between the graph (what the file said) and the plan
+ * (integers). A node's real value is that of a graph node, its `origin`; SUMPOOL's is the average, its divisor living
+ * in the scale. */
+#ifndef FUSION_MODEL_NETWORK_H
+#define FUSION_MODEL_NETWORK_H
+
+#include "model/plan.h"
+
+struct network_node {
+  enum plan_kind kind;
+  char name[MODEL_NAME_LEN];
+  struct shape shape;
+  uint32_t input_count;
+  uint32_t *inputs; /* owned */
+  struct window window;
+  uint32_t groups;
+  float *weights;               /* owned. LINEAR */
+  float *bias;                  /* owned. LINEAR: always there */
+  struct gather_source *gather; /* owned. GATHER */
+  uint32_t origin;              /* graph node with the same real values */
+  bool rectified;               /* the values are max(origin, 0): a Relu pulled before a MaxPool */
+  uint8_t noise_terms;          /* raw when not 0 */
+  float *low, *high;            /* owned: calibrated range of each channel; NULL before calibration */
+};
+
+struct network {
+  struct network_node *nodes;
+  uint32_t count, capacity;
+  uint32_t logits;      /* graph node whose values the answers are made of */
+  bool softmax, argmax; /* what the graph ended in */
+};
+
+/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu pulled
+ *  before MaxPool, average pools as sums, affine maps as depthwise layers. `graph` must be valid. */
+fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
+void network_free(struct network *n);
+
+/** Takes each channel's range from the graph's: low, high [graph node] -> [channels]. */
+fusion_status network_set_ranges(struct network *n, const struct graph *graph, float *const *low,
+                                 float *const *high) FUSION_MUST_CHECK;
+
+/** Rescales channels between layers so that small ones use the ranges of weights and activations better; the network's
+ *  real outputs stay as they are (Relu is positively homogeneous). Needs ranges. Source: Nagel et al., "Data-free
+ *  quantization through weight equalization and bias correction", ICCV 2019, sec. 4.1; here over groups of channels
+ * that additions and concatenations tie together, and bounded by the activations' ranges. */
+fusion_status network_equalise(struct network *n) FUSION_MUST_CHECK;
+
+#endif

@@ -1,0 +1,205 @@
+/** Rings. Forwards: how wide values can get (value_bits of clean tensors hold for every input, not only calibrated
+ * ones, because a RELU or TRUNCATE reads its input in its ring). Backwards: a clean tensor's ring is the widest that a
+ * reader needs, since sharing it wider later would cost a protocol. */
+#include "model/quantise_internal.h"
+
+struct rings {
+  const struct model *model;
+  struct plan *plan;
+  const struct step_range *ranges;
+  unsigned margin;
+  uint32_t *roots;
+  uint8_t *raw;  /* of a root: ring of its tree */
+  uint8_t *need; /* of a clean step */
+};
+
+void plan_find_roots(const struct plan *plan, uint32_t *roots) {
+  for (uint32_t i = 0; i < plan->count; i++) roots[i] = 0;
+  for (uint32_t i = plan->count; i-- > 0;) {
+    const struct plan_step *s = &plan->steps[i];
+    for (uint32_t k = 0; k < s->input_count; k++)
+      if (plan->steps[s->inputs[k]].out.guard_bits) roots[s->inputs[k]] = s->kind == PLAN_ADD ? roots[i] : i;
+  }
+}
+
+static uint64_t saturating_add(uint64_t a, uint64_t b) {
+  return a + b < a ? UINT64_MAX : a + b;
+}
+
+static uint64_t saturating_mul(uint64_t a, uint64_t b) {
+  uint64_t c;
+  return __builtin_mul_overflow(a, b, &c) ? UINT64_MAX : c;
+}
+
+/** Signed width of values of at most this magnitude. */
+static unsigned magnitude_bits(uint64_t magnitude) {
+  return magnitude == UINT64_MAX ? 65 : log2_up(magnitude + 1) + 1;
+}
+
+static uint64_t magnitude(const struct step_range *r) {
+  const uint64_t low = r->low < 0 ? (uint64_t)0 - (uint64_t)r->low : 0;
+  const uint64_t high = r->high > 0 ? (uint64_t)r->high : 0;
+  return low > high ? low : high;
+}
+
+/** Calibrated width with the margin, and room for a rounding constant. */
+static unsigned calibrated_bits(const struct rings *q, uint32_t i, uint64_t round) {
+  const uint64_t m = saturating_mul(magnitude(&q->ranges[i]), UINT64_C(1) << q->margin);
+  return magnitude_bits(saturating_add(m, round));
+}
+
+/** No input within its value_bits can make the accumulator larger than this. */
+static uint64_t linear_bound(const struct rings *q, uint32_t i) {
+  const struct plan_step *s = &q->plan->steps[i];
+  const struct plan_weights *w = &q->model->weights[i];
+  const size_t depth = plan_weight_count(q->plan, i) / s->out.shape.channels;
+  const uint64_t input = UINT64_C(1) << (q->plan->steps[s->inputs[0]].out.value_bits - 1);
+  uint64_t bound = 0;
+  for (size_t c = 0; c < s->out.shape.channels; c++) {
+    uint64_t sum = 0;
+    for (size_t k = 0; k < depth; k++) {
+      const int16_t v = w->weights[c * depth + k];
+      sum += (uint64_t)(v < 0 ? -(int64_t)v : v);
+    }
+    const uint64_t bias = (uint64_t)(w->bias[c] < 0 ? -w->bias[c] : w->bias[c]);
+    const uint64_t row = saturating_add(saturating_mul(sum, input), bias);
+    bound = row > bound ? row : bound;
+  }
+  return bound;
+}
+
+static unsigned least(unsigned a, unsigned b) {
+  return a < b ? a : b;
+}
+static unsigned most(unsigned a, unsigned b) {
+  return a > b ? a : b;
+}
+
+static uint64_t rounding(const struct plan_step *s) {
+  return s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
+}
+
+/** LINEAR and raw ADD: its own width, and its tree's ring raised to it. */
+static unsigned raw_width(struct rings *q, uint32_t i) {
+  const struct plan_step *s = &q->plan->steps[i];
+  const struct plan_step *root = &q->plan->steps[q->roots[i]];
+  const uint64_t round = root->inputs[0] == i ? rounding(root) : 0;
+  unsigned guaranteed;
+  if (s->kind == PLAN_LINEAR) {
+    guaranteed = magnitude_bits(saturating_add(linear_bound(q, i), round));
+  } else {
+    guaranteed = 0;
+    for (unsigned k = 0; k < 2; k++)
+      guaranteed = most(guaranteed, q->plan->steps[s->inputs[k]].out.value_bits + (unsigned)s->shift_left[k] + 1);
+    if (round) guaranteed++;
+  }
+  const unsigned bits = least(calibrated_bits(q, i, round), guaranteed);
+  const unsigned floor_bits = most(3, root->shift + 2u);
+  q->raw[q->roots[i]] = (uint8_t)least(most(q->raw[q->roots[i]], most(bits, floor_bits)), 64);
+  return least(bits, 64);
+}
+
+static unsigned window_bits(const struct window *w) {
+  return log2_up((uint64_t)w->kernel_h * w->kernel_w);
+}
+
+static unsigned clean_width(const struct rings *q, uint32_t i) {
+  const struct plan_step *s = &q->plan->steps[i];
+  const unsigned in = s->input_count ? q->plan->steps[s->inputs[0]].out.value_bits : 0;
+  unsigned bits = in;
+  switch (s->kind) {
+    case PLAN_INPUT: return most(2, calibrated_bits(q, i, 0));
+    case PLAN_RELU:
+    case PLAN_TRUNCATE:
+      if (q->plan->steps[s->inputs[0]].out.guard_bits) return q->raw[i] - s->shift;
+      return in - s->shift;
+    case PLAN_ADD:
+      bits = most(in + s->shift_left[0], q->plan->steps[s->inputs[1]].out.value_bits + (unsigned)s->shift_left[1]);
+      return bits + 1;
+    case PLAN_MUL: {
+      /* Its ring is this width exactly, and its reader a TRUNCATE. */
+      const struct plan_step *reader = &q->plan->steps[i + 1];
+      const unsigned guaranteed = in + q->plan->steps[s->inputs[1]].out.value_bits;
+      return most(least(calibrated_bits(q, i, rounding(reader)), guaranteed), reader->shift + 2u);
+    }
+    case PLAN_MAXPOOL: return in;
+    case PLAN_SUMPOOL: return in + window_bits(&s->window);
+    case PLAN_GATHER:
+      for (uint32_t k = 1; k < s->input_count; k++) bits = most(bits, q->plan->steps[s->inputs[k]].out.value_bits);
+      return bits;
+    case PLAN_LINEAR: break;
+  }
+  return in;
+}
+
+static void demand(struct rings *q, uint32_t step, unsigned bits) {
+  if (bits > q->need[step]) q->need[step] = (uint8_t)least(bits, 64);
+}
+
+/** What step i asks of the rings of what it reads. */
+static void demand_inputs(struct rings *q, uint32_t i) {
+  const struct plan_step *s = &q->plan->steps[i];
+  for (uint32_t k = 0; k < s->input_count; k++) {
+    const uint32_t from = s->inputs[k];
+    const struct plan_tensor *in = &q->plan->steps[from].out;
+    if (in->guard_bits) continue;
+    switch (s->kind) {
+      case PLAN_RELU:
+      case PLAN_TRUNCATE: demand(q, from, most(in->value_bits, s->shift + 2u)); break;
+      case PLAN_ADD:
+        if (s->out.ring_bits > s->shift_left[k]) demand(q, from, (unsigned)(s->out.ring_bits - s->shift_left[k]));
+        break;
+      case PLAN_MAXPOOL: demand(q, from, most(s->out.ring_bits, in->value_bits + 1u)); break;
+      default: demand(q, from, s->out.ring_bits); break;
+    }
+  }
+}
+
+static fusion_status assign(struct rings *q, fusion_error *err) {
+  for (uint32_t i = q->plan->count; i-- > 0;) {
+    struct plan_step *s = &q->plan->steps[i];
+    const bool raw = s->out.guard_bits > 0;
+    const unsigned ring = raw ? (unsigned)q->raw[q->roots[i]] : most(2, most(q->need[i], s->out.value_bits));
+    if (ring + s->out.guard_bits > PLAN_RING_MAX)
+      return error_set(err, FUSION_E_UNREACHABLE, "layer '%s' needs a ring of %u bits, at most %d fit; give fewer bits",
+                       s->name, ring, (int)PLAN_RING_MAX - s->out.guard_bits);
+    s->out.ring_bits = (uint8_t)ring;
+    if (raw && s->out.value_bits > ring) s->out.value_bits = (uint8_t)ring;
+    demand_inputs(q, i);
+  }
+  return FUSION_OK;
+}
+
+static void reduce_biases(struct model *model) {
+  for (uint32_t i = 0; i < model->plan.count; i++) {
+    const struct plan_step *s = &model->plan.steps[i];
+    for (uint32_t c = 0; s->kind == PLAN_LINEAR && c < s->out.shape.channels; c++)
+      model->weights[i].bias[c] = ring_signed((uint64_t)model->weights[i].bias[c], s->out.ring_bits);
+  }
+}
+
+fusion_status quantise_rings(struct model *model, const struct step_range *ranges, unsigned margin_bits,
+                             fusion_error *err) {
+  struct rings q = {.model = model, .plan = &model->plan, .ranges = ranges, .margin = margin_bits};
+  const uint32_t count = model->plan.count;
+  fusion_status status;
+  q.roots = mem_alloc(count, sizeof *q.roots);
+  q.raw = mem_alloc(count, sizeof *q.raw);
+  q.need = mem_alloc(count, sizeof *q.need);
+  FAIL_IF(!q.roots || !q.raw || !q.need, FUSION_E_MEMORY);
+  plan_find_roots(q.plan, q.roots);
+  for (uint32_t i = 0; i < count; i++) {
+    struct plan_step *s = &q.plan->steps[i];
+    const unsigned bits = s->out.guard_bits ? raw_width(&q, i) : clean_width(&q, i);
+    s->out.value_bits = (uint8_t)most(1, least(bits, 64));
+  }
+  demand(&q, count - 1, q.plan->steps[count - 1].out.value_bits + (q.plan->output == PLAN_OUTPUT_LOGITS ? 0u : 1u));
+  TRY(assign(&q, err));
+  reduce_biases(model);
+  TRY(plan_validate(&model->plan, err));
+cleanup:
+  mem_free(q.roots);
+  mem_free(q.raw);
+  mem_free(q.need);
+  return status;
+}

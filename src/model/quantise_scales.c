@@ -1,0 +1,321 @@
+/** Scales. Clean tensors that must agree (Concat, MaxPool, clean additions) form classes with one scale each, chosen
+ * from the calibrated range. An accumulator's scale S is its consumer's scale divided by a power of two, so that RELU
+ * and TRUNCATE are shifts; the weights' scale follows as S / input scale, a free real number. Only where a clean tensor
+ * enters a raw addition (or a product) must scales be powers of two of each other: such classes lie on the grid 2^k. A
+ * divisor of an average lives in the scale of its SUMPOOL ("derived"). */
+#include <math.h>
+
+#include "model/quantise_internal.h"
+
+enum { SOLVE_ROUNDS = 500, SHIFT_MAX = 40, DEPTH_ONE_BITS = 12, CLEAN_RING = 58, ROOM_BITS = 6 };
+
+struct solver {
+  const struct network *net;
+  const struct widths *widths;
+  uint32_t *parent;  /* union-find over nodes */
+  bool *grid;        /* of a root */
+  unsigned *bits;    /* of a root: signed width */
+  double *range;     /* of a root: largest magnitude */
+  int *raised;       /* of a root: doublings that the solution needed */
+  double *scale;     /* of a node */
+  uint8_t *shift;    /* of a node: RELU, TRUNCATE */
+  uint32_t *root;    /* of a raw node: the RELU or TRUNCATE above it */
+  float *weight_max; /* of a LINEAR node */
+};
+
+static uint32_t class_of(const struct solver *q, uint32_t i) {
+  while (q->parent[i] != i) i = q->parent[i] = q->parent[q->parent[i]];
+  return i;
+}
+
+static void join(struct solver *q, uint32_t a, uint32_t b) {
+  q->parent[class_of(q, a)] = class_of(q, b);
+}
+
+static bool is_raw(const struct solver *q, uint32_t i) {
+  return q->net->nodes[i].noise_terms > 0;
+}
+
+static void find_classes(struct solver *q) {
+  for (uint32_t i = 0; i < q->net->count; i++) q->parent[i] = i;
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    const bool joins = d->kind == PLAN_MAXPOOL || d->kind == PLAN_GATHER || (d->kind == PLAN_ADD && !is_raw(q, i)) ||
+                       (d->kind == PLAN_RELU && !is_raw(q, d->inputs[0]));
+    for (uint32_t k = 0; joins && k < d->input_count; k++) join(q, i, d->inputs[k]);
+  }
+}
+
+static void find_grid(struct solver *q) {
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    const bool product = d->kind == PLAN_MUL, raw_add = d->kind == PLAN_ADD && is_raw(q, i);
+    for (uint32_t k = 0; (product || raw_add) && k < d->input_count; k++) {
+      if (is_raw(q, d->inputs[k])) continue;
+      q->grid[class_of(q, d->inputs[k])] = true;
+      if (raw_add) q->grid[class_of(q, q->root[i])] = true;
+    }
+    if (d->kind == PLAN_TRUNCATE && q->net->nodes[d->inputs[0]].kind == PLAN_MUL) q->grid[class_of(q, i)] = true;
+  }
+}
+
+static void find_ranges(struct solver *q) {
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    if (is_raw(q, i)) continue;
+    const uint32_t r = class_of(q, i);
+    unsigned bits = i == 0 ? q->widths->input : q->widths->activation;
+    if (i == q->net->count - 1) bits = q->widths->output;
+    if (bits > q->bits[r]) q->bits[r] = bits;
+    for (uint32_t c = 0; c < d->shape.channels; c++)
+      q->range[r] = fmax(q->range[r], fmax(fabs((double)d->low[c]), fabs((double)d->high[c])));
+  }
+}
+
+static void find_roots(struct solver *q) {
+  for (uint32_t i = q->net->count; i-- > 0;) {
+    const struct network_node *d = &q->net->nodes[i];
+    for (uint32_t k = 0; k < d->input_count; k++)
+      if (is_raw(q, d->inputs[k])) q->root[d->inputs[k]] = d->kind == PLAN_ADD ? q->root[i] : i;
+  }
+}
+
+static void find_weight_maxima(struct solver *q) {
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    if (d->kind != PLAN_LINEAR) continue;
+    const size_t count = (size_t)d->shape.channels * (q->net->nodes[d->inputs[0]].shape.channels / d->groups) *
+                         d->window.kernel_h * d->window.kernel_w;
+    for (size_t k = 0; k < count; k++) q->weight_max[i] = fmaxf(q->weight_max[i], fabsf(d->weights[k]));
+  }
+}
+
+/** Width of a layer's weights; layers of one weight a row (affine maps) are cheap and would suffer most. */
+static unsigned weight_width(const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  const size_t depth =
+      (size_t)(q->net->nodes[d->inputs[0]].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
+  return depth == 1 && q->widths->weight < DEPTH_ONE_BITS ? DEPTH_ONE_BITS : q->widths->weight;
+}
+
+static double class_scale(const struct solver *q, uint32_t r) {
+  if (!(q->range[r] > 0)) return 1;
+  const double least = ldexp(q->range[r] / (ldexp(1, (int)q->bits[r] - 1) - 1), q->raised[r]);
+  return q->grid[r] ? exp2(ceil(log2(least) - 1e-9)) : least;
+}
+
+/** Scales of all clean nodes. A class that holds a SUMPOOL takes its scale from the first: its divisor is given. */
+static void set_clean_scales(struct solver *q, double *derived) {
+  for (uint32_t i = 0; i < q->net->count; i++) derived[i] = 0;
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    if (is_raw(q, i)) continue;
+    const uint32_t r = class_of(q, i);
+    if (d->kind == PLAN_MUL) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
+    if (d->kind == PLAN_SUMPOOL)
+      derived[r] = q->scale[d->inputs[0]] / ((double)d->window.kernel_h * d->window.kernel_w);
+    q->scale[i] = derived[r] > 0 ? derived[r] : class_scale(q, r);
+  }
+}
+
+static bool raise_class(struct solver *q, uint32_t i) {
+  q->raised[class_of(q, i)]++;
+  return false;
+}
+
+/** Finest scale that a layer's accumulator may have with its weight width. */
+static double finest(const struct solver *q, uint32_t i) {
+  const double top = ldexp(1, (int)weight_width(q, i) - 1) - 1;
+  return q->scale[q->net->nodes[i].inputs[0]] * (double)q->weight_max[i] / top;
+}
+
+/** Shift and accumulator scale below one RELU or TRUNCATE; false when a class had to be raised. */
+static bool solve_root(struct solver *q, uint32_t root) {
+  const double target = q->scale[root];
+  double least = ldexp(target, -SHIFT_MAX);
+  for (uint32_t i = 0; i < root; i++)
+    if (q->root[i] == root && q->net->nodes[i].kind == PLAN_LINEAR) least = fmax(least, finest(q, i));
+  const int shift = (int)floor(log2(target / least) + 1e-9);
+  if (shift < 0) return raise_class(q, root);
+  const double scale = ldexp(target, -shift);
+  q->shift[root] = (uint8_t)shift;
+  for (uint32_t i = 0; i < root; i++) {
+    if (q->root[i] != root) continue;
+    q->scale[i] = scale;
+    const struct network_node *d = &q->net->nodes[i];
+    for (uint32_t k = 0; d->kind == PLAN_ADD && k < 2; k++)
+      if (!is_raw(q, d->inputs[k]) && q->scale[d->inputs[k]] < scale * (1 - 1e-9)) return raise_class(q, d->inputs[k]);
+  }
+  return true;
+}
+
+/** Shift of a TRUNCATE behind a product. */
+static bool solve_product(struct solver *q, uint32_t i) {
+  const double shift = log2(q->scale[i] / q->scale[q->net->nodes[i].inputs[0]]);
+  if (shift < -1e-9) return raise_class(q, i);
+  q->shift[i] = (uint8_t)lrint(shift);
+  return true;
+}
+
+static bool solve_once(struct solver *q) {
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    if (d->kind != PLAN_RELU && d->kind != PLAN_TRUNCATE) continue;
+    const bool raw = is_raw(q, d->inputs[0]);
+    if (raw && !solve_root(q, i)) return false;
+    if (!raw && d->kind == PLAN_TRUNCATE && !solve_product(q, i)) return false;
+  }
+  return true;
+}
+
+static fusion_status solve(struct solver *q, fusion_error *err) {
+  double *derived = mem_alloc(q->net->count, sizeof *derived);
+  if (!derived) return FUSION_E_MEMORY;
+  bool solved = false;
+  for (int round = 0; round < SOLVE_ROUNDS && !solved; round++) {
+    set_clean_scales(q, derived);
+    solved = solve_once(q);
+  }
+  mem_free(derived);
+  if (solved) return FUSION_OK;
+  return error_set(err, FUSION_E_UNREACHABLE, "no common scale for the network's additions; give more weight bits");
+}
+
+/** Signed width of the float range at a scale. */
+static unsigned range_bits(const struct network_node *d, double scale) {
+  double top = 1;
+  for (uint32_t c = 0; c < d->shape.channels; c++)
+    top = fmax(top, fmax(fabs((double)d->low[c]), fabs((double)d->high[c])) / scale);
+  return (unsigned)ceil(log2(top + 1)) + 1;
+}
+
+/** Ring for the calibrating run: 32 bits where they surely hold the range, as that runs fast. */
+static uint8_t wide_ring(const struct solver *q, uint32_t i) {
+  unsigned bits = 0;
+  for (uint32_t k = 0; k < q->net->count; k++) {
+    if (q->root[k] != q->root[i]) continue;
+    const unsigned own = range_bits(&q->net->nodes[k], q->scale[k]);
+    bits = own > bits ? own : bits;
+  }
+  return bits + ROOM_BITS <= 32 && q->shift[q->root[i]] <= 30 ? 32 : CLEAN_RING;
+}
+
+static fusion_status emit_weights(struct plan_weights *out, const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  const size_t depth =
+      (size_t)(q->net->nodes[d->inputs[0]].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
+  const double unit = q->scale[i] / q->scale[d->inputs[0]];
+  const double top = ldexp(1, (int)weight_width(q, i) - 1) - 1;
+  out->weights = mem_alloc(depth * d->shape.channels, sizeof *out->weights);
+  out->bias = mem_alloc(d->shape.channels, sizeof *out->bias);
+  if (!out->weights || !out->bias) return FUSION_E_MEMORY;
+  for (size_t k = 0; k < depth * d->shape.channels; k++)
+    out->weights[k] = (int16_t)fmin(fmax(rint(d->weights[k] / unit), -top), top);
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const double bias = d->bias[c] / q->scale[i];
+    if (!(fabs(bias) < ldexp(1, CLEAN_RING - 2))) return FUSION_E_UNREACHABLE;
+    out->bias[c] = (int64_t)rint(bias);
+  }
+  return FUSION_OK;
+}
+
+static void emit_tensor(struct plan_step *s, const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  unsigned terms = d->noise_terms;
+  if (terms) {
+    const uint32_t top = q->net->nodes[q->root[i]].inputs[0];
+    s->out.guard_bits = plan_guard_bits(q->net->nodes[top].noise_terms);
+  }
+  s->out.noise_terms = (uint8_t)terms;
+  s->out.shape = d->shape;
+  s->out.scale = q->scale[i];
+  s->out.ring_bits = terms ? wide_ring(q, i) : CLEAN_RING;
+  s->out.value_bits = terms ? s->out.ring_bits : CLEAN_RING - 1;
+  if (i == 0) s->out.value_bits = (uint8_t)q->bits[class_of(q, 0)];
+}
+
+static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  struct plan_step *s = &m->plan.steps[i];
+  s->kind = d->kind;
+  memcpy(s->name, d->name, sizeof s->name);
+  emit_tensor(s, q, i);
+  if (d->input_count) {
+    s->inputs = mem_alloc(d->input_count, sizeof *s->inputs);
+    if (!s->inputs) return FUSION_E_MEMORY;
+    memcpy(s->inputs, d->inputs, d->input_count * sizeof *s->inputs);
+  }
+  s->input_count = d->input_count;
+  s->window = d->window;
+  s->shift = q->shift[i];
+  for (uint32_t k = 0; s->kind == PLAN_ADD && k < 2; k++)
+    if (!is_raw(q, d->inputs[k])) s->shift_left[k] = (uint8_t)lrint(log2(q->scale[d->inputs[k]] / q->scale[i]));
+  if (s->kind == PLAN_GATHER) {
+    s->gather = mem_alloc(shape_size(d->shape), sizeof *s->gather);
+    if (!s->gather) return FUSION_E_MEMORY;
+    memcpy(s->gather, d->gather, shape_size(d->shape) * sizeof *s->gather);
+  }
+  if (s->kind != PLAN_LINEAR) return FUSION_OK;
+  s->groups = d->groups;
+  s->weight_bits = (uint8_t)weight_width(q, i);
+  return emit_weights(&m->weights[i], q, i);
+}
+
+static fusion_status emit(struct model **out, const struct solver *q, fusion_error *err) {
+  struct model *m = mem_alloc(1, sizeof *m);
+  if (!m) return FUSION_E_MEMORY;
+  fusion_status status = FUSION_OK;
+  m->plan.preprocess.scale = 1;
+  m->plan.steps = mem_alloc(q->net->count, sizeof *m->plan.steps);
+  m->weights = mem_alloc(q->net->count, sizeof *m->weights);
+  FAIL_IF(!m->plan.steps || !m->weights, FUSION_E_MEMORY);
+  m->plan.count = q->net->count;
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    status = emit_step(m, q, i);
+    if (status == FUSION_E_UNREACHABLE)
+      error_set(err, status, "layer '%s': its bias is too large for its scale", q->net->nodes[i].name);
+    if (status != FUSION_OK) goto cleanup;
+  }
+  TRY(plan_validate(&m->plan, err));
+  *out = m;
+  return FUSION_OK;
+cleanup:
+  model_free(m);
+  return status;
+}
+
+fusion_status quantise_scales(struct model **out, const struct network *net, const struct widths *widths,
+                              fusion_error *err) {
+  struct solver q = {.net = net, .widths = widths};
+  fusion_status status = FUSION_OK;
+  q.parent = mem_alloc(net->count, sizeof *q.parent);
+  q.grid = mem_alloc(net->count, sizeof *q.grid);
+  q.bits = mem_alloc(net->count, sizeof *q.bits);
+  q.range = mem_alloc(net->count, sizeof *q.range);
+  q.raised = mem_alloc(net->count, sizeof *q.raised);
+  q.scale = mem_alloc(net->count, sizeof *q.scale);
+  q.shift = mem_alloc(net->count, sizeof *q.shift);
+  q.root = mem_alloc(net->count, sizeof *q.root);
+  q.weight_max = mem_alloc(net->count, sizeof *q.weight_max);
+  FAIL_IF(!q.parent || !q.grid || !q.bits || !q.range || !q.raised || !q.scale || !q.shift || !q.root || !q.weight_max,
+          FUSION_E_MEMORY);
+  find_classes(&q);
+  find_roots(&q);
+  find_grid(&q);
+  find_ranges(&q);
+  find_weight_maxima(&q);
+  TRY(solve(&q, err));
+  TRY(emit(out, &q, err));
+cleanup:
+  mem_free(q.parent);
+  mem_free(q.grid);
+  mem_free(q.bits);
+  mem_free(q.range);
+  mem_free(q.raised);
+  mem_free(q.scale);
+  mem_free(q.shift);
+  mem_free(q.root);
+  mem_free(q.weight_max);
+  if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while choosing scales");
+  return status;
+}

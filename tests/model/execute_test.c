@@ -1,0 +1,184 @@
+/** The executor against a naive one, on inputs that overflow rings too; every CPU tier, every number of threads. */
+#include "model/execute.h"
+
+#include "base/cpu.h"
+#include "model/model_support.h"
+
+enum { SAMPLES = 7 };
+
+static int64_t at(const struct shape s, const int64_t *x, size_t c, int64_t y, int64_t z) {
+  if (y < 0 || z < 0 || y >= s.height || z >= s.width) return 0;
+  return x[(c * s.height + (size_t)y) * s.width + (size_t)z];
+}
+
+static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x, uint32_t c, uint32_t oy,
+                             uint32_t ox) {
+  const struct plan_step *s = &m->plan.steps[i];
+  const struct window *w = &s->window;
+  const struct shape in = m->plan.steps[s->inputs[0]].out.shape;
+  const bool linear = s->kind == PLAN_LINEAR;
+  const uint32_t depth = linear ? in.channels / s->groups : 1;
+  const uint32_t first = linear ? c / (s->out.shape.channels / s->groups) * depth : c;
+  uint64_t sum = linear ? (uint64_t)m->weights[i].bias[c] : 0;
+  int64_t best = INT64_MIN;
+  for (uint32_t d = 0; d < depth; d++)
+    for (uint32_t ky = 0; ky < w->kernel_h; ky++)
+      for (uint32_t kx = 0; kx < w->kernel_w; kx++) {
+        const int64_t y = (int64_t)oy * w->stride_h + (int64_t)ky * w->dilation_h - w->pad_top;
+        const int64_t z = (int64_t)ox * w->stride_w + (int64_t)kx * w->dilation_w - w->pad_left;
+        const int64_t v = at(in, x, first + d, y, z);
+        const bool inside = y >= 0 && z >= 0 && y < in.height && z < in.width;
+        if (inside && v > best) best = v;
+        const size_t k = (((size_t)c * depth + d) * w->kernel_h + ky) * w->kernel_w + kx;
+        sum += (uint64_t)v * (linear ? (uint64_t)(int64_t)m->weights[i].weights[k] : 1);
+      }
+  return s->kind == PLAN_MAXPOOL ? (uint64_t)best : sum;
+}
+
+static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const *values, size_t k) {
+  const struct plan_step *s = &m->plan.steps[i];
+  const struct shape o = s->out.shape;
+  const int64_t *x = values[s->inputs[0]];
+  const uint64_t round = s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
+  const unsigned in_bits = m->plan.steps[s->inputs[0]].out.ring_bits;
+  int64_t v;
+  switch (s->kind) {
+    case PLAN_RELU:
+    case PLAN_TRUNCATE:
+      v = ring_signed((uint64_t)x[k] + round, in_bits);
+      if (s->kind == PLAN_RELU && v < 0) v = 0;
+      return (uint64_t)(v >> s->shift);
+    case PLAN_ADD:
+      return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
+    case PLAN_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
+    case PLAN_GATHER:
+      if (s->gather[k].input == GATHER_ZERO) return 0;
+      return (uint64_t)values[s->inputs[s->gather[k].input]][s->gather[k].index];
+    default:
+      return naive_window(m, i, x, (uint32_t)(k / o.width / o.height), (uint32_t)(k / o.width % o.height),
+                          (uint32_t)(k % o.width));
+  }
+}
+
+static void naive_execute(const struct model *m, const int64_t *input, int64_t *output) {
+  int64_t **values = mem_alloc(m->plan.count, sizeof *values);
+  assert_non_null(values);
+  for (uint32_t i = 0; i < m->plan.count; i++) {
+    const struct plan_tensor *t = &m->plan.steps[i].out;
+    const size_t size = shape_size(t->shape);
+    values[i] = mem_alloc(size, sizeof **values);
+    assert_non_null(values[i]);
+    for (size_t k = 0; k < size; k++)
+      values[i][k] = ring_signed(i ? naive_element(m, i, values, k) : (uint64_t)input[k], t->ring_bits);
+  }
+  const uint32_t last = m->plan.count - 1;
+  memcpy(output, values[last], shape_size(m->plan.steps[last].out.shape) * sizeof *output);
+  for (uint32_t i = 0; i < m->plan.count; i++) mem_free(values[i]);
+  mem_free(values);
+}
+
+/** Inputs of `bits` signed bits: small ones, and such as wrap every ring. */
+static void check_model(const struct model *m, uint64_t *seed, unsigned bits, unsigned threads) {
+  const size_t in = shape_size(m->plan.steps[0].out.shape), out = plan_answer_size(&m->plan);
+  int64_t *x = mem_alloc(SAMPLES * in, sizeof *x), *y = mem_alloc(SAMPLES * out, sizeof *y);
+  int64_t *expected = mem_alloc(out, sizeof *expected);
+  const struct execute_options options = {.threads = threads};
+  assert_true(x && y && expected);
+  for (size_t i = 0; i < SAMPLES * in; i++) x[i] = ring_signed(test_random(seed), bits);
+  assert_ok(plan_execute(m, x, SAMPLES, y, &options));
+  for (size_t k = 0; k < SAMPLES; k++) {
+    naive_execute(m, x + k * in, expected);
+    assert_memory_equal(y + k * out, expected, out * sizeof *y);
+  }
+  mem_free(x);
+  mem_free(y);
+  mem_free(expected);
+}
+
+static void plan_execute__equals_naive(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    for (size_t k = 0; network_kinds[k]; k++) {
+      for (unsigned width = 6; width <= 16; width += 5) {
+        struct model *m = random_model(network_kinds[k], &seed, width, width > 14 ? 14 : width);
+        check_model(m, &seed, width, 1);
+        check_model(m, &seed, m->plan.steps[0].out.ring_bits, 2);
+        model_free(m);
+      }
+    }
+  }
+  assert_ok(cpu_tier_force(cpu_tier_best()));
+}
+
+/** Rings above 32 bits, where the narrow accumulator may or may not serve. */
+static void plan_execute__wide_rings(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct model *m = random_model(network_kinds[k], &seed, 9, 9);
+    for (uint32_t i = 0; i < m->plan.count; i++) {
+      m->plan.steps[i].out.ring_bits = (uint8_t)(58 - m->plan.steps[i].out.guard_bits);
+      if (m->plan.steps[i].out.guard_bits) m->plan.steps[i].out.ring_bits = 50;
+    }
+    assert_ok(plan_validate(&m->plan, NULL));
+    for (unsigned bits = 8; bits <= 56; bits += 12) check_model(m, &seed, bits, 1);
+    model_free(m);
+  }
+}
+
+static void plan_select_answer__ties_and_order(void **state) {
+  (void)state;
+  struct plan_step step = {.out = {.shape = {5, 1, 1}}};
+  struct plan plan = {.steps = &step, .count = 1, .output = PLAN_OUTPUT_TOP_K, .top_k = 5};
+  const int64_t logits[5] = {3, 9, 9, -4, 3};
+  const int64_t order[10] = {1, 9, 2, 9, 0, 3, 4, 3, 3, -4};
+  int64_t answer[10];
+  plan_select_answer(&plan, logits, answer);
+  assert_memory_equal(answer, order, sizeof order);
+  plan.output = PLAN_OUTPUT_LABEL;
+  plan_select_answer(&plan, logits, answer);
+  assert_int_equal(answer[0], 1);
+}
+
+static void preprocess_apply__layouts(void **state) {
+  (void)state;
+  double mean[2] = {1, 2}, deviation[2] = {2, 4};
+  const struct shape shape = {2, 1, 3};
+  const double first[6] = {10, 20, 30, 40, 50, 60}, last[6] = {40, 10, 50, 20, 60, 30};
+  const float expected[6] = {0, .5f, 1, .5f, .75f, 1};
+  float out[6];
+  struct plan_preprocess p = {.scale = 0.1, .count = 2, .mean = mean, .deviation = deviation};
+  preprocess_apply(&p, shape, first, 1, out);
+  for (int i = 0; i < 6; i++) assert_float_equal(out[i], expected[i], 1e-6);
+  p.channels_last = p.reverse_channels = true;
+  preprocess_apply(&p, shape, last, 1, out);
+  for (int i = 0; i < 6; i++) assert_float_equal(out[i], expected[i], 1e-6);
+}
+
+static void plan_quantise_input__rounds_and_clamps(void **state) {
+  (void)state;
+  struct plan_step step = {.out = {.shape = {6, 1, 1}, .value_bits = 4, .scale = 0.5}};
+  const struct plan plan = {.steps = &step, .count = 1};
+  const float real[6] = {0.25f, 0.75f, -0.26f, 100, -100, 3.5f};
+  const int64_t expected[6] = {0, 2, -1, 7, -8, 7};
+  int64_t out[6];
+  assert_ok(plan_quantise_input(&plan, real, 1, out, NULL));
+  assert_memory_equal(out, expected, sizeof out);
+  const float bad[6] = {0, 0, 0.0f / 0.0f, 0, 0, 0};
+  fusion_error err = {.status = FUSION_OK};
+  assert_int_equal(plan_quantise_input(&plan, bad, 1, out, &err), FUSION_E_INPUT);
+  assert_true(err.text[0] != '\0');
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(plan_execute__equals_naive),
+      cmocka_unit_test(plan_execute__wide_rings),
+      cmocka_unit_test(plan_select_answer__ties_and_order),
+      cmocka_unit_test(preprocess_apply__layouts),
+      cmocka_unit_test(plan_quantise_input__rounds_and_clamps),
+  };
+  return cmocka_run_group_tests_name("execute", tests, NULL, NULL);
+}

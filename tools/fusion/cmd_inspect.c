@@ -1,0 +1,112 @@
+/* fusion inspect: what a compiled model is, layer by layer. */
+#include <stdio.h>
+
+#include "cli.h"
+
+static const char *const output_names[] = {"logits", "label", "top-k"};
+static const char *const rounding_names[] = {"exact", "fast"};
+
+static json_t *numbers_json(const double *values, size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) json_array_append_new(list, json_real(values[i]));
+  return list;
+}
+
+static json_t *preprocess_json(const fusion_preprocess *p) {
+  return json_pack("{s:b, s:b, s:f, s:o, s:o}", "channels_last", (int)p->channels_last, "reverse_channels",
+                   (int)p->reverse_channels, "scale", p->scale, "mean", numbers_json(p->mean, p->count), "std",
+                   numbers_json(p->deviation, p->count));
+}
+
+static json_t *layer_json(const fusion_layer *d) {
+  return json_pack("{s:s, s:s, s:[I,I,I], s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f}", "kind", d->kind, "name", d->name,
+                   "shape", (json_int_t)d->channels, (json_int_t)d->height, (json_int_t)d->width, "ring_bits",
+                   (int)d->ring_bits, "guard_bits", (int)d->guard_bits, "value_bits", (int)d->value_bits, "shift",
+                   (int)d->shift, "weight_bits", (int)d->weight_bits, "weights", (json_int_t)d->weights,
+                   "multiplications", (json_int_t)d->multiplications, "scale", d->scale);
+}
+
+static int print_json(const fusion_model *model, const fusion_model_info *info) {
+  json_t *layers = json_array();
+  for (size_t i = 0; i < info->layers; i++) {
+    fusion_layer d;
+    fusion_model_layer(model, i, &d);
+    json_array_append_new(layers, layer_json(&d));
+  }
+  json_t *json =
+      json_pack("{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o}", "input",
+                (json_int_t)info->input_channels, (json_int_t)info->input_height, (json_int_t)info->input_width,
+                "outputs", (json_int_t)info->outputs, "output", output_names[info->output], "top_k", (int)info->top_k,
+                "rounding", rounding_names[info->rounding], "softmax", (int)info->softmax, "output_scale",
+                info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len, "weights",
+                (json_int_t)info->weights, "multiplications", (json_int_t)info->multiplications, "widest_ring",
+                (int)info->widest_ring, "preprocess", preprocess_json(&info->preprocess), "layers", layers);
+  return cli_print_json(json);
+}
+
+static void print_preprocess(const fusion_preprocess *p) {
+  printf("input data   (raw * %.6g", p->scale);
+  if (p->count == 1)
+    printf(" - %.6g) / %.6g", p->mean[0], p->deviation[0]);
+  else if (p->count)
+    printf(" - mean) / std, of each channel");
+  else
+    printf(")");
+  printf("%s%s\n", p->channels_last ? ", channels last" : "", p->reverse_channels ? ", channels reversed" : "");
+}
+
+static int print_text(const fusion_model *model, const fusion_model_info *info) {
+  char manifest[CLI_TEXT_LEN];
+  printf("input        %zu x %zu x %zu\n", info->input_channels, info->input_height, info->input_width);
+  print_preprocess(&info->preprocess);
+  printf("answer       %s", output_names[info->output]);
+  if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
+  printf(", %zu integers, unit %.6g%s, %s rounding\n", info->answer_size, info->output_scale,
+         info->softmax ? ", softmax" : "", rounding_names[info->rounding]);
+  printf("size         %.4g M weights, %.4g M multiplications a sample, public manifest %s\n",
+         (double)info->weights / 1e6, (double)info->multiplications / 1e6,
+         cli_format_bytes(manifest, (double)info->manifest_len));
+  printf("\n%4s  %-8s %-28s %16s %6s %6s %6s %6s %8s\n", "step", "kind", "name", "shape", "ring", "values", "shift",
+         "bits", "weights");
+  for (size_t i = 0; i < info->layers; i++) {
+    fusion_layer d;
+    char shape[CLI_TEXT_LEN], ring[CLI_TEXT_LEN], bits[CLI_TEXT_LEN] = "", weights[CLI_TEXT_LEN] = "",
+                                                  shift[CLI_TEXT_LEN] = "";
+    fusion_model_layer(model, i, &d);
+    snprintf(shape, sizeof shape, "%zux%zux%zu", d.channels, d.height, d.width);
+    snprintf(ring, sizeof ring, d.guard_bits ? "%u+%u" : "%u", d.ring_bits, d.guard_bits);
+    if (d.weight_bits) snprintf(bits, sizeof bits, "%u", d.weight_bits);
+    if (d.weight_bits) snprintf(weights, sizeof weights, "%llu", (unsigned long long)d.weights);
+    if (d.shift) snprintf(shift, sizeof shift, "%u", d.shift);
+    printf("%4zu  %-8s %-28.28s %16s %6s %6u %6s %6s %8s\n", i, d.kind, d.name, shape, ring, d.value_bits, shift, bits,
+           weights);
+  }
+  return CLI_EXIT_OK;
+}
+
+int cmd_inspect(int argc, char **argv) {
+  bool as_json = false;
+  const struct cli_option options[] = {{.name = "json", .kind = CLI_FLAG, .out = &as_json, .help = "Print JSON."},
+                                       {.name = NULL}};
+  const struct cli_syntax syntax = {
+      .command = "inspect",
+      .synopsis = "MODEL.fsn [--json]",
+      .about =
+          "Shows a compiled model: its layers with their ring widths. Rings are in bits, guard bits after the plus.",
+      .options = options,
+      .min_positional = 1,
+      .max_positional = 1};
+  char **positional;
+  int count;
+  const int code = cli_parse(&syntax, argc, argv, &positional, &count);
+  if (code != CLI_GO) return code;
+  fusion_error err = {.status = FUSION_OK};
+  fusion_model *model;
+  const fusion_status status = fusion_model_load(&model, positional[0], &err);
+  if (status != FUSION_OK) return cli_failed("inspect", status, &err);
+  fusion_model_info info;
+  fusion_model_describe(model, &info);
+  const int done = as_json ? print_json(model, &info) : print_text(model, &info);
+  fusion_model_free(model);
+  return done;
+}

@@ -1,0 +1,186 @@
+/* fusion run: a compiled model in the clear, the exact integers that a private run gives; beside the float network. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cli.h"
+
+struct run_line {
+  const char *input, *labels, *onnx, *output;
+  uint64_t threads;
+  bool real, probabilities, json;
+};
+
+/** What a run found; accuracies are below 0 when there is nothing to compare with. */
+struct run_result {
+  size_t rows;
+  double seconds, float_seconds, accuracy, float_accuracy, agreement;
+};
+
+static const char about[] =
+    "Runs a compiled model on samples in the clear. The integers are, bit for bit, those that a private run answers.";
+
+static int parse_line(struct run_line *l, int argc, char **argv, char ***positional) {
+  const struct cli_option options[] = {
+      {.name = "input",
+       .letter = 'i',
+       .kind = CLI_TEXT,
+       .out = &l->input,
+       .required = true,
+       .value = "FILE",
+       .help = "Raw samples (.npy, .npz, .csv), one a row."},
+      {.name = "labels",
+       .kind = CLI_TEXT,
+       .out = &l->labels,
+       .value = "FILE",
+       .help = "Their labels, for the accuracy."},
+      {.name = "float",
+       .kind = CLI_TEXT,
+       .out = &l->onnx,
+       .value = "MODEL.onnx",
+       .help = "Also run the float network that the model was compiled from, and compare."},
+      {.name = "output-file",
+       .letter = 'o',
+       .kind = CLI_TEXT,
+       .out = &l->output,
+       .value = "FILE",
+       .help = "Write the answers (.npy): integers, 64 bits."},
+      {.name = "real",
+       .kind = CLI_FLAG,
+       .out = &l->real,
+       .help = "Write real numbers instead: integers times their unit."},
+      {.name = "probabilities",
+       .kind = CLI_FLAG,
+       .out = &l->probabilities,
+       .help = "With --real: apply the Softmax that the network ended in."},
+      {.name = "threads",
+       .kind = CLI_COUNT,
+       .out = &l->threads,
+       .max = 256,
+       .value = "N",
+       .help = "Default: every core."},
+      {.name = "json", .kind = CLI_FLAG, .out = &l->json, .help = "Print the report as JSON."},
+      {.name = NULL}};
+  const struct cli_syntax syntax = {.command = "run",
+                                    .synopsis = "MODEL.fsn --input FILE [options]",
+                                    .about = about,
+                                    .options = options,
+                                    .min_positional = 1,
+                                    .max_positional = 1};
+  int count;
+  return cli_parse(&syntax, argc, argv, positional, &count);
+}
+
+static double seconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double share_equal(const int64_t *a, const int64_t *b, size_t count) {
+  size_t equal = 0;
+  for (size_t i = 0; i < count; i++) equal += a[i] == b[i];
+  return count ? (double)equal / (double)count : 0;
+}
+
+static void float_labels(const fusion_array *answers, int64_t *labels) {
+  const float *v = fusion_array_data(answers);
+  const size_t rows = fusion_array_rows(answers), width = fusion_array_row_size(answers);
+  for (size_t r = 0; r < rows; r++, v += width) {
+    size_t best = 0;
+    for (size_t i = 1; i < width; i++)
+      if (v[i] > v[best]) best = i;
+    labels[r] = (int64_t)best;
+  }
+}
+
+/** Fills accuracies and agreement; `work` has room for three labels a row. */
+static fusion_status compare(const struct run_line *l, const fusion_model *model, const fusion_array *input,
+                             const fusion_array *answers, struct run_result *result, int64_t *work, fusion_error *err) {
+  int64_t *fixed = work, *expected = work + result->rows, *reference = work + 2 * result->rows;
+  fusion_array *labels = NULL, *real = NULL;
+  fusion_status status = fusion_model_labels(model, answers, fixed, err);
+  if (status == FUSION_OK && l->onnx) {
+    const double start = seconds_now();
+    status = fusion_model_run_float(model, l->onnx, input, &real, err);
+    result->float_seconds = seconds_now() - start;
+    if (status == FUSION_OK) float_labels(real, reference);
+    if (status == FUSION_OK) result->agreement = share_equal(fixed, reference, result->rows);
+  }
+  if (status == FUSION_OK && l->labels) {
+    status = fusion_array_load(&labels, l->labels, err);
+    if (status == FUSION_OK && (fusion_array_rows(labels) != result->rows || fusion_array_row_size(labels) != 1)) {
+      snprintf(err->text, sizeof err->text, "'%s': %zu rows of %zu, expected one label for each of %zu samples",
+               l->labels, fusion_array_rows(labels), fusion_array_row_size(labels), result->rows);
+      status = err->status = FUSION_E_INPUT;
+    }
+    if (status == FUSION_OK) status = fusion_array_to_int64(labels, 0, result->rows, expected, err);
+    if (status == FUSION_OK) result->accuracy = share_equal(fixed, expected, result->rows);
+    if (status == FUSION_OK && l->onnx) result->float_accuracy = share_equal(reference, expected, result->rows);
+  }
+  fusion_array_free(labels);
+  fusion_array_free(real);
+  return status;
+}
+
+static fusion_status write_answers(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
+                                   fusion_error *err) {
+  if (!l->output) return FUSION_OK;
+  if (!l->real && !l->probabilities) return fusion_array_save_npy(answers, l->output, err);
+  fusion_array *real = NULL;
+  fusion_status status = fusion_model_real_answers(model, answers, l->probabilities, &real, err);
+  if (status == FUSION_OK) status = fusion_array_save_npy(real, l->output, err);
+  fusion_array_free(real);
+  return status;
+}
+
+static int report(const struct run_line *l, const struct run_result *r) {
+  if (l->json) {
+    json_t *json = json_pack("{s:I, s:f}", "samples", (json_int_t)r->rows, "seconds", r->seconds);
+    if (json && r->accuracy >= 0) json_object_set_new(json, "fixed_accuracy", json_real(r->accuracy));
+    if (json && r->float_accuracy >= 0) json_object_set_new(json, "float_accuracy", json_real(r->float_accuracy));
+    if (json && r->agreement >= 0) json_object_set_new(json, "agreement", json_real(r->agreement));
+    if (json && r->agreement >= 0) json_object_set_new(json, "float_seconds", json_real(r->float_seconds));
+    return cli_print_json(json);
+  }
+  char text[CLI_TEXT_LEN];
+  printf("samples    %zu in %s (%.3g a second)\n", r->rows, cli_format_seconds(text, r->seconds),
+         (double)r->rows / r->seconds);
+  if (r->accuracy >= 0) printf("accuracy   fixed point %.2f %%", 100 * r->accuracy);
+  if (r->float_accuracy >= 0) printf(", float %.2f %%", 100 * r->float_accuracy);
+  if (r->accuracy >= 0) printf("\n");
+  if (r->agreement >= 0)
+    printf("agreement  %.2f %% of the samples get the float network's label (float: %s)\n", 100 * r->agreement,
+           cli_format_seconds(text, r->float_seconds));
+  if (l->output) printf("written    %s\n", l->output);
+  return CLI_EXIT_OK;
+}
+
+int cmd_run(int argc, char **argv) {
+  struct run_line l = {.input = NULL};
+  struct run_result result = {.accuracy = -1, .float_accuracy = -1, .agreement = -1};
+  char **positional;
+  const int code = parse_line(&l, argc, argv, &positional);
+  if (code != CLI_GO) return code;
+  fusion_error err = {.status = FUSION_OK};
+  fusion_model *model = NULL;
+  fusion_array *input = NULL, *answers = NULL;
+  int64_t *work = NULL;
+  fusion_status status = fusion_model_load(&model, positional[0], &err);
+  if (status == FUSION_OK) status = fusion_array_load(&input, l.input, &err);
+  if (status == FUSION_OK) {
+    const double start = seconds_now();
+    status = fusion_model_run(model, input, (unsigned)l.threads, &answers, &err);
+    result.seconds = seconds_now() - start;
+    result.rows = fusion_array_rows(input);
+  }
+  if (status == FUSION_OK && !(work = calloc(3 * result.rows + 1, sizeof *work))) status = FUSION_E_MEMORY;
+  if (status == FUSION_OK) status = compare(&l, model, input, answers, &result, work, &err);
+  if (status == FUSION_OK) status = write_answers(&l, model, answers, &err);
+  const int done = status == FUSION_OK ? report(&l, &result) : cli_failed("run", status, &err);
+  free(work);
+  fusion_array_free(input);
+  fusion_array_free(answers);
+  fusion_model_free(model);
+  return done;
+}
