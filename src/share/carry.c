@@ -7,13 +7,14 @@ static unsigned strings_of_merge(const struct carry_merge *m) {
   return m->propagate ? 2 : 1;
 }
 
-static void add_digits(struct carry_plan *plan, unsigned low, unsigned high) {
-  for (unsigned at = low; at < high; at += CARRY_DIGIT_BITS) {
-    const unsigned d = plan->digits++;
-    plan->digit[d] = (struct carry_digit){.low = (uint8_t)at,
-                                          .width = (uint8_t)size_min(CARRY_DIGIT_BITS, high - at),
-                                          .propagate = d > 0,
-                                          .sender = d % 2 ? ROLE_CLIENT : ROLE_SERVER};
+/* Cuts [low, high) into `count` digits, the widest first: the lowest digit of all has no P, which makes it the
+ * cheapest. */
+static void add_digits(struct carry_plan *plan, unsigned low, unsigned high, unsigned count) {
+  for (; count; count--) {
+    const unsigned d = plan->digits++, width = (unsigned)div_up(high - low, count);
+    plan->digit[d] = (struct carry_digit){
+        .low = (uint8_t)low, .width = (uint8_t)width, .propagate = d > 0, .sender = d % 2 ? ROLE_CLIENT : ROLE_SERVER};
+    low += width;
   }
 }
 
@@ -31,13 +32,12 @@ static unsigned pair_up(struct carry_plan *plan, uint8_t *nodes, unsigned count)
   return left;
 }
 
-struct carry_plan carry_plan_make(unsigned middle, unsigned top) {
+/* The plan with `low` digits below `middle` and `high` from there. */
+static struct carry_plan plan_of(unsigned middle, unsigned top, unsigned low, unsigned high) {
   struct carry_plan plan = {0};
   uint8_t nodes[CARRY_DIGITS_MAX];
-  add_digits(&plan, 0, middle);
-  unsigned low = plan.digits;
-  add_digits(&plan, middle, top);
-  unsigned high = plan.digits - low;
+  add_digits(&plan, 0, middle, low);
+  add_digits(&plan, middle, top, high);
   for (unsigned i = 0; i < plan.digits; i++) nodes[i] = (uint8_t)i;
   /* The part below `middle` stays apart until it is one node; then it joins the list. */
   while (low + high > 1) {
@@ -54,6 +54,33 @@ struct carry_plan carry_plan_make(unsigned middle, unsigned top) {
     low = 0;
   }
   return plan;
+}
+
+/* What an element costs under a plan, in bits: traffic, about a bit for a correlation, and a flight counted as much as
+ * a tenth of a usual gate's traffic. */
+static unsigned price_of(const struct carry_plan *plan) {
+  enum { LEVEL_BITS = 24 };
+  unsigned bits = LEVEL_BITS * plan->levels;
+  for (unsigned d = 0; d < plan->digits; d++) {
+    const struct carry_digit *digit = &plan->digit[d];
+    bits += 2 * digit->width + strings_of(digit) * ((1u << digit->width) - 1);
+  }
+  for (unsigned m = 0; m < plan->merges; m++) bits += 2 * (2 + strings_of_merge(&plan->merge[m]));
+  return bits;
+}
+
+struct carry_plan carry_plan_make(unsigned middle, unsigned top) {
+  const unsigned low_least = (unsigned)div_up(middle, CARRY_DIGIT_BITS_MAX), low_most = (unsigned)div_up(middle, 3);
+  const unsigned high_least = (unsigned)div_up(top - middle, CARRY_DIGIT_BITS_MAX);
+  const unsigned high_most = (unsigned)div_up(top - middle, 3);
+  struct carry_plan best = plan_of(middle, top, low_most, high_most);
+  for (unsigned low = low_least; low <= low_most; low++) {
+    for (unsigned high = high_least; high <= high_most; high++) {
+      const struct carry_plan plan = plan_of(middle, top, low, high);
+      if (price_of(&plan) < price_of(&best)) best = plan;
+    }
+  }
+  return best;
 }
 
 size_t carry_choices_len(const struct carry_plan *plan, enum role from, size_t count) {
@@ -173,10 +200,11 @@ void carry_put_choices(const struct carry *c, const uint64_t *bits, struct fligh
  * *prop ^= [a + v = 2^width - 1]. */
 static inline void add_entry(const unsigned width, unsigned z, size_t words, const uint64_t *a, const uint64_t *e,
                              size_t stride, uint64_t *gen, uint64_t *prop) {
-  const uint64_t z0 = (uint64_t)0 - (z & 1), z1 = (uint64_t)0 - (z >> 1 & 1), z2 = (uint64_t)0 - (z >> 2 & 1);
-  const size_t one = width > 1 ? stride : 0, two = width > 2 ? 2 * stride : 0;
-  const uint64_t *restrict a0 = a, *restrict a1 = a + one, *restrict a2 = a + two;
-  const uint64_t *restrict e0 = e, *restrict e1 = e + one, *restrict e2 = e + two;
+  const uint64_t z0 = (uint64_t)0 - (z & 1), z1 = (uint64_t)0 - (z >> 1 & 1);
+  const uint64_t z2 = (uint64_t)0 - (z >> 2 & 1), z3 = (uint64_t)0 - (z >> 3 & 1);
+  const size_t one = width > 1 ? stride : 0, two = width > 2 ? 2 * stride : 0, three = width > 3 ? 3 * stride : 0;
+  const uint64_t *restrict a0 = a, *restrict a1 = a + one, *restrict a2 = a + two, *restrict a3 = a + three;
+  const uint64_t *restrict e0 = e, *restrict e1 = e + one, *restrict e2 = e + two, *restrict e3 = e + three;
   for (size_t w = 0; w < words; w++) {
     uint64_t v = e0[w] ^ z0, half = a0[w] ^ v, carry = a0[w] & v, all = half;
     if (width > 1) {
@@ -184,6 +212,9 @@ static inline void add_entry(const unsigned width, unsigned z, size_t words, con
     }
     if (width > 2) {
       v = e2[w] ^ z2, half = a2[w] ^ v, carry = (a2[w] & v) ^ (half & carry), all &= half;
+    }
+    if (width > 3) {
+      v = e3[w] ^ z3, half = a3[w] ^ v, carry = (a3[w] & v) ^ (half & carry), all &= half;
     }
     gen[w] ^= carry;
     if (prop) prop[w] ^= all;
@@ -198,6 +229,7 @@ static void add_table(unsigned width, bool propagate, size_t words, const uint64
     if (width == 1) add_entry(1, z, words, a, e, stride, gen, prop);
     if (width == 2) add_entry(2, z, words, a, e, stride, gen, prop);
     if (width == 3) add_entry(3, z, words, a, e, stride, gen, prop);
+    if (width == 4) add_entry(4, z, words, a, e, stride, gen, prop);
   }
 }
 

@@ -2,11 +2,11 @@
  *
  *  Ideal functionality: the server has a, the client b, of `top` bits each; both get XOR shares of the carry of
  *  a + b into bit `top` and of the carry into bit `middle`.
- *  1. Digits of at most 3 bits: generate G = [a_j + b_j >= 2^w] and propagate P = [a_j + b_j = 2^w - 1] by one random
- *     1-of-2^w OT each, in which one party is the sender (the digits take turns, which spreads the hashing and the
- *     traffic evenly): the receiver says e = X ^ digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as
- *     T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the lowest digit is not
- * used and not made.
+ *  1. Digits of 1 to 4 bits (see carry_plan_make): generate G = [a_j + b_j >= 2^w] and propagate P = [a_j + b_j = 2^w -
+ * 1] by one random 1-of-2^w OT each, in which one party is the sender (the digits take turns, which spreads the hashing
+ * and the traffic evenly): the receiver says e = X ^ digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as T[z ^
+ * e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the lowest digit is not used and not
+ * made.
  *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo in a tree, Beaver style from two random OTs: a = P-like bit: each
  * party's share of `a` is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1 where it sends, and r0 its
  * share of the cross term; so a triple needs no message, and one flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
@@ -21,7 +21,7 @@
 
 #include "share/planes.h"
 
-enum { CARRY_DIGIT_BITS = 3, CARRY_DIGITS_MAX = 23 };
+enum { CARRY_DIGIT_BITS_MAX = 4, CARRY_DIGITS_MAX = 23 };
 
 struct carry_digit {
   uint8_t low, width; /* bits low .. low + width - 1 */
@@ -43,7 +43,8 @@ struct carry_plan {
   struct carry_merge merge[CARRY_DIGITS_MAX];
 };
 
-/** 0 <= middle <= top <= 62. */
+/** 0 <= middle <= top <= 62. Digits of 3 bits carry the least traffic for their correlations; wider ones are used where
+ * that saves a level of the tree (a flight) for little more. */
 struct carry_plan carry_plan_make(unsigned middle, unsigned top);
 
 /** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */

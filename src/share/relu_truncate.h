@@ -19,8 +19,8 @@
 
 #include "share/party.h"
 
-/** Elements that share their flights; memory is about 170 bytes each at either party. */
-#define RELU_TRUNCATE_CHUNK ((size_t)1 << 17)
+/** Elements that share their flights; memory is about 120 bytes each at either party. */
+#define RELU_TRUNCATE_CHUNK ((size_t)1 << 18)
 
 struct relu_truncate {
   uint8_t in_bits;  /* ring of x, guard included, 2..62 */
