@@ -172,55 +172,20 @@ static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *wo
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
 
 enum {
-  OUTS = 6,              /* outputs computed together: 24 accumulators with 4 panel registers */
-  HALF_LANES = 32,       /* lanes computed together */
-  WORD_WEIGHT_BITS = 13, /* widest weights for 16-bit word products */
-  WORD_BITS = 14,        /* low digit of a lane; both digits are at most 2^13 in absolute value */
+  OUTS = 6,        /* outputs computed together: 24 accumulators with 4 panel registers */
+  HALF_LANES = 32, /* lanes computed together */
 };
 
-static size_t padded_pairs(size_t rows) {
-  return div_up(rows, 2);
-}
-
-/* Rows between which 32-bit sums of digit products, each at most 2^(12 + weight_bits), are emptied into 64 bits. */
-static size_t word_block(unsigned weight_bits) {
-  return ((size_t)1 << (19 - weight_bits)) - 2;
-}
-
-/* Rows after which sums of products below 2^(25 + weight_bits), kept modulo 2^52, are emptied. */
-static size_t wide_block(unsigned weight_bits) {
-  return ((size_t)1 << (26 - weight_bits)) - 1;
-}
-
-/* Words: [group of OUTS][pair of rows][OUTS] of two 16-bit weights. Else [group][row][OUTS] of 64-bit weights. */
 static fusion_status matrix_pack_avx512(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,
                                         unsigned weight_bits) {
-  *w = (struct matrix_weights){.outs = outs, .rows = rows, .weight_bits = weight_bits};
-  const bool words = weight_bits <= WORD_WEIGHT_BITS;
-  const size_t groups = div_up(outs, OUTS), depth = words ? 2 * padded_pairs(rows) : rows;
-  const size_t element = words ? sizeof(int16_t) : sizeof(int64_t);
-  if (!size_mul(groups * OUTS, depth, &w->packed_len) || !size_mul(w->packed_len, element, &w->packed_len))
-    return FUSION_E_LIMIT;
-  w->packed = mem_alloc(w->packed_len, 1);
-  if (!w->packed) return FUSION_E_MEMORY;
-  for (size_t o = 0; o < outs; o++) {
-    for (size_t r = 0; r < rows; r++) {
-      const size_t group = o / OUTS * OUTS * depth, within = o % OUTS;
-      const int16_t v = weights[o * rows + r];
-      if (words)
-        ((int16_t *)w->packed)[group + (r / 2 * OUTS + within) * 2 + r % 2] = v;
-      else
-        ((int64_t *)w->packed)[group + r * OUTS + within] = v;
-    }
-  }
-  return FUSION_OK;
+  return matrix_pack_groups(w, weights, outs, rows, weight_bits, OUTS);
 }
 
 /* A pair of rows of HALF_LANES lanes as words: two registers of low digits, two of high digits. */
 enum { PANEL_PAIR = 4 * 64 };
 
 static size_t matrix_scratch_avx512(size_t rows) {
-  return padded_pairs(rows) * PANEL_PAIR;
+  return row_pairs(rows) * PANEL_PAIR;
 }
 
 static void pack_panel(int8_t *panel, const int32_t *a, const uint32_t *row_base, size_t rows) {
@@ -311,9 +276,10 @@ static inline __attribute__((always_inline)) void wide_group(int64_t *out, const
 
 static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
                           void *scratch) {
-  const size_t rows = w->rows, pairs = padded_pairs(rows);
+  const size_t rows = w->rows, pairs = row_pairs(rows);
   const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
-  const size_t block = words ? word_block(w->weight_bits) / 2 : wide_block(w->weight_bits);
+  /* Wide sums are kept modulo 2^52, their terms below 2^(25 + weight_bits). */
+  const size_t block = words ? word_block(w->weight_bits) / 2 : ((size_t)1 << (26 - w->weight_bits)) - 1;
   for (size_t first = 0; first < MATRIX_LANES; first += HALF_LANES) {
     const int32_t *lanes = a + first;
     if (words) pack_panel(scratch, lanes, row_base, rows);

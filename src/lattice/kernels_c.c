@@ -52,6 +52,7 @@ const struct lattice_kernels lattice_kernels_c = {
 const struct lattice_kernels *lattice_kernels(enum cpu_tier tier) {
 #ifdef FUSION_X86_TIERS
   if (tier == CPU_TIER_AVX512) return &lattice_kernels_avx512;
+  if (tier == CPU_TIER_AVX2) return &lattice_kernels_avx2;
 #endif
   (void)tier;
   return &lattice_kernels_c;

@@ -108,4 +108,46 @@ static inline size_t accept_below_common(uint32_t *out, size_t want, const uint3
   return got;
 }
 
+/* --- weights of the vector tiers' matrix products ---
+ *
+ * Weights of at most WORD_WEIGHT_BITS go as 16-bit words: a lane is cut into a low digit of WORD_BITS bits, signed, and
+ * the high rest, so that both are at most 2^13 in absolute value, and one instruction adds the products of two rows of
+ * a lane into 32 bits. Wider weights are multiplied in 64 bits. */
+enum { WORD_WEIGHT_BITS = 13, WORD_BITS = 14 };
+
+static inline size_t row_pairs(size_t rows) {
+  return div_up(rows, 2);
+}
+
+/* Rows between which 32-bit sums of digit products, each at most 2^(12 + weight_bits), are emptied into 64 bits. Even.
+ */
+static inline size_t word_block(unsigned weight_bits) {
+  return ((size_t)1 << (19 - weight_bits)) - 2;
+}
+
+/* Words: [group of outputs][pair of rows][output in group] of two 16-bit weights. Else [group][row][output] of 64 bits.
+ */
+static inline fusion_status matrix_pack_groups(struct matrix_weights *w, const int16_t *weights, size_t outs,
+                                               size_t rows, unsigned weight_bits, size_t group_outs) {
+  *w = (struct matrix_weights){.outs = outs, .rows = rows, .weight_bits = weight_bits};
+  const bool words = weight_bits <= WORD_WEIGHT_BITS;
+  const size_t groups = div_up(outs, group_outs), depth = words ? 2 * row_pairs(rows) : rows;
+  const size_t element = words ? sizeof(int16_t) : sizeof(int64_t);
+  if (!size_mul(groups * group_outs, depth, &w->packed_len) || !size_mul(w->packed_len, element, &w->packed_len))
+    return FUSION_E_LIMIT;
+  w->packed = mem_alloc(w->packed_len, 1);
+  if (!w->packed) return FUSION_E_MEMORY;
+  for (size_t o = 0; o < outs; o++) {
+    for (size_t r = 0; r < rows; r++) {
+      const size_t begin = o / group_outs * group_outs * depth, within = o % group_outs;
+      const int16_t v = weights[o * rows + r];
+      if (words)
+        ((int16_t *)w->packed)[begin + (r / 2 * group_outs + within) * 2 + r % 2] = v;
+      else
+        ((int64_t *)w->packed)[begin + r * group_outs + within] = v;
+    }
+  }
+  return FUSION_OK;
+}
+
 #endif

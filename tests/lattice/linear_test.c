@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/cpu.h"
 #include "lattice/layout.h"
 #include "support/support.h"
 
@@ -305,6 +306,94 @@ static void choose_set__too_wide_is_refused(void **state) {
   assert_int_equal(linear_choose_set(&layer, weights), 0);
 }
 
+/* --- a network that damages one message ----------------------------------------------------------------------------
+ */
+
+enum damage { DAMAGE_NONE, DAMAGE_FLIP, DAMAGE_TRUNCATE, DAMAGE_SILENCE };
+
+struct relay {
+  struct channel *to_server, *to_client; /* the relay's ends */
+  size_t damaged;                        /* number of the message */
+  enum damage damage;
+  uint64_t seed;
+};
+
+/* Passes on the three messages of a one-tile layer. */
+static void *run_relay(void *arg) {
+  struct relay *r = arg;
+  const enum message_type types[] = {MSG_RLWE_KEY, MSG_RLWE_QUERY, MSG_RLWE_ANSWER};
+  for (size_t k = 0; k < 3; k++) {
+    struct channel *in = k == 2 ? r->to_server : r->to_client, *out = k == 2 ? r->to_client : r->to_server;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (channel_recv_sized(in, types[k], CHANNEL_FRAME_MAX, &data, &len) != FUSION_OK) break;
+    const bool here = k == r->damaged;
+    if (here && r->damage == DAMAGE_FLIP)
+      data[test_random(&r->seed) % len] ^= (uint8_t)(1u << test_random(&r->seed) % 8);
+    if (here && r->damage == DAMAGE_TRUNCATE) len--;
+    const bool stop = here && r->damage == DAMAGE_SILENCE;
+    const bool sent = !stop && channel_send(out, types[k], data, len) == FUSION_OK && channel_flush(out) == FUSION_OK;
+    mem_free(data);
+    if (!sent) break;
+  }
+  channel_close(r->to_server);
+  channel_close(r->to_client);
+  return NULL;
+}
+
+static void *run_server_and_relay(void *arg) {
+  void **both = arg;
+  test_run_both(run_server, both[0], run_relay, both[1]);
+  return NULL;
+}
+
+static void linear__damaged_message(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (size_t round = 0; round < 60; round++) {
+    struct relay r = {.damaged = round % 3, .damage = (enum damage)(1 + round / 3 % 3), .seed = seed + round};
+    if (round >= 54) r.damage = DAMAGE_NONE;
+    struct job j = {.layer = conv(2, 6, 3, 3, 1, 1, 1, 1), .samples = 2};
+    job_open(&j, FILL_RANDOM, &seed);
+    channel_close(j.server);
+    channel_close(j.client);
+    assert_ok(channel_pipe(&j.server, &r.to_server));
+    assert_ok(channel_pipe(&r.to_client, &j.client));
+    void *both[2] = {&j, &r};
+    test_run_both(run_server_and_relay, both, run_client, &j);
+    if (r.damage == DAMAGE_NONE) {
+      assert_ok(j.server_status);
+      assert_ok(j.client_status);
+      check_outputs(&j, &seed);
+    } else if (r.damage == DAMAGE_FLIP) {
+      /* Any bits make a ciphertext; a key's residue may be refused. */
+      if (r.damaged == 0 && j.server_status != FUSION_OK) {
+        assert_int_equal(j.server_status, FUSION_E_PEER);
+        assert_int_not_equal(j.client_status, FUSION_OK);
+      } else {
+        assert_ok(j.server_status);
+        assert_ok(j.client_status);
+      }
+    } else {
+      assert_int_not_equal(j.client_status, FUSION_OK);
+      if (r.damaged < 2) assert_int_not_equal(j.server_status, FUSION_OK);
+    }
+    job_close(&j);
+  }
+}
+
+static void linear__every_tier(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    run_checked(dense(33, 7, 25, 2, 8), 868, FILL_RANDOM, &seed);
+    run_checked(dense(33, 7, 39, 3, 16), 868, FILL_RANDOM, &seed);
+    run_checked(conv(3, 15, 7, 3, 2, 1, 1, 1), 9, FILL_RANDOM, &seed);
+  }
+  assert_ok(cpu_tier_force(cpu_tier_best()));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dense__every_batch_size),
@@ -313,6 +402,8 @@ int main(void) {
       cmocka_unit_test(dense__every_set),
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
+      cmocka_unit_test(linear__every_tier),
+      cmocka_unit_test(linear__damaged_message),
       cmocka_unit_test(layer__impossible_is_refused),
       cmocka_unit_test(choose_set__too_wide_is_refused),
   };
