@@ -17,15 +17,15 @@ struct op_entry {
 enum { MANY = 255 };
 
 #define WINDOW "auto_pad kernel_shape pads strides dilations "
-#define BROADCAST "axis broadcast "
+#define BROADCAST "axis broadcast " /* operator set 6 */
 
 static const struct op_entry ops[] = {
     {"Abs", "", 1, 1, false, op_abs, op_fold_unary},
-    {"Add", "", 2, 2, true, op_binary, NULL},
+    {"Add", BROADCAST, 2, 2, true, op_binary, NULL},
     {"And", "", 2, 2, true, op_fold_binary, NULL},
     {"ArgMax", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
     {"AveragePool", WINDOW "ceil_mode count_include_pad ", 1, 1, false, op_pool, NULL},
-    {"BatchNormalization", "epsilon momentum spatial training_mode ", 5, 5, false, op_batch_norm, NULL},
+    {"BatchNormalization", "epsilon momentum spatial training_mode is_test ", 5, 5, false, op_batch_norm, NULL},
     {"Cast", "to saturate ", 1, 1, true, op_cast, NULL},
     {"Ceil", "", 1, 1, true, op_fold_unary, NULL},
     {"Clip", "min max ", 1, 3, false, op_clip, NULL},
@@ -34,15 +34,15 @@ static const struct op_entry ops[] = {
     {"ConstantOfShape", "value ", 1, 1, true, op_constant_of_shape, NULL},
     {"Conv", WINDOW "group ", 2, 3, false, op_conv, NULL},
     {"DepthToSpace", "blocksize mode ", 1, 1, false, op_depth_to_space, NULL},
-    {"Div", "", 2, 2, true, op_binary, NULL},
-    {"Dropout", "ratio seed ", 1, 3, true, op_dropout, NULL},
+    {"Div", BROADCAST, 2, 2, true, op_binary, NULL},
+    {"Dropout", "ratio seed is_test ", 1, 3, true, op_dropout, NULL},
     {"Equal", "", 2, 2, true, op_fold_binary, NULL},
     {"Exp", "", 1, 1, true, op_fold_unary, NULL},
     {"Expand", "", 2, 2, true, op_expand, NULL},
     {"Flatten", "axis ", 1, 1, true, op_flatten, NULL},
     {"Floor", "", 1, 1, true, op_fold_unary, NULL},
     {"Gather", "axis ", 2, 2, true, op_gather, NULL},
-    {"Gemm", "alpha beta transA transB ", 2, 3, false, op_gemm, NULL},
+    {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
     {"GlobalAveragePool", "", 1, 1, false, op_global_pool, NULL},
     {"GlobalMaxPool", "", 1, 1, false, op_global_pool, NULL},
     {"Greater", "", 2, 2, true, op_fold_binary, NULL},
@@ -61,7 +61,7 @@ static const struct op_entry ops[] = {
     {"Mean", "", 1, MANY, true, op_sum, NULL},
     {"Min", "", 1, MANY, true, op_max_min, NULL},
     {"Mod", "fmod ", 2, 2, true, op_fold_binary, NULL},
-    {"Mul", "", 2, 2, true, op_binary, NULL},
+    {"Mul", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Neg", "", 1, 1, false, op_neg, op_fold_unary},
     {"Not", "", 1, 1, true, op_fold_unary, NULL},
     {"Or", "", 2, 2, true, op_fold_binary, NULL},
@@ -87,7 +87,7 @@ static const struct op_entry ops[] = {
     {"Split", "axis split num_outputs ", 1, 2, true, op_split, NULL},
     {"Sqrt", "", 1, 1, true, op_fold_unary, NULL},
     {"Squeeze", "axes ", 1, 2, true, op_squeeze, NULL},
-    {"Sub", "", 2, 2, true, op_binary, NULL},
+    {"Sub", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Sum", "", 1, MANY, true, op_sum, NULL},
     {"Tanh", "", 1, 1, true, op_fold_unary, NULL},
     {"Tile", "", 2, 2, true, op_tile, NULL},
@@ -258,8 +258,9 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
   v->integer =
       t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
       t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL)
-    return refuse_input(im, in->name, "does not hold numbers; export a model of numbers");
+  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL ||
+      t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+    return refuse_input(im, in->name, "has an element type that is not supported; export a model of floats");
   return FUSION_OK;
 }
 

@@ -232,6 +232,8 @@ fusion_status op_cast(struct call *c) {
     if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;
     if (truth) return call_refuse(c, "remove the node", "turns an activation into truth values");
+    if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+      return call_refuse(c, "export the model in float", "rounds an activation to 8 bits");
     return call_set(c, 0, &out);
   }
   const struct tensor *x = v->constant;
@@ -309,6 +311,7 @@ fusion_status op_shape(struct call *c) {
 
 fusion_status op_size(struct call *c) {
   const struct value *v = c->in[0];
+  if (!v->constant && v->batched) return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
   struct tensor *t = tensor_alloc(&(struct dims){0}, true);
   if (!t) return call_out_of_memory(c);
   t->i[0] = (int64_t)dims_size(v->constant ? &v->constant->dims : &v->dims);

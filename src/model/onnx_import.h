@@ -8,7 +8,7 @@
 #include "model/graph.h"
 #include "model/onnx.pb-c.h"
 
-enum { MAX_RANK = 8, MIN_OPSET = 7, MAX_OPSET = 23 };
+enum { MAX_RANK = 8, MIN_OPSET = 6, MAX_OPSET = 23 };
 
 /** Dimensions, leading one first. Constants may have a dimension of 0; activations may not. */
 struct dims {

@@ -197,7 +197,8 @@ fusion_status op_batch_norm(struct call *c) {
   const double epsilon = attr_float(c, "epsilon", 1e-5);
   const uint32_t channels = x.dims.rank >= 2 ? x.dims.d[1] : 0;
   const struct tensor *p[4]; /* scale, bias, mean, variance */
-  if (attr_int(c, "training_mode", 0) || call_uses_output(c, 1))
+  const bool training = attr_int(c, "training_mode", 0) || (c->im->opset < 7 && !attr_int(c, "is_test", 0));
+  if (training || call_uses_output(c, 1))
     return call_refuse(c, "export the model in evaluation mode", "is in training mode");
   if (attr_int(c, "spatial", 1) == 0) return call_refuse(c, "normalise per channel", "normalises per element");
   for (size_t i = 0; i < 4; i++) {

@@ -153,14 +153,34 @@ static fusion_status finish(struct call *c, fusion_status status, const struct v
   return status == FUSION_OK ? call_set(c, 0, v) : status;
 }
 
+/* Operator set 6 aligned the second operand at `axis`: the same as dimensions of 1 after it. */
+static fusion_status align_operand(const struct call *c, const struct value *a, struct dims *b) {
+  uint32_t axis;
+  if (!attr_find(c, "axis")) return FUSION_OK;
+  const uint32_t rank = value_dims(a)->rank;
+  if (c->im->opset > 6 || !axis_fix(attr_int(c, "axis", 0), rank, &axis) || axis + b->rank > rank)
+    return call_malformed(c, "has an 'axis' that does not fit");
+  while (axis + b->rank < rank) {
+    if (!dims_push(b, 1)) return call_malformed(c, "has a tensor above the limit");
+  }
+  return FUSION_OK;
+}
+
 fusion_status op_binary(struct call *c) {
   static const char *const words[] = {"Add", "Sub", "Mul", "Div"};
-  struct value out = {0};
+  struct value out = {0}, right = *c->in[1];
+  struct tensor constant = {0};
   char op = '+';
   for (int i = 0; i < 4; i++) {
     if (!strcmp(c->node->op_type, words[i])) op = "+-*/"[i];
   }
-  return finish(c, value_binary(c, op, c->in[0], c->in[1], &out), &out);
+  if (right.constant) {
+    constant = *right.constant;
+    right.constant = &constant;
+  }
+  fusion_status status = align_operand(c, c->in[0], right.constant ? &constant.dims : &right.dims);
+  if (status == FUSION_OK) status = value_binary(c, op, c->in[0], &right, &out);
+  return finish(c, status, &out);
 }
 
 /* Sum and Mean of any number of tensors. */
@@ -294,12 +314,18 @@ fusion_status op_leaky_relu(struct call *c) {
 }
 
 fusion_status op_prelu(struct call *c) {
-  if (c->in[0]->constant || !c->in[1]->constant)
-    return call_refuse(c, "use constant slopes", "takes its slopes from data");
+  const struct value *x = c->in[0];
+  if (x->constant || !c->in[1]->constant) return call_refuse(c, "use constant slopes", "takes its slopes from data");
+  struct tensor slope = *c->in[1]->constant;
   struct dims dims;
-  if (!dims_broadcast(&c->in[0]->dims, &c->in[1]->constant->dims, &dims) || !dims_equal(&dims, &c->in[0]->dims))
+  /* Operator set 6 gave one slope a channel as a vector. */
+  const bool vector = c->im->opset < 7 && slope.dims.rank == 1 && x->dims.rank > 2 && slope.dims.d[0] == x->dims.d[1];
+  for (uint32_t k = 2; vector && k < x->dims.rank; k++) {
+    if (!dims_push(&slope.dims, 1)) return call_malformed(c, "has a tensor above the limit");
+  }
+  if (!dims_broadcast(&x->dims, &slope.dims, &dims) || !dims_equal(&dims, &x->dims))
     return call_malformed(c, "has slopes that do not fit its input");
-  return leaky(c, c->in[1]->constant);
+  return leaky(c, &slope);
 }
 
 fusion_status op_hard_sigmoid(struct call *c) {
@@ -361,6 +387,8 @@ fusion_status op_max_min(struct call *c) {
 /* At inference Dropout does nothing. */
 fusion_status op_dropout(struct call *c) {
   const struct tensor *training = call_constant(c, 2);
+  if (c->im->opset < 7 && !attr_int(c, "is_test", 0))
+    return call_refuse(c, "export the model in evaluation mode", "is in training mode");
   if (call_input(c, 2) && (!training || dims_size(&training->dims) != 1 || tensor_get(training, 0) > 0))
     return call_refuse(c, "export the model in evaluation mode", "is in training mode");
   return op_identity(c);

@@ -64,6 +64,20 @@ cleanup:
   return status;
 }
 
+/* At batch 1 a slice or an index along the batch may look like the whole: it is judged by its numbers. */
+static bool along_batch(const struct call *c, uint32_t axis) {
+  return axis == 0 && !c->in[0]->constant && c->in[0]->batched;
+}
+
+static fusion_status refuse_batch(const struct call *c) {
+  return call_refuse(c, "keep the batch as the first dimension", "works across the batch dimension");
+}
+
+static bool slice_keeps_batch(const struct call *c, int64_t start, int64_t end, int64_t step) {
+  return start == 0 && step == 1 &&
+         (end >= INT32_MAX || (c->im->batch > 1 && (uint64_t)end >= c->im->batch && end > 0));
+}
+
 fusion_status op_slice(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
   struct slice s = {0};
@@ -79,6 +93,7 @@ fusion_status op_slice(struct call *c) {
   if (!axes_set(s.axes, s.count, in->rank, seen)) return call_malformed(c, "has axes outside its input");
   for (size_t i = 0; i < s.count; i++) {
     const uint32_t k = (uint32_t)(s.axes[i] < 0 ? s.axes[i] + in->rank : s.axes[i]);
+    if (along_batch(c, k) && !slice_keeps_batch(c, s.starts[i], s.ends[i], s.steps[i])) return refuse_batch(c);
     from[k] = s.starts[i];
     step[k] = s.steps[i];
     sizes[k] = in->d[k] ? slice_clamp(in->d[k], &from[k], s.ends[i], step[k]) : 0;
@@ -134,6 +149,7 @@ fusion_status op_gather(struct call *c) {
   if (!index) return call_refuse(c, "use constant indices", "takes its indices from data");
   if (!index->i || !axis_fix(attr_int(c, "axis", 0), in->rank, &axis))
     return call_malformed(c, "has an axis or indices of a wrong kind");
+  if (along_batch(c, axis)) return refuse_batch(c);
   const size_t count = dims_size(&index->dims);
   struct axis_map m = {0};
   struct dims dims = {0};

@@ -16,6 +16,25 @@ static fusion_status relabel(struct call *c, const struct value *v, const struct
   return call_set(c, 0, &out);
 }
 
+/* A file made for a fixed batch of more than 1 says so in its targets; here the batch is 1. False when dimension 0 of
+ * the target cannot be the batch, so that the batch would end up elsewhere. */
+static bool reshape_batch(const struct call *c, const int64_t *want, size_t count, int64_t *target) {
+  const struct value *v = c->in[0];
+  const uint64_t batch = c->im->batch;
+  if (v->constant || !v->batched || count == 0 || want[0] == 0 || want[0] == -1) return true;
+  if (batch > 1) {
+    if ((uint64_t)want[0] % batch) return false;
+    target[0] = want[0] / (int64_t)batch;
+    return true;
+  }
+  if (want[0] == 1) return true;
+  /* An open batch: a target without -1 fits a batch of 1 only, and is read so. */
+  for (size_t k = 0; k < count; k++) {
+    if (want[k] == -1) return false;
+  }
+  return true;
+}
+
 /* Resolves a Reshape target; false when it does not fit. */
 static bool reshape_target(const struct call *c, const int64_t *want, size_t count, struct dims *out) {
   const struct dims *in = value_dims(c->in[0]);
@@ -23,18 +42,12 @@ static bool reshape_target(const struct call *c, const int64_t *want, size_t cou
   const size_t size = dims_size(in);
   int64_t target[MAX_RANK];
   size_t known = 1, open = SIZE_MAX;
+  for (size_t k = 0; k < count; k++) target[k] = want[k] == 0 && !keep_zero && k < in->rank ? in->d[k] : want[k];
+  if (!reshape_batch(c, want, count, target)) return false;
   for (size_t k = 0; k < count; k++) {
-    target[k] = want[k] == 0 && !keep_zero && k < in->rank ? in->d[k] : want[k];
     if (target[k] < -1 || target[k] > MODEL_MAX_TENSOR || (target[k] == -1 && open != SIZE_MAX)) return false;
     if (target[k] == -1) open = k;
     if (target[k] >= 0 && !size_mul(known, (size_t)target[k], &known)) return false;
-  }
-  /* A file made for a fixed batch says so in its targets; here the batch is 1. */
-  const uint64_t batch = c->im->batch;
-  if (!c->in[0]->constant && batch > 1 && count && target[0] > 0 && want[0] != 0 && (uint64_t)target[0] % batch == 0 &&
-      (open == SIZE_MAX ? known == batch * size : true)) {
-    target[0] /= (int64_t)batch;
-    known /= batch;
   }
   if (open != SIZE_MAX) {
     if (known == 0 || size % known) return false;
@@ -53,7 +66,7 @@ fusion_status op_reshape(struct call *c) {
   if (status != FUSION_OK) return status;
   struct dims dims = {0};
   if (count == SIZE_MAX || !reshape_target(c, want, count, &dims))
-    return call_malformed(c, "asks for a shape of another size than its input's");
+    return call_malformed(c, "asks for a shape of another size than its input's, or moves the batch");
   return relabel(c, c->in[0], &dims);
 }
 

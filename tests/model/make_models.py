@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+"""Makes the small ONNX models of tests/model/data and what they answer: NAME.onnx, and NAME.in / NAME.out in
+expected.npz. The answers are computed here with PyTorch or NumPy, independently of the library under test.
+
+Usage: make_models.py OUTPUT_FOLDER (Debian: python3-onnx, python3-numpy, python3-torch)."""
+import io
+import os
+import sys
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+
+RNG = np.random.default_rng(20)
+CASES = {}
+
+
+def weights(*shape, scale=0.5):
+    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+
+
+def model(nodes, in_shape, constants=(), opset=13, **io_names):
+    """One input x and one output y; constants maps names to arrays (or to finished TensorProtos)."""
+    tensors = [c if isinstance(c, TensorProto) else numpy_helper.from_array(np.asarray(c), n)
+               for n, c in dict(constants).items()]
+    graph = helper.make_graph(nodes, 'g', [helper.make_tensor_value_info('x', io_names.get('type', TensorProto.FLOAT), in_shape)],
+                              [helper.make_tensor_value_info('y', TensorProto.FLOAT, None)], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], producer_name='make_models')
+
+
+def case(name, m, x, y):
+    assert name not in CASES
+    CASES[name] = (m, np.asarray(x, np.float32), np.asarray(y, np.float32))
+
+
+def node_case(name, op, x, y, constants=(), opset=13, batch='N', **attributes):
+    """One operator on x (the batch first) and constants."""
+    n = helper.make_node(op, ['x'] + list(dict(constants)), ['y'], name=name, **attributes)
+    case(name, model([n], [batch] + list(x.shape[1:]), constants, opset), x, y)
+
+
+def t(a):
+    return torch.from_numpy(np.asarray(a, np.float32))
+
+
+def linear_cases():
+    x, w, b = weights(3, 5), weights(5, 4), weights(4)
+    node_case('gemm', 'Gemm', x, x @ w + b, {'w': w, 'b': b})
+    node_case('gemm_scaled', 'Gemm', x, 0.5 * (x @ w) + 2 * b, {'w': w.T.copy(), 'b': b}, transB=1, alpha=0.5, beta=2.0)
+    node_case('gemm_half', 'Gemm', x, x @ w.astype(np.float16).astype(np.float32), {'w': w.astype(np.float16)})
+    node_case('gemm_double', 'Gemm', x, x @ w, {'w': w.astype(np.float64)})
+    node_case('matmul', 'MatMul', x, x @ w, {'w': w})
+    rows = weights(2, 6, 5)
+    node_case('matmul_rows', 'MatMul', rows, rows @ w, {'w': w})
+    left = weights(4, 6)
+    n = helper.make_node('MatMul', ['w', 'x'], ['y'], name='mm')
+    case('matmul_left', model([n], ['N', 6, 5], {'w': left}), rows, left @ rows)
+    # A bias behind the rearrangement of a row-wise product folds into it.
+    nodes = [helper.make_node('MatMul', ['x', 'w'], ['p']), helper.make_node('Add', ['p', 'b'], ['q']),
+             helper.make_node('Relu', ['q'], ['y'])]
+    case('rows_bias_relu', model(nodes, ['N', 6, 5], {'w': w, 'b': b}), rows, np.maximum(rows @ w + b, 0))
+
+
+def conv_cases():
+    x = weights(2, 4, 9, 7)
+    for name, cout, k, args, pads in [
+            ('conv_plain', 5, (3, 3), {}, None),
+            ('conv_pads', 6, (3, 2), {'stride': (2, 1), 'padding': (1, 1)}, [1, 1, 1, 1]),
+            ('conv_groups', 8, (3, 3), {'groups': 2, 'padding': (1, 1)}, [1, 1, 1, 1]),
+            ('conv_depthwise', 4, (3, 3), {'groups': 4, 'padding': (1, 1), 'stride': (2, 2)}, [1, 1, 1, 1]),
+            ('conv_depthwise_double', 8, (3, 3), {'groups': 4}, None),
+            ('conv_dilated', 3, (2, 3), {'dilation': (3, 2)}, None)]:
+        w, b = weights(cout, 4 // args.get('groups', 1), *k), weights(cout)
+        attributes = {'kernel_shape': k}
+        for ours, theirs in [('stride', 'strides'), ('groups', 'group'), ('dilation', 'dilations')]:
+            if ours in args:
+                attributes[theirs] = args[ours]
+        if pads:
+            attributes['pads'] = pads
+        node_case(name, 'Conv', x, F.conv2d(t(x), t(w), t(b), **args), {'w': w, 'b': b}, **attributes)
+    w = weights(3, 4, 3, 3)
+    uneven = F.conv2d(F.pad(t(x), (1, 2, 0, 3)), t(w))
+    node_case('conv_uneven_pads', 'Conv', x, uneven, {'w': w}, pads=[0, 1, 3, 2])
+    same = F.conv2d(F.pad(t(x), (0, 0, 0, 0)), t(w))
+    node_case('conv_valid', 'Conv', x, same, {'w': w}, auto_pad='VALID')
+    # 9 rows, stride 2, kernel 3: 5 rows out, 2 of padding; 7 columns: 4 out, 2 of padding.
+    node_case('conv_same_upper', 'Conv', x, F.conv2d(F.pad(t(x), (1, 1, 1, 1)), t(w), stride=2), {'w': w},
+              auto_pad='SAME_UPPER', strides=[2, 2])
+    line, w1 = weights(2, 3, 11), weights(5, 3, 4)
+    node_case('conv_1d', 'Conv', line, F.conv1d(t(line), t(w1), stride=2, padding=1), {'w': w1}, strides=[2], pads=[1, 1])
+
+
+def pool_cases():
+    x = weights(2, 3, 8, 7)
+    node_case('maxpool', 'MaxPool', x, F.max_pool2d(t(x), 3, 2, 1), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    node_case('maxpool_ceil', 'MaxPool', x, F.max_pool2d(t(x), 3, 2, ceil_mode=True), kernel_shape=[3, 3], strides=[2, 2],
+              ceil_mode=1)
+    node_case('maxpool_dilated', 'MaxPool', x, F.max_pool2d(t(x), 2, 1, dilation=2), kernel_shape=[2, 2], dilations=[2, 2])
+    for count in (0, 1):
+        node_case('avgpool_count%d' % count, 'AveragePool', x,
+                  F.avg_pool2d(t(x), 3, 2, 1, count_include_pad=bool(count)), kernel_shape=[3, 3], strides=[2, 2],
+                  pads=[1, 1, 1, 1], count_include_pad=count)
+        node_case('avgpool_ceil%d' % count, 'AveragePool', x,
+                  F.avg_pool2d(t(x), 3, 2, 1, ceil_mode=True, count_include_pad=bool(count)), kernel_shape=[3, 3],
+                  strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1, count_include_pad=count)
+    line = weights(2, 3, 9)
+    node_case('maxpool_1d', 'MaxPool', line, F.max_pool1d(t(line), 2), kernel_shape=[2], strides=[2])
+    node_case('global_average', 'GlobalAveragePool', x, x.mean((2, 3), keepdims=True))
+    node_case('global_max', 'GlobalMaxPool', x, x.max((2, 3), keepdims=True))
+    node_case('reduce_mean_spatial', 'ReduceMean', x, x.mean((2, 3)), axes=[2, 3], keepdims=0)
+    node_case('reduce_mean_channels', 'ReduceMean', x, x.mean(1, keepdims=True), axes=[1])
+    node_case('reduce_sum_rows', 'ReduceSum', x, x.sum(2), {'a': np.array([2])}, keepdims=0)
+    node_case('reduce_max_all', 'ReduceMax', x, x.max((1, 2, 3)), axes=[1, 2, 3], keepdims=0)
+    node_case('reduce_min', 'ReduceMin', x, x.min(3, keepdims=True), axes=[-1])
+
+
+def arithmetic_cases():
+    x = weights(3, 4, 2, 3, scale=2)
+    c, whole = weights(4, 1, 1), weights(4, 2, 3)
+    node_case('add_channel', 'Add', x, x + c, {'c': c})
+    node_case('mul_whole', 'Mul', x, x * whole, {'c': whole})
+    node_case('sub', 'Sub', x, x - c, {'c': c})
+    node_case('div', 'Div', x, x / np.float32(4), {'c': np.float32(4)})
+    n = helper.make_node('Sub', ['c', 'x'], ['y'])
+    case('sub_from_constant', model([n], ['N', 4, 2, 3], {'c': c}), x, c - x)
+    n = helper.make_node('Mul', ['x', 'x'], ['y'])
+    case('square', model([n], ['N', 4, 2, 3]), x, x * x)
+    for p in (1, 2, 3, 4):
+        node_case('pow%d' % p, 'Pow', x, x ** p, {'c': np.float32(p)})
+    node_case('neg', 'Neg', x, -x)
+    node_case('abs', 'Abs', x, np.abs(x))
+    node_case('clip_relu6', 'Clip', x, np.clip(x, 0, 6), {'lo': np.float32(0), 'hi': np.float32(6)})
+    node_case('clip_both', 'Clip', x, np.clip(x, -0.5, 1), {'lo': np.float32(-0.5), 'hi': np.float32(1)})
+    node_case('clip_relu', 'Clip', x, np.maximum(x, 0), {'lo': np.float32(0)})
+    node_case('clip_old', 'Clip', x, np.clip(x, -1, 1), opset=9, min=-1.0, max=1.0)
+    n = helper.make_node('Clip', ['x', '', 'hi'], ['y'])
+    case('clip_above', model([n], ['N', 4, 2, 3], {'hi': np.float32(0.25)}), x, np.minimum(x, 0.25))
+    node_case('leaky_relu', 'LeakyRelu', x, F.leaky_relu(t(x), 0.1), alpha=0.1)
+    slope = np.abs(weights(4, 1, 1))
+    node_case('prelu', 'PRelu', x, np.where(x > 0, x, slope * x), {'s': slope})
+    node_case('hard_sigmoid', 'HardSigmoid', x, np.clip(x / 6 + 0.5, 0, 1), alpha=1 / 6, beta=0.5)
+    node_case('hard_swish', 'HardSwish', x, F.hardswish(t(x)), opset=14)
+    node_case('max_constant', 'Max', x, np.maximum(x, c), {'c': c})
+    node_case('min_constant', 'Min', x, np.minimum(x, c), {'c': c})
+    scale, bias, mean, var = weights(4), weights(4), weights(4), np.abs(weights(4)) + 0.1
+    node_case('batch_norm', 'BatchNormalization', x, F.batch_norm(t(x), t(mean), t(var), t(scale), t(bias), eps=1e-3),
+              {'s': scale, 'b': bias, 'm': mean, 'v': var}, epsilon=1e-3)
+    nodes = [helper.make_node('Relu', ['x'], ['a']), helper.make_node('Neg', ['x'], ['b']),
+             helper.make_node('Sum', ['a', 'b', 'x'], ['s']), helper.make_node('Mean', ['s', 'x'], ['y'])]
+    case('sum_mean', model(nodes, ['N', 4, 2, 3]), x, (np.maximum(x, 0) - x + x + x) / 2)
+
+
+def layout_cases():
+    x = weights(2, 3, 4, 5)
+    i64 = lambda *v: np.array(v, np.int64)
+    node_case('flatten', 'Flatten', x, x.reshape(2, -1))
+    node_case('reshape', 'Reshape', x, x.reshape(2, 6, 10), {'s': i64(0, 6, -1)})
+    node_case('reshape_literal_batch', 'Reshape', x[:1], x[:1].reshape(1, 60), {'s': i64(1, 60)})
+    node_case('reshape_fixed_batch', 'Reshape', x, x.reshape(2, 60), {'s': i64(2, 60)}, batch=2)
+    node_case('transpose', 'Transpose', x, x.transpose(0, 2, 3, 1), perm=[0, 2, 3, 1])
+    node_case('squeeze', 'Squeeze', x[:, :1], x[:, 0], {'a': i64(1)})
+    node_case('unsqueeze_old', 'Unsqueeze', x, x[:, :, None], opset=11, axes=[2])
+    node_case('pad', 'Pad', x, np.pad(x, [(0, 0), (0, 1), (2, 0), (1, 1)]), {'p': i64(0, 0, 2, 1, 0, 1, 0, 1)})
+    node_case('pad_reflect', 'Pad', x, np.pad(x, [(0, 0), (0, 0), (1, 1), (2, 0)], mode='reflect'),
+              {'p': i64(0, 0, 1, 2, 0, 0, 1, 0)}, mode='reflect')
+    node_case('slice', 'Slice', x, x[:, 1:3, ::-2], {'b': i64(1, -1), 'e': i64(3, -100), 'a': i64(1, 2), 's': i64(1, -2)})
+    node_case('gather', 'Gather', x, x[:, [2, 0, 2]], {'i': i64(2, 0, -1)}, axis=1)
+    node_case('gather_one', 'Gather', x, x[:, :, 1], {'i': np.int64(1)}, axis=2)
+    node_case('expand', 'Expand', x[:, :, :1], np.broadcast_to(x[:, :, :1], (2, 3, 6, 5)), {'s': i64(1, 3, 6, 1)})
+    node_case('tile', 'Tile', x, np.tile(x, (1, 2, 1, 1)), {'r': i64(1, 2, 1, 1)})
+    node_case('depth_to_space', 'DepthToSpace', np.tile(x, (1, 4, 1, 1)), F.pixel_shuffle(t(np.tile(x, (1, 4, 1, 1))), 2),
+              blocksize=2, mode='CRD')
+    nodes = [helper.make_node('Split', ['x'], ['a', 'b'], axis=2), helper.make_node('Relu', ['a'], ['c']),
+             helper.make_node('Concat', ['b', 'c'], ['y'], axis=1)]
+    y = np.concatenate([x[:, :, 2:], np.maximum(x[:, :, :2], 0)], 1)
+    case('split_concat', model(nodes, ['N', 3, 4, 5]), x, y)
+    # What tracing leaves of x.view(x.size(0), -1).
+    nodes = [helper.make_node('Shape', ['x'], ['s']), helper.make_node('Gather', ['s', 'zero'], ['n']),
+             helper.make_node('Unsqueeze', ['n', 'ax'], ['nu']), helper.make_node('Concat', ['nu', 'm'], ['t'], axis=0),
+             helper.make_node('Reshape', ['x', 't'], ['y'])]
+    case('shape_computation', model(nodes, ['N', 3, 4, 5], {'zero': np.int64(0), 'ax': i64(0), 'm': i64(-1)}), x,
+         x.reshape(2, -1))
+
+
+def end_cases():
+    x, w = weights(3, 6), weights(6, 5)
+    p = F.softmax(t(x @ w), 1).numpy()
+    mm = helper.make_node('MatMul', ['x', 'w'], ['h'])
+    for name, op, y in [('softmax', 'Softmax', p), ('log_softmax', 'LogSoftmax', np.log(p))]:
+        case(name, model([mm, helper.make_node(op, ['h'], ['y'], axis=1)], ['N', 6], {'w': w}), x, y)
+    ends = [mm, helper.make_node('Softmax', ['h'], ['p']), helper.make_node('ArgMax', ['p'], ['y'], axis=1, keepdims=0)]
+    case('argmax_of_softmax', model(ends, ['N', 6], {'w': w}), x, np.argmax(x @ w, 1))
+
+
+class Squeeze(torch.nn.Module):
+    """Depthwise convolution, squeeze-and-excitation gate, hard activations: what MobileNetV3 is made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Conv2d(3, 8, 3, padding=1, stride=2)
+        self.b = torch.nn.BatchNorm2d(8)
+        self.c = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.gate = torch.nn.Conv2d(8, 8, 1)
+        self.out = torch.nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = F.hardswish(self.b(self.a(x)))
+        y = F.relu6(self.c(x))
+        y = y * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(y, 1)))
+        return self.out((x + y).mean((2, 3)))
+
+
+class Residual(torch.nn.Module):
+    """Residual and dense connections, explicit padding, pooling behind normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Conv2d(3, 6, 3, stride=2)
+        self.bn = torch.nn.BatchNorm2d(6)
+        self.b = torch.nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.bn2 = torch.nn.BatchNorm2d(6)
+        self.bn3 = torch.nn.BatchNorm2d(12)
+        self.c = torch.nn.Conv2d(12, 4, 1)
+        self.drop = torch.nn.Dropout(0.5)
+        self.out = torch.nn.Linear(4 * 16, 7)
+
+    def forward(self, x):
+        x = F.relu(self.a(F.pad(x, (1, 1, 1, 1))))
+        x = F.max_pool2d(self.bn(x), 2)
+        y = F.relu(self.bn2(self.b(x)) + x)
+        z = self.c(F.relu(self.bn3(torch.cat([x, y], 1))))
+        return F.log_softmax(self.out(self.drop(torch.flatten(z, 1))), 1)
+
+
+def exported_cases():
+    torch.manual_seed(4)
+    for name, net, opset in [('exported_squeeze', Squeeze(), 13), ('exported_residual', Residual(), 11),
+                             ('exported_residual_old', Residual(), 9)]:
+        net.eval()
+        for m in net.modules():
+            if isinstance(m, torch.nn.BatchNorm2d):
+                for p in (m.running_mean, m.bias.data):
+                    p.normal_(0, 0.3)
+                m.running_var.uniform_(0.5, 2)
+                m.weight.data.uniform_(0.3, 1.5)
+        x = torch.randn(3, 3, 16, 16)
+        buffer = io.BytesIO()
+        torch.onnx.export(net, x[:1], buffer, opset_version=opset, input_names=['x'], output_names=['y'],
+                          dynamic_axes={'x': {0: 'N'}})
+        case(name, onnx.load_from_string(buffer.getvalue()), x, net(x).detach())
+
+
+def external_case(folder):
+    """Weights in a file of their own."""
+    x, w = weights(3, 5), weights(5, 4)
+    data = w.tobytes()
+    with open(os.path.join(folder, 'external.data'), 'wb') as f:
+        f.write(b'\0' * 64 + data)
+    tensor = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=w.shape, data_location=TensorProto.EXTERNAL)
+    for key, value in [('location', 'external.data'), ('offset', '64'), ('length', str(len(data)))]:
+        tensor.external_data.add(key=key, value=value)
+    case('external', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 5], {'w': tensor}), x, x @ w)
+
+
+def refused_models(folder):
+    """Models that must be refused: refused_NAME.onnx; the test knows the words of each message."""
+    def save(name, m):
+        onnx.save(m, os.path.join(folder, 'refused_%s.onnx' % name))
+    w = weights(4, 4)
+    r = weights(1, 16, 4), weights(1, 16, 4)
+    save('lstm', model([helper.make_node('LSTM', ['x', 'w', 'r'], ['y'], name='rnn1', hidden_size=4)], ['N', 3, 4],
+                       {'w': r[0], 'r': r[1]}))
+    save('lrn', model([helper.make_node('LRN', ['x'], ['y'], name='norm1', size=5)], ['N', 8, 4, 4]))
+    save('attribute', model([helper.make_node('Relu', ['x'], ['y'], name='r', slope=0.5)], ['N', 4]))
+    save('two_activations', model([helper.make_node('MatMul', ['x', 'x'], ['y'], name='att')], ['N', 4, 4]))
+    save('open_dimension', model([helper.make_node('Relu', ['x'], ['y'])], ['N', 3, 'H', 'W']))
+    save('softmax_inside', model([helper.make_node('Softmax', ['x'], ['p'], name='sm', axis=1),
+                                  helper.make_node('MatMul', ['p', 'w'], ['y'])], ['N', 4], {'w': w}))
+    save('batch_slice', model([helper.make_node('Slice', ['x', 'b', 'e'], ['y'], name='cut')], ['N', 4],
+                              {'b': np.array([0]), 'e': np.array([1])}))
+    save('batch_concat', model([helper.make_node('Concat', ['x', 'x'], ['y'], name='cat', axis=0)], ['N', 4]))
+    save('domain', model([helper.make_node('FusedConv', ['x'], ['y'], name='f', domain='com.example')], ['N', 4]))
+    save('undefined', model([helper.make_node('Relu', ['nothing'], ['y'], name='r')], ['N', 4]))
+    save('infinite', model([helper.make_node('MatMul', ['x', 'w'], ['y'], name='m')], ['N', 4], {'w': w * np.inf}))
+    short = numpy_helper.from_array(w, 'w')
+    short.raw_data = short.raw_data[:-4]
+    save('short_tensor', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': short}))
+    huge = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[1 << 20, 1 << 20], raw_data=b'1234')
+    save('huge_tensor', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': huge}))
+    outside = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[4, 4], data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key='location', value='../secret')
+    save('external_outside', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': outside}))
+
+
+def main():
+    folder = sys.argv[1]
+    os.makedirs(folder, exist_ok=True)
+    for make in (linear_cases, conv_cases, pool_cases, arithmetic_cases, layout_cases, end_cases, exported_cases):
+        make()
+    external_case(folder)
+    arrays = {}
+    for name, (m, x, y) in CASES.items():
+        m.doc_string = ''
+        onnx.save(m, os.path.join(folder, name + '.onnx'))
+        arrays[name + '.in'], arrays[name + '.out'] = x, y
+    np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
+    refused_models(folder)
+
+
+if __name__ == '__main__':
+    main()

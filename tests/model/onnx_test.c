@@ -1,0 +1,273 @@
+/* The importer and the float executor on small models (tests/model/make_models.py): answers computed by PyTorch or
+ * NumPy, refusals with their message, damaged files. */
+#include <dirent.h>
+#include <fusion/array.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "model/graph.h"
+#include "support/support.h"
+
+static void data_path(char *out, size_t capacity, const char *name, const char *ending) {
+  const char *source = getenv("FUSION_SOURCE");
+  snprintf(out, capacity, "%s/tests/model/data/%s%s", source ? source : ".", name, ending);
+}
+
+static struct graph *import(const char *name) {
+  char path[4096];
+  struct graph *g = NULL;
+  fusion_error err = {0};
+  data_path(path, sizeof path, name, ".onnx");
+  if (graph_from_onnx(&g, path, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
+  return g;
+}
+
+static fusion_array *expected(const char *name, const char *which) {
+  char path[4096], member[512];
+  fusion_array *a = NULL;
+  fusion_error err = {0};
+  snprintf(member, sizeof member, "expected.npz:%s.%s", name, which);
+  data_path(path, sizeof path, member, "");
+  if (fusion_array_load(&a, path, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
+  return a;
+}
+
+static size_t output_size(const struct graph *g) {
+  return shape_size(g->nodes[g->count - 1].shape);
+}
+
+static void check_case(const char *name) {
+  struct graph *g = import(name);
+  fusion_array *in = expected(name, "in"), *out = expected(name, "out");
+  const size_t samples = fusion_array_rows(in), size = output_size(g);
+  assert_ok(graph_validate(g, NULL));
+  assert_int_equal(fusion_array_row_size(in), shape_size(g->nodes[0].shape));
+  assert_int_equal(fusion_array_row_size(out), size);
+  float *y = mem_alloc(samples * size, sizeof *y);
+  const float *want = fusion_array_data(out);
+  assert_ok(graph_run(g, fusion_array_data(in), samples, y, NULL, NULL));
+  for (size_t i = 0; i < samples * size; i++) {
+    if (!(fabs((double)y[i] - (double)want[i]) <= 1e-5 + 1e-5 * fabs((double)want[i])))
+      fail_msg("%s: element %zu is %g, not %g", name, i, (double)y[i], (double)want[i]);
+  }
+  mem_free(y);
+  fusion_array_free(in);
+  fusion_array_free(out);
+  graph_free(g);
+}
+
+static void graph_from_onnx__every_case_gives_the_expected_answer(void **state) {
+  (void)state;
+  char folder[4096];
+  size_t count = 0;
+  data_path(folder, sizeof folder, "", "");
+  DIR *d = opendir(folder);
+  assert_non_null(d);
+  for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+    char name[256];
+    const size_t len = strlen(e->d_name);
+    if (len < 6 || strcmp(e->d_name + len - 5, ".onnx") || !strncmp(e->d_name, "refused_", 8)) continue;
+    snprintf(name, sizeof name, "%.*s", (int)len - 5, e->d_name);
+    check_case(name);
+    count++;
+  }
+  closedir(d);
+  assert_true(count >= 80);
+}
+
+static void graph_from_onnx__refuses_with_the_reason(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    fusion_status status;
+    const char *words;
+  } refused[] = {
+      {"lstm", FUSION_E_UNSUPPORTED,
+       "operator LSTM is not supported (node 'rnn1'); export the network without recurrent"},
+      {"lrn", FUSION_E_UNSUPPORTED, "operator LRN is not supported (node 'norm1')"},
+      {"attribute", FUSION_E_UNSUPPORTED, "operator Relu has the attribute 'slope'"},
+      {"two_activations", FUSION_E_UNSUPPORTED, "multiplies two activations (node 'att')"},
+      {"open_dimension", FUSION_E_UNSUPPORTED, "input 'x' has an open dimension"},
+      {"softmax_inside", FUSION_E_UNSUPPORTED, "Softmax is followed by other layers (node 'sm')"},
+      {"batch_slice", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cut')"},
+      {"batch_concat", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cat')"},
+      {"domain", FUSION_E_UNSUPPORTED, "of domain 'com.example' is not supported"},
+      {"undefined", FUSION_E_MODEL, "uses a tensor that no earlier node makes"},
+      {"infinite", FUSION_E_MODEL, "weights that are not finite"},
+      {"short_tensor", FUSION_E_MODEL, "tensor 'w' does not hold as much data as its shape says"},
+      {"huge_tensor", FUSION_E_MODEL, "tensor 'w' is too large"},
+      {"external_outside", FUSION_E_MODEL, "external data of tensor 'w' is described wrongly"},
+  };
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+    char path[4096], name[64];
+    struct graph *g = NULL;
+    fusion_error err = {0};
+    snprintf(name, sizeof name, "refused_%s.onnx", refused[i].name);
+    data_path(path, sizeof path, name, "");
+    assert_int_equal(graph_from_onnx(&g, path, &err), refused[i].status);
+    assert_null(g);
+    if (!strstr(err.text, refused[i].words) || !strstr(err.text, name)) fail_msg("%s: %s", name, err.text);
+  }
+}
+
+static void graph_from_onnx__a_missing_file_is_an_io_error(void **state) {
+  (void)state;
+  struct graph *g = NULL;
+  fusion_error err = {0};
+  assert_int_equal(graph_from_onnx(&g, "/nonexistent/net.onnx", &err), FUSION_E_IO);
+  assert_non_null(strstr(err.text, "'/nonexistent/net.onnx'"));
+  assert_int_equal(graph_from_onnx(&g, "/tmp", &err), FUSION_E_IO);
+}
+
+/* A file in memory under a path of its own. */
+struct memory_file {
+  int fd;
+  char path[64];
+};
+
+static struct memory_file memory_file_open(void) {
+  struct memory_file f = {.fd = memfd_create("model", 0)};
+  assert_true(f.fd >= 0);
+  snprintf(f.path, sizeof f.path, "/proc/self/fd/%d", f.fd);
+  return f;
+}
+
+/* Any bytes at all: a graph that is valid, or an error with its line. */
+static bool import_bytes(const struct memory_file *f, const uint8_t *data, size_t len) {
+  struct graph *g = NULL;
+  fusion_error err = {0};
+  assert_int_equal(ftruncate(f->fd, 0), 0);
+  assert_int_equal(pwrite(f->fd, data, len, 0), len);
+  const fusion_status status = graph_from_onnx(&g, f->path, &err);
+  if (status == FUSION_OK) assert_ok(graph_validate(g, NULL));
+  if (status != FUSION_OK) assert_non_null(strstr(err.text, f->path));
+  graph_free(g);
+  return status == FUSION_OK;
+}
+
+static void graph_from_onnx__survives_damaged_files(void **state) {
+  (void)state;
+  static const char *const names[] = {"exported_squeeze", "split_concat", "shape_computation", "avgpool_ceil1"};
+  uint64_t seed = test_seed();
+  char source[4096];
+  const struct memory_file file = memory_file_open();
+  for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+    uint8_t data[8192], damaged[8192];
+    data_path(source, sizeof source, names[n], ".onnx");
+    FILE *f = fopen(source, "rb");
+    assert_non_null(f);
+    const size_t len = fread(data, 1, sizeof data, f);
+    fclose(f);
+    assert_true(import_bytes(&file, data, len));
+    for (size_t cut = 0; cut < len; cut += 1 + len / 60) import_bytes(&file, data, cut);
+    for (int i = 0; i < 400; i++) {
+      memcpy(damaged, data, len);
+      for (uint64_t k = test_random(&seed) % 3 + 1; k > 0; k--)
+        damaged[test_random(&seed) % len] ^= (uint8_t)(1u << test_random(&seed) % 8);
+      import_bytes(&file, damaged, len);
+    }
+  }
+  close(file.fd);
+}
+
+/* Messages within messages: model, graph, node, attribute, graph, ... must not be followed without end. */
+static void graph_from_onnx__refuses_deep_nesting(void **state) {
+  (void)state;
+  enum { LEVELS = 3001, CAPACITY = 1 << 16 };
+  static uint8_t bytes[CAPACITY];
+  size_t at = CAPACITY;
+  const struct memory_file file = memory_file_open();
+  for (int i = 0; i < LEVELS; i++) {
+    /* field numbers: attribute.g = 6, node.attribute = 5, graph.node = 1; the outermost model.graph = 7 */
+    static const uint8_t keys[3] = {6 << 3 | 2, 5 << 3 | 2, 1 << 3 | 2};
+    const size_t len = CAPACITY - at;
+    bytes[--at] = (uint8_t)(len >> 14 & 0x7f);
+    bytes[--at] = (uint8_t)(len >> 7 | 0x80);
+    bytes[--at] = (uint8_t)(len | 0x80);
+    bytes[--at] = i + 1 == LEVELS ? 7 << 3 | 2 : keys[i % 3];
+  }
+  assert_false(import_bytes(&file, bytes + at, CAPACITY - at));
+  close(file.fd);
+}
+
+static size_t count_ops(const struct graph *g, enum graph_op op) {
+  size_t n = 0;
+  for (uint32_t i = 0; i < g->count; i++) n += g->nodes[i].op == op;
+  return n;
+}
+
+static void graph_simplify__folds_what_can_be_folded(void **state) {
+  (void)state;
+  struct graph *g = import("exported_residual");
+  /* conv + relu, pooled normalisation, conv with folded normalisation, ...: only what meets zero padding or feeds two
+   * layers stays an AFFINE of its own. */
+  assert_int_equal(count_ops(g, GRAPH_LINEAR), 4);
+  assert_int_equal(count_ops(g, GRAPH_AFFINE), 2);
+  assert_int_equal(count_ops(g, GRAPH_GATHER), 2);
+  assert_int_equal(count_ops(g, GRAPH_MAXPOOL), 1);
+  assert_true(g->nodes[g->count - 1].op == GRAPH_SOFTMAX && g->nodes[g->count - 1].log);
+  graph_free(g);
+  g = import("rows_bias_relu");
+  assert_int_equal(count_ops(g, GRAPH_AFFINE), 0);
+  assert_int_equal(count_ops(g, GRAPH_LINEAR), 1);
+  graph_free(g);
+  g = import("argmax_of_softmax");
+  assert_int_equal(count_ops(g, GRAPH_SOFTMAX), 0);
+  graph_free(g);
+  g = import("shape_computation");
+  assert_int_equal(g->count, 1);
+  graph_free(g);
+}
+
+struct seen {
+  size_t calls, nodes;
+  float last;
+};
+
+static void observe(void *context, uint32_t node, size_t sample, const float *values, size_t count) {
+  struct seen *s = context;
+  assert_int_equal(node, s->calls % s->nodes);
+  assert_int_equal(sample, s->calls / s->nodes);
+  s->last = values[count - 1];
+  s->calls++;
+}
+
+static void graph_run__is_the_same_in_any_batch_and_observed(void **state) {
+  (void)state;
+  enum { SAMPLES = 71 };
+  struct graph *g = import("exported_squeeze");
+  const size_t in = shape_size(g->nodes[0].shape), out = output_size(g);
+  uint64_t seed = test_seed();
+  float *x = mem_alloc(SAMPLES * in, sizeof *x), *all = mem_alloc(SAMPLES * out, sizeof *all);
+  float *again = mem_alloc(SAMPLES * out, sizeof *again);
+  for (size_t i = 0; i < SAMPLES * in; i++) x[i] = (float)(test_random(&seed) % 2001) / 1000 - 1;
+  assert_ok(graph_run(g, x, SAMPLES, all, NULL, NULL));
+  for (size_t i = 0; i < SAMPLES; i++) assert_ok(graph_run(g, x + i * in, 1, again + i * out, NULL, NULL));
+  assert_memory_equal(all, again, SAMPLES * out * sizeof *all);
+  struct seen seen = {.nodes = g->count};
+  memset(again, 0, SAMPLES * out * sizeof *again);
+  assert_ok(graph_run(g, x, SAMPLES, again, observe, &seen));
+  assert_int_equal(seen.calls, SAMPLES * g->count);
+  assert_memory_equal(all, again, SAMPLES * out * sizeof *all);
+  assert_memory_equal(&seen.last, &all[SAMPLES * out - 1], sizeof seen.last);
+  mem_free(x);
+  mem_free(all);
+  mem_free(again);
+  graph_free(g);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(graph_from_onnx__every_case_gives_the_expected_answer),
+      cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
+      cmocka_unit_test(graph_from_onnx__a_missing_file_is_an_io_error),
+      cmocka_unit_test(graph_from_onnx__survives_damaged_files),
+      cmocka_unit_test(graph_from_onnx__refuses_deep_nesting),
+      cmocka_unit_test(graph_simplify__folds_what_can_be_folded),
+      cmocka_unit_test(graph_run__is_the_same_in_any_batch_and_observed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
