@@ -135,6 +135,19 @@ typedef struct fusion_layer {
 /** `index` below info.layers. */
 FUSION_API void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
 
+/** What a private run of `samples` samples over one connection costs, from the declared cost of every message. */
+typedef struct fusion_prediction {
+  uint64_t bytes_to_server, bytes_to_client; /**< set-up and correlations included, before TLS */
+  uint64_t messages;                         /**< both ways */
+  uint32_t rounds;                           /**< one-way delays on the client's path */
+  uint64_t server_memory, client_memory;     /**< peak bytes of a party */
+} fusion_prediction;
+
+/** `shard`: samples that run at once (0: all). FUSION_E_USAGE for 0 samples, FUSION_E_MODEL when the model was not
+ * compiled for private runs, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_model_predict(const fusion_model *model, size_t samples, size_t shard,
+                                              fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
 #include "api/model_api.h"
 #include "model/execute.h"
 #include "model/quantise.h"
+#include "stack/stack.h"
 
 enum { FLOAT_ROWS = 256 };
 
@@ -149,6 +150,7 @@ static fusion_status compile(fusion_model *m, const struct graph *g, const fusio
   m->model->plan.preprocess = p;
   p = (struct plan_preprocess){0};
   TRY(plan_validate(&m->model->plan, err));
+  TRY(stack_find("cheetah")->prepare(m->model, err));
 cleanup:
   mem_free(real);
   mem_free(p.mean);
