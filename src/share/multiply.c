@@ -7,8 +7,9 @@ struct term {
   enum role sender;
   unsigned bits;
   size_t count;
-  uint64_t *pad0, *pad1; /* [bits][row] */
-  uint64_t *choices;     /* [bits][stride] */
+  uint64_t *pad0;    /* [bits][row] */
+  uint64_t *choices; /* [bits][stride] */
+  uint64_t *pad1;    /* [row]: one bit's at a time */
 };
 
 static size_t row_of(size_t count) {
@@ -16,19 +17,19 @@ static size_t row_of(size_t count) {
 }
 
 static size_t term_words(unsigned bits, size_t count) {
-  return bits * (2 * row_of(count) + plane_words(count));
+  return bits * (row_of(count) + plane_words(count)) + row_of(count);
 }
 
 static struct term term_of(uint64_t *base, enum role sender, unsigned bits, size_t count) {
-  const size_t row = row_of(count);
-  return (struct term){sender, bits, count, base, base + bits * row, base + 2 * bits * row};
+  uint64_t *choices = base + bits * row_of(count);
+  return (struct term){sender, bits, count, base, choices, choices + bits * plane_words(count)};
 }
 
 static struct cross bit_of(const struct term *t, unsigned i) {
   return (struct cross){.sender = t->sender,
                         .bits = t->bits - i,
                         .pad0 = t->pad0 + i * row_of(t->count),
-                        .pad1 = t->pad1 + i * row_of(t->count),
+                        .pad1 = t->pad1,
                         .bit = t->choices + i * plane_words(t->count)};
 }
 
@@ -38,25 +39,18 @@ static size_t term_len(enum role sender, unsigned bits, enum role from, size_t c
   return len;
 }
 
-static fusion_status term_prepare(const struct term *t, struct party *p) {
+/* Draws each bit's random OT and writes its part of the message. own: the sender's values and the receiver's bit
+ * planes, whichever this party is. */
+static fusion_status term_put(const struct term *t, struct party *p, const uint64_t *values, const uint64_t *planes,
+                              uint64_t *spare, struct flight *out) {
   for (unsigned i = 0; i < t->bits; i++) {
     struct cross x = bit_of(t, i);
     const fusion_status status = cross_prepare(&x, p, t->count);
     if (status != FUSION_OK) return status;
+    if (t->sender == p->role) cross_put_values(&x, values, t->count, out);
+    if (t->sender != p->role) cross_put_bits(&x, planes + i * plane_words(t->count), spare, t->count, out);
   }
   return FUSION_OK;
-}
-
-/* own: the sender's values and the receiver's bit planes, whichever this party is. */
-static void term_put(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
-                     uint64_t *spare, struct flight *out) {
-  for (unsigned i = 0; i < t->bits; i++) {
-    struct cross x = bit_of(t, i);
-    if (t->sender == self)
-      cross_put_values(&x, values, t->count, out);
-    else
-      cross_put_bits(&x, planes + i * plane_words(t->count), spare, t->count, out);
-  }
 }
 
 static void term_get(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
@@ -92,6 +86,12 @@ static size_t client_count(const struct course *c, size_t count) {
 static size_t message_len(const struct course *c, enum role from, size_t count) {
   return term_len(ROLE_SERVER, c->bits, from, server_count(c, count)) +
          term_len(ROLE_CLIENT, c->bits, from, client_count(c, count));
+}
+
+size_t multiply_chunk(bool square, unsigned bits) {
+  enum { PADS = 1 << 22 };
+  const size_t pads = square ? bits : 2 * (size_t)bits; /* words an element */
+  return (size_t)1 << (log2_up(PADS / pads + 1) - 1);
 }
 
 struct work {
@@ -133,13 +133,12 @@ static fusion_status run_chunk(struct work *w, struct party *p, const uint64_t *
   for (size_t e = 0; e < count; e++) sum[e] = x[e] * y[e];
   struct flight out = {.data = w->out, .len = message_len(c, p->role, count)};
   struct flight in = {.data = w->in, .len = message_len(c, role_peer(p->role), count)};
-  for (unsigned i = 0; i < 2; i++) TRY(term_prepare(&terms[i], p));
   /* A party receives in the one term of which it is not the sender, so one set of planes is enough. */
   for (unsigned i = 0; i < 2; i++) {
     if (terms[i].sender != p->role) {
       planes_from_values(planes, plane_words(terms[i].count), x + start[i], terms[i].count, c->bits);
     }
-    term_put(&terms[i], p->role, y + start[i], planes, spare, &out);
+    TRY(term_put(&terms[i], p, y + start[i], planes, spare, &out));
   }
   TRY(flight_exchange(p, MSG_MULTIPLY, &out, &in));
   for (unsigned i = 0; i < 2; i++) {
@@ -156,9 +155,10 @@ fusion_status multiply(struct party *p, const uint64_t *x, const uint64_t *y, ui
   if (!count) return FUSION_OK;
   fusion_status status = FUSION_OK;
   struct work w = {.course = course_of(x == y, bits)};
-  TRY(work_open(&w, p->role, size_min(count, MULTIPLY_CHUNK)));
-  for (size_t done = 0; done < count; done += MULTIPLY_CHUNK) {
-    TRY(run_chunk(&w, p, x + done, y + done, z + done, size_min(MULTIPLY_CHUNK, count - done)));
+  const size_t chunk = multiply_chunk(x == y, bits);
+  TRY(work_open(&w, p->role, size_min(count, chunk)));
+  for (size_t done = 0; done < count; done += chunk) {
+    TRY(run_chunk(&w, p, x + done, y + done, z + done, size_min(chunk, count - done)));
   }
   for (size_t e = 0; e < count; e++) z[e] &= low_mask(bits);
 cleanup:
@@ -168,8 +168,9 @@ cleanup:
 
 void multiply_cost(struct cost *cost, bool square, size_t count, unsigned bits) {
   const struct course c = course_of(square, bits);
-  for (size_t done = 0; done < count; done += MULTIPLY_CHUNK) {
-    const size_t n = size_min(MULTIPLY_CHUNK, count - done);
+  const size_t chunk = multiply_chunk(square, bits);
+  for (size_t done = 0; done < count; done += chunk) {
+    const size_t n = size_min(chunk, count - done);
     for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_SERVER, server_count(&c, n));
     for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_CLIENT, client_count(&c, n));
     flight_exchange_cost(cost, message_len(&c, ROLE_CLIENT, n), message_len(&c, ROLE_SERVER, n));

@@ -12,8 +12,8 @@
 
 #include "share/party.h"
 
-/** Elements that share their flight. */
-#define MULTIPLY_CHUNK ((size_t)1 << 15)
+/** Elements that share their flight: a power of two, so chosen that a chunk's pads take 32 MiB at most. */
+size_t multiply_chunk(bool square, unsigned bits);
 
 /** z = x * y modulo 2^bits, elementwise, 1 <= bits <= 62; x == y (the same pointer) is a square and cheaper. z may be x
  * or y. Errors: closed, peer, memory; internal for bits out of range. */
