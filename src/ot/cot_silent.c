@@ -192,3 +192,15 @@ cleanup:
   if (s) close_silent(&s->cot);
   return status;
 }
+
+/* One set's share of one direction: the base in use and the next one, in whole trees; roots or turns and multipliers;
+ * the tree in use and the one that is checked; a message. */
+static size_t set_memory(const struct silent_set *set) {
+  const size_t leaves = (size_t)1 << set->depth, base = silent_set_base(set);
+  return sizeof(block) * (base + base + leaves + 2 * (size_t)set->trees + 2 * leaves + SILENT_CHUNK_TREES * set->depth);
+}
+
+size_t cot_silent_memory(const struct silent_params *params) {
+  const size_t lan = set_memory(&silent_set_lan);
+  return 2 * (params->profile == SILENT_WAN ? size_max(lan, set_memory(&silent_set_wan)) : lan);
+}

@@ -21,4 +21,7 @@ enum { COT_SILENT_NONCE_LEN = 16 };
 fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct prg *prg,
                               const struct silent_params *params) FUSION_MUST_CHECK;
 
+/** Most memory that one party's end holds, both directions together, keys of a few KiB not counted. */
+size_t cot_silent_memory(const struct silent_params *params);
+
 #endif

@@ -8,7 +8,7 @@
  *  Leaves leave with their lowest bit cleared. The hole's leaf, w, is the XOR of all others with the lowest bit set:
  *  that is v ^ Delta, v being the sender's leaf there.
  *
- *  Source: Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, "Half-Tree", EUROCRYPT 2023, sec. 4; H after Guo, Katz, Wang, Yu
+ *  Source: Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, "Half-Tree", EUROCRYPT 2023; H after Guo, Katz, Wang, Yu
  *  (2020), sec. 7.3. The order of the leaves is ours. */
 #ifndef FUSION_OT_GGM_H
 #define FUSION_OT_GGM_H

@@ -1,8 +1,8 @@
 /** One iteration of the silent extension (Ferret): base correlations in, many more out.
  *
- *  Functionality: random correlated OT of silent_set_outputs(set) correlations, in the form of ot/cot.h (low bit of K
- * is 0, of M the choice bit). A cheating sender may guess a set of noise positions per block; a wrong guess ends the
- *  session. A cheating receiver may test guesses of Delta.
+ *  Functionality: random correlated OT of silent_set_outputs(set) correlations, in the form of ot/cot.h: the low bit
+ *  of K is 0, that of M the choice bit. A cheating sender may guess a set of noise positions per block; a wrong guess
+ *  ends the session. A cheating receiver may test guesses of Delta.
  *  Why a cheating server learns nothing: as the sender it sees the masked bits of the check and whether it passed; a
  *  passed check with a wrong correction tells it what it had guessed before, at the risk of being found out. As the
  *  receiver it sees corrections that are masked by keys it lacks.
@@ -11,9 +11,9 @@
  *  drawn after the last correction has arrived; the receiver compares the digest before it releases anything.
  *  Error probability of the check: below 2^-115 for these sets.
  *
- *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), fig. 6 to 9 with regular noise; trees
- *  after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431), sec. 4. Differences:
- * docs/protocols/silent-cot.md. */
+ *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), with regular noise and the check against
+ *  cheating; trees after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431). Differences are
+ *  listed in docs/protocols/silent-cot.md. */
 #ifndef FUSION_OT_SILENT_H
 #define FUSION_OT_SILENT_H
 

@@ -223,12 +223,19 @@ static void schedule__small_jobs_stay_small_and_large_ones_do_not(void **state) 
   }
 }
 
+static void cot_silent__memory_stays_small(void **state) {
+  (void)state;
+  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_LAN}) < (size_t)6 << 20);
+  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_WAN}) < (size_t)24 << 20);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cot_silent__many_refills_in_both_directions),
       cmocka_unit_test(cot_silent__profiles_and_their_declared_cost),
       cmocka_unit_test(cot_silent__seeds_determine_the_session),
       cmocka_unit_test(cot_silent__a_failed_refill_hands_out_nothing),
+      cmocka_unit_test(cot_silent__memory_stays_small),
       cmocka_unit_test(schedule__small_jobs_stay_small_and_large_ones_do_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

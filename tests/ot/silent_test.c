@@ -174,6 +174,29 @@ static void silent__an_altered_challenge_is_caught(void **state) {
   }
 }
 
+/* The stream of either party ends before each of its messages, and inside them. */
+static void silent__a_peer_that_closes_is_reported(void **state) {
+  (void)state;
+  const uint64_t chunk = (uint64_t)SILENT_CHUNK_TREES * tiny.depth * 16 + CHANNEL_HEADER_LEN;
+  const uint64_t rest = (uint64_t)(tiny.trees - SILENT_CHUNK_TREES) * tiny.depth * 16 + CHANNEL_HEADER_LEN;
+  const struct {
+    enum role who;
+    uint64_t position;
+  } ends_at[] = {{ROLE_SERVER, 0},
+                 {ROLE_SERVER, 100},
+                 {ROLE_SERVER, chunk},
+                 {ROLE_SERVER, chunk + rest},
+                 {ROLE_SERVER, chunk + rest + 20},
+                 {ROLE_CLIENT, 0},
+                 {ROLE_CLIENT, 30}};
+  for (size_t i = 0; i < sizeof ends_at / sizeof *ends_at; i++) {
+    struct end ends[2];
+    run(ends, &tiny, ROLE_SERVER, i, (struct tamper){.who = ends_at[i].who, .position = ends_at[i].position});
+    assert_int_equal(ends[1 - ends_at[i].who].status, FUSION_E_CLOSED);
+    release(ends);
+  }
+}
+
 static void silent__real_sets_work(void **state) {
   (void)state;
   const struct silent_set *const sets[] = {&silent_set_lan, &silent_set_wan};
@@ -196,6 +219,7 @@ int main(void) {
       cmocka_unit_test(silent__counted_messages_are_the_declared_ones),
       cmocka_unit_test(silent__a_cheating_sender_is_caught_or_harmless),
       cmocka_unit_test(silent__an_altered_challenge_is_caught),
+      cmocka_unit_test(silent__a_peer_that_closes_is_reported),
       cmocka_unit_test(silent__real_sets_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
