@@ -1,0 +1,114 @@
+/** A server that cheats on command, for tests and demonstrations: the real server with a hand on what it sends and on
+ *  the weights it uses. Nothing of it is installed.
+ *
+ *  How it takes hold: the program is linked with --wrap=listener_handshake, so that every accepted channel gets a
+ *  transport that sees the frames going out (cheat_channel.c), and it serves with a stack that swaps weights before a
+ *  shard runs (cheat_stack.c). Frames are renumbered on their way, so dropping or repeating one is not given away by
+ * its number. */
+#ifndef FUSION_TESTS_CHEAT_H
+#define FUSION_TESTS_CHEAT_H
+
+#include <pthread.h>
+
+#include "net/connect.h"
+#include "session/messages.h"
+#include "stack/stack.h"
+
+enum { CHEATS_MAX = 16, CHEAT_TYPES = 256, CHEAT_LENGTHS_MAX = 4096 };
+#define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */
+#define CHEAT_ALL UINT64_MAX    /* every sample */
+
+enum cheat_kind {
+  /* What is computed. `count` samples at random places of the job, or the shards that hold them. */
+  CHEAT_OTHER_MODEL, /* weights of another model of the same shapes */
+  CHEAT_WEIGHTS,     /* the right weights with small errors, drawn once for the server's life */
+  CHEAT_ANSWERS,     /* a random non-zero error on one integer of the answer */
+  CHEAT_CONSTANT,    /* `value` added to the first integer of every answer */
+  /* What is sent: the nth message of a type on each connection (0: each of them). */
+  CHEAT_FLIP,     /* one bit of the payload: byte `offset`, bit `value` */
+  CHEAT_GARBAGE,  /* random payload of the right length */
+  CHEAT_REPLAY,   /* the payload of the message before of that type and length; without one, the message twice */
+  CHEAT_REORDER,  /* after the next message, where the server has one to send before it hears from the client */
+  CHEAT_DROP,     /* not sent */
+  CHEAT_TRUNCATE, /* half of it, then the connection ends */
+  CHEAT_CUT,      /* the connection ends before it */
+  CHEAT_LENGTH,   /* a header that says `value` bytes; CHEAT_RANDOM: one more than there are */
+  CHEAT_ENDLESS,  /* a header that says 4 GiB, and zeros for as long as the client takes them */
+  CHEAT_FLOOD,    /* the same message for as long as the client takes it */
+  CHEAT_SILENCE,  /* nothing is sent any more */
+  CHEAT_DELAY,    /* sent after `value` milliseconds */
+  CHEAT_KIND_COUNT,
+};
+
+struct cheat {
+  enum cheat_kind kind;
+  uint64_t count;  /* samples; CHEAT_ALL */
+  double fraction; /* if above 0: of the job's samples, in place of count */
+  const struct model *other;
+  struct model *owned; /* freed by cheater_close */
+  uint16_t type;       /* enum message_type; 0: any */
+  uint64_t nth, offset, value;
+};
+
+/** What one connection's wrapper and its session know. */
+struct cheat_connection {
+  struct cheat_connection *next;
+  struct channel *channel; /* borrowed, for finding this */
+  struct cheat_job *job;
+  uint64_t first, samples; /* of the running shard, counted over the job in the order in which shards begin */
+};
+
+struct cheat_job {
+  struct cheat_job *next;
+  uint8_t id[SESSION_JOB_LEN];
+  uint64_t samples, begun;
+  uint8_t *chosen[CHEATS_MAX]; /* [samples] 1 where the cheat applies */
+};
+
+struct cheater {
+  struct model model; /* first: what the server is told to serve; plan and weights are borrowed */
+  const struct stack *stack;
+  struct cheat cheats[CHEATS_MAX];
+  size_t cheat_count;
+  uint64_t limit; /* wire cheats take place at most so often; 0: always */
+  void (*log)(void *context, const char *line);
+  void *log_context;
+
+  pthread_mutex_t lock; /* guards what follows */
+  uint64_t random;
+  struct cheat_connection *connections;
+  struct cheat_job *jobs;
+  uint64_t applied; /* times that a cheat took place: messages, shards, answers */
+  /* What was sent, cheats apart: for choosing places in later runs. */
+  uint32_t sent[CHEAT_TYPES];
+  uint32_t lengths[CHEAT_TYPES][CHEAT_LENGTHS_MAX];
+};
+
+/** `model` and `stack` are borrowed. At most one cheater can be attached to the process's listeners at a time. */
+void cheater_open(struct cheater *c, const struct model *model, const struct stack *stack, uint64_t seed);
+void cheater_close(struct cheater *c);
+void cheater_attach(struct cheater *c);
+
+/** Reads "KIND[=ARGUMENTS]" as cheating_server --help explains. FUSION_E_USAGE with a text. */
+fusion_status cheat_parse(struct cheater *c, const char *text, fusion_error *err) FUSION_MUST_CHECK;
+fusion_status cheat_add(struct cheater *c, const struct cheat *cheat, fusion_error *err) FUSION_MUST_CHECK;
+/** "flip", ...; and the message type's name without MSG_, NULL when unknown. */
+const char *cheat_kind_name(enum cheat_kind kind);
+const char *cheat_type_name(unsigned type);
+extern const char *const cheat_help;
+
+/** The stack to serve with: that of the attached model's cheater, with weights swapped shard by shard. */
+extern const struct stack cheat_stack;
+
+/* Between the files. */
+fusion_status cheat_wrap(struct cheater *c, struct channel **channel) FUSION_MUST_CHECK;
+uint64_t cheat_random(struct cheater *c);
+/** Counts one more cheat; false when the limit is reached. */
+bool cheat_allowed(struct cheater *c);
+void cheat_log(struct cheater *c, const char *format, ...) FUSION_PRINTF(2, 3);
+/** Adds errors to the answers in an output message, in place. */
+void cheat_output(struct cheater *c, const struct cheat_connection *connection, uint8_t *payload, size_t len);
+/** The job with this identity, made at its first connection. NULL when memory is out. */
+struct cheat_job *cheat_job_of(struct cheater *c, const uint8_t id[SESSION_JOB_LEN], uint64_t samples);
+
+#endif

@@ -1,0 +1,174 @@
+/* Cheats as text: "flip=OT_TABLE:3:17". */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "adversary/cheat.h"
+#include "model/fsn.h"
+
+const char *const cheat_help =
+    "Cheats on what is computed (COUNT samples at random places of each job; a number below 1 is a share of them;\n"
+    "nothing: all of them):\n"
+    "  other-model=FILE.fsn[:COUNT]  the shards that hold them run with the weights of another model of equal shapes\n"
+    "  weights[=COUNT]               the same with small errors in the right weights\n"
+    "  answers=COUNT                 a random error is added to each of their answers\n"
+    "  constant[=VALUE]              VALUE is added to the first integer of every answer (default: a quarter of the "
+    "ring)\n"
+    "Cheats on what is sent (the NTH message of a type on each connection, from 1; 0: every one of them):\n"
+    "  flip=TYPE:NTH[:BYTE[:BIT]]    one bit of the message (default: a random one)\n"
+    "  garbage=TYPE:NTH              random bytes\n"
+    "  replay=TYPE:NTH               the message of that type before it once more\n"
+    "  reorder=TYPE:NTH              after the message that follows it\n"
+    "  drop=TYPE:NTH  truncate=TYPE:NTH  cut=TYPE:NTH  silence=TYPE:NTH  delay=TYPE:NTH[:MILLISECONDS]\n"
+    "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
+    "  endless=TYPE:NTH  flood=TYPE:NTH\n"
+    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_ANSWER OUTPUT\n";
+
+static const struct {
+  unsigned type;
+  const char *name;
+} types[] = {
+    {0, "ANY"},
+    {MSG_HELLO, "HELLO"},
+    {MSG_MANIFEST, "MANIFEST"},
+    {MSG_SHARD, "SHARD"},
+    {MSG_DONE, "DONE"},
+    {MSG_REFUSAL, "REFUSAL"},
+    {MSG_START, "START"},
+    {MSG_READY, "READY"},
+    {MSG_BASE_OT, "BASE_OT"},
+    {MSG_SOFTSPOKEN, "SOFTSPOKEN"},
+    {MSG_SILENT, "SILENT"},
+    {MSG_OT_CHOICE, "OT_CHOICE"},
+    {MSG_OT_TABLE, "OT_TABLE"},
+    {MSG_AND, "AND"},
+    {MSG_MULTIPLY, "MULTIPLY"},
+    {MSG_RLWE_KEY, "RLWE_KEY"},
+    {MSG_RLWE_QUERY, "RLWE_QUERY"},
+    {MSG_RLWE_ANSWER, "RLWE_ANSWER"},
+    {MSG_OUTPUT, "OUTPUT"},
+};
+
+static const char *const kinds[CHEAT_KIND_COUNT] = {
+    [CHEAT_OTHER_MODEL] = "other-model",
+    [CHEAT_WEIGHTS] = "weights",
+    [CHEAT_ANSWERS] = "answers",
+    [CHEAT_CONSTANT] = "constant",
+    [CHEAT_FLIP] = "flip",
+    [CHEAT_GARBAGE] = "garbage",
+    [CHEAT_REPLAY] = "replay",
+    [CHEAT_REORDER] = "reorder",
+    [CHEAT_DROP] = "drop",
+    [CHEAT_TRUNCATE] = "truncate",
+    [CHEAT_CUT] = "cut",
+    [CHEAT_LENGTH] = "length",
+    [CHEAT_ENDLESS] = "endless",
+    [CHEAT_FLOOD] = "flood",
+    [CHEAT_SILENCE] = "silence",
+    [CHEAT_DELAY] = "delay",
+};
+
+const char *cheat_kind_name(enum cheat_kind kind) {
+  return kinds[kind];
+}
+
+const char *cheat_type_name(unsigned type) {
+  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+    if (types[i].type == type) return types[i].name;
+  return NULL;
+}
+
+/* Cuts the text's next part, up to ':'; NULL when there is none. */
+static char *next_part(char **text) {
+  char *part = *text;
+  if (!part || !*part) return NULL;
+  char *end = strchr(part, ':');
+  *text = end ? end + 1 : NULL;
+  if (end) *end = '\0';
+  return part;
+}
+
+/* An absent part leaves *out as it is. */
+static bool read_number(const char *part, uint64_t *out) {
+  char *end;
+  if (!part) return true;
+  errno = 0;
+  *out = strtoull(part, &end, 10);
+  return !errno && !*end && *part >= '0' && *part <= '9';
+}
+
+static bool read_count(const char *part, struct cheat *cheat) {
+  char *end;
+  cheat->count = CHEAT_ALL;
+  if (!part) return true;
+  const double value = strtod(part, &end);
+  if (*end || !(value > 0)) return false;
+  if (value < 1)
+    cheat->fraction = value;
+  else
+    cheat->count = (uint64_t)value;
+  return true;
+}
+
+static bool same_shapes(const struct plan *a, const struct plan *b) {
+  if (a->count != b->count) return false;
+  for (uint32_t i = 0; i < a->count; i++) {
+    const struct plan_step *x = &a->steps[i], *y = &b->steps[i];
+    if (x->kind != y->kind || x->out.shape.channels != y->out.shape.channels) return false;
+    if (x->kind == PLAN_LINEAR && plan_weight_count(a, i) != plan_weight_count(b, i)) return false;
+  }
+  return true;
+}
+
+static fusion_status parse_model(struct cheater *c, struct cheat *cheat, char *rest, fusion_error *err) {
+  const char *path = next_part(&rest);
+  if (!path || !read_count(next_part(&rest), cheat))
+    return error_set(err, FUSION_E_USAGE, "other-model takes FILE.fsn[:COUNT]");
+  const fusion_status status = fsn_load(&cheat->owned, path, err);
+  if (status != FUSION_OK) return status;
+  cheat->other = cheat->owned;
+  if (same_shapes(&c->model.plan, &cheat->owned->plan)) return FUSION_OK;
+  model_free(cheat->owned);
+  return error_set(err, FUSION_E_USAGE, "'%s': its layers differ from those of the model that is served", path);
+}
+
+static fusion_status parse_wire(struct cheat *cheat, char *rest, fusion_error *err) {
+  const char *type = next_part(&rest);
+  size_t i = 0;
+  const size_t count = sizeof types / sizeof types[0];
+  if (type && strncmp(type, "MSG_", 4) == 0) type += 4;
+  while (type && i < count && strcmp(types[i].name, type) != 0) i++;
+  if (!type || i == count) return error_set(err, FUSION_E_USAGE, "'%s' is no message type", type ? type : "");
+  cheat->type = (uint16_t)types[i].type;
+  cheat->nth = 1;
+  cheat->offset = cheat->value = CHEAT_RANDOM;
+  bool good = read_number(next_part(&rest), &cheat->nth);
+  if (cheat->kind == CHEAT_FLIP) good = good && read_number(next_part(&rest), &cheat->offset);
+  good = good && read_number(next_part(&rest), &cheat->value) && !rest;
+  return good ? FUSION_OK : error_set(err, FUSION_E_USAGE, "a message cheat is TYPE:NTH and numbers");
+}
+
+fusion_status cheat_parse(struct cheater *c, const char *text, fusion_error *err) {
+  char copy[1024];
+  if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
+    return error_set(err, FUSION_E_USAGE, "a cheat is too long");
+  char *rest = strchr(copy, '=');
+  if (rest) *rest++ = '\0';
+  struct cheat cheat = {.kind = CHEAT_OTHER_MODEL, .count = CHEAT_ALL, .value = CHEAT_RANDOM};
+  while (cheat.kind < CHEAT_KIND_COUNT && strcmp(kinds[cheat.kind], copy) != 0) cheat.kind++;
+  fusion_status status = FUSION_OK;
+  switch (cheat.kind) {
+    case CHEAT_KIND_COUNT: return error_set(err, FUSION_E_USAGE, "'%s' is no cheat", copy);
+    case CHEAT_OTHER_MODEL: status = parse_model(c, &cheat, rest, err); break;
+    case CHEAT_WEIGHTS:
+    case CHEAT_ANSWERS:
+      if (!read_count(next_part(&rest), &cheat)) status = error_set(err, FUSION_E_USAGE, "%s takes a COUNT", copy);
+      break;
+    case CHEAT_CONSTANT:
+      if (!read_number(next_part(&rest), &cheat.value))
+        status = error_set(err, FUSION_E_USAGE, "constant takes a whole number");
+      break;
+    default: status = parse_wire(&cheat, rest, err);
+  }
+  return status == FUSION_OK ? cheat_add(c, &cheat, err) : status;
+}

@@ -1,0 +1,179 @@
+#include "adversary/scene.h"
+
+#include <stdio.h>
+
+#include "model/execute.h"
+#include "model/fsn.h"
+#include "session/client.h"
+#include "session/server.h"
+#include "support/support.h"
+
+enum { STEPS = 9, CLASSES = 6 };
+
+static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
+
+static struct plan_step *add_step(struct model *m, enum plan_kind kind, uint32_t input, struct shape shape,
+                                  unsigned ring_bits, unsigned value_bits) {
+  struct plan_step *s = &m->plan.steps[m->plan.count++];
+  s->kind = kind;
+  s->input_count = kind == PLAN_INPUT ? 0 : kind == PLAN_MUL ? 2 : 1;
+  s->inputs = mem_alloc(2, sizeof *s->inputs);
+  for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
+  s->out = (struct plan_tensor){
+      .shape = shape, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
+  s->window = dense;
+  s->groups = 1;
+  snprintf(s->name, sizeof s->name, "step%u", m->plan.count - 1);
+  return s;
+}
+
+static void add_linear(struct scene *s, uint32_t input, struct shape shape, unsigned ring_bits, unsigned weight_bits) {
+  struct model *m = s->model;
+  struct plan_step *step = add_step(m, PLAN_LINEAR, input, shape, ring_bits, ring_bits);
+  const uint32_t number = m->plan.count - 1;
+  step->weight_bits = (uint8_t)weight_bits;
+  step->out.guard_bits = 2;
+  step->out.noise_terms = 1;
+  const size_t count = plan_weight_count(&m->plan, number);
+  struct plan_weights *w = &m->weights[number];
+  w->weights = mem_alloc(count, sizeof *w->weights);
+  w->bias = mem_alloc(shape.channels, sizeof *w->bias);
+  for (size_t i = 0; i < count; i++) w->weights[i] = (int16_t)ring_signed(test_random(&s->random), weight_bits);
+}
+
+static void make_model(struct scene *s) {
+  fusion_error err = {.status = FUSION_OK};
+  s->model = mem_alloc(1, sizeof *s->model);
+  s->model->plan.steps = mem_alloc(STEPS, sizeof *s->model->plan.steps);
+  s->model->weights = mem_alloc(STEPS, sizeof *s->model->weights);
+  s->model->plan.preprocess.scale = 1;
+  add_step(s->model, PLAN_INPUT, 0, (struct shape){2, 4, 4}, 24, 8);
+  add_linear(s, 0, (struct shape){4, 4, 4}, 24, 8);
+  add_step(s->model, PLAN_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
+  add_step(s->model, PLAN_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window =
+      (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
+  add_step(s->model, PLAN_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
+  add_linear(s, 4, (struct shape){5, 2, 2}, 24, 8);
+  add_step(s->model, PLAN_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
+  add_linear(s, 6, (struct shape){CLASSES, 1, 1}, 24, 7);
+  s->model->plan.steps[7].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  const size_t count = plan_weight_count(&s->model->plan, 7);
+  mem_free(s->model->weights[7].weights);
+  s->model->weights[7].weights = mem_alloc(count, sizeof(int16_t));
+  for (size_t i = 0; i < count; i++) s->model->weights[7].weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
+  add_step(s->model, PLAN_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
+  if (plan_validate(&s->model->plan, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (stack_find("cheetah")->prepare(s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+}
+
+void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
+  *s = (struct scene){.shard_samples = 16, .workers = 1, .tries = 2, .timeout_ms = 5000, .random = seed};
+  make_model(s);
+  s->row_size = shape_size(s->model->plan.steps[0].out.shape);
+  s->answer_size = plan_answer_size(&s->model->plan);
+  int64_t *rows = mem_alloc(samples_max * s->row_size, sizeof *rows);
+  s->inputs = mem_alloc(samples_max * s->row_size, sizeof *s->inputs);
+  s->labels = mem_alloc(samples_max, sizeof *s->labels);
+  s->expected = mem_alloc(samples_max * s->answer_size, sizeof *s->expected);
+  for (size_t i = 0; i < samples_max * s->row_size; i++) {
+    rows[i] = ring_signed(test_random(&s->random), 8);
+    s->inputs[i] = (double)rows[i];
+  }
+  assert_ok(plan_execute(s->model, rows, samples_max, s->expected, &(struct execute_options){.threads = 1}));
+  mem_free(rows);
+}
+
+void scene_close(struct scene *s) {
+  mem_free(s->inputs);
+  mem_free(s->labels);
+  mem_free(s->expected);
+  model_free(s->model);
+}
+
+/* The last layer's outputs turned by one: what was class k is now class k + 1. */
+struct model *scene_wrong_model(const struct scene *s) {
+  struct writer w = {0};
+  struct model *m;
+  const uint32_t last = 7;
+  assert_ok(fsn_encode(&w, s->model));
+  assert_ok(fsn_decode(&m, w.data, w.len, "the model", NULL));
+  writer_free(&w);
+  const size_t row = plan_weight_count(&m->plan, last) / CLASSES;
+  for (size_t k = 0; k < CLASSES; k++)
+    memcpy(m->weights[last].weights + (k + 1) % CLASSES * row, s->model->weights[last].weights + k * row,
+           row * sizeof(int16_t));
+  return m;
+}
+
+static void label_public(struct scene *s) {
+  for (uint64_t i = 0; i < s->public_samples; i++) {
+    const int64_t *answer = s->expected + (s->queries + i) * s->answer_size;
+    int64_t best = 0;
+    for (int64_t k = 1; k < CLASSES; k++)
+      if (answer[k] > answer[best]) best = k;
+    s->labels[i] = i < s->mislabelled ? (best + 1) % CLASSES : best;
+  }
+}
+
+static void *serve(void *server) {
+  return (void *)(intptr_t)server_run(server, NULL);
+}
+
+static enum outcome judge(const struct scene *s, fusion_status status, const fusion_verdict *v,
+                          const struct job_output *out, fusion_error *why) {
+  if (status != FUSION_OK) {
+    assert_null(out->answers);
+    return OUTCOME_FAILED;
+  }
+  if (!v->accepted) {
+    assert_null(out->answers);
+    error_set(why, FUSION_OK, "%s", v->reason);
+    return OUTCOME_REJECTED;
+  }
+  assert_non_null(out->answers);
+  const size_t len = s->queries * s->answer_size * sizeof(int64_t);
+  return memcmp(out->answers, s->expected, len) == 0 ? OUTCOME_RIGHT : OUTCOME_WRONG;
+}
+
+enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why) {
+  struct server *server;
+  pthread_t thread;
+  struct job_output out;
+  fusion_verdict verdict = {0};
+  const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
+                                          .model = &cheater->model,
+                                          .stack = &cheat_stack,
+                                          .max_clients = 4,
+                                          .max_samples_job = 1u << 20,
+                                          .max_samples_day = 1u << 30,
+                                          .max_memory = UINT64_C(1) << 30,
+                                          .max_shard = 4096,
+                                          .handshake_timeout_ms = s->timeout_ms,
+                                          .timeout_ms = s->timeout_ms,
+                                          .stop_grace_ms = 0};
+  label_public(s);
+  cheater_attach(cheater);
+  assert_ok(server_open(&server, &serving, why));
+  assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
+  const struct job_settings asking = {.address = {.host = "127.0.0.1", .port = server_port(server)},
+                                      .stack = stack_find("cheetah"),
+                                      .workers = s->workers,
+                                      .shard_samples = s->shard_samples,
+                                      .tries = s->tries,
+                                      .max_memory = UINT64_C(1) << 30,
+                                      .max_manifest = 1 << 20,
+                                      .limits = {.connect_timeout_ms = s->timeout_ms, .timeout_ms = s->timeout_ms}};
+  const struct job_input input = {.queries = s->inputs,
+                                  .public_samples = s->inputs + s->queries * s->row_size,
+                                  .labels = s->labels,
+                                  .row_size = s->row_size,
+                                  .choice = {s->queries, s->copies, s->public_samples, s->errors}};
+  const fusion_status status = job_run(&asking, &input, &out, &verdict, why);
+  const enum outcome outcome = judge(s, status, &verdict, &out, why);
+  if (status == FUSION_OK) job_output_free(&out);
+  server_stop(server);
+  server_stop(server); /* twice: connections that still run are cut */
+  pthread_join(thread, NULL);
+  server_close(server);
+  return outcome;
+}

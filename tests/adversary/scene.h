@@ -1,0 +1,41 @@
+/** A cheating server and a client with a small job, both in this process, over a real loopback connection and the real
+ *  protocols; and what became of the job. */
+#ifndef FUSION_TESTS_ADVERSARY_SCENE_H
+#define FUSION_TESTS_ADVERSARY_SCENE_H
+
+#include "adversary/cheat.h"
+#include "model/plan.h"
+
+enum outcome {
+  OUTCOME_REJECTED, /* the verdict says reject; no answers */
+  OUTCOME_FAILED,   /* the run ended with an error; no answers */
+  OUTCOME_RIGHT,    /* accepted, and every answer is the model's */
+  OUTCOME_WRONG,    /* accepted, and some answer is not: must not happen */
+  OUTCOME_COUNT,
+};
+
+struct scene {
+  /* Settings, with their defaults by scene_open. */
+  uint64_t queries, public_samples, copies, errors;
+  uint64_t mislabelled; /* public samples with a wrong label: a model that is that bad */
+  uint32_t shard_samples, workers, tries;
+  int timeout_ms;
+  /* The model, its inputs, its answers. Owned. */
+  struct model *model;
+  double *inputs; /* queries, then public samples */
+  int64_t *labels, *expected;
+  size_t row_size, answer_size;
+  uint64_t random;
+};
+
+/** A network with every kind of step that has messages of its own, and room for `samples` inputs. */
+void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);
+void scene_close(struct scene *s);
+
+/** A model of the scene's shapes whose labels are never the right ones. model_free. */
+struct model *scene_wrong_model(const struct scene *s);
+
+/** One job against a server that cheats as `cheater` does. `why`: the error or the verdict's reason. */
+enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why);
+
+#endif
