@@ -159,10 +159,12 @@ static void grow_tree(const struct silent_harvest *h, size_t tree, block *leaves
   struct ggm_hole hole;
   if (h->sends) {
     ggm_expand(h->ggm, &h->tree_key, leaves, left_sums ? left_sums : sums, h->roots[tree], h->delta, h->set->depth);
+    mem_wipe(sums, sizeof sums);
     return;
   }
   ggm_expand_punctured(h->ggm, &h->tree_key, leaves, &hole, tree_base(h, tree), h->turns[tree], h->set->depth);
   h->ggm->mend(leaves, 0, tree_leaves(h->set), &hole);
+  mem_wipe(&hole, sizeof hole);
 }
 
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count) {
