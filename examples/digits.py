@@ -4,7 +4,7 @@
 The digits are the test part of the UCI set "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998, CC BY
 4.0), which scikit-learn carries: 1,797 images of 43 writers.
 
-usage: digits.py [--out FOLDER] [--quality good|low]"""
+usage: digits.py [--out FOLDER] [--queries N] [--quality good|low]"""
 import argparse
 from pathlib import Path
 
@@ -28,6 +28,7 @@ def main():
     parser.add_argument("--out", default="digits-out", type=Path)
     parser.add_argument("--quality", choices=["good", "low"], default="good",
                         help="low: the same network, hardly trained, as a cheap server might offer")
+    parser.add_argument("--queries", default=128, type=int, help="at most 447")
     parser.add_argument("--seed", default=1, type=int)
     parser.add_argument("--threads", default=1, type=int)
     args = parser.parse_args()
@@ -45,7 +46,8 @@ def main():
     name = "low.onnx" if args.quality == "low" else "model.onnx"
     common.export(model, images, args.out / name)
     if args.quality == "good":
-        common.save_job(args.out, images[split["train"]][:300], images[split["queries"]], labels[split["queries"]],
+        queries, query_labels = images[split["queries"]], labels[split["queries"]]
+        common.save_job(args.out, images[split["train"]][:300], queries[:args.queries], query_labels[:args.queries],
                         images[split["public"]], labels[split["public"]])
     held_out = slice(TRAIN, None)
     print(f"{args.out / name}: accuracy {common.accuracy(model, images[held_out], labels[held_out]):.4f} "
