@@ -85,6 +85,12 @@ static bool is_header(const struct table *t, const char *at, const char *end) {
   return !parse_field(t, at, stop ? stop : end, &real, &whole, &is_whole);
 }
 
+/** The first line decides. */
+static char find_separator(const char *line, size_t len) {
+  if (memchr(line, '\t', len)) return '\t';
+  return memchr(line, ';', len) ? ';' : ',';
+}
+
 static fusion_status pass(struct table *t, fusion_error *err) {
   t->rows = 0;
   const char *at = t->text, *last = t->text + t->len;
@@ -95,8 +101,7 @@ static fusion_status pass(struct table *t, fusion_error *err) {
     const char *next = newline ? newline + 1 : last, *end = newline ? newline : last;
     if (end > at && end[-1] == '\r') end--;
     if (end > at) {
-      if (first)
-        t->separator = memchr(at, '\t', (size_t)(end - at)) ? '\t' : memchr(at, ';', (size_t)(end - at)) ? ';' : ',';
+      if (first) t->separator = find_separator(at, (size_t)(end - at));
       const fusion_status status = first && is_header(t, at, end) ? FUSION_OK : take_line(t, line, at, end, err);
       if (status != FUSION_OK) return status;
       first = false;

@@ -81,7 +81,9 @@ static uint64_t least_samples(uint64_t from, uint64_t e, long double bad, long d
 /** The shortest decimal m with floor((1 - m) * samples) == errors, at most 9 places. */
 static double short_accuracy(uint64_t samples, uint64_t errors) {
   const double high = 1 - (double)errors / (double)samples;
-  for (double unit = 10; unit <= 1e9; unit *= 10) {
+  double unit = 1;
+  for (int places = 1; places <= 9; places++) {
+    unit *= 10;
     const double m = floor(high * unit + 1e-9) / unit;
     if (m > 0 && fusion_plan_allowed_errors(m, samples) == errors) return m;
   }

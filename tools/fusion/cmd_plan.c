@@ -1,17 +1,18 @@
 /* fusion plan: copies and public samples for a job, and what they cost. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2 };
+enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 4, POWER_OPTIONS = 4 };
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
 
 struct plan_options {
   fusion_plan_request request;
   fusion_power power;
   uint64_t security;
-  bool json, has_power, has_accuracy, has_rate;
+  bool json, has_power, has_accuracy, has_promise, has_below, has_rate;
 };
 
 static const char notes[] =
@@ -22,8 +23,9 @@ static const char notes[] =
     "  fusion plan --queries 512 --min-accuracy 0.95\n"
     "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
 
-static int parse(struct plan_options *o, int argc, char **argv) {
-  bool has_promise = false, has_below = false;
+/** Options of the plan itself, then those of the power analysis: appended to `out`, which stays ended by a NULL name.
+ */
+static void add_plan_options(struct plan_options *o, struct cli_option *out) {
   const struct cli_option options[] = {
       {.name = "queries",
        .letter = 'q',
@@ -58,11 +60,16 @@ static int parse(struct plan_options *o, int argc, char **argv) {
        .min = 1e-9,
        .max = 1,
        .value = "A",
-       .help = "Accept when at least this part of the public answers is right (default 0.95)."},
+       .help = "Accept when at least this part of the public answers is right (default 0.95)."}};
+  memcpy(out, options, sizeof options);
+}
+
+static void add_power_options(struct plan_options *o, struct cli_option *out) {
+  const struct cli_option options[] = {
       {.name = "promise",
        .kind = CLI_NUMBER,
        .out = &o->power.promise,
-       .given = &has_promise,
+       .given = &o->has_promise,
        .min = 0,
        .max = 1,
        .value = "P",
@@ -71,7 +78,7 @@ static int parse(struct plan_options *o, int argc, char **argv) {
       {.name = "reject-below",
        .kind = CLI_NUMBER,
        .out = &o->power.reject_below,
-       .given = &has_below,
+       .given = &o->has_below,
        .min = 0,
        .max = 1,
        .value = "Q",
@@ -84,9 +91,14 @@ static int parse(struct plan_options *o, int argc, char **argv) {
        .max = 0.499,
        .value = "X",
        .help = "Probability of refusing the good model, and of accepting the bad one (default 0.01)."},
-      {.name = "json", .letter = 'j', .kind = CLI_FLAG, .out = &o->json, .help = "Print JSON."},
-      {.name = NULL},
-  };
+      {.name = "json", .letter = 'j', .kind = CLI_FLAG, .out = &o->json, .help = "Print JSON."}};
+  memcpy(out, options, sizeof options);
+}
+
+static int parse(struct plan_options *o, int argc, char **argv) {
+  struct cli_option options[PLAN_OPTIONS + POWER_OPTIONS + 1] = {{.name = NULL}};
+  add_plan_options(o, options);
+  add_power_options(o, options + PLAN_OPTIONS);
   const struct cli_syntax syntax = {
       .command = "plan",
       .synopsis = "--queries R [options]",
@@ -97,8 +109,8 @@ static int parse(struct plan_options *o, int argc, char **argv) {
   const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
   if (done != CLI_GO) return done;
   o->request.security_bits = (uint32_t)o->security;
-  o->has_power = has_promise && has_below;
-  if (has_promise != has_below || (o->has_rate && !o->has_power))
+  o->has_power = o->has_promise && o->has_below;
+  if (o->has_promise != o->has_below || (o->has_rate && !o->has_power))
     return cli_usage("plan", "--promise and --reject-below belong together (--error-rate goes with them)");
   if (o->has_power && o->has_accuracy)
     return cli_usage("plan",
