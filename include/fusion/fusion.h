@@ -3,9 +3,11 @@
 #define FUSION_FUSION_H
 
 #include <fusion/array.h>
+#include <fusion/client.h>
 #include <fusion/cpu.h>
 #include <fusion/model.h>
 #include <fusion/plan.h>
+#include <fusion/server.h>
 #include <fusion/status.h>
 #include <fusion/verdict.h>
 

@@ -347,6 +347,10 @@ static void limits__of_the_client_hold(void **state) {
   scene_end(&s);
 }
 
+static void wait_for_connections(struct server *server, uint32_t count) {
+  while (server_get_totals(server).connections != count) usleep(2000);
+}
+
 static void limits__a_full_server_says_so(void **state) {
   (void)state;
   struct scene s;
@@ -357,12 +361,12 @@ static void limits__a_full_server_says_so(void **state) {
   struct channel *idle;
   struct net_peer peer;
   assert_ok(channel_dial(&idle, &s.ask.address, NULL, &s.ask.limits, &peer, NULL));
-  usleep(50000);
+  wait_for_connections(s.server, 1);
   expect_failure(&s, FUSION_E_REFUSED, "the server is busy");
   channel_close(idle);
-  usleep(50000);
+  wait_for_connections(s.server, 0);
   expect_accept(&s, &v);
-  usleep(50000);
+  wait_for_connections(s.server, 0);
   /* Workers that find no place leave the work to the others. */
   s.ask.workers = 4;
   fake.delay_ms = 30;
@@ -396,8 +400,9 @@ struct delayed_stop {
 
 static void *stop_soon(void *arg) {
   const struct delayed_stop *d = arg;
+  while (!atomic_load(&fake.runs)) usleep(2000);
   for (int i = 0; i < d->times; i++) {
-    usleep(150000);
+    usleep(50000);
     server_stop(d->server);
   }
   return NULL;

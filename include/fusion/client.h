@@ -1,0 +1,106 @@
+/** Asking a server: `fusion query`. Queries and public samples are mixed, run through the server's model on shares, and
+ *  checked; answers come out only when the check accepts them. */
+#ifndef FUSION_CLIENT_H
+#define FUSION_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fusion/array.h>
+#include <fusion/plan.h>
+#include <fusion/verdict.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fusion_client fusion_client;
+typedef struct fusion_result fusion_result;
+
+typedef struct fusion_progress {
+  uint64_t samples_done, samples; /**< of the mixed batch */
+  uint64_t bytes;                 /**< both ways */
+  double seconds;                 /**< since the job began */
+} fusion_progress;
+
+/** Everything that a client can be told. Start from fusion_client_defaults(). Texts are borrowed during
+ *  fusion_client_open alone. */
+typedef struct fusion_client_settings {
+  const char *server;          /**< "HOST:PORT"; the certificate must be for HOST; no default */
+  const char *tls_ca;          /**< PEM: the only authority trusted to vouch for the server */
+  const char *tls_cert;        /**< PEM: shown to the server; with tls_key, or both NULL (default) */
+  const char *tls_key;         /**< PEM, without a password */
+  bool plaintext;              /**< no TLS; to a loopback address only; default false */
+  const char *stack;           /**< protocol stack; default "cheetah" */
+  uint32_t workers;            /**< connections side by side, 1 to 256; default 1 */
+  uint32_t shard_samples;      /**< at most so many samples run at once on a connection; 0 (default): 4,096 */
+  uint32_t tries;              /**< how often a shard runs before its loss ends the job; default 3 */
+  uint64_t max_memory;         /**< bytes for running shards; 0 (default): half of the machine's memory */
+  uint64_t max_manifest;       /**< bytes of the server's public description of its model; default 64 MiB */
+  uint64_t max_traffic;        /**< refuse a model for which more bytes are predicted; 0 (default): no limit */
+  double max_seconds;          /**< end a job that takes longer; 0 (default): no limit */
+  uint32_t connect_timeout_ms; /**< for TCP and TLS together; default 10,000 */
+  uint32_t timeout_ms;         /**< silence of the server tolerated; default 120,000 */
+  uint32_t security_bits;      /**< see fusion_plan_request; default 40 */
+  uint64_t min_public;         /**< default 100 */
+  double min_accuracy;         /**< default 0.95 */
+  double confidence;           /**< of the accuracy's lower bound in the verdict; default 0.95 */
+  /** With a model of rounding `fast`, copies may differ in the last places. They agree when their labels do (default);
+   *  or, when `tolerance` is not 0, when every number differs by so many units at most. */
+  uint64_t tolerance;
+  /** Called about ten times a second during a job, by the thread that runs it; returning false ends the job with
+   *  FUSION_E_CLOSED. NULL (default): none. */
+  bool (*progress)(void *context, const fusion_progress *progress);
+  void *progress_context;
+} fusion_client_settings;
+
+FUSION_API fusion_client_settings fusion_client_defaults(void);
+
+/** Checks the settings and loads the certificates; connects to nothing yet. FUSION_E_USAGE, FUSION_E_TLS. */
+FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings,
+                                            fusion_error *err) FUSION_MUST_CHECK;
+
+/** What a job of `queries` rows will be: fusion_plan_copies with the client's settings. */
+FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_t queries, fusion_plan_choice *choice,
+                                            fusion_error *err) FUSION_MUST_CHECK;
+
+/** Runs a job: R rows of `queries`, hidden among copies and T rows drawn at random from `public_samples`, whose true
+ *  `labels` (whole numbers, one a row) never leave the client. Arrays hold raw data, as the model's preprocessing
+ * expects.
+ *
+ *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
+ *  known of the answers: FUSION_E_INPUT (an array does not fit), FUSION_E_UNREACHABLE (no plan), FUSION_E_REFUSED (the
+ *  server says why), FUSION_E_LIMIT (a limit of this client), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and
+ *  not recovered), FUSION_E_PEER, FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY.
+ *  The traffic is the same whether the verdict accepts or rejects, and ends before it is known. */
+FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
+                                             const fusion_array *public_samples, const fusion_array *labels,
+                                             fusion_result **result, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Ends a running job with FUSION_E_CLOSED. From any thread and from a signal handler. */
+FUSION_API void fusion_client_cancel(fusion_client *client);
+FUSION_API void fusion_client_close(fusion_client *client);
+
+FUSION_API const fusion_verdict *fusion_result_verdict(const fusion_result *result);
+
+/** What the answers are. */
+typedef enum fusion_answer_form {
+  FUSION_ANSWERS_RAW = 0,       /**< I64 [queries][answer size]: the integers, equal to fusion_model_run's */
+  FUSION_ANSWERS_REAL,          /**< F64 of that shape: logits and top-k values in real units */
+  FUSION_ANSWERS_PROBABILITIES, /**< as REAL; logits through Softmax, where the network ended in one */
+  FUSION_ANSWERS_LABELS,        /**< I64 [queries]: the label that each answer decides for */
+} fusion_answer_form;
+
+/** The accepted answers in a form; owned by the caller. FUSION_E_USAGE when the verdict rejects, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_result_answers(const fusion_result *result, fusion_answer_form form, fusion_array **out,
+                                               fusion_error *err) FUSION_MUST_CHECK;
+/** True when an answer is a label alone. */
+FUSION_API bool fusion_result_is_label(const fusion_result *result);
+
+/** Wipes and frees; NULL is allowed. */
+FUSION_API void fusion_result_free(fusion_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,70 @@
+/** Serving a model: `fusion serve`. A server listens, runs the jobs of many clients side by side within limits, and
+ * stops gracefully. What it learns: how many samples were run, when, and for whom; nothing of inputs and answers. */
+#ifndef FUSION_SERVER_H
+#define FUSION_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fusion/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fusion_server fusion_server;
+
+/** Everything that a server can be told. Start from fusion_server_defaults(). Texts are borrowed during
+ *  fusion_server_open alone. */
+typedef struct fusion_server_settings {
+  const char *listen;       /**< "HOST:PORT", "[::1]:PORT"; port 0: any free one; no default */
+  const char *tls_cert;     /**< PEM: the certificate, then its chain */
+  const char *tls_key;      /**< PEM, without a password */
+  const char *client_ca;    /**< PEM: clients must show a certificate signed by it; NULL (default): any client */
+  bool plaintext;           /**< no TLS; on a loopback address only; default false */
+  const char *stack;        /**< protocol stack; default "cheetah" */
+  uint32_t max_clients;     /**< connections at once; each worker of a client is one; default 32 */
+  uint64_t max_samples_job; /**< samples of one job, copies and public ones included; default 1,000,000 */
+  uint64_t max_samples_day; /**< samples of all jobs in 24 hours; default 100,000,000 */
+  uint64_t max_memory;      /**< bytes for all running shards together; 0 (default): half of the machine's memory */
+  uint32_t max_shard;       /**< samples that run at once on one connection; default 16,384 */
+  uint32_t handshake_timeout_ms; /**< silence tolerated until a job starts; default 15,000 */
+  uint32_t timeout_ms;           /**< silence tolerated in a running job; default 120,000 */
+  uint32_t stop_grace_ms;        /**< how long running jobs may go on after fusion_server_stop; default 30,000 */
+  /** Gets a line for each job that ends and each connection that is refused: number, peer address, outcome, samples,
+   *  seconds, bytes. From any thread, one line at a time. NULL (default): no log. */
+  void (*log)(void *context, const char *line);
+  void *log_context;
+} fusion_server_settings;
+
+FUSION_API fusion_server_settings fusion_server_defaults(void);
+
+/** Listens. The model is borrowed until fusion_server_close. FUSION_E_USAGE, FUSION_E_TLS (names the file), FUSION_E_IO
+ *  (the address), FUSION_E_LIMIT (a sample of this model does not fit the memory), FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
+                                            const fusion_server_settings *settings,
+                                            fusion_error *err) FUSION_MUST_CHECK;
+
+/** The port in use. */
+FUSION_API uint16_t fusion_server_port(const fusion_server *server);
+
+/** Serves until fusion_server_stop, in this thread and one for each connection; returns when all of them have ended. */
+FUSION_API fusion_status fusion_server_run(fusion_server *server, fusion_error *err) FUSION_MUST_CHECK;
+
+/** First call: no new connections; running jobs get stop_grace_ms. Second call: they are cut. May be called from any
+ *  thread and from a signal handler. */
+FUSION_API void fusion_server_stop(fusion_server *server);
+
+typedef struct fusion_server_totals {
+  uint64_t jobs_done, jobs_failed, refused, samples;
+  uint32_t connections; /**< now */
+} fusion_server_totals;
+FUSION_API fusion_server_totals fusion_server_count(fusion_server *server);
+
+/** After fusion_server_run has returned, or instead of it. NULL is allowed. */
+FUSION_API void fusion_server_close(fusion_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

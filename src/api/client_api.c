@@ -1,0 +1,279 @@
+#include <time.h>
+#include <unistd.h>
+
+#include <fusion/client.h>
+
+#include "api/model_api.h"
+#include "rand/prg.h"
+#include "session/client.h"
+
+enum { WORKERS_MAX = 256, SHARD_DEFAULT = 4096 };
+
+struct fusion_client {
+  fusion_client_settings settings; /* its texts are not kept */
+  struct job_settings job;
+  struct tls_context *tls; /* owned, NULL for plaintext */
+  atomic_int cancelled;
+};
+
+struct fusion_result {
+  fusion_verdict verdict;
+  struct job_output output;
+};
+
+/* The arrays of a job, real and contiguous. */
+struct inputs {
+  double *queries, *public_samples; /* owned; queries secret */
+  int64_t *labels;                  /* owned, secret */
+  size_t query_count, public_count; /* numbers in each */
+};
+
+fusion_client_settings fusion_client_defaults(void) {
+  const fusion_plan_request plan = fusion_plan_request_default();
+  return (fusion_client_settings){.stack = "cheetah",
+                                  .workers = 1,
+                                  .tries = 3,
+                                  .max_manifest = UINT64_C(64) << 20,
+                                  .connect_timeout_ms = 10000,
+                                  .timeout_ms = 120000,
+                                  .security_bits = plan.security_bits,
+                                  .min_public = plan.min_public,
+                                  .min_accuracy = plan.min_accuracy,
+                                  .confidence = 0.95};
+}
+
+static uint64_t half_of_memory(void) {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
+}
+
+static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
+  if (!s->server) return error_set(err, FUSION_E_USAGE, "a client needs a server's address");
+  if (!s->stack || !stack_find(s->stack))
+    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
+  if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
+    return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
+  if (!s->workers || s->workers > WORKERS_MAX)
+    return error_set(err, FUSION_E_USAGE, "the number of workers is 1 to %d", WORKERS_MAX);
+  if (!s->tries || !s->connect_timeout_ms || !s->timeout_ms || s->connect_timeout_ms > INT32_MAX ||
+      s->timeout_ms > INT32_MAX)
+    return error_set(err, FUSION_E_USAGE, "tries and time-outs must not be 0; time-outs are 24 days at most");
+  if (!(s->confidence > 0 && s->confidence < 1))
+    return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
+  return FUSION_OK;
+}
+
+fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *s, fusion_error *err) {
+  *out = NULL;
+  fusion_client *c = NULL;
+  fusion_status status = check_settings(s, err);
+  if (status != FUSION_OK) return status;
+  c = mem_alloc(1, sizeof *c);
+  if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
+  c->settings = *s;
+  c->job = (struct job_settings){
+      .stack = stack_find(s->stack),
+      .workers = s->workers,
+      .shard_samples = s->shard_samples ? s->shard_samples : SHARD_DEFAULT,
+      .tries = s->tries,
+      .max_memory = s->max_memory ? s->max_memory : half_of_memory(),
+      .max_manifest = s->max_manifest,
+      .max_traffic = s->max_traffic,
+      .max_seconds = s->max_seconds,
+      .limits = {.connect_timeout_ms = (int)s->connect_timeout_ms, .timeout_ms = (int)s->timeout_ms},
+      .agree_by_label = !s->tolerance,
+      .tolerance = s->tolerance,
+      .cancelled = &c->cancelled};
+  TRY(net_address_parse(&c->job.address, s->server, err));
+  if (!s->plaintext) TRY(tls_client_new(&c->tls, s->tls_ca, s->tls_cert, s->tls_key, err));
+  c->job.tls = c->tls;
+  *out = c;
+  return FUSION_OK;
+cleanup:
+  fusion_client_close(c);
+  return status;
+}
+
+void fusion_client_cancel(fusion_client *client) {
+  atomic_store(&client->cancelled, 1);
+}
+
+void fusion_client_close(fusion_client *client) {
+  if (!client) return;
+  tls_free(client->tls);
+  mem_free(client);
+}
+
+fusion_status fusion_client_plan(const fusion_client *c, uint64_t queries, fusion_plan_choice *choice,
+                                 fusion_error *err) {
+  const fusion_plan_request request = {.queries = queries,
+                                       .security_bits = c->settings.security_bits,
+                                       .min_public = c->settings.min_public,
+                                       .min_accuracy = c->settings.min_accuracy};
+  return fusion_plan_copies(&request, choice, err);
+}
+
+static void inputs_free(struct inputs *in) {
+  mem_free_secret(in->queries, in->query_count * sizeof *in->queries);
+  mem_free(in->public_samples);
+  mem_free(in->labels);
+}
+
+static fusion_status check_arrays(const fusion_array *queries, const fusion_array *public_samples,
+                                  const fusion_array *labels, const fusion_plan_choice *choice, fusion_error *err) {
+  const size_t rows = fusion_array_rows(public_samples), width = fusion_array_row_size(queries);
+  if (fusion_array_row_size(public_samples) != width)
+    return error_set(err, FUSION_E_INPUT, "queries have %zu numbers each, public samples %zu; they must be alike",
+                     width, fusion_array_row_size(public_samples));
+  if (fusion_array_rows(labels) != rows || fusion_array_row_size(labels) != 1)
+    return error_set(err, FUSION_E_INPUT, "%zu public samples need one label each; there are %zu rows of %zu", rows,
+                     fusion_array_rows(labels), fusion_array_row_size(labels));
+  if (rows < choice->public_samples)
+    return error_set(err, FUSION_E_INPUT, "this job needs %llu public samples with labels; there are %zu",
+                     (unsigned long long)choice->public_samples, rows);
+  return FUSION_OK;
+}
+
+/* T of the public rows, uniform without repetition: a server that has seen the file before cannot prepare for a part.
+ */
+static fusion_status draw_public(struct inputs *in, const fusion_array *samples, const fusion_array *labels,
+                                 size_t count, fusion_error *err) {
+  const size_t rows = fusion_array_rows(samples), width = fusion_array_row_size(samples);
+  fusion_status status = FUSION_OK;
+  struct prg *prg = NULL;
+  size_t *order = mem_alloc(rows, sizeof *order);
+  FAIL_IF(!order, error_set(err, FUSION_E_MEMORY, "out of memory for the public samples"));
+  TRY(prg_new_random(&prg));
+  for (size_t i = 0; i < rows; i++) order[i] = i;
+  for (size_t i = 0; i < count; i++) {
+    const size_t k = i + (size_t)prg_below(prg, rows - i), row = order[k];
+    order[k] = order[i];
+    TRY(fusion_array_to_double(samples, row, 1, in->public_samples + i * width, err));
+    TRY(fusion_array_to_int64(labels, row, 1, in->labels + i, err));
+  }
+cleanup:
+  prg_free(prg);
+  mem_free(order);
+  return status;
+}
+
+static fusion_status take_inputs(struct inputs *in, const fusion_array *queries, const fusion_array *public_samples,
+                                 const fusion_array *labels, const fusion_plan_choice *choice, fusion_error *err) {
+  const size_t width = fusion_array_row_size(queries), count = (size_t)choice->public_samples;
+  size_t query_count, public_count;
+  if (!size_mul((size_t)choice->queries, width, &query_count) || !size_mul(count, width, &public_count))
+    return error_set(err, FUSION_E_MEMORY, "the arrays are too large");
+  in->query_count = query_count;
+  in->public_count = public_count;
+  in->queries = mem_alloc(query_count, sizeof *in->queries);
+  in->public_samples = mem_alloc(public_count, sizeof *in->public_samples);
+  in->labels = mem_alloc(count, sizeof *in->labels);
+  if (!in->queries || !in->public_samples || !in->labels)
+    return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
+  const fusion_status status = fusion_array_to_double(queries, 0, (size_t)choice->queries, in->queries, err);
+  return status == FUSION_OK ? draw_public(in, public_samples, labels, count, err) : status;
+}
+
+static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusion_plan_choice *choice) {
+  const time_t now = time(NULL);
+  struct tm utc;
+  v->queries = choice->queries;
+  v->copies = choice->copies;
+  v->public_samples = choice->public_samples;
+  v->samples = choice->samples;
+  v->allowed_errors = choice->allowed_errors;
+  v->soundness_bits = choice->soundness_bits;
+  v->paper_bits = choice->paper_bits;
+  v->security_bits = c->settings.security_bits;
+  v->min_accuracy = c->settings.min_accuracy;
+  v->confidence = c->settings.confidence;
+  if (gmtime_r(&now, &utc)) strftime(v->started_utc, sizeof v->started_utc, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static bool pass_progress(void *context, uint64_t done, uint64_t samples, uint64_t bytes, double seconds) {
+  const fusion_client_settings *s = &((fusion_client *)context)->settings;
+  const fusion_progress p = {.samples_done = done, .samples = samples, .bytes = bytes, .seconds = seconds};
+  return s->progress(s->progress_context, &p);
+}
+
+fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
+                                  const fusion_array *public_samples, const fusion_array *labels,
+                                  fusion_result **result, fusion_error *err) {
+  struct inputs in = {0};
+  fusion_plan_choice choice;
+  fusion_result *r = NULL;
+  *result = NULL;
+  fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
+  if (status != FUSION_OK) return status;
+  TRY(check_arrays(queries, public_samples, labels, &choice, err));
+  TRY(take_inputs(&in, queries, public_samples, labels, &choice, err));
+  r = mem_alloc(1, sizeof *r);
+  FAIL_IF(!r, error_set(err, FUSION_E_MEMORY, "out of memory for the result"));
+  start_verdict(&r->verdict, client, &choice);
+  struct job_settings settings = client->job;
+  settings.progress = client->settings.progress ? pass_progress : NULL;
+  settings.progress_context = client;
+  const struct job_input input = {
+      .queries = in.queries,
+      .public_samples = in.public_samples,
+      .labels = in.labels,
+      .row_size = fusion_array_row_size(queries),
+      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors}};
+  TRY(job_run(&settings, &input, &r->output, &r->verdict, err));
+  fusion_verdict_explain(&r->verdict);
+  *result = r;
+  r = NULL;
+cleanup:
+  inputs_free(&in);
+  fusion_result_free(r);
+  return status;
+}
+
+const fusion_verdict *fusion_result_verdict(const fusion_result *result) {
+  return &result->verdict;
+}
+
+bool fusion_result_is_label(const fusion_result *result) {
+  return result->output.plan.output == PLAN_OUTPUT_LABEL;
+}
+
+static fusion_status to_labels(const fusion_model *model, const fusion_array *raw, fusion_array **out,
+                               fusion_error *err) {
+  const size_t rows = fusion_array_rows(raw);
+  fusion_status status = fusion_array_create(out, FUSION_I64, 1, &rows, NULL);
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for the labels");
+  status = fusion_model_labels(model, raw, fusion_array_data_mutable(*out), err);
+  if (status == FUSION_OK) return status;
+  fusion_array_free(*out);
+  *out = NULL;
+  return status;
+}
+
+fusion_status fusion_result_answers(const fusion_result *r, fusion_answer_form form, fusion_array **out,
+                                    fusion_error *err) {
+  *out = NULL;
+  if (!r->output.answers) return error_set(err, FUSION_E_USAGE, "rejected answers cannot be read");
+  struct model plan_alone = {.plan = r->output.plan};
+  const fusion_model model = {.model = &plan_alone};
+  const size_t shape[2] = {r->output.queries, r->output.answer_size};
+  fusion_array *raw;
+  fusion_status status = fusion_array_create(&raw, FUSION_I64, 2, shape, r->output.answers);
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for the answers");
+  switch (form) {
+    case FUSION_ANSWERS_RAW: *out = raw; return FUSION_OK;
+    case FUSION_ANSWERS_REAL:
+    case FUSION_ANSWERS_PROBABILITIES:
+      status = fusion_model_real_answers(&model, raw, form == FUSION_ANSWERS_PROBABILITIES, out, err);
+      break;
+    case FUSION_ANSWERS_LABELS: status = to_labels(&model, raw, out, err); break;
+    default: status = error_set(err, FUSION_E_USAGE, "unknown form of answers"); break;
+  }
+  fusion_array_free(raw);
+  return status;
+}
+
+void fusion_result_free(fusion_result *result) {
+  if (!result) return;
+  job_output_free(&result->output);
+  mem_free(result);
+}

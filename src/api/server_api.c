@@ -1,0 +1,96 @@
+#include <unistd.h>
+
+#include <fusion/server.h>
+
+#include "api/model_api.h"
+#include "session/server.h"
+
+struct fusion_server {
+  struct server *server;   /* owned */
+  struct tls_context *tls; /* owned, NULL for plaintext */
+};
+
+fusion_server_settings fusion_server_defaults(void) {
+  return (fusion_server_settings){.stack = "cheetah",
+                                  .max_clients = 32,
+                                  .max_samples_job = 1000000,
+                                  .max_samples_day = 100000000,
+                                  .max_shard = 16384,
+                                  .handshake_timeout_ms = 15000,
+                                  .timeout_ms = 120000,
+                                  .stop_grace_ms = 30000};
+}
+
+static uint64_t half_of_memory(void) {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
+}
+
+static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
+  if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
+  if (!s->stack || !stack_find(s->stack))
+    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
+  if (s->plaintext && (s->tls_cert || s->tls_key || s->client_ca))
+    return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
+  if (!s->plaintext && (!s->tls_cert || !s->tls_key))
+    return error_set(err, FUSION_E_USAGE, "a server needs a TLS certificate and its key");
+  if (!s->max_clients || !s->max_samples_job || !s->max_samples_day || !s->max_shard || !s->handshake_timeout_ms ||
+      !s->timeout_ms)
+    return error_set(err, FUSION_E_USAGE, "a server's limits and time-outs must not be 0");
+  if (s->handshake_timeout_ms > INT32_MAX || s->timeout_ms > INT32_MAX || s->stop_grace_ms > INT32_MAX)
+    return error_set(err, FUSION_E_USAGE, "a server's time-outs are 24 days at most");
+  return FUSION_OK;
+}
+
+fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *s,
+                                 fusion_error *err) {
+  *out = NULL;
+  fusion_server *server = NULL;
+  fusion_status status = check_settings(s, err);
+  struct server_settings set = {.model = model->model,
+                                .max_clients = s->max_clients,
+                                .max_samples_job = s->max_samples_job,
+                                .max_samples_day = s->max_samples_day,
+                                .max_memory = s->max_memory ? s->max_memory : half_of_memory(),
+                                .max_shard = s->max_shard,
+                                .handshake_timeout_ms = (int)s->handshake_timeout_ms,
+                                .timeout_ms = (int)s->timeout_ms,
+                                .stop_grace_ms = (int)s->stop_grace_ms,
+                                .log = s->log,
+                                .log_context = s->log_context};
+  if (status != FUSION_OK) return status;
+  set.stack = stack_find(s->stack);
+  TRY(net_address_parse(&set.listen, s->listen, err));
+  server = mem_alloc(1, sizeof *server);
+  FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
+  if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
+  set.tls = server->tls;
+  TRY(server_open(&server->server, &set, err));
+  *out = server;
+  return FUSION_OK;
+cleanup:
+  fusion_server_close(server);
+  return status;
+}
+
+uint16_t fusion_server_port(const fusion_server *server) {
+  return server_port(server->server);
+}
+fusion_status fusion_server_run(fusion_server *server, fusion_error *err) {
+  return server_run(server->server, err);
+}
+void fusion_server_stop(fusion_server *server) {
+  server_stop(server->server);
+}
+
+fusion_server_totals fusion_server_count(fusion_server *server) {
+  const struct server_totals t = server_get_totals(server->server);
+  return (fusion_server_totals){t.jobs_done, t.jobs_failed, t.refused, t.samples, t.connections};
+}
+
+void fusion_server_close(fusion_server *server) {
+  if (!server) return;
+  server_close(server->server);
+  tls_free(server->tls);
+  mem_free(server);
+}
