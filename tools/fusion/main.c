@@ -9,6 +9,8 @@ const struct cli_command cli_commands[] = {
     {"compile", "Make a fixed-point model of an ONNX network.", cmd_compile},
     {"inspect", "Show a compiled model, layer by layer.", cmd_inspect},
     {"run", "Run a compiled model in the clear.", cmd_run},
+    {"serve", "Serve a compiled model to clients.", cmd_serve},
+    {"query", "Get a server's answers to private queries, checked.", cmd_query},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
     {NULL, NULL, NULL},
