@@ -33,7 +33,11 @@ static fusion_status init_condition(pthread_cond_t *cond) {
   return failed ? FUSION_E_RESOURCE : FUSION_OK;
 }
 
-static fusion_status check_room(const struct server_settings *settings, fusion_error *err) {
+static fusion_status check_model(const struct server_settings *settings, fusion_error *err) {
+  struct cost cost = {0};
+  if (settings->stack->cost(&settings->model->plan, &(size_t){1}, 1, &cost) != FUSION_OK)
+    return error_set(err, FUSION_E_MODEL, "this model was not made for the %s stack; compile it again",
+                     settings->stack->name);
   const size_t one = settings->stack->memory(&settings->model->plan, 1, ROLE_SERVER);
   if (one <= settings->max_memory) return FUSION_OK;
   return error_set(err, FUSION_E_LIMIT, "one sample of this model takes %zu MiB; the memory limit is %llu MiB",
@@ -42,7 +46,7 @@ static fusion_status check_room(const struct server_settings *settings, fusion_e
 
 fusion_status server_open(struct server **out, const struct server_settings *settings, fusion_error *err) {
   *out = NULL;
-  fusion_status status = check_room(settings, err);
+  fusion_status status = check_model(settings, err);
   if (status != FUSION_OK) return status;
   struct server *s = mem_alloc(1, sizeof *s);
   if (!s || sodium_init() < 0) {
