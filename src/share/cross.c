@@ -11,26 +11,18 @@ void cross_put_bits(const struct cross *x, const uint64_t *own, uint64_t *spare,
 }
 
 void cross_put_values(struct cross *x, const uint64_t *values, size_t count, struct flight *out) {
-  for (size_t e = 0; e < count; e++) x->pad1[e] = values[e] - x->pad1[e] + x->pad0[e];
+  cross_kernels_get(cpu_tier())->correct(x->pad1, x->pad0, values, count);
   flight_put_values(out, x->pad1, count, x->bits);
 }
 
-void cross_get_receiver(struct cross *x, const uint64_t *own, uint64_t factor, uint64_t *share, size_t count,
+void cross_get_receiver(struct cross *x, const uint64_t *own, struct cross_factor factor, uint64_t *share, size_t count,
                         struct flight *in) {
   flight_get_values(in, x->pad1, count, x->bits);
-  for (size_t e = 0; e < count; e++) {
-    const uint64_t choice = plane_mask(x->bit, e), flip = choice ^ plane_mask(own, e);
-    const uint64_t sum = x->pad0[e] + (x->pad1[e] & choice);
-    share[e] += factor * ((sum ^ flip) - flip);
-  }
+  cross_kernels_get(cpu_tier())->receive(share, x->pad0, x->pad1, x->bit, own, factor, count);
 }
 
-void cross_get_sender(struct cross *x, const uint64_t *values, uint64_t factor, uint64_t *share, size_t count,
-                      struct flight *in) {
+void cross_get_sender(struct cross *x, const uint64_t *values, struct cross_factor factor, uint64_t *share,
+                      size_t count, struct flight *in) {
   flight_get_plane(in, x->bit, count);
-  for (size_t e = 0; e < count; e++) {
-    const uint64_t flip = plane_mask(x->bit, e);
-    /* -r0, or r0 + v where flipped: negation is (r0 ^ -1) + 1. */
-    share[e] += factor * (((x->pad0[e] ^ ~flip) - ~flip) + (values[e] & flip));
-  }
+  cross_kernels_get(cpu_tier())->send(share, x->pad0, values, x->bit, factor, count);
 }

@@ -10,6 +10,7 @@
 #ifndef FUSION_SHARE_CROSS_H
 #define FUSION_SHARE_CROSS_H
 
+#include "share/cross_kernels.h"
 #include "share/planes.h"
 
 /** One chunk's products at one party. Arrays are borrowed from the gate. Secret. */
@@ -36,10 +37,11 @@ static inline size_t cross_len(enum role sender, unsigned bits, enum role from, 
 void cross_put_bits(const struct cross *x, const uint64_t *own, uint64_t *spare, size_t count, struct flight *out);
 /** Sender: D. */
 void cross_put_values(struct cross *x, const uint64_t *values, size_t count, struct flight *out);
-/** share[e] += factor * (this party's share of the product) modulo 2^64: right modulo factor * 2^bits. `own` is x. */
-void cross_get_receiver(struct cross *x, const uint64_t *own, uint64_t factor, uint64_t *share, size_t count,
+/** share[e] += factor * (this party's share of the product) modulo 2^64: right modulo 2^(bits + factor.shift). `own`:
+ * x. */
+void cross_get_receiver(struct cross *x, const uint64_t *own, struct cross_factor factor, uint64_t *share, size_t count,
                         struct flight *in);
-void cross_get_sender(struct cross *x, const uint64_t *values, uint64_t factor, uint64_t *share, size_t count,
-                      struct flight *in);
+void cross_get_sender(struct cross *x, const uint64_t *values, struct cross_factor factor, uint64_t *share,
+                      size_t count, struct flight *in);
 
 #endif

@@ -54,13 +54,14 @@ static fusion_status term_put(const struct term *t, struct party *p, const uint6
 }
 
 static void term_get(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
-                     uint64_t factor, uint64_t *share, struct flight *in) {
+                     unsigned shift, uint64_t *share, struct flight *in) {
   for (unsigned i = 0; i < t->bits; i++) {
     struct cross x = bit_of(t, i);
+    const struct cross_factor factor = {.shift = shift + i};
     if (t->sender == self)
-      cross_get_sender(&x, values, factor << i, share, t->count, in);
+      cross_get_sender(&x, values, factor, share, t->count, in);
     else
-      cross_get_receiver(&x, planes + i * plane_words(t->count), factor << i, share, t->count, in);
+      cross_get_receiver(&x, planes + i * plane_words(t->count), factor, share, t->count, in);
   }
 }
 
@@ -68,12 +69,12 @@ static void term_get(const struct term *t, enum role self, const uint64_t *value
  * receiver's x. Square: the first `split` elements have the server as sender, the others the client. */
 struct course {
   bool square;
-  unsigned bits;   /* of a term */
-  uint64_t factor; /* 2 for a square */
+  unsigned bits;  /* of a term */
+  unsigned shift; /* a square's term counts twice */
 };
 
 static struct course course_of(bool square, unsigned bits) {
-  return (struct course){square, square ? bits - 1 : bits, square ? 2 : 1};
+  return (struct course){square, square ? bits - 1 : bits, square};
 }
 
 static size_t server_count(const struct course *c, size_t count) {
@@ -142,7 +143,7 @@ static fusion_status run_chunk(struct work *w, struct party *p, const uint64_t *
   }
   TRY(flight_exchange(p, MSG_MULTIPLY, &out, &in));
   for (unsigned i = 0; i < 2; i++) {
-    term_get(&terms[i], p->role, y + start[i], planes, c->factor, sum + start[i], &in);
+    term_get(&terms[i], p->role, y + start[i], planes, c->shift, sum + start[i], &in);
   }
   for (size_t e = 0; e < count; e++) z[e] = sum[e];
 cleanup:

@@ -169,9 +169,9 @@ static void spread_bits(uint64_t *values, const uint64_t *plane, size_t count) {
   for (size_t e = 0; e < count; e++) values[e] = plane_mask(plane, e) & 1;
 }
 
-/* t += factor * plane. */
-static void add_bits(uint64_t *t, const uint64_t *plane, uint64_t factor, size_t count) {
-  for (size_t e = 0; e < count; e++) t[e] += factor & plane_mask(plane, e);
+/* t += addend where the plane's bit is set. */
+static void add_bits(uint64_t *t, const uint64_t *plane, uint64_t addend, size_t count) {
+  cross_kernels_get(cpu_tier())->add_bits(t, plane, addend, count);
 }
 
 /* A product of own bits with the peer's bits: the sender's value is its bit. */
@@ -184,7 +184,8 @@ static void put_bit_product(struct work *w, struct cross *x, const uint64_t *own
   cross_put_values(x, w->values, w->count, out);
 }
 
-static void get_bit_product(struct work *w, struct cross *x, const uint64_t *own, uint64_t factor, struct flight *in) {
+static void get_bit_product(struct work *w, struct cross *x, const uint64_t *own, struct cross_factor factor,
+                            struct flight *in) {
   if (x->sender != w->p->role) {
     cross_get_receiver(x, own, factor, w->t, w->count, in);
     return;
@@ -200,7 +201,7 @@ static fusion_status run_tables(struct work *w) {
   const enum role self = w->p->role, peer = role_peer(self);
   const bool receiver = wrap_is_early(c) && self != wrap_sender, sender = wrap_is_early(c) && self == wrap_sender;
   const uint64_t *top = w->bits + (c->l - 1) * plane_words(w->count);
-  const uint64_t factor = UINT64_C(1) << c->k;
+  const struct cross_factor factor = {.shift = c->k};
   struct flight out = {.data = w->out, .len = choices_len(c, self, w->count)};
   struct flight in = {.data = w->in, .len = choices_len(c, peer, w->count)};
   carry_put_choices(&w->carry, w->bits, &out);
@@ -217,7 +218,7 @@ static fusion_status run_tables(struct work *w) {
   TRY(flight_exchange(w->p, MSG_OT_TABLE, &out, &in));
   carry_select(&w->carry, &in);
   if (receiver) get_bit_product(w, &w->wrap, top, factor, &in);
-  if (wrap_is_early(c)) add_bits(w->t, top, 0 - factor, w->count);
+  if (wrap_is_early(c)) add_bits(w->t, top, 0 - (UINT64_C(1) << c->k), w->count);
 cleanup:
   return status;
 }
@@ -237,18 +238,15 @@ static void set_flag(struct work *w) {
 
 /* keep * t = keep_own * t_own + both cross products of one's bit with the other's t * (1 - 2 keep). */
 static void put_keep(struct work *w, struct flight *out) {
-  for (size_t e = 0; e < w->count; e++) {
-    const uint64_t keep = plane_mask(w->flag, e);
-    w->values[e] = (w->t[e] ^ keep) - keep;
-    w->t[e] &= keep;
-  }
+  cross_kernels_get(cpu_tier())->split_keep(w->values, w->t, w->flag, w->count);
   cross_put_bits(&w->keep_received, w->flag, w->spare, w->count, out);
   cross_put_values(&w->keep_sent, w->values, w->count, out);
 }
 
 static void get_keep(struct work *w, struct flight *in) {
-  cross_get_sender(&w->keep_sent, w->values, 1, w->t, w->count, in);
-  cross_get_receiver(&w->keep_received, w->flag, 1, w->t, w->count, in);
+  const struct cross_factor plain = {0};
+  cross_get_sender(&w->keep_sent, w->values, plain, w->t, w->count, in);
+  cross_get_receiver(&w->keep_received, w->flag, plain, w->t, w->count, in);
 }
 
 /* One flight of the tree with the products that are due. */
@@ -265,8 +263,8 @@ static fusion_status run_stage(struct work *w, unsigned stage) {
   TRY(flight_exchange(w->p, last ? MSG_MULTIPLY : MSG_AND, &out, &in));
   out.at = 0;
   carry_get_level(&w->carry, stage, &out, &in);
-  if (carry) get_bit_product(w, &w->carry_product, w->low_carry, (uint64_t)0 - 2, &in);
-  if (last && wrap_is_last(c)) get_bit_product(w, &w->wrap, w->flag, UINT64_C(2) << c->k, &in);
+  if (carry) get_bit_product(w, &w->carry_product, w->low_carry, (struct cross_factor){1, true}, &in);
+  if (last && wrap_is_last(c)) get_bit_product(w, &w->wrap, w->flag, (struct cross_factor){.shift = c->k + 1}, &in);
   if (last && c->relu) get_keep(w, &in);
 cleanup:
   return status;

@@ -1,6 +1,7 @@
 /* relu_truncate against integer arithmetic. */
 #include <stdio.h>
 
+#include "base/cpu.h"
 #include "ot/cot_cost.h"
 #include "share/gate_pair.h"
 
@@ -72,6 +73,8 @@ static void relu_truncate__random_parameters(void **state) {
   static const size_t counts[] = {1, 7, 64, 200};
   uint64_t random = test_seed();
   for (unsigned i = 0; i < 400; i++) {
+    /* Every tier that this CPU has serves a part of the cases. */
+    assert_ok(cpu_tier_force((enum cpu_tier)(i / 8 % (1u + (unsigned)cpu_tier_best()))));
     struct relu_truncate q = {.in_bits = (uint8_t)(3 + test_random(&random) % 60)};
     q.shift = (uint8_t)(test_random(&random) % (q.in_bits - 1u));
     q.out_bits = (uint8_t)(1 + test_random(&random) % 62);
@@ -80,6 +83,7 @@ static void relu_truncate__random_parameters(void **state) {
     q.fast = test_random(&random) % 4 == 0;
     check(&q, counts[i % 4], (enum gate_shares)(test_random(&random) % 3), &random);
   }
+  assert_ok(cpu_tier_force(cpu_tier_best()));
 }
 
 static void relu_truncate__every_narrow_shape(void **state) {
