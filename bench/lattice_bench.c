@@ -1,8 +1,10 @@
 /* Figures of the lattice code: transforms, sampling, the matrix product, whole layers through an in-memory pipe.
- * Usage: bench_lattice [c|avx2|avx512]. Medians of several runs; the layers run both parties at once, on two cores. */
+ * Usage: bench_lattice [c|avx2|avx512 [part of a layer's name]]. Medians of several runs, processor time of the thread.
+ */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "lattice/kernels.h"
 #include "lattice/layout.h"
@@ -13,6 +15,12 @@ enum { RUNS = 3 };
 static int compare(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
+}
+
+static double thread_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static double median(double *seconds) {
@@ -33,12 +41,12 @@ static void bench_ntt(const struct lattice_kernels *kernels, unsigned log_n) {
   for (size_t i = 0; i < t.n; i++) a[i] = (uint32_t)(i * 40503u) % t.m.p;
   double forward[RUNS], inverse[RUNS];
   for (size_t run = 0; run < RUNS; run++) {
-    const double begin = clock_seconds();
+    const double begin = thread_seconds();
     for (int k = 0; k < REPEAT; k++) kernels->ntt_forward(a, &t);
-    const double middle = clock_seconds();
+    const double middle = thread_seconds();
     for (int k = 0; k < REPEAT; k++) kernels->ntt_inverse(a, &t);
     forward[run] = middle - begin;
-    inverse[run] = clock_seconds() - middle;
+    inverse[run] = thread_seconds() - middle;
   }
   printf("ntt %zu: forward %.2f us, inverse %.2f us\n", t.n, median(forward) / REPEAT * 1e6,
          median(inverse) / REPEAT * 1e6);
@@ -61,9 +69,9 @@ static void bench_elementwise(const struct lattice_kernels *kernels) {
   do {                                                                               \
     double seconds[RUNS];                                                            \
     for (size_t run = 0; run < RUNS; run++) {                                        \
-      const double begin = clock_seconds();                                          \
+      const double begin = thread_seconds();                                         \
       for (int k = 0; k < REPEAT; k++) call;                                         \
-      seconds[run] = clock_seconds() - begin;                                        \
+      seconds[run] = thread_seconds() - begin;                                       \
     }                                                                                \
     printf("%-14s %.3f ns a value\n", name, median(seconds) / REPEAT / COUNT * 1e9); \
   } while (0)
@@ -99,9 +107,9 @@ static void bench_matrix(const struct lattice_kernels *kernels, size_t outs, siz
   if (kernels->matrix_pack(&w, weights, outs, rows, weight_bits) != FUSION_OK) exit(1);
   double seconds[RUNS];
   for (size_t run = 0; run < RUNS; run++) {
-    const double begin = clock_seconds();
+    const double begin = thread_seconds();
     for (size_t k = 0; k < blocks; k++) kernels->matrix(out, a + k * MATRIX_LANES, base, &w, scratch);
-    seconds[run] = clock_seconds() - begin;
+    seconds[run] = thread_seconds() - begin;
   }
   const double products = (double)outs * (double)rows * (double)lanes / median(seconds) * 1e-9;
   printf("matrix %4zu x %4zu, %2u-bit weights: %6.2f G limb products/s (%.2f G encrypted MACs/s at 2 limbs)\n", outs,
@@ -123,12 +131,6 @@ struct party_run {
   struct channel *channel;
   double seconds; /* CPU time of the thread */
 };
-
-static double thread_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void *run_server(void *arg) {
   struct party_run *p = arg;
@@ -224,13 +226,14 @@ static struct linear_layer layer_of(uint32_t in, uint32_t size, uint32_t out, ui
                                .weight_bits = 8};
 }
 
-int main(int argc, char **argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
-    if (!strcmp(argv[1], cpu_tier_name((enum cpu_tier)tier)) && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)
-      return 1;
+struct bench_case {
+  const char *name, *peer;
+  struct linear_layer layer;
+  size_t samples;
+};
+
+static void bench_kernels(void) {
   const struct lattice_kernels *kernels = lattice_kernels(cpu_tier());
-  printf("tier %s, one thread a party\n", cpu_tier_name(cpu_tier()));
   bench_ntt(kernels, 11);
   bench_ntt(kernels, 12);
   bench_elementwise(kernels);
@@ -238,12 +241,27 @@ int main(int argc, char **argv) {
   bench_matrix(kernels, 128, 784, 12);
   bench_matrix(kernels, 128, 784, 16);
   bench_matrix(kernels, 1, 9, 8);
-  bench_layer("dense 784 to 128", layer_of(784, 1, 128, 1, 26), 868, "OC 2022, 1 sample: 31 ms, 0.44 MiB");
-  bench_layer("dense 784 to 128", layer_of(784, 1, 128, 1, 26), 2660, "OC 2022, 1 sample: 31 ms, 0.44 MiB");
-  bench_layer("conv 3x3, 64 to 64, 56x56", layer_of(64, 56, 64, 3, 26), 1, "OC 2022, 1 sample: 1040 ms, 6.9 MiB");
-  bench_layer("conv 3x3, 64 to 64, 56x56", layer_of(64, 56, 64, 3, 26), 8, "OC 2022, 1 sample: 1040 ms, 6.9 MiB");
-  bench_layer("conv 1x1, 256 to 1024, 14x14", layer_of(256, 14, 1024, 1, 26), 10,
-              "OC 2022, 1 sample: 3500 ms, 31.7 MiB");
-  bench_layer("conv 3x3, 512 to 512, 7x7", layer_of(512, 7, 512, 3, 26), 32, "OC 2022, 1 sample: 1700 ms, 15.6 MiB");
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
+    if (!strcmp(argv[1], cpu_tier_name((enum cpu_tier)tier)) && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)
+      return 1;
+  printf("tier %s, one thread a party, processor time\n", cpu_tier_name(cpu_tier()));
+  if (argc < 3) bench_kernels();
+  const char *dense = "OpenCheetah 2022, 1 sample: 31 ms, 0.44 MiB", *conv = "1 sample: 1040 ms, 6.9 MiB";
+  const struct bench_case cases[] = {
+      {"dense 784 to 128", dense, layer_of(784, 1, 128, 1, 26), 868},
+      {"dense 784 to 128", dense, layer_of(784, 1, 128, 1, 26), 2660},
+      {"dense 128 to 128", "-", layer_of(128, 1, 128, 1, 26), 868},
+      {"conv 3x3, 64 to 64, 56x56", conv, layer_of(64, 56, 64, 3, 26), 1},
+      {"conv 3x3, 64 to 64, 56x56", conv, layer_of(64, 56, 64, 3, 26), 8},
+      {"conv 1x1, 256 to 1024, 14x14", "1 sample: 3500 ms, 31.7 MiB", layer_of(256, 14, 1024, 1, 26), 10},
+      {"conv 3x3, 512 to 512, 7x7", "1 sample: 1700 ms, 15.6 MiB", layer_of(512, 7, 512, 3, 26), 32},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (argc < 3 || strstr(cases[i].name, argv[2]))
+      bench_layer(cases[i].name, cases[i].layer, cases[i].samples, cases[i].peer);
   return 0;
 }

@@ -1,10 +1,13 @@
-/** Streams of fixed-width values packed without gaps, least significant bit first. Constant time in the values. */
+/** Streams of fixed-width values packed without gaps, least significant bit first. Constant time in the values.
+ *  Both directions touch whole words: a buffer has BITS_SLACK bytes more than its stream. */
 #ifndef FUSION_LATTICE_BITS_H
 #define FUSION_LATTICE_BITS_H
 
 #include <endian.h>
 
 #include "base/base.h"
+
+enum { BITS_SLACK = 8, BITS_WORD = 56 /* widest value that is handled in one step */ };
 
 /** Bytes that `count` values of `bits` bits take. */
 static inline size_t bits_len(uint64_t count, unsigned bits) {
@@ -13,54 +16,53 @@ static inline size_t bits_len(uint64_t count, unsigned bits) {
 
 struct bit_writer {
   uint8_t *out; /* borrowed; the caller sized it */
-  unsigned __int128 pending;
-  unsigned fill; /* bits in pending, below 64 between calls */
+  uint64_t pending;
+  unsigned fill; /* bits in pending, below 8 between calls */
 };
+
+static inline void bits_put_word(struct bit_writer *w, uint64_t v, unsigned bits) {
+  w->pending |= v << w->fill;
+  const uint64_t word = htole64(w->pending);
+  memcpy(w->out, &word, sizeof word);
+  w->fill += bits;
+  w->out += w->fill / 8;
+  w->pending >>= w->fill & ~7u; /* at most 56 + 7 bits were held */
+  w->fill &= 7;
+}
 
 /** v < 2^bits, bits <= 64. */
 static inline void bits_put(struct bit_writer *w, uint64_t v, unsigned bits) {
-  w->pending |= (unsigned __int128)v << w->fill;
-  w->fill += bits;
-  if (w->fill < 64) return;
-  const uint64_t word = htole64((uint64_t)w->pending);
-  memcpy(w->out, &word, sizeof word);
-  w->out += sizeof word;
-  w->pending >>= 64;
-  w->fill -= 64;
+  if (bits <= BITS_WORD) {
+    bits_put_word(w, v, bits);
+    return;
+  }
+  bits_put_word(w, v & UINT32_MAX, 32);
+  bits_put_word(w, v >> 32, bits - 32);
 }
 
+/** Writes what is pending; the stream then ends at w->out. */
 static inline void bits_finish(struct bit_writer *w) {
-  for (; w->fill; w->fill -= w->fill < 8 ? w->fill : 8) {
-    *w->out++ = (uint8_t)w->pending;
-    w->pending >>= 8;
-  }
+  if (w->fill) bits_put_word(w, 0, 8 - w->fill);
 }
 
 struct bit_reader {
   const uint8_t *in; /* borrowed */
-  size_t left;       /* bytes not yet loaded */
-  unsigned __int128 pending;
-  unsigned fill;
+  size_t position;   /* bits */
 };
+
+static inline uint64_t bits_get_word(struct bit_reader *r, unsigned bits) {
+  uint64_t word;
+  memcpy(&word, r->in + r->position / 8, sizeof word);
+  const uint64_t v = (le64toh(word) >> (r->position % 8)) & low_mask(bits);
+  r->position += bits;
+  return v;
+}
 
 /** The next value; the caller checked the length. bits <= 64. */
 static inline uint64_t bits_get(struct bit_reader *r, unsigned bits) {
-  if (r->fill < bits) {
-    uint64_t word = 0;
-    const size_t take = size_min(sizeof word, r->left);
-    if (take == sizeof word)
-      memcpy(&word, r->in, sizeof word);
-    else if (take)
-      memcpy(&word, r->in, take);
-    r->in += take;
-    r->left -= take;
-    r->pending |= (unsigned __int128)le64toh(word) << r->fill;
-    r->fill += 64;
-  }
-  const uint64_t v = (uint64_t)r->pending & low_mask(bits);
-  r->pending >>= bits;
-  r->fill -= bits;
-  return v;
+  if (bits <= BITS_WORD) return bits_get_word(r, bits);
+  const uint64_t low = bits_get_word(r, 32);
+  return low | bits_get_word(r, bits - 32) << 32;
 }
 
 #endif

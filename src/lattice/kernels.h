@@ -26,6 +26,15 @@ struct lattice_kernels {
   void (*multiply)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
   /** out[i] = in[i] mod p, |in[i]| < 2^61. */
   void (*reduce_signed)(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m);
+  /** out[i] = a[i] + b[i] (a[i] - b[i]) mod p; both in [0, p). out == a is allowed. */
+  void (*add)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
+  void (*subtract)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
+  /** out[i] = the representative of low[i] + 2^40 * high[i] mod p of least absolute value; low[i] < 2^62, high[i] <
+   * 2^62; high may be NULL for zeros. */
+  void (*centre_wide)(int32_t *out, const uint64_t *low, const uint64_t *high, size_t count, const struct modulus *m);
+  /** out[0..n): a's representatives of least absolute value, a[i] in [0, p); then `more` (at most n) of them negated.
+   */
+  void (*centre_extend)(int32_t *out, const uint32_t *a, size_t n, size_t more, const struct modulus *m);
   /** out[i] = (a[i] + small[i]) mod p; a[i] in [0, p), |small[i]| < p. out == a is allowed. */
   void (*add_small)(uint32_t *out, const uint32_t *a, const int32_t *small, size_t count, const struct modulus *m);
   /** out[i] = round(q * x[i] / 2^ring_bits) mod p; q_low = q mod 2^64, ring_bits <= 60; higher bits of x are ignored.

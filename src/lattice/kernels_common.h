@@ -17,6 +17,40 @@ static void reduce_signed_common(uint32_t *out, const int64_t *in, size_t count,
   for (size_t i = 0; i < count; i++) out[i] = mod_reduce_signed(in[i], &mod);
 }
 
+static void add_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m) {
+  const uint32_t p = m->p;
+  for (size_t i = 0; i < count; i++) out[i] = mod_subtract_once(a[i] + b[i], p);
+}
+
+static void subtract_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
+                            const struct modulus *m) {
+  const uint32_t p = m->p;
+  for (size_t i = 0; i < count; i++) out[i] = mod_subtract_once(a[i] + p - b[i], p);
+}
+
+/* v in [0, p) to its representative of least absolute value. */
+static inline int32_t centre_one(uint32_t v, uint32_t p) {
+  return (int32_t)(v - (p & (0 - ((p / 2 - v) >> 31))));
+}
+
+static void centre_wide_common(int32_t *out, const uint64_t *low, const uint64_t *high, size_t count,
+                               const struct modulus *m) {
+  const struct modulus mod = *m;
+  if (!high) {
+    for (size_t i = 0; i < count; i++) out[i] = centre_one(mod_reduce_63(low[i], &mod), mod.p);
+    return;
+  }
+  const uint64_t factor = mod_power(2, 40, mod.p);
+  for (size_t i = 0; i < count; i++)
+    out[i] = centre_one(mod_reduce_63(low[i] + mod_reduce_63(high[i], &mod) * factor, &mod), mod.p);
+}
+
+static void centre_extend_common(int32_t *out, const uint32_t *a, size_t n, size_t more, const struct modulus *m) {
+  const uint32_t p = m->p;
+  for (size_t i = 0; i < n; i++) out[i] = centre_one(a[i], p);
+  for (size_t i = 0; i < more; i++) out[n + i] = -centre_one(a[i], p);
+}
+
 static void add_small_common(uint32_t *out, const uint32_t *a, const int32_t *small, size_t count,
                              const struct modulus *m) {
   const uint32_t p = m->p;

@@ -189,8 +189,18 @@ void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, siz
   }
 }
 
-void layout_gather(const struct linear_layout *l, const size_t *source, size_t channel, size_t count, const uint64_t *x,
-                   uint64_t *out) {
-  const uint64_t *plane = x + channel * l->in_plane;
-  for (size_t i = 0; i < count; i++) out[i] = source[i] == LAYOUT_ZERO ? 0 : plane[source[i]];
+void layout_gather(const struct linear_layout *l, const size_t *sources, size_t first, size_t streams, size_t count,
+                   const uint64_t *x, uint64_t *out, size_t stride) {
+  if (l->phase_count == 1 && l->in_plane == 1) { /* samples are rows: walk along them */
+    for (size_t i = 0; i < count; i++) {
+      const size_t at = sources[i];
+      for (size_t k = 0; k < streams; k++) out[k * stride + i] = at == LAYOUT_ZERO ? 0 : x[at + first + k];
+    }
+    return;
+  }
+  for (size_t k = 0; k < streams; k++) {
+    const size_t *source = sources + (first + k) % l->phase_count * l->span;
+    const uint64_t *plane = x + (first + k) / l->phase_count * l->in_plane;
+    for (size_t i = 0; i < count; i++) out[k * stride + i] = source[i] == LAYOUT_ZERO ? 0 : plane[source[i]];
+  }
 }

@@ -50,6 +50,10 @@ void layout_free(struct linear_layout *l);
 static inline size_t layout_tile_lanes(const struct linear_layout *l, size_t t) {
   return size_min(l->tile_lanes, l->lanes - t * l->tile_lanes);
 }
+/** Of a query coefficient of a three-limb set: the bits that go as its low part, the rest following (both <= 56). */
+static inline unsigned query_low_bits(const struct linear_layout *l) {
+  return l->query_bits > 56 ? 40 : l->query_bits / 2;
+}
 /** Lanes below `lane` that carry an output. */
 size_t layout_outputs_below(const struct linear_layout *l, size_t lane);
 /** Outputs of one channel in tile t. */
@@ -65,8 +69,11 @@ void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_
 /** For each output of tile t: its lane within the tile, and its index into y for output channel 0. */
 void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, size_t *target);
 
-/** source[] applied to input channel `channel`: values, zeros where there is padding. */
-void layout_gather(const struct linear_layout *l, const size_t *source, size_t channel, size_t count, const uint64_t *x,
-                   uint64_t *out);
+enum { LAYOUT_GATHER = 8 /* streams gathered together: neighbours share cache lines when planes are small */ };
+
+/** The values of up to LAYOUT_GATHER streams from `first` on, `count` each, `stride` apart; zeros where there is
+ * padding. sources: those of all phases, l->span apart. */
+void layout_gather(const struct linear_layout *l, const size_t *sources, size_t first, size_t streams, size_t count,
+                   const uint64_t *x, uint64_t *out, size_t stride);
 
 #endif

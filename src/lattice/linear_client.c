@@ -20,6 +20,7 @@ struct client_tile {
   uint32_t *lane;     /* [tile outputs] */
   size_t *target;
   uint64_t *values;   /* [n]: plaintext, secret */
+  uint64_t *gathered; /* [LAYOUT_GATHER][span]: secret */
   int32_t *noise;     /* [n] secret */
   uint32_t *uniform;  /* [limbs][n] */
   uint32_t *residues; /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
@@ -30,7 +31,8 @@ static fusion_status tile_open(struct client_tile *t) {
   const size_t n = l->params->n;
   t->message_len = size_max(layout_query_len(l, 0), layout_answer_len(l, 0));
   for (size_t k = 0; k < l->tiles; k++) t->message_len = size_max(t->message_len, layout_answer_len(l, k));
-  t->message = mem_alloc(t->message_len, 1);
+  t->message = mem_alloc(t->message_len + BITS_SLACK, 1);
+  t->gathered = mem_alloc(LAYOUT_GATHER * l->span, sizeof *t->gathered);
   t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
   t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
   t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
@@ -38,7 +40,8 @@ static fusion_status tile_open(struct client_tile *t) {
   t->noise = mem_alloc(n, sizeof *t->noise);
   t->uniform = mem_alloc(RLWE_LIMBS_MAX * n, sizeof *t->uniform);
   t->residues = mem_alloc(2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
-  const bool ok = t->message && t->source && t->lane && t->target && t->values && t->noise && t->uniform && t->residues;
+  const bool ok = t->message && t->gathered && t->source && t->lane && t->target && t->values && t->noise &&
+                  t->uniform && t->residues;
   return ok ? FUSION_OK : FUSION_E_MEMORY;
 }
 
@@ -47,6 +50,7 @@ static void tile_close(struct client_tile *t) {
   mem_free_secret(t->values, n * sizeof *t->values);
   mem_free_secret(t->noise, n * sizeof *t->noise);
   mem_free_secret(t->residues, 2 * RLWE_LIMBS_MAX * n * sizeof *t->residues);
+  mem_free_secret(t->gathered, LAYOUT_GATHER * t->l->span * sizeof *t->gathered);
   mem_free(t->uniform);
   mem_free(t->target);
   mem_free(t->lane);
@@ -79,24 +83,31 @@ static void encrypt(struct client_tile *t, struct prg *stream, size_t used) {
     kernels->ntt_inverse(product, &t->r->ntt[params->ring][k]);
     kernels->encode(c0, t->values, used, l->layer.ring_bits, rlwe_q_low(params), m);
     kernels->add_small(c0, c0, t->noise, used, m);
-    for (size_t i = 0; i < used; i++) c0[i] = mod_subtract_once(c0[i] + m->p - product[i], m->p);
+    kernels->subtract(c0, c0, product, used, m);
   }
   to_digits(t, params->limbs, used);
 }
 
-static void put_coefficients(const struct client_tile *t, struct bit_writer *w, size_t first, size_t count) {
+static void put_coefficients(const struct client_tile *t, struct bit_writer *w, size_t count) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
   const uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
   const uint64_t p0 = rlwe_primes[0], p01 = p0 * rlwe_primes[1];
-  const unsigned low = l->query_bits > 54 ? 40 : l->query_bits;
-  for (size_t i = first; i < first + count; i++) {
-    unsigned __int128 v = digits[i] + p0 * digits[n + i];
-    if (l->params->limbs == 3) v += (unsigned __int128)p01 * digits[2 * n + i];
-    v >>= l->dropped;
-    bits_put(w, (uint64_t)v & low_mask(low), low);
-    if (low != l->query_bits) bits_put(w, (uint64_t)(v >> low), l->query_bits - low);
+  struct bit_writer to = *w;
+  if (l->params->limbs == 2) {
+    for (size_t i = 0; i < count; i++)
+      bits_put_word(&to, (digits[i] + p0 * digits[n + i]) >> l->dropped, l->query_bits);
+    *w = to;
+    return;
   }
+  const unsigned low = query_low_bits(l);
+  for (size_t i = 0; i < count; i++) {
+    const unsigned __int128 v = digits[i] + p0 * digits[n + i] + (unsigned __int128)p01 * digits[2 * n + i];
+    const unsigned __int128 kept = v >> l->dropped;
+    bits_put_word(&to, (uint64_t)kept & low_mask(low), low);
+    bits_put_word(&to, (uint64_t)(kept >> low), l->query_bits - low);
+  }
+  *w = to;
 }
 
 static fusion_status send_query(struct client_tile *t, size_t tile) {
@@ -106,15 +117,15 @@ static fusion_status send_query(struct client_tile *t, size_t tile) {
   if (!stream) return FUSION_E_MEMORY;
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
   struct bit_writer w = {.out = t->message};
-  for (size_t first = 0; first < l->channels; first += l->packed) {
-    const size_t count = size_min(l->packed, l->channels - first);
-    for (size_t k = 0; k < count; k++) {
-      const size_t stream_index = first + k;
-      layout_gather(l, t->source + stream_index % l->phase_count * l->span, stream_index / l->phase_count, span, t->x,
-                    t->values + k * span);
-    }
-    encrypt(t, stream, count * span);
-    put_coefficients(t, &w, 0, count * span);
+  size_t filled = 0; /* streams in t->values */
+  for (size_t c = 0; c < l->channels; c++) {
+    if (c % LAYOUT_GATHER == 0)
+      layout_gather(l, t->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, t->x, t->gathered, span);
+    memcpy(t->values + filled++ * span, t->gathered + c % LAYOUT_GATHER * span, span * sizeof *t->values);
+    if (filled < l->packed && c + 1 < l->channels) continue;
+    encrypt(t, stream, filled * span);
+    put_coefficients(t, &w, filled * span);
+    filled = 0;
   }
   bits_finish(&w);
   prg_free(stream);
@@ -157,7 +168,7 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
   const fusion_status status = channel_recv(t->r->channel, MSG_RLWE_ANSWER, t->message, len);
   if (status != FUSION_OK) return status;
   layout_targets(l, tile, t->lane, t->target);
-  struct bit_reader b = {.in = t->message, .left = len};
+  struct bit_reader b = {.in = t->message};
   const uint64_t mask = low_mask(l->kept_bits);
   for (size_t out = 0; out < l->layer.out_channels; out++) {
     for (size_t i = 0; i < n; i++) t->values[i] = bits_get(&b, l->kappa);

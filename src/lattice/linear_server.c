@@ -39,6 +39,7 @@ struct server_tile {
   int32_t *small;     /* [3][n]: u and two noises, secret */
   uint64_t *fraction; /* [2][n] secret */
   uint64_t *mask;     /* [tile_lanes] secret */
+  uint64_t *values;   /* [LAYOUT_GATHER][span] secret */
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -56,8 +57,9 @@ static fusion_status tile_open(struct server_tile *t) {
   t->lanes_stride = div_up(l->tile_lanes, MATRIX_LANES) * MATRIX_LANES;
   t->query_len = layout_query_len(l, 0);
   for (size_t k = 0; k < l->tiles; k++) t->answer_len = size_max(t->answer_len, layout_answer_len(l, k));
-  t->query = mem_alloc(t->query_len, 1);
-  t->answer = mem_alloc(t->answer_len, 1);
+  t->query = mem_alloc(t->query_len + BITS_SLACK, 1);
+  t->answer = mem_alloc(t->answer_len + BITS_SLACK, 1);
+  t->values = mem_alloc(LAYOUT_GATHER * l->span, sizeof *t->values);
   t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
   t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
   t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
@@ -77,8 +79,8 @@ static fusion_status tile_open(struct server_tile *t) {
   t->fraction = mem_alloc(2 * n, sizeof *t->fraction);
   t->mask = mem_alloc(l->tile_lanes, sizeof *t->mask);
   t->weights = mem_alloc(l->layer.groups, sizeof *t->weights);
-  const bool ok = t->query && t->answer && t->source && t->target && t->lane && t->c1 && t->c0 && t->share &&
-                  t->c1_base && t->c0_base && t->block && t->sum1 && t->sum0 && t->product && t->scratch &&
+  const bool ok = t->query && t->answer && t->values && t->source && t->target && t->lane && t->c1 && t->c0 &&
+                  t->share && t->c1_base && t->c0_base && t->block && t->sum1 && t->sum0 && t->product && t->scratch &&
                   t->uniform && t->work && t->small && t->fraction && t->mask && t->weights;
   return ok ? FUSION_OK : FUSION_E_MEMORY;
 }
@@ -88,6 +90,7 @@ static void tile_close(struct server_tile *t) {
   const size_t n = l->params->n, limbs = l->params->limbs, outs = l->group_outs;
   for (size_t g = 0; t->weights && g < l->layer.groups; g++) matrix_weights_free(&t->weights[g]);
   mem_free(t->weights);
+  mem_free_secret(t->values, LAYOUT_GATHER * l->span * sizeof *t->values);
   mem_free_secret(t->mask, l->tile_lanes * sizeof *t->mask);
   mem_free_secret(t->fraction, 2 * n * sizeof *t->fraction);
   mem_free_secret(t->small, 3 * n * sizeof *t->small);
@@ -110,11 +113,6 @@ static void tile_close(struct server_tile *t) {
   mem_free(t->query);
 }
 
-/* v in [0, p) to its representative of least absolute value. */
-static inline int32_t centre(uint32_t v, uint32_t p) {
-  return (int32_t)(v - (p & (0 - ((p / 2 - v) >> 31))));
-}
-
 /* The uniform halves of the tile's polynomials from the public stream: coefficients and their negacyclic extension. */
 static fusion_status expand_c1(struct server_tile *t) {
   const struct linear_layout *l = t->l;
@@ -127,8 +125,7 @@ static fusion_status expand_c1(struct server_tile *t) {
       uint32_t *a = t->uniform + k * n;
       int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
       t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
-      for (size_t i = 0; i < n; i++) out[i] = centre(a[i], t->r->moduli[k].p);
-      for (size_t i = n; i < t->c1_stride; i++) out[i] = -out[i - n];
+      t->r->kernels->centre_extend(out, a, n, t->c1_stride - n, &t->r->moduli[k]);
     }
   }
   prg_free(stream);
@@ -139,21 +136,23 @@ static fusion_status expand_c1(struct server_tile *t) {
 static void unpack_c0(struct server_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
   const size_t span = layout_tile_lanes(l, tile) + l->reach;
-  struct bit_reader b = {.in = t->query, .left = layout_query_len(l, tile)};
   const uint64_t middle = l->dropped ? UINT64_C(1) << (l->dropped - 1) : 0;
-  const unsigned low = l->query_bits > 54 ? 40 : l->query_bits;
+  const bool wide = l->params->limbs == 3;
+  const unsigned low = query_low_bits(l);
+  struct bit_reader b = {.in = t->query};
+  uint64_t *v_low = t->values, *v_high = t->values + l->span;
   for (size_t c = 0; c < l->channels; c++) {
-    for (size_t i = 0; i < span; i++) {
-      unsigned __int128 v = bits_get(&b, low);
-      if (low != l->query_bits) v |= (unsigned __int128)bits_get(&b, l->query_bits - low) << low;
+    for (size_t i = 0; i < span && !wide; i++) v_low[i] = (bits_get_word(&b, l->query_bits) << l->dropped) + middle;
+    for (size_t i = 0; i < span && wide; i++) {
+      unsigned __int128 v = bits_get_word(&b, low);
+      v |= (unsigned __int128)bits_get_word(&b, l->query_bits - low) << low;
       v = (v << l->dropped) + middle; /* below 2^82 */
-      const uint64_t v_low = (uint64_t)v & low_mask(48), v_high = (uint64_t)(v >> 48);
-      for (size_t k = 0; k < l->params->limbs; k++) {
-        const struct modulus *m = &t->r->moduli[k];
-        const uint64_t sum = v_low + mod_reduce_63(v_high << 21, m) * (uint64_t)(1 << 27);
-        t->c0[k * c0_plane(l) + c * l->span + i] = centre(mod_reduce_63(sum, m), m->p);
-      }
+      v_low[i] = (uint64_t)v & low_mask(40);
+      v_high[i] = (uint64_t)(v >> 40);
     }
+    for (size_t k = 0; k < l->params->limbs; k++)
+      t->r->kernels->centre_wide(t->c0 + k * c0_plane(l) + c * l->span, v_low, wide ? v_high : NULL, span,
+                                 &t->r->moduli[k]);
   }
 }
 
@@ -163,8 +162,9 @@ static void split_share(struct server_tile *t, size_t tile) {
   const uint64_t ring = low_mask(l->layer.ring_bits);
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
   for (size_t c = 0; c < l->channels; c++) {
-    uint64_t *values = t->fraction;
-    layout_gather(l, t->source + c % l->phase_count * l->span, c / l->phase_count, span, t->x, values);
+    const uint64_t *values = t->values + c % LAYOUT_GATHER * span;
+    if (c % LAYOUT_GATHER == 0)
+      layout_gather(l, t->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, t->x, t->values, span);
     for (size_t k = 0; k < t->pieces; k++) {
       int32_t *out = t->share + k * c0_plane(l) + c * l->span;
       for (size_t i = 0; i < span; i++)
@@ -242,7 +242,7 @@ static void rerandomise(struct server_tile *t, size_t o, size_t lanes) {
       kernels->multiply(zero, u, t->r->public_key[params->ring][half] + k * n, n, m);
       kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
       kernels->add_small(zero, zero, t->small + (1 + half) * n, counts[half], m);
-      for (size_t i = 0; i < counts[half]; i++) zero[i] = mod_subtract_once(zero[i] + sums[half][i], m->p);
+      kernels->add(zero, zero, sums[half], counts[half], m);
       kernels->add_fraction(t->fraction + half * n, zero, counts[half], rlwe_switch_factor(params, k), m);
     }
   }

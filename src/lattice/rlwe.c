@@ -130,14 +130,14 @@ cleanup:
   return status;
 }
 
-static fusion_status read_key(struct rlwe *r, size_t ring, const uint8_t *in, size_t len) {
+static fusion_status read_key(struct rlwe *r, size_t ring, const uint8_t *in) {
   fusion_status status = FUSION_OK;
   const struct rlwe_params *params = ring_params(ring);
   const size_t n = params->n, count = params->limbs * n;
   struct prg *stream = prg_fork(r->shared, "key", ring);
   for (size_t half = 0; half < 2; half++) r->public_key[ring][half] = mem_alloc(count, sizeof(uint32_t));
   FAIL_IF(!stream || !r->public_key[ring][0] || !r->public_key[ring][1], FUSION_E_MEMORY);
-  struct bit_reader b = {.in = in, .left = len};
+  struct bit_reader b = {.in = in};
   for (size_t i = 0; i < count; i++) {
     const uint32_t v = (uint32_t)bits_get(&b, RLWE_LIMB_BITS);
     if (v >= rlwe_primes[i / n]) {
@@ -158,7 +158,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
   const size_t len = key_payload_len();
-  uint8_t *payload = mem_alloc(len, 1);
+  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!payload, FUSION_E_MEMORY);
   TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed));
   prg_bytes(r->secret, payload, PRG_SEED_LEN);
@@ -185,7 +185,7 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
   const size_t len = key_payload_len();
-  uint8_t *payload = mem_alloc(len, 1);
+  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!payload, FUSION_E_MEMORY);
   TRY(rlwe_new(&r, ROLE_SERVER, channel, seed));
   TRY(channel_recv(channel, MSG_RLWE_KEY, payload, len));
@@ -193,9 +193,8 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   const uint8_t *at = payload + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    const size_t part = bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
-    TRY(read_key(r, ring, at, part));
-    at += part;
+    TRY(read_key(r, ring, at));
+    at += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
   }
 cleanup:
   mem_free(payload);

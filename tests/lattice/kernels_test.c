@@ -119,6 +119,10 @@ static void elementwise__definitions(void **state) {
         assert_true(out[i] < p && ((uint64_t)out[i] << 32) % p == (uint64_t)a[i] * b[i] % p);
       kernels->reduce_signed(out, wide, COUNT, m);
       for (size_t i = 0; i < COUNT; i++) assert_true(out[i] == (uint64_t)((wide[i] % (int64_t)p + p) % p));
+      kernels->add(out, a, b, COUNT, m);
+      for (size_t i = 0; i < COUNT; i++) assert_int_equal(out[i], (a[i] + b[i]) % p);
+      kernels->subtract(out, a, b, COUNT, m);
+      for (size_t i = 0; i < COUNT; i++) assert_int_equal(out[i], (a[i] + p - b[i]) % p);
       kernels->add_small(out, a, small, COUNT, m);
       for (size_t i = 0; i < COUNT; i++) assert_int_equal(out[i], ((int64_t)a[i] + small[i] + p) % p);
       for (unsigned bits = 2; bits <= 44; bits += 7) {
@@ -139,6 +143,37 @@ static void elementwise__definitions(void **state) {
         const uint64_t fraction = (uint64_t)(((unsigned __int128)((uint64_t)a[i] * 5 % p) << 64) / p);
         assert_true(fraction - (sum[i] - x[i]) <= 2); /* at most 2 below */
       }
+    }
+  }
+}
+
+static void centre__definitions(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    const struct lattice_kernels *kernels = lattice_kernels((enum cpu_tier)tier);
+    const struct modulus m = mod_make(rlwe_primes[tier % RLWE_LIMBS_MAX]);
+    const int64_t p = m.p;
+    uint64_t low[COUNT], high[COUNT];
+    uint32_t a[COUNT];
+    int32_t out[2 * COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+      low[i] = i == 0 ? UINT64_MAX >> 2 : test_random(&seed) >> (2 + i % 60);
+      high[i] = i == 0 ? UINT64_MAX >> 2 : test_random(&seed) >> (2 + i % 60);
+      a[i] = i == 0 ? m.p - 1 : i == 1 ? m.p / 2 : i == 2 ? m.p / 2 + 1 : (uint32_t)(low[i] % m.p);
+    }
+    for (size_t with_high = 0; with_high < 2; with_high++) {
+      kernels->centre_wide(out, low, with_high ? high : NULL, COUNT, &m);
+      for (size_t i = 0; i < COUNT; i++) {
+        const unsigned __int128 v = low[i] + ((unsigned __int128)(with_high ? high[i] : 0) << 40);
+        assert_true(out[i] >= -p / 2 && out[i] <= p / 2);
+        assert_true((uint64_t)((out[i] + p) % p) == (uint64_t)(v % m.p));
+      }
+    }
+    kernels->centre_extend(out, a, COUNT, COUNT - 5, &m);
+    for (size_t i = 0; i < COUNT; i++) {
+      assert_int_equal(out[i], a[i] > m.p / 2 ? (int64_t)a[i] - p : (int64_t)a[i]);
+      if (i < COUNT - 5) assert_int_equal(out[COUNT + i], -out[i]);
     }
   }
 }
@@ -268,7 +303,7 @@ static void bits__round_trip(void **state) {
   uint64_t seed = test_seed();
   enum { VALUES = 100 };
   for (unsigned bits = 1; bits <= 64; bits++) {
-    uint8_t bytes[8 * VALUES + 1];
+    uint8_t bytes[8 * VALUES + BITS_SLACK];
     uint64_t values[VALUES];
     const size_t len = bits_len(VALUES, bits);
     memset(bytes, 0xAA, sizeof bytes);
@@ -279,8 +314,7 @@ static void bits__round_trip(void **state) {
     }
     bits_finish(&w);
     assert_ptr_equal(w.out, bytes + len);
-    assert_int_equal(bytes[len], 0xAA);
-    struct bit_reader r = {.in = bytes, .left = len};
+    struct bit_reader r = {.in = bytes};
     for (size_t i = 0; i < VALUES; i++) assert_true(bits_get(&r, bits) == values[i]);
   }
 }
@@ -291,6 +325,7 @@ int main(void) {
       cmocka_unit_test(ntt__product_is_schoolbook),
       cmocka_unit_test(ntt__tiers_agree),
       cmocka_unit_test(elementwise__definitions),
+      cmocka_unit_test(centre__definitions),
       cmocka_unit_test(mixed_digit__rebuilds_the_value),
       cmocka_unit_test(sampling__tiers_agree_and_ranges),
       cmocka_unit_test(matrix__tiers_are_exact),
