@@ -102,7 +102,7 @@ static bool make_tiles(struct linear_layout *l) {
   if (a->out_channels * n * RLWE_KAPPA_MAX / 4 > CHANNEL_FRAME_MAX) return false;
   const size_t query = layout_query_len(l, 0);
   if (query > CHANNEL_FRAME_MAX) return false;
-  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / layout_answer_len(l, 0)));
+  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / layout_answer_max(l)));
   return true;
 }
 
@@ -154,6 +154,11 @@ size_t layout_query_len(const struct linear_layout *l, size_t t) {
 
 size_t layout_answer_len(const struct linear_layout *l, size_t t) {
   const uint64_t bits = (uint64_t)l->params->n * l->kappa + (uint64_t)layout_tile_outputs(l, t) * l->kept_bits;
+  return (size_t)((l->layer.out_channels * bits + 7) / 8);
+}
+
+size_t layout_answer_max(const struct linear_layout *l) {
+  const uint64_t bits = (uint64_t)l->params->n * l->kappa + (uint64_t)l->tile_lanes * l->kept_bits;
   return (size_t)((l->layer.out_channels * bits + 7) / 8);
 }
 

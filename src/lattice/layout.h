@@ -62,6 +62,9 @@ size_t layout_tile_outputs(const struct linear_layout *l, size_t t);
 size_t layout_query_len(const struct linear_layout *l, size_t t);
 size_t layout_answer_len(const struct linear_layout *l, size_t t);
 
+/** At least every tile's answer. */
+size_t layout_answer_max(const struct linear_layout *l);
+
 #define LAYOUT_ZERO SIZE_MAX
 /** For tile t and a phase: for each of its lanes + reach values the index into x for input channel 0, or LAYOUT_ZERO.
  */

@@ -1,7 +1,7 @@
 /** Declared cost of a linear layer, and the choice of its parameters by the noise bound. */
 #include <math.h>
 
-#include "lattice/layout.h"
+#include "lattice/workspace.h"
 
 void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples) {
   struct linear_layout l;
@@ -26,17 +26,11 @@ uint64_t linear_macs(const struct linear_layer *layer, size_t samples) {
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
   struct linear_layout l;
   if (layout_make(&l, layer, samples) != FUSION_OK) return SIZE_MAX;
-  const size_t n = l.params->n, limbs = l.params->limbs;
-  const size_t query = layout_query_len(&l, 0);
-  const size_t answer = (size_t)layer->out_channels * (n * l.kappa + l.tile_lanes * l.kept_bits) / 8;
-  const size_t index = (l.phase_count * l.span + 2 * l.tile_lanes) * sizeof(size_t);
-  const size_t client = size_max(query, answer) + index + n * 56;
-  const size_t matrix = layer->out_channels * l.rows * 8;
-  const size_t inputs = (limbs * l.polys * 2 * n + (limbs + 2) * l.channels * l.span) * 4;
-  const size_t sums = l.group_outs * (limbs * 2 * n * 4 + 8 * n + 8 * 64);
-  const size_t server = query + answer + index + matrix + inputs + sums + l.rows * 1100 + n * 56;
+  /* The server also holds the packed weights: at most eight bytes each, groups of outputs filled up. */
+  const size_t weights = layer->groups * (l.group_outs + 8) * (l.rows + 1) * 8;
+  const size_t len = role == ROLE_CLIENT ? linear_client_workspace(&l) : linear_server_workspace(&l) + weights;
   layout_free(&l);
-  return role == ROLE_CLIENT ? client : server;
+  return len;
 }
 
 /* sqrt(2 * ln 2 * 65): a sub-Gaussian variable of variance proxy s^2 passes TAIL * s with probability below 2^-64. */

@@ -8,54 +8,46 @@
 #include "lattice/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
+#include "lattice/workspace.h"
 
 struct client_tile {
   struct rlwe *r;
   const struct linear_layout *l;
   const uint64_t *x;
   uint64_t *y;
-  size_t message_len; /* capacity of message */
-  uint8_t *message;   /* owned, as all below */
-  size_t *source;     /* [phases][span] */
-  uint32_t *lane;     /* [tile outputs] */
-  size_t *target;
+  /* In the session's workspace: */
+  size_t secret_len;  /* secrets come first, and are wiped at the end */
   uint64_t *values;   /* [n]: plaintext, secret */
   uint64_t *gathered; /* [LAYOUT_GATHER][span]: secret */
   int32_t *noise;     /* [n] secret */
-  uint32_t *uniform;  /* [limbs][n] */
   uint32_t *residues; /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
+  uint32_t *uniform;  /* [limbs][n], then its product with the secret key: secret */
+  uint8_t *message;   /* a query or an answer */
+  size_t *source;     /* [phases][span] */
+  uint32_t *lane;     /* [tile outputs] */
+  size_t *target;
 };
 
-static fusion_status tile_open(struct client_tile *t) {
+static void tile_place(struct client_tile *t, struct workspace *w) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
-  t->message_len = size_max(layout_query_len(l, 0), layout_answer_len(l, 0));
-  for (size_t k = 0; k < l->tiles; k++) t->message_len = size_max(t->message_len, layout_answer_len(l, k));
-  t->message = mem_alloc(t->message_len + BITS_SLACK, 1);
-  t->gathered = mem_alloc(LAYOUT_GATHER * l->span, sizeof *t->gathered);
-  t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
-  t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
-  t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
-  t->values = mem_alloc(n, sizeof *t->values);
-  t->noise = mem_alloc(n, sizeof *t->noise);
-  t->uniform = mem_alloc(RLWE_LIMBS_MAX * n, sizeof *t->uniform);
-  t->residues = mem_alloc(2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
-  const bool ok = t->message && t->gathered && t->source && t->lane && t->target && t->values && t->noise &&
-                  t->uniform && t->residues;
-  return ok ? FUSION_OK : FUSION_E_MEMORY;
+  t->values = workspace_take(w, n, sizeof *t->values);
+  t->gathered = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->gathered);
+  t->noise = workspace_take(w, n, sizeof *t->noise);
+  t->residues = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
+  t->uniform = workspace_take(w, RLWE_LIMBS_MAX * n, sizeof *t->uniform);
+  t->secret_len = w->used;
+  t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_answer_max(l)) + BITS_SLACK, 1);
+  t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
+  t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
+  t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
 }
 
-static void tile_close(struct client_tile *t) {
-  const size_t n = t->l->params->n;
-  mem_free_secret(t->values, n * sizeof *t->values);
-  mem_free_secret(t->noise, n * sizeof *t->noise);
-  mem_free_secret(t->residues, 2 * RLWE_LIMBS_MAX * n * sizeof *t->residues);
-  mem_free_secret(t->gathered, LAYOUT_GATHER * t->l->span * sizeof *t->gathered);
-  mem_free(t->uniform);
-  mem_free(t->target);
-  mem_free(t->lane);
-  mem_free(t->source);
-  mem_free(t->message);
+size_t linear_client_workspace(const struct linear_layout *l) {
+  struct client_tile t = {.l = l};
+  struct workspace w = {0};
+  tile_place(&t, &w);
+  return w.used;
 }
 
 /* Mixed-radix digits of `count` values from residues[limb][n] into residues[RLWE_LIMBS_MAX + limb][n]. */
@@ -187,14 +179,17 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
   struct linear_layout l;
   TRY(layout_make(&l, layer, samples));
   struct client_tile t = {.r = r, .l = &l, .x = x, .y = y};
-  status = tile_open(&t);
+  struct workspace w = {0};
+  tile_place(&t, &w);
+  status = rlwe_workspace(r, w.used, &w);
+  if (status == FUSION_OK) tile_place(&t, &w);
   for (size_t sent = 0, received = 0; status == FUSION_OK && received < l.tiles;) {
     if (sent < l.tiles && sent - received < l.window)
       status = send_query(&t, sent++);
     else
       status = receive_answer(&t, received++);
   }
-  tile_close(&t);
+  rlwe_workspace_wipe(r, t.secret_len);
   layout_free(&l);
 cleanup:
   return status;

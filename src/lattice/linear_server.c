@@ -11,35 +11,41 @@
 #include "lattice/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
+#include "lattice/workspace.h"
 
-enum { PIECE_BITS = 26, PIECES_MAX = 2 /* the share in pieces that the exact product kernel takes */ };
+enum {
+  PIECE_BITS = 26, /* the share is cut into pieces that the exact product kernel takes */
+  PART_OUTS = 120, /* outputs computed together: their sums stay in the second-level cache */
+};
 
 struct server_tile {
   struct rlwe *r;
   const struct linear_layout *l;
   const int64_t *bias;
-  const uint64_t *x;
+  const uint64_t *x; /* NULL: zero */
   uint64_t *y;
   size_t pieces, c1_stride, lanes_stride;
-  struct matrix_weights *weights; /* owned, as all below: [groups] */
-  uint8_t *query, *answer;
-  size_t query_len, answer_len;
-  size_t *source, *target; /* [phases][span], [tile_lanes] */
-  uint32_t *lane;
+  size_t group_parts, part_outs;  /* each group's outputs are cut into parts of at most part_outs */
+  struct matrix_weights *weights; /* owned, [groups][group_parts] */
+  /* In the session's workspace: */
+  size_t secret_len;           /* secrets come first, and are wiped at the end */
+  int32_t *share;              /* [pieces][channels][span]: the server's share, secret */
+  int64_t *block;              /* [part_outs][MATRIX_LANES] secret */
+  uint32_t *sum1, *sum0;       /* [part_outs][limbs][n], [part_outs][limbs][lanes_stride]: secret */
+  uint64_t *product;           /* [part_outs][lanes_stride]: W * share, secret */
+  uint32_t *work;              /* [2][n] secret */
+  int32_t *small;              /* [3][n]: u and two noises, secret */
+  uint64_t *fraction;          /* [2][n] secret */
+  uint64_t *mask;              /* [tile_lanes] secret */
+  uint64_t *values;            /* [LAYOUT_GATHER][span] secret */
+  uint8_t *scratch;            /* the product kernel's */
+  uint8_t *query, *answer;     /* messages */
+  size_t *source, *target;     /* [phases][span], [tile_lanes] */
+  uint32_t *lane;              /* [tile_lanes] */
   int32_t *c1;                 /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
   int32_t *c0;                 /* [limbs][channels][span] */
-  int32_t *share;              /* [pieces][channels][span]: the server's share, secret */
   uint32_t *c1_base, *c0_base; /* [rows] */
-  int64_t *block;              /* [group_outs][MATRIX_LANES] secret */
-  uint32_t *sum1, *sum0;       /* [group_outs][limbs][n], [group_outs][limbs][lanes_stride]: secret */
-  uint64_t *product;           /* [group_outs][lanes_stride]: W * share, secret */
-  void *scratch;
-  uint32_t *uniform;  /* [limbs][n] */
-  uint32_t *work;     /* [4][n] secret */
-  int32_t *small;     /* [3][n]: u and two noises, secret */
-  uint64_t *fraction; /* [2][n] secret */
-  uint64_t *mask;     /* [tile_lanes] secret */
-  uint64_t *values;   /* [LAYOUT_GATHER][span] secret */
+  uint32_t *uniform;           /* [limbs][n] */
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -49,68 +55,79 @@ static size_t c1_plane(const struct server_tile *t) {
   return t->l->polys * t->c1_stride + MATRIX_LANES;
 }
 
-static fusion_status tile_open(struct server_tile *t) {
+/* Sizes, and places in the workspace (or its length alone, when w->base is NULL). */
+static void tile_place(struct server_tile *t, struct workspace *w, const struct lattice_kernels *kernels) {
   const struct linear_layout *l = t->l;
-  const size_t n = l->params->n, limbs = l->params->limbs, outs = l->group_outs;
+  const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.ring_bits, PIECE_BITS);
   t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
   t->lanes_stride = div_up(l->tile_lanes, MATRIX_LANES) * MATRIX_LANES;
-  t->query_len = layout_query_len(l, 0);
-  for (size_t k = 0; k < l->tiles; k++) t->answer_len = size_max(t->answer_len, layout_answer_len(l, k));
-  t->query = mem_alloc(t->query_len + BITS_SLACK, 1);
-  t->answer = mem_alloc(t->answer_len + BITS_SLACK, 1);
-  t->values = mem_alloc(LAYOUT_GATHER * l->span, sizeof *t->values);
-  t->source = mem_alloc(l->phase_count * l->span, sizeof *t->source);
-  t->target = mem_alloc(l->tile_lanes, sizeof *t->target);
-  t->lane = mem_alloc(l->tile_lanes, sizeof *t->lane);
-  t->c1 = mem_alloc(limbs * c1_plane(t), sizeof *t->c1);
-  t->c0 = mem_alloc(limbs * c0_plane(l), sizeof *t->c0);
-  t->share = mem_alloc(t->pieces * c0_plane(l), sizeof *t->share);
-  t->c1_base = mem_alloc(l->rows, sizeof *t->c1_base);
-  t->c0_base = mem_alloc(l->rows, sizeof *t->c0_base);
-  t->block = mem_alloc(outs * MATRIX_LANES, sizeof *t->block);
-  t->sum1 = mem_alloc(outs * limbs * n, sizeof *t->sum1);
-  t->sum0 = mem_alloc(outs * limbs * t->lanes_stride, sizeof *t->sum0);
-  t->product = mem_alloc(outs * t->lanes_stride, sizeof *t->product);
-  t->scratch = mem_alloc(t->r->kernels->matrix_scratch(l->rows), 1);
-  t->uniform = mem_alloc(limbs * n, sizeof *t->uniform);
-  t->work = mem_alloc(4 * n, sizeof *t->work);
-  t->small = mem_alloc(3 * n, sizeof *t->small);
-  t->fraction = mem_alloc(2 * n, sizeof *t->fraction);
-  t->mask = mem_alloc(l->tile_lanes, sizeof *t->mask);
-  t->weights = mem_alloc(l->layer.groups, sizeof *t->weights);
-  const bool ok = t->query && t->answer && t->values && t->source && t->target && t->lane && t->c1 && t->c0 &&
-                  t->share && t->c1_base && t->c0_base && t->block && t->sum1 && t->sum0 && t->product && t->scratch &&
-                  t->uniform && t->work && t->small && t->fraction && t->mask && t->weights;
-  return ok ? FUSION_OK : FUSION_E_MEMORY;
+  t->part_outs = size_min(l->group_outs, PART_OUTS);
+  t->group_parts = div_up(l->group_outs, t->part_outs);
+  t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
+  t->block = workspace_take(w, t->part_outs * MATRIX_LANES, sizeof *t->block);
+  t->sum1 = workspace_take(w, t->part_outs * limbs * n, sizeof *t->sum1);
+  t->sum0 = workspace_take(w, t->part_outs * limbs * t->lanes_stride, sizeof *t->sum0);
+  t->product = workspace_take(w, t->part_outs * t->lanes_stride, sizeof *t->product);
+  t->work = workspace_take(w, 2 * n, sizeof *t->work);
+  t->small = workspace_take(w, 3 * n, sizeof *t->small);
+  t->fraction = workspace_take(w, 2 * n, sizeof *t->fraction);
+  t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
+  t->values = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->values);
+  t->scratch = workspace_take(w, kernels->matrix_scratch(l->rows), 1);
+  t->secret_len = w->used;
+  t->query = workspace_take(w, layout_query_len(l, 0) + BITS_SLACK, 1);
+  t->answer = workspace_take(w, layout_answer_max(l) + BITS_SLACK, 1);
+  t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
+  t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
+  t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
+  t->c1 = workspace_take(w, limbs * c1_plane(t), sizeof *t->c1);
+  t->c0 = workspace_take(w, limbs * c0_plane(l), sizeof *t->c0);
+  t->c1_base = workspace_take(w, l->rows, sizeof *t->c1_base);
+  t->c0_base = workspace_take(w, l->rows, sizeof *t->c0_base);
+  t->uniform = workspace_take(w, limbs * n, sizeof *t->uniform);
+}
+
+size_t linear_server_workspace(const struct linear_layout *l) {
+  struct server_tile t = {.l = l};
+  struct workspace w = {0};
+  tile_place(&t, &w, lattice_kernels(cpu_tier()));
+  return w.used;
+}
+
+static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
+  fusion_status status = FUSION_OK;
+  const struct linear_layout *l = t->l;
+  struct workspace w = {0};
+  tile_place(t, &w, t->r->kernels);
+  TRY(rlwe_workspace(t->r, w.used, &w));
+  tile_place(t, &w, t->r->kernels);
+  if (!t->x) t->pieces = 0;
+  t->weights = mem_alloc(l->layer.groups * t->group_parts, sizeof *t->weights);
+  FAIL_IF(!t->weights, FUSION_E_MEMORY);
+  /* The lanes after the last row are read, their sums unused: they must be numbers of the right size. */
+  for (size_t k = 0; k < l->params->limbs; k++) {
+    memset(t->c1 + (k + 1) * c1_plane(t) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c1);
+    memset(t->c0 + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c0);
+  }
+  for (size_t k = 0; k < t->pieces; k++)
+    memset(t->share + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->share);
+  for (size_t g = 0; g < l->layer.groups; g++) {
+    for (size_t p = 0; p < t->group_parts; p++) {
+      const size_t first = p * t->part_outs;
+      TRY(t->r->kernels->matrix_pack(&t->weights[g * t->group_parts + p],
+                                     weights + (g * l->group_outs + first) * l->rows,
+                                     size_min(t->part_outs, l->group_outs - first), l->rows, l->layer.weight_bits));
+    }
+  }
+cleanup:
+  return status;
 }
 
 static void tile_close(struct server_tile *t) {
-  const struct linear_layout *l = t->l;
-  const size_t n = l->params->n, limbs = l->params->limbs, outs = l->group_outs;
-  for (size_t g = 0; t->weights && g < l->layer.groups; g++) matrix_weights_free(&t->weights[g]);
+  for (size_t k = 0; t->weights && k < t->l->layer.groups * t->group_parts; k++) matrix_weights_free(&t->weights[k]);
   mem_free(t->weights);
-  mem_free_secret(t->values, LAYOUT_GATHER * l->span * sizeof *t->values);
-  mem_free_secret(t->mask, l->tile_lanes * sizeof *t->mask);
-  mem_free_secret(t->fraction, 2 * n * sizeof *t->fraction);
-  mem_free_secret(t->small, 3 * n * sizeof *t->small);
-  mem_free_secret(t->work, 4 * n * sizeof *t->work);
-  mem_free(t->uniform);
-  mem_free_secret(t->scratch, t->r->kernels->matrix_scratch(l->rows));
-  mem_free_secret(t->product, outs * t->lanes_stride * sizeof *t->product);
-  mem_free_secret(t->sum0, outs * limbs * t->lanes_stride * sizeof *t->sum0);
-  mem_free_secret(t->sum1, outs * limbs * n * sizeof *t->sum1);
-  mem_free_secret(t->block, outs * MATRIX_LANES * sizeof *t->block);
-  mem_free(t->c0_base);
-  mem_free(t->c1_base);
-  mem_free_secret(t->share, t->pieces * c0_plane(l) * sizeof *t->share);
-  mem_free(t->c0);
-  mem_free(t->c1);
-  mem_free(t->lane);
-  mem_free(t->target);
-  mem_free(t->source);
-  mem_free(t->answer);
-  mem_free(t->query);
+  rlwe_workspace_wipe(t->r, t->secret_len);
 }
 
 /* The uniform halves of the tile's polynomials from the public stream: coefficients and their negacyclic extension. */
@@ -161,7 +178,7 @@ static void split_share(struct server_tile *t, size_t tile) {
   const size_t span = layout_tile_lanes(l, tile) + l->reach;
   const uint64_t ring = low_mask(l->layer.ring_bits);
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
-  for (size_t c = 0; c < l->channels; c++) {
+  for (size_t c = 0; c < l->channels && t->pieces; c++) {
     const uint64_t *values = t->values + c % LAYOUT_GATHER * span;
     if (c % LAYOUT_GATHER == 0)
       layout_gather(l, t->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, t->x, t->values, span);
@@ -187,36 +204,49 @@ static void make_bases(struct server_tile *t, size_t group, size_t lanes) {
   }
 }
 
-static void multiply_group(struct server_tile *t, size_t group, size_t lanes) {
-  const struct linear_layout *l = t->l;
+/* sums[out][stride] at limb k: W times a plane of lanes, modulo the limb's prime. */
+struct modular_product {
+  const int32_t *plane;
+  const uint32_t *base;
+  uint32_t *sums;
+  size_t limb, lanes, stride;
+};
+
+static void multiply_modular(struct server_tile *t, const struct matrix_weights *w, const struct modular_product *p) {
   const struct lattice_kernels *kernels = t->r->kernels;
-  const struct matrix_weights *w = &t->weights[group];
-  const size_t n = l->params->n, limbs = l->params->limbs;
-  make_bases(t, group, lanes);
-  for (size_t k = 0; k < limbs; k++) {
-    const struct modulus *m = &t->r->moduli[k];
-    for (size_t i = 0; i < n; i += MATRIX_LANES) {
-      kernels->matrix(t->block, t->c1 + k * c1_plane(t) + i, t->c1_base, w, t->scratch);
-      for (size_t o = 0; o < l->group_outs; o++)
-        kernels->reduce_signed(t->sum1 + (o * limbs + k) * n + i, t->block + o * MATRIX_LANES, MATRIX_LANES, m);
-    }
-    for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
-      kernels->matrix(t->block, t->c0 + k * c0_plane(l) + i, t->c0_base, w, t->scratch);
-      for (size_t o = 0; o < l->group_outs; o++)
-        kernels->reduce_signed(t->sum0 + (o * limbs + k) * t->lanes_stride + i, t->block + o * MATRIX_LANES,
-                               MATRIX_LANES, m);
-    }
+  const size_t limbs = t->l->params->limbs;
+  for (size_t i = 0; i < p->lanes; i += MATRIX_LANES) {
+    kernels->matrix(t->block, p->plane + i, p->base, w, t->scratch);
+    for (size_t o = 0; o < w->outs; o++)
+      kernels->reduce_signed(p->sums + (o * limbs + p->limb) * p->stride + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
+                             &t->r->moduli[p->limb]);
   }
+}
+
+/* product[out][lane] = W times the server's share, modulo 2^64. */
+static void multiply_share(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
+  memset(t->product, 0, w->outs * t->lanes_stride * sizeof *t->product);
   for (size_t k = 0; k < t->pieces; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
-      kernels->matrix(t->block, t->share + k * c0_plane(l) + i, t->c0_base, w, t->scratch);
-      for (size_t o = 0; o < l->group_outs; o++) {
+      t->r->kernels->matrix(t->block, t->share + k * c0_plane(t->l) + i, t->c0_base, w, t->scratch);
+      for (size_t o = 0; o < w->outs; o++) {
         uint64_t *out = t->product + o * t->lanes_stride + i;
         const int64_t *in = t->block + o * MATRIX_LANES;
-        for (size_t j = 0; j < MATRIX_LANES; j++) out[j] = (k ? out[j] : 0) + ((uint64_t)in[j] << (k * PIECE_BITS));
+        for (size_t j = 0; j < MATRIX_LANES; j++) out[j] += (uint64_t)in[j] << (k * PIECE_BITS);
       }
     }
   }
+}
+
+static void multiply_part(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
+  const size_t n = t->l->params->n;
+  for (size_t k = 0; k < t->l->params->limbs; k++) {
+    const struct modular_product c1 = {t->c1 + k * c1_plane(t), t->c1_base, t->sum1, k, n, n};
+    const struct modular_product c0 = {t->c0 + k * c0_plane(t->l), t->c0_base, t->sum0, k, lanes, t->lanes_stride};
+    multiply_modular(t, w, &c1);
+    multiply_modular(t, w, &c0);
+  }
+  multiply_share(t, w, lanes);
 }
 
 /* Adds a fresh encryption of zero to output `o` of the group, and turns both halves into fractions of 2^64. */
@@ -280,10 +310,14 @@ static fusion_status answer_tile(struct server_tile *t, size_t tile) {
   layout_targets(l, tile, t->lane, t->target);
   struct bit_writer w = {.out = t->answer};
   for (size_t g = 0; g < l->layer.groups; g++) {
-    multiply_group(t, g, lanes);
-    for (size_t o = 0; o < l->group_outs; o++) {
-      rerandomise(t, o, lanes);
-      emit(t, &w, o, g * l->group_outs + o, outputs);
+    make_bases(t, g, lanes);
+    for (size_t p = 0; p < t->group_parts; p++) {
+      const struct matrix_weights *weights = &t->weights[g * t->group_parts + p];
+      multiply_part(t, weights, lanes);
+      for (size_t o = 0; o < weights->outs; o++) {
+        rerandomise(t, o, lanes);
+        emit(t, &w, o, g * l->group_outs + p * t->part_outs + o, outputs);
+      }
     }
   }
   bits_finish(&w);
@@ -307,12 +341,8 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
   struct linear_layout l;
   TRY(layout_make(&l, layer, samples));
   struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
-  status = tile_open(&t);
-  if (status == FUSION_OK && !weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits))
-    status = FUSION_E_MODEL;
-  for (size_t g = 0; status == FUSION_OK && g < layer->groups; g++)
-    status = r->kernels->matrix_pack(&t.weights[g], weights + g * l.group_outs * l.rows, l.group_outs, l.rows,
-                                     layer->weight_bits);
+  status = weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits) ? FUSION_OK : FUSION_E_MODEL;
+  if (status == FUSION_OK) status = tile_open(&t, weights);
   for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
   tile_close(&t);
   layout_free(&l);

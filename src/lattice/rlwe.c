@@ -2,6 +2,7 @@
 #include "lattice/rlwe.h"
 
 #include "lattice/bits.h"
+#include "lattice/workspace.h"
 
 static size_t key_payload_len(void) {
   size_t len = PRG_SEED_LEN;
@@ -206,6 +207,22 @@ cleanup:
   return status;
 }
 
+fusion_status rlwe_workspace(struct rlwe *r, size_t len, struct workspace *out) {
+  if (len > r->workspace_len) {
+    mem_free(r->workspace); /* every layer wiped its secrets */
+    r->workspace_len = 0;
+    r->workspace = mem_alloc(len, 1);
+    if (!r->workspace) return FUSION_E_MEMORY;
+    r->workspace_len = len;
+  }
+  *out = (struct workspace){.base = r->workspace};
+  return FUSION_OK;
+}
+
+void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
+  mem_wipe(r->workspace, size_min(len, r->workspace_len));
+}
+
 void rlwe_open_cost(struct cost *cost) {
   cost_to_server(cost, key_payload_len());
 }
@@ -217,6 +234,7 @@ void rlwe_close(struct rlwe *r) {
     for (size_t half = 0; half < 2; half++) mem_free(r->public_key[ring][half]);
     for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) ntt_table_free(&r->ntt[ring][k]);
   }
+  mem_free(r->workspace);
   prg_free(r->secret);
   prg_free(r->shared);
   mem_free(r);

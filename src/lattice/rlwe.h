@@ -22,6 +22,8 @@ struct rlwe {
    * halves of the public key for the ring's limbs. */
   uint32_t *key[RLWE_RINGS];
   uint32_t *public_key[RLWE_RINGS][2];
+  uint8_t *workspace; /* owned: see workspace.h */
+  size_t workspace_len;
 };
 
 /** q mod 2^64 of a set. */
