@@ -29,9 +29,11 @@ run() {
 }
 # Starts a server in the background on a free port; waits until it listens.
 start() {
-  echo "$ $* --listen 127.0.0.1:0 --tls-cert server.pem --tls-key server.key &"
+  program=$1
+  shift
+  echo "$ $(basename "$program") $* --listen 127.0.0.1:0 --tls-cert server.pem --tls-key server.key &"
   rm -f port
-  "$@" --listen 127.0.0.1:0 --tls-cert server.pem --tls-key server.key --ready-file port 2>>server.log &
+  "$program" "$@" --listen 127.0.0.1:0 --tls-cert server.pem --tls-key server.key --ready-file port 2>>server.log &
   server=$!
   tries=0
   while [ ! -s port ]; do
@@ -47,7 +49,7 @@ start() {
 # Queries the running server; the exit status must be the expected one.
 query() {
   expected=$1 name=$2
-  set -- fusion query "127.0.0.1:$(cat port)" --tls-ca ca.pem --input queries.npy --public public.npy --labels public_labels.npy \
+  set -- fusion query "127.0.0.1:$(sed 's/.*://' port)" --tls-ca ca.pem --input queries.npy --public public.npy --labels public_labels.npy \
     --min-accuracy 0.9 --raw -o "$name.npy" --report "$name.json" --html "$name.html"
   status=0
   run "$@" || status=$?
@@ -60,8 +62,10 @@ query() {
 }
 
 say "A network for handwritten digits is trained (8x8 pixels, UCI; PyTorch)"
-run "$python" "$project/examples/digits.py" --out . | tail -n 1
-run "$python" "$project/examples/digits.py" --out . --quality low | tail -n 1
+for quality in good low; do
+  echo "$ examples/digits.py --out demo-out --quality $quality"
+  "$python" "$project/examples/digits.py" --out . --quality $quality | tail -n 1
+done
 
 say "The server compiles it to fixed point"
 run fusion compile model.onnx --calibrate calib.npy -o model.fsn
