@@ -66,11 +66,6 @@ static size_t live_elements(const struct plan *plan, const uint32_t *last_use, u
   return elements;
 }
 
-/* Stock of both directions: what an iteration yields, and what it starts from. */
-static size_t cot_memory(void) {
-  return 2 * (silent_set_outputs(&silent_set_lan) + 2 * silent_set_base(&silent_set_lan)) * sizeof(block);
-}
-
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
   uint32_t *last_use = mem_alloc(plan->count, sizeof *last_use);
   size_t peak = 0;
@@ -86,5 +81,6 @@ size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
     peak = size_max(peak, len);
   }
   mem_free(last_use);
-  return peak + cot_memory();
+  const struct silent_params params = cheetah_silent_params(plan, samples);
+  return peak + cot_silent_memory(&params);
 }
