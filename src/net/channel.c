@@ -1,4 +1,5 @@
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/cursor.h"
@@ -12,6 +13,7 @@ enum {
 struct channel {
   struct transport *transport; /* owned */
   struct channel_stats stats;
+  _Atomic uint64_t moved; /* bytes sent and received, for other threads to look at */
   fusion_error error;
   uint32_t send_sequence, recv_sequence;
   size_t buffered;
@@ -57,6 +59,10 @@ void channel_set_timeout(struct channel *c, int timeout_ms) {
 struct channel_stats channel_get_stats(const struct channel *c) {
   return c->stats;
 }
+uint64_t channel_moved(const struct channel *c) {
+  return atomic_load_explicit(&c->moved, memory_order_relaxed);
+}
+
 const fusion_error *channel_error(const struct channel *c) {
   return &c->error;
 }
@@ -136,6 +142,7 @@ fusion_status channel_send(struct channel *c, enum message_type type, const void
   uint8_t bytes[CHANNEL_HEADER_LEN];
   header_encode(bytes, &h);
   c->stats.bytes_sent += CHANNEL_HEADER_LEN + len;
+  atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + len, memory_order_relaxed);
   c->stats.messages_sent++;
   const fusion_status status = put(c, bytes, sizeof bytes);
   return status == FUSION_OK ? put(c, data, len) : status;
@@ -195,6 +202,7 @@ static fusion_status recv_header(struct channel *c, enum message_type type, stru
                         (unsigned)type);
   c->recv_sequence++;
   c->stats.bytes_received += CHANNEL_HEADER_LEN + h->len;
+  atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + h->len, memory_order_relaxed);
   c->stats.messages_received++;
   /* A hostile depth only spoils the count of rounds. */
   if (h->depth + 1 > c->stats.depth) c->stats.depth = h->depth + 1;

@@ -63,6 +63,8 @@ fusion_status channel_recv_sized(struct channel *c, enum message_type type, size
 fusion_status channel_flush(struct channel *c) FUSION_MUST_CHECK;
 
 struct channel_stats channel_get_stats(const struct channel *c);
+/** Bytes sent and received so far, headers included. Allowed from another thread: for showing progress. */
+uint64_t channel_moved(const struct channel *c);
 /** The first failure with its text (status FUSION_OK and empty text when there was none). */
 const fusion_error *channel_error(const struct channel *c);
 /** Poisons the channel with a failure that a protocol found in the peer's bytes; returns `status`. */
@@ -72,7 +74,7 @@ fusion_status channel_fail(struct channel *c, fusion_status status, const char *
  * FUSION_E_PEER, FUSION_E_CRYPTO and FUSION_E_MEMORY; does nothing after other failures. The text must not depend on
  * secrets. */
 void channel_refuse(struct channel *c, const char *text);
-/** Makes every running and later call fail with FUSION_E_CLOSED. The one call that is allowed from another thread. */
+/** Makes every running and later call fail with FUSION_E_CLOSED. Allowed from another thread. */
 void channel_cancel(struct channel *c);
 /** Changes the silence tolerated in a read or write, where the channel knows time-outs. */
 void channel_set_timeout(struct channel *c, int timeout_ms);

@@ -20,20 +20,24 @@ void job_fail(struct client_job *job, fusion_status status, const char *text) {
 }
 
 /* Predicted traffic of the whole job: every worker opens once and runs its part of the shards. */
-static fusion_status check_traffic(const struct client_job *job, size_t shards, fusion_error *why) {
+static fusion_status predict_traffic(struct client_job *job, size_t shards, fusion_error *why) {
   const struct job_settings *set = job->settings;
-  if (!set->max_traffic) return FUSION_OK;
+  const size_t workers = size_min(set->workers, shards);
   size_t *sizes = mem_alloc(shards, sizeof *sizes);
   if (!sizes) return error_set(why, FUSION_E_MEMORY, "out of memory");
-  for (size_t i = 0; i < shards; i++) sizes[i] = shard_at(job->samples, shards, i).count;
-  struct cost cost = {0};
-  const fusion_status status = set->stack->cost(&job->plan, sizes, shards, &cost);
+  fusion_status status = FUSION_OK;
+  for (size_t w = 0; w < workers && status == FUSION_OK; w++) {
+    struct cost cost = {0};
+    size_t count = 0;
+    for (size_t i = w; i < shards; i += workers) sizes[count++] = shard_at(job->samples, shards, i).count;
+    status = set->stack->cost(&job->plan, sizes, count, &cost);
+    job->predicted_bytes += cost.bytes_to_client + cost.bytes_to_server;
+  }
   mem_free(sizes);
-  if (status != FUSION_OK) return error_set(why, status, "the traffic of this model cannot be predicted");
-  const uint64_t bytes = cost.bytes_to_client + cost.bytes_to_server;
-  if (bytes <= set->max_traffic) return FUSION_OK;
+  if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model does not suit the protocol stack");
+  if (!set->max_traffic || job->predicted_bytes <= set->max_traffic) return FUSION_OK;
   return error_set(why, FUSION_E_LIMIT, "the job would move %llu MiB; the limit is %llu MiB",
-                   (unsigned long long)(bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
+                   (unsigned long long)(job->predicted_bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
 }
 
 static fusion_status quantise(const struct plan *plan, const double *raw, size_t rows, size_t row_size, int64_t **out,
@@ -68,7 +72,7 @@ static fusion_status check_limits(struct client_job *job, fusion_error *why) {
                      set->stack->memory(&job->plan, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
   const size_t even = div_up(job->samples, shards_count(job->samples, job->shard_samples, set->workers));
   job->shard_samples = (uint32_t)even;
-  return check_traffic(job, div_up(job->samples, even), why);
+  return predict_traffic(job, div_up(job->samples, even), why);
 }
 
 fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len, fusion_error *why) {
@@ -119,11 +123,20 @@ static fusion_status start_workers(struct client_job *job, fusion_error *err) {
   return FUSION_OK;
 }
 
-static bool report_progress(struct client_job *job, double seconds) {
+/* Samples done: whole shards, and the part of the running ones that the traffic shows. Called with the lock held. */
+static uint64_t estimate_done(const struct client_job *job, uint64_t bytes) {
+  const double part = job->predicted_bytes ? (double)bytes / (double)job->predicted_bytes : 0;
+  const uint64_t estimate = part < 1 ? (uint64_t)(part * (double)job->samples) : job->samples - 1;
+  return estimate > job->samples_done ? estimate : job->samples_done;
+}
+
+/* Called and returns with the lock held; lets go of it for the user's callback. */
+static void report_progress(struct client_job *job, double seconds) {
   const struct job_settings *set = job->settings;
   uint64_t bytes = job->bytes_sent + job->bytes_received;
-  for (size_t i = 0; i < set->workers; i++) bytes += job->workers[i].live_bytes;
-  const uint64_t done = job->samples_done;
+  for (size_t i = 0; i < set->workers; i++)
+    if (job->workers[i].channel) bytes += channel_moved(job->workers[i].channel);
+  const uint64_t done = estimate_done(job, bytes);
   pthread_mutex_unlock(&job->lock);
   bool go_on = !set->cancelled || !atomic_load(set->cancelled);
   if (go_on && set->progress) go_on = set->progress(set->progress_context, done, job->samples, bytes, seconds);
@@ -131,7 +144,6 @@ static bool report_progress(struct client_job *job, double seconds) {
   if (set->max_seconds > 0 && seconds > set->max_seconds)
     job_fail(job, FUSION_E_TIMEOUT, "the job took longer than its time limit");
   pthread_mutex_lock(&job->lock);
-  return go_on;
 }
 
 /* Waits until the workers have done everything or the job has failed, then for the workers themselves: when this

@@ -16,7 +16,6 @@ struct worker {
   bool started;
   struct channel *channel; /* guarded by the job's lock for cancelling; else the worker's own */
   struct stack_session *session;
-  uint64_t live_bytes; /* of the running connection, for progress; guarded by the job's lock */
 };
 
 struct client_job {
@@ -32,6 +31,7 @@ struct client_job {
   struct net_peer peer;
   size_t input_size, answer_size;
   uint32_t shard_samples;
+  uint64_t predicted_bytes;          /* of the whole job, for progress and limits; 0: unknown */
   int64_t *queries, *public_samples; /* owned, secret and public: quantised */
   struct mix *mix;
   int64_t *answers; /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */

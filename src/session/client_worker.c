@@ -113,7 +113,6 @@ void worker_disconnect(struct worker *w) {
   pthread_mutex_lock(&job->lock);
   struct channel *channel = w->channel;
   w->channel = NULL;
-  w->live_bytes = 0;
   job->bytes_sent += stats.bytes_sent;
   job->bytes_received += stats.bytes_received;
   if (stats.depth > job->depth) job->depth = stats.depth;
@@ -181,13 +180,10 @@ static void give_back(struct client_job *job, struct shard *s, bool ran, const f
   pthread_mutex_unlock(&job->lock);
 }
 
-static void finish(struct worker *w, const struct shard *s) {
-  struct client_job *job = w->job;
-  const struct channel_stats stats = channel_get_stats(w->channel);
+static void finish(struct client_job *job, const struct shard *s) {
   pthread_mutex_lock(&job->lock);
   shard_queue_finish(&job->queue);
   job->samples_done += s->count;
-  w->live_bytes = stats.bytes_sent + stats.bytes_received;
   pthread_cond_broadcast(&job->changed);
   pthread_mutex_unlock(&job->lock);
 }
@@ -230,7 +226,7 @@ void *worker_main(void *arg) {
     }
     failures = 0;
     if (run_shard(w, &shard, &why) == FUSION_OK) {
-      finish(w, &shard);
+      finish(job, &shard);
       continue;
     }
     worker_disconnect(w);

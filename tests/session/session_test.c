@@ -161,6 +161,27 @@ static void job__tls_and_several_workers(void **state) {
   expect_log(&s, "done; 78 of 78 samples");
 }
 
+static void job__the_real_stack(void **state) {
+  (void)state;
+  struct scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, NULL, NULL));
+  assert_ok(tls_client_new(&s.client_tls, certs.ca, NULL, NULL, NULL));
+  s.serve.tls = s.server_tls;
+  s.ask.tls = s.client_tls;
+  s.serve.stack = s.ask.stack = stack_find("cheetah");
+  assert_ok(s.serve.stack->prepare(s.model, NULL));
+  s.serve.timeout_ms = s.ask.limits.timeout_ms = 20000;
+  s.ask.workers = 2;
+  s.ask.shard_samples = 50;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  assert_string_equal(v.stack, "cheetah");
+  scene_end(&s);
+  expect_log(&s, "done; 78 of 78 samples");
+}
+
 static void job__plaintext_counts_every_byte(void **state) {
   (void)state;
   struct scene s;
@@ -588,6 +609,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shards__cover_everything_and_balance),
       cmocka_unit_test(job__tls_and_several_workers),
+      cmocka_unit_test(job__the_real_stack),
       cmocka_unit_test(job__plaintext_counts_every_byte),
       cmocka_unit_test(job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire),
       cmocka_unit_test(job__a_bad_model_is_rejected),
