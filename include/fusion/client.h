@@ -56,7 +56,8 @@ typedef struct fusion_client_settings {
 
 FUSION_API fusion_client_settings fusion_client_defaults(void);
 
-/** Checks the settings and loads the certificates; connects to nothing yet. FUSION_E_USAGE, FUSION_E_TLS. */
+/** Checks the settings and loads the certificates; connects to nothing yet. FUSION_E_USAGE; FUSION_E_IO and
+ *  FUSION_E_TLS name the file. */
 FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/socket.h"
 
@@ -81,7 +82,16 @@ static fusion_status context_new(struct tls_context **out, bool server, fusion_e
   return FUSION_OK;
 }
 
+/* OpenSSL's own words for a missing file help nobody. */
+static fusion_status check_readable(const char *path, fusion_error *err) {
+  if (access(path, R_OK) == 0) return FUSION_OK;
+  return error_set(err, FUSION_E_IO, "'%.200s': cannot be opened: %s", path, strerror(errno));
+}
+
 static fusion_status load_identity(SSL_CTX *ctx, const char *cert_file, const char *key_file, fusion_error *err) {
+  fusion_status status = check_readable(cert_file, err);
+  if (status == FUSION_OK) status = check_readable(key_file, err);
+  if (status != FUSION_OK) return status;
   if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
     return error_set(err, FUSION_E_TLS, "'%.200s': cannot read a PEM certificate: %s", cert_file, last_reason());
   if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
@@ -91,6 +101,8 @@ static fusion_status load_identity(SSL_CTX *ctx, const char *cert_file, const ch
 }
 
 static fusion_status load_trust(SSL_CTX *ctx, const char *ca_file, fusion_error *err) {
+  const fusion_status status = check_readable(ca_file, err);
+  if (status != FUSION_OK) return status;
   if (SSL_CTX_load_verify_file(ctx, ca_file) == 1) return FUSION_OK;
   return error_set(err, FUSION_E_TLS, "'%.200s': cannot read PEM certificates to trust: %s", ca_file, last_reason());
 }

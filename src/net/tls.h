@@ -11,7 +11,7 @@ enum { TLS_HASH_LEN = 32 };
 struct tls_context; /* shared by any number of connections; read-only after it was made */
 
 /** Client: trusts the certificates in `ca_file` and no others; `cert_file` and `key_file` (both NULL or both given)
- * prove who the client is. FUSION_E_TLS names the file at fault. */
+ * prove who the client is. FUSION_E_IO (cannot be opened) and FUSION_E_TLS name the file at fault. */
 fusion_status tls_client_new(struct tls_context **out, const char *ca_file, const char *cert_file, const char *key_file,
                              fusion_error *err) FUSION_MUST_CHECK;
 /** Server: `client_ca_file` (may be NULL) makes client certificates signed by it compulsory. */
