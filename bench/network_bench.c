@@ -1,5 +1,6 @@
 /* A whole network through the cheetah stack, one core a party over TCP on loopback: time and bytes a sample by stage.
- * usage: bench_network MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]
+ * usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]]
+ * Without arguments: an MLP 784-128-128-128-10 with random weights, in the rings that a trained one gets, 868 samples.
  * Inputs are random; every answer is compared with the plaintext executor's. */
 #include <inttypes.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include "net/connect.h"
 #include "net/shaped.h"
 #include "stack/stack.h"
+#include "support/net.h"
 
 struct end {
   const struct model *model;
@@ -109,54 +111,80 @@ static void report(const struct end *c, size_t wrong) {
          (double)usage.ru_maxrss / 1024);
 }
 
-static int run_both(struct end *server, struct end *client) {
+static fusion_status run_both(struct end *server, struct end *client) {
   pthread_t thread;
-  if (pthread_create(&thread, NULL, run_end, server)) return 1;
+  if (pthread_create(&thread, NULL, run_end, server)) return FUSION_E_RESOURCE;
   run_end(client);
   pthread_join(thread, NULL);
-  if (server->status == FUSION_OK && client->status == FUSION_OK) return 0;
+  if (server->status == FUSION_OK && client->status == FUSION_OK) return FUSION_OK;
   fprintf(stderr, "server: %d %s\nclient: %d %s\n", server->status, server->error.text, client->status,
           client->error.text);
-  return 1;
+  return server->status != FUSION_OK ? server->status : client->status;
 }
 
-int main(int argc, char **argv) {
-  if (argc < 3) {
-    fprintf(stderr, "usage: bench_network MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]\n");
-    return 2;
+/* The four-layer network of the published measurements. */
+static struct model *mlp(void) {
+  struct net n = net_open((struct shape){784, 1, 1}, 23, 11, 1);
+  const unsigned rings[] = {23, 16, 17, 18}, shifts[] = {9, 8, 8, 2};
+  for (uint32_t i = 0; i < 4; i++) {
+    const struct shape shape = {i < 3 ? 128 : 10, 1, 1};
+    const unsigned next = i < 3 ? rings[i + 1] : 18;
+    net_linear(&n, 2 * i, shape, net_dense, 1, rings[i], 8);
+    net_add(&n, i < 3 ? PLAN_RELU : PLAN_TRUNCATE, 2 * i + 1, shape, next, rings[i] - shifts[i])->shift =
+        (uint8_t)shifts[i];
   }
-  fusion_error err = {0};
-  struct model *model;
-  struct net_address any;
-  struct end server = {.core = 0};
-  if (fsn_load(&model, argv[1], &err) != FUSION_OK || net_address_parse(&any, "127.0.0.1:0", &err) != FUSION_OK ||
-      listener_open(&server.listener, &any, NULL, &err) != FUSION_OK) {
-    fprintf(stderr, "bench_network: %s\n", err.text);
-    return 1;
-  }
-  server.model = model;
-  server.samples = strtoul(argv[2], NULL, 10);
-  server.shard = argc > 3 ? strtoul(argv[3], NULL, 10) : server.samples;
-  if (argc > 4) server.shape = strcmp(argv[4], "wan") ? &shaped_lan : &shaped_wan;
-  struct end client = server;
+  return n.model;
+}
+
+static fusion_status run(struct end *server, size_t *wrong) {
+  fusion_status status = FUSION_OK;
+  const struct plan *plan = &server->model->plan;
+  const size_t in_count = server->samples * shape_size(plan->steps[0].out.shape);
+  const size_t out_count = server->samples * plan_answer_size(plan);
+  struct end client = *server;
+  int64_t *inputs = mem_alloc(in_count, sizeof *inputs), *expected = mem_alloc(out_count, sizeof *expected);
   client.core = 1;
-  const size_t in_size = shape_size(model->plan.steps[0].out.shape), out_size = plan_answer_size(&model->plan);
-  int64_t *inputs = mem_alloc(server.samples * in_size, sizeof *inputs);
-  int64_t *expected = mem_alloc(server.samples * out_size, sizeof *expected);
-  client.answers = mem_alloc(server.samples * out_size, sizeof *client.answers);
-  if (!inputs || !expected || !client.answers || os_random(inputs, server.samples * in_size * 8) != FUSION_OK) return 1;
-  for (size_t i = 0; i < server.samples * in_size; i++)
-    inputs[i] = ring_signed((uint64_t)inputs[i], model->plan.steps[0].out.value_bits);
   client.inputs = inputs;
-  if (run_both(&server, &client)) return 1;
-  if (plan_execute(model, inputs, server.samples, expected, NULL) != FUSION_OK) return 1;
-  size_t wrong = 0;
-  for (size_t i = 0; i < server.samples * out_size; i++) wrong += expected[i] != client.answers[i];
-  report(&client, wrong);
-  listener_close(server.listener);
+  client.answers = mem_alloc(out_count, sizeof *client.answers);
+  FAIL_IF(!inputs || !expected || !client.answers, FUSION_E_MEMORY);
+  TRY(os_random(inputs, in_count * sizeof *inputs));
+  for (size_t i = 0; i < in_count; i++) inputs[i] = ring_signed((uint64_t)inputs[i], plan->steps[0].out.value_bits);
+  TRY(run_both(server, &client));
+  TRY(plan_execute(server->model, inputs, server->samples, expected, NULL));
+  *wrong = 0;
+  for (size_t i = 0; i < out_count; i++) *wrong += expected[i] != client.answers[i];
+  report(&client, *wrong);
+cleanup:
   mem_free(inputs);
   mem_free(expected);
   mem_free(client.answers);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 || argc > 5) {
+    fprintf(stderr, "usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]]\n");
+    return 2;
+  }
+  fusion_error err = {0};
+  fusion_status status = FUSION_OK;
+  struct model *model = argc > 1 ? NULL : mlp();
+  struct net_address any;
+  struct end server = {.samples = argc > 2 ? strtoul(argv[2], NULL, 10) : 868};
+  size_t wrong = 0;
+  server.shard = argc > 3 ? strtoul(argv[3], NULL, 10) : server.samples;
+  if (argc > 4) server.shape = strcmp(argv[4], "wan") ? &shaped_lan : &shaped_wan;
+  FAIL_IF(!server.samples || !server.shard, FUSION_E_USAGE);
+  if (!model) TRY(fsn_load(&model, argv[1], &err));
+  TRY(stack_find("cheetah")->prepare(model, &err));
+  TRY(net_address_parse(&any, "127.0.0.1:0", &err));
+  TRY(listener_open(&server.listener, &any, NULL, &err));
+  server.model = model;
+  TRY(run(&server, &wrong));
+  status = wrong && model->plan.rounding == PLAN_ROUNDING_EXACT ? FUSION_E_INTERNAL : FUSION_OK;
+cleanup:
+  if (status != FUSION_OK) fprintf(stderr, "bench_network: %s\n", err.text[0] ? err.text : fusion_status_text(status));
+  listener_close(server.listener);
   model_free(model);
-  return wrong != 0 && model->plan.rounding == PLAN_ROUNDING_EXACT;
+  return status != FUSION_OK;
 }

@@ -1,74 +1,15 @@
 /* Whole plans through the cheetah stack, both parties in one process: every answer equals the plaintext executor's bit
  * for bit, and the counted bytes, messages and depth equal the declared ones. */
-#include <stdio.h>
-
 #include "model/execute.h"
 #include "stack/stack.h"
+#include "support/net.h"
 #include "support/support.h"
-
-enum { STEPS_MAX = 24 };
-
-struct net {
-  struct model *model;
-  uint64_t seed;
-};
-
-static struct net net_open(struct shape input, unsigned ring_bits, unsigned value_bits, uint64_t seed) {
-  struct net n = {.model = mem_alloc(1, sizeof(struct model)), .seed = seed};
-  n.model->plan.steps = mem_alloc(STEPS_MAX, sizeof(struct plan_step));
-  n.model->weights = mem_alloc(STEPS_MAX, sizeof(struct plan_weights));
-  n.model->plan.preprocess.scale = 1;
-  n.model->plan.count = 1;
-  struct plan_step *s = &n.model->plan.steps[0];
-  s->kind = PLAN_INPUT;
-  s->out = (struct plan_tensor){
-      .shape = input, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
-  return n;
-}
-
-static struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, struct shape shape,
-                                 unsigned ring_bits, unsigned value_bits) {
-  struct plan *p = &n->model->plan;
-  assert_true(p->count < STEPS_MAX);
-  struct plan_step *s = &p->steps[p->count++];
-  s->kind = kind;
-  s->input_count = kind == PLAN_ADD || kind == PLAN_MUL ? 2 : 1;
-  s->inputs = mem_alloc(s->input_count, sizeof *s->inputs);
-  for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
-  s->out = (struct plan_tensor){
-      .shape = shape, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
-  s->window = (struct window){1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
-  s->groups = 1;
-  snprintf(s->name, sizeof s->name, "step%u", p->count - 1);
-  return s;
-}
-
-/* A convolution with random weights; the output is raw. */
-static struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
-                                    unsigned ring_bits, unsigned weight_bits) {
-  struct plan_step *s = net_add(n, PLAN_LINEAR, input, shape, ring_bits, ring_bits);
-  const uint32_t number = n->model->plan.count - 1;
-  s->window = w;
-  s->groups = groups;
-  s->weight_bits = (uint8_t)weight_bits;
-  s->out.guard_bits = 2;
-  s->out.noise_terms = 1;
-  struct plan_weights *pw = &n->model->weights[number];
-  const size_t count = plan_weight_count(&n->model->plan, number);
-  pw->weights = mem_alloc(count, sizeof *pw->weights);
-  pw->bias = mem_alloc(shape.channels, sizeof *pw->bias);
-  for (size_t i = 0; i < count; i++) pw->weights[i] = (int16_t)ring_signed(test_random(&n->seed), weight_bits);
-  for (size_t i = 0; i < shape.channels; i++) pw->bias[i] = ring_signed(test_random(&n->seed), ring_bits);
-  return s;
-}
-
-static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
 
 static struct net net_mlp(uint64_t seed) {
   struct net n = net_open((struct shape){50, 1, 1}, 24, 8, seed);
-  net_linear(&n, 0, (struct shape){33, 1, 1}, dense, 1, 22, 8);
+  net_linear(&n, 0, (struct shape){33, 1, 1}, net_dense, 1, 22, 8);
   net_add(&n, PLAN_RELU, 1, (struct shape){33, 1, 1}, 20, 8)->shift = 10;
-  net_linear(&n, 2, (struct shape){10, 1, 1}, dense, 1, 20, 8);
+  net_linear(&n, 2, (struct shape){10, 1, 1}, net_dense, 1, 20, 8);
   net_add(&n, PLAN_TRUNCATE, 3, (struct shape){10, 1, 1}, 20, 18)->shift = 3;
   return n;
 }
@@ -83,7 +24,7 @@ static struct net net_cnn(uint64_t seed) {
   net_add(&n, PLAN_RELU, 4, (struct shape){8, 3, 2}, 25, 12)->shift = 9;
   struct plan_step *sum = net_add(&n, PLAN_SUMPOOL, 5, (struct shape){8, 1, 1}, 25, 15);
   sum->window = (struct window){3, 2, 1, 1, 0, 0, 0, 0, 1, 1};
-  net_linear(&n, 6, (struct shape){10, 1, 1}, dense, 1, 25, 12);
+  net_linear(&n, 6, (struct shape){10, 1, 1}, net_dense, 1, 25, 12);
   net_add(&n, PLAN_TRUNCATE, 7, (struct shape){10, 1, 1}, 22, 21)->shift = 4;
   n.model->plan.output = PLAN_OUTPUT_LABEL;
   return n;
@@ -95,7 +36,7 @@ static struct net net_residual(uint64_t seed) {
   const struct window same = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
   struct net n = net_open(s, 28, 8, seed);
   net_linear(&n, 0, s, same, 1, 24, 8)->out.guard_bits = 3;
-  net_linear(&n, 0, s, dense, 1, 24, 10)->out.guard_bits = 3;
+  net_linear(&n, 0, s, net_dense, 1, 24, 10)->out.guard_bits = 3;
   struct plan_step *add = net_add(&n, PLAN_ADD, 1, s, 24, 24);
   add->inputs[1] = 2;
   add->out.guard_bits = 3;
@@ -117,15 +58,15 @@ static struct net net_residual(uint64_t seed) {
 
 static struct net net_quadratic(uint64_t seed) {
   struct net n = net_open((struct shape){40, 1, 1}, 30, 9, seed);
-  net_linear(&n, 0, (struct shape){20, 1, 1}, dense, 1, 26, 8);
+  net_linear(&n, 0, (struct shape){20, 1, 1}, net_dense, 1, 26, 8);
   net_add(&n, PLAN_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 12)->shift = 12;
   net_add(&n, PLAN_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
-  net_linear(&n, 3, (struct shape){7, 1, 1}, dense, 1, 30, 8);
+  net_linear(&n, 3, (struct shape){7, 1, 1}, net_dense, 1, 30, 8);
   net_add(&n, PLAN_TRUNCATE, 4, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
   net_add(&n, PLAN_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 14)->shift = 10;
   struct plan_step *product = net_add(&n, PLAN_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
   product->inputs[1] = 6;
-  net_linear(&n, 7, (struct shape){7, 1, 1}, dense, 1, 30, 8);
+  net_linear(&n, 7, (struct shape){7, 1, 1}, net_dense, 1, 30, 8);
   net_add(&n, PLAN_TRUNCATE, 8, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
   struct plan_step *add = net_add(&n, PLAN_ADD, 5, (struct shape){7, 1, 1}, 25, 23);
   add->inputs[1] = 9;
