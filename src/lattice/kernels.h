@@ -60,7 +60,7 @@ struct lattice_kernels {
                                unsigned weight_bits);
   /** Bytes of scratch that `matrix` needs for `rows`. */
   size_t (*matrix_scratch)(size_t rows);
-  /** out[o * MATRIX_LANES + i] = sum_r w[o][r] * a[row_base[r] + i], 0 <= i < MATRIX_LANES, exactly; |a| <= 2^26 and
+  /** out[o * MATRIX_LANES + i] = sum_r w[o][r] * a[row_base[r] + i], 0 <= i < MATRIX_LANES, exactly; |a| <= 2^27 and
    *  the sum below 2^61. Reads whole blocks of a. */
   void (*matrix)(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
                  void *scratch);

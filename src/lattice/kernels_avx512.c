@@ -278,8 +278,8 @@ static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_ba
                           void *scratch) {
   const size_t rows = w->rows, pairs = row_pairs(rows);
   const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
-  /* Wide sums are kept modulo 2^52, their terms below 2^(25 + weight_bits). */
-  const size_t block = words ? word_block(w->weight_bits) / 2 : ((size_t)1 << (26 - w->weight_bits)) - 1;
+  /* Wide sums are kept modulo 2^52, signed; their terms are at most 2^(26 + weight_bits). */
+  const size_t block = words ? word_block(w->weight_bits) / 2 : ((size_t)1 << (25 - w->weight_bits)) - 1;
   for (size_t first = 0; first < MATRIX_LANES; first += HALF_LANES) {
     const int32_t *lanes = a + first;
     if (words) pack_panel(scratch, lanes, row_base, rows);

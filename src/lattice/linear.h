@@ -1,6 +1,7 @@
 /** lattice: RLWE and the encrypted matrix product. This file: the two-party linear layer (DESIGN 6.4) on additive shares.
  *
- *  y * 2^guard + eps = W (*) x + bias modulo 2^(ring_bits + guard_bits), eps in {-2,-1,0}, for a batch of samples. */
+ *  shares of 2^guard * (W (*) x + bias) + eps modulo 2^(ring_bits + guard_bits), for a batch of samples. Callers may rely
+ *  on eps in {-2,-1,0} only; this implementation gives {-1,0}. Protocol and argument: docs/protocols/linear.md. */
 #ifndef FUSION_LATTICE_LINEAR_H
 #define FUSION_LATTICE_LINEAR_H
 
@@ -13,7 +14,7 @@ struct linear_layer {
   uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
   uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   uint8_t ring_bits, guard_bits, weight_bits;
-  uint8_t rlwe_set; /* from linear_choose_set */
+  uint8_t rlwe_set; /* from linear_choose_set: parameter set and precision of queries, see params.h */
 };
 
 /** One party's RLWE state of a session: the client's secret key, or the server's copy of the public key. */
@@ -29,7 +30,9 @@ void rlwe_close(struct rlwe *r);
  *  probability below 2^-60 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
 uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights);
 
-/** The layer on `samples` samples. Shares: x [samples][in_channels][in_h][in_w] modulo 2^ring_bits (higher bits ignored),
+/** The layer on `samples` samples. ring_bits + guard_bits <= 47 or 48 (by set), guard_bits >= 1. The server's x may be NULL:
+ *  a share of zeros (the client's own input). Errors: FUSION_E_PEER for a layer that makes no sense (client: it came in a
+ *  manifest), FUSION_E_UNSUPPORTED (server), FUSION_E_MODEL for weights outside weight_bits. Shares: x [samples][in_channels][in_h][in_w] modulo 2^ring_bits (higher bits ignored),
  *  y [samples][out_channels][out_h][out_w] modulo 2^(ring_bits + guard_bits). weights [out][in/groups][kh][kw],
  *  bias [out]. Streams by tile: memory does not grow with the number of samples beyond x and y. */
 fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, const int64_t *bias,

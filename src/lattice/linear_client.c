@@ -175,9 +175,12 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
 
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) {
-  fusion_status status = FUSION_OK;
   struct linear_layout l;
-  TRY(layout_make(&l, layer, samples));
+  fusion_status status = layout_make(&l, layer, samples);
+  if (status == FUSION_E_PEER)
+    return channel_fail(r->channel, status,
+                        "'linear layer': impossible shape, ring or parameter set; the manifest is bad");
+  if (status != FUSION_OK) return status;
   struct client_tile t = {.r = r, .l = &l, .x = x, .y = y};
   struct workspace w = {0};
   tile_place(&t, &w);
@@ -191,6 +194,5 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
   }
   rlwe_workspace_wipe(r, t.secret_len);
   layout_free(&l);
-cleanup:
   return status;
 }

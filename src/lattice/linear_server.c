@@ -14,7 +14,7 @@
 #include "lattice/workspace.h"
 
 enum {
-  PIECE_BITS = 26, /* the share is cut into pieces that the exact product kernel takes */
+  PIECE_BITS = 28, /* the share is cut into signed pieces that the exact product kernel takes */
   PART_OUTS = 120, /* outputs computed together: their sums stay in the second-level cache */
 };
 
@@ -176,7 +176,8 @@ static void unpack_c0(struct server_tile *t, size_t tile) {
 static void split_share(struct server_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
   const size_t span = layout_tile_lanes(l, tile) + l->reach;
-  const uint64_t ring = low_mask(l->layer.ring_bits);
+  /* v = low + 2^28 * high, low in [-2^27, 2^27): one piece where the ring is no wider than that. */
+  const int64_t half = INT64_C(1) << (PIECE_BITS - 1);
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
   for (size_t c = 0; c < l->channels && t->pieces; c++) {
     const uint64_t *values = t->values + c % LAYOUT_GATHER * span;
@@ -184,8 +185,10 @@ static void split_share(struct server_tile *t, size_t tile) {
       layout_gather(l, t->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, t->x, t->values, span);
     for (size_t k = 0; k < t->pieces; k++) {
       int32_t *out = t->share + k * c0_plane(l) + c * l->span;
-      for (size_t i = 0; i < span; i++)
-        out[i] = (int32_t)(((values[i] & ring) >> (k * PIECE_BITS)) & low_mask(PIECE_BITS));
+      for (size_t i = 0; i < span; i++) {
+        const int64_t v = ring_signed(values[i], l->layer.ring_bits) + half;
+        out[i] = (int32_t)((k ? v >> PIECE_BITS : (v & (int64_t)low_mask(PIECE_BITS)) - half));
+      }
     }
   }
 }
@@ -337,15 +340,15 @@ static bool weights_fit(const int16_t *weights, size_t count, unsigned bits) {
 
 fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
                             const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) {
-  fusion_status status = FUSION_OK;
   struct linear_layout l;
-  TRY(layout_make(&l, layer, samples));
+  fusion_status status = layout_make(&l, layer, samples);
+  if (status == FUSION_E_PEER) return FUSION_E_UNSUPPORTED; /* the model's own layer */
+  if (status != FUSION_OK) return status;
   struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
   status = weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits) ? FUSION_OK : FUSION_E_MODEL;
   if (status == FUSION_OK) status = tile_open(&t, weights);
   for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
   tile_close(&t);
   layout_free(&l);
-cleanup:
   return status;
 }

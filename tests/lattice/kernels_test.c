@@ -260,7 +260,7 @@ static void check_matrix(const struct lattice_kernels *kernels, size_t outs, siz
   const int64_t limit = INT64_C(1) << (bits - 1);
   /* The worst lanes for two digits of 14 bits: low digit -2^13 everywhere. */
   for (size_t i = 0; i < len; i++)
-    a[i] = extreme ? (i & 1 ? -(1 << 26) + (1 << 13) : (1 << 26)) : (int32_t)(test_random(seed) >> 37) - (1 << 26);
+    a[i] = extreme ? (i & 1 ? -(1 << 27) + (1 << 13) : (1 << 27)) : (int32_t)(test_random(seed) >> 36) - (1 << 27);
   for (size_t i = 0; i < outs * rows; i++)
     weights[i] = (int16_t)(extreme ? -limit : (int64_t)(test_random(seed) % (2 * (uint64_t)limit)) - limit);
   for (size_t r = 0; r < rows; r++)
@@ -295,6 +295,7 @@ static void matrix__tiers_are_exact(void **state) {
       check_matrix(kernels, 2, 4500, bits, true, &seed);
     }
     check_matrix(kernels, 1, 1, 16, true, &seed);
+    check_matrix(kernels, 1, 1023, 16, true, &seed);
   }
 }
 

@@ -306,6 +306,77 @@ static void choose_set__too_wide_is_refused(void **state) {
   assert_int_equal(linear_choose_set(&layer, weights), 0);
 }
 
+/* The input layer: the server has no share. */
+static void linear__server_without_share(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct job j = {.layer = conv(3, 10, 4, 3, 1, 1, 1, 1), .samples = 3};
+  job_open(&j, FILL_RANDOM, &seed);
+  uint64_t *zeros = j.x_server;
+  j.x_server = NULL;
+  test_run_both(run_server, &j, run_client, &j);
+  assert_ok(j.server_status);
+  assert_ok(j.client_status);
+  memset(zeros, 0, in_len(&j) * sizeof *zeros);
+  j.x_server = zeros;
+  check_outputs(&j, &seed);
+  job_close(&j);
+}
+
+/* The bound is near the truth: a query that drops 8 bits more than linear_choose_set allows gives wrong values, so the
+ * tests above would see a bound that is too lax. */
+static void choose_set__bound_is_not_idle(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct job j = {.layer = dense(256, 4, 24, 2, 8), .samples = 500};
+  job_open(&j, FILL_RANDOM, &seed);
+  const uint8_t chosen = j.layer.rlwe_set;
+  j.layer.rlwe_set = rlwe_set_make(rlwe_set_id(chosen), rlwe_set_dropped(chosen) + 8);
+  test_run_both(run_server, &j, run_client, &j);
+  assert_ok(j.server_status);
+  assert_ok(j.client_status);
+  size_t wrong = 0;
+  for (size_t i = 0; i < out_len(&j); i++) {
+    const uint64_t want = plain_output(&j, i / 4, i % 4, 0, 0);
+    const int64_t eps = ring_signed(j.y_server[i] + j.y_client[i] - (want << 2), 26);
+    wrong += eps < -1 || eps > 0;
+  }
+  assert_true(wrong > 0);
+  job_close(&j);
+}
+
+static void linear__bad_weights_and_manifest(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct job j = {.layer = dense(8, 2, 20, 2, 8), .samples = 2};
+  job_open(&j, FILL_RANDOM, &seed);
+  j.weights[5] = 128; /* one beyond 8 bits */
+  test_run_both(run_server, &j, run_client, &j);
+  assert_int_equal(j.server_status, FUSION_E_MODEL);
+  assert_int_not_equal(j.client_status, FUSION_OK);
+  job_close(&j);
+  j = (struct job){.layer = dense(8, 2, 20, 2, 8), .samples = 2};
+  job_open(&j, FILL_RANDOM, &seed);
+  j.layer.kernel_w = 0;
+  test_run_both(run_server, &j, run_client, &j);
+  assert_int_equal(j.server_status, FUSION_E_UNSUPPORTED);
+  assert_int_equal(j.client_status, FUSION_E_PEER);
+  j.layer.kernel_w = 1;
+  job_close(&j);
+}
+
+static void linear_memory__covers_the_parts(void **state) {
+  (void)state;
+  struct linear_layer layer = dense(784, 128, 26, 2, 8);
+  layer.rlwe_set = rlwe_set_make(1, 10);
+  /* At least the ciphertexts: two limbs, two polynomials. */
+  assert_true(linear_memory(&layer, 2048, ROLE_SERVER) > (size_t)784 * 2048 * 2 * 2 * 4);
+  assert_true(linear_memory(&layer, 2048, ROLE_SERVER) < (size_t)784 * 2048 * 2 * 2 * 4 * 3);
+  assert_true(linear_memory(&layer, 2048, ROLE_CLIENT) < (size_t)784 * 2048 * 8 * 2);
+  assert_true(linear_memory(&layer, 20480, ROLE_SERVER) == linear_memory(&layer, 2048, ROLE_SERVER));
+  assert_int_equal(linear_macs(&layer, 4096), (uint64_t)784 * 128 * 4096);
+}
+
 /* --- a network that damages one message ----------------------------------------------------------------------------
  */
 
@@ -403,6 +474,10 @@ int main(void) {
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
       cmocka_unit_test(linear__every_tier),
+      cmocka_unit_test(linear__server_without_share),
+      cmocka_unit_test(linear__bad_weights_and_manifest),
+      cmocka_unit_test(linear_memory__covers_the_parts),
+      cmocka_unit_test(choose_set__bound_is_not_idle),
       cmocka_unit_test(linear__damaged_message),
       cmocka_unit_test(layer__impossible_is_refused),
       cmocka_unit_test(choose_set__too_wide_is_refused),
