@@ -125,6 +125,11 @@ static size_t lay_out(struct carry *c, uint64_t *base) {
   return planes + 7;
 }
 
+size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count) {
+  struct carry c = {.plan = plan, .role = role, .count = count, .stride = plane_words(count)};
+  return lay_out(&c, NULL) * c.stride * sizeof *c.memory;
+}
+
 fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role, size_t count) {
   *c = (struct carry){.plan = plan, .role = role, .count = count, .stride = plane_words(count)};
   c->memory_words = lay_out(c, NULL) * c->stride;

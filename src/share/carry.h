@@ -65,7 +65,9 @@ struct carry {
   uint64_t *scratch;                                            /* 16 planes */
 };
 
-/** Takes memory for chunks of at most `count`. */
+/** Bytes that a party's state for chunks of at most `count` takes. */
+size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count);
+/** Takes that memory. */
 fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role,
                          size_t count) FUSION_MUST_CHECK;
 void carry_close(struct carry *c);

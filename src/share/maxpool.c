@@ -34,6 +34,11 @@ void maximum_cost(struct cost *cost, const struct maximum *params, size_t count)
   relu_truncate_cost(cost, &relu, count);
 }
 
+size_t maximum_memory(const struct maximum *params, enum role role, size_t count) {
+  const struct relu_truncate relu = difference_of(params);
+  return size_min(count, RELU_TRUNCATE_CHUNK) * sizeof(uint64_t) + relu_truncate_memory(&relu, role, count);
+}
+
 /* Windows along one axis, as a list of public maxima. Node numbers 0 .. len-1 are the positions themselves; a further
  * node is the maximum of two earlier ones and covers `size` taps from `start`. Nodes are sorted by level. */
 enum { LEVELS_MAX = 33 };
@@ -207,11 +212,15 @@ static size_t widest_level(const struct tree *t) {
   return widest;
 }
 
-static fusion_status buffers_open(struct buffers *b, const struct pool *pool, size_t planes) {
+static void buffers_size(struct buffers *b, const struct pool *pool, size_t planes) {
   const size_t across = planes * pool->rows.len, down = planes * pool->columns.out_len;
   b->nodes_len = size_max(pool->across.nodes * across, pool->down.nodes * down) * sizeof *b->nodes;
   b->pair_len = 2 * size_max(widest_level(&pool->across) * across, widest_level(&pool->down) * down) * sizeof *b->pair;
   b->middle_len = across * pool->columns.out_len * sizeof *b->middle;
+}
+
+static fusion_status buffers_open(struct buffers *b, const struct pool *pool, size_t planes) {
+  buffers_size(b, pool, planes);
   b->nodes = mem_alloc(b->nodes_len, 1);
   b->pair = mem_alloc(b->pair_len, 1);
   b->middle = mem_alloc(b->middle_len, 1);
@@ -286,4 +295,17 @@ void maxpool_cost(struct cost *cost, const struct maxpool *params, size_t planes
     }
   }
   pool_free(&pool);
+}
+
+size_t maxpool_memory(const struct maxpool *params, enum role role, size_t planes) {
+  struct pool pool = {0};
+  struct buffers b = {0};
+  size_t len = 0;
+  if (pool_make(&pool, params) == FUSION_OK) {
+    buffers_size(&b, &pool, size_min(planes, pool.planes_at_once));
+    len =
+        b.nodes_len + b.pair_len + b.middle_len + maximum_memory(&pool.maximum, role, b.pair_len / sizeof *b.pair / 2);
+  }
+  pool_free(&pool);
+  return len;
 }

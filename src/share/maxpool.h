@@ -17,6 +17,8 @@ struct maximum {
 fusion_status maximum(struct party *p, const struct maximum *params, const uint64_t *x, const uint64_t *y, uint64_t *z,
                       size_t count) FUSION_MUST_CHECK;
 void maximum_cost(struct cost *cost, const struct maximum *params, size_t count);
+/** Bytes that a party takes while it works, x, y and z not counted. */
+size_t maximum_memory(const struct maximum *params, enum role role, size_t count);
 
 /** Max pooling of [samples*channels] planes of in_h x in_w, separable (rows, then columns) by pairwise maxima in a
  * tree; padding never wins; every window must hold at least one element. out_bits <= in_bits (the ring of x).
@@ -30,5 +32,7 @@ struct maxpool {
 fusion_status maxpool(struct party *p, const struct maxpool *params, const uint64_t *x, uint64_t *y,
                       size_t planes) FUSION_MUST_CHECK;
 void maxpool_cost(struct cost *cost, const struct maxpool *params, size_t planes);
+/** Bytes that a party takes while it works, x and y not counted. */
+size_t maxpool_memory(const struct maxpool *params, enum role role, size_t planes);
 
 #endif

@@ -102,10 +102,14 @@ struct work {
   uint8_t *out, *in;
 };
 
+static size_t chunk_words(const struct course *c, size_t count) {
+  return term_words(c->bits, server_count(c, count)) + term_words(c->bits, client_count(c, count)) +
+         c->bits * plane_words(count) + plane_words(count) + row_of(count);
+}
+
 static fusion_status work_open(struct work *w, enum role role, size_t count) {
   const struct course *c = &w->course;
-  w->memory_words = term_words(c->bits, server_count(c, count)) + term_words(c->bits, client_count(c, count)) +
-                    c->bits * plane_words(count) + plane_words(count) + row_of(count);
+  w->memory_words = chunk_words(c, count);
   w->memory = mem_alloc(w->memory_words, sizeof *w->memory);
   w->out_len = message_len(c, role, count);
   w->in_len = message_len(c, role_peer(role), count);
@@ -176,4 +180,10 @@ void multiply_cost(struct cost *cost, bool square, size_t count, unsigned bits) 
     for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_CLIENT, client_count(&c, n));
     flight_exchange_cost(cost, message_len(&c, ROLE_CLIENT, n), message_len(&c, ROLE_SERVER, n));
   }
+}
+
+size_t multiply_memory(bool square, size_t count, unsigned bits) {
+  const struct course c = course_of(square, bits);
+  const size_t n = size_min(count, multiply_chunk(square, bits));
+  return chunk_words(&c, n) * sizeof(uint64_t) + message_len(&c, ROLE_SERVER, n) + message_len(&c, ROLE_CLIENT, n);
 }

@@ -20,5 +20,7 @@ size_t multiply_chunk(bool square, unsigned bits);
 fusion_status multiply(struct party *p, const uint64_t *x, const uint64_t *y, uint64_t *z, size_t count,
                        unsigned bits) FUSION_MUST_CHECK;
 void multiply_cost(struct cost *cost, bool square, size_t count, unsigned bits);
+/** Bytes that a party takes while it works, x, y and z not counted. */
+size_t multiply_memory(bool square, size_t count, unsigned bits);
 
 #endif

@@ -346,3 +346,11 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
     }
   }
 }
+
+size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count) {
+  const struct course c = course_of(params);
+  const size_t n = size_min(count, RELU_TRUNCATE_CHUNK);
+  struct work w = {.c = &c};
+  return lay_out(&w, NULL, n) * sizeof *w.memory + carry_memory(&c.tree, role, n) + longest_len(&c, ROLE_SERVER, n) +
+         longest_len(&c, ROLE_CLIENT, n);
+}

@@ -35,5 +35,7 @@ struct relu_truncate {
 fusion_status relu_truncate(struct party *p, const struct relu_truncate *params, const uint64_t *x, uint64_t *y,
                             size_t count) FUSION_MUST_CHECK;
 void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, size_t count);
+/** Bytes that a party takes while it works, x and y not counted. */
+size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count);
 
 #endif

@@ -216,6 +216,11 @@ cleanup:
   return status;
 }
 
+/* Keys, and the operands and results of at most width/2 comparisons; at least a row of results. */
+static size_t row_words(const struct top_k *params) {
+  return (size_t)params->width + 3 * (size_t)(params->width / 2) + params->k;
+}
+
 static bool valid(const struct top_k *params) {
   return params->k >= 1 && params->k <= params->width && params->width <= UINT32_C(1) << 31 &&
          params->value_bits >= 2 && params->value_bits <= params->in_bits && params->in_bits <= 62 &&
@@ -230,8 +235,7 @@ fusion_status top_k(struct party *p, const struct top_k *params, const uint64_t 
   struct network n;
   const struct course c = course_of(params);
   const size_t width = params->width, at_once = size_min(rows, c.rows_at_once);
-  /* Keys, and the operands and results of at most width/2 comparisons; at least a row of results. */
-  const size_t words = at_once * (width + 3 * (width / 2) + params->k);
+  const size_t words = row_words(params) * at_once;
   uint64_t *keys = mem_alloc(words, sizeof *keys);
   TRY(network_make(&n, params));
   FAIL_IF(!keys, FUSION_E_MEMORY);
@@ -260,4 +264,11 @@ void top_k_cost(struct cost *cost, const struct top_k *params, size_t rows) {
     }
     network_free(&n);
   }
+}
+
+size_t top_k_memory(const struct top_k *params, enum role role, size_t rows) {
+  const struct course c = course_of(params);
+  const struct maximum m = level_maximum(params, &c, false);
+  const size_t at_once = size_min(rows, c.rows_at_once), most = params->width * at_once;
+  return row_words(params) * at_once * sizeof(uint64_t) + maximum_memory(&m, role, most);
 }

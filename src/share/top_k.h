@@ -27,5 +27,7 @@ static inline unsigned top_k_index_bits(const struct top_k *params) {
 fusion_status top_k(struct party *p, const struct top_k *params, const uint64_t *x, uint64_t *indices, uint64_t *values,
                     size_t rows) FUSION_MUST_CHECK;
 void top_k_cost(struct cost *cost, const struct top_k *params, size_t rows);
+/** Bytes that a party takes while it works, at most; x and the results not counted. */
+size_t top_k_memory(const struct top_k *params, enum role role, size_t rows);
 
 #endif

@@ -66,6 +66,20 @@ static size_t live_elements(const struct plan *plan, const uint32_t *last_use, u
   return elements;
 }
 
+/* What a step's gate takes for itself. */
+static size_t gate_memory(const struct plan *plan, const struct plan_step *step, size_t samples, enum role role) {
+  const size_t count = samples * shape_size(step->out.shape);
+  const struct relu_truncate relu = cheetah_relu(plan, step);
+  const struct maxpool pool = cheetah_maxpool(plan, step);
+  switch (step->kind) {
+    case PLAN_RELU:
+    case PLAN_TRUNCATE: return relu_truncate_memory(&relu, role, count);
+    case PLAN_MUL: return multiply_memory(step->inputs[0] == step->inputs[1], count, step->out.ring_bits);
+    case PLAN_MAXPOOL: return maxpool_memory(&pool, role, samples * step->out.shape.channels);
+    default: return 0;
+  }
+}
+
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
   uint32_t *last_use = mem_alloc(plan->count, sizeof *last_use);
   size_t peak = 0;
@@ -78,7 +92,7 @@ size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
       const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
       len += linear_memory(&layer, samples, role);
     }
-    peak = size_max(peak, len);
+    peak = size_max(peak, len + gate_memory(plan, &plan->steps[i], samples, role));
   }
   mem_free(last_use);
   const struct silent_params params = cheetah_silent_params(plan, samples);

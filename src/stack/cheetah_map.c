@@ -72,6 +72,7 @@ struct top_k cheetah_top_k(const struct plan *plan) {
       .k = plan->output == PLAN_OUTPUT_LABEL ? 1 : plan->top_k,
       .value_bits = last->value_bits,
       .in_bits = last->ring_bits,
+      .indices_only = plan->output == PLAN_OUTPUT_LABEL,
   };
 }
 
