@@ -3,7 +3,8 @@
 set -eu
 FUSION=$(realpath "$1")
 script=$(realpath "$2") expected=$(realpath "$3")
-export FUSION
+SOURCE=$(realpath "$(dirname "$2")/../..")
+export FUSION SOURCE
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

@@ -14,5 +14,9 @@ for command in $($FUSION help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
   # Every command explains itself, within 100 columns.
   $FUSION $command --help >text || echo "$command --help: exit $?"
   grep -q '^usage: fusion' text || echo "$command --help shows no usage"
+  case $command in
+    help | version) ;;
+    *) [ -f "$SOURCE/docs/man/fusion-$command.1" ] || echo "$command has no man page" ;;
+  esac
   awk -v c="$command" 'length > 100 {print c " --help: a line of " length}' text
 done
