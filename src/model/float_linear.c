@@ -16,10 +16,13 @@ fusion_status float_linear_open(struct float_linear *l, const struct graph *g, c
   const size_t panels = div_up(out_group, rows);
   l->panels = mem_alloc(n->groups * panels * depth, rows * sizeof *l->panels);
   if (!l->panels) return FUSION_E_MEMORY;
-  for (size_t o = 0; o < n->shape.channels; o++) {
-    const size_t group = o / out_group, row = o % out_group;
-    float *panel = l->panels + (group * panels + row / rows) * depth * rows + row % rows;
-    for (size_t k = 0; k < depth; k++) panel[k * rows] = n->weights[o * depth + k];
+  for (size_t p = 0; p < n->groups * panels; p++) {
+    const size_t first = p % panels * rows, count = size_min(rows, out_group - first);
+    const float *from = n->weights + (p / panels * out_group + first) * depth;
+    float *panel = l->panels + p * depth * rows;
+    for (size_t k = 0; k < depth; k++) {
+      for (size_t r = 0; r < count; r++) panel[k * rows + r] = from[r * depth + k];
+    }
   }
   return FUSION_OK;
 }

@@ -4,12 +4,23 @@
 
 #include "model/onnx_import.h"
 
-/* rows x cols of `t` as floats, transposed when asked. NULL when out of memory. */
-static float *matrix_copy(const struct tensor *t, uint32_t rows, uint32_t cols, bool transposed, double factor) {
-  float *out = mem_alloc((size_t)rows * cols, sizeof *out);
-  for (size_t r = 0; out && r < rows; r++) {
-    for (size_t k = 0; k < cols; k++)
-      out[transposed ? k * rows + r : r * cols + k] = (float)(factor * tensor_get(t, r * cols + k));
+enum { BLOCK = 32 };
+
+/* rows x cols of `t` as floats, transposed when asked (block by block, for the cache). NULL when out of memory. */
+static float *matrix_copy(const struct tensor *t, size_t rows, size_t cols, bool transposed) {
+  float *out = mem_alloc(rows * cols, sizeof *out);
+  if (!out) return NULL;
+  if (t->f && !transposed) {
+    memcpy(out, t->f, rows * cols * sizeof *out);
+    return out;
+  }
+  for (size_t r0 = 0; r0 < rows; r0 += BLOCK) {
+    for (size_t k0 = 0; k0 < cols; k0 += BLOCK) {
+      for (size_t r = r0; r < size_min(r0 + BLOCK, rows); r++) {
+        for (size_t k = k0; k < size_min(k0 + BLOCK, cols); k++)
+          out[transposed ? k * rows + r : r * cols + k] = (float)tensor_get(t, r * cols + k);
+      }
+    }
   }
   return out;
 }
@@ -56,7 +67,7 @@ static fusion_status times_matrix(struct call *c, const struct value *x, const s
     return call_malformed(c, "has a matrix that does not fit its input");
   if (x->dims.rank == 1 && x->batched)
     return call_refuse(c, "add a feature dimension", "works across the batch dimension");
-  float *weights = matrix_copy(w, rows, cols, !transposed, 1);
+  float *weights = matrix_copy(w, rows, cols, !transposed);
   if (!weights) return call_out_of_memory(c);
   const fusion_status status = last_axis(c, x, weights, out, result);
   mem_free(weights);
@@ -104,7 +115,7 @@ static fusion_status constant_left(struct call *c, const struct tensor *w, const
     return call_refuse(c, "multiply by one constant matrix", "multiplies matrices of these ranks");
   const uint32_t out = w->dims.d[0], in = w->dims.d[1], columns = x->dims.d[rank - 1];
   if (x->dims.d[rank - 2] != in) return call_malformed(c, "has a matrix that does not fit its input");
-  float *weights = matrix_copy(w, out, in, false, 1);
+  float *weights = matrix_copy(w, out, in, false);
   struct value y = *x;
   fusion_status status = weights ? FUSION_OK : call_out_of_memory(c);
   if (status == FUSION_OK) status = value_view(c, x, (struct shape){in, 1, columns}, &y.node);
@@ -150,8 +161,8 @@ static fusion_status conv_kernel(const struct call *c, const struct tensor *w, u
 
 static fusion_status conv_node(struct call *c, const struct tensor *w, const struct tensor *b,
                                struct graph_linear_spec *spec) {
-  float *weights = matrix_copy(w, w->dims.d[0], (uint32_t)dims_span(&w->dims, 1, w->dims.rank), false, 1);
-  float *bias = b ? matrix_copy(b, 1, w->dims.d[0], false, 1) : NULL;
+  float *weights = matrix_copy(w, w->dims.d[0], dims_span(&w->dims, 1, w->dims.rank), false);
+  float *bias = b ? matrix_copy(b, 1, w->dims.d[0], false) : NULL;
   fusion_status status = weights && (!b || bias) ? FUSION_OK : call_out_of_memory(c);
   spec->weights = weights;
   spec->bias = bias;

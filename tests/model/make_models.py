@@ -52,6 +52,9 @@ def linear_cases():
     node_case('gemm_half', 'Gemm', x, x @ w.astype(np.float16).astype(np.float32), {'w': w.astype(np.float16)})
     node_case('gemm_double', 'Gemm', x, x @ w, {'w': w.astype(np.float64)})
     node_case('matmul', 'MatMul', x, x @ w, {'w': w})
+    q, scale, zero = RNG.integers(-128, 128, (5, 4), np.int8), weights(4), RNG.integers(-9, 9, 4, np.int8)
+    nodes = [helper.make_node('DequantizeLinear', ['q', 's', 'z'], ['w'], axis=1), helper.make_node('MatMul', ['x', 'w'], ['y'])]
+    case('weights_int8', model(nodes, ['N', 5], {'q': q, 's': scale, 'z': zero}), x, x @ ((q - zero.astype(np.float32)) * scale))
     rows = weights(2, 6, 5)
     node_case('matmul_rows', 'MatMul', rows, rows @ w, {'w': w})
     left = weights(4, 6)
