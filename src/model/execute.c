@@ -9,7 +9,7 @@
 #include "model/execute_linear.h"
 
 enum {
-  BLOCK_ELEMENTS = 1 << 21, /* a block of samples keeps its largest tensor below 16 MiB */
+  BLOCK_ELEMENTS = 1 << 18, /* a block of samples keeps its largest tensor at 2 MiB, near the processor */
   BLOCK_SAMPLES = 96,
   THREADS_MAX = 256,
 };
@@ -37,7 +37,24 @@ static int64_t wrap(uint64_t v, const struct plan_tensor *t) {
   return ring_signed(v, t->ring_bits);
 }
 
+/** The same in 32-bit lanes, for rings that fit: the compiler makes vectors of it on every processor. */
+static void run_shift_short(const struct plan_step *s, const int64_t *restrict x, const struct plan_tensor *in,
+                            int64_t *restrict y, size_t n) {
+  const int32_t least = s->kind == PLAN_RELU ? 0 : INT32_MIN;
+  const uint32_t round = s->shift ? UINT32_C(1) << (s->shift - 1) : 0;
+  const unsigned spare = 32u - in->ring_bits, shift = s->shift;
+  for (size_t i = 0; i < n; i++) {
+    int32_t v = (int32_t)(((uint32_t)x[i] + round) << spare) >> spare;
+    v = v < least ? least : v;
+    y[i] = v >> shift;
+  }
+}
+
 static void run_shift(const struct plan_step *s, const int64_t *x, const struct plan_tensor *in, int64_t *y, size_t n) {
+  if (in->ring_bits <= 32 && s->out.ring_bits >= in->ring_bits - s->shift) {
+    run_shift_short(s, x, in, y, n);
+    return;
+  }
   const bool relu = s->kind == PLAN_RELU;
   const uint64_t round = s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
   for (size_t i = 0; i < n; i++) {
@@ -47,9 +64,16 @@ static void run_shift(const struct plan_step *s, const int64_t *x, const struct 
   }
 }
 
-static void run_add(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    y[i] = wrap(((uint64_t)a[i] << s->shift_left[0]) + ((uint64_t)b[i] << s->shift_left[1]), &s->out);
+static void run_add(const struct plan_step *s, const int64_t *restrict a, const int64_t *restrict b,
+                    int64_t *restrict y, size_t n) {
+  const unsigned left = s->shift_left[0], right = s->shift_left[1];
+  if (s->out.ring_bits <= 32) {
+    const unsigned spare = 32u - s->out.ring_bits; /* shift_left is below the ring's width */
+    for (size_t i = 0; i < n; i++)
+      y[i] = (int32_t)((((uint32_t)a[i] << left) + ((uint32_t)b[i] << right)) << spare) >> spare;
+    return;
+  }
+  for (size_t i = 0; i < n; i++) y[i] = wrap(((uint64_t)a[i] << left) + ((uint64_t)b[i] << right), &s->out);
 }
 
 static void run_mul(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {

@@ -30,56 +30,97 @@ void linear_packed_free(struct linear_packed *p) {
   *p = (struct linear_packed){0};
 }
 
-/** Where a tile's columns read: for each column its sample's base and the window's corner. */
-struct tile {
-  const int64_t *base[GEMM_COLUMNS];
-  int64_t top[GEMM_COLUMNS], left[GEMM_COLUMNS];
-  int64_t *out[GEMM_COLUMNS];
-  size_t count;
+/** A block's inputs with their padding written out: [sample][channel][height][width], as 16-bit or 64-bit integers. */
+struct padded {
+  size_t height, width;
+  int16_t *narrow; /* one of the two */
+  int64_t *wide;
 };
 
-static void tile_fill(struct tile *t, const struct linear_packed *p, const int64_t *x, int64_t *y, size_t first,
+static fusion_status pad_inputs(struct padded *out, const struct linear_packed *p, const int64_t *x, size_t samples,
+                                bool narrow) {
+  const struct window *w = &p->step->window;
+  out->height = (size_t)p->in.height + w->pad_top + w->pad_bottom;
+  out->width = (size_t)p->in.width + w->pad_left + w->pad_right;
+  const size_t planes = samples * p->in.channels, count = planes * out->height * out->width;
+  if (narrow)
+    out->narrow = mem_alloc(count, sizeof *out->narrow);
+  else
+    out->wide = mem_alloc(count, sizeof *out->wide);
+  if (!out->narrow && !out->wide) return FUSION_E_MEMORY;
+  for (size_t plane = 0; plane < planes; plane++) {
+    for (size_t y = 0; y < p->in.height; y++, x += p->in.width) {
+      const size_t at = (plane * out->height + y + w->pad_top) * out->width + w->pad_left;
+      if (!narrow) memcpy(out->wide + at, x, p->in.width * sizeof *x);
+      for (size_t i = 0; narrow && i < p->in.width; i++) out->narrow[at + i] = (int16_t)x[i];
+    }
+  }
+  return FUSION_OK;
+}
+
+/** A tile's columns: where each reads its first tap in channel 0 and where it writes. A run is a stretch of columns
+ * that read consecutive elements. */
+struct tile {
+  size_t from[GEMM_COLUMNS];
+  int64_t *out[GEMM_COLUMNS];
+  size_t count;
+  size_t run_start[GEMM_COLUMNS + 1];
+  size_t runs;
+};
+
+static void tile_fill(struct tile *t, const struct linear_packed *p, const struct padded *x, int64_t *y, size_t first,
                       size_t count) {
   const struct shape out = p->step->out.shape;
-  const size_t plane = (size_t)out.height * out.width;
+  const size_t plane = (size_t)out.height * out.width, sample_len = p->in.channels * x->height * x->width;
   t->count = count;
+  t->runs = 0;
   for (size_t c = 0; c < count; c++) {
     const size_t sample = (first + c) / plane, at = (first + c) % plane;
-    t->base[c] = x + sample * shape_size(p->in);
-    t->top[c] = (int64_t)(at / out.width) * p->step->window.stride_h - p->step->window.pad_top;
-    t->left[c] = (int64_t)(at % out.width) * p->step->window.stride_w - p->step->window.pad_left;
+    t->from[c] = sample * sample_len + at / out.width * p->step->window.stride_h * x->width +
+                 at % out.width * p->step->window.stride_w;
     t->out[c] = y + sample * shape_size(out) + at;
+    if (c == 0 || t->from[c] != t->from[c - 1] + 1) t->run_start[t->runs++] = c;
+  }
+  t->run_start[t->runs] = count;
+}
+
+/** One pair of taps: even and odd elements of `to` from a and b (NULL: zeros). */
+static void pair_row(const struct tile *t, const int16_t *a, const int16_t *b, int16_t *to) {
+  static const int16_t zeros[GEMM_COLUMNS] = {0};
+  for (size_t r = 0; r < t->runs; r++) {
+    const size_t first = t->run_start[r], len = t->run_start[r + 1] - first;
+    const int16_t *restrict u = a + t->from[first], *restrict v = b ? b + t->from[first] : zeros;
+    int16_t *restrict out = to + 2 * first;
+    for (size_t c = 0; c < len; c++) {
+      out[2 * c] = u[c];
+      out[2 * c + 1] = v[c];
+    }
   }
 }
 
-/** One row of the tile's matrix: tap (ky, kx) of channel plane `offset`; 0 in the padding. */
-static void tile_row(const struct tile *t, const struct linear_packed *p, size_t offset, int64_t ky, int64_t kx,
-                     int64_t *row) {
-  const int64_t dy = ky * p->step->window.dilation_h, dx = kx * p->step->window.dilation_w;
-  for (size_t c = 0; c < t->count; c++) {
-    const int64_t iy = t->top[c] + dy, ix = t->left[c] + dx;
-    const bool inside = (uint64_t)iy < p->in.height && (uint64_t)ix < p->in.width;
-    row[c] = inside ? t->base[c][offset + (size_t)(iy * p->in.width + ix)] : 0;
-  }
+static void wide_row(const struct tile *t, const int64_t *x, int64_t *to) {
+  for (size_t c = 0; c < t->count; c++) to[c] = x[t->from[c]];
 }
 
-/** The tile's matrix of one group: wide [depth][columns], or narrow pairs when `narrow` is not NULL. */
-static void tile_matrix(const struct tile *t, const struct linear_packed *p, size_t group, int64_t *wide,
-                        int16_t *narrow) {
-  const size_t channels = p->in.channels / p->step->groups, plane = (size_t)p->in.height * p->in.width;
-  int64_t row[GEMM_COLUMNS] = {0};
-  size_t k = 0;
-  for (size_t c = 0; c < channels; c++) {
-    const size_t offset = (group * channels + c) * plane;
-    for (int64_t ky = 0; ky < p->step->window.kernel_h; ky++) {
-      for (int64_t kx = 0; kx < p->step->window.kernel_w; kx++, k++) {
-        int64_t *target = narrow ? row : wide + k * GEMM_COLUMNS;
-        tile_row(t, p, offset, ky, kx, target);
-        int16_t *pair = narrow ? narrow + 2 * (k / 2) * GEMM_COLUMNS + k % 2 : NULL;
-        for (size_t j = 0; narrow && j < GEMM_COLUMNS; j++) pair[2 * j] = (int16_t)row[j];
+/** The tile's matrix of one group: wide [depth][columns], or narrow pairs. */
+static void tile_matrix(const struct tile *t, const struct linear_packed *p, const struct padded *x, size_t group,
+                        int64_t *wide, int16_t *narrow) {
+  const struct window *w = &p->step->window;
+  const size_t channels = p->in.channels / p->step->groups;
+  size_t previous = 0, k = 0;
+  for (size_t c = group * channels; c < (group + 1) * channels; c++) {
+    for (size_t ky = 0; ky < w->kernel_h; ky++) {
+      for (size_t kx = 0; kx < w->kernel_w; kx++, k++) {
+        const size_t at = (c * x->height + ky * w->dilation_h) * x->width + kx * w->dilation_w;
+        if (wide)
+          wide_row(t, x->wide + at, wide + k * GEMM_COLUMNS);
+        else if (k % 2)
+          pair_row(t, x->narrow + previous, x->narrow + at, narrow + (k - 1) * GEMM_COLUMNS);
+        previous = at;
       }
     }
   }
+  if (narrow && k % 2) pair_row(t, x->narrow + previous, NULL, narrow + (k - 1) * GEMM_COLUMNS);
 }
 
 struct scratch {
@@ -107,17 +148,30 @@ static fusion_status scratch_alloc(struct scratch *s, const struct linear_packed
   return s->wide_x && s->wide_y ? FUSION_OK : FUSION_E_MEMORY;
 }
 
+/** `len` consecutive outputs of one channel. */
+static void store_run(const struct linear_packed *p, uint64_t bias, const uint32_t *restrict narrow,
+                      const uint64_t *restrict wide, int64_t *restrict out, size_t len) {
+  const unsigned bits = p->step->out.ring_bits;
+  if (narrow && bits <= 32) {
+    const unsigned spare = 32 - bits;
+    for (size_t c = 0; c < len; c++) out[c] = (int32_t)((narrow[c] + (uint32_t)bias) << spare) >> spare;
+    return;
+  }
+  for (size_t c = 0; c < len; c++) {
+    const uint64_t sum = narrow ? (uint64_t)(int64_t)(int32_t)narrow[c] : wide[c];
+    out[c] = ring_signed(sum + bias, bits);
+  }
+}
+
 static void tile_store(const struct tile *t, const struct linear_packed *p, size_t group, const struct scratch *s) {
-  const struct plan_tensor *out = &p->step->out;
-  const size_t plane = (size_t)out->shape.height * out->shape.width;
-  for (size_t r = 0; r < p->rows; r++) {
-    const size_t channel = group * p->rows + r;
-    const uint64_t bias = (uint64_t)p->weights->bias[channel];
-    for (size_t c = 0; c < t->count; c++) {
-      /* A 32-bit sum is exact as a signed number or modulo the ring; extending its sign serves both. */
-      const uint64_t sum =
-          s->narrow_y ? (uint64_t)(int64_t)(int32_t)s->narrow_y[r * GEMM_COLUMNS + c] : s->wide_y[r * GEMM_COLUMNS + c];
-      t->out[c][channel * plane] = ring_signed(sum + bias, out->ring_bits);
+  const size_t plane = (size_t)p->step->out.shape.height * p->step->out.shape.width;
+  for (size_t first = 0, end; first < t->count; first = end) {
+    end = first + 1;
+    while (end < t->count && t->out[end] == t->out[end - 1] + 1) end++;
+    for (size_t r = 0; r < p->rows; r++) {
+      const size_t channel = group * p->rows + r, at = r * GEMM_COLUMNS + first;
+      store_run(p, (uint64_t)p->weights->bias[channel], s->narrow_y ? s->narrow_y + at : NULL,
+                s->narrow_y ? NULL : s->wide_y + at, t->out[first] + channel * plane, end - first);
     }
   }
 }
@@ -127,13 +181,15 @@ static fusion_status run_tiles(const struct linear_packed *p, const int64_t *x, 
   const struct plan_step *s = p->step;
   const size_t columns = samples * s->out.shape.height * s->out.shape.width;
   struct scratch scratch = {0};
+  struct padded in = {0};
   fusion_status status;
   TRY(scratch_alloc(&scratch, p, narrow));
+  TRY(pad_inputs(&in, p, x, samples, narrow));
   for (size_t first = 0; first < columns; first += GEMM_COLUMNS) {
     struct tile t;
-    tile_fill(&t, p, x, y, first, size_min(GEMM_COLUMNS, columns - first));
+    tile_fill(&t, p, &in, y, first, size_min(GEMM_COLUMNS, columns - first));
     for (size_t g = 0; g < s->groups; g++) {
-      tile_matrix(&t, p, g, scratch.wide_x, scratch.narrow_x);
+      tile_matrix(&t, p, &in, g, scratch.wide_x, scratch.narrow_x);
       if (narrow)
         p->kernels->narrow(scratch.narrow_y, p->narrow + 2 * g * p->rows * p->pairs, scratch.narrow_x, p->rows,
                            p->pairs);
@@ -144,6 +200,8 @@ static fusion_status run_tiles(const struct linear_packed *p, const int64_t *x, 
     }
   }
 cleanup:
+  mem_free(in.narrow);
+  mem_free(in.wide);
   scratch_free(&scratch);
   return status;
 }
