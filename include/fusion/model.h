@@ -43,6 +43,8 @@ typedef struct fusion_compile_settings {
   unsigned output_bits;     /**< of the last tensor, 2..32; 0 (default): 16 */
   unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
   double agreement;         /**< share of the samples whose argmax the search keeps, 0..1; default 0.995 */
+  double logit_error;       /**< and the error of the logits, root mean square relative to their spread, that it allows;
+                               default 1/16 */
   bool equalise;            /**< rescale channels between layers; default true */
   fusion_output output;     /**< default logits */
   unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
@@ -59,6 +61,8 @@ typedef struct fusion_compile_report {
   unsigned candidates;                   /**< pairs of widths that were tried */
   size_t samples;                        /**< that calibrated */
   double agreement;                      /**< share of them with the float network's argmax */
+  double logit_error;                    /**< root mean square error of their logits, relative to the logits' spread */
+  bool enough;                           /**< both satisfy the settings */
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;

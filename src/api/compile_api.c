@@ -10,6 +10,7 @@ fusion_compile_settings fusion_compile_defaults(void) {
   const struct quantise_options o = quantise_defaults();
   return (fusion_compile_settings){.margin_bits = o.margin_bits,
                                    .agreement = o.agreement,
+                                   .logit_error = o.logit_error,
                                    .equalise = o.equalise,
                                    .calibration_rows = 512,
                                    .preprocess = {.scale = 1}};
@@ -22,6 +23,7 @@ static struct quantise_options options_of(const fusion_compile_settings *s) {
                                    .output_bits = s->output_bits,
                                    .margin_bits = s->margin_bits,
                                    .agreement = s->agreement,
+                                   .logit_error = s->logit_error,
                                    .equalise = s->equalise,
                                    .output = (enum plan_output)s->output,
                                    .top_k = s->top_k,
@@ -179,7 +181,9 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
                                     .activation_bits = inner.activation_bits,
                                     .candidates = inner.candidates,
                                     .samples = inner.samples,
-                                    .agreement = inner.agreement};
+                                    .agreement = inner.agreement,
+                                    .logit_error = inner.logit_error,
+                                    .enough = inner.enough};
   if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
   report->seconds = clock_seconds() - start;
   *out = m;

@@ -1,6 +1,7 @@
 /** The search: pairs of widths from narrow to wide, each judged by running the integers on the calibration samples. */
 #include "model/quantise.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 #include "model/execute.h"
@@ -13,7 +14,7 @@ static const uint8_t candidates[][2] = {{8, 6},   {8, 7},   {8, 8},   {9, 8},   
                                         {10, 10}, {11, 11}, {12, 12}, {13, 13}, {14, 14}, {16, 14}};
 
 struct quantise_options quantise_defaults(void) {
-  return (struct quantise_options){.margin_bits = 2, .agreement = 0.995, .equalise = true};
+  return (struct quantise_options){.margin_bits = 2, .agreement = 0.995, .logit_error = 0.0625, .equalise = true};
 }
 
 /** One set of widths, run on the calibration samples. */
@@ -21,7 +22,7 @@ struct trial {
   struct model *model;
   struct step_range *ranges; /* owned: [step] */
   size_t agreeing;
-  double agreement;
+  double agreement, logit_error;
 };
 
 static void trial_free(struct trial *t) {
@@ -76,6 +77,22 @@ static size_t count_agreeing(const struct calibration *c, const int64_t *logits)
   return agreeing;
 }
 
+/** Root mean square of the logits' error over that of the logits about their mean. A finer measure than labels: few
+ *  samples, or such as the network was trained on, keep their labels under errors that others would not survive. */
+static double relative_error(const struct calibration *c, const int64_t *logits, double scale) {
+  double error = 0, spread = 0;
+  for (size_t s = 0; s < c->samples; s++) {
+    const float *real = c->logits + s * c->logit_count;
+    double mean = 0;
+    for (size_t k = 0; c->logit_count > 1 && k < c->logit_count; k++) mean += (double)real[k] / (double)c->logit_count;
+    for (size_t k = 0; k < c->logit_count; k++) {
+      error += pow((double)logits[s * c->logit_count + k] * scale - (double)real[k], 2);
+      spread += pow((double)real[k] - mean, 2);
+    }
+  }
+  return spread > 0 ? sqrt(error / spread) : 0;
+}
+
 struct job {
   const struct network *net;
   const struct calibration *calibration;
@@ -105,6 +122,7 @@ static fusion_status measure(struct trial *t, const struct job *j, fusion_error 
     t->ranges[i] = (struct step_range){atomic_load(&w.low[i]), atomic_load(&w.high[i])};
   t->agreeing = count_agreeing(j->calibration, logits);
   t->agreement = (double)t->agreeing / (double)samples;
+  t->logit_error = relative_error(j->calibration, logits, plan->steps[plan->count - 1].out.scale);
 cleanup:
   mem_free((void *)w.low);
   mem_free((void *)w.high);
@@ -129,7 +147,12 @@ static fusion_status try_widths(struct trial *t, const struct job *j, unsigned w
   return status;
 }
 
-/** The narrowest candidate that agrees, else the best of all. */
+static bool better(const struct trial *t, const struct trial *than) {
+  if (!than->model) return true;
+  return t->agreeing != than->agreeing ? t->agreeing > than->agreeing : t->logit_error < than->logit_error;
+}
+
+/** The narrowest candidate that is good enough, else the best of all. */
 static fusion_status search(struct trial *best, const struct job *j, struct quantise_report *report,
                             fusion_error *err) {
   const struct quantise_options *o = j->options;
@@ -144,15 +167,19 @@ static fusion_status search(struct trial *best, const struct job *j, struct quan
       return status;
     }
     report->candidates++;
-    if (!best->model || t.agreeing > best->agreeing) {
-      trial_free(best);
-      *best = t;
-      report->weight_bits = weight;
-      report->activation_bits = activation;
-    } else {
+    const bool enough = t.agreement >= o->agreement && t.logit_error <= o->logit_error;
+    if (!enough && !better(&t, best)) {
       trial_free(&t);
+      continue;
     }
-    if (best->agreement >= o->agreement || (o->weight_bits && o->activation_bits)) break;
+    trial_free(best);
+    *best = t;
+    report->weight_bits = weight;
+    report->activation_bits = activation;
+    report->agreement = t.agreement;
+    report->logit_error = t.logit_error;
+    report->enough = enough;
+    if (enough || (o->weight_bits && o->activation_bits)) break;
   }
   return FUSION_OK;
 }
@@ -170,6 +197,8 @@ static fusion_status check_options(const struct quantise_options *o, size_t samp
   if (o->margin_bits > 8) return error_set(err, FUSION_E_USAGE, "margin %u: out of range, give 0 to 8", o->margin_bits);
   if (!(o->agreement >= 0 && o->agreement <= 1))
     return error_set(err, FUSION_E_USAGE, "agreement %g: out of range, give 0 to 1", o->agreement);
+  if (!(o->logit_error >= 0))
+    return error_set(err, FUSION_E_USAGE, "logit error %g: out of range, give 0 or more", o->logit_error);
   return FUSION_OK;
 }
 
@@ -214,7 +243,6 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
   TRY(prepare(&net, &calibration, graph, options, input, samples, err));
   const struct job job = {.net = &net, .calibration = &calibration, .input = input, .options = options};
   TRY(search(&best, &job, report, err));
-  report->agreement = best.agreement;
   TRY(set_output(best.model, &net, options, err));
   TRY(quantise_rings(best.model, best.ranges, options->margin_bits, err));
   *out = best.model;

@@ -11,6 +11,7 @@ struct quantise_options {
   unsigned output_bits;     /* of the last tensor, 2..32; 0: 16 */
   unsigned margin_bits;     /* room above the calibrated ranges, 0..8 */
   double agreement;         /* share of calibration samples whose argmax the search must keep, 0..1 */
+  double logit_error;       /* root mean square error of the logits, relative to their spread, that the search allows */
   bool equalise;
   enum plan_output output;
   uint32_t top_k;
@@ -18,13 +19,15 @@ struct quantise_options {
   unsigned threads; /* 0: every core */
 };
 
-/** The defaults: searched widths, margin 2, agreement 0.995, equalisation, logits, exact. */
+/** The defaults: searched widths, margin 2, agreement 0.995, logit error 1/16, equalisation, logits, exact. */
 struct quantise_options quantise_defaults(void);
 
 struct quantise_report {
   unsigned weight_bits, activation_bits;
   size_t samples;      /* calibration samples */
   double agreement;    /* share of them with the float network's argmax */
+  double logit_error;  /* relative, as above */
+  bool enough;         /* both are within the limits of the options */
   unsigned candidates; /* pairs of widths that were tried */
 };
 

@@ -11,7 +11,7 @@ enum { LIST_MAX = 65536, BITS_MOST = 16 };
 struct compile_line {
   const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation;
   uint64_t margin, rows, input_bits, output_bits, threads;
-  double agreement, scale;
+  double agreement, error, scale;
   int rounding;
   bool channels_last, reverse_channels, no_equalise, json;
 };
@@ -60,6 +60,12 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
        .max = 1,
        .value = "SHARE",
        .help = "For --bits auto. Default 0.995."},
+      {.name = "max-error",
+       .kind = CLI_NUMBER,
+       .out = &l->error,
+       .value = "ERROR",
+       .help = "For --bits auto: also allow at most this root mean square error of the logits, relative to their "
+               "spread. Default 0.0625."},
       {.name = "margin",
        .kind = CLI_COUNT,
        .out = &l->margin,
@@ -222,6 +228,7 @@ static int print_json(const fusion_model_info *info, const fusion_compile_report
                 "activation_bits", (int)r->activation_bits, "candidates", (int)r->candidates, "agreement", r->agreement,
                 "samples", (int)r->samples, "widest_ring", (int)info->widest_ring, "weights", (json_int_t)info->weights,
                 "multiplications", (json_int_t)info->multiplications, "seconds", r->seconds);
+  if (json) json_object_set_new(json, "logit_error", json_real(r->logit_error));
   if (json && r->labelled) {
     json_object_set_new(json, "float_accuracy", json_real(r->float_accuracy));
     json_object_set_new(json, "fixed_accuracy", json_real(r->fixed_accuracy));
@@ -236,8 +243,8 @@ static int print_text(const fusion_model_info *info, const fusion_compile_report
          (double)info->multiplications / 1e6);
   printf("bits       weights %u, activations %u (%u pairs tried), widest ring %u\n", r->weight_bits, r->activation_bits,
          r->candidates, info->widest_ring);
-  printf("agreement  %.2f %% of %zu calibration samples keep the float network's label\n", 100 * r->agreement,
-         r->samples);
+  printf("agreement  %.2f %% of %zu calibration samples keep the float network's label; logits are %.2g %% off\n",
+         100 * r->agreement, r->samples, 100 * r->logit_error);
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
   printf("written    %s in %s\n", path, cli_format_seconds(seconds, r->seconds));
@@ -260,9 +267,9 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
     fusion_model_info info;
     fusion_model_describe(model, &info);
     code = l->json ? print_json(&info, &report, l->output_path) : print_text(&info, &report, l->output_path);
-    if (report.agreement < settings->agreement && !settings->weight_bits)
-      fprintf(stderr, "fusion compile: no widths keep the label on %.1f %% of the samples; the best do on %.1f %%\n",
-              100 * settings->agreement, 100 * report.agreement);
+    if (!report.enough && !(settings->weight_bits && settings->activation_bits))
+      cli_error("compile", "note: no widths reach agreement %g and error %g; these come nearest", settings->agreement,
+                settings->logit_error);
   }
   fusion_array_free(calibration);
   fusion_array_free(labels);
@@ -273,8 +280,11 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
 int cmd_compile(int argc, char **argv) {
   const fusion_compile_settings defaults = fusion_compile_defaults();
   fusion_compile_settings settings = defaults;
-  struct compile_line l = {
-      .margin = defaults.margin_bits, .rows = defaults.calibration_rows, .agreement = defaults.agreement, .scale = 1};
+  struct compile_line l = {.margin = defaults.margin_bits,
+                           .rows = defaults.calibration_rows,
+                           .agreement = defaults.agreement,
+                           .error = defaults.logit_error,
+                           .scale = 1};
   char **positional;
   double *mean = NULL, *deviation = NULL;
   int code = parse_line(&l, argc, argv, &positional);
@@ -287,6 +297,7 @@ int cmd_compile(int argc, char **argv) {
   settings.margin_bits = (unsigned)l.margin;
   settings.calibration_rows = l.rows;
   settings.agreement = l.agreement;
+  settings.logit_error = l.error;
   settings.input_bits = (unsigned)l.input_bits;
   settings.output_bits = (unsigned)l.output_bits;
   settings.rounding = (fusion_rounding)l.rounding;

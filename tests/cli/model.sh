@@ -1,0 +1,44 @@
+# A hand-made network through compile, inspect and run: what they print, and how they refuse.
+/usr/bin/python3 - <<'P' || exit 0
+import numpy as np, onnx
+from onnx import helper as h, numpy_helper as n
+w1 = np.array([[1, -1, 0.5], [0.25, 2, -1], [-1, 0, 1], [0.5, 0.5, 0.5]], np.float32)
+w2 = np.array([[1, -1, 0.5, 0], [0, 1, -0.5, 1]], np.float32)
+graph = h.make_graph(
+    [h.make_node("Gemm", ["x", "w1", "b1"], ["h"], transB=1, name="first"), h.make_node("Relu", ["h"], ["r"], name="relu"),
+     h.make_node("Gemm", ["r", "w2", "b2"], ["y"], transB=1, name="second")],
+    "tiny", [h.make_tensor_value_info("x", 1, ["n", 3])], [h.make_tensor_value_info("y", 1, ["n", 2])],
+    [n.from_array(w1, "w1"), n.from_array(np.full(4, 0.1, np.float32), "b1"), n.from_array(w2, "w2"),
+     n.from_array(np.zeros(2, np.float32), "b2")])
+onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8), "tiny.onnx")
+x = (np.arange(60).reshape(20, 3) * 37 % 23 - 11).astype(np.float32) / 11
+np.save("x.npy", x)
+y = np.maximum(x @ w1.T + 0.1, 0) @ w2.T
+np.save("labels.npy", y.argmax(1))
+np.save("short.npy", np.arange(3))
+P
+$FUSION compile tiny.onnx --calibrate x.npy --labels labels.npy --bits 8,8 -o tiny.fsn | sed 's/ in [0-9.]* *m*s$//'
+$FUSION inspect tiny.fsn -n 0
+$FUSION run tiny.fsn --input x.npy --labels labels.npy --float tiny.onnx -o answers.npy --real | grep -v ^samples | sed 's/ (float: .*//'
+$FUSION inspect tiny.fsn --json >inspect.json && /usr/bin/python3 -c '
+import json; d = json.load(open("inspect.json"))
+print(d["input"], d["output"], len(d["layers"]), d["prediction"]["samples"], sorted(d["layers"][1]))'
+$FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --output label --input-scale 2 --mean 1,2,3 --std 1,1,2 -o label.fsn >/dev/null
+$FUSION inspect label.fsn -n 0 | sed -n 1,3p
+$FUSION compile tiny.onnx --calibrate x.npy --output top-k:3 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --output top-k:0 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --bits 8 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --mean 1,2 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --mean 1,2,x -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --std 0 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate labels.npy -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --labels short.npy -o bad.fsn; echo "exit $?"
+$FUSION compile x.npy --calibrate x.npy -o bad.fsn >/dev/null 2>&1; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy -o absent/bad.fsn; echo "exit $?"
+$FUSION run tiny.fsn --input short.npy; echo "exit $?"
+$FUSION run tiny.fsn --input x.npy --labels short.npy; echo "exit $?"
+$FUSION run tiny.onnx --input x.npy; echo "exit $?"
+head -c 200 tiny.fsn >cut.fsn
+$FUSION inspect cut.fsn; echo "exit $?"
+$FUSION inspect absent.fsn; echo "exit $?"
+ls *.fsn
