@@ -169,6 +169,26 @@ static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *wo
   return got + accept_below_common(out + got, want - got, words + i, count - i, p);
 }
 
+/* One 64-bit half of a Montgomery product of the even lanes: t + (t * neg_inverse mod 2^32) * p, its result in the high
+ * word. */
+static inline __m512i montgomery_step(__m512i t, __m512i neg_inverse, __m512i p) {
+  return _mm512_add_epi64(t, _mm512_mul_epu32(_mm512_mul_epu32(t, neg_inverse), p));
+}
+
+static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
+                            const struct modulus *m) {
+  const __m512i p = _mm512_set1_epi32((int)m->p), neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m512i x = load(a + i), y = load(b + i);
+    const __m512i even = montgomery_step(_mm512_mul_epu32(x, y), neg_inverse, p);
+    const __m512i odd =
+        montgomery_step(_mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32)), neg_inverse, p);
+    store(out + i, subtract_once(_mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd), p));
+  }
+  multiply_common(out + i, a + i, b + i, count - i, m);
+}
+
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
 
 enum {
@@ -302,7 +322,7 @@ static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_ba
 const struct lattice_kernels lattice_kernels_avx512 = {
     .ntt_forward = ntt_forward_avx512,
     .ntt_inverse = ntt_inverse_avx512,
-    .multiply = multiply_common,
+    .multiply = multiply_avx512,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -104,10 +104,10 @@ static void add_fraction_common(uint64_t *sum, const uint32_t *a, size_t count, 
   const uint64_t high = UINT64_MAX / mod.p;     /* floor(2^64 / p), p odd */
   const uint64_t rest = UINT64_MAX % mod.p + 1; /* 2^64 mod p */
   const uint64_t low = (rest << 32) / mod.p;    /* next 32 bits */
-  const uint64_t high_0 = high & UINT32_MAX, high_1 = high >> 32;
+  const uint32_t high_0 = (uint32_t)high, high_1 = (uint32_t)(high >> 32), low_0 = (uint32_t)low;
   for (size_t i = 0; i < count; i++) {
-    const uint64_t y = mod_multiply_montgomery(a[i], k_montgomery, &mod);
-    sum[i] += y * high_0 + ((y * high_1) << 32) + ((y * low) >> 32);
+    const uint32_t y = mod_multiply_montgomery(a[i], k_montgomery, &mod);
+    sum[i] += (uint64_t)y * high_0 + (((uint64_t)y * high_1) << 32) + (((uint64_t)y * low_0) >> 32);
   }
 }
 
@@ -124,6 +124,15 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
   for (size_t k = 0; k < limb; k++) {
     weight[k] = (uint32_t)((m.p - base * inverse % m.p) * m.r1 % m.p);
     base = base * (moduli[k].p % m.p) % m.p;
+  }
+  if (limb == 1) { /* the usual case, without an inner loop */
+    const uint32_t *d0 = lower[0];
+    const uint32_t weight_0 = weight[0];
+    for (size_t i = 0; i < count; i++) {
+      const uint64_t t = (uint64_t)residue[i] * factor + (uint64_t)d0[i] * weight_0;
+      out[i] = mod_subtract_once(mod_montgomery(t, &m), m.p);
+    }
+    return;
   }
   for (size_t i = 0; i < count; i++) {
     uint64_t t = (uint64_t)residue[i] * factor; /* each product below 2^54 */

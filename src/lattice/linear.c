@@ -33,8 +33,9 @@ size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role
   return len;
 }
 
-/* sqrt(2 * ln 2 * 65): a sub-Gaussian variable of variance proxy s^2 passes TAIL * s with probability below 2^-64. */
-static const double TAIL = 9.4926;
+/* sqrt(2 * ln 2 * 81): a sub-Gaussian variable of variance proxy s^2 passes TAIL * s with probability below 2^-80, so
+ * that a job of 2^40 values fails anywhere with probability below 2^-40. */
+static const double TAIL = 10.597;
 
 /* Noise of one output channel in units of the lowest kept bit, low bits of the query dropped; must stay below 1/2.
  *

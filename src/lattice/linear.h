@@ -27,7 +27,7 @@ void rlwe_open_cost(struct cost *cost);
 void rlwe_close(struct rlwe *r);
 
 /** Server, at compile time: the cheapest parameter set whose noise bound, from these very weights, leaves a failure
- *  probability below 2^-60 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
+ *  probability below 2^-78 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
 uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights);
 
 /** The layer on `samples` samples. ring_bits + guard_bits <= 47 or 48 (by set), guard_bits >= 1. The server's x may be NULL:
