@@ -4,6 +4,8 @@
 #   make test       build and run all tests   make bench      benchmarks
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
+#   make test-adversary  a cheating server tries everything once; test-adversary-long: hundreds of jobs (minutes)
+#   make test-constant-time  secrets followed by a memory checker (valgrind)
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
 #
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
@@ -15,7 +17,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: all setup test bench demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -31,6 +33,12 @@ $(BUILD)/build.ninja: | setup
 test: setup all
 	@$(MESON) test -C $(BUILD) $(TEST_FLAGS)
 
+# Each prints the tables of docs/security.md.
+test-adversary: all
+	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short
+test-adversary-long: all
+	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long
+
 bench: all
 	@for b in $(BUILD)/bench/bench_*; do [ -x "$$b" ] && [ -f "$$b" ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
 
@@ -41,7 +49,7 @@ install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-clang demo-out
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind demo-out
 
 # Other builds live in their own folders, so that switching costs nothing.
 asan:
@@ -55,6 +63,14 @@ ifeq ($(SETUP),yes)
 	@scripts/setup.sh clang
 endif
 	@CC=clang $(MAKE) test BUILD=build-clang
+
+# Secrets followed by valgrind on the portable and the AVX2 tier (valgrind knows no AVX-512), about a minute each.
+test-constant-time:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh valgrind
+endif
+	@$(MAKE) all BUILD=build-ctgrind SETUP_FLAGS='-Dctgrind=true -Dbench=false'
+	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2
 
 tidy: all
 	@ninja -C $(BUILD) clang-tidy

@@ -5,6 +5,7 @@
  *  A cheating server learns nothing: all it gets are RLWE ciphertexts under the client's fresh key (c1 from a seed of
  * the client's choice), and nothing that depends on its answers is ever sent back by this protocol. Its answers may
  * have any value: they are read as fixed-width integers. */
+#include "base/secret.h"
 #include "lattice/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
@@ -121,6 +122,7 @@ static fusion_status send_query(struct client_tile *t, size_t tile) {
   }
   bits_finish(&w);
   prg_free(stream);
+  secret_declassify(t->message, len, "RLWE encryption under the session's key");
   return channel_send(t->r->channel, MSG_RLWE_QUERY, t->message, len);
 }
 

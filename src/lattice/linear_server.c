@@ -8,6 +8,7 @@
  *  Exactness. Let the phase be 2^kappa * y / 2^ring + noise, |noise| < 2^low / 2 (linear_choose_set). The server adds
  *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
  *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
+#include "base/secret.h"
 #include "lattice/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
@@ -324,6 +325,7 @@ static fusion_status answer_tile(struct server_tile *t, size_t tile) {
     }
   }
   bits_finish(&w);
+  secret_declassify(t->answer, layout_answer_len(l, tile), "re-randomised ciphertexts less a uniform mask");
   TRY(channel_send(t->r->channel, MSG_RLWE_ANSWER, t->answer, layout_answer_len(l, tile)));
   TRY(channel_flush(t->r->channel));
 cleanup:
@@ -335,6 +337,7 @@ static bool weights_fit(const int16_t *weights, size_t count, unsigned bits) {
   uint32_t outside = 0;
   const uint32_t offset = UINT32_C(1) << (bits - 1);
   for (size_t i = 0; i < count; i++) outside |= ((uint32_t)(int32_t)weights[i] + offset) >> bits;
+  secret_declassify(&outside, sizeof outside, "0 but for a model that was altered after it was loaded");
   return outside == 0;
 }
 

@@ -1,6 +1,7 @@
 /* Keys: the client's fresh secret, its public key on the wire, and sampling. */
 #include "lattice/rlwe.h"
 
+#include "base/secret.h"
 #include "lattice/bits.h"
 #include "lattice/workspace.h"
 
@@ -163,6 +164,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   FAIL_IF(!payload, FUSION_E_MEMORY);
   TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed));
   prg_bytes(r->secret, payload, PRG_SEED_LEN);
+  secret_declassify(payload, PRG_SEED_LEN, "the seed of the uniform halves of keys and queries is public");
   r->shared = prg_new(payload);
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   uint8_t *at = payload + PRG_SEED_LEN;
@@ -170,6 +172,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
     TRY(make_key(r, ring, at));
     at += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
   }
+  secret_declassify(payload, len, "a public key: RLWE samples");
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
 cleanup:

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/cursor.h"
+#include "base/secret.h"
 #include "net/channel_internal.h"
 
 enum {
@@ -140,6 +141,7 @@ fusion_status channel_send(struct channel *c, enum message_type type, const void
   const struct frame_header h = {
       .len = (uint32_t)len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = (uint16_t)type};
   uint8_t bytes[CHANNEL_HEADER_LEN];
+  secret_check_public(data, len);
   header_encode(bytes, &h);
   c->stats.bytes_sent += CHANNEL_HEADER_LEN + len;
   atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + len, memory_order_relaxed);

@@ -2,6 +2,8 @@
 
 #include <sodium.h>
 
+#include "base/secret.h"
+
 enum { POINT_LEN = crypto_core_ristretto255_BYTES, SCALAR_LEN = crypto_core_ristretto255_SCALARBYTES, HASH_LEN = 64 };
 
 static_assert(POINT_LEN == 32 && SCALAR_LEN == 32, "message lengths in base_ot.h");
@@ -72,6 +74,20 @@ static void random_scalar(uint8_t out[SCALAR_LEN], struct prg *prg) {
   mem_wipe(wide, sizeof wide);
 }
 
+/* Fails for the zero scalar alone, which an honest generator does not give in the life of the universe. */
+static bool multiply_base(uint8_t out[POINT_LEN], const uint8_t scalar[SCALAR_LEN]) {
+  int failed = crypto_scalarmult_ristretto255_base(out, scalar);
+  secret_declassify(&failed, sizeof failed, "0 but for the zero scalar");
+  return failed == 0;
+}
+
+/* Fails when the product is the identity, that is when the peer's point is: our scalar is not 0. */
+static bool multiply_point(uint8_t out[POINT_LEN], const uint8_t scalar[SCALAR_LEN], const uint8_t point[POINT_LEN]) {
+  int failed = crypto_scalarmult_ristretto255(out, scalar, point);
+  secret_declassify(&failed, sizeof failed, "the peer chose whether its point is the identity");
+  return failed == 0;
+}
+
 /* mask all ones: swaps the two points. */
 static void swap_points(uint8_t a[POINT_LEN], uint8_t b[POINT_LEN], uint8_t mask) {
   for (size_t i = 0; i < POINT_LEN; i++) {
@@ -96,10 +112,9 @@ fusion_status base_ot_sender_post(struct base_ot_sender **out, struct base_ot_id
   FAIL_IF(!s->scalars || !s->points, FUSION_E_MEMORY);
   for (size_t i = 0; i < count; i++) {
     random_scalar(s->scalars + i * SCALAR_LEN, prg);
-    /* Fails for the zero scalar alone, which an honest generator does not give in the life of the universe. */
-    FAIL_IF(crypto_scalarmult_ristretto255_base(s->points + i * POINT_LEN, s->scalars + i * SCALAR_LEN) != 0,
-            FUSION_E_ENTROPY);
+    FAIL_IF(!multiply_base(s->points + i * POINT_LEN, s->scalars + i * SCALAR_LEN), FUSION_E_ENTROPY);
   }
+  secret_declassify(s->points, base_ot_sender_len(count), "a uniform group element hides its exponent");
   TRY(channel_send(channel, MSG_BASE_OT, s->points, base_ot_sender_len(count)));
   *out = s;
   return FUSION_OK;
@@ -116,8 +131,7 @@ static fusion_status sender_keys_of(const struct base_ot_sender *s, block keys[2
     const uint8_t *mine = pair + branch * POINT_LEN, *other = pair + (1 - branch) * POINT_LEN;
     hash_to_group(point, s->id, index, branch, other);
     FAIL_IF(crypto_core_ristretto255_add(point, mine, point) != 0, FUSION_E_PEER);
-    /* Fails when the sum is the identity: the receiver chose it so, and honest ones do not. */
-    FAIL_IF(crypto_scalarmult_ristretto255(shared, s->scalars + index * SCALAR_LEN, point) != 0, FUSION_E_PEER);
+    FAIL_IF(!multiply_point(shared, s->scalars + index * SCALAR_LEN, point), FUSION_E_PEER);
     keys[branch] = derive_key(s->id, index, branch, shared, s->points + index * POINT_LEN, pair);
   }
 cleanup:
@@ -160,9 +174,11 @@ static fusion_status receiver_points_of(const struct base_ot_receiver *r, uint8_
   prg_bytes(prg, wide, sizeof wide);
   crypto_core_ristretto255_from_hash(free_one, wide);
   random_scalar(r->scalars + index * SCALAR_LEN, prg);
-  FAIL_IF(crypto_scalarmult_ristretto255_base(own, r->scalars + index * SCALAR_LEN) != 0, FUSION_E_ENTROPY);
+  FAIL_IF(!multiply_base(own, r->scalars + index * SCALAR_LEN), FUSION_E_ENTROPY);
   hash_to_group(shift, r->id, index, choice, free_one);
-  FAIL_IF(crypto_core_ristretto255_sub(known, own, shift) != 0, FUSION_E_INTERNAL);
+  int failed = crypto_core_ristretto255_sub(known, own, shift);
+  secret_declassify(&failed, sizeof failed, "both points were made here and are valid");
+  FAIL_IF(failed, FUSION_E_INTERNAL);
   swap_points(known, free_one, (uint8_t)(0 - choice));
 cleanup:
   mem_wipe(wide, sizeof wide);
@@ -184,6 +200,7 @@ fusion_status base_ot_receiver_post(struct base_ot_receiver **out, struct base_o
   FAIL_IF(!r->scalars || !r->points, FUSION_E_MEMORY);
   memcpy(r->scalars + count * SCALAR_LEN, choices, count);
   for (size_t i = 0; i < count; i++) TRY(receiver_points_of(r, r->points + i * 2 * POINT_LEN, prg, choices[i] & 1, i));
+  secret_declassify(r->points, base_ot_receiver_len(count), "both points are uniform, whatever the choice");
   TRY(channel_send(channel, MSG_BASE_OT, r->points, base_ot_receiver_len(count)));
   *out = r;
   return FUSION_OK;
@@ -201,9 +218,7 @@ fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, block *keys) {
   TRY(channel_recv(r->channel, MSG_BASE_OT, points, len));
   for (size_t i = 0; i < r->count && status == FUSION_OK; i++) {
     const uint8_t *point = points + i * POINT_LEN;
-    /* The product is the identity, and refused, exactly when the peer's point is: our exponent is not 0. */
-    if (!crypto_core_ristretto255_is_valid_point(point) ||
-        crypto_scalarmult_ristretto255(shared, r->scalars + i * SCALAR_LEN, point) != 0)
+    if (!crypto_core_ristretto255_is_valid_point(point) || !multiply_point(shared, r->scalars + i * SCALAR_LEN, point))
       status = FUSION_E_PEER;
     else
       keys[i] = derive_key(r->id, i, choices[i] & 1, shared, point, r->points + i * 2 * POINT_LEN);

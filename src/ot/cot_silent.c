@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "base/secret.h"
 #include "ot/silent.h"
 #include "ot/softspoken.h"
 
@@ -149,6 +150,7 @@ static fusion_status agree_session(uint64_t *session, enum role role, struct cha
   uint8_t nonces[2 * COT_SILENT_NONCE_LEN], hash[16];
   uint8_t *const first = nonces, *const second = nonces + COT_SILENT_NONCE_LEN;
   prg_bytes(prg, role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN);
+  secret_declassify(role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN, "a nonce");
   if (role == ROLE_SERVER) {
     TRY(channel_send(channel, MSG_SILENT, first, COT_SILENT_NONCE_LEN));
     TRY(channel_recv(channel, MSG_SILENT, second, COT_SILENT_NONCE_LEN));

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "base/secret.h"
 #include "ot/ggm.h"
 #include "ot/lpn.h"
 #include "ot/silent_field.h"
@@ -242,6 +243,7 @@ static fusion_status send_trees(const struct worker *w) {
       grow_tree(h, tree + i, w->leaves, sums);
       for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], keys[level]);
     }
+    secret_declassify(w->corrections, n * depth * sizeof(block), "level sums under keys of fresh correlations");
     fusion_status status = channel_send(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block));
     if (status == FUSION_OK) status = channel_flush(it->channel);
     if (status != FUSION_OK) return status;
@@ -269,6 +271,7 @@ fusion_status silent_iterate_sender(struct silent_harvest **out, const struct si
   value = block_xor(value, w->field->multiply(masked, delta));
   value_digest(w, value, digest);
   mem_wipe(&value, sizeof value);
+  secret_declassify(digest, sizeof digest, "the peer can compute it: a hash of its own value of the check");
   TRY(channel_send(it->channel, MSG_SILENT, digest, sizeof digest));
   TRY(channel_flush(it->channel));
   *out = w->harvest;
@@ -331,6 +334,7 @@ static fusion_status send_challenge(struct worker *w) {
   }
   sum = block_xor(sum, choices);
   memcpy(challenge + SEED_LEN, &sum, sizeof sum);
+  secret_declassify(challenge, sizeof challenge, "public coins; the sum is masked by unused choice bits");
   TRY(channel_send(it->channel, MSG_SILENT, challenge, sizeof challenge));
   TRY(channel_flush(it->channel));
 cleanup:
@@ -352,7 +356,9 @@ fusion_status silent_iterate_receiver(struct silent_harvest **out, const struct 
   value_digest(w, value, digest);
   mem_wipe(&value, sizeof value);
   TRY(channel_recv(it->channel, MSG_SILENT, theirs, sizeof theirs));
-  if (sodium_memcmp(digest, theirs, sizeof digest) != 0) {
+  int differs = sodium_memcmp(digest, theirs, sizeof digest);
+  secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
+  if (differs) {
     TRY(channel_fail(it->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
   }
   *out = w->harvest;

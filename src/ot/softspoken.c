@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "base/secret.h"
 #include "ot/softspoken_internal.h"
 
 /* The counter's top bit tells the challenge's stream from the leaves'. */
@@ -124,7 +125,9 @@ static bool sender_accepts(const struct softspoken_sender *s, size_t blocks) {
   for (size_t p = 0; p < 128; p++) hashes[p] = block_xor(hashes[p], block_and_mask(choices, delta_mask(s->delta, p)));
   softspoken_digest(c, digest, hashes);
   mem_wipe(hashes, sizeof hashes);
-  return sodium_memcmp(digest, answer + sizeof choices, sizeof digest) == 0;
+  int differs = sodium_memcmp(digest, answer + sizeof choices, sizeof digest);
+  secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
+  return !differs;
 }
 
 void softspoken_advance(struct softspoken_core *c, size_t blocks) {
@@ -166,6 +169,8 @@ static fusion_status receive_chunk(struct softspoken_receiver *r, block *macs, s
   softspoken_hash_planes(c, hashes, blocks);
   softspoken_answer(c, hashes, blocks);
   mem_wipe(hashes, sizeof hashes);
+  secret_declassify(c->message, softspoken_message_len(c->field_bits, blocks),
+                    "choice bits under leaves that the peer lacks; the check's answer under the mask block");
   const fusion_status status =
       channel_send(c->channel, MSG_SOFTSPOKEN, c->message, softspoken_message_len(c->field_bits, blocks));
   if (status != FUSION_OK) return status;

@@ -1,6 +1,7 @@
 /* Set-up of SoftSpoken: base OTs one way or both, then the trees; and a source of correlations made of nothing else. */
 #include <sodium.h>
 
+#include "base/secret.h"
 #include "ot/base_ot.h"
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
@@ -147,6 +148,7 @@ static fusion_status trees_send(struct softspoken_receiver *r, struct prg *prg, 
   }
   pprf_pins_finish(&pins, at);
   hash_transcript(c, message, len);
+  secret_declassify(message, len, "level sums under base OT keys; pins are sums of leaf hashes");
   const fusion_status status = channel_send(c->channel, MSG_SOFTSPOKEN, message, len);
   mem_wipe(&root, sizeof root);
   mem_wipe(leaves, sizeof leaves);
@@ -178,7 +180,9 @@ static fusion_status trees_receive(struct softspoken_sender *s, const block *ot_
   }
   pprf_pins_finish(&pins, pinned);
   hash_transcript(c, message, len);
-  if (sodium_memcmp(pinned, at, sizeof pinned) != 0)
+  int differs = sodium_memcmp(pinned, at, sizeof pinned);
+  secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
+  if (differs)
     status = channel_fail(c->channel, FUSION_E_CRYPTO, "oblivious transfer: the peer's messages do not pass the check");
 cleanup:
   mem_wipe(leaves, sizeof leaves);

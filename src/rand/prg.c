@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "base/secret.h"
 #include "rand/aes.h"
 
 enum { BUFFER_BLOCKS = 64, BUFFER_LEN = 16 * BUFFER_BLOCKS };
@@ -31,6 +32,7 @@ fusion_status prg_new_random(struct prg **out) {
   *out = NULL;
   const fusion_status status = os_random(seed, sizeof seed);
   if (status != FUSION_OK) return status;
+  secret_mark(seed, sizeof seed);
   *out = prg_new(seed);
   mem_wipe(seed, sizeof seed);
   return *out ? FUSION_OK : FUSION_E_MEMORY;

@@ -10,10 +10,7 @@
 
 #include "session/server_internal.h"
 
-enum {
-  OVERFLOW_MAX = 16,     /* connections above the limit that are told so; further ones are just closed */
-  HOUSEKEEPING_MS = 1000 /* how often abandoned jobs are looked for */
-};
+enum { OVERFLOW_MAX = 16 }; /* connections above the limit that are told so; further ones are just closed */
 
 void server_log(struct server *s, const char *format, ...) {
   char line[1024];
@@ -164,16 +161,14 @@ fusion_status server_run(struct server *s, fusion_error *err) {
   fusion_error why = {.status = FUSION_OK};
   for (;;) {
     int fd;
-    status = listener_wait(s->listener, &fd, HOUSEKEEPING_MS, &why);
-    if (status == FUSION_OK) admit(s, fd);
-    if (status != FUSION_OK && status != FUSION_E_TIMEOUT) break;
-    job_expire(s, false);
+    status = listener_wait(s->listener, &fd, &why);
+    if (status != FUSION_OK) break;
+    admit(s, fd);
   }
   const bool asked = atomic_load(&s->stopping) > 0;
   if (!asked) atomic_fetch_add(&s->stopping, 1);
   listener_shut(s->listener);
   drain(s);
-  job_expire(s, true);
   if (asked) return FUSION_OK;
   return error_set(err, status, "%s", why.text);
 }

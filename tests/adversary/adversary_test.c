@@ -210,6 +210,15 @@ static void run_flips(struct table *t) {
   }
 }
 
+/* Every message of a type, not one: then it cannot go unnoticed. */
+static void run_floods_of_garbage(struct table *t) {
+  static const uint16_t types[] = {MSG_OT_CHOICE, MSG_OT_TABLE, MSG_AND, MSG_MULTIPLY, MSG_RLWE_ANSWER, MSG_OUTPUT};
+  for (size_t k = 0; k < sizeof types / sizeof types[0]; k++) {
+    const struct cheat cheat = {.kind = CHEAT_GARBAGE, .type = types[k]};
+    for (unsigned i = 0; i < t->factor; i++) run(t, "random bytes in every message of a type", STOPPED, &cheat, 0);
+  }
+}
+
 struct wire {
   enum cheat_kind kind;
   const char *name;
@@ -238,7 +247,7 @@ static void run_wire(struct table *t) {
   for (size_t k = 0; k < sizeof wires / sizeof wires[0]; k++) {
     const struct wire *w = &wires[k];
     const bool waits = w->kind == CHEAT_SILENCE || w->kind == CHEAT_DROP || w->kind == CHEAT_LENGTH;
-    for (unsigned i = 0; i < 2 * t->factor; i++) {
+    for (unsigned i = 0; i < (waits ? 1 : 2) * t->factor; i++) {
       const uint16_t type = any_type(t);
       const struct cheat cheat = {
           .kind = w->kind, .type = type, .nth = any_nth(t, type), .offset = CHEAT_RANDOM, .value = w->value};
@@ -290,6 +299,7 @@ static void adversary__no_strategy_makes_a_wrong_answer_accepted(void **state) {
   run_accuracy(t);
   run_answers(t);
   run_flips(t);
+  run_floods_of_garbage(t);
   run_wire(t);
   print_table(t, factor > 1 ? "long" : "");
   for (size_t i = 0; i < t->count; i++)

@@ -86,14 +86,14 @@ static int parse(int argc, char **argv, struct options *o, uint64_t *limit) {
   return 2;
 }
 
-/* "host:port", complete or not at all. */
-static bool write_ready(const struct options *o, const struct net_address *address, uint16_t port) {
+/* The port, complete or not at all. */
+static bool write_ready(const struct options *o, uint16_t port) {
   char temporary[4096];
   if (!o->ready_file) return true;
   if (snprintf(temporary, sizeof temporary, "%s.tmp", o->ready_file) >= (int)sizeof temporary) return false;
   FILE *f = fopen(temporary, "w");
   if (!f) return false;
-  const bool written = fprintf(f, "%s:%u\n", address->host, port) > 0;
+  const bool written = fprintf(f, "%u\n", port) > 0;
   return fclose(f) == 0 && written && rename(temporary, o->ready_file) == 0;
 }
 
@@ -118,7 +118,7 @@ static int serve(const struct options *o, struct cheater *c, struct tls_context 
   signal(SIGTERM, stop);
   const uint16_t port = server_port(running);
   fprintf(stderr, "listening on %s:%u\n", settings.listen.host, port);
-  if (write_ready(o, &settings.listen, port))
+  if (write_ready(o, port))
     status = server_run(running, &err);
   else
     status = error_set(&err, FUSION_E_IO, "'%s': cannot be written", o->ready_file);

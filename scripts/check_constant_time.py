@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Divisions and early-out comparisons in the folders that handle secrets.
+
+The time of a division depends on its operands, and a memory checker does not see it (tests/adversary/constant_time_test.c
+sees branches and addresses). So every `/` and `%` in these folders whose divisor is not a constant must be listed here
+with the reason why its operands are public. Constant divisors compile to multiplications. memcmp and its like stop at
+the first difference: comparisons of secrets use sodium_memcmp.
+
+usage: check_constant_time.py SOURCE_ROOT
+"""
+import pathlib
+import re
+import sys
+
+FOLDERS = ["src/lattice", "src/ot", "src/share", "src/rand"]
+SHAPES = "shapes and sizes of a layer, public in the manifest"
+TABLE = "tables made from the public primes when a session opens"
+
+# (file, divisor as written, reason)
+ALLOWED = [
+    ("src/lattice/kernels_common.h", "m.p", TABLE),
+    ("src/lattice/kernels_common.h", "mod.p", TABLE),
+    ("src/lattice/kernels_common.h", "group_outs", SHAPES),
+    ("src/lattice/layout.c", "a->groups", SHAPES),
+    ("src/lattice/layout.c", "a->stride_h", SHAPES),
+    ("src/lattice/layout.c", "a->stride_w", SHAPES),
+    ("src/lattice/layout.c", "l->phase_count", SHAPES),
+    ("src/lattice/layout.c", "l->pitch", SHAPES),
+    ("src/lattice/layout.c", "l->sample_pitch", SHAPES),
+    ("src/lattice/layout.c", "l->span", SHAPES),
+    ("src/lattice/layout.c", "layout_answer_max", SHAPES),
+    ("src/lattice/layout.c", "query", SHAPES),
+    ("src/lattice/layout.c", "stride", SHAPES),
+    ("src/lattice/linear.c", "exp2", "noise bound of a parameter set, at compile time, by the model's owner"),
+    ("src/lattice/linear.c", "q", "noise bound of a parameter set, at compile time, by the model's owner"),
+    ("src/lattice/linear_server.c", "l->layer.groups", SHAPES),
+    ("src/lattice/linear_server.c", "l->packed", SHAPES),
+    ("src/lattice/modular.c", "p", TABLE),
+    ("src/lattice/modular.h", "p", TABLE),
+    ("src/lattice/ntt.c", "n", TABLE),
+    ("src/lattice/ntt.c", "p", TABLE),
+    ("src/lattice/rlwe.c", "n", "index of a value in a message"),
+    ("src/lattice/rlwe.c", "p", TABLE),
+    ("src/ot/cot_silent.c", "d->leaves", "numbers of correlations taken"),
+    ("src/ot/softspoken_internal.h", "k", "field size, a constant of the session"),
+    ("src/share/carry.c", "strings", "index of a table entry"),
+    ("src/share/maxpool.c", "step", SHAPES),
+    ("src/share/multiply.c", "pads", "chunk size"),
+    ("src/share/maxpool.c", "(", SHAPES),
+    ("src/share/top_k.c", "(", SHAPES),
+    ("src/share/top_k.c", "p", SHAPES),
+    ("src/share/top_k.c", "params->width", SHAPES),
+]
+
+EARLY_OUT = re.compile(r"\b(memcmp|bcmp|strcmp|strncmp|qsort|bsearch|rand|random)\s*\(")
+STRIP = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])'", re.S)
+DIVISION = re.compile(r"(?:/|%)=?\s*(\((?!size_t\)|uint32_t\)|uint64_t\)|double\))|(?:\([a-z0-9_]+\))?\s*[A-Za-z_0-9.]+(?:(?:->|\.)[A-Za-z_0-9]+)*)")
+CONSTANT = re.compile(r"^(0[xX][0-9a-fA-F]+|[0-9][0-9.]*(e[0-9]+)?[uUlL]*|[A-Z][A-Z0-9_]*|sizeof|_Alignof)$")
+
+
+def blank(match):
+    """Comments and strings become spaces, so that line numbers stay."""
+    return re.sub(r"[^\n]", " ", match.group(0))
+
+
+def line_of(text, match):
+    return text.count("\n", 0, match.start()) + 1
+
+
+def check_file(root, path, used):
+    name = path.relative_to(root).as_posix()
+    text = STRIP.sub(blank, path.read_text())
+    problems = []
+    text = re.sub(r"(?m)^\s*#.*$", "", text)
+    for match in EARLY_OUT.finditer(text):
+        problems.append(f"{name}:{line_of(text, match)}: {match.group(1)} is not constant-time")
+    for match in DIVISION.finditer(text):
+        divisor = re.sub(r"^\([a-z0-9_]+\)\s*", "", match.group(1)).strip()
+        if CONSTANT.match(divisor):
+            continue
+        found = [i for i, (file, allowed, _) in enumerate(ALLOWED) if file == name and allowed == divisor]
+        used.update(found)
+        if not found:
+            problems.append(f"{name}:{line_of(text, match)}: division by '{divisor}'; if its operands are public, "
+                            f"say why in scripts/check_constant_time.py")
+    return problems
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    used, problems, files = set(), [], 0
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.[ch]")):
+            files += 1
+            problems += check_file(root, path, used)
+    for i, (file, divisor, _) in enumerate(ALLOWED):
+        if i not in used:
+            problems.append(f"scripts/check_constant_time.py: nothing in {file} divides by '{divisor}' any more")
+    print("\n".join(problems) if problems else f"{files} files: {len(used)} kinds of division, all by public values")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+/* Secrets followed through the whole protocol by valgrind's memcheck (base/secret.h): both parties' generators, the
+ * client's inputs and the server's weights are marked; memcheck reports every branch, every address and every sent byte
+ * that depends on one of them. `make test-constant-time` runs it, in a build with -Dctgrind=true; without marks, or
+ * outside valgrind, it would show nothing and says so.
+ * usage: constant_time [c|avx2] */
+#include <stdio.h>
+
+#include "adversary/scene.h"
+#include "base/cpu.h"
+#include "base/secret.h"
+#include "support/support.h"
+
+enum { SAMPLES = 2 };
+
+struct side {
+  const struct model *model;
+  struct channel *channel;
+  const int64_t *inputs;
+  int64_t *answers;
+  fusion_status status;
+};
+
+static void *run_server(void *arg) {
+  struct side *s = arg;
+  const struct stack *stack = stack_find("cheetah");
+  struct stack_session *session = NULL;
+  s->status = stack->open_server(&session, s->model, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = stack->run_server(session, SAMPLES);
+  stack->close(session);
+  return NULL;
+}
+
+static void *run_client(void *arg) {
+  struct side *s = arg;
+  const struct stack *stack = stack_find("cheetah");
+  struct stack_session *session = NULL;
+  s->status = stack->open_client(&session, &s->model->plan, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = stack->run_client(session, s->inputs, s->answers, SAMPLES);
+  stack->close(session);
+  return NULL;
+}
+
+static void mark_weights(const struct scene *s, bool secret) {
+  for (uint32_t i = 1; i < s->model->plan.count; i++) {
+    if (s->model->plan.steps[i].kind != PLAN_LINEAR) continue;
+    const struct plan_weights *w = &s->model->weights[i];
+    const size_t weights = plan_weight_count(&s->model->plan, i) * sizeof *w->weights;
+    const size_t bias = s->model->plan.steps[i].out.shape.channels * sizeof *w->bias;
+    if (secret) {
+      secret_mark(w->weights, weights);
+      secret_mark(w->bias, bias);
+    } else {
+      secret_declassify(w->weights, weights, "the test is over");
+      secret_declassify(w->bias, bias, "the test is over");
+    }
+    (void)weights, (void)bias;
+  }
+}
+
+static void protocols__no_branch_address_or_message_depends_on_a_secret(void **state) {
+  struct scene s;
+  struct channel *ends[2];
+  (void)state;
+  scene_open(&s, test_seed(), SAMPLES);
+  const size_t in_len = SAMPLES * s.row_size, out_len = SAMPLES * s.answer_size;
+  int64_t *inputs = mem_alloc(in_len, sizeof *inputs), *answers = mem_alloc(out_len, sizeof *answers);
+  for (size_t i = 0; i < in_len; i++) inputs[i] = (int64_t)s.inputs[i];
+  secret_mark(inputs, in_len * sizeof *inputs);
+  mark_weights(&s, true);
+  assert_ok(channel_pipe(&ends[0], &ends[1]));
+  struct side server = {.model = s.model, .channel = ends[0]};
+  struct side client = {.model = s.model, .channel = ends[1], .inputs = inputs, .answers = answers};
+  test_run_both(run_server, &server, run_client, &client);
+  assert_ok(server.status);
+  assert_ok(client.status);
+  secret_declassify(answers, out_len * sizeof *answers, "the test compares them");
+  assert_memory_equal(answers, s.expected, out_len * sizeof *answers);
+  channel_close(ends[0]);
+  channel_close(ends[1]);
+  mark_weights(&s, false);
+  mem_free(inputs);
+  mem_free(answers);
+  scene_close(&s);
+}
+
+/* The marks work at all: what a secret was added to is not public any more. */
+static void marks__follow_a_secret(void **state) {
+  (void)state;
+#ifdef FUSION_CTGRIND
+  uint64_t secret = 1, sum;
+  if (!RUNNING_ON_VALGRIND) fail_msg("run this under valgrind: make test-constant-time");
+  secret_mark(&secret, sizeof secret);
+  sum = secret + 5;
+  uint64_t bits = 0;
+  assert_int_equal(VALGRIND_GET_VBITS(&sum, &bits, sizeof bits), 1);
+  assert_int_not_equal(bits, 0);
+  secret_declassify(&sum, sizeof sum, "the test compares it");
+  assert_int_equal(sum, 6);
+#else
+  print_message("built without -Dctgrind=true: nothing is followed\n");
+  skip();
+#endif
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(marks__follow_a_secret),
+      cmocka_unit_test(protocols__no_branch_address_or_message_depends_on_a_secret),
+  };
+  for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
+    if (strcmp(cpu_tier_name((enum cpu_tier)tier), argv[1]) == 0 && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)
+      return 77; /* the CPU, or valgrind's, lacks it */
+  print_message("tier %s\n", cpu_tier_name(cpu_tier()));
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
