@@ -45,7 +45,7 @@ static fusion_status connect_end(struct end *e, struct channel **channel) {
   fusion_status status;
   if (e->core == 0) {
     int fd;
-    status = listener_wait(e->listener, &fd, &e->error);
+    status = listener_wait(e->listener, &fd, -1, &e->error);
     if (status == FUSION_OK) status = listener_handshake(e->listener, channel, fd, &limits, &peer, &e->error);
   } else {
     struct net_address address;

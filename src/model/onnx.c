@@ -157,8 +157,19 @@ static fusion_status check_inputs(const struct call *c, const struct op_entry *o
   return FUSION_OK;
 }
 
+/* Integers wrap around and divide towards 0; activations here are reals. */
+static bool computes_integers(const struct call *c) {
+  static const char *const names[] = {"Add",  "Sub", "Mul", "Div",        "Sum",
+                                      "Mean", "Neg", "Pow", "ReduceMean", "ReduceSum"};
+  bool integer = false, named = false;
+  for (size_t i = 0; i < c->in_count; i++) integer = integer || (c->in[i] && !c->in[i]->constant && c->in[i]->integer);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
+  return integer && named;
+}
+
 static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
   bool all = true;
+  if (computes_integers(c)) return call_refuse(c, "cast them to float first", "computes with integer activations");
   for (size_t i = 0; i < c->in_count; i++) all = all && (!c->in[i] || c->in[i]->constant);
   if (all && op->fold) return op->fold(c);
   if (c->in_count && c->in[0] && c->in[0]->constant && !op->constants)

@@ -231,6 +231,7 @@ fusion_status op_cast(struct call *c) {
   if (!v->constant) {
     if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;
+    out.integer = integer;
     if (truth) return call_refuse(c, "remove the node", "turns an activation into truth values");
     if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
       return call_refuse(c, "export the model in float", "rounds an activation to 8 bits");

@@ -67,11 +67,14 @@ uint16_t listener_port(const struct listener *l) {
   return l->port;
 }
 
-fusion_status listener_wait(struct listener *l, int *fd, fusion_error *err) {
+fusion_status listener_wait(struct listener *l, int *fd, int timeout_ms, fusion_error *err) {
   for (;;) {
     struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN}, {.fd = l->wake, .events = POLLIN}};
-    if (poll(p, 2, -1) < 0 && errno != EINTR)
+    const int ready = poll(p, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR)
       return error_set(err, FUSION_E_IO, "waiting for connections failed: %s", strerror(errno));
+    if (ready == 0) return FUSION_E_TIMEOUT;
+    if (ready < 0) continue;
     if (p[1].revents) return error_set(err, FUSION_E_CLOSED, "the listener was stopped");
     if (!p[0].revents) continue;
     *fd = accept(l->fd, NULL, NULL);

@@ -28,8 +28,9 @@ struct listener;
 fusion_status listener_open(struct listener **out, const struct net_address *address, struct tls_context *tls,
                             fusion_error *err) FUSION_MUST_CHECK;
 uint16_t listener_port(const struct listener *l);
-/** Waits for a connection: its descriptor, handshake still to do. FUSION_E_CLOSED after listener_stop. */
-fusion_status listener_wait(struct listener *l, int *fd, fusion_error *err) FUSION_MUST_CHECK;
+/** Waits for a connection: its descriptor, handshake still to do. FUSION_E_CLOSED after listener_stop, FUSION_E_TIMEOUT
+ *  after `timeout_ms` (below 0: never). */
+fusion_status listener_wait(struct listener *l, int *fd, int timeout_ms, fusion_error *err) FUSION_MUST_CHECK;
 /** Ends listener_wait, now or later. From any thread, and from a signal handler. */
 void listener_stop(struct listener *l);
 /** Lets go of the address, so that new connections are refused at once; accepted ones are not touched. */

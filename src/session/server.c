@@ -10,7 +10,10 @@
 
 #include "session/server_internal.h"
 
-enum { OVERFLOW_MAX = 16 }; /* connections above the limit that are told so; further ones are just closed */
+enum {
+  OVERFLOW_MAX = 16,     /* connections above the limit that are told so; further ones are just closed */
+  HOUSEKEEPING_MS = 1000 /* how often abandoned jobs are looked for */
+};
 
 void server_log(struct server *s, const char *format, ...) {
   char line[1024];
@@ -161,14 +164,16 @@ fusion_status server_run(struct server *s, fusion_error *err) {
   fusion_error why = {.status = FUSION_OK};
   for (;;) {
     int fd;
-    status = listener_wait(s->listener, &fd, &why);
-    if (status != FUSION_OK) break;
-    admit(s, fd);
+    status = listener_wait(s->listener, &fd, HOUSEKEEPING_MS, &why);
+    if (status == FUSION_OK) admit(s, fd);
+    if (status != FUSION_OK && status != FUSION_E_TIMEOUT) break;
+    job_expire(s, false);
   }
   const bool asked = atomic_load(&s->stopping) > 0;
   if (!asked) atomic_fetch_add(&s->stopping, 1);
   listener_shut(s->listener);
   drain(s);
+  job_expire(s, true);
   if (asked) return FUSION_OK;
   return error_set(err, status, "%s", why.text);
 }

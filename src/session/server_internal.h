@@ -9,7 +9,10 @@
 #include "session/messages.h"
 #include "session/server.h"
 
-enum { SERVER_TRIES = 3 }; /* a job may run each of its samples so often: lost shards run again */
+enum {
+  SERVER_TRIES = 3,    /* a job may run each of its samples so often: lost shards run again */
+  JOB_LINGER_MS = 2000 /* a job whose connections are all lost waits so long for new ones */
+};
 
 /** A client's job, shared by its connections. */
 struct job {
@@ -21,6 +24,7 @@ struct job {
   uint64_t bytes_sent, bytes_received;
   uint32_t connections, open; /* ever, now */
   double started;
+  double left;          /* when the last connection ended, while none is open */
   fusion_error failure; /* of the first connection that failed */
 };
 
@@ -65,8 +69,10 @@ void server_log(struct server *s, const char *format, ...) FUSION_PRINTF(2, 3);
 /** Finds or makes the job of a greeting and counts the connection in. */
 fusion_status job_join(struct server *s, struct connection *c, const struct client_hello *hello,
                        fusion_error *why) FUSION_MUST_CHECK;
-/** Counts the connection out, with how it ended; the last one logs the job. */
+/** Counts the connection out, with how it ended. A job that has run everything is logged when its last one leaves. */
 void job_leave(struct server *s, struct connection *c, const fusion_error *failure);
+/** Logs and forgets the jobs without connections to which nobody came back in time (`now`: all of them). */
+void job_expire(struct server *s, bool now);
 /** Books `samples` on the job and on the day; FUSION_E_LIMIT when a limit would be passed. */
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) FUSION_MUST_CHECK;
 /** Reserves memory for shards of at most *samples samples, lowering *samples to what there is room for. */

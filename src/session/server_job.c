@@ -66,6 +66,14 @@ static void log_job(struct server *s, const struct job *j) {
              clock_seconds() - j->started, (double)j->bytes_received * mib, (double)j->bytes_sent * mib);
 }
 
+/* Takes an ended job out of the list. Called with the lock held. */
+static void unlink_job(struct server *s, struct job *j) {
+  struct job **at = &s->jobs;
+  while (*at != j) at = &(*at)->next;
+  *at = j->next;
+  *(j->failure.status == FUSION_OK ? &s->totals.jobs_done : &s->totals.jobs_failed) += 1;
+}
+
 void job_leave(struct server *s, struct connection *c, const fusion_error *failure) {
   struct job *j = c->job;
   if (!j) return;
@@ -74,20 +82,32 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
   j->bytes_sent += stats.bytes_sent;
   j->bytes_received += stats.bytes_received;
   if (j->failure.status == FUSION_OK) j->failure = *failure;
+  j->left = clock_seconds();
   /* A job whose samples all ran is done, even if a connection was lost on the way. */
-  const bool last = --j->open == 0;
-  if (last && j->run >= j->declared && failure->status == FUSION_OK) j->failure.status = FUSION_OK;
-  if (last) {
-    struct job **at = &s->jobs;
-    while (*at != j) at = &(*at)->next;
-    *at = j->next;
-    *(j->failure.status == FUSION_OK ? &s->totals.jobs_done : &s->totals.jobs_failed) += 1;
-  }
+  const bool done = --j->open == 0 && j->run >= j->declared && failure->status == FUSION_OK;
+  if (done) j->failure.status = FUSION_OK;
+  if (done) unlink_job(s, j);
   c->job = NULL;
   pthread_mutex_unlock(&s->lock);
-  if (!last) return;
+  if (!done) return;
   log_job(s, j);
   mem_free(j);
+}
+
+void job_expire(struct server *s, bool now) {
+  const double limit = clock_seconds() - JOB_LINGER_MS * 1e-3;
+  for (;;) {
+    pthread_mutex_lock(&s->lock);
+    struct job *j = s->jobs;
+    while (j && (j->open || (!now && j->left > limit))) j = j->next;
+    if (j && j->failure.status == FUSION_OK)
+      error_set(&j->failure, FUSION_E_CLOSED, "the client left before the job was complete");
+    if (j) unlink_job(s, j);
+    pthread_mutex_unlock(&s->lock);
+    if (!j) return;
+    log_job(s, j);
+    mem_free(j);
+  }
 }
 
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) {

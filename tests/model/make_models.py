@@ -126,6 +126,9 @@ def arithmetic_cases():
     node_case('mul_whole', 'Mul', x, x * whole, {'c': whole})
     node_case('sub', 'Sub', x, x - c, {'c': c})
     node_case('div', 'Div', x, x / np.float32(4), {'c': np.float32(4)})
+    nodes = [helper.make_node('Cast', ['x'], ['f'], to=TensorProto.FLOAT), helper.make_node('Div', ['f', 'c'], ['y'])]
+    case('bytes_to_float', model(nodes, ['N', 3], {'c': np.float32(255)}, type=TensorProto.UINT8), [[0, 9, 255]],
+         np.array([[0, 9, 255]]) / 255)
     n = helper.make_node('Sub', ['c', 'x'], ['y'])
     case('sub_from_constant', model([n], ['N', 4, 2, 3], {'c': c}), x, c - x)
     n = helper.make_node('Mul', ['x', 'x'], ['y'])
@@ -284,6 +287,8 @@ def refused_models(folder):
     save('batch_slice', model([helper.make_node('Slice', ['x', 'b', 'e'], ['y'], name='cut')], ['N', 4],
                               {'b': np.array([0]), 'e': np.array([1])}))
     save('batch_concat', model([helper.make_node('Concat', ['x', 'x'], ['y'], name='cat', axis=0)], ['N', 4]))
+    save('integers', model([helper.make_node('Div', ['x', 'd'], ['y'], name='half')], ['N', 4], {'d': np.uint8(2)},
+                           type=TensorProto.UINT8))
     save('domain', model([helper.make_node('FusedConv', ['x'], ['y'], name='f', domain='com.example')], ['N', 4]))
     save('undefined', model([helper.make_node('Relu', ['nothing'], ['y'], name='r')], ['N', 4]))
     save('infinite', model([helper.make_node('MatMul', ['x', 'w'], ['y'], name='m')], ['N', 4], {'w': w * np.inf}))

@@ -94,6 +94,7 @@ static void graph_from_onnx__refuses_with_the_reason(void **state) {
       {"softmax_inside", FUSION_E_UNSUPPORTED, "Softmax is followed by other layers (node 'sm')"},
       {"batch_slice", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cut')"},
       {"batch_concat", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cat')"},
+      {"integers", FUSION_E_UNSUPPORTED, "operator Div computes with integer activations (node 'half')"},
       {"domain", FUSION_E_UNSUPPORTED, "of domain 'com.example' is not supported"},
       {"undefined", FUSION_E_MODEL, "uses a tensor that no earlier node makes"},
       {"infinite", FUSION_E_MODEL, "weights that are not finite"},

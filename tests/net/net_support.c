@@ -12,7 +12,7 @@ struct accepting {
 static void *accept_one(void *arg) {
   struct accepting *a = arg;
   int fd;
-  a->pair->server_status = listener_wait(a->listener, &fd, &a->pair->server_error);
+  a->pair->server_status = listener_wait(a->listener, &fd, -1, &a->pair->server_error);
   if (a->pair->server_status == FUSION_OK)
     a->pair->server_status = listener_handshake(a->listener, &a->pair->server, fd, &a->limits, &a->pair->server_sees,
                                                 &a->pair->server_error);

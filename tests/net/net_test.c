@@ -185,7 +185,7 @@ static void tls__version_1_2_is_refused(void **state) {
   assert_ok(listener_open(&l, &any, s, NULL));
   struct old_client old = {.port = listener_port(l)};
   pthread_create(&thread, NULL, connect_with_tls_1_2, &old);
-  assert_ok(listener_wait(l, &fd, NULL));
+  assert_ok(listener_wait(l, &fd, -1, NULL));
   assert_int_equal(listener_handshake(l, &c, fd, &limits, &peer, NULL), FUSION_E_TLS);
   assert_null(c);
   pthread_join(thread, NULL);
@@ -254,7 +254,7 @@ static int bare_open(struct channel **server, int timeout_ms) {
   int accepted;
   assert_ok(listener_open(&l, &any, NULL, NULL));
   const int fd = dial_plain(listener_port(l));
-  assert_ok(listener_wait(l, &accepted, NULL));
+  assert_ok(listener_wait(l, &accepted, -1, NULL));
   assert_ok(listener_handshake(l, server, accepted, &limits, &peer, NULL));
   listener_close(l);
   return fd;
@@ -416,7 +416,7 @@ static void tls__a_silent_handshake_times_out(void **state) {
   assert_ok(listener_open(&l, &any, s, NULL));
   int fd = dial_plain(listener_port(l));
   pthread_create(&thread, NULL, accept_and_wait, &fd);
-  assert_ok(listener_wait(l, &accepted, NULL));
+  assert_ok(listener_wait(l, &accepted, -1, NULL));
   assert_int_equal(listener_handshake(l, &c, accepted, &limits, &peer, NULL), FUSION_E_TIMEOUT);
   pthread_join(thread, NULL);
   listener_close(l);
@@ -453,7 +453,7 @@ static void listener__stop_ends_the_wait(void **state) {
   int fd;
   assert_ok(listener_open(&l, &any, NULL, NULL));
   listener_stop(l);
-  assert_int_equal(listener_wait(l, &fd, NULL), FUSION_E_CLOSED);
+  assert_int_equal(listener_wait(l, &fd, -1, NULL), FUSION_E_CLOSED);
   listener_close(l);
 }
 

@@ -532,7 +532,7 @@ static void *play_server(void *arg) {
   struct net_peer peer;
   struct start start;
   int fd;
-  if (listener_wait(p->listener, &fd, NULL) != FUSION_OK) abort();
+  if (listener_wait(p->listener, &fd, -1, NULL) != FUSION_OK) abort();
   if (listener_handshake(p->listener, &c, fd, &limits, &peer, NULL) != FUSION_OK) abort();
   manifest_hash(hello.manifest_hash, p->manifest, p->len);
   hello.manifest_hash[0] ^= p->wrong_hash;

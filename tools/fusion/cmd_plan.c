@@ -5,13 +5,14 @@
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 4, POWER_OPTIONS = 4 };
+enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 5, POWER_OPTIONS = 4 };
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
 
 struct plan_options {
   fusion_plan_request request;
   fusion_power power;
   uint64_t security;
+  const char *model;
   bool json, has_power, has_accuracy, has_promise, has_below, has_rate;
 };
 
@@ -60,7 +61,13 @@ static void add_plan_options(struct plan_options *o, struct cli_option *out) {
        .min = 1e-9,
        .max = 1,
        .value = "A",
-       .help = "Accept when at least this part of the public answers is right (default 0.95)."}};
+       .help = "Accept when at least this part of the public answers is right (default 0.95)."},
+      {.name = "model",
+       .letter = 'm',
+       .kind = CLI_TEXT,
+       .out = &o->model,
+       .value = "FILE.fsn",
+       .help = "Also predict the job's traffic with this compiled model, over one connection."}};
   memcpy(out, options, sizeof options);
 }
 
@@ -133,7 +140,22 @@ static bool neighbour(const struct plan_options *o, const fusion_plan_choice *be
                                  NULL) == FUSION_OK;
 }
 
-static int print_json(const struct plan_options *o, const fusion_plan_choice *best) {
+/** The job's cost with a model, from the declared cost of every message. */
+static fusion_status predict(const char *path, uint64_t samples, fusion_prediction *out, fusion_error *err) {
+  fusion_model *model;
+  fusion_status status = fusion_model_load(&model, path, err);
+  if (status != FUSION_OK) return status;
+  status = fusion_model_predict(model, (size_t)samples, 0, out, err);
+  fusion_model_free(model);
+  return status;
+}
+
+static json_t *prediction_json(const fusion_prediction *p) {
+  return json_pack("{s:I,s:I,s:I}", "bytes_to_server", (json_int_t)p->bytes_to_server, "bytes_to_client",
+                   (json_int_t)p->bytes_to_client, "one_way_delays", (json_int_t)p->rounds);
+}
+
+static int print_json(const struct plan_options *o, const fusion_plan_choice *best, const fusion_prediction *cost) {
   json_t *root = choice_json(best), *list = json_array();
   json_object_set_new(root, "security_bits", json_integer(o->request.security_bits));
   json_object_set_new(root, "min_accuracy", json_real(o->request.min_accuracy));
@@ -142,6 +164,7 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
     if (neighbour(o, best, offset, &c)) json_array_append_new(list, choice_json(&c));
   }
   json_object_set_new(root, "neighbours", list);
+  if (cost) json_object_set_new(root, "prediction", prediction_json(cost));
   if (o->has_power)
     json_object_set_new(
         root, "power",
@@ -157,7 +180,7 @@ static void print_row(const fusion_plan_choice *c, const char *remark) {
          c->allowed_errors, c->samples, c->cost_per_query, c->soundness_bits, c->paper_bits, remark);
 }
 
-static void print_text(const struct plan_options *o, const fusion_plan_choice *best) {
+static void print_text(const struct plan_options *o, const fusion_plan_choice *best, const fusion_prediction *cost) {
   if (o->has_power)
     printf("%" PRIu64 " public samples, at most %" PRIu64
            " answered wrongly, tell the models apart:\n"
@@ -182,6 +205,11 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
   }
   printf(
       "\n'paper' is the bound R / C(N, B) of the NDSS 2023 paper, which holds when no public answer may be wrong.\n");
+  if (!cost) return;
+  char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN];
+  printf("\nwith '%s': %s to the server, %s to the client, %" PRIu32 " one-way delays\n", o->model,
+         cli_format_bytes(up, (double)cost->bytes_to_server), cli_format_bytes(down, (double)cost->bytes_to_client),
+         cost->rounds);
 }
 
 int cmd_plan(int argc, char **argv) {
@@ -200,7 +228,11 @@ int cmd_plan(int argc, char **argv) {
   }
   status = fusion_plan_copies(&o.request, &best, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
-  if (o.json) return print_json(&o, &best);
-  print_text(&o, &best);
+  fusion_prediction prediction;
+  if (o.model) status = predict(o.model, best.samples, &prediction, &err);
+  if (status != FUSION_OK) return cli_failed("plan", status, &err);
+  const fusion_prediction *cost = o.model ? &prediction : NULL;
+  if (o.json) return print_json(&o, &best, cost);
+  print_text(&o, &best, cost);
   return CLI_EXIT_OK;
 }
