@@ -4,23 +4,24 @@
  *  choice X in [0, 2^width) and the string of that number. A gate corrects choice and strings to what it wants.
  *
  *  One instance packs `width` correlations M_i = K_i ^ x_i * Delta into one block: K = sum alpha^i K_i and
- *  M = sum alpha^i M_i = K ^ X * Delta with X = sum x_i alpha^i, blocks read as pairs over GF(2^64) = GF(2)[alpha]. The
- *  sender's string z is TCCR(K ^ z * Delta), the receiver's is TCCR(M). For z != X the two inputs differ by
+ *  M = sum alpha^i M_i = K ^ X * Delta with X = sum x_i alpha^i, blocks read as pairs over GF(2^64) = GF(2)[alpha].
+ *  The sender's string z is TCCR(K ^ z * Delta), the receiver's is TCCR(M). For z != X the two inputs differ by
  *  (z ^ X) * Delta; multiplying by a non-zero field element permutes the blocks, so that difference is as unknown to
- * the receiver as Delta itself, and differs for every z: the setting of TCCR with 2^width - 1 public injective linear
- * maps of the secret in place of the identity alone.
+ *  the receiver as Delta itself, and differs for every z: the setting of TCCR with 2^width - 1 public injective
+ *  linear maps of the secret in place of the identity alone.
  *
- *  Tweaks. An instance hashes under (domain, index), one index for all its 2^width inputs, which are distinct. The
+ *  Tweaks: an instance hashes under (domain, index), one index for all its 2^width inputs, which are distinct. The
  *  domain names session and direction. A call consumes correlations first .. first + width*n - 1 and uses indices
  *  first .. first + n - 1 for its n instances: a subset of its own range, since width >= 1, and ranges never overlap.
  *
  *  A cheating peer: the receiver's choice bits are uniform and independent of all that a malicious sender sees, and a
- *  malicious receiver does not know the strings of z != X, as far as the correlations are malicious-secure (silent.h).
+ *  malicious receiver does not know the strings of z != X, as far as the correlations are malicious-secure
+ *  (silent.h).
  *
- *  Bits are bit-sliced: a plane is one bit of each instance, instance e in bit e % 64 of word e / 64;
- * plane_words(count) words, bits past count zero. Secret: all outputs. Time depends on counts alone. Source: the
- * packing after Kolesnikov-Kumaresan style random 1-of-n OT; hash: rand/tccr.h. Cost: no message but refills of the
- * correlations; 2^width (sender) or 1 (receiver) hashes an instance. */
+ *  Bits are bit-sliced: a plane is one bit of each instance, instance e in bit e % 64 of word e / 64, in
+ *  plane_words(count) words, bits past the count zero. Secret: all outputs. Time depends on counts alone.
+ *  Cost: no message but refills of the correlations; 2^width (sender) or 1 (receiver) hashes an instance.
+ *  Source: random 1-of-n OT after Kolesnikov and Kumaresan 2013, the packing ours; hash: rand/tccr.h. */
 #ifndef FUSION_OT_ONE_OF_N_H
 #define FUSION_OT_ONE_OF_N_H
 

@@ -9,15 +9,15 @@
  *     z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the
  *     lowest digit is not used and not made.
  *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo in a tree, with triples (a; b1, b2; a b1, a b2) from a random OT in
- *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1 where
- *     it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one flight
- *     opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
+ *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1
+ *     where it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one
+ *     flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
  *
- *  Why a cheating peer learns nothing: e is masked by the uniform choice X. A table entry that the peer did not choose
- *  is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows only if X = 0,
- *  and then no entry of the message is the chosen one. The openings are masked by a choice bit and by r0 ^ r1, of which
- *  the peer knows at most one. Every mask is uniform and used once. What a cheating peer sends can only make the
- *  carries wrong.
+ *  Why a cheating peer learns nothing: e is masked by the uniform choice X. A table entry that the peer did not
+ *  choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows only
+ *  if X = 0, and then no entry of the message is the chosen one. The openings are masked by a choice bit and by r0 ^
+ *  r1, of which the peer knows at most one. Every mask is uniform and used once. What a cheating peer sends can only
+ *  make the carries wrong.
  *
  *  Leaks: nothing. Error probability: 0.
  *  Source: DESIGN 6.5; tree after CrypTFlow2 (Rathee et al. 2020) sec. 3.1; the one-flight triples are ours. */

@@ -1,12 +1,15 @@
-/** Products of a private bit of one party with a private ring value of the other, one flight, one correlation each.
+/** Products of a private bit of one party with a private ring value of the other: one flight, one correlation each.
  *
- *  Ideal functionality: the receiver has bits x, the sender values v; both get additive shares of x * v modulo 2^bits.
+ *  Ideal functionality: the receiver has bits x, the sender values v; both get additive shares of x * v modulo
+ *  2^bits.
+ *
  *  From a random OT (sender r0, r1; receiver its choice c and r_c): the receiver says d = c ^ x, the sender, at the
- * same time, D = v - (r1 - r0). Then r_c + c*D = r0 + c*v, and d tells both whether c is x or its complement: the
- * receiver's share is (-1)^d (r_c + c*D), the sender's -r0 (d = 0) or v + r0 (d = 1). Why a cheating peer learns
- * nothing: d is masked by the uniform c; D by r1 - r0, of which the receiver knows one string. Error probability 0; a
- * lie can only make the product wrong. Leaks: nothing. Source: Gilboa 1999 / Cheetah's COT multiplexer, turned into one
- * flight by Beaver's derandomisation. */
+ *  same time, D = v - (r1 - r0). Then r_c + c*D = r0 + c*v, and d tells both whether c is x or its complement: the
+ *  receiver's share is (-1)^d (r_c + c*D), the sender's -r0 (d = 0) or v + r0 (d = 1).
+ *
+ *  Why a cheating peer learns nothing: d is masked by the uniform c; D by r1 - r0, of which the receiver knows one
+ *  string. A lie can only make the product wrong. Leaks: nothing. Error probability: 0.
+ *  Source: Gilboa 1999 and Cheetah's COT multiplexer, brought into one flight by Beaver's derandomisation. */
 #ifndef FUSION_SHARE_CROSS_H
 #define FUSION_SHARE_CROSS_H
 

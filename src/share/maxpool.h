@@ -1,9 +1,10 @@
 /** Maximum of two shared vectors, and max pooling as a tree of such maxima (DESIGN 6.6).
  *
  *  Ideal functionality: shares in, shares of the maxima out. max(x, y) = y + relu(x - y), the difference compared in
- *  value_bits + 1 bits: the meaning is y + max(d, 0) with d = x - y read as signed modulo 2^(value_bits+1), which is
- * the maximum for values in range. Exact; error probability 0; leaks nothing. Messages are relu_truncate's alone, with
- * its argument about a cheating server. */
+ *  value_bits + 1 bits: y + max(d, 0) with d = x - y read as signed modulo 2^(value_bits+1), which is the maximum for
+ *  values in range. Exact; error probability 0; leaks nothing.
+ *  Messages are those of relu_truncate alone, with its argument about a cheating server.
+ *  Cost: maximum_cost(), maxpool_cost(). Source: DESIGN 6.6. */
 #ifndef FUSION_SHARE_MAXPOOL_H
 #define FUSION_SHARE_MAXPOOL_H
 

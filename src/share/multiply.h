@@ -1,12 +1,15 @@
 /** Products and squares of shared vectors: Gilboa's multiplication over correlations.
  *
  *  Ideal functionality: shares of x and y modulo 2^bits in, shares of x * y modulo 2^bits out, elementwise. Exact.
- *  x*y = xS*yS + xC*yC + xC*yS + xS*yC; a cross term is the sum over bits i of one party's share times 2^i times the
- * other's value, where bit i needs a product modulo 2^(bits-i) only (cross.h). xC*yS has the server as sender, xS*yC
- * the client; both run in one flight. A square needs 2*xS*xC alone: bits - 1 products modulo 2^(bits-1), in which the
- * first half of a chunk has the server as sender, the second the client: work and traffic are even. Why a cheating
- * server learns nothing: the client's messages are masked choices and masked values as in cross.h; nothing is opened.
- * Error probability 0. Leaks: nothing. Source: Gilboa 1999; DESIGN 6.6. */
+ *
+ *  x*y = xS*yS + xC*yC + xC*yS + xS*yC. A cross term is the sum over bits i of one party's share times 2^i times the
+ *  other's value, where bit i needs a product modulo 2^(bits-i) only (cross.h). xC*yS has the server as sender, xS*yC
+ *  the client; both run in one flight. A square needs 2*xS*xC alone: bits - 1 products modulo 2^(bits-1), in which
+ *  the first half of a chunk has the server as sender, the second the client: work and traffic are even.
+ *
+ *  Why a cheating server learns nothing: the client's messages are masked choices and masked values as in cross.h;
+ *  nothing is opened. Leaks: nothing. Error probability: 0.
+ *  Cost: multiply_cost(), one flight a chunk. Source: Gilboa 1999; DESIGN 6.6. */
 #ifndef FUSION_SHARE_MULTIPLY_H
 #define FUSION_SHARE_MULTIPLY_H
 

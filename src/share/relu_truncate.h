@@ -1,19 +1,23 @@
 /** ReLU and exact truncation of a shared vector in one gate, and truncation alone (DESIGN 6.5).
  *
- *  Ideal functionality: additive shares of x modulo 2^in_bits in, fresh-looking shares of y modulo 2^out_bits out, with
- *  y = max(x + add, 0) >> shift or (x + add) >> shift, x + add read as signed in its ring. Exact: error probability 0.
- *  `fast`: both parties drop the low `shift` bits of their shares first. The result then is one of the two neighbours
- * of (x + add) / 2^shift - 1/2 chosen at random (so with add = 2^(shift-1) it is x / 2^shift without bias), at most one
- * unit from the exact result, for |x + add| <= 2^(in_bits-1) - 2^shift; the random choice depends on the shares' low
- * bits, which makes this a slightly leaky functionality: y tells a little more of x than its rounding.
+ *  Ideal functionality: additive shares of x modulo 2^in_bits in, shares of y modulo 2^out_bits out, with
+ *  y = max(x + add, 0) >> shift or (x + add) >> shift, x + add read as signed in its ring. Exact: error probability
+ *  0.
  *
- *  Course: shares of the carries of server's + client's share (carry.h: choices, tables, one flight a tree level), the
- * low carry made arithmetic during the next level, then y = keep * t (cross.h) in one more flight. Truncation alone
- * takes the wrap from one more bit of the tree instead of the sign, needs no keep, and without extension (out_bits <=
- * in_bits - shift) only the carry out of the low `shift` bits. Why a cheating server learns nothing: all the client
- * sends is masked by fresh uniform bits of its own correlations, as carry.h and cross.h argue, and nothing is ever
- * opened. Leaks: nothing. Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 flights whatever the count up to a
- * chunk. Source: DESIGN 6.5; spec relu_truncate_model.py; comparison tree after CrypTFlow2 sec. 3.1. */
+ *  `fast`: both parties drop the low `shift` bits of their shares first. The result is one of the two neighbours of
+ *  (x + add) / 2^shift - 1/2, at random and right on average (with add = 2^(shift-1): of x / 2^shift), and at most
+ *  one unit from the exact one while |x + add| <= 2^(in_bits-1) - 2^shift. Which neighbour depends on the low bits of
+ *  the shares, so this is a slightly leaky functionality: y tells a little more of x than its rounding.
+ *
+ *  Course: shares of the carries of the sum of both shares (carry.h: choices, tables, one flight a tree level), the
+ *  low carry made arithmetic during the next level, then y = keep * t (cross.h) in one more flight. Truncation alone
+ *  takes the wrap from one more bit of the tree instead of the sign, needs no keep, and without extension (out_bits
+ *  <= in_bits - shift) only the carry out of the low `shift` bits.
+ *
+ *  Why a cheating server learns nothing: all that the client sends is masked by fresh uniform bits of its
+ *  correlations, as carry.h and cross.h argue, and nothing is ever opened. Leaks: nothing.
+ *  Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 flights a chunk.
+ *  Source: DESIGN 6.5; spec relu_truncate_model.py; comparison tree after CrypTFlow2 sec. 3.1. */
 #ifndef FUSION_SHARE_RELU_TRUNCATE_H
 #define FUSION_SHARE_RELU_TRUNCATE_H
 

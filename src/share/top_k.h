@@ -1,12 +1,16 @@
 /** The k largest of each row of shared values with their indices (argmax is k = 1).
  *
  *  Ideal functionality: shares of x in; shares of the indices, and if wanted of the values, of the k best out, best
- * first, the lowest index winning ties. Exact for values in range; error probability 0; leaks nothing: the network of
- * comparisons is fixed by (width, k) and its messages are relu_truncate's, with its argument about a cheating server.
- *  A value and its index travel as one key, x * 2^index_bits + (2^index_bits - 1 - index): keys are all distinct, so
- * plain maxima of keys settle ties, and one ReLU moves both. At the end the index is read off the low bits of the key
- * locally, the value by one exact truncation. The network: sorted runs of at least k, halved pairwise by bitonic
- * merges; for k = 1 a tournament. Source: DESIGN 6.6; Batcher's bitonic merge. */
+ *  first, the lowest index winning ties. Exact for values in range; error probability 0; leaks nothing: what is
+ *  compared with what is fixed by (width, k), and the messages are those of relu_truncate, with its argument about a
+ *  cheating server.
+ *
+ *  A value and its index travel as one key, x * 2^index_bits + (2^index_bits - 1 - index). Keys are all distinct, so
+ *  plain maxima of keys settle ties, and one ReLU moves both. At the end the index is read off the low bits of the
+ *  key locally, the value by one exact truncation. The network: sorted runs of at least k, halved pairwise by bitonic
+ *  merges; for k = 1 a tournament.
+ *
+ *  Cost: top_k_cost(). Source: DESIGN 6.6; Batcher's merges. */
 #ifndef FUSION_SHARE_TOP_K_H
 #define FUSION_SHARE_TOP_K_H
 
