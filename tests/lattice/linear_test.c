@@ -306,6 +306,22 @@ static void choose_set__too_wide_is_refused(void **state) {
   assert_int_equal(linear_choose_set(&layer, weights), 0);
 }
 
+/* More queries than may be ahead of their answers: two more delays, and no deadlock. */
+static void dense__queries_beyond_the_window(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct linear_layer layer = dense(400, 1, 20, 2, 8);
+  layer.rlwe_set = rlwe_set_make(3, 0);
+  struct linear_layout l;
+  assert_ok(layout_make(&l, &layer, 9000));
+  assert_true(l.tiles == 3 && l.window == 2);
+  layout_free(&l);
+  struct cost cost = {0};
+  linear_cost(&cost, &layer, 9000);
+  assert_int_equal(cost.depth_client, 4);
+  run_checked(layer, 9000, FILL_RANDOM, &seed);
+}
+
 /* The input layer: the server has no share. */
 static void linear__server_without_share(void **state) {
   (void)state;
@@ -473,6 +489,7 @@ int main(void) {
       cmocka_unit_test(dense__every_set),
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
+      cmocka_unit_test(dense__queries_beyond_the_window),
       cmocka_unit_test(linear__every_tier),
       cmocka_unit_test(linear__server_without_share),
       cmocka_unit_test(linear__bad_weights_and_manifest),
