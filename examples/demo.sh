@@ -1,13 +1,15 @@
 #!/bin/sh
 # The whole path on real handwritten digits: train, compile, serve and query over TLS on this machine; then two servers that
-# cheat, and are caught. Everything it writes is in demo-out/. usage: examples/demo.sh (or: make demo)
+# cheat, and are caught. Everything it writes is in demo-out/ (or $DEMO_OUT). usage: examples/demo.sh (or: make demo)
 set -eu
 project=$(cd "$(dirname "$0")/.." && pwd)
-build=$(cd "$project/${BUILD:-build}" && pwd)
-python=$("$project/scripts/find_python.sh" numpy torch sklearn)
-rm -rf "$project/demo-out"
-mkdir "$project/demo-out"
-cd "$project/demo-out"
+build=${BUILD:-build}
+case $build in /*) ;; *) build=$project/$build ;; esac
+python=$("$project/scripts/find_python.sh" numpy torch sklearn) || exit 77
+out=${DEMO_OUT:-$project/demo-out}
+rm -rf "$out"
+mkdir -p "$out"
+cd "$out"
 PATH=$build:$PATH
 started=$(date +%s)
 server=
@@ -105,4 +107,4 @@ start "$build/tests/cheating_server" model.fsn --cheat answers=20
 query 10 altered
 [ ! -e altered.npy ]
 
-say "Done in $(($(date +%s) - started)) s: the honest server accepted, both cheats caught; records in demo-out/*.json and *.html"
+say "Done in $(($(date +%s) - started)) s: the honest server accepted, both cheats caught; records (*.json, *.html) in $out"
