@@ -21,7 +21,8 @@ struct run {
   struct stack_session *session;
   size_t samples;
   uint64_t **shares; /* [steps] owned; NULL before and after a tensor's life */
-  uint32_t *uses;    /* [steps] reads that are still to come */
+  bool *zero;     /* [steps] this party's share is known to be all zeros: the server's, until the first protocol step */
+  uint32_t *uses; /* [steps] reads that are still to come */
 };
 
 struct mark {
@@ -97,7 +98,8 @@ static fusion_status step_linear(struct run *r, uint32_t number, const uint64_t 
   const struct linear_layer layer = cheetah_linear(s->plan, &s->plan->steps[number]);
   if (s->role == ROLE_CLIENT) return linear_client(s->rlwe, &layer, x, y, r->samples);
   const struct plan_weights *w = &s->weights[number];
-  return linear_server(s->rlwe, &layer, w->weights, w->bias, x, y, r->samples);
+  const bool zero = r->zero[s->plan->steps[number].inputs[0]];
+  return linear_server(s->rlwe, &layer, w->weights, w->bias, zero ? NULL : x, y, r->samples);
 }
 
 static fusion_status step_maxpool(struct run *r, struct party *party, const struct plan_step *step, const uint64_t *x,
@@ -183,6 +185,7 @@ static void release(struct run *r, uint32_t number) {
 static void run_close(struct run *r) {
   for (uint32_t i = 0; r->shares && i < r->session->plan->count; i++) release(r, i);
   mem_free(r->shares);
+  mem_free(r->zero);
   mem_free(r->uses);
 }
 
@@ -191,13 +194,22 @@ static fusion_status run_open(struct run *r, struct stack_session *s, size_t sam
   *r = (struct run){.session = s, .samples = samples};
   r->shares = mem_alloc(plan->count, sizeof *r->shares);
   r->uses = mem_alloc(plan->count, sizeof *r->uses);
-  if (!r->shares || !r->uses) return FUSION_E_MEMORY;
+  r->zero = mem_alloc(plan->count, sizeof *r->zero);
+  if (!r->shares || !r->uses || !r->zero) return FUSION_E_MEMORY;
   for (uint32_t i = 1; i < plan->count; i++)
     for (uint32_t k = 0; k < plan->steps[i].input_count; k++) r->uses[plan->steps[i].inputs[k]]++;
   r->uses[plan->count - 1]++;
   const size_t count = samples * shape_size(plan->steps[0].out.shape);
-  r->shares[0] = mem_alloc(count, sizeof **r->shares); /* the server's share of the input is zero */
+  r->shares[0] = mem_alloc(count, sizeof **r->shares); /* zeros: the server's share of the input */
+  r->zero[0] = s->role == ROLE_SERVER;
   return r->shares[0] ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+/* Rearranged or summed zeros are zeros. */
+static bool stays_zero(const struct run *r, const struct plan_step *step) {
+  bool zero = step->kind == PLAN_GATHER || step->kind == PLAN_SUMPOOL || step->kind == PLAN_ADD;
+  for (uint32_t k = 0; k < step->input_count; k++) zero = zero && r->zero[step->inputs[k]];
+  return zero;
 }
 
 static fusion_status run_steps(struct run *r) {
@@ -208,6 +220,7 @@ static fusion_status run_steps(struct run *r) {
     const fusion_status status = run_step(r, i);
     account(s, stage_of(step->kind), start);
     if (status != FUSION_OK) return status;
+    r->zero[i] = stays_zero(r, step);
     for (uint32_t k = 0; k < step->input_count; k++)
       if (--r->uses[step->inputs[k]] == 0) release(r, step->inputs[k]);
     if (r->uses[i] == 0) release(r, i); /* a tensor that nobody reads */
