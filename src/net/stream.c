@@ -115,7 +115,7 @@ static fusion_status stopped(fusion_error *err) {
 static bool inbox_room(struct stream *s) {
   if (s->begin == s->end) s->begin = s->end = 0;
   if (s->capacity - s->end >= INBOX_CHUNK) return true;
-  if (s->begin >= s->capacity / 2) {
+  if (s->begin > 0 && s->begin >= s->capacity / 2) {
     memmove(s->inbox, s->inbox + s->begin, s->end - s->begin);
     s->end -= s->begin;
     s->begin = 0;
@@ -222,7 +222,9 @@ static void stream_linger(struct transport *t, int limit_ms) {
   }
 }
 
-static void stream_set_timeout(struct transport *t, int timeout_ms) { ((struct stream *)t)->timeout_ms = timeout_ms; }
+static void stream_set_timeout(struct transport *t, int timeout_ms) {
+  ((struct stream *)t)->timeout_ms = timeout_ms;
+}
 
 static void stream_close(struct transport *t) {
   struct stream *s = (struct stream *)t;

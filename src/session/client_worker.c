@@ -170,7 +170,8 @@ static void give_back(struct client_job *job, struct shard *s, bool ran, const f
   if (ran && !is_loss(why->status)) job_fail(job, why->status, why->text);
   s->tries += ran;
   if (s->tries >= job->settings->tries) {
-    snprintf(text, sizeof text, "a shard failed %u times, at last: %.380s", s->tries, why->text);
+    snprintf(text, sizeof text, "%u of %u tries of a shard failed; the last: %.380s", s->tries, job->settings->tries,
+             why->text);
     job_fail(job, why->status, text);
   }
   pthread_mutex_lock(&job->lock);

@@ -83,6 +83,7 @@ static fusion_status serve_shards(struct connection *c, struct stack_session *se
     status = stack->run_server(session, samples);
     if (status == FUSION_OK) status = channel_flush(c->channel);
     if (status != FUSION_OK) return fail(failure, c->channel, status);
+    job_finish(c->server, c, samples);
   }
 }
 

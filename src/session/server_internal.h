@@ -20,7 +20,7 @@ struct job {
   uint8_t id[SESSION_JOB_LEN]; /* chosen by the client; never logged */
   uint64_t number;             /* ours */
   char address[NET_ADDRESS_LEN];
-  uint64_t declared, run; /* samples */
+  uint64_t declared, begun, finished; /* samples */
   uint64_t bytes_sent, bytes_received;
   uint32_t connections, open; /* ever, now */
   double started;
@@ -37,7 +37,6 @@ struct connection {
   struct net_peer peer;
   struct job *job;
   uint64_t memory; /* reserved */
-  uint64_t run;    /* samples run here */
 };
 
 struct server {
@@ -75,6 +74,8 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
 void job_expire(struct server *s, bool now);
 /** Books `samples` on the job and on the day; FUSION_E_LIMIT when a limit would be passed. */
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) FUSION_MUST_CHECK;
+/** Counts `samples` that were booked and have run. */
+void job_finish(struct server *s, struct connection *c, uint64_t samples);
 /** Reserves memory for shards of at most *samples samples, lowering *samples to what there is room for. */
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples,
                           fusion_error *why) FUSION_MUST_CHECK;

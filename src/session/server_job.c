@@ -61,7 +61,7 @@ static void log_job(struct server *s, const struct job *j) {
   char end[560];
   snprintf(end, sizeof end, j->failure.status == FUSION_OK ? "done" : "failed (%s)", j->failure.text);
   server_log(s, "job %llu from %s: %s; %llu of %llu samples, %u connection%s, %.1f s, %.2f MiB in, %.2f MiB out",
-             (unsigned long long)j->number, j->address, end, (unsigned long long)j->run,
+             (unsigned long long)j->number, j->address, end, (unsigned long long)j->finished,
              (unsigned long long)j->declared, j->connections, j->connections == 1 ? "" : "s",
              clock_seconds() - j->started, (double)j->bytes_received * mib, (double)j->bytes_sent * mib);
 }
@@ -84,7 +84,7 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
   if (j->failure.status == FUSION_OK) j->failure = *failure;
   j->left = clock_seconds();
   /* A job whose samples all ran is done, even if a connection was lost on the way. */
-  const bool done = --j->open == 0 && j->run >= j->declared && failure->status == FUSION_OK;
+  const bool done = --j->open == 0 && j->finished >= j->declared && failure->status == FUSION_OK;
   if (done) j->failure.status = FUSION_OK;
   if (done) unlink_job(s, j);
   c->job = NULL;
@@ -116,18 +116,23 @@ fusion_status job_book(struct server *s, struct connection *c, uint64_t samples,
   const uint64_t day = (uint64_t)((clock_seconds() - s->started) / SECONDS_A_DAY);
   if (day != s->day) s->day_samples = 0;
   s->day = day;
-  if (samples > c->job->declared * SERVER_TRIES - c->job->run)
+  if (samples > c->job->declared * SERVER_TRIES - c->job->begun)
     status = error_set(why, FUSION_E_LIMIT, "the job has run more samples than it declared");
   else if (samples > s->settings.max_samples_day - s->day_samples)
     status = error_set(why, FUSION_E_LIMIT, "today's allowance is used up");
   if (status == FUSION_OK) {
-    c->job->run += samples;
-    c->run += samples;
+    c->job->begun += samples;
     s->day_samples += samples;
-    s->totals.samples += samples;
   }
   pthread_mutex_unlock(&s->lock);
   return status;
+}
+
+void job_finish(struct server *s, struct connection *c, uint64_t samples) {
+  pthread_mutex_lock(&s->lock);
+  c->job->finished += samples;
+  s->totals.samples += samples;
+  pthread_mutex_unlock(&s->lock);
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
