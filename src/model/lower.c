@@ -292,7 +292,7 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
   if (!d->gather) return FUSION_E_MEMORY;
   for (size_t i = 0; i < size; i++) {
     const struct gather_source s = n->gather[i];
-    d->gather[i] = s.input == GATHER_ZERO ? (struct gather_source){GATHER_ZERO, 0} : s;
+    d->gather[i] = s.input == GATHER_ZERO || s.index == GATHER_ZERO ? (struct gather_source){GATHER_ZERO, 0} : s;
   }
   return done(l, g);
 }

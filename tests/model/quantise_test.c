@@ -1,20 +1,19 @@
 /** Fixed point against the float network, on networks that use every step. */
+#include <dirent.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "model/execute.h"
 #include "model/model_support.h"
 
-enum { SAMPLES = 40 };
-
-struct error_watch {
-  const struct graph *graph;
-  double worst;
-};
+enum { SAMPLES = 40, CALIBRATION = 50 };
 
 /** Largest error of any logit, relative to the largest logit. */
 static double worst_error(const struct graph *g, const struct model *m, uint64_t *state) {
   const size_t in = shape_size(g->nodes[0].shape);
-  const uint32_t logits = g->nodes[g->count - 1].op == GRAPH_SOFTMAX ? g->count - 2 : g->count - 1;
+  const enum graph_op end = g->nodes[g->count - 1].op;
+  const uint32_t logits = end == GRAPH_SOFTMAX || end == GRAPH_ARGMAX ? g->nodes[g->count - 1].inputs[0] : g->count - 1;
   const size_t out = shape_size(g->nodes[logits].shape);
   float *x = random_floats(state, SAMPLES * in, 1);
   int64_t *fixed_in = mem_alloc(SAMPLES * in, sizeof *fixed_in), *fixed = mem_alloc(SAMPLES * out, sizeof *fixed);
@@ -37,40 +36,75 @@ static double worst_error(const struct graph *g, const struct model *m, uint64_t
   return worst / top;
 }
 
-static void check_network(const char *kind, uint64_t *state, unsigned weight_bits, unsigned activation_bits,
-                          double tolerance) {
-  struct graph *g = random_network(kind, state);
+struct widths {
+  unsigned weight, activation;
+  double tolerance;
+};
+
+static void check_graph(const char *name, const struct graph *g, uint64_t *state, const struct widths *w) {
   const size_t in = shape_size(g->nodes[0].shape);
-  float *x = random_floats(state, 50 * in, 1);
+  float *x = random_floats(state, CALIBRATION * in, 1);
   struct quantise_options options = quantise_defaults();
   struct quantise_report report;
   struct model *m = NULL;
   fusion_error err = {.status = FUSION_OK};
-  options.weight_bits = weight_bits;
-  options.activation_bits = activation_bits;
-  if (quantise_graph(&m, g, x, 50, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
+  options.weight_bits = w->weight;
+  options.activation_bits = w->activation;
+  options.input_bits = w->activation;
+  options.output_bits = 20;
+  if (quantise_graph(&m, g, x, CALIBRATION, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
   assert_ok(plan_validate(&m->plan, &err));
+  m->plan.output = PLAN_OUTPUT_LOGITS;
   const double error = worst_error(g, m, state);
-  if (error > tolerance)
-    fail_msg("%s with %u,%u bits: error %g of the largest logit, expected below %g", kind, weight_bits, activation_bits,
-             error, tolerance);
-  print_message("%s %u,%u: %g\n", kind, weight_bits, activation_bits, error);
+  if (!(error <= w->tolerance))
+    fail_msg("%s with %u,%u bits: error %g of the largest logit, expected at most %g", name, w->weight, w->activation,
+             error, w->tolerance);
   model_free(m);
   mem_free(x);
-  graph_free(g);
 }
 
 static void quantise_graph__stays_near_the_float_network(void **state) {
   (void)state;
+  static const struct widths widths[] = {{8, 8, 0.15}, {12, 12, 0.02}, {15, 14, 0.005}};
   uint64_t seed = test_seed();
   for (size_t k = 0; network_kinds[k]; k++) {
-    check_network(network_kinds[k], &seed, 8, 8, 0.15);
-    check_network(network_kinds[k], &seed, 12, 12, 0.02);
-    check_network(network_kinds[k], &seed, 15, 14, 0.005);
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+      struct graph *g = random_network(network_kinds[k], &seed);
+      check_graph(network_kinds[k], g, &seed, &widths[w]);
+      graph_free(g);
+    }
   }
 }
 
+/** Every small ONNX file of the importer's tests that imports, in fixed point too. */
+static void quantise_graph__every_operator(void **state) {
+  (void)state;
+  static const struct widths widths = {15, 14, 0.01};
+  uint64_t seed = test_seed();
+  char folder[4096], path[8192];
+  snprintf(folder, sizeof folder, "%s/tests/model/data", getenv("FUSION_SOURCE") ? getenv("FUSION_SOURCE") : "..");
+  DIR *dir = opendir(folder);
+  if (!dir) {
+    print_message("skipped: no %s (set FUSION_SOURCE)\n", folder);
+    skip();
+  }
+  size_t done = 0;
+  for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+    const char *dot = strrchr(e->d_name, '.');
+    struct graph *g = NULL;
+    if (!dot || strcmp(dot, ".onnx") != 0) continue;
+    snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+    if (graph_from_onnx(&g, path, NULL) != FUSION_OK) continue;
+    check_graph(e->d_name, g, &seed, &widths);
+    graph_free(g);
+    done++;
+  }
+  closedir(dir);
+  assert_true(done > 20);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
+                                     cmocka_unit_test(quantise_graph__every_operator)};
   return cmocka_run_group_tests_name("quantise", tests, NULL, NULL);
 }
