@@ -69,7 +69,8 @@ test-constant-time:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh valgrind
 endif
-	@$(MAKE) all BUILD=build-ctgrind SETUP_FLAGS='-Dctgrind=true -Dbench=false'
+	@[ -e build-ctgrind/build.ninja ] || $(MESON) setup build-ctgrind -Dctgrind=true -Dbench=false
+	@ninja -C build-ctgrind -j $(JOBS) tests/test_constant_time
 	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2
 
 tidy: all
