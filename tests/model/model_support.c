@@ -156,18 +156,22 @@ struct graph *random_network(const char *kind, uint64_t *state) {
   return g;
 }
 
-struct model *random_model(const char *kind, uint64_t *state, unsigned weight_bits, unsigned activation_bits) {
+struct model *random_model_with(const char *kind, uint64_t *state, const struct quantise_options *options) {
   struct graph *g = random_network(kind, state);
   const size_t samples = 20;
   float *input = random_floats(state, samples * shape_size(g->nodes[0].shape), 1);
-  struct quantise_options options = quantise_defaults();
   struct quantise_report report;
   struct model *m = NULL;
   fusion_error err = {.status = FUSION_OK};
-  options.weight_bits = weight_bits;
-  options.activation_bits = activation_bits;
-  if (quantise_graph(&m, g, input, samples, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
+  if (quantise_graph(&m, g, input, samples, options, &report, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
   mem_free(input);
   graph_free(g);
   return m;
+}
+
+struct model *random_model(const char *kind, uint64_t *state, unsigned weight_bits, unsigned activation_bits) {
+  struct quantise_options options = quantise_defaults();
+  options.weight_bits = weight_bits;
+  options.activation_bits = activation_bits;
+  return random_model_with(kind, state, &options);
 }

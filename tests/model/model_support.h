@@ -19,5 +19,6 @@ extern const char *const network_kinds[];
 
 /** Compiles a random network with fixed widths on random samples. Fails the test when it cannot. */
 struct model *random_model(const char *kind, uint64_t *state, unsigned weight_bits, unsigned activation_bits);
+struct model *random_model_with(const char *kind, uint64_t *state, const struct quantise_options *options);
 
 #endif
