@@ -152,6 +152,14 @@ static void run_accuracy(struct table *t) {
   s->random = random;
 }
 
+/* Public samples with another label than 0: on these a constant that lifts the first logit above all shows. One that
+ * changes no public label is a different model of equal accuracy, which no check of copies can see (DESIGN 2). */
+static uint64_t labels_beyond_first(const struct scene *s) {
+  uint64_t count = 0;
+  for (uint64_t i = 0; i < s->public_samples; i++) count += s->labels[i] != 0;
+  return count;
+}
+
 static void run_answers(struct table *t) {
   struct scene *s = &t->scene;
   const struct mix_choice choice = {s->queries, s->copies, s->public_samples, s->errors};
@@ -176,7 +184,7 @@ static void run_answers(struct table *t) {
       run(t, strategies[k].name, strategies[k].expectation, &cheat, 0);
     }
     const struct cheat constant = {.kind = CHEAT_CONSTANT, .count = CHEAT_ALL, .value = CHEAT_RANDOM};
-    run(t, "answers: a large constant on all", STOPPED, &constant, 0);
+    if (labels_beyond_first(s) > s->errors) run(t, "answers: a large constant on all", STOPPED, &constant, 0);
   }
 }
 
