@@ -5,16 +5,12 @@
 #define FUSION_OT_COT_COST_H
 
 #include "net/cost.h"
-#include "ot/silent_set.h"
+#include "ot/silent_schedule.h"
 
-/** Model of one session's silent correlations, by who is the OT sender. Owned by the caller, who must keep it as long
- * as the cost that points to it is added to. */
+/** Model of one session's silent correlations. Owned by the caller, who must keep it as long as the cost that points to
+ *  it is added to. */
 struct cot_cost {
-  struct {
-    struct silent_schedule schedule;
-    uint64_t ready;   /* correlations that can be taken without a refill */
-    uint64_t refills; /* iterations so far */
-  } server_sends, client_sends;
+  struct silent_schedule schedule;
 };
 
 /** `count` correlations taken in which `sender` is the sender, by one cot_take_* call. */

@@ -4,19 +4,23 @@
 
 #include "base/secret.h"
 #include "ot/silent.h"
+#include "ot/silent_schedule.h"
 #include "ot/softspoken.h"
 
-/* One direction's stock: the trees of the last iteration that are not yet taken, and what is left of the tree in use.
- */
-struct direction {
-  struct silent_schedule schedule;
+/* What is left of one iteration: trees [next, end) to be taken, [end, last) held back for the next batch. */
+struct store {
   struct silent_harvest *harvest;
-  size_t next_tree, trees, leaves; /* of the harvest */
-  block *tree;                     /* the tree in use, grown; all before `next_leaf` is taken */
-  size_t next_leaf;
-  block *base; /* for the next iteration: silent_set_base(schedule.set) and more; NULL before the first */
-  size_t base_count;
-  uint64_t iterations;
+  size_t next, end, last;
+  unsigned depth;
+};
+
+/* One direction's stock, used from its head on. How much of it may be taken is the schedule's. */
+struct direction {
+  enum role sender;
+  struct store *stores;
+  size_t head, count;
+  block *tree;              /* the tree in use, grown; all before `next_leaf` is taken */
+  size_t next_leaf, leaves; /* of the tree in use; 0, 0 before the first */
 };
 
 struct cot_silent {
@@ -24,78 +28,146 @@ struct cot_silent {
   struct prg *prg;
   struct softspoken_sender *sender;
   struct softspoken_receiver *receiver;
-  struct direction sends, receives;
-  fusion_status failed; /* the first failure; nothing is handed out after it */
+  struct silent_schedule schedule;
+  struct direction directions[2]; /* by who is the OT sender */
+  fusion_status failed;           /* the first failure; nothing is handed out after it */
 };
+
+enum { TREE_LEAVES_MAX = 1 << 12 };
 
 static enum role other(enum role role) {
   return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
 }
 
 static void direction_close(struct direction *d) {
-  silent_free(d->harvest);
-  mem_free_secret(d->tree, d->leaves * sizeof(block));
-  mem_free_secret(d->base, d->base_count * sizeof(block));
-  d->harvest = NULL;
-  d->tree = d->base = NULL;
+  for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
+  mem_free(d->stores);
+  mem_free_secret(d->tree, TREE_LEAVES_MAX * sizeof(block));
 }
 
-/* Room for at least `count` correlations as the next iteration's base. */
-static fusion_status base_alloc(struct direction *d, size_t count) {
-  d->base = mem_alloc(count, sizeof(block));
-  d->base_count = count;
-  return d->base ? FUSION_OK : FUSION_E_MEMORY;
+/* Grows `trees` of those held back, the last ones of each store first. */
+static void grow_held(struct direction *d, block *out, size_t trees) {
+  for (size_t i = d->head; i < d->count && trees; i++) {
+    struct store *t = &d->stores[i];
+    const size_t n = size_min(trees, t->last - t->end);
+    t->last -= n;
+    trees -= n;
+    silent_grow(t->harvest, out, t->last, n);
+    out += n << t->depth;
+  }
+  assert(!trees);
 }
 
-/* Grows the first trees of a fresh harvest as what the next iteration starts from. */
-static fusion_status hold_back(struct direction *d, const struct silent_set *set) {
-  const size_t leaves = (size_t)1 << set->depth;
-  mem_free_secret(d->tree, d->leaves * sizeof(block));
-  d->leaves = leaves;
-  d->next_leaf = leaves;
-  d->trees = set->trees;
-  d->iterations++;
-  (void)silent_schedule_step(&d->schedule);
-  d->next_tree = div_up(silent_set_base(d->schedule.set), leaves);
-  d->tree = mem_alloc(leaves, sizeof(block));
-  if (!d->tree) return FUSION_E_MEMORY;
-  const fusion_status status = base_alloc(d, d->next_tree * leaves);
-  if (status != FUSION_OK) return status;
-  silent_grow(d->harvest, d->base, 0, d->next_tree);
+/* Holds back the last `trees` of the stock. */
+static void hold_back(struct direction *d, size_t trees) {
+  for (size_t i = d->count; i-- > d->head && trees;) {
+    struct store *t = &d->stores[i];
+    const size_t n = size_min(trees, t->end - t->next);
+    t->end -= n;
+    trees -= n;
+  }
+  assert(!trees);
+}
+
+/* Moves what is left of the stock to an array with room for `more` stores. */
+static fusion_status make_room(struct direction *d, size_t more) {
+  struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
+  size_t count = 0;
+  if (!d->tree) d->tree = mem_alloc(TREE_LEAVES_MAX, sizeof(block));
+  if (!stores || !d->tree) {
+    mem_free(stores);
+    return FUSION_E_MEMORY;
+  }
+  for (size_t i = d->head; i < d->count; i++) {
+    if (d->stores[i].next < d->stores[i].last)
+      stores[count++] = d->stores[i];
+    else
+      silent_free(d->stores[i].harvest);
+  }
+  mem_free(d->stores);
+  d->stores = stores;
+  d->head = 0;
+  d->count = count;
   return FUSION_OK;
 }
 
-static fusion_status refill(struct cot_silent *s, struct direction *d, bool sending) {
-  const struct silent_set *set = d->schedule.set;
-  fusion_status status = FUSION_OK;
-  const struct silent_iteration it = {.set = set,
-                                      .channel = s->cot.channel,
-                                      .prg = s->prg,
-                                      .session = s->cot.session,
-                                      .sender = sending ? s->cot.role : other(s->cot.role),
-                                      .number = d->iterations};
-  silent_free(d->harvest);
-  d->harvest = NULL;
-  if (!d->base) {
-    const size_t count = silent_set_base(set);
-    TRY(base_alloc(d, count));
-    TRY(sending ? softspoken_send(s->sender, d->base, count) : softspoken_receive(s->receiver, d->base, count));
+/* The base correlations of a direction's next batch, its[0 .. supply.next). */
+static fusion_status find_bases(struct cot_silent *s, struct direction *d, struct silent_iteration *its) {
+  const struct silent_supply *supply = &s->schedule.supply[d->sender];
+  const size_t count = silent_set_base(supply->set);
+  const size_t grown = supply->made ? supply->base_trees << supply->made->depth : count;
+  for (size_t i = 0; i < supply->next; i++) {
+    fusion_status status = FUSION_OK;
+    its[i] = (struct silent_iteration){.set = supply->set, .sender = d->sender, .number = supply->iterations + i};
+    its[i].base = mem_alloc(grown, sizeof(block));
+    if (!its[i].base) return FUSION_E_MEMORY;
+    if (supply->made)
+      grow_held(d, its[i].base, supply->base_trees);
+    else if (d->sender == s->cot.role)
+      status = softspoken_send(s->sender, its[i].base, count);
+    else
+      status = softspoken_receive(s->receiver, its[i].base, count);
+    if (status != FUSION_OK) return status;
+    mem_wipe(its[i].base + count, (grown - count) * sizeof(block));
   }
-  block *const base = d->base;
-  d->base = NULL;
-  TRY(sending ? silent_iterate_sender(&d->harvest, &it, s->cot.delta, base)
-              : silent_iterate_receiver(&d->harvest, &it, base));
-  TRY(hold_back(d, set));
+  return make_room(d, supply->next);
+}
+
+static void store_harvests(struct direction *d, const struct silent_iteration *its, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const size_t trees = its[i].set->trees;
+    d->stores[d->count++] =
+        (struct store){.harvest = its[i].harvest, .end = trees, .last = trees, .depth = its[i].set->depth};
+  }
+}
+
+/* Runs the next batch of direction `empty`, and of the other if it joins, in the same flights. */
+static fusion_status refill(struct cot_silent *s, enum role empty) {
+  fusion_status status = FUSION_OK;
+  bool joins[2];
+  silent_schedule_joins(&s->schedule, empty, joins);
+  const struct silent_supply *supply = s->schedule.supply;
+  const enum role self = s->cot.role, turns[2] = {other(self), self};
+  const size_t counts[2] = {joins[0] ? supply[0].next : 0, joins[1] ? supply[1].next : 0};
+  const size_t count = counts[0] + counts[1], starts[2] = {0, counts[0]};
+  const struct silent_party party = {
+      .role = self, .channel = s->cot.channel, .prg = s->prg, .session = s->cot.session, .delta = s->cot.delta};
+  struct silent_iteration *its = mem_alloc(count, sizeof *its);
+  FAIL_IF(!its, FUSION_E_MEMORY);
+  /* Where the direction begins, its receiver speaks first: so both parties send before they receive. */
+  for (int i = 0; i < 2; i++) {
+    const enum role sender = turns[i];
+    if (joins[sender]) TRY(find_bases(s, &s->directions[sender], its + starts[sender]));
+  }
+  TRY(silent_iterate(&party, its, count));
+  silent_schedule_refill(&s->schedule, joins);
+  for (int r = 0; r < 2; r++) {
+    if (!joins[r]) continue;
+    store_harvests(&s->directions[r], its + starts[r], counts[r]);
+    hold_back(&s->directions[r], supply[r].next * supply[r].base_trees);
+  }
 cleanup:
+  for (size_t i = 0; its && i < count; i++) {
+    if (its[i].base) mem_free_secret(its[i].base, silent_set_base(its[i].set) * sizeof(block));
+  }
+  mem_free(its);
   return status;
 }
 
-/* Gives out up to `count` of the stock: whole trees grow where they are wanted. Returns how many; 0: the stock is
- * empty. */
+/* Gives out between one and `count` of the stock, which is not empty: whole trees grow where they are wanted. Returns
+ * how many. */
 static size_t take_some(struct direction *d, block *out, size_t count) {
-  if (d->next_leaf == d->leaves && d->next_tree < d->trees && count < d->leaves) {
-    silent_grow(d->harvest, d->tree, d->next_tree++, 1);
+  while (d->next_leaf == d->leaves && d->stores[d->head].next == d->stores[d->head].end) {
+    /* Only behind all that may be taken are trees held back. */
+    assert(d->stores[d->head].last == d->stores[d->head].end);
+    silent_free(d->stores[d->head++].harvest);
+  }
+  struct store *t = &d->stores[d->head];
+  const size_t leaves = (size_t)1 << t->depth;
+  if (d->next_leaf == d->leaves && count < leaves) {
+    silent_grow(t->harvest, d->tree, t->next++, 1);
     d->next_leaf = 0;
+    d->leaves = leaves;
   }
   if (d->next_leaf < d->leaves) {
     const size_t n = size_min(count, d->leaves - d->next_leaf);
@@ -104,39 +176,44 @@ static size_t take_some(struct direction *d, block *out, size_t count) {
     d->next_leaf += n;
     return n;
   }
-  if (d->next_tree == d->trees) return 0;
-  const size_t trees = size_min(count / d->leaves, d->trees - d->next_tree);
-  silent_grow(d->harvest, out, d->next_tree, trees);
-  d->next_tree += trees;
-  return trees * d->leaves;
+  const size_t trees = size_min(count >> t->depth, t->end - t->next);
+  silent_grow(t->harvest, out, t->next, trees);
+  t->next += trees;
+  return trees * leaves;
 }
 
-static fusion_status take(struct cot_silent *s, struct direction *d, bool sending, block *out, size_t count) {
+static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
+  struct silent_supply *supply = &s->schedule.supply[sender];
   while (count) {
     if (s->failed != FUSION_OK) return s->failed;
-    const size_t n = take_some(d, out, count);
+    if (!supply->ready) {
+      s->failed = refill(s, sender);
+      continue;
+    }
+    const uint64_t most = supply->ready < count ? supply->ready : count;
+    const size_t n = take_some(&s->directions[sender], out, (size_t)most);
+    supply->ready -= n;
     out += n;
     count -= n;
-    if (!n) s->failed = refill(s, d, sending);
   }
   return FUSION_OK;
 }
 
 static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
   struct cot_silent *s = (struct cot_silent *)c;
-  return take(s, &s->sends, true, keys, count);
+  return take(s, c->role, keys, count);
 }
 
 static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
   struct cot_silent *s = (struct cot_silent *)c;
-  return take(s, &s->receives, false, macs, count);
+  return take(s, other(c->role), macs, count);
 }
 
 static void close_silent(struct cot *c) {
   struct cot_silent *s = (struct cot_silent *)c;
   if (!s) return;
-  direction_close(&s->sends);
-  direction_close(&s->receives);
+  direction_close(&s->directions[ROLE_SERVER]);
+  direction_close(&s->directions[ROLE_CLIENT]);
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   prg_free(s->prg);
@@ -177,8 +254,8 @@ fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *
   s->cot.ops = &ops;
   s->cot.role = role;
   s->cot.channel = channel;
-  s->sends.schedule = silent_schedule_start(params, role);
-  s->receives.schedule = silent_schedule_start(params, other(role));
+  s->schedule = silent_schedule_start(params);
+  s->directions[ROLE_CLIENT].sender = ROLE_CLIENT;
   prg_bytes(prg, seed, sizeof seed);
   s->prg = prg_new(seed);
   FAIL_IF(!s->prg, FUSION_E_MEMORY);
@@ -195,14 +272,23 @@ cleanup:
   return status;
 }
 
-/* One set's share of one direction: the base in use and the next one, in whole trees; roots or turns and multipliers;
- * the tree in use and the one that is checked; a message. */
-static size_t set_memory(const struct silent_set *set) {
-  const size_t leaves = (size_t)1 << set->depth, base = silent_set_base(set);
-  return sizeof(block) * (base + base + leaves + 2 * (size_t)set->trees + 2 * leaves + SILENT_CHUNK_TREES * set->depth);
+/* One direction at the end of a refill: a batch, what was left when it joined in, the stores in which trees are held
+ * back; the tree in use. */
+static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
+  const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
+  size_t most = silent_batch_max(set);
+  if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
+  return one * (most + most / 2 + 4) + TREE_LEAVES_MAX * sizeof(block);
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {
-  const size_t lan = set_memory(&silent_set_lan);
-  return 2 * (params->profile == SILENT_WAN ? size_max(lan, set_memory(&silent_set_wan)) : lan);
+  const struct silent_set *sets[] = {&silent_set_lan, params->profile == SILENT_WAN ? &silent_set_wan : NULL};
+  size_t most = 0;
+  for (int i = 0; i < 2; i++) {
+    if (sets[i]) {
+      most = size_max(most, direction_memory(sets[i], params->expected_server_sends) +
+                                direction_memory(sets[i], params->expected_client_sends));
+    }
+  }
+  return most;
 }

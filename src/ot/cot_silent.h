@@ -1,8 +1,8 @@
 /** Correlated OT for a whole session: SoftSpoken starts it, silent iterations keep it going, each direction by itself.
  *
  *  Functionality: `struct cot` (ot/cot.h), any number of correlations in each direction, in the order taken.
- *  A direction's first take extends SoftSpoken once and runs a first small iteration; after that an iteration runs
- *  whenever a take finds the stock too low (the rule and the sets: ot/silent_set.h).
+ *  A direction's first take extends SoftSpoken once and runs a first small iteration; after that a batch of iterations
+ *  runs whenever a take finds the stock empty, often of both directions at once (the rule: ot/silent_schedule.h).
  *  Why a cheating server learns nothing: base OT, SoftSpoken and the iterations are each secure against it, and a check
  *  has passed before any correlation is handed out. The session number is hashed from both parties' nonces, the
  * client's sent last, so a cheating server cannot choose it (it enters hash tweaks and the choice of LPN matrices).

@@ -36,14 +36,22 @@ struct silent_harvest {
   uint64_t *turns; /* the receiver's, one per tree */
 };
 
-/* What lives only while an iteration runs. */
-struct worker {
+/* One iteration of a batch while it runs. */
+struct run {
   const struct silent_iteration *it;
   struct silent_harvest *harvest;
+  uint8_t challenge[SILENT_CHALLENGE_LEN]; /* public */
+};
+
+/* A batch while it runs; the room below the runs is used by one at a time. */
+struct batch {
+  const struct silent_party *party;
+  struct run *runs;
+  size_t count, trees, leaves; /* most trees, and leaves of a tree, of any iteration */
   const struct field_ops *field;
   struct check check;
   block *corrections; /* of one chunk */
-  block *leaves;      /* of one tree */
+  block *leaf;        /* of one tree */
 };
 
 static enum role other(enum role role) {
@@ -55,11 +63,11 @@ static void put_u64(uint8_t *out, uint64_t v) {
 }
 
 /* BLAKE2b of a label, the iteration's name and `data`. */
-static void iteration_hash(const struct silent_iteration *it, const char *label, const void *data, size_t data_len,
-                           uint8_t *out, size_t out_len) {
+static void iteration_hash(const struct silent_party *p, const struct silent_iteration *it, const char *label,
+                           const void *data, size_t data_len, uint8_t *out, size_t out_len) {
   uint8_t name[32];
   crypto_generichash_state state;
-  put_u64(name, it->session);
+  put_u64(name, p->session);
   put_u64(name + 8, it->number);
   put_u64(name + 16, it->sender == ROLE_SERVER);
   put_u64(name + 24, (uint64_t)it->set->depth << 48 | (uint64_t)it->set->log_k << 32 | it->set->trees);
@@ -88,25 +96,25 @@ void silent_free(struct silent_harvest *h) {
   mem_free_secret(h, sizeof *h);
 }
 
-/* Takes `base` over, also on failure. */
-static fusion_status harvest_new(struct silent_harvest **out, const struct silent_iteration *it, bool sends,
-                                 block *base) {
+/* Takes the iteration's base over, also on failure. */
+static fusion_status harvest_new(struct silent_harvest **out, const struct silent_party *p,
+                                 struct silent_iteration *it) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
   const enum cpu_tier tier = cpu_tier();
+  const bool sends = it->sender == p->role;
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
-  if (!h) {
-    mem_free_secret(base, silent_set_base(it->set) * sizeof(block));
-    return FUSION_E_MEMORY;
-  }
+  if (!h) return FUSION_E_MEMORY;
   assert(it->set->depth >= DEPTH_MIN && it->set->depth <= GGM_DEPTH_MAX && it->set->log_k <= LPN_LOG_K_MAX);
   *h = (struct silent_harvest){.set = it->set,
                                .aes = aes_ops_of(tier),
                                .ggm = ggm_ops_of(tier),
                                .lpn = lpn_ops_of(tier),
                                .sends = sends,
-                               .base = base};
-  iteration_hash(it, "fusion silent keys", NULL, 0, keys, sizeof keys);
+                               .base = it->base};
+  it->base = NULL;
+  if (sends) h->delta = p->delta;
+  iteration_hash(p, it, "fusion silent keys", NULL, 0, keys, sizeof keys);
   TRY(h->aes->open(&h->tree_key, keys));
   h->tree_open = true;
   TRY(h->aes->open(&h->row_key, keys + AES_KEY_LEN));
@@ -114,6 +122,7 @@ static fusion_status harvest_new(struct silent_harvest **out, const struct silen
   if (sends) h->roots = mem_alloc(it->set->trees, sizeof(block));
   if (!sends) h->turns = mem_alloc(it->set->trees, sizeof(uint64_t));
   FAIL_IF(sends ? !h->roots : !h->turns, FUSION_E_MEMORY);
+  if (sends) prg_bytes(p->prg, h->roots, it->set->trees * sizeof(block));
   *out = h;
   h = NULL;
 cleanup:
@@ -121,36 +130,39 @@ cleanup:
   return status;
 }
 
-static void worker_close(struct worker *w) {
-  const struct silent_set *set = w->it->set;
-  silent_free(w->harvest);
-  mem_free(w->check.psi);
-  mem_free_secret(w->corrections, (size_t)SILENT_CHUNK_TREES * set->depth * sizeof(block));
-  mem_free_secret(w->leaves, tree_leaves(set) * sizeof(block));
-  mem_free(w);
+static void batch_close(struct batch *b) {
+  for (size_t i = 0; b->runs && i < b->count; i++) silent_free(b->runs[i].harvest);
+  mem_free_secret(b->runs, b->count * sizeof *b->runs);
+  mem_free(b->check.psi);
+  mem_free_secret(b->corrections, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX * sizeof(block));
+  mem_free_secret(b->leaf, b->leaves * sizeof(block));
+  mem_free(b);
 }
 
-static fusion_status worker_open(struct worker **out, const struct silent_iteration *it, bool sends, block *base) {
+static fusion_status batch_open(struct batch **out, const struct silent_party *p, struct silent_iteration *its,
+                                size_t count) {
   fusion_status status = FUSION_OK;
-  struct silent_harvest *harvest = NULL;
-  struct worker *w = NULL;
-  status = harvest_new(&harvest, it, sends, base);
-  if (status != FUSION_OK) return status;
-  w = mem_alloc(1, sizeof *w);
-  FAIL_IF(!w, FUSION_E_MEMORY);
-  w->it = it;
-  w->harvest = harvest;
-  harvest = NULL;
-  w->field = field_ops_of(cpu_tier());
-  w->check.psi = mem_alloc(it->set->trees, sizeof(block));
-  w->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * it->set->depth, sizeof(block));
-  w->leaves = mem_alloc(tree_leaves(it->set), sizeof(block));
-  FAIL_IF(!w->check.psi || !w->corrections || !w->leaves, FUSION_E_MEMORY);
-  *out = w;
-  w = NULL;
+  struct batch *b = mem_alloc(1, sizeof *b);
+  if (!b) return FUSION_E_MEMORY;
+  b->party = p;
+  b->field = field_ops_of(cpu_tier());
+  b->count = count;
+  b->runs = mem_alloc(count, sizeof *b->runs);
+  FAIL_IF(!b->runs, FUSION_E_MEMORY);
+  for (size_t i = 0; i < count; i++) {
+    b->runs[i].it = &its[i];
+    b->trees = size_max(b->trees, its[i].set->trees);
+    b->leaves = size_max(b->leaves, tree_leaves(its[i].set));
+    TRY(harvest_new(&b->runs[i].harvest, p, &its[i]));
+  }
+  b->check.psi = mem_alloc(b->trees, sizeof(block));
+  b->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX, sizeof(block));
+  b->leaf = mem_alloc(b->leaves, sizeof(block));
+  FAIL_IF(!b->check.psi || !b->corrections || !b->leaf, FUSION_E_MEMORY);
+  *out = b;
+  b = NULL;
 cleanup:
-  silent_free(harvest);
-  if (w) worker_close(w);
+  if (b) batch_close(b);
   return status;
 }
 
@@ -177,25 +189,27 @@ void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_
   }
 }
 
-static fusion_status check_draw(struct worker *w, const uint8_t seed[SEED_LEN]) {
-  struct check *c = &w->check;
+/* The multipliers of the challenge. */
+static fusion_status check_draw(struct batch *b, const struct run *r) {
+  const struct silent_set *set = r->it->set;
+  struct check *c = &b->check;
   const block one = block_make(0, 1);
   block chi;
-  struct prg *g = prg_new(seed);
+  struct prg *g = prg_new(r->challenge);
   if (!g) return FUSION_E_MEMORY;
   prg_bytes(g, &chi, sizeof chi);
-  prg_bytes(g, c->psi, w->it->set->trees * sizeof(block));
+  prg_bytes(g, c->psi, set->trees * sizeof(block));
   prg_free(g);
   c->squares[0] = chi;
-  for (size_t i = 1; i < w->it->set->depth; i++) {
-    c->squares[i] = w->field->multiply(c->squares[i - 1], c->squares[i - 1]);
+  for (size_t i = 1; i < set->depth; i++) {
+    c->squares[i] = b->field->multiply(c->squares[i - 1], c->squares[i - 1]);
   }
   c->powers[0] = one;
-  for (size_t j = 1; j < FIELD_FOLD; j++) c->powers[j] = w->field->multiply(c->powers[j - 1], chi);
-  const block stride = w->field->multiply(c->powers[FIELD_FOLD - 1], chi);
+  for (size_t j = 1; j < FIELD_FOLD; j++) c->powers[j] = b->field->multiply(c->powers[j - 1], chi);
+  const block stride = b->field->multiply(c->powers[FIELD_FOLD - 1], chi);
   c->strides[0] = one;
-  for (size_t s = 1; s < tree_leaves(w->it->set) / FIELD_FOLD; s++) {
-    c->strides[s] = w->field->multiply(c->strides[s - 1], stride);
+  for (size_t s = 1; s < tree_leaves(set) / FIELD_FOLD; s++) {
+    c->strides[s] = b->field->multiply(c->strides[s - 1], stride);
   }
   return FUSION_OK;
 }
@@ -211,74 +225,58 @@ static block check_mask(const block *spent) {
   return sum;
 }
 
-/* The check's value: all trees, folded one at a time in the nearest cache. */
-static block fold_trees(const struct worker *w) {
-  const struct silent_set *set = w->it->set;
-  block value = {0};
+/* The digest of the check's value: all trees, folded one at a time in the nearest cache. `masked`: the sender's term.
+ */
+static fusion_status fold_trees(struct batch *b, const struct run *r, block masked, uint8_t digest[SILENT_DIGEST_LEN]) {
+  const struct silent_set *set = r->it->set;
+  const fusion_status status = check_draw(b, r);
+  if (status != FUSION_OK) return status;
+  block value = block_xor(check_mask(tree_base(r->harvest, set->trees)), masked);
   for (size_t tree = 0; tree < set->trees; tree++) {
     block sum = {0};
-    grow_tree(w->harvest, tree, w->leaves, NULL);
+    grow_tree(r->harvest, tree, b->leaf, NULL);
     for (size_t at = 0; at < tree_leaves(set); at += FIELD_FOLD) {
-      const block folded = w->field->fold(w->check.powers, w->leaves + at);
-      sum = block_xor(sum, w->field->multiply(w->check.strides[at / FIELD_FOLD], folded));
+      const block folded = b->field->fold(b->check.powers, b->leaf + at);
+      sum = block_xor(sum, b->field->multiply(b->check.strides[at / FIELD_FOLD], folded));
     }
-    value = block_xor(value, w->field->multiply(w->check.psi[tree], sum));
+    value = block_xor(value, b->field->multiply(b->check.psi[tree], sum));
   }
-  return value;
+  iteration_hash(b->party, r->it, "fusion silent check", &value, sizeof value, digest, SILENT_DIGEST_LEN);
+  mem_wipe(&value, sizeof value);
+  return FUSION_OK;
 }
 
-static void value_digest(const struct worker *w, block value, uint8_t digest[SILENT_DIGEST_LEN]) {
-  iteration_hash(w->it, "fusion silent check", &value, sizeof value, digest, SILENT_DIGEST_LEN);
-}
-
-static fusion_status send_trees(const struct worker *w) {
-  const struct silent_iteration *it = w->it;
-  const struct silent_harvest *h = w->harvest;
-  const size_t depth = it->set->depth;
-  for (size_t tree = 0; tree < it->set->trees; tree += SILENT_CHUNK_TREES) {
-    const size_t n = size_min(SILENT_CHUNK_TREES, it->set->trees - tree);
+static fusion_status send_trees(struct batch *b, struct run *r) {
+  const struct silent_set *set = r->it->set;
+  const struct silent_harvest *h = r->harvest;
+  const size_t depth = set->depth;
+  for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
+    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
     for (size_t i = 0; i < n; i++) {
-      block *const sums = w->corrections + i * depth;
+      block *const sums = b->corrections + i * depth;
       const block *const keys = tree_base(h, tree + i);
-      grow_tree(h, tree + i, w->leaves, sums);
+      grow_tree(h, tree + i, b->leaf, sums);
       for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], keys[level]);
     }
-    secret_declassify(w->corrections, n * depth * sizeof(block), "level sums under keys of fresh correlations");
-    fusion_status status = channel_send(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block));
-    if (status == FUSION_OK) status = channel_flush(it->channel);
+    secret_declassify(b->corrections, n * depth * sizeof(block), "level sums under keys of fresh correlations");
+    const fusion_status status = channel_send(b->party->channel, MSG_SILENT, b->corrections, n * depth * sizeof(block));
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
 }
 
-fusion_status silent_iterate_sender(struct silent_harvest **out, const struct silent_iteration *it, block delta,
-                                    block *base) {
-  fusion_status status = FUSION_OK;
-  struct worker *w;
-  uint8_t challenge[SILENT_CHALLENGE_LEN], digest[SILENT_DIGEST_LEN];
-  block masked, value;
-  *out = NULL;
-  status = worker_open(&w, it, true, base);
+static fusion_status receive_challenge(struct batch *b, struct run *r) {
+  return channel_recv(b->party->channel, MSG_SILENT, r->challenge, sizeof r->challenge);
+}
+
+static fusion_status send_digest(struct batch *b, struct run *r) {
+  uint8_t digest[SILENT_DIGEST_LEN];
+  block masked;
+  memcpy(&masked, r->challenge + SEED_LEN, sizeof masked);
+  const fusion_status status = fold_trees(b, r, b->field->multiply(masked, b->party->delta), digest);
   if (status != FUSION_OK) return status;
-  w->harvest->delta = delta;
-  prg_bytes(it->prg, w->harvest->roots, it->set->trees * sizeof(block));
-  TRY(send_trees(w));
-  TRY(channel_recv(it->channel, MSG_SILENT, challenge, sizeof challenge));
-  TRY(check_draw(w, challenge));
-  memcpy(&masked, challenge + SEED_LEN, sizeof masked);
-  value = fold_trees(w);
-  value = block_xor(value, check_mask(tree_base(w->harvest, it->set->trees)));
-  value = block_xor(value, w->field->multiply(masked, delta));
-  value_digest(w, value, digest);
-  mem_wipe(&value, sizeof value);
   secret_declassify(digest, sizeof digest, "the peer can compute it: a hash of its own value of the check");
-  TRY(channel_send(it->channel, MSG_SILENT, digest, sizeof digest));
-  TRY(channel_flush(it->channel));
-  *out = w->harvest;
-  w->harvest = NULL;
-cleanup:
-  worker_close(w);
-  return status;
+  return channel_send(b->party->channel, MSG_SILENT, digest, sizeof digest);
 }
 
 /* The hole turns away from the side whose sum the receiver can unmask: right where its choice bit is 0. */
@@ -289,42 +287,41 @@ static uint64_t tree_turns(const block *macs, size_t depth) {
 }
 
 /* Leaves in place of each tree's macs what completes its levels. */
-static fusion_status receive_trees(const struct worker *w) {
-  const struct silent_iteration *it = w->it;
-  const struct silent_harvest *h = w->harvest;
-  const size_t depth = it->set->depth;
-  for (size_t tree = 0; tree < it->set->trees; tree += SILENT_CHUNK_TREES) {
-    const size_t n = size_min(SILENT_CHUNK_TREES, it->set->trees - tree);
-    const fusion_status status = channel_recv(it->channel, MSG_SILENT, w->corrections, n * depth * sizeof(block));
+static fusion_status receive_trees(struct batch *b, struct run *r) {
+  const struct silent_set *set = r->it->set;
+  const struct silent_harvest *h = r->harvest;
+  const size_t depth = set->depth;
+  for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
+    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
+    const fusion_status status = channel_recv(b->party->channel, MSG_SILENT, b->corrections, n * depth * sizeof(block));
     if (status != FUSION_OK) return status;
     for (size_t i = 0; i < n; i++) {
       block *const macs = tree_base(h, tree + i);
       h->turns[tree + i] = tree_turns(macs, depth);
       for (size_t level = 0; level < depth; level++) {
-        macs[level] = block_xor(macs[level], w->corrections[i * depth + level]);
+        macs[level] = block_xor(macs[level], b->corrections[i * depth + level]);
       }
     }
   }
   return FUSION_OK;
 }
 
-/* Draws the challenge, now that no correction can change any more, and sends it with the masked sum of the multipliers
- * at the holes. */
-static fusion_status send_challenge(struct worker *w) {
-  const struct silent_iteration *it = w->it;
-  const block *const check_macs = tree_base(w->harvest, it->set->trees);
+/* Draws the challenge, now that no correction of the batch can change any more, and sends it with the masked sum of
+ * the multipliers at the holes. */
+static fusion_status send_challenge(struct batch *b, struct run *r) {
+  const struct silent_set *set = r->it->set;
+  const block *const check_macs = tree_base(r->harvest, set->trees);
   fusion_status status = FUSION_OK;
-  uint8_t challenge[SILENT_CHALLENGE_LEN];
   block sum = {0}, choices = {0};
-  prg_bytes(it->prg, challenge, SEED_LEN);
-  TRY(check_draw(w, challenge));
-  for (size_t tree = 0; tree < it->set->trees; tree++) {
-    block factor = w->check.psi[tree];
-    for (size_t i = 0; i < it->set->depth; i++) {
-      const uint64_t turn = (uint64_t)0 - ((w->harvest->turns[tree] >> i) & 1);
+  prg_bytes(b->party->prg, r->challenge, SEED_LEN);
+  TRY(check_draw(b, r));
+  for (size_t tree = 0; tree < set->trees; tree++) {
+    block factor = b->check.psi[tree];
+    for (size_t i = 0; i < set->depth; i++) {
+      const uint64_t turn = (uint64_t)0 - ((r->harvest->turns[tree] >> i) & 1);
       const block one = block_make(0, 1);
-      const block step = block_xor(one, block_and_mask(block_xor(one, w->check.squares[i]), turn));
-      factor = w->field->multiply(factor, step);
+      const block step = block_xor(one, block_and_mask(block_xor(one, b->check.squares[i]), turn));
+      factor = b->field->multiply(factor, step);
     }
     sum = block_xor(sum, factor);
   }
@@ -333,45 +330,89 @@ static fusion_status send_challenge(struct worker *w) {
     choices.hi |= (check_macs[64 + i].lo & 1) << i;
   }
   sum = block_xor(sum, choices);
-  memcpy(challenge + SEED_LEN, &sum, sizeof sum);
-  secret_declassify(challenge, sizeof challenge, "public coins; the sum is masked by unused choice bits");
-  TRY(channel_send(it->channel, MSG_SILENT, challenge, sizeof challenge));
-  TRY(channel_flush(it->channel));
+  memcpy(r->challenge + SEED_LEN, &sum, sizeof sum);
+  secret_declassify(r->challenge, sizeof r->challenge, "public coins; the sum is masked by unused choice bits");
+  TRY(channel_send(b->party->channel, MSG_SILENT, r->challenge, sizeof r->challenge));
 cleanup:
   mem_wipe(&choices, sizeof choices);
   return status;
 }
 
-fusion_status silent_iterate_receiver(struct silent_harvest **out, const struct silent_iteration *it, block *base) {
+static fusion_status check_digest(struct batch *b, struct run *r) {
   fusion_status status = FUSION_OK;
-  struct worker *w;
   uint8_t digest[SILENT_DIGEST_LEN], theirs[SILENT_DIGEST_LEN];
-  block value;
-  *out = NULL;
-  status = worker_open(&w, it, false, base);
-  if (status != FUSION_OK) return status;
-  TRY(receive_trees(w));
-  TRY(send_challenge(w));
-  value = block_xor(fold_trees(w), check_mask(tree_base(w->harvest, it->set->trees)));
-  value_digest(w, value, digest);
-  mem_wipe(&value, sizeof value);
-  TRY(channel_recv(it->channel, MSG_SILENT, theirs, sizeof theirs));
+  TRY(fold_trees(b, r, (block){0}, digest));
+  TRY(channel_recv(b->party->channel, MSG_SILENT, theirs, sizeof theirs));
   int differs = sodium_memcmp(digest, theirs, sizeof digest);
   secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
   if (differs) {
-    TRY(channel_fail(it->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
+    TRY(channel_fail(b->party->channel, FUSION_E_CRYPTO,
+                     "silent OT: the peer's corrections fail the consistency check"));
   }
-  *out = w->harvest;
-  w->harvest = NULL;
 cleanup:
-  worker_close(w);
   return status;
 }
 
-void silent_iterate_cost(struct cost *cost, const struct silent_set *set, enum role sender) {
-  for (uint32_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
-    cost_send(cost, sender, size_min(SILENT_CHUNK_TREES, set->trees - tree) * set->depth * sizeof(block));
+/* What a party does in turn, each for all the iterations in which it has that part. */
+static const struct {
+  bool sends;
+  fusion_status (*run)(struct batch *b, struct run *r);
+} steps[] = {{true, send_trees},        {false, receive_trees}, {false, send_challenge},
+             {true, receive_challenge}, {true, send_digest},    {false, check_digest}};
+
+fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count) {
+  fusion_status status = FUSION_OK;
+  struct batch *b = NULL;
+  for (size_t i = 0; i < count; i++) its[i].harvest = NULL;
+  TRY(batch_open(&b, p, its, count));
+  for (size_t step = 0; step < sizeof steps / sizeof *steps; step++) {
+    for (size_t i = 0; i < count; i++) {
+      if (b->runs[i].harvest->sends == steps[step].sends) TRY(steps[step].run(b, &b->runs[i]));
+    }
+    TRY(channel_flush(p->channel));
   }
-  cost_send(cost, other(sender), SILENT_CHALLENGE_LEN);
-  cost_send(cost, sender, SILENT_DIGEST_LEN);
+  for (size_t i = 0; i < count; i++) {
+    its[i].harvest = b->runs[i].harvest;
+    b->runs[i].harvest = NULL;
+  }
+cleanup:
+  if (b) batch_close(b);
+  for (size_t i = 0; i < count; i++) {
+    mem_free_secret(its[i].base, silent_set_base(its[i].set) * sizeof(block));
+    its[i].base = NULL;
+  }
+  return status;
+}
+
+/* A message of a flight that both parties begin at the given depths. */
+static void flight_message(struct cost *cost, const struct cost *begun, enum role from, size_t len) {
+  struct cost one = {.depth_server = begun->depth_server, .depth_client = begun->depth_client};
+  cost_send(&one, from, len);
+  cost->bytes_to_server += one.bytes_to_server;
+  cost->bytes_to_client += one.bytes_to_client;
+  cost->messages_to_server += one.messages_to_server;
+  cost->messages_to_client += one.messages_to_client;
+  if (cost->depth_server < one.depth_server) cost->depth_server = one.depth_server;
+  if (cost->depth_client < one.depth_client) cost->depth_client = one.depth_client;
+}
+
+static void corrections_cost(struct cost *cost, const struct cost *begun, const struct silent_set *set,
+                             enum role sender) {
+  for (uint32_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
+    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
+    flight_message(cost, begun, sender, n * set->depth * sizeof(block));
+  }
+}
+
+void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[2], const size_t counts[2]) {
+  for (int flight = 0; flight < 3; flight++) {
+    const struct cost begun = *cost;
+    for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
+      for (size_t i = 0; i < counts[sender]; i++) {
+        if (flight == 0) corrections_cost(cost, &begun, sets[sender], sender);
+        if (flight == 1) flight_message(cost, &begun, other(sender), SILENT_CHALLENGE_LEN);
+        if (flight == 2) flight_message(cost, &begun, sender, SILENT_DIGEST_LEN);
+      }
+    }
+  }
 }

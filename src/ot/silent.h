@@ -1,15 +1,17 @@
-/** One iteration of the silent extension (Ferret): base correlations in, many more out.
+/** Iterations of the silent extension (Ferret): base correlations in, many more out, several iterations at a time.
  *
- *  Functionality: random correlated OT of silent_set_outputs(set) correlations, in the form of ot/cot.h: the low bit
- *  of K is 0, that of M the choice bit. A cheating sender may guess a set of noise positions per block; a wrong guess
- *  ends the session. A cheating receiver may test guesses of Delta.
- *  Why a cheating server learns nothing: as the sender it sees the masked bits of the check and whether it passed; a
- *  passed check with a wrong correction tells it what it had guessed before, at the risk of being found out. As the
- *  receiver it sees corrections that are masked by keys it lacks.
+ *  Functionality, of each: random correlated OT of silent_set_outputs(set) correlations, in the form of ot/cot.h: the
+ * low bit of K is 0, that of M the choice bit. A cheating sender may guess a set of noise positions per block; a wrong
+ * guess ends the session. A cheating receiver may test guesses of Delta. Why a cheating server learns nothing: as the
+ * sender it sees the masked bits of the check and whether it passed; a passed check with a wrong correction tells it
+ * what it had guessed before, at the risk of being found out. As the receiver it sees corrections that are masked by
+ * keys it lacks.
  *
- *  One flight of corrections (one block a tree level), the receiver's challenge, the sender's digest. The challenge is
- *  drawn after the last correction has arrived; the receiver compares the digest before it releases anything.
- *  Error probability of the check: below 2^-115 for these sets.
+ *  One flight of corrections (one block a tree level), the receiver's challenge, the sender's digest. A batch of
+ *  iterations, in either or both directions, shares these three flights: a challenge is drawn after the last correction
+ *  of the whole batch has arrived, and the receiver compares all digests before anything of the batch is released. The
+ *  iterations of a batch have independent base correlations, so they are so many runs of the protocol side by side.
+ *  Error probability of a check: below 2^-115 for these sets.
  *
  *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), with regular noise and the check against
  *  cheating; trees after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431). Differences are
@@ -25,29 +27,35 @@
 
 enum { SILENT_CHALLENGE_LEN = 32, SILENT_DIGEST_LEN = 32 };
 
-/** What an iteration needs beside its correlations. */
-struct silent_iteration {
-  const struct silent_set *set;
-  struct channel *channel; /* borrowed */
-  struct prg *prg;         /* borrowed: this party's secret randomness */
-  uint64_t session;        /* public, the same on both sides */
-  enum role sender;        /* who is the OT sender */
-  uint64_t number;         /* of the iteration in its direction, from 0 */
-};
-
 /** What one iteration yields, kept as seeds: the correlations are grown tree by tree when they are asked for, into the
  *  nearest cache of who uses them, rather than stored. Secret; belongs to one party. */
 struct silent_harvest;
 
-/** Runs the iteration. base: silent_set_base(set) correlations from mem_alloc(); taken over, also on failure. *out is
- *  owned, and set only when the check has passed.
- *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when the check fails; memory. Cost:
+/** One party's end, the same for all iterations of a batch. */
+struct silent_party {
+  enum role role;
+  struct channel *channel; /* borrowed */
+  struct prg *prg;         /* borrowed: this party's secret randomness */
+  uint64_t session;        /* public, the same on both sides */
+  block delta;             /* this party's, as OT sender */
+};
+
+struct silent_iteration {
+  const struct silent_set *set;
+  enum role sender;               /* who is the OT sender */
+  uint64_t number;                /* of the iteration in its direction, from 0 */
+  block *base;                    /* silent_set_base(set) correlations from mem_alloc(); taken over, also on failure */
+  struct silent_harvest *harvest; /* result, owned by the caller; NULL unless all checks of the batch have passed */
+};
+
+/** Runs a batch: both parties name the same iterations in the same order; the corrections of each direction together
+ *  are at most CHANNEL_EXCHANGE_MAX bytes.
+ *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when a check fails; memory. Cost:
  *  silent_iterate_cost(). */
-fusion_status silent_iterate_sender(struct silent_harvest **out, const struct silent_iteration *it, block delta,
-                                    block *base) FUSION_MUST_CHECK;
-fusion_status silent_iterate_receiver(struct silent_harvest **out, const struct silent_iteration *it,
-                                      block *base) FUSION_MUST_CHECK;
-void silent_iterate_cost(struct cost *cost, const struct silent_set *set, enum role sender);
+fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its,
+                             size_t count) FUSION_MUST_CHECK;
+/** A batch of counts[sender] iterations of sets[sender] in each direction. */
+void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[2], const size_t counts[2]);
 
 /** The correlations of trees [first, first + count) of the iteration, 2^depth a tree. Asking twice gives the same. */
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count);

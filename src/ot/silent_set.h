@@ -50,16 +50,4 @@ struct silent_params {
   uint64_t expected_server_sends, expected_client_sends;
 };
 
-/** One direction's place in the sequence of iterations. */
-struct silent_schedule {
-  const struct silent_set *set;  /* of the next iteration */
-  const struct silent_set *main; /* of the profile */
-  uint64_t expected;             /* UINT64_MAX when unknown */
-  uint64_t produced;             /* outputs of all iterations so far, those held back included */
-};
-
-struct silent_schedule silent_schedule_start(const struct silent_params *params, enum role sender);
-/** Moves past one iteration. Returns how many correlations it leaves to be taken (after holding back for the next). */
-size_t silent_schedule_step(struct silent_schedule *s);
-
 #endif

@@ -107,8 +107,9 @@ static void cot_silent__many_refills_in_both_directions(void **state) {
   (void)state;
   const struct silent_params params = {
       .profile = SILENT_LAN, .expected_server_sends = 2000000, .expected_client_sends = 1};
-  struct silent_schedule schedule = silent_schedule_start(&params, ROLE_CLIENT);
-  const size_t stock = silent_schedule_step(&schedule);
+  struct silent_schedule schedule = silent_schedule_start(&params);
+  silent_schedule_refill(&schedule, (const bool[]){false, true});
+  const size_t stock = schedule.supply[ROLE_CLIENT].ready;
   const struct take takes[] = {{ROLE_SERVER, 1},
                                {ROLE_CLIENT, 12345},
                                {ROLE_SERVER, 0},
@@ -137,8 +138,9 @@ static void cot_silent__many_refills_in_both_directions(void **state) {
   assert_int_equal(ends[ROLE_CLIENT].ended.messages_sent, cost.messages_to_server);
   assert_int_equal(ends[ROLE_SERVER].ended.depth, cost.depth_server);
   assert_int_equal(ends[ROLE_CLIENT].ended.depth, cost.depth_client);
-  assert_int_equal(model.server_sends.refills, 3);
-  assert_int_equal(model.client_sends.refills, 2);
+  assert_int_equal(model.schedule.supply[ROLE_SERVER].iterations, 3);
+  /* Twice past the expectation, by then in batches of two. */
+  assert_int_equal(model.schedule.supply[ROLE_CLIENT].iterations, 4);
   assert_int_equal(cost.cots_server_sends, 2 * stock + 7 + 1 + 33333);
   release(ends);
 }
@@ -161,8 +163,8 @@ static void cot_silent__profiles_and_their_declared_cost(void **state) {
     assert_int_equal(ends[ROLE_SERVER].ended.bytes_sent, cost.bytes_to_client);
     assert_int_equal(ends[ROLE_CLIENT].ended.bytes_sent, cost.bytes_to_server);
     assert_int_equal(ends[ROLE_CLIENT].ended.depth, cost.depth_client);
-    assert_int_equal(model.client_sends.refills, 2);
-    assert_int_equal(model.server_sends.refills, 0);
+    assert_int_equal(model.schedule.supply[ROLE_CLIENT].iterations, 2);
+    assert_int_equal(model.schedule.supply[ROLE_SERVER].iterations, 0);
     release(ends);
   }
 }
@@ -205,28 +207,100 @@ static void cot_silent__a_failed_refill_hands_out_nothing(void **state) {
   release(ends);
 }
 
+/* Takes `count` of a direction by the rule alone; how many refills that makes. */
+static size_t schedule_take(struct silent_schedule *s, enum role sender, uint64_t count) {
+  struct silent_supply *d = &s->supply[sender];
+  size_t refills = 0;
+  while (d->ready < count) {
+    bool joins[2];
+    count -= d->ready;
+    d->ready = 0;
+    silent_schedule_joins(s, sender, joins);
+    silent_schedule_refill(s, joins);
+    refills++;
+  }
+  d->ready -= count;
+  return refills;
+}
+
 static void schedule__small_jobs_stay_small_and_large_ones_do_not(void **state) {
   (void)state;
   struct silent_params params = {.profile = SILENT_WAN, .expected_server_sends = 2000000};
-  struct silent_schedule s = silent_schedule_start(&params, ROLE_SERVER);
-  for (int i = 0; i < 4; i++) {
-    assert_ptr_equal(s.set, &silent_set_lan);
-    assert_true(silent_schedule_step(&s) > 700000);
-  }
+  struct silent_schedule s = silent_schedule_start(&params);
+  assert_int_equal(schedule_take(&s, ROLE_SERVER, 2000000), 2);
+  assert_int_equal(s.supply[ROLE_SERVER].iterations, 3);
+  assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_lan);
   params.expected_server_sends = 20000000;
-  s = silent_schedule_start(&params, ROLE_SERVER);
-  assert_ptr_equal(s.set, &silent_set_lan);
-  (void)silent_schedule_step(&s);
-  for (int i = 0; i < 3; i++) {
-    assert_ptr_equal(s.set, &silent_set_wan);
-    (void)silent_schedule_step(&s);
+  s = silent_schedule_start(&params);
+  assert_int_equal(schedule_take(&s, ROLE_SERVER, 10000000), 2);
+  assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_wan);
+  assert_int_equal(s.supply[ROLE_SERVER].iterations, 4);
+  /* What is left of the job is small again. */
+  assert_int_equal(schedule_take(&s, ROLE_SERVER, 10000000), 1);
+  assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_lan);
+  assert_int_equal(s.supply[ROLE_CLIENT].iterations, 0);
+}
+
+/* Whatever is expected and taken: batches fit their bounds, and no more iterations run than the job asks for. */
+static void schedule__few_refills_and_none_in_vain(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  for (int round = 0; round < 300; round++) {
+    const uint64_t bound = UINT64_C(1) << (10 + test_random(&random) % 20);
+    const struct silent_params params = {.profile = (enum silent_profile)(round % 2),
+                                         .expected_server_sends = 1 + test_random(&random) % bound,
+                                         .expected_client_sends = 1 + test_random(&random) % bound};
+    const uint64_t expected[2] = {params.expected_server_sends, params.expected_client_sends};
+    struct silent_schedule s = silent_schedule_start(&params);
+    size_t refills = 0;
+    /* In steps of a sixtieth, as a session of many shards would. */
+    for (uint64_t step = 0; step < 60; step++) {
+      for (int r = 0; r < 2; r++) {
+        refills += schedule_take(&s, (enum role)r, expected[r] * (step + 1) / 60 - expected[r] * step / 60);
+      }
+    }
+    for (int r = 0; r < 2; r++) {
+      const struct silent_supply *d = &s.supply[r];
+      /* The last batch may be one of the large set, a little used, when the expectation was split among batches. */
+      assert_true(d->ready <= (uint64_t)silent_set_outputs(d->made));
+      assert_true(d->next * silent_set_base(d->set) * sizeof(block) <= SILENT_BATCH_LEN);
+    }
+    const uint64_t larger = expected[0] > expected[1] ? expected[0] : expected[1];
+    assert_true(refills <= 4 + larger / (10 * silent_set_outputs(&silent_set_lan)));
+  }
+}
+
+/* What a party ends up with if its expectation was wrong: batches grow, and little is left over. */
+static void schedule__grows_beyond_the_expectation(void **state) {
+  (void)state;
+  const struct silent_params params = {.profile = SILENT_LAN};
+  struct silent_schedule s = silent_schedule_start(&params);
+  const uint64_t taken = 100000000;
+  size_t refills = 0;
+  for (uint64_t i = 0; i < 1000; i++) refills += schedule_take(&s, ROLE_CLIENT, taken / 1000);
+  assert_in_range(refills, 8, 18);
+  assert_true(s.supply[ROLE_CLIENT].released < taken + taken / 2);
+  assert_int_equal(s.supply[ROLE_SERVER].iterations, 0);
+}
+
+/* All corrections of a flight, both ways at once, stay below what may be in flight. */
+static void schedule__batches_fit_an_exchange(void **state) {
+  (void)state;
+  const struct silent_set *const sets[] = {&silent_set_lan, &silent_set_wan};
+  for (size_t i = 0; i < 2; i++) {
+    const size_t one = (size_t)sets[i]->trees * sets[i]->depth * sizeof(block);
+    assert_true(silent_batch_max(sets[i]) > 1);
+    assert_true(silent_batch_max(sets[i]) * (one + one / 64) < CHANNEL_EXCHANGE_MAX / 4);
   }
 }
 
 static void cot_silent__memory_stays_small(void **state) {
   (void)state;
-  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_LAN}) < (size_t)6 << 20);
-  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_WAN}) < (size_t)24 << 20);
+  const struct silent_params small = {
+      .profile = SILENT_LAN, .expected_server_sends = 100000, .expected_client_sends = 100000};
+  assert_true(cot_silent_memory(&small) < (size_t)18 << 20);
+  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_LAN}) < (size_t)80 << 20);
+  assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_WAN}) < (size_t)96 << 20);
 }
 
 int main(void) {
@@ -237,6 +311,9 @@ int main(void) {
       cmocka_unit_test(cot_silent__a_failed_refill_hands_out_nothing),
       cmocka_unit_test(cot_silent__memory_stays_small),
       cmocka_unit_test(schedule__small_jobs_stay_small_and_large_ones_do_not),
+      cmocka_unit_test(schedule__few_refills_and_none_in_vain),
+      cmocka_unit_test(schedule__grows_beyond_the_expectation),
+      cmocka_unit_test(schedule__batches_fit_an_exchange),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

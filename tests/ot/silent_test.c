@@ -24,11 +24,11 @@ static void *run_end(void *arg) {
   uint8_t seed[PRG_SEED_LEN] = {(uint8_t)e->role};
   memcpy(seed + 8, &e->seed, sizeof e->seed);
   struct prg *prg = prg_new(seed);
-  const struct silent_iteration it = {
-      .set = e->set, .channel = e->channel, .prg = prg, .session = 99, .sender = e->sender, .number = 3};
-  struct silent_harvest *harvest;
-  e->status = e->role == e->sender ? silent_iterate_sender(&harvest, &it, e->delta, e->base)
-                                   : silent_iterate_receiver(&harvest, &it, e->base);
+  const struct silent_party party = {
+      .role = e->role, .channel = e->channel, .prg = prg, .session = 99, .delta = e->delta};
+  struct silent_iteration it = {.set = e->set, .sender = e->sender, .number = 3, .base = e->base};
+  e->status = silent_iterate(&party, &it, 1);
+  struct silent_harvest *const harvest = it.harvest;
   e->base = NULL;
   if (e->status == FUSION_OK) {
     /* In two parts, the second first. */
@@ -120,7 +120,8 @@ static void silent__counted_messages_are_the_declared_ones(void **state) {
     struct cost cost = {0};
     run(ends, &tiny, sender, 5, honest);
     assert_ok(ends[0].status);
-    silent_iterate_cost(&cost, &tiny, sender);
+    silent_iterate_cost(&cost, (const struct silent_set *const[]){&tiny, &tiny},
+                        (const size_t[]){sender == ROLE_SERVER, sender == ROLE_CLIENT});
     assert_int_equal(ends[ROLE_SERVER].stats.bytes_sent, cost.bytes_to_client);
     assert_int_equal(ends[ROLE_CLIENT].stats.bytes_sent, cost.bytes_to_server);
     assert_int_equal(ends[ROLE_SERVER].stats.messages_sent, cost.messages_to_client);
