@@ -15,9 +15,7 @@ static uint64_t rotate(uint64_t v, unsigned by) {
   return v << by | v >> (64 - by);
 }
 
-/** A 64-bit checksum. Every step is a bijection of the state for fixed other input, so any change confined to one
- *  eight-byte word is always found, others but for 2^-64. */
-static uint64_t checksum(const uint8_t *data, size_t len) {
+uint64_t fsn_checksum(const void *data, size_t len) {
   uint64_t state = UINT64_C(0x9e3779b97f4a7c15) ^ len;
   struct reader r = reader_of(data, len);
   while (reader_left(&r)) {
@@ -62,7 +60,7 @@ fusion_status fsn_encode(struct writer *w, const struct model *model) {
   write_u64(w, 0);
   encode_weights(w, model);
   patch_len(w, at);
-  if (!w->failed) write_u64(w, checksum(w->data + start, w->len - start));
+  if (!w->failed) write_u64(w, fsn_checksum(w->data + start, w->len - start));
   return w->failed ? FUSION_E_MEMORY : FUSION_OK;
 }
 
@@ -119,7 +117,7 @@ fusion_status fsn_decode(struct model **out, const void *data, size_t len, const
                      "'%s': version %u is not known here (this release reads %d); compile it again", name, version,
                      (int)FSN_VERSION);
   struct reader tail = reader_of(bytes + len - CHECKSUM_LEN, CHECKSUM_LEN);
-  if (read_u64(&tail) != checksum(bytes, len - CHECKSUM_LEN))
+  if (read_u64(&tail) != fsn_checksum(bytes, len - CHECKSUM_LEN))
     return error_set(err, FUSION_E_MODEL, "'%s': truncated or altered (its checksum does not match)", name);
   struct model *m = mem_alloc(1, sizeof *m);
   if (!m) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", name);

@@ -84,9 +84,14 @@ static bool axis_fits(uint64_t in, uint64_t out, uint64_t kernel, uint64_t strid
   return before == 0 || (in >= dilation && div_up(before, dilation) < kernel);
 }
 
+/** Both axes fit, and the input with its padding stays of a size that can be laid out. */
 static bool window_fits(const struct window *w, struct shape in, struct shape out, bool touch) {
-  return axis_fits(in.height, out.height, w->kernel_h, w->stride_h, w->pad_top, w->pad_bottom, w->dilation_h, touch) &&
-         axis_fits(in.width, out.width, w->kernel_w, w->stride_w, w->pad_left, w->pad_right, w->dilation_w, touch);
+  if (!axis_fits(in.height, out.height, w->kernel_h, w->stride_h, w->pad_top, w->pad_bottom, w->dilation_h, touch) ||
+      !axis_fits(in.width, out.width, w->kernel_w, w->stride_w, w->pad_left, w->pad_right, w->dilation_w, touch))
+    return false;
+  const uint64_t height = (uint64_t)in.height + w->pad_top + w->pad_bottom;
+  const uint64_t width = (uint64_t)in.width + w->pad_left + w->pad_right;
+  return height * width <= PLAN_PADDED_MAX && in.channels * (height * width) <= PLAN_PADDED_MAX;
 }
 
 static bool same_shape(struct shape a, struct shape b) {

@@ -97,6 +97,7 @@ enum {
   PLAN_STEPS_MAX = 4096,
   PLAN_INPUTS_MAX = 256,      /* of one step */
   PLAN_TENSOR_MAX = 1 << 26,  /* elements of one tensor */
+  PLAN_PADDED_MAX = 1 << 28,  /* elements of a window's input with its padding */
   PLAN_MAPS_MAX = 1 << 24,    /* elements of all GATHER maps together */
   PLAN_WEIGHTS_MAX = 1 << 28, /* weights of one step */
   PLAN_RING_MAX = 62,         /* ring_bits + guard_bits */

@@ -136,6 +136,7 @@ static void plan_validate__each_rule(void **state) {
   REFUSED(p, linear->window.stride_w, 0);
   REFUSED(p, linear->window.stride_w, UINT32_MAX);
   REFUSED(p, linear->window.pad_left, UINT32_MAX);
+  REFUSED(p, linear->window.pad_top, 1u << 25);
   REFUSED(p, linear->window.dilation_h, 0);
   REFUSED(p, linear->window.dilation_h, 40);
   REFUSED(p, linear->out.noise_terms, 2);

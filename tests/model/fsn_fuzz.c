@@ -1,0 +1,110 @@
+/* Fuzz target of .fsn files, checksum mended so that what lies behind it is reached. With libFuzzer (clang
+ * -fsanitize=fuzzer, FUSION_LIBFUZZER) the entry point is called by it; else `fsn_fuzz SECONDS FILE...` mutates the
+ * given files itself. Whatever loads must be valid, run, and be written back as the very same bytes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "model/execute.h"
+#include "model/fsn.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+enum { RUN_LIMIT = 1 << 16, CHECKSUM_LEN = 8 };
+
+/* Runs one sample of ones when neither tensors nor products are many. */
+static void run_small(const struct model *m) {
+  const struct plan *plan = &m->plan;
+  const struct execute_options options = {.threads = 1};
+  uint64_t work = 0;
+  for (uint32_t i = 0; i < plan->count; i++) {
+    const struct plan_step *s = &plan->steps[i];
+    const uint64_t taps = (uint64_t)s->window.kernel_h * s->window.kernel_w + 1;
+    const uint64_t plane = (uint64_t)s->out.shape.height * s->out.shape.width;
+    work += s->kind == PLAN_LINEAR ? plane * plan_weight_count(plan, i) : plane * s->out.shape.channels * taps;
+    work += (uint64_t)s->window.pad_top + s->window.pad_left + s->window.pad_bottom + s->window.pad_right;
+    if (work > RUN_LIMIT) return;
+  }
+  const size_t in = shape_size(plan->steps[0].out.shape);
+  int64_t *x = mem_alloc(in, sizeof *x), *y = mem_alloc(plan_answer_size(plan), sizeof *y);
+  if (!x || !y) abort();
+  for (size_t i = 0; i < in; i++) x[i] = 1;
+  if (plan_execute(m, x, 1, y, &options) != FUSION_OK) abort();
+  mem_free(x);
+  mem_free(y);
+}
+
+static void try_file(const uint8_t *data, size_t len) {
+  struct model *m = NULL;
+  struct writer w = {0};
+  fusion_error err = {.status = FUSION_OK};
+  if (fsn_decode(&m, data, len, "fuzz.fsn", &err) != FUSION_OK) {
+    if (m || !err.text[0]) abort();
+    return;
+  }
+  if (plan_validate(&m->plan, NULL) != FUSION_OK || fsn_encode(&w, m) != FUSION_OK) abort();
+  if (w.len != len || memcmp(w.data, data, len) != 0) abort();
+  run_small(m);
+  writer_free(&w);
+  model_free(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
+  try_file(data, len);
+  if (len < CHECKSUM_LEN) return 0;
+  uint8_t *mended = malloc(len);
+  if (!mended) return 0;
+  memcpy(mended, data, len);
+  const uint64_t sum = fsn_checksum(data, len - CHECKSUM_LEN);
+  for (unsigned k = 0; k < CHECKSUM_LEN; k++) mended[len - CHECKSUM_LEN + k] = (uint8_t)(sum >> (8 * k));
+  try_file(mended, len);
+  free(mended);
+  return 0;
+}
+
+#ifndef FUSION_LIBFUZZER
+enum { MAX_LEN = 1 << 16 };
+
+static uint64_t next(uint64_t *s) {
+  *s ^= *s << 13;
+  *s ^= *s >> 7;
+  *s ^= *s << 17;
+  return *s;
+}
+
+/* Half of the damage falls on the first part, the manifest. */
+static void mutate(uint8_t *d, size_t len, uint64_t *s) {
+  static const uint8_t telling[] = {0, 1, 0x7f, 0x80, 0xff, 2, 3, 62};
+  for (uint64_t k = next(s) % 4 + 1; k > 0; k--) {
+    const size_t at = next(s) % (next(s) % 2 ? len : len / 2 + 1);
+    switch (next(s) % 4) {
+      case 0: d[at] ^= (uint8_t)(1u << next(s) % 8); break;
+      case 1: d[at] = (uint8_t)next(s); break;
+      case 2: d[at] = telling[next(s) % sizeof telling]; break;
+      default: d[at]++; break;
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  static uint8_t data[MAX_LEN], work[MAX_LEN];
+  const double end = clock_seconds() + (argc > 1 ? atof(argv[1]) : 0);
+  uint64_t s = UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)getpid();
+  size_t runs = 0;
+  while (argc > 2 && clock_seconds() < end) {
+    FILE *f = fopen(argv[2 + next(&s) % (uint64_t)(argc - 2)], "rb");
+    if (!f) return 1;
+    const size_t len = fread(data, 1, sizeof data, f);
+    fclose(f);
+    if (len == 0) return 1;
+    try_file(data, len);
+    for (int i = 0; i < 200 && clock_seconds() < end; i++, runs++) {
+      memcpy(work, data, len);
+      mutate(work, len, &s);
+      LLVMFuzzerTestOneInput(work, next(&s) % 16 ? len : next(&s) % len);
+    }
+  }
+  printf("%zu runs\n", runs);
+  return 0;
+}
+#endif
