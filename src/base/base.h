@@ -65,5 +65,7 @@ fusion_status os_random(void *out, size_t len) FUSION_MUST_CHECK;
 
 /** Seconds on the monotonic clock. */
 double clock_seconds(void);
+/** Processor seconds of the calling thread. */
+double clock_cpu_seconds(void);
 
 #endif

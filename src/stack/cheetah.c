@@ -27,16 +27,18 @@ struct run {
 
 struct mark {
   struct channel_stats stats;
-  double seconds;
+  double seconds, cpu_seconds;
 };
 
 static struct mark mark_now(const struct stack_session *s) {
-  return (struct mark){.stats = channel_get_stats(s->channel), .seconds = clock_seconds()};
+  return (struct mark){
+      .stats = channel_get_stats(s->channel), .seconds = clock_seconds(), .cpu_seconds = clock_cpu_seconds()};
 }
 
 static void account(struct stack_session *s, enum stack_stage stage, struct mark since) {
   const struct mark now = mark_now(s);
   s->stats.seconds[stage] += now.seconds - since.seconds;
+  s->stats.cpu_seconds[stage] += now.cpu_seconds - since.cpu_seconds;
   s->stats.bytes_sent[stage] += now.stats.bytes_sent - since.stats.bytes_sent;
   s->stats.bytes_received[stage] += now.stats.bytes_received - since.stats.bytes_received;
   s->stats.depth[stage] += now.stats.depth - since.stats.depth;

@@ -16,7 +16,7 @@ enum stack_stage { STAGE_SETUP, STAGE_LINEAR, STAGE_RELU, STAGE_POOL, STAGE_MULT
 const char *stack_stage_name(enum stack_stage stage);
 
 struct stack_stats {
-  double seconds[STAGE_COUNT];
+  double seconds[STAGE_COUNT], cpu_seconds[STAGE_COUNT]; /* cpu: of the calling thread */
   uint64_t bytes_sent[STAGE_COUNT], bytes_received[STAGE_COUNT];
   uint32_t depth[STAGE_COUNT];
 };
