@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Compiles a list of networks and writes docs/models.md: accuracies, rings, and the cost of a private run.
+
+usage: models_table.py [--list scripts/models.json] [--data FOLDER] [--exported FOLDER] [--build FOLDER] [--work FOLDER]
+                       [--secure] [--only NAME] [-o docs/models.md]
+The list names, for each network: the file ("onnx", under --data; .xz is unpacked; or "exported", a file of examples/imagenet.py
+under --exported), images, labels (absent where weights are random), options of `fusion compile`, and the samples and
+shards of the private run that --secure measures with bench_network. Networks whose file is absent are left out and named. A network's
+result is kept under --work as NAME.json, so that the table grows over several runs (--only)."""
+import argparse
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = """# Models
+
+Written by `scripts/models_table.py`; do not edit.
+
+Fixed point against the float network, on the images that calibrated it (their first rows) and on the rest of the file. "bits": weights,
+activations. "error": root mean square error of the logits over their spread. "MiB", "delays": predicted for {samples} samples in one shard,
+both directions, one-way message delays of the whole run. "run": one image in the clear by `fusion run`, against the float
+reference of the same program. Networks with random weights have no accuracy; their labels hang on differences that no
+trained network has, so agreement is a hard measure there.
+
+| network | bits | float | fixed | agreement | error | widest ring | MiB a sample | delays | run / float s |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+SECURE = """
+## Private runs
+
+Measured with `bench_network`: both parties on one machine over TCP loopback, one core a party, inputs at random, every answer
+equal to the plaintext executor's. Processor time is of each party; the wall time also holds what other work the machine had.
+
+| network | samples | shard | wall s a sample | server CPU s | client CPU s | MiB a sample | peak MiB server / client |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def call(*words, **more):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **more)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(str(w) for w in words)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def model_file(entry, args):
+    """The ONNX file, unpacked under --work if need be; None when it is not there."""
+    path = args.exported / entry["exported"] if "exported" in entry else args.data / entry["onnx"]
+    if path.suffix == ".xz" and path.is_file():
+        plain = args.work / path.stem
+        if not plain.exists():
+            plain.write_bytes(lzma.open(path).read())
+        return plain
+    return path if path.is_file() else None
+
+
+def measure(name, entry, path, args):
+    fusion, fsn = args.build / "fusion", args.work / f"{name}.fsn"
+    images = args.data / entry["images"]
+    labels = ["--labels", args.data / entry["labels"]] if "labels" in entry else []
+    options = ["--threads", args.threads] if args.threads else []
+    compiled = json.loads(call(fusion, "compile", path, "-c", images, *labels, *entry["compile"], *options, "--json",
+                               "-o", fsn))
+    ran = json.loads(call(fusion, "run", fsn, "-i", images, *labels, "--float", path, *options, "--json"))
+    described = json.loads(call(fusion, "inspect", fsn, "--samples", args.samples, "--json"))
+    return {"compile": compiled, "run": ran, "prediction": described["prediction"]}
+
+
+def measure_secure(name, entry, args):
+    samples, shard = entry["secure"]
+    text = call(args.build / "bench/bench_network", args.work / f"{name}.fsn", samples, shard)
+    wall = re.search(r"in all ([\d.]+) ms, ([\d.]+) KiB", text)
+    cpu = re.search(r"processor time ([\d.]+) ms a sample \(server\), ([\d.]+) \(client\); peak memory (\d+) MiB \(server\), (\d+)",
+                    text)
+    return {"samples": samples, "shard": shard, "wall": float(wall[1]) / 1e3, "mib": float(wall[2]) / 1024,
+            "cpu": [float(cpu[1]) / 1e3, float(cpu[2]) / 1e3], "peak": [int(cpu[3]), int(cpu[4])], "stages": text}
+
+
+def row(name, result):
+    c, r, p = result["compile"], result["run"], result["prediction"]
+    mib = (p["bytes_to_server"] + p["bytes_to_client"]) / p["samples"] / 2 ** 20
+
+    def percent(key):
+        return f"{100 * r[key]:.1f} %" if key in r else "-"
+    return (f"| {name} | {c['weight_bits']}, {c['activation_bits']} | {percent('float_accuracy')} | {percent('fixed_accuracy')} | "
+            f"{percent('agreement')} of {r['samples']} | {100 * c['logit_error']:.1f} % | {c['widest_ring']} | {mib:.2f} | "
+            f"{p['rounds']} | {r['seconds'] / r['samples']:.3g} / {r['float_seconds'] / r['samples']:.3g} |\n")
+
+
+def secure_row(name, s):
+    return (f"| {name} | {s['samples']} | {s['shard']} | {s['wall']:.3g} | {s['cpu'][0]:.3g} | {s['cpu'][1]:.3g} | {s['mib']:.1f} | "
+            f"{s['peak'][0]} / {s['peak'][1]} |\n")
+
+
+def write(results, missing, args):
+    text = HEAD.format(samples=args.samples) + "".join(row(n, r) for n, r in results.items())
+    if missing:
+        text += f"\nIn the list, but not measured: {', '.join(missing)}.\n"
+    secure = {n: r["secure"] for n, r in results.items() if "secure" in r}
+    if secure:
+        text += SECURE + "".join(secure_row(n, s) for n, s in secure.items())
+        for name, s in secure.items():
+            text += f"\n{name}:\n\n```\n{s['stages'].strip()}\n```\n"
+    args.output.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--list", default=ROOT / "scripts/models.json", type=Path)
+    parser.add_argument("--data", default=ROOT / "../shared/data", type=Path)
+    parser.add_argument("--exported", default=ROOT / "imagenet-out", type=Path)
+    parser.add_argument("--build", default=ROOT / "build", type=Path)
+    parser.add_argument("--work", default=ROOT / "build/models", type=Path)
+    parser.add_argument("--secure", action="store_true", help="measure private runs too (minutes each)")
+    parser.add_argument("--only", action="append", default=[], help="measure only this network; others as kept")
+    parser.add_argument("--samples", default=16, type=int, help="of the prediction")
+    parser.add_argument("--threads", default=0, type=int)
+    parser.add_argument("-o", "--output", default=ROOT / "docs/models.md", type=Path)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    results, missing, failed = {}, [], 0
+    for name, entry in json.loads(args.list.read_text()).items():
+        kept = args.work / f"{name}.json"
+        path = model_file(entry, args)
+        try:
+            result = json.loads(kept.read_text()) if kept.exists() else None
+            if path and (not args.only or name in args.only):
+                print(name, flush=True)
+                result = {**(result or {}), **measure(name, entry, path, args)}
+                if args.secure and "secure" in entry:
+                    result["secure"] = measure_secure(name, entry, args)
+                kept.write_text(json.dumps(result, indent=1))
+        except RuntimeError as e:
+            print(f"models_table.py: {name}: {e}", file=sys.stderr)
+            failed, result = 1, None
+        if result:
+            results[name] = result
+        else:
+            missing.append(name)
+    write(results, missing, args)
+    print(os.path.relpath(args.output))
+    return failed
+
+
+sys.exit(main())
