@@ -196,9 +196,9 @@ void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
 
 void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
   static const char *const kinds[] = {
-      [PLAN_INPUT] = "input",       [PLAN_LINEAR] = "linear",   [PLAN_RELU] = "relu",
-      [PLAN_TRUNCATE] = "truncate", [PLAN_ADD] = "add",         [PLAN_MUL] = "mul",
-      [PLAN_MAXPOOL] = "maxpool",   [PLAN_SUMPOOL] = "sumpool", [PLAN_GATHER] = "gather"};
+      [PLAN_INPUT] = "input",   [PLAN_LINEAR] = "linear", [PLAN_RELU] = "relu",       [PLAN_TRUNCATE] = "truncate",
+      [PLAN_ADD] = "add",       [PLAN_MUL] = "mul",       [PLAN_MAXPOOL] = "maxpool", [PLAN_SUMPOOL] = "sumpool",
+      [PLAN_GATHER] = "gather", [PLAN_OFFSET] = "offset"};
   const struct plan *plan = &model->model->plan;
   const struct plan_step *s = &plan->steps[index];
   *layer = (fusion_layer){.kind = kinds[s->kind],

@@ -164,6 +164,8 @@ static void apply(struct equaliser *e) {
   for (uint32_t i = 0; i < e->net->count; i++) {
     struct network_node *d = &e->net->nodes[i];
     if (d->kind == PLAN_LINEAR) scale_linear(e, i);
+    for (uint32_t c = 0; d->kind == PLAN_OFFSET && c < d->shape.channels; c++)
+      d->bias[c] = (float)(d->bias[c] * e->factor[e->first[i] + c]);
     for (uint32_t c = 0; c < d->shape.channels; c++) {
       d->low[c] = (float)(d->low[c] * e->factor[e->first[i] + c]);
       d->high[c] = (float)(d->high[c] * e->factor[e->first[i] + c]);

@@ -76,6 +76,13 @@ static void run_add(const struct plan_step *s, const int64_t *restrict a, const 
   for (size_t i = 0; i < n; i++) y[i] = wrap(((uint64_t)a[i] << left) + ((uint64_t)b[i] << right), &s->out);
 }
 
+static void run_offset(const struct plan_step *s, const int64_t *bias, const int64_t *x, int64_t *y) {
+  const size_t plane = (size_t)s->out.shape.height * s->out.shape.width;
+  for (size_t c = 0; c < s->out.shape.channels; c++)
+    for (size_t i = 0; i < plane; i++, x++)
+      *y++ = wrap(s->negate ? (uint64_t)bias[c] - (uint64_t)*x : (uint64_t)bias[c] + (uint64_t)*x, &s->out);
+}
+
 static void run_mul(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] = wrap((uint64_t)a[i] * (uint64_t)b[i], &s->out);
 }
@@ -150,6 +157,9 @@ static fusion_status run_step(struct block *b, uint32_t i) {
       for (size_t k = 0; k < b->count; k++) run_pool(s, x + k * shape_size(in->shape), in, y + k * size);
       break;
     case PLAN_GATHER: run_gather(b, s, y); break;
+    case PLAN_OFFSET:
+      for (size_t k = 0; k < b->count; k++) run_offset(s, e->model->weights[i].bias, x + k * size, y + k * size);
+      break;
   }
   return FUSION_OK;
 }

@@ -34,8 +34,8 @@ uint64_t fsn_checksum(const void *data, size_t len) {
 static void encode_weights(struct writer *w, const struct model *model) {
   for (uint32_t i = 0; i < model->plan.count; i++) {
     const struct plan_step *s = &model->plan.steps[i];
-    if (s->kind != PLAN_LINEAR) continue;
-    const size_t count = plan_weight_count(&model->plan, i);
+    if (s->kind != PLAN_LINEAR && s->kind != PLAN_OFFSET) continue;
+    const size_t count = s->kind == PLAN_LINEAR ? plan_weight_count(&model->plan, i) : 0;
     for (size_t k = 0; k < count; k++) write_u16(w, (uint16_t)model->weights[i].weights[k]);
     for (uint32_t c = 0; c < s->out.shape.channels; c++) write_u64(w, (uint64_t)model->weights[i].bias[c]);
   }
@@ -66,12 +66,12 @@ fusion_status fsn_encode(struct writer *w, const struct model *model) {
 
 static fusion_status decode_layer(struct plan_weights *out, struct reader *r, const struct plan *plan, uint32_t step) {
   const struct plan_step *s = &plan->steps[step];
-  const size_t count = plan_weight_count(plan, step);
+  const size_t count = s->kind == PLAN_LINEAR ? plan_weight_count(plan, step) : 0;
   if (count > reader_left(r) / sizeof(int16_t)) return FUSION_E_MODEL;
   out->weights = mem_alloc(count, sizeof *out->weights);
   out->bias = mem_alloc(s->out.shape.channels, sizeof *out->bias);
   if (!out->weights || !out->bias) return FUSION_E_MEMORY;
-  const int32_t limit = 1 << (s->weight_bits - 1);
+  const int32_t limit = count ? 1 << (s->weight_bits - 1) : 0;
   for (size_t k = 0; k < count; k++) {
     out->weights[k] = (int16_t)read_u16(r);
     if (out->weights[k] < -limit || out->weights[k] >= limit) return FUSION_E_MODEL;
@@ -96,7 +96,7 @@ static fusion_status decode_model(struct model *m, struct reader *r, const char 
   m->weights = mem_alloc(m->plan.count, sizeof *m->weights);
   if (!m->weights) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", name);
   for (uint32_t i = 0; i < m->plan.count; i++) {
-    if (m->plan.steps[i].kind != PLAN_LINEAR) continue;
+    if (m->plan.steps[i].kind != PLAN_LINEAR && m->plan.steps[i].kind != PLAN_OFFSET) continue;
     const fusion_status layer = decode_layer(&m->weights[i], r, &m->plan, i);
     if (layer != FUSION_OK) return error_set(err, layer, "'%s': the weights of step %u are damaged", name, i);
   }

@@ -116,6 +116,28 @@ static fusion_status lower_linear(struct lowering *l, uint32_t g) {
   return d->weights && d->bias ? done(l, g) : FUSION_E_MEMORY;
 }
 
+/** 1 or -1 when an affine map multiplies every channel by that; else 0. */
+static int common_sign(const struct graph_node *n) {
+  const float sign = n->weights ? n->weights[0] : 1;
+  for (uint32_t c = 1; n->weights && c < n->shape.channels; c++)
+    if (n->weights[c] != sign) return 0;
+  return sign == 1 ? 1 : sign == -1 ? -1 : 0;
+}
+
+static fusion_status lower_affine(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const int sign = common_sign(n);
+  if (!sign) return lower_linear(l, g);
+  uint32_t from;
+  const fusion_status status = make_clean(l, n->inputs[0], &from);
+  if (status != FUSION_OK) return status;
+  struct network_node *d = append(l, PLAN_OFFSET, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->negate = sign < 0;
+  d->bias = copy_floats(n->bias, n->shape.channels);
+  return d->bias ? done(l, g) : FUSION_E_MEMORY;
+}
+
 static fusion_status lower_add(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   uint32_t from[2];
@@ -252,8 +274,9 @@ static bool scale_is_tied(const struct lowering *l, uint32_t g) {
     for (uint32_t k = 0; k < n->input_count; k++) {
       if (n->inputs[k] != g) continue;
       if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || (n->op == GRAPH_GATHER && n->input_count > 1)) return true;
+      const bool offset = n->op == GRAPH_AFFINE && common_sign(n);
       const bool passes =
-          n->op == GRAPH_GATHER || n->op == GRAPH_MAXPOOL || n->op == GRAPH_RELU || n->op == GRAPH_AVGPOOL;
+          n->op == GRAPH_GATHER || n->op == GRAPH_MAXPOOL || n->op == GRAPH_RELU || n->op == GRAPH_AVGPOOL || offset;
       if (passes && scale_is_tied(l, i)) return true;
     }
   }
@@ -301,8 +324,8 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   switch (n->op) {
     case GRAPH_INPUT: return append(l, PLAN_INPUT, g, NULL, 0) ? done(l, g) : FUSION_E_MEMORY;
-    case GRAPH_LINEAR:
-    case GRAPH_AFFINE: return lower_linear(l, g);
+    case GRAPH_LINEAR: return lower_linear(l, g);
+    case GRAPH_AFFINE: return lower_affine(l, g);
     case GRAPH_ADD: return lower_add(l, g);
     case GRAPH_MUL: return lower_mul(l, g);
     case GRAPH_RELU: return lower_relu(l, g);

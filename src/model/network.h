@@ -15,7 +15,8 @@ struct network_node {
   struct window window;
   uint32_t groups;
   float *weights;               /* owned. LINEAR */
-  float *bias;                  /* owned. LINEAR: always there */
+  float *bias;                  /* owned. LINEAR, OFFSET: always there */
+  bool negate;                  /* OFFSET */
   struct gather_source *gather; /* owned. GATHER */
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* the values are max(origin, 0): a Relu pulled before a MaxPool */
@@ -31,7 +32,8 @@ struct network {
 };
 
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu pulled
- *  before MaxPool, average pools as sums, affine maps as depthwise layers. `graph` must be valid. */
+ *  before MaxPool, average pools as sums, affine maps as offsets where they only add a
+ *  constant to x or -x, else as depthwise layers. `graph` must be valid. */
 fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
 void network_free(struct network *n);
 

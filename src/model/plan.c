@@ -155,17 +155,19 @@ static complaint check_gather(const struct plan *plan, const struct plan_step *s
   return NULL;
 }
 
-/** MUL, MAXPOOL, SUMPOOL, GATHER: clean in, clean out, no wider than what they read. */
+/** MUL, MAXPOOL, SUMPOOL, GATHER, OFFSET: clean in, clean out, no wider than what they read. */
 static complaint check_clean(const struct plan *plan, const struct plan_step *s) {
   if (s->out.guard_bits) return "its output must be clean";
   for (uint32_t k = 0; k < s->input_count; k++) {
     const struct plan_tensor *in = &plan->steps[s->inputs[k]].out;
     if (in->guard_bits) return "it reads a raw tensor";
     if (in->ring_bits < s->out.ring_bits) return "its input's ring is narrower than its own";
-    if (s->kind == PLAN_MUL && !same_shape(in->shape, s->out.shape)) return "its shapes differ";
+    if ((s->kind == PLAN_MUL || s->kind == PLAN_OFFSET) && !same_shape(in->shape, s->out.shape))
+      return "its shapes differ";
   }
   if (s->kind == PLAN_GATHER) return check_gather(plan, s);
-  return s->kind == PLAN_MUL ? NULL : check_pool(s, &plan->steps[s->inputs[0]].out);
+  if (s->kind == PLAN_MUL || s->kind == PLAN_OFFSET) return NULL;
+  return check_pool(s, &plan->steps[s->inputs[0]].out);
 }
 
 static bool input_count_fits(const struct plan_step *s) {
@@ -178,7 +180,8 @@ static bool input_count_fits(const struct plan_step *s) {
     case PLAN_RELU:
     case PLAN_TRUNCATE:
     case PLAN_MAXPOOL:
-    case PLAN_SUMPOOL: return s->input_count == 1;
+    case PLAN_SUMPOOL:
+    case PLAN_OFFSET: return s->input_count == 1;
   }
   return false;
 }
@@ -204,7 +207,8 @@ static complaint check_step(const struct plan *plan, uint32_t i) {
     case PLAN_MUL:
     case PLAN_MAXPOOL:
     case PLAN_SUMPOOL:
-    case PLAN_GATHER: return check_clean(plan, s);
+    case PLAN_GATHER:
+    case PLAN_OFFSET: return check_clean(plan, s);
   }
   return "its kind is unknown";
 }

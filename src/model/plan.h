@@ -25,6 +25,7 @@ enum plan_kind {
   PLAN_MAXPOOL, /**< clean; compares in value_bits + 1 bits; padding never wins */
   PLAN_SUMPOOL, /**< clean; sum over the window, padding is 0 */
   PLAN_GATHER,  /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
+  PLAN_OFFSET,  /**< clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */
 };
 
 enum plan_output {
@@ -57,6 +58,7 @@ struct plan_step {
   uint8_t rlwe_set;      /* LINEAR: parameter set, chosen by the stack from the actual weights (0 = not chosen yet) */
   uint8_t shift;         /* RELU, TRUNCATE */
   uint8_t shift_left[2]; /* ADD */
+  bool negate;           /* OFFSET */
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
 };
 
@@ -83,13 +85,13 @@ struct plan {
 
 /** What only the server has. */
 struct plan_weights {
-  int16_t *weights; /* owned: [out][in/groups][kernel_h][kernel_w] */
-  int64_t *bias;    /* owned: [out], at the accumulator's scale, reduced modulo 2^ring_bits and signed */
+  int16_t *weights; /* owned: [out][in/groups][kernel_h][kernel_w]; NULL for OFFSET */
+  int64_t *bias;    /* owned: [out], at the output's scale, reduced modulo 2^ring_bits and signed */
 };
 
 struct model {
   struct plan plan;             /* public */
-  struct plan_weights *weights; /* one per step, empty but for LINEAR; NULL at the client */
+  struct plan_weights *weights; /* one per step, empty but for LINEAR and OFFSET; NULL at the client */
 };
 
 /** Limits that plan_validate enforces. */

@@ -108,6 +108,7 @@ static void encode_step(struct writer *w, const struct plan_step *s) {
   }
   if (s->kind == PLAN_RELU || s->kind == PLAN_TRUNCATE) write_u8(w, s->shift);
   if (s->kind == PLAN_ADD) write_bytes(w, s->shift_left, sizeof s->shift_left);
+  if (s->kind == PLAN_OFFSET) write_u8(w, s->negate);
   if (s->kind == PLAN_GATHER) encode_gather(w, s);
 }
 
@@ -117,9 +118,15 @@ static uint32_t decode_input_count(struct reader *r, enum plan_kind kind) {
   return kind == PLAN_GATHER ? read_u32(r) : 1;
 }
 
+static bool decode_bool(struct reader *r) {
+  const uint8_t v = read_u8(r);
+  if (v > 1) r->failed = true;
+  return v == 1;
+}
+
 static fusion_status decode_step(struct reader *r, struct plan_step *s, uint64_t *budget) {
   const uint8_t kind = read_u8(r);
-  if (kind > PLAN_GATHER) return FUSION_E_MODEL;
+  if (kind > PLAN_OFFSET) return FUSION_E_MODEL;
   s->kind = (enum plan_kind)kind;
   read_string(r, s->name, sizeof s->name);
   s->out = decode_tensor(r);
@@ -139,6 +146,7 @@ static fusion_status decode_step(struct reader *r, struct plan_step *s, uint64_t
   }
   if (s->kind == PLAN_RELU || s->kind == PLAN_TRUNCATE) s->shift = read_u8(r);
   if (s->kind == PLAN_ADD) read_bytes(r, s->shift_left, sizeof s->shift_left);
+  if (s->kind == PLAN_OFFSET) s->negate = decode_bool(r);
   if (r->failed) return FUSION_E_MODEL;
   return s->kind == PLAN_GATHER ? decode_gather(r, s, budget) : FUSION_OK;
 }
@@ -150,12 +158,6 @@ static void encode_preprocess(struct writer *w, const struct plan_preprocess *p)
   write_u32(w, p->count);
   for (uint32_t c = 0; c < p->count; c++) write_f64(w, p->mean[c]);
   for (uint32_t c = 0; c < p->count; c++) write_f64(w, p->deviation[c]);
-}
-
-static bool decode_bool(struct reader *r) {
-  const uint8_t v = read_u8(r);
-  if (v > 1) r->failed = true;
-  return v == 1;
 }
 
 static fusion_status decode_preprocess(struct reader *r, struct plan_preprocess *p) {

@@ -75,6 +75,16 @@ static unsigned most(unsigned a, unsigned b) {
   return a > b ? a : b;
 }
 
+static unsigned offset_width(const struct rings *q, uint32_t i, unsigned in) {
+  uint64_t bias = 0;
+  for (uint32_t c = 0; c < q->plan->steps[i].out.shape.channels; c++) {
+    const int64_t v = q->model->weights[i].bias[c];
+    const uint64_t m = (uint64_t)(v < 0 ? -v : v);
+    bias = m > bias ? m : bias;
+  }
+  return magnitude_bits(saturating_add(bias, UINT64_C(1) << (least(in, 63) - 1)));
+}
+
 static uint64_t rounding(const struct plan_step *s) {
   return s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
 }
@@ -127,6 +137,7 @@ static unsigned clean_width(const struct rings *q, uint32_t i) {
     case PLAN_GATHER:
       for (uint32_t k = 1; k < s->input_count; k++) bits = most(bits, q->plan->steps[s->inputs[k]].out.value_bits);
       return bits;
+    case PLAN_OFFSET: return offset_width(q, i, in);
     case PLAN_LINEAR: break;
   }
   return in;
@@ -173,7 +184,8 @@ static fusion_status assign(struct rings *q, fusion_error *err) {
 static void reduce_biases(struct model *model) {
   for (uint32_t i = 0; i < model->plan.count; i++) {
     const struct plan_step *s = &model->plan.steps[i];
-    for (uint32_t c = 0; s->kind == PLAN_LINEAR && c < s->out.shape.channels; c++)
+    const bool biased = s->kind == PLAN_LINEAR || s->kind == PLAN_OFFSET;
+    for (uint32_t c = 0; biased && c < s->out.shape.channels; c++)
       model->weights[i].bias[c] = ring_signed((uint64_t)model->weights[i].bias[c], s->out.ring_bits);
   }
 }

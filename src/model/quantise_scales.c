@@ -40,8 +40,8 @@ static void find_classes(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) q->parent[i] = i;
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    const bool joins = d->kind == PLAN_MAXPOOL || d->kind == PLAN_GATHER || (d->kind == PLAN_ADD && !is_raw(q, i)) ||
-                       (d->kind == PLAN_RELU && !is_raw(q, d->inputs[0]));
+    const bool joins = d->kind == PLAN_MAXPOOL || d->kind == PLAN_GATHER || d->kind == PLAN_OFFSET ||
+                       (d->kind == PLAN_ADD && !is_raw(q, i)) || (d->kind == PLAN_RELU && !is_raw(q, d->inputs[0]));
     for (uint32_t k = 0; joins && k < d->input_count; k++) join(q, i, d->inputs[k]);
   }
 }
@@ -59,7 +59,21 @@ static void find_grid(struct solver *q) {
   }
 }
 
-static void find_ranges(struct solver *q) {
+/** Marks the nodes between the parts of a clip (6 - relu(6 - relu(x)) for Relu6): only offsets read them, or they are
+ *  offsets that only a Relu reads. Their range is no reason for a coarser scale: what leaves the clip is narrower. */
+static void find_inner(const struct solver *q, bool *inner) {
+  for (uint32_t i = 0; i < q->net->count; i++) inner[i] = i > 0 && i + 1 < q->net->count && !is_raw(q, i);
+  for (uint32_t i = 0; i < q->net->count; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    for (uint32_t k = 0; k < d->input_count; k++) {
+      const uint32_t from = d->inputs[k];
+      const bool offset = q->net->nodes[from].kind == PLAN_OFFSET;
+      if (d->kind != PLAN_OFFSET && !(d->kind == PLAN_RELU && offset)) inner[from] = false;
+    }
+  }
+}
+
+static void find_ranges(struct solver *q, const bool *inner) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
     if (is_raw(q, i)) continue;
@@ -67,6 +81,7 @@ static void find_ranges(struct solver *q) {
     unsigned bits = i == 0 ? q->widths->input : q->widths->activation;
     if (i == q->net->count - 1) bits = q->widths->output;
     if (bits > q->bits[r]) q->bits[r] = bits;
+    if (inner[i]) continue;
     for (uint32_t c = 0; c < d->shape.channels; c++)
       q->range[r] = fmax(q->range[r], fmax(fabs((double)d->low[c]), fabs((double)d->high[c])));
   }
@@ -200,6 +215,18 @@ static uint8_t wide_ring(const struct solver *q, uint32_t i) {
   return bits + ROOM_BITS <= 32 && q->shift[q->root[i]] <= 30 ? 32 : CLEAN_RING;
 }
 
+static fusion_status emit_bias(struct plan_weights *out, const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  out->bias = mem_alloc(d->shape.channels, sizeof *out->bias);
+  if (!out->bias) return FUSION_E_MEMORY;
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const double bias = d->bias[c] / q->scale[i];
+    if (!(fabs(bias) < ldexp(1, CLEAN_RING - 2))) return FUSION_E_UNREACHABLE;
+    out->bias[c] = (int64_t)rint(bias);
+  }
+  return FUSION_OK;
+}
+
 static fusion_status emit_weights(struct plan_weights *out, const struct solver *q, uint32_t i) {
   const struct network_node *d = &q->net->nodes[i];
   const size_t depth =
@@ -207,16 +234,10 @@ static fusion_status emit_weights(struct plan_weights *out, const struct solver 
   const double unit = q->scale[i] / q->scale[d->inputs[0]];
   const double top = ldexp(1, (int)weight_width(q, i) - 1) - 1;
   out->weights = mem_alloc(depth * d->shape.channels, sizeof *out->weights);
-  out->bias = mem_alloc(d->shape.channels, sizeof *out->bias);
-  if (!out->weights || !out->bias) return FUSION_E_MEMORY;
+  if (!out->weights) return FUSION_E_MEMORY;
   for (size_t k = 0; k < depth * d->shape.channels; k++)
     out->weights[k] = (int16_t)fmin(fmax(rint(d->weights[k] / unit), -top), top);
-  for (uint32_t c = 0; c < d->shape.channels; c++) {
-    const double bias = d->bias[c] / q->scale[i];
-    if (!(fabs(bias) < ldexp(1, CLEAN_RING - 2))) return FUSION_E_UNREACHABLE;
-    out->bias[c] = (int64_t)rint(bias);
-  }
-  return FUSION_OK;
+  return emit_bias(out, q, i);
 }
 
 static void emit_tensor(struct plan_step *s, const struct solver *q, uint32_t i) {
@@ -255,6 +276,8 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
     if (!s->gather) return FUSION_E_MEMORY;
     memcpy(s->gather, d->gather, shape_size(d->shape) * sizeof *s->gather);
   }
+  s->negate = d->negate;
+  if (s->kind == PLAN_OFFSET) return emit_bias(&m->weights[i], q, i);
   if (s->kind != PLAN_LINEAR) return FUSION_OK;
   s->groups = d->groups;
   s->weight_bits = (uint8_t)weight_width(q, i);
@@ -287,6 +310,7 @@ cleanup:
 fusion_status quantise_scales(struct model **out, const struct network *net, const struct widths *widths,
                               fusion_error *err) {
   struct solver q = {.net = net, .widths = widths};
+  bool *inner = mem_alloc(net->count, sizeof *inner);
   fusion_status status = FUSION_OK;
   q.parent = mem_alloc(net->count, sizeof *q.parent);
   q.grid = mem_alloc(net->count, sizeof *q.grid);
@@ -297,16 +321,19 @@ fusion_status quantise_scales(struct model **out, const struct network *net, con
   q.shift = mem_alloc(net->count, sizeof *q.shift);
   q.root = mem_alloc(net->count, sizeof *q.root);
   q.weight_max = mem_alloc(net->count, sizeof *q.weight_max);
-  FAIL_IF(!q.parent || !q.grid || !q.bits || !q.range || !q.raised || !q.scale || !q.shift || !q.root || !q.weight_max,
+  FAIL_IF(!inner || !q.parent || !q.grid || !q.bits || !q.range || !q.raised || !q.scale || !q.shift || !q.root ||
+              !q.weight_max,
           FUSION_E_MEMORY);
   find_classes(&q);
   find_roots(&q);
   find_grid(&q);
-  find_ranges(&q);
+  find_inner(&q, inner);
+  find_ranges(&q, inner);
   find_weight_maxima(&q);
   TRY(solve(&q, err));
   TRY(emit(out, &q, err));
 cleanup:
+  mem_free(inner);
   mem_free(q.parent);
   mem_free(q.grid);
   mem_free(q.bits);

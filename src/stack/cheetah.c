@@ -126,6 +126,13 @@ cleanup:
   return status;
 }
 
+/* The server adds the bias, to its share alone. */
+static void step_offset(const struct run *r, uint32_t number, const uint64_t *x, uint64_t *y) {
+  const struct plan_step *step = &r->session->plan->steps[number];
+  const int64_t *bias = r->session->role == ROLE_SERVER ? r->session->weights[number].bias : NULL;
+  local_offset(y, x, bias, step->out.shape, step->negate, r->samples, step->out.ring_bits);
+}
+
 static void step_add(const struct run *r, const struct plan_step *step, uint64_t *y) {
   unsigned shift[2];
   for (int i = 0; i < 2; i++) {
@@ -174,6 +181,7 @@ static fusion_status run_step(struct run *r, uint32_t number) {
       local_sumpool(y, x, in->shape, step->out.shape, &step->window, r->samples, step->out.ring_bits);
       return FUSION_OK;
     case PLAN_GATHER: return step_gather(r, step, y);
+    case PLAN_OFFSET: step_offset(r, number, x, y); return FUSION_OK;
   }
   return FUSION_E_INTERNAL;
 }

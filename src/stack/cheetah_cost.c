@@ -25,7 +25,8 @@ static void step_cost(struct cost *cost, const struct plan *plan, const struct p
     case PLAN_INPUT:
     case PLAN_ADD:
     case PLAN_SUMPOOL:
-    case PLAN_GATHER: return; /* local */
+    case PLAN_GATHER:
+    case PLAN_OFFSET: return; /* local */
   }
 }
 

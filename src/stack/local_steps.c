@@ -39,3 +39,14 @@ void local_gather(uint64_t *out, const uint64_t *const *inputs, const size_t *in
       *out++ = from.input == GATHER_ZERO ? 0 : inputs[from.input][s * in_sizes[from.input] + from.index] & mask;
     }
 }
+
+void local_offset(uint64_t *out, const uint64_t *x, const int64_t *bias, struct shape shape, bool negate,
+                  size_t samples, unsigned bits) {
+  const uint64_t mask = low_mask(bits);
+  const size_t plane = (size_t)shape.height * shape.width;
+  for (size_t s = 0; s < samples; s++)
+    for (size_t c = 0; c < shape.channels; c++) {
+      const uint64_t b = bias ? (uint64_t)bias[c] : 0;
+      for (size_t i = 0; i < plane; i++, x++) *out++ = (negate ? b - *x : b + *x) & mask;
+    }
+}

@@ -17,4 +17,8 @@ void local_sumpool(uint64_t *out, const uint64_t *x, struct shape in, struct sha
 void local_gather(uint64_t *out, const uint64_t *const *inputs, const size_t *in_sizes,
                   const struct gather_source *sources, size_t out_size, size_t samples, unsigned bits);
 
+/** bias + x, or bias - x, one bias a channel; bias NULL: zeros (the client's part). */
+void local_offset(uint64_t *out, const uint64_t *x, const int64_t *bias, struct shape shape, bool negate,
+                  size_t samples, unsigned bits);
+
 #endif

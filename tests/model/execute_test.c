@@ -50,6 +50,8 @@ static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const 
       return (uint64_t)(v >> s->shift);
     case PLAN_ADD:
       return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
+    case PLAN_OFFSET:
+      return (uint64_t)m->weights[i].bias[k / o.width / o.height] + (s->negate ? 0 - (uint64_t)x[k] : (uint64_t)x[k]);
     case PLAN_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
     case PLAN_GATHER:
       if (s->gather[k].input == GATHER_ZERO) return 0;

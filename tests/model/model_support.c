@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-const char *const network_kinds[] = {"mlp", "conv", "residual", "concat", "quadratic", "depthwise", "average", NULL};
+const char *const network_kinds[] = {"mlp",       "conv",    "residual", "concat", "quadratic",
+                                     "depthwise", "average", "clip",     NULL};
 
 float random_unit(uint64_t *state) {
   return (float)(int64_t)(test_random(state) >> 40) / (float)(1 << 23) - 1;
@@ -127,6 +128,31 @@ static void build_average(struct graph *g, uint64_t *state, uint32_t x) {
   flatten(g, pool(g, GRAPH_AVGPOOL, unary(g, GRAPH_RELU, conv(g, state, e, 7, 1, padded(3, 1))), window_make(3, 3, 3)));
 }
 
+/** affine: sign * x + bias */
+static uint32_t offset(struct graph *g, uint32_t input, float sign, float bias) {
+  const uint32_t channels = g->nodes[input].shape.channels;
+  float *scale = mem_alloc(channels, sizeof *scale), *add = mem_alloc(channels, sizeof *add);
+  uint32_t index;
+  assert_true(scale && add);
+  for (uint32_t c = 0; c < channels; c++) {
+    scale[c] = sign;
+    add[c] = bias * (float)(1 + c % 3);
+  }
+  assert_ok(graph_add_affine(g, input, scale, add, &index));
+  mem_free(scale);
+  mem_free(add);
+  return index;
+}
+
+/** relu6's shape, with a bound that cuts; and offsets of an input, of a sum, and into an addition. */
+static void build_clip(struct graph *g, uint64_t *state, uint32_t x) {
+  const uint32_t a = unary(g, GRAPH_RELU, conv(g, state, offset(g, x, 1, 0.25f), 6, 1, padded(3, 1)));
+  const uint32_t b = offset(g, unary(g, GRAPH_RELU, offset(g, a, -1, 1)), -1, 1);
+  const uint32_t c = binary(g, GRAPH_ADD, offset(g, b, 1, -0.5f), conv(g, state, b, 6, 6, padded(3, 1)));
+  const uint32_t d = offset(g, pool(g, GRAPH_AVGPOOL, unary(g, GRAPH_RELU, c), window_make(2, 2, 2)), -1, 0.5f);
+  dense(g, state, flatten(g, d), 7);
+}
+
 struct graph *random_network(const char *kind, uint64_t *state) {
   struct graph *g = graph_alloc();
   uint32_t x;
@@ -142,6 +168,7 @@ struct graph *random_network(const char *kind, uint64_t *state) {
     const uint32_t b = dense(g, state, binary(g, GRAPH_MUL, a, a), 16);
     dense(g, state, binary(g, GRAPH_MUL, b, b), 7);
   }
+  if (strcmp(kind, "clip") == 0) build_clip(g, state, x);
   if (strcmp(kind, "conv") == 0) {
     const uint32_t a = pool(g, GRAPH_MAXPOOL, conv(g, state, x, 5, 1, padded(3, 1)), padded(3, 2));
     const uint32_t b = conv(g, state, unary(g, GRAPH_RELU, a), 6, 1, padded(3, 2));

@@ -75,6 +75,22 @@ static struct net net_quadratic(uint64_t seed) {
   return n;
 }
 
+/* A clipped activation, c - relu(c - relu(x)), and an offset of the client's input, where the server's share is zero.
+ */
+static struct net net_clip(uint64_t seed) {
+  const struct shape s = {5, 4, 3};
+  struct net n = net_open(s, 26, 8, seed);
+  net_offset(&n, 0, s, false, 24, 9);
+  net_linear(&n, 1, s, net_dense, 1, 23, 8);
+  net_add(&n, PLAN_RELU, 2, s, 24, 13)->shift = 9;
+  net_offset(&n, 3, s, true, 14, 14);
+  net_add(&n, PLAN_RELU, 4, s, 22, 14);
+  net_offset(&n, 5, s, true, 20, 15);
+  net_linear(&n, 6, s, net_dense, 5, 20, 6);
+  net_add(&n, PLAN_TRUNCATE, 7, s, 16, 14)->shift = 4;
+  return n;
+}
+
 struct end {
   const struct model *model;
   struct channel *channel;
@@ -170,12 +186,18 @@ static void cheetah__products_and_top_k_equal_the_executor(void **state) {
   check_net(net_quadratic(test_seed()), (const size_t[]){60}, 1);
 }
 
+static void cheetah__offsets_equal_the_executor(void **state) {
+  (void)state;
+  check_net(net_clip(test_seed()), (const size_t[]){30, 3}, 2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cheetah__mlp_equals_the_executor),
       cmocka_unit_test(cheetah__cnn_with_labels_equals_the_executor),
       cmocka_unit_test(cheetah__residual_branches_equal_the_executor),
       cmocka_unit_test(cheetah__products_and_top_k_equal_the_executor),
+      cmocka_unit_test(cheetah__offsets_equal_the_executor),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,3 +60,13 @@ struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, 
   for (size_t i = 0; i < shape.channels; i++) pw->bias[i] = ring_signed(test_random(&n->seed), ring_bits);
   return s;
 }
+
+struct plan_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
+                             unsigned value_bits) {
+  struct plan_step *s = net_add(n, PLAN_OFFSET, input, shape, ring_bits, value_bits);
+  struct plan_weights *pw = &n->model->weights[n->model->plan.count - 1];
+  s->negate = negate;
+  pw->bias = need(shape.channels, sizeof *pw->bias);
+  for (size_t i = 0; i < shape.channels; i++) pw->bias[i] = ring_signed(test_random(&n->seed), value_bits - 1);
+  return s;
+}

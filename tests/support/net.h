@@ -23,4 +23,8 @@ struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, st
 struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
                              unsigned ring_bits, unsigned weight_bits);
 
+/** Appends bias + x, or bias - x, with random biases that take value_bits - 1 bits. */
+struct plan_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
+                             unsigned value_bits);
+
 #endif
