@@ -240,27 +240,23 @@ cleanup:
   return status;
 }
 
-/* min(max(x, low), high); infinite limits do nothing. low + relu(x - low) - relu(relu(x - low) - (high - low)): the
- * second Relu works on a tensor that the first has made small. */
+/* min(max(x, low), high); infinite limits do nothing. high - relu(high - low - relu(x - low)): all but the two Relus
+ * adds constants to x or -x, which costs two parties nothing. */
 static fusion_status value_clip(struct call *c, const struct value *x, double low, double high, struct value *out) {
   const bool has_low = low > -(double)FLT_MAX, has_high = high < (double)FLT_MAX;
-  struct value t = *x, above;
+  const double base = has_low ? low : 0;
+  struct value t = *x;
   fusion_status status = FUSION_OK;
-  if (!has_low && has_high) { /* high - relu(high - x) */
-    TRY(value_scale(c, x, -1, high, &t));
+  if (has_low) {
+    if (base > 0 || base < 0) TRY(value_scale(c, x, 1, -base, &t));
+    TRY(value_relu(c, &t, &t));
+  }
+  if (has_high) {
+    TRY(value_scale(c, &t, -1, high - base, &t));
     TRY(value_relu(c, &t, &t));
     return value_scale(c, &t, -1, high, out);
   }
-  if (has_low) {
-    if (low > 0 || low < 0) TRY(value_scale(c, x, 1, -low, &t));
-    TRY(value_relu(c, &t, &t));
-  }
-  if (has_low && has_high) {
-    TRY(value_scale(c, &t, 1, low - high, &above));
-    TRY(value_relu(c, &above, &above));
-    TRY(value_binary(c, '-', &t, &above, &t));
-  }
-  if (has_low && (low > 0 || low < 0)) TRY(value_scale(c, &t, 1, low, &t));
+  if (base > 0 || base < 0) TRY(value_scale(c, &t, 1, base, &t));
   *out = t;
 cleanup:
   return status;
