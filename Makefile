@@ -17,7 +17,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: models all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -44,6 +44,10 @@ bench: all
 
 demo: setup all
 	@BUILD=$(BUILD) examples/demo.sh
+
+# Compiles the networks of scripts/models.json and writes docs/models.md; ARGS=--secure measures private runs too.
+models: all
+	@$$(scripts/find_python.sh json) scripts/models_table.py --build $(BUILD) $(ARGS)
 
 install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild

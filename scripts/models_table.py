@@ -6,7 +6,8 @@ usage: models_table.py [--list scripts/models.json] [--data FOLDER] [--exported 
 The list names, for each network: the file ("onnx", under --data; .xz is unpacked; or "exported", a file of examples/imagenet.py
 under --exported), images, labels (absent where weights are random), options of `fusion compile`, and the samples and
 shards of the private run that --secure measures with bench_network. Networks whose file is absent are left out and named. A network's
-result is kept under --work as NAME.json, so that the table grows over several runs (--only)."""
+result is kept under --work as NAME.json, beside the compiled model, so that the table grows over several runs (--only);
+predictions are always those of the present build."""
 import argparse
 import json
 import lzma
@@ -67,8 +68,12 @@ def measure(name, entry, path, args):
     compiled = json.loads(call(fusion, "compile", path, "-c", images, *labels, *entry["compile"], *options, "--json",
                                "-o", fsn))
     ran = json.loads(call(fusion, "run", fsn, "-i", images, *labels, "--float", path, *options, "--json"))
-    described = json.loads(call(fusion, "inspect", fsn, "--samples", args.samples, "--json"))
-    return {"compile": compiled, "run": ran, "prediction": described["prediction"]}
+    return {"compile": compiled, "run": ran}
+
+
+def predict(name, args):
+    text = call(args.build / "fusion", "inspect", args.work / f"{name}.fsn", "--samples", args.samples, "--json")
+    return json.loads(text)["prediction"]
 
 
 def measure_secure(name, entry, args):
@@ -135,6 +140,8 @@ def main():
                 if args.secure and "secure" in entry:
                     result["secure"] = measure_secure(name, entry, args)
                 kept.write_text(json.dumps(result, indent=1))
+            if result:
+                result["prediction"] = predict(name, args)
         except RuntimeError as e:
             print(f"models_table.py: {name}: {e}", file=sys.stderr)
             failed, result = 1, None
