@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Whole jobs as a user runs them: `fusion serve` and `fusion query` over TLS on loopback, one core each, for every network in
+# a folder that an example script wrote. Every answer is compared with `fusion run`. Prints a table; fails if anything differs.
+# usage: bench/jobs.sh FOLDER MIN_ACCURACY [QUERIES ...]        e.g. examples/mnist.py --out m && bench/jobs.sh m 0.92 128 512
+set -eu
+folder=$(realpath "$1") accuracy=$2
+shift 2
+top=$(realpath "$(dirname "$0")/..")
+fusion=$top/${BUILD:-build}/fusion
+python=$("$top/scripts/find_python.sh" numpy)
+work=$(mktemp -d)
+server=
+stop() { [ -z "$server" ] || { kill "$server" && wait "$server" || true; } 2>/dev/null; server=; }
+trap 'stop; rm -rf "$work"' EXIT
+cd "$work"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 2 \
+  -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+
+printf '%-10s %7s %7s  %-7s %6s %7s %7s %9s %9s %10s %7s\n' network queries samples verdict equal float fixed seconds \
+  'ms/sample' 'KiB/sample' rounds
+for onnx in "$folder"/*.onnx; do
+  name=$(basename "$onnx" .onnx)
+  "$fusion" compile "$onnx" --calibrate "$folder/calib.npy" -o model.fsn >/dev/null
+  "$fusion" run model.fsn --input "$folder/test.npy" --labels "$folder/test_labels.npy" --float "$onnx" --json >run.json
+  for queries in "${@:-128}"; do
+    "$python" -c "import numpy as n, sys; f, r = sys.argv[1], int(sys.argv[2]); q = n.load(f + '/queries.npy'); n.save('q.npy', q[n.arange(r) % len(q)])" \
+      "$folder" "$queries"
+    taskset -c 0 "$fusion" serve model.fsn --listen 127.0.0.1:0 --tls-cert cert.pem --tls-key key.pem --ready-file port 2>server.log &
+    server=$!
+    for _ in $(seq 100); do [ -s port ] && break; sleep 0.1; done
+    code=0
+    taskset -c 1 "$fusion" query "127.0.0.1:$(grep -o '[0-9]*$' port)" --tls-ca cert.pem --input q.npy \
+      --public "$folder/public.npy" --labels "$folder/public_labels.npy" --min-accuracy "$accuracy" --raw -o answers.npy \
+      --report report.json >/dev/null 2>query.log || code=$?
+    stop
+    rm -f port
+    [ $code -eq 0 ] || [ $code -eq 10 ] || { cat query.log >&2; exit 1; }
+    "$fusion" run model.fsn --input q.npy -o expected.npy >/dev/null
+    "$python" - "$name" <<'P'
+import json, os, sys
+import numpy as np
+r, a = json.load(open("report.json")), json.load(open("run.json"))
+accepted = r["verdict"] == "accept"
+equal = accepted and np.array_equal(np.load("answers.npy"), np.load("expected.npy"))
+n = r["samples"]
+print(f"{sys.argv[1]:<10} {r['queries']:>7} {n:>7}  {r['verdict']:<7} {'yes' if equal else 'NO':>6} "
+      f"{100 * a['float_accuracy']:>6.1f}% {100 * a['fixed_accuracy']:>6.1f}% {r['seconds']:>9.2f} {1e3 * r['seconds'] / n:>9.3f} "
+      f"{(r['bytes_sent'] + r['bytes_received']) / 1024 / n:>10.1f} {r['rounds']:>7}")
+sys.exit(accepted and not equal)
+P
+  done
+done
