@@ -152,6 +152,15 @@ static bool better(const struct trial *t, const struct trial *than) {
   return t->agreeing != than->agreeing ? t->agreeing > than->agreeing : t->logit_error < than->logit_error;
 }
 
+/** With fast rounding a value is one unit off at random, and copies are compared by label: finer units keep near-ties
+ * from falling apart. */
+static unsigned candidate_activation(const struct quantise_options *o, size_t k) {
+  enum { FAST_SPARE_BITS = 4, MOST = 16 };
+  const unsigned bits = candidates[k][1];
+  if (o->rounding != PLAN_ROUNDING_FAST) return bits;
+  return bits + FAST_SPARE_BITS < MOST ? bits + FAST_SPARE_BITS : MOST;
+}
+
 /** The narrowest candidate that is good enough, else the best of all. */
 static fusion_status search(struct trial *best, const struct job *j, struct quantise_report *report,
                             fusion_error *err) {
@@ -159,7 +168,7 @@ static fusion_status search(struct trial *best, const struct job *j, struct quan
   *best = (struct trial){0};
   for (size_t k = 0; k < sizeof candidates / sizeof candidates[0]; k++) {
     const unsigned weight = o->weight_bits ? o->weight_bits : candidates[k][0];
-    const unsigned activation = o->activation_bits ? o->activation_bits : candidates[k][1];
+    const unsigned activation = o->activation_bits ? o->activation_bits : candidate_activation(o, k);
     struct trial t;
     const fusion_status status = try_widths(&t, j, weight, activation, err);
     if (status != FUSION_OK) {
