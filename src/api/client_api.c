@@ -42,11 +42,6 @@ fusion_client_settings fusion_client_defaults(void) {
                                   .confidence = 0.95};
 }
 
-static uint64_t half_of_memory(void) {
-  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
-}
-
 static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
   if (!s->server) return error_set(err, FUSION_E_USAGE, "a client needs a server's address");
   if (!s->stack || !stack_find(s->stack))
@@ -76,7 +71,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
       .workers = s->workers,
       .shard_samples = s->shard_samples ? s->shard_samples : SHARD_DEFAULT,
       .tries = s->tries,
-      .max_memory = s->max_memory ? s->max_memory : half_of_memory(),
+      .max_memory = s->max_memory ? s->max_memory : mem_half_of_machine(),
       .max_manifest = s->max_manifest,
       .max_traffic = s->max_traffic,
       .max_seconds = s->max_seconds,

@@ -21,11 +21,6 @@ fusion_server_settings fusion_server_defaults(void) {
                                   .stop_grace_ms = 30000};
 }
 
-static uint64_t half_of_memory(void) {
-  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
-}
-
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
   if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
   if (!s->stack || !stack_find(s->stack))
@@ -51,7 +46,7 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
                                 .max_clients = s->max_clients,
                                 .max_samples_job = s->max_samples_job,
                                 .max_samples_day = s->max_samples_day,
-                                .max_memory = s->max_memory ? s->max_memory : half_of_memory(),
+                                .max_memory = s->max_memory ? s->max_memory : mem_half_of_machine(),
                                 .max_shard = s->max_shard,
                                 .handshake_timeout_ms = (int)s->handshake_timeout_ms,
                                 .timeout_ms = (int)s->timeout_ms,

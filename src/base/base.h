@@ -56,6 +56,9 @@ void mem_free(void *p);
 void mem_free_secret(void *p, size_t len);
 void mem_wipe(void *p, size_t len);
 
+/** Half of the machine's memory in bytes; 1 GiB when the system does not say. The default of memory limits. */
+uint64_t mem_half_of_machine(void);
+
 /** Guarded, locked, wiped-on-free memory for long-lived keys and deltas (libsodium). NULL when out. */
 void *key_alloc(size_t len);
 void key_free(void *p);

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/base.h"
 
@@ -26,6 +27,11 @@ void mem_wipe(void *p, size_t len) {
 void mem_free_secret(void *p, size_t len) {
   mem_wipe(p, len);
   free(p);
+}
+
+uint64_t mem_half_of_machine(void) {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
 }
 
 void *key_alloc(size_t len) {

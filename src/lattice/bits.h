@@ -5,14 +5,9 @@
 
 #include <endian.h>
 
-#include "base/base.h"
+#include "base/bits.h"
 
 enum { BITS_SLACK = 8, BITS_WORD = 56 /* widest value that is handled in one step */ };
-
-/** Bytes that `count` values of `bits` bits take. */
-static inline size_t bits_len(uint64_t count, unsigned bits) {
-  return (size_t)((count * bits + 7) / 8);
-}
 
 struct bit_writer {
   uint8_t *out; /* borrowed; the caller sized it */

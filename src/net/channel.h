@@ -20,6 +20,11 @@ enum { CHANNEL_HEADER_LEN = 16 };
 /** Who a party is. The protocols have no party numbers. */
 enum role { ROLE_SERVER, ROLE_CLIENT };
 
+/** The other party. */
+static inline enum role role_peer(enum role role) {
+  return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+}
+
 /** Message types, one per kind of message; a frame of another type than expected is refused. Each protocol file owns
  * the names it uses; the list is the whole vocabulary. */
 enum message_type {

@@ -35,10 +35,6 @@ struct cot_silent {
 
 enum { TREE_LEAVES_MAX = 1 << 12 };
 
-static enum role other(enum role role) {
-  return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-}
-
 static void direction_close(struct direction *d) {
   for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
   mem_free(d->stores);
@@ -127,7 +123,7 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
   bool joins[2];
   silent_schedule_joins(&s->schedule, empty, joins);
   const struct silent_supply *supply = s->schedule.supply;
-  const enum role self = s->cot.role, turns[2] = {other(self), self};
+  const enum role self = s->cot.role, turns[2] = {role_peer(self), self};
   const size_t counts[2] = {joins[0] ? supply[0].next : 0, joins[1] ? supply[1].next : 0};
   const size_t count = counts[0] + counts[1], starts[2] = {0, counts[0]};
   const struct silent_party party = {
@@ -206,7 +202,7 @@ static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
 
 static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
   struct cot_silent *s = (struct cot_silent *)c;
-  return take(s, other(c->role), macs, count);
+  return take(s, role_peer(c->role), macs, count);
 }
 
 static void close_silent(struct cot *c) {

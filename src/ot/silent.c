@@ -54,10 +54,6 @@ struct batch {
   block *leaf;        /* of one tree */
 };
 
-static enum role other(enum role role) {
-  return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-}
-
 static void put_u64(uint8_t *out, uint64_t v) {
   for (int i = 0; i < 8; i++) out[i] = (uint8_t)(v >> (8 * i));
 }
@@ -410,7 +406,7 @@ void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
       for (size_t i = 0; i < counts[sender]; i++) {
         if (flight == 0) corrections_cost(cost, &begun, sets[sender], sender);
-        if (flight == 1) flight_message(cost, &begun, other(sender), SILENT_CHALLENGE_LEN);
+        if (flight == 1) flight_message(cost, &begun, role_peer(sender), SILENT_CHALLENGE_LEN);
         if (flight == 2) flight_message(cost, &begun, sender, SILENT_DIGEST_LEN);
       }
     }

@@ -16,7 +16,7 @@ struct silent_schedule silent_schedule_start(const struct silent_params *params)
 }
 
 void silent_schedule_joins(const struct silent_schedule *s, enum role empty, bool joins[2]) {
-  const enum role other = empty == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
+  const enum role other = role_peer(empty);
   const struct silent_supply *d = &s->supply[other];
   joins[empty] = true;
   joins[other] = d->expected > d->released &&

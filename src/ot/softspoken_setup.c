@@ -8,10 +8,6 @@
 
 enum { BASE_OTS = 127 }; /* one a bit of Delta, but for the lowest, which is 1 */
 
-static enum role other(enum role role) {
-  return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-}
-
 uint32_t softspoken_point(block delta, unsigned k, size_t tree) {
   const size_t first = tree * k; /* k divides 64 */
   const uint64_t word = first < 64 ? delta.lo >> first : delta.hi >> (first - 64);
@@ -109,7 +105,7 @@ static fusion_status receiver_new(struct softspoken_receiver **out, const struct
   struct softspoken_receiver *r = key_alloc(sizeof *r);
   *out = NULL;
   if (!r) return FUSION_E_MEMORY;
-  const fusion_status status = softspoken_core_init(&r->core, setup, other(setup->role));
+  const fusion_status status = softspoken_core_init(&r->core, setup, role_peer(setup->role));
   if (status != FUSION_OK) {
     key_free(r);
     return status;
@@ -137,10 +133,10 @@ static fusion_status trees_send(struct softspoken_receiver *r, struct prg *prg, 
   crypto_generichash_state pins;
   uint8_t *message = mem_alloc(1, len), *at = message;
   if (!message) return FUSION_E_MEMORY;
-  pprf_pins_start(&pins, c->session, other(c->sender));
+  pprf_pins_start(&pins, c->session, role_peer(c->sender));
   for (size_t tree = 0; tree < softspoken_trees(k); tree++) {
     const unsigned depth = softspoken_depth(k, tree);
-    const struct pprf_id id = {.session = c->session, .maker = other(c->sender), .tree = (uint32_t)tree};
+    const struct pprf_id id = {.session = c->session, .maker = role_peer(c->sender), .tree = (uint32_t)tree};
     prg_bytes(prg, &root, sizeof root);
     pprf_make(id, depth, root, ot_keys + 2 * softspoken_ot_first(k, tree), at, leaves, &pins);
     schedule_leaves(c, tree, leaves);
@@ -169,10 +165,10 @@ static fusion_status trees_receive(struct softspoken_sender *s, const block *ot_
   const uint8_t *at = message;
   FAIL_IF(!message, FUSION_E_MEMORY);
   TRY(channel_recv(c->channel, MSG_SOFTSPOKEN, message, len));
-  pprf_pins_start(&pins, c->session, other(c->sender));
+  pprf_pins_start(&pins, c->session, role_peer(c->sender));
   for (size_t tree = 0; tree < softspoken_trees(k); tree++) {
     const unsigned depth = softspoken_depth(k, tree);
-    const struct pprf_id id = {.session = c->session, .maker = other(c->sender), .tree = (uint32_t)tree};
+    const struct pprf_id id = {.session = c->session, .maker = role_peer(c->sender), .tree = (uint32_t)tree};
     pprf_puncture(id, depth, softspoken_point(s->delta, k, tree), ot_keys + softspoken_ot_first(k, tree), at, leaves,
                   &pins);
     schedule_leaves(c, tree, leaves);
@@ -200,7 +196,7 @@ fusion_status softspoken_open(struct softspoken_sender **sender, struct softspok
                               const struct softspoken_setup *setup) {
   fusion_status status = FUSION_OK;
   const unsigned k = setup->field_bits;
-  const struct base_ot_id i_choose = {.session = setup->session, .sender = other(setup->role)},
+  const struct base_ot_id i_choose = {.session = setup->session, .sender = role_peer(setup->role)},
                           peer_chooses = {.session = setup->session, .sender = setup->role};
   struct softspoken_sender *s = NULL;
   struct softspoken_receiver *r = NULL;
@@ -253,12 +249,12 @@ void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_se
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++) {
     if (!sends[role]) continue;
     cost_in_flight(cost, server, client, role, base_ot_receiver_len(BASE_OTS));
-    cost_in_flight(cost, server, client, other(role), base_ot_sender_len(BASE_OTS));
+    cost_in_flight(cost, server, client, role_peer(role), base_ot_sender_len(BASE_OTS));
   }
   server = cost->depth_server;
   client = cost->depth_client;
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++)
-    if (sends[role]) cost_in_flight(cost, server, client, other(role), trees_message_len(field_bits));
+    if (sends[role]) cost_in_flight(cost, server, client, role_peer(role), trees_message_len(field_bits));
 }
 
 /* ---- a source of correlations ---- */

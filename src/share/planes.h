@@ -34,8 +34,4 @@ fusion_status flight_exchange(struct party *p, enum message_type type, const str
                               struct flight *in) FUSION_MUST_CHECK;
 void flight_exchange_cost(struct cost *cost, size_t to_server_len, size_t to_client_len);
 
-static inline enum role role_peer(enum role role) {
-  return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-}
-
 #endif
