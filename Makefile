@@ -6,6 +6,7 @@
 #   make asan|ubsan|tsan|clang                build so, and run the tests
 #   make test-adversary  a cheating server tries everything once; test-adversary-long: hundreds of jobs (minutes)
 #   make test-constant-time  secrets followed by a memory checker (valgrind)
+#   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
 #
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
@@ -17,7 +18,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: models all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: fuzz models all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -53,7 +54,7 @@ install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind demo-out
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-fuzz demo-out
 
 # Other builds live in their own folders, so that switching costs nothing.
 asan:
@@ -76,6 +77,14 @@ endif
 	@[ -e build-ctgrind/build.ninja ] || $(MESON) setup build-ctgrind -Dctgrind=true -Dbench=false
 	@ninja -C build-ctgrind -j $(JOBS) tests/test_constant_time
 	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2
+
+fuzz:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh clang libclang-rt-dev
+endif
+	@[ -e build-fuzz/build.ninja ] || CC=clang $(MESON) setup build-fuzz -Dfuzz=true -Dbench=false -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build-fuzz -j $(JOBS) fuzz
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(MESON) test -C build-fuzz --no-rebuild --suite fuzz --verbose $(TARGET)
 
 tidy: all
 	@ninja -C $(BUILD) clang-tidy

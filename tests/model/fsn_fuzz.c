@@ -1,6 +1,5 @@
-/* Fuzz target of .fsn files, checksum mended so that what lies behind it is reached. With libFuzzer (clang
- * -fsanitize=fuzzer, FUSION_LIBFUZZER) the entry point is called by it; else `fsn_fuzz SECONDS FILE...` mutates the
- * given files itself. Whatever loads must be valid, run, and be written back as the very same bytes. */
+/* Fuzz target of .fsn files, checksum mended so that what lies behind it is reached. Whatever loads must be valid, run,
+ * and be written back as the very same bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -61,50 +60,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   free(mended);
   return 0;
 }
-
-#ifndef FUSION_LIBFUZZER
-enum { MAX_LEN = 1 << 16 };
-
-static uint64_t next(uint64_t *s) {
-  *s ^= *s << 13;
-  *s ^= *s >> 7;
-  *s ^= *s << 17;
-  return *s;
-}
-
-/* Half of the damage falls on the first part, the manifest. */
-static void mutate(uint8_t *d, size_t len, uint64_t *s) {
-  static const uint8_t telling[] = {0, 1, 0x7f, 0x80, 0xff, 2, 3, 62};
-  for (uint64_t k = next(s) % 4 + 1; k > 0; k--) {
-    const size_t at = next(s) % (next(s) % 2 ? len : len / 2 + 1);
-    switch (next(s) % 4) {
-      case 0: d[at] ^= (uint8_t)(1u << next(s) % 8); break;
-      case 1: d[at] = (uint8_t)next(s); break;
-      case 2: d[at] = telling[next(s) % sizeof telling]; break;
-      default: d[at]++; break;
-    }
-  }
-}
-
-int main(int argc, char **argv) {
-  static uint8_t data[MAX_LEN], work[MAX_LEN];
-  const double end = clock_seconds() + (argc > 1 ? atof(argv[1]) : 0);
-  uint64_t s = UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)getpid();
-  size_t runs = 0;
-  while (argc > 2 && clock_seconds() < end) {
-    FILE *f = fopen(argv[2 + next(&s) % (uint64_t)(argc - 2)], "rb");
-    if (!f) return 1;
-    const size_t len = fread(data, 1, sizeof data, f);
-    fclose(f);
-    if (len == 0) return 1;
-    try_file(data, len);
-    for (int i = 0; i < 200 && clock_seconds() < end; i++, runs++) {
-      memcpy(work, data, len);
-      mutate(work, len, &s);
-      LLVMFuzzerTestOneInput(work, next(&s) % 16 ? len : next(&s) % len);
-    }
-  }
-  printf("%zu runs\n", runs);
-  return 0;
-}
-#endif

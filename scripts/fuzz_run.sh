@@ -1,0 +1,18 @@
+#!/bin/sh
+# Runs one libFuzzer target from its seeds, for FUZZ_SECONDS (default 60), and says what it did.
+# usage: scripts/fuzz_run.sh TARGET SEED... ; what it learns stays in NAME-corpus beside the target, findings in NAME-findings.
+set -eu
+target=$1
+shift
+corpus=$target-corpus findings=$target-findings log=$target.log
+mkdir -p "$corpus" "$findings"
+for seed in "$@"; do
+  [ ! -d "$seed" ] || seed=$seed/.
+  cp -rn "$seed" "$corpus"
+done
+status=0
+"$target" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+  -artifact_prefix="$findings/" "$corpus" >"$log" 2>&1 || status=$?
+grep -E 'cov: ' "$log" | tail -n 1
+grep -E '^stat::number_of_executed_units|^Done|ERROR|SUMMARY|runtime error|Test unit written' "$log" || true
+exit "$status"
