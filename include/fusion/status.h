@@ -35,6 +35,7 @@ typedef enum fusion_status {
   /* The peer sent something that the protocol does not allow. */
   FUSION_E_PEER = -400,
   FUSION_E_REFUSED = -401, /**< the peer declined, saying why */
+  FUSION_E_BUSY = -402,    /**< the same, but it may be asked again later */
   /* The model cannot be taken: format, operator, precision. */
   FUSION_E_MODEL = -500,
   FUSION_E_UNSUPPORTED = -501,

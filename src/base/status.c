@@ -24,6 +24,7 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_TIMEOUT: return "the peer stayed silent too long";
     case FUSION_E_PEER: return "the peer sent something that the protocol does not allow";
     case FUSION_E_REFUSED: return "the peer declined";
+    case FUSION_E_BUSY: return "the peer is busy; try again later";
     case FUSION_E_MODEL: return "the model cannot be taken";
     case FUSION_E_UNSUPPORTED: return "the model uses something that is not supported";
     case FUSION_E_CRYPTO: return "a cryptographic check failed";

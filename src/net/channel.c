@@ -158,11 +158,13 @@ static fusion_status take_refusal(struct channel *c, size_t len) {
   const fusion_status status = checked(c, c->transport->ops->read(c->transport, payload, len, &c->error));
   if (status != FUSION_OK) return status;
   struct reader r = reader_of(payload, len);
+  const uint8_t later = read_u8(&r);
   read_string(&r, text, sizeof text);
-  if (!reader_done(&r)) return channel_fail(c, FUSION_E_PEER, "the peer sent a refusal that cannot be read");
+  if (!reader_done(&r) || later > 1)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent a refusal that cannot be read");
   for (char *at = text; *at; at++)
     if (*at < ' ' || *at > '~') *at = '?';
-  return channel_fail(c, FUSION_E_REFUSED, "the peer refused: %s", text);
+  return channel_fail(c, later ? FUSION_E_BUSY : FUSION_E_REFUSED, "the peer refused: %s", text);
 }
 
 /* The peer closed while we were sending. It may have said why before: what it sent is still there to be read, the
@@ -178,7 +180,8 @@ static void find_refusal(struct channel *c) {
     if (status != FUSION_OK || h.sequence != c->recv_sequence++) break;
     if (h.type == MSG_REFUSAL) {
       c->error = (fusion_error){.status = FUSION_OK};
-      if (take_refusal(c, h.len) != FUSION_E_REFUSED) c->error = closed;
+      status = take_refusal(c, h.len);
+      if (status != FUSION_E_REFUSED && status != FUSION_E_BUSY) c->error = closed;
       return;
     }
     total += h.len;
@@ -244,13 +247,14 @@ fusion_status channel_recv_sized(struct channel *c, enum message_type type, size
   return FUSION_OK;
 }
 
-void channel_refuse(struct channel *c, const char *text) {
+void channel_refuse(struct channel *c, bool later, const char *text) {
   struct writer w = {0};
-  char kept[REFUSAL_MAX - 2];
+  char kept[REFUSAL_MAX - 3];
   uint8_t bytes[CHANNEL_HEADER_LEN];
   const fusion_status before = c->error.status;
   if (before != FUSION_OK && before != FUSION_E_PEER && before != FUSION_E_CRYPTO && before != FUSION_E_MEMORY) return;
   snprintf(kept, sizeof kept, "%s", text);
+  write_u8(&w, later);
   write_string(&w, kept);
   const struct frame_header h = {
       .len = (uint32_t)w.len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = MSG_REFUSAL};

@@ -31,7 +31,6 @@ enum message_type {
   MSG_HELLO = 1,
   MSG_MANIFEST,
   MSG_SHARD,
-  MSG_DONE,
   MSG_REFUSAL, /* allowed in place of any other message: see channel_refuse */
   MSG_START,
   MSG_READY,
@@ -74,11 +73,11 @@ uint64_t channel_moved(const struct channel *c);
 const fusion_error *channel_error(const struct channel *c);
 /** Poisons the channel with a failure that a protocol found in the peer's bytes; returns `status`. */
 fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) FUSION_PRINTF(3, 4);
-/** Tells the peer why the connection ends (one line of printable ASCII; it gets FUSION_E_REFUSED with this text at its
- * next receive or failing send), waits briefly until it has read so, and poisons the channel. Works also after
- * FUSION_E_PEER, FUSION_E_CRYPTO and FUSION_E_MEMORY; does nothing after other failures. The text must not depend on
- * secrets. */
-void channel_refuse(struct channel *c, const char *text);
+/** Tells the peer why the connection ends (one line of printable ASCII; it gets FUSION_E_REFUSED with this text, or
+ * FUSION_E_BUSY when `later` says that it may try again later, at its next receive or failing send), waits briefly
+ * until it has read so, and poisons the channel. Works also after FUSION_E_PEER, FUSION_E_CRYPTO and FUSION_E_MEMORY;
+ * does nothing after other failures. The text must not depend on secrets. */
+void channel_refuse(struct channel *c, bool later, const char *text);
 /** Makes every running and later call fail with FUSION_E_CLOSED. Allowed from another thread. */
 void channel_cancel(struct channel *c);
 /** Changes the silence tolerated in a read or write, where the channel knows time-outs. */

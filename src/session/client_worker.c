@@ -21,7 +21,7 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
   uint8_t *bytes, hash[SESSION_HASH_LEN];
   size_t len;
   if (hello->manifest_len > job->settings->max_manifest) {
-    channel_refuse(w->channel, "the manifest is larger than the client allows");
+    channel_refuse(w->channel, false, "the manifest is larger than the client allows");
     return error_set(why, FUSION_E_LIMIT, "the server's manifest has %u bytes; the limit is %llu", hello->manifest_len,
                      (unsigned long long)job->settings->max_manifest);
   }
@@ -35,7 +35,7 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
   if (status == FUSION_OK)
     memcpy(job->manifest_hash, hash, sizeof hash);
   else
-    channel_refuse(w->channel, "the client does not take this manifest");
+    channel_refuse(w->channel, false, "the client does not take this manifest");
   return status;
 }
 
@@ -124,6 +124,10 @@ void worker_disconnect(struct worker *w) {
 /* Lost connections are nobody's cheating: the shard runs again. What the peer did against the protocol ends the job. */
 static bool is_loss(fusion_status status) {
   return status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_IO;
+}
+
+static bool is_refusal(fusion_status status) {
+  return status == FUSION_E_REFUSED || status == FUSION_E_BUSY;
 }
 
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
@@ -221,7 +225,7 @@ void *worker_main(void *arg) {
     if (!w->channel && worker_connect(w, &why) != FUSION_OK) {
       give_back(job, &shard, false, &why);
       if (why.status == FUSION_E_PEER || why.status == FUSION_E_TLS) job_fail(job, why.status, why.text);
-      failures = why.status == FUSION_E_REFUSED ? CONNECT_TRIES : failures + 1;
+      failures = is_refusal(why.status) ? CONNECT_TRIES : failures + 1;
       if (failures < CONNECT_TRIES) pause_unless_ended(job, CONNECT_PAUSE_MS << (failures - 1));
       continue;
     }

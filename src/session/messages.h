@@ -10,7 +10,7 @@
  *      ... the stack opens ...
  *      SHARD  samples                       ->
  *      ... the stack runs ...                             any number of times
- *      DONE                                 ->
+ *      SHARD  0: the client is done         ->
  *
  *  In place of any message either side may send a REFUSAL (net/channel.h). See docs/protocols/session.md. */
 #ifndef FUSION_SESSION_MESSAGES_H

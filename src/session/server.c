@@ -11,7 +11,7 @@
 #include "session/server_internal.h"
 
 enum {
-  OVERFLOW_MAX = 16,     /* connections above the limit that are told so; further ones are just closed */
+  OVERFLOW_MAX = 64,     /* connections above the limit that are told so; further ones are just closed */
   HOUSEKEEPING_MS = 1000 /* how often abandoned jobs are looked for */
 };
 

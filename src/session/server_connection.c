@@ -6,6 +6,7 @@
 /* What the peer is told: about limits, why; about everything else, no more than its kind. */
 static const char *refusal_text(const fusion_error *failure) {
   switch (failure->status) {
+    case FUSION_E_BUSY:
     case FUSION_E_LIMIT: return failure->text;
     case FUSION_E_MEMORY: return "the server is out of memory";
     case FUSION_E_PEER: return "the protocol was not followed";
@@ -34,9 +35,9 @@ static fusion_status open_channel(struct connection *c, fusion_error *failure) {
   c->channel = channel;
   const int stopping = atomic_load(&s->stopping);
   pthread_mutex_unlock(&s->lock);
-  if (stopping) return error_set(failure, FUSION_E_LIMIT, "the server is shutting down");
+  if (stopping) return error_set(failure, FUSION_E_BUSY, "the server is shutting down");
   if (c->overflow)
-    return error_set(failure, FUSION_E_LIMIT, "the server is busy (%u connections); try again later",
+    return error_set(failure, FUSION_E_BUSY, "the server is busy (%u connections); try again later",
                      s->settings.max_clients);
   return FUSION_OK;
 }
@@ -110,7 +111,7 @@ void *connection_main(void *arg) {
   if (status != FUSION_OK && !c->job)
     server_log(s, "refused %s: %s", c->peer.address[0] ? c->peer.address : "a connection", failure.text);
   const bool had_job = c->job;
-  if (status != FUSION_OK && c->channel) channel_refuse(c->channel, refusal_text(&failure));
+  if (status != FUSION_OK && c->channel) channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(&failure));
   job_leave(s, c, &failure);
   pthread_mutex_lock(&s->lock);
   struct channel *channel = c->channel;

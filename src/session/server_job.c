@@ -145,5 +145,5 @@ fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samp
   s->memory_reserved += c->memory;
   pthread_mutex_unlock(&s->lock);
   if (*samples) return FUSION_OK;
-  return error_set(why, FUSION_E_LIMIT, "the server's memory is in use; try again later");
+  return error_set(why, FUSION_E_BUSY, "the server's memory is in use; try again later");
 }

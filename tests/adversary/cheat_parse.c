@@ -32,7 +32,6 @@ static const struct {
     {MSG_HELLO, "HELLO"},
     {MSG_MANIFEST, "MANIFEST"},
     {MSG_SHARD, "SHARD"},
-    {MSG_DONE, "DONE"},
     {MSG_REFUSAL, "REFUSAL"},
     {MSG_START, "START"},
     {MSG_READY, "READY"},

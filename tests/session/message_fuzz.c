@@ -124,7 +124,7 @@ static void write_valid(struct writer *out, unsigned kind) {
   if (kind == 3) status = ready_send(c, 2660);
   if (kind == 4) status = shard_send(c, 2660);
   if (kind == 5) status = channel_send(c, MSG_MANIFEST, "a manifest", 10);
-  if (kind == 6) channel_refuse(c, "the server is busy");
+  if (kind == 6) channel_refuse(c, true, "the server is busy");
   if (status == FUSION_OK && kind < 6) status = channel_flush(c);
   if (status != FUSION_OK || out->failed) abort();
   channel_close(c);

@@ -383,7 +383,7 @@ static void limits__a_full_server_says_so(void **state) {
   struct net_peer peer;
   assert_ok(channel_dial(&idle, &s.ask.address, NULL, &s.ask.limits, &peer, NULL));
   wait_for_connections(s.server, 1);
-  expect_failure(&s, FUSION_E_REFUSED, "the server is busy");
+  expect_failure(&s, FUSION_E_BUSY, "the server is busy");
   channel_close(idle);
   wait_for_connections(s.server, 0);
   expect_accept(&s, &v);

@@ -18,6 +18,7 @@ int cli_exit_code(fusion_status status) {
   static const int codes[] = {CLI_EXIT_OK,   CLI_EXIT_USAGE, CLI_EXIT_RESOURCE, CLI_EXIT_IO,
                               CLI_EXIT_PEER, CLI_EXIT_MODEL, CLI_EXIT_CRYPTO,   CLI_EXIT_INTERNAL};
   const int class = -(int)status / 100;
+  if (status == FUSION_E_BUSY) return CLI_EXIT_BUSY;
   return class >= 0 && class <= 7 ? codes[class] : CLI_EXIT_INTERNAL;
 }
 
