@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIONS_MAX = 64, HELP_OPTION = 1, LONG_ONLY = 256 };
+enum { LONG_ONLY = 256 };
 #define COUNT_MAX 9007199254740992.0 /* 2^53: the counts that a double holds exactly */
 
 int cli_exit_code(fusion_status status) {
@@ -177,9 +177,9 @@ static void print_help(const struct cli_syntax *s) {
 /* Parsing */
 
 struct parser {
-  struct option longs[OPTIONS_MAX + 2];
-  char shorts[2 * OPTIONS_MAX + 4];
-  bool seen[OPTIONS_MAX];
+  struct option longs[CLI_OPTIONS_MAX + 2];
+  char shorts[2 * CLI_OPTIONS_MAX + 4];
+  bool seen[CLI_OPTIONS_MAX];
   int count;
 };
 
@@ -187,7 +187,7 @@ static bool parser_build(struct parser *p, const struct cli_option *options) {
   char *at = p->shorts;
   *at++ = ':'; /* getopt: say which error it is, print nothing */
   for (; options[p->count].name; p->count++) {
-    if (p->count == OPTIONS_MAX) return false;
+    if (p->count == CLI_OPTIONS_MAX) return false;
     const struct cli_option *o = &options[p->count];
     const bool has_value = o->kind != CLI_FLAG;
     p->longs[p->count] = (struct option){o->name, has_value, NULL, LONG_ONLY + p->count};

@@ -64,6 +64,52 @@ struct cli_option {
   const char *help;  /* one or more sentences; say the unit and the default */
 };
 
+/** Entries of a table. What `out` points to is checked by the compiler; after the help further fields may follow:
+ *  CLI_OPT_TEXT("labels", &labels, "FILE", "Their labels.", .letter = 'l', .required = true). */
+#define CLI_TYPED_(type_, out_) (1 ? (out_) : (type_ *)NULL)
+#define CLI_OPT_TEXT(name_, out_, value_, ...) \
+  { .name = name_, .kind = CLI_TEXT, .out = CLI_TYPED_(const char *, out_), .value = value_, .help = __VA_ARGS__ }
+#define CLI_OPT_FLAG(name_, out_, ...) \
+  { .name = name_, .kind = CLI_FLAG, .out = CLI_TYPED_(bool, out_), .help = __VA_ARGS__ }
+#define CLI_OPT_CHOICE(name_, out_, choices_, ...) \
+  { .name = name_, .kind = CLI_CHOICE, .out = CLI_TYPED_(int, out_), .choices = choices_, .help = __VA_ARGS__ }
+#define CLI_OPT_RANGE_(kind_, name_, out_, min_, max_, value_, ...) \
+  { .name = name_, .kind = kind_, .out = out_, .min = min_, .max = max_, .value = value_, .help = __VA_ARGS__ }
+#define CLI_OPT_COUNT(name_, out_, min_, max_, ...) \
+  CLI_OPT_RANGE_(CLI_COUNT, name_, CLI_TYPED_(uint64_t, out_), min_, max_, __VA_ARGS__)
+#define CLI_OPT_BYTES(name_, out_, min_, ...) \
+  CLI_OPT_RANGE_(CLI_BYTES, name_, CLI_TYPED_(uint64_t, out_), min_, 0, "BYTES", __VA_ARGS__)
+#define CLI_OPT_NUMBER(name_, out_, min_, max_, ...) \
+  CLI_OPT_RANGE_(CLI_NUMBER, name_, CLI_TYPED_(double, out_), min_, max_, __VA_ARGS__)
+
+/** Appends `more` (ended by a NULL name) to a table of CLI_OPTIONS_MAX + 1 entries, itself ended so. */
+enum { CLI_OPTIONS_MAX = 64 };
+void cli_add_options(struct cli_option *table, const struct cli_option *more);
+
+/** Options that mean the same wherever they appear are written once, here: each function appends its group. */
+struct cli_tls {
+  const char *ca, *cert, *key;
+  bool plaintext;
+};
+/** --tls-cert, --tls-key, --plaintext, and the authority as --tls-ca (client) or --client-ca (server). */
+void cli_add_tls_client(struct cli_option *table, struct cli_tls *tls);
+void cli_add_tls_server(struct cli_option *table, struct cli_tls *tls);
+/** What --plaintext excludes and which of the others belong together. CLI_GO, or the exit code. */
+int cli_check_tls(const char *command, const struct cli_tls *tls, bool server);
+
+void cli_add_input(struct cli_option *table, const char **input);
+void cli_add_threads(struct cli_option *table, uint64_t *threads);
+void cli_add_json(struct cli_option *table, bool *json);
+void cli_add_quiet(struct cli_option *table, bool *quiet);
+
+/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --stack. */
+struct cli_limits {
+  double timeout_s;
+  uint64_t max_memory;
+  const char *stack;
+};
+void cli_add_limits(struct cli_option *table, struct cli_limits *limits);
+
 struct cli_syntax {
   const char *command;              /* "plan" */
   const char *synopsis;             /* what follows it: "--queries R [options]" */

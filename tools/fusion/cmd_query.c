@@ -8,10 +8,12 @@
 #include "cli.h"
 
 struct query_line {
-  const char *ca, *cert, *key, *input, *public_samples, *labels, *answers, *report, *html, *stack;
-  uint64_t security, min_public, workers, shard_samples, max_memory, max_manifest, max_traffic, tolerance, tries;
-  double min_accuracy, timeout_s, connect_timeout_s, max_seconds, confidence;
-  bool plaintext, raw, probabilities, as_labels, json, quiet;
+  const char *input, *public_samples, *labels, *answers, *report, *html;
+  uint64_t security, min_public, workers, shard_samples, max_manifest, max_traffic, tolerance, tries;
+  double min_accuracy, connect_timeout_s, max_seconds, confidence;
+  bool raw, probabilities, as_labels, json, quiet;
+  struct cli_tls tls;
+  struct cli_limits limits;
 };
 
 static const char notes[] =
@@ -21,203 +23,67 @@ static const char notes[] =
     "  fusion query server:7700 --tls-ca ca.pem --input q.npy --public pub.npy \\\n"
     "      --labels pub_labels.npy -o answers.npy --report report.json";
 
-enum { OPTIONS_MAX = 40 };
-
-/* Adds options up to the NULL name to the table. */
-static void add_options(struct cli_option *table, const struct cli_option *more) {
-  size_t at = 0;
-  while (table[at].name) at++;
-  for (; more->name && at + 1 < OPTIONS_MAX; more++) table[at++] = *more;
-  table[at] = (struct cli_option){.name = NULL};
-}
-
 static void options_of_data(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      {.name = "input",
-       .letter = 'i',
-       .kind = CLI_TEXT,
-       .out = &l->input,
-       .required = true,
-       .value = "FILE",
-       .help = "The queries (.npy, .npz, .csv), one a row, raw as the model's preprocessing expects them."},
-      {.name = "public",
-       .letter = 'p',
-       .kind = CLI_TEXT,
-       .out = &l->public_samples,
-       .required = true,
-       .value = "FILE",
-       .help = "Public samples, like the queries; as many as the plan needs are drawn at random."},
-      {.name = "labels",
-       .kind = CLI_TEXT,
-       .out = &l->labels,
-       .required = true,
-       .value = "FILE",
-       .help = "Their true labels, whole numbers. They stay here."},
-      {.name = "output-file",
-       .letter = 'o',
-       .kind = CLI_TEXT,
-       .out = &l->answers,
-       .value = "FILE",
-       .help = "Write accepted answers (.npy): real numbers, for a model that answers labels whole ones."},
-      {.name = "raw",
-       .kind = CLI_FLAG,
-       .out = &l->raw,
-       .help = "Write the answers' integers, equal to those of 'fusion run'."},
-      {.name = "probabilities",
-       .kind = CLI_FLAG,
-       .out = &l->probabilities,
-       .help = "Write probabilities, where the network ended in a Softmax."},
-      {.name = "as-labels",
-       .kind = CLI_FLAG,
-       .out = &l->as_labels,
-       .help = "Write the label that each answer decides for."},
-      {.name = "report",
-       .letter = 'r',
-       .kind = CLI_TEXT,
-       .out = &l->report,
-       .value = "FILE",
-       .help = "Write the verdict as JSON."},
-      {.name = "html",
-       .kind = CLI_TEXT,
-       .out = &l->html,
-       .value = "FILE.html",
-       .help = "Write the verdict as a page for people."},
-      {.name = "json", .letter = 'j', .kind = CLI_FLAG, .out = &l->json, .help = "Print the verdict as JSON."},
-      {.name = "quiet", .letter = 'q', .kind = CLI_FLAG, .out = &l->quiet, .help = "No progress."},
+      CLI_OPT_TEXT("public", &l->public_samples, "FILE",
+                   "Public samples, like the queries; as many as the plan needs are drawn at random.", .letter = 'p',
+                   .required = true),
+      CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their true labels, whole numbers. They stay here.", .required = true),
+      CLI_OPT_TEXT("output-file", &l->answers, "FILE",
+                   "Write accepted answers (.npy): real numbers, for a model that answers labels whole ones.",
+                   .letter = 'o'),
+      CLI_OPT_FLAG("raw", &l->raw, "Write the answers' integers, equal to those of 'fusion run'."),
+      CLI_OPT_FLAG("probabilities", &l->probabilities, "Write probabilities, where the network ended in a Softmax."),
+      CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
+      CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
+      CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
       {.name = NULL}};
-  add_options(table, options);
+  cli_add_input(table, &l->input);
+  cli_add_options(table, options);
+  cli_add_json(table, &l->json);
+  cli_add_quiet(table, &l->quiet);
 }
 
 static void options_of_check(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      {.name = "min-accuracy",
-       .letter = 'a',
-       .kind = CLI_NUMBER,
-       .out = &l->min_accuracy,
-       .min = 1e-9,
-       .max = 1,
-       .value = "A",
-       .help = "Accept when at least this part of the public answers is right (default 0.95)."},
-      {.name = "security",
-       .letter = 's',
-       .kind = CLI_COUNT,
-       .out = &l->security,
-       .min = 1,
-       .max = FUSION_SECURITY_MAX,
-       .value = "BITS",
-       .help = "A wrong answer is accepted with probability at most 2^-BITS (default 40)."},
-      {.name = "min-public",
-       .kind = CLI_COUNT,
-       .out = &l->min_public,
-       .max = (double)FUSION_PUBLIC_MAX,
-       .value = "T",
-       .help = "At least so many public samples (default 100)."},
-      {.name = "confidence",
-       .kind = CLI_NUMBER,
-       .out = &l->confidence,
-       .min = 1e-9,
-       .max = 1 - 1e-9,
-       .value = "C",
-       .help = "Of the accuracy's lower bound in the verdict (default 0.95)."},
-      {.name = "tolerance",
-       .kind = CLI_COUNT,
-       .out = &l->tolerance,
-       .value = "UNITS",
-       .help = "For models of rounding 'fast': copies agree when no number differs by more units (default: when "
-               "their labels agree)."},
+      CLI_OPT_NUMBER("min-accuracy", &l->min_accuracy, 1e-9, 1, "A",
+                     "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
+      CLI_OPT_COUNT("security", &l->security, 1, FUSION_SECURITY_MAX, "BITS",
+                    "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
+      CLI_OPT_COUNT("min-public", &l->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
+                    "At least so many public samples (default 100)."),
+      CLI_OPT_NUMBER("confidence", &l->confidence, 1e-9, 1 - 1e-9, "C",
+                     "Of the accuracy's lower bound in the verdict (default 0.95)."),
+      CLI_OPT_COUNT("tolerance", &l->tolerance, 0, 0, "UNITS",
+                    "For models of rounding 'fast': copies agree when no number differs by more units (default: when "
+                    "their labels agree)."),
       {.name = NULL}};
-  add_options(table, options);
+  cli_add_options(table, options);
 }
 
 static void options_of_network(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      {.name = "tls-ca",
-       .kind = CLI_TEXT,
-       .out = &l->ca,
-       .value = "FILE",
-       .help = "The authority (PEM) that vouches for the server; no other is trusted."},
-      {.name = "tls-cert",
-       .kind = CLI_TEXT,
-       .out = &l->cert,
-       .value = "FILE",
-       .help = "The client's own certificate (PEM), for servers that ask for one."},
-      {.name = "tls-key", .kind = CLI_TEXT, .out = &l->key, .value = "FILE", .help = "Its key (PEM, no password)."},
-      {.name = "plaintext",
-       .kind = CLI_FLAG,
-       .out = &l->plaintext,
-       .help = "No TLS. Allowed to loopback addresses only."},
-      {.name = "workers",
-       .letter = 'w',
-       .kind = CLI_COUNT,
-       .out = &l->workers,
-       .min = 1,
-       .max = 256,
-       .value = "N",
-       .help = "Connections side by side (default 1)."},
-      {.name = "shard-samples",
-       .kind = CLI_COUNT,
-       .out = &l->shard_samples,
-       .min = 1,
-       .max = 1 << 20,
-       .value = "N",
-       .help = "At most so many samples at once on a connection (default 4096)."},
-      {.name = "tries",
-       .kind = CLI_COUNT,
-       .out = &l->tries,
-       .min = 1,
-       .max = 100,
-       .value = "N",
-       .help = "How often a shard may run when connections are lost (default 3)."},
-      {.name = "timeout-s",
-       .kind = CLI_NUMBER,
-       .out = &l->timeout_s,
-       .min = 0.01,
-       .max = 86400,
-       .value = "S",
-       .help = "Silence of the server tolerated (default 120)."},
-      {.name = "connect-timeout-s",
-       .kind = CLI_NUMBER,
-       .out = &l->connect_timeout_s,
-       .min = 0.01,
-       .max = 86400,
-       .value = "S",
-       .help = "For connecting, TLS included (default 10)."},
-      {.name = "max-seconds",
-       .kind = CLI_NUMBER,
-       .out = &l->max_seconds,
-       .max = 1e9,
-       .value = "S",
-       .help = "End a job that takes longer (default: no limit)."},
-      {.name = "max-memory",
-       .kind = CLI_BYTES,
-       .out = &l->max_memory,
-       .value = "BYTES",
-       .help = "For running shards (default: half of the machine's)."},
-      {.name = "max-manifest",
-       .kind = CLI_BYTES,
-       .out = &l->max_manifest,
-       .min = 1,
-       .value = "BYTES",
-       .help = "Refuse a model whose public description is longer (default 64M)."},
-      {.name = "max-traffic",
-       .kind = CLI_BYTES,
-       .out = &l->max_traffic,
-       .value = "BYTES",
-       .help = "Refuse a model for which more traffic is predicted (default: no limit)."},
-      {.name = "stack",
-       .kind = CLI_TEXT,
-       .out = &l->stack,
-       .value = "NAME",
-       .help = "Protocol stack (default cheetah)."},
+      CLI_OPT_COUNT("workers", &l->workers, 1, 256, "N", "Connections side by side (default 1).", .letter = 'w'),
+      CLI_OPT_COUNT("shard-samples", &l->shard_samples, 1, 1 << 20, "N",
+                    "At most so many samples at once on a connection (default 4096)."),
+      CLI_OPT_COUNT("tries", &l->tries, 1, 100, "N",
+                    "How often a shard may run when connections are lost (default 3)."),
+      CLI_OPT_NUMBER("connect-timeout-s", &l->connect_timeout_s, 0.01, 86400, "S",
+                     "For connecting, TLS included (default 10)."),
+      CLI_OPT_NUMBER("max-seconds", &l->max_seconds, 0, 1e9, "S", "End a job that takes longer (default: no limit)."),
+      CLI_OPT_BYTES("max-manifest", &l->max_manifest, 1,
+                    "Refuse a model whose public description is longer (default 64M)."),
+      CLI_OPT_BYTES("max-traffic", &l->max_traffic, 0,
+                    "Refuse a model for which more traffic is predicted (default: no limit)."),
       {.name = NULL}};
-  add_options(table, options);
+  cli_add_tls_client(table, &l->tls);
+  cli_add_options(table, options);
+  cli_add_limits(table, &l->limits);
 }
 
 static int check_line(const struct query_line *l) {
-  if (l->plaintext && (l->ca || l->cert || l->key))
-    return cli_usage("query", "--plaintext and the TLS options exclude each other");
-  if (!l->plaintext && !l->ca) return cli_usage("query", "give --tls-ca (or, to a loopback address, --plaintext)");
-  if (!l->cert != !l->key) return cli_usage("query", "--tls-cert and --tls-key belong together");
+  const int done = cli_check_tls("query", &l->tls, false);
+  if (done != CLI_GO) return done;
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
   const char *end = l->html ? strrchr(l->html, '.') : NULL;
@@ -227,7 +93,7 @@ static int check_line(const struct query_line *l) {
 }
 
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
-  struct cli_option options[OPTIONS_MAX] = {{.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   options_of_data(l, options);
   options_of_check(l, options);
   options_of_network(l, options);
@@ -252,27 +118,26 @@ static struct query_line line_defaults(const fusion_client_settings *s) {
                              .workers = s->workers,
                              .tries = s->tries,
                              .max_manifest = s->max_manifest,
-                             .timeout_s = s->timeout_ms / 1e3,
                              .connect_timeout_s = s->connect_timeout_ms / 1e3,
-                             .stack = s->stack};
+                             .limits = {.timeout_s = s->timeout_ms / 1e3, .stack = s->stack}};
 }
 
 static void fill_settings(fusion_client_settings *s, const struct query_line *l, const char *server) {
   s->server = server;
-  s->tls_ca = l->ca;
-  s->tls_cert = l->cert;
-  s->tls_key = l->key;
-  s->plaintext = l->plaintext;
-  s->stack = l->stack;
+  s->tls_ca = l->tls.ca;
+  s->tls_cert = l->tls.cert;
+  s->tls_key = l->tls.key;
+  s->plaintext = l->tls.plaintext;
+  s->stack = l->limits.stack;
   s->workers = (uint32_t)l->workers;
   s->shard_samples = (uint32_t)l->shard_samples;
   s->tries = (uint32_t)l->tries;
-  s->max_memory = l->max_memory;
+  s->max_memory = l->limits.max_memory;
   s->max_manifest = l->max_manifest;
   s->max_traffic = l->max_traffic;
   s->max_seconds = l->max_seconds;
   s->connect_timeout_ms = (uint32_t)(l->connect_timeout_s * 1e3);
-  s->timeout_ms = (uint32_t)(l->timeout_s * 1e3);
+  s->timeout_ms = (uint32_t)(l->limits.timeout_s * 1e3);
   s->security_bits = (uint32_t)l->security;
   s->min_public = l->min_public;
   s->min_accuracy = l->min_accuracy;

@@ -21,46 +21,19 @@ static const char about[] =
     "Runs a compiled model on samples in the clear. The integers are, bit for bit, those that a private run answers.";
 
 static int parse_line(struct run_line *l, int argc, char **argv, char ***positional) {
-  const struct cli_option options[] = {
-      {.name = "input",
-       .letter = 'i',
-       .kind = CLI_TEXT,
-       .out = &l->input,
-       .required = true,
-       .value = "FILE",
-       .help = "Raw samples (.npy, .npz, .csv), one a row."},
-      {.name = "labels",
-       .kind = CLI_TEXT,
-       .out = &l->labels,
-       .value = "FILE",
-       .help = "Their labels, for the accuracy."},
-      {.name = "float",
-       .kind = CLI_TEXT,
-       .out = &l->onnx,
-       .value = "MODEL.onnx",
-       .help = "Also run the float network that the model was compiled from, and compare."},
-      {.name = "output-file",
-       .letter = 'o',
-       .kind = CLI_TEXT,
-       .out = &l->output,
-       .value = "FILE",
-       .help = "Write the answers (.npy): integers, 64 bits."},
-      {.name = "real",
-       .kind = CLI_FLAG,
-       .out = &l->real,
-       .help = "Write real numbers instead: integers times their unit."},
-      {.name = "probabilities",
-       .kind = CLI_FLAG,
-       .out = &l->probabilities,
-       .help = "With --real: apply the Softmax that the network ended in."},
-      {.name = "threads",
-       .kind = CLI_COUNT,
-       .out = &l->threads,
-       .max = 256,
-       .value = "N",
-       .help = "Default: every core."},
-      {.name = "json", .kind = CLI_FLAG, .out = &l->json, .help = "Print the report as JSON."},
+  const struct cli_option own[] = {
+      CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their labels, for the accuracy."),
+      CLI_OPT_TEXT("float", &l->onnx, "MODEL.onnx",
+                   "Also run the float network that the model was compiled from, and compare."),
+      CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy): integers, 64 bits.", .letter = 'o'),
+      CLI_OPT_FLAG("real", &l->real, "Write real numbers instead: integers times their unit."),
+      CLI_OPT_FLAG("probabilities", &l->probabilities, "With --real: apply the Softmax that the network ended in."),
       {.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_input(options, &l->input);
+  cli_add_options(options, own);
+  cli_add_threads(options, &l->threads);
+  cli_add_json(options, &l->json);
   const struct cli_syntax syntax = {.command = "run",
                                     .synopsis = "MODEL.fsn --input FILE [options]",
                                     .about = about,

@@ -9,10 +9,12 @@
 #include "cli.h"
 
 struct serve_line {
-  const char *listen, *cert, *key, *client_ca, *ready_file, *stack;
-  uint64_t max_clients, max_samples, max_samples_day, max_memory, max_shard;
-  double timeout_s, handshake_timeout_s, grace_s;
-  bool plaintext, quiet;
+  const char *listen, *ready_file;
+  uint64_t max_clients, max_samples, max_samples_day, max_shard;
+  double handshake_timeout_s, grace_s;
+  bool quiet;
+  struct cli_tls tls;
+  struct cli_limits limits;
 };
 
 static const char notes[] =
@@ -21,93 +23,37 @@ static const char notes[] =
     "example:\n"
     "  fusion serve model.fsn --listen 0.0.0.0:7700 --tls-cert c.pem --tls-key k.pem";
 
-static int parse_tls_and_limits(struct serve_line *l, int argc, char **argv, char ***positional) {
+static void options_of_limits(struct serve_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      {.name = "listen",
-       .letter = 'l',
-       .kind = CLI_TEXT,
-       .out = &l->listen,
-       .required = true,
-       .value = "ADDR:PORT",
-       .help = "Where to listen; port 0 takes a free one."},
-      {.name = "tls-cert",
-       .kind = CLI_TEXT,
-       .out = &l->cert,
-       .value = "FILE",
-       .help = "The server's certificate (PEM), its chain behind it."},
-      {.name = "tls-key", .kind = CLI_TEXT, .out = &l->key, .value = "FILE", .help = "Its key (PEM, no password)."},
-      {.name = "client-ca",
-       .kind = CLI_TEXT,
-       .out = &l->client_ca,
-       .value = "FILE",
-       .help = "Serve only clients with a certificate signed by one of these (PEM)."},
-      {.name = "plaintext",
-       .kind = CLI_FLAG,
-       .out = &l->plaintext,
-       .help = "No TLS. Allowed on a loopback address only."},
-      {.name = "max-clients",
-       .kind = CLI_COUNT,
-       .out = &l->max_clients,
-       .min = 1,
-       .max = 65536,
-       .value = "N",
-       .help = "Connections at once; each worker of a client is one (default 32)."},
-      {.name = "max-samples",
-       .kind = CLI_COUNT,
-       .out = &l->max_samples,
-       .min = 1,
-       .value = "N",
-       .help = "Samples of one job, copies and public ones included (default 1M)."},
-      {.name = "max-samples-day",
-       .kind = CLI_COUNT,
-       .out = &l->max_samples_day,
-       .min = 1,
-       .value = "N",
-       .help = "Samples of all jobs in 24 hours (default 100M)."},
-      {.name = "max-memory",
-       .kind = CLI_BYTES,
-       .out = &l->max_memory,
-       .value = "BYTES",
-       .help = "For all running shards together (default: half of the machine's)."},
-      {.name = "max-shard",
-       .kind = CLI_COUNT,
-       .out = &l->max_shard,
-       .min = 1,
-       .max = 1 << 20,
-       .value = "N",
-       .help = "Samples that run at once on a connection (default 16384)."},
-      {.name = "timeout-s",
-       .kind = CLI_NUMBER,
-       .out = &l->timeout_s,
-       .min = 0.01,
-       .max = 86400,
-       .value = "S",
-       .help = "Silence of a client tolerated in a running job (default 120)."},
-      {.name = "handshake-timeout-s",
-       .kind = CLI_NUMBER,
-       .out = &l->handshake_timeout_s,
-       .min = 0.01,
-       .max = 86400,
-       .value = "S",
-       .help = "The same before the job starts (default 15)."},
-      {.name = "grace-s",
-       .kind = CLI_NUMBER,
-       .out = &l->grace_s,
-       .max = 86400,
-       .value = "S",
-       .help = "How long running jobs may go on when the server is stopped (default 30)."},
-      {.name = "ready-file",
-       .kind = CLI_TEXT,
-       .out = &l->ready_file,
-       .value = "FILE",
-       .help = "Write the port to this file when listening; removed at the end."},
-      {.name = "stack",
-       .kind = CLI_TEXT,
-       .out = &l->stack,
-       .value = "NAME",
-       .help = "Protocol stack (default cheetah)."},
-      {.name = "quiet", .letter = 'q', .kind = CLI_FLAG, .out = &l->quiet, .help = "No line for each job."},
+      CLI_OPT_COUNT("max-clients", &l->max_clients, 1, 65536, "N",
+                    "Connections at once; each worker of a client is one (default 32)."),
+      CLI_OPT_COUNT("max-samples", &l->max_samples, 1, 0, "N",
+                    "Samples of one job, copies and public ones included (default 1M)."),
+      CLI_OPT_COUNT("max-samples-day", &l->max_samples_day, 1, 0, "N",
+                    "Samples of all jobs in 24 hours (default 100M)."),
+      CLI_OPT_COUNT("max-shard", &l->max_shard, 1, 1 << 20, "N",
+                    "Samples that run at once on a connection (default 16384)."),
+      CLI_OPT_NUMBER("handshake-timeout-s", &l->handshake_timeout_s, 0.01, 86400, "S",
+                     "Silence of a client tolerated before its job starts (default 15)."),
+      CLI_OPT_NUMBER("grace-s", &l->grace_s, 0, 86400, "S",
+                     "How long running jobs may go on when the server is stopped (default 30)."),
       {.name = NULL}};
+  cli_add_options(table, options);
+  cli_add_limits(table, &l->limits);
+}
+
+static int parse_line(struct serve_line *l, int argc, char **argv, char ***positional) {
+  const struct cli_option own[] = {
+      CLI_OPT_TEXT("listen", &l->listen, "ADDR:PORT", "Where to listen; port 0 takes a free one.", .letter = 'l',
+                   .required = true),
+      CLI_OPT_TEXT("ready-file", &l->ready_file, "FILE",
+                   "Write the port to this file when listening; removed at the end."),
+      {.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_options(options, own);
+  cli_add_tls_server(options, &l->tls);
+  options_of_limits(l, options);
+  cli_add_quiet(options, &l->quiet);
   const struct cli_syntax syntax = {.command = "serve",
                                     .synopsis = "MODEL.fsn --listen ADDR:PORT [options]",
                                     .about = "Serves a compiled model. Learns nothing of queries and answers.",
@@ -124,28 +70,24 @@ static int parse(struct serve_line *l, fusion_server_settings *s, int argc, char
                            .max_samples = s->max_samples_job,
                            .max_samples_day = s->max_samples_day,
                            .max_shard = s->max_shard,
-                           .timeout_s = s->timeout_ms / 1e3,
                            .handshake_timeout_s = s->handshake_timeout_ms / 1e3,
                            .grace_s = s->stop_grace_ms / 1e3,
-                           .stack = s->stack};
-  const int done = parse_tls_and_limits(l, argc, argv, positional);
+                           .limits = {.timeout_s = s->timeout_ms / 1e3, .stack = s->stack}};
+  int done = parse_line(l, argc, argv, positional);
+  if (done == CLI_GO) done = cli_check_tls("serve", &l->tls, true);
   if (done != CLI_GO) return done;
-  if (l->plaintext && (l->cert || l->key || l->client_ca))
-    return cli_usage("serve", "--plaintext and the TLS options exclude each other");
-  if (!l->plaintext && (!l->cert || !l->key))
-    return cli_usage("serve", "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
   s->listen = l->listen;
-  s->tls_cert = l->cert;
-  s->tls_key = l->key;
-  s->client_ca = l->client_ca;
-  s->plaintext = l->plaintext;
-  s->stack = l->stack;
+  s->tls_cert = l->tls.cert;
+  s->tls_key = l->tls.key;
+  s->client_ca = l->tls.ca;
+  s->plaintext = l->tls.plaintext;
+  s->stack = l->limits.stack;
   s->max_clients = (uint32_t)l->max_clients;
   s->max_samples_job = l->max_samples;
   s->max_samples_day = l->max_samples_day;
-  s->max_memory = l->max_memory;
+  s->max_memory = l->limits.max_memory;
   s->max_shard = (uint32_t)l->max_shard;
-  s->timeout_ms = (uint32_t)(l->timeout_s * 1e3);
+  s->timeout_ms = (uint32_t)(l->limits.timeout_s * 1e3);
   s->handshake_timeout_ms = (uint32_t)(l->handshake_timeout_s * 1e3);
   s->stop_grace_ms = (uint32_t)(l->grace_s * 1e3);
   return CLI_GO;
@@ -194,7 +136,7 @@ static int serve(fusion_server *server, const struct serve_line *l) {
   install_handlers();
   const char *colon = strrchr(l->listen, ':');
   fprintf(stderr, "listening on %.*s:%u%s\n", (int)(colon - l->listen), l->listen, fusion_server_port(server),
-          l->plaintext ? " (plaintext)" : "");
+          l->tls.plaintext ? " (plaintext)" : "");
   if (l->ready_file) {
     const int code = write_ready_file(l->ready_file, fusion_server_port(server));
     if (code != CLI_EXIT_OK) return code;

@@ -1,0 +1,85 @@
+/* Options that several subcommands share: see cli.h. */
+#include "cli.h"
+
+void cli_add_options(struct cli_option *table, const struct cli_option *more) {
+  size_t at = 0;
+  while (table[at].name) at++;
+  for (; more->name && at < CLI_OPTIONS_MAX; more++) table[at++] = *more;
+  table[at] = (struct cli_option){.name = NULL};
+}
+
+/* The certificate of the party itself, said with its own help. */
+static void add_own_certificate(struct cli_option *table, struct cli_tls *tls, const char *help) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("tls-cert", &tls->cert, "FILE", help),
+      CLI_OPT_TEXT("tls-key", &tls->key, "FILE", "Its key (PEM, no password)."),
+      CLI_OPT_FLAG("plaintext", &tls->plaintext, "No TLS. Allowed with loopback addresses only."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_tls_client(struct cli_option *table, struct cli_tls *tls) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("tls-ca", &tls->ca, "FILE", "The authority (PEM) that vouches for the server; no other is trusted."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+  add_own_certificate(table, tls, "The client's own certificate (PEM), for servers that ask for one.");
+}
+
+void cli_add_tls_server(struct cli_option *table, struct cli_tls *tls) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("client-ca", &tls->ca, "FILE",
+                   "Serve only clients with a certificate signed by one of these (PEM)."),
+      {.name = NULL}};
+  add_own_certificate(table, tls, "The server's certificate (PEM), its chain behind it.");
+  cli_add_options(table, options);
+}
+
+int cli_check_tls(const char *command, const struct cli_tls *tls, bool server) {
+  if (tls->plaintext && (tls->ca || tls->cert || tls->key))
+    return cli_usage(command, "--plaintext and the TLS options exclude each other");
+  if (server && !tls->plaintext && (!tls->cert || !tls->key))
+    return cli_usage(command, "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
+  if (!server && !tls->plaintext && !tls->ca)
+    return cli_usage(command, "give --tls-ca (or, to a loopback address, --plaintext)");
+  if (!tls->cert != !tls->key) return cli_usage(command, "--tls-cert and --tls-key belong together");
+  return CLI_GO;
+}
+
+void cli_add_input(struct cli_option *table, const char **input) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("input", input, "FILE",
+                   "The samples (.npy, .npz, .csv), one a row, raw as the model's preprocessing expects them.",
+                   .letter = 'i', .required = true),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_threads(struct cli_option *table, uint64_t *threads) {
+  const struct cli_option options[] = {CLI_OPT_COUNT("threads", threads, 0, 256, "N", "Default: every core."),
+                                       {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_json(struct cli_option *table, bool *json) {
+  const struct cli_option options[] = {CLI_OPT_FLAG("json", json, "Print the report as JSON.", .letter = 'j'),
+                                       {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_quiet(struct cli_option *table, bool *quiet) {
+  const struct cli_option options[] = {
+      CLI_OPT_FLAG("quiet", quiet, "No progress, no line for each job.", .letter = 'q'), {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_limits(struct cli_option *table, struct cli_limits *limits) {
+  const struct cli_option options[] = {
+      CLI_OPT_NUMBER("timeout-s", &limits->timeout_s, 0.01, 86400, "S",
+                     "Silence of the other party tolerated in a running job (default 120)."),
+      CLI_OPT_BYTES("max-memory", &limits->max_memory, 0,
+                    "For all running shards together (default: half of the machine's)."),
+      CLI_OPT_TEXT("stack", &limits->stack, "NAME", "Protocol stack (default cheetah)."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
