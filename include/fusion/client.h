@@ -48,6 +48,10 @@ typedef struct fusion_client_settings {
   /** With a model of rounding `fast`, copies may differ in the last places. They agree when their labels do (default);
    *  or, when `tolerance` is not 0, when every number differs by so many units at most. */
   uint64_t tolerance;
+  /** A file from which a job of a client that was killed goes on, when fusion_client_query is called again with the
+   * same data and settings. It holds secrets: the places of samples, and answers. It is made with mode 0600, and stays
+   * after fusion_client_query has returned: see fusion_client_forget. NULL (default): none. */
+  const char *journal;
   /** Called about ten times a second during a job, by the thread that runs it; returning false ends the job with
    *  FUSION_E_CLOSED. NULL (default): none. */
   bool (*progress)(void *context, const fusion_progress *progress);
@@ -70,14 +74,19 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
  * expects.
  *
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
- *  known of the answers: FUSION_E_INPUT (an array does not fit), FUSION_E_UNREACHABLE (no plan), FUSION_E_REFUSED (the
- *  server says why), FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a limit of this client),
- * FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_PEER, FUSION_E_CRYPTO, FUSION_E_TLS
- * (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the verdict accepts or rejects, and
- * ends before it is known. */
+ *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_UNREACHABLE (no plan),
+ * FUSION_E_REFUSED (the server says why), FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a
+ * limit of this client), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_PEER,
+ * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
+ * verdict accepts or rejects, and ends before it is known. */
 FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
                                              const fusion_array *public_samples, const fusion_array *labels,
                                              fusion_result **result, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Wipes and removes the journal: to be called when what the last job came to, accepted or rejected, is safe. Until
+ * then fusion_client_query with the same data gives the same verdict again, without the server. FUSION_E_IO;
+ * FUSION_E_INPUT (the file is not a journal). Without a journal it does nothing. */
+FUSION_API fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Ends a running job with FUSION_E_CLOSED. From any thread and from a signal handler. */
 FUSION_API void fusion_client_cancel(fusion_client *client);

@@ -13,6 +13,7 @@ struct fusion_client {
   fusion_client_settings settings; /* its texts are not kept */
   struct job_settings job;
   struct tls_context *tls; /* owned, NULL for plaintext */
+  char *journal;           /* owned: path, NULL for none */
   atomic_int cancelled;
 };
 
@@ -80,6 +81,11 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
       .tolerance = s->tolerance,
       .cancelled = &c->cancelled};
   TRY(net_address_parse(&c->job.address, s->server, err));
+  if (s->journal) {
+    c->journal = mem_alloc(strlen(s->journal) + 1, 1);
+    FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));
+    strcpy(c->journal, s->journal);
+  }
   if (!s->plaintext) TRY(tls_client_new(&c->tls, s->tls_ca, s->tls_cert, s->tls_key, err));
   c->job.tls = c->tls;
   *out = c;
@@ -96,6 +102,7 @@ void fusion_client_cancel(fusion_client *client) {
 void fusion_client_close(fusion_client *client) {
   if (!client) return;
   tls_free(client->tls);
+  mem_free(client->journal);
   mem_free(client);
 }
 
@@ -129,16 +136,25 @@ static fusion_status check_arrays(const fusion_array *queries, const fusion_arra
   return FUSION_OK;
 }
 
+/* The generator that draws public rows: a journal's job draws the same ones when it goes on. */
+static fusion_status draw_prg(struct prg **out, const struct journal *journal) {
+  if (!journal) return prg_new_random(out);
+  struct prg *root = prg_new(journal_seed(journal));
+  *out = root ? prg_fork(root, "public samples", 0) : NULL;
+  prg_free(root);
+  return *out ? FUSION_OK : FUSION_E_MEMORY;
+}
+
 /* T of the public rows, uniform without repetition: a server that has seen the file before cannot prepare for a part.
  */
 static fusion_status draw_public(struct inputs *in, const fusion_array *samples, const fusion_array *labels,
-                                 size_t count, fusion_error *err) {
+                                 const struct journal *journal, size_t count, fusion_error *err) {
   const size_t rows = fusion_array_rows(samples), width = fusion_array_row_size(samples);
   fusion_status status = FUSION_OK;
   struct prg *prg = NULL;
   size_t *order = mem_alloc(rows, sizeof *order);
   FAIL_IF(!order, error_set(err, FUSION_E_MEMORY, "out of memory for the public samples"));
-  TRY(prg_new_random(&prg));
+  TRY(draw_prg(&prg, journal));
   for (size_t i = 0; i < rows; i++) order[i] = i;
   for (size_t i = 0; i < count; i++) {
     const size_t k = i + (size_t)prg_below(prg, rows - i), row = order[k];
@@ -153,7 +169,8 @@ cleanup:
 }
 
 static fusion_status take_inputs(struct inputs *in, const fusion_array *queries, const fusion_array *public_samples,
-                                 const fusion_array *labels, const fusion_plan_choice *choice, fusion_error *err) {
+                                 const fusion_array *labels, const fusion_plan_choice *choice,
+                                 const struct journal *journal, fusion_error *err) {
   const size_t width = fusion_array_row_size(queries), count = (size_t)choice->public_samples;
   size_t query_count, public_count;
   if (!size_mul((size_t)choice->queries, width, &query_count) || !size_mul(count, width, &public_count))
@@ -166,7 +183,7 @@ static fusion_status take_inputs(struct inputs *in, const fusion_array *queries,
   if (!in->queries || !in->public_samples || !in->labels)
     return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
   const fusion_status status = fusion_array_to_double(queries, 0, (size_t)choice->queries, in->queries, err);
-  return status == FUSION_OK ? draw_public(in, public_samples, labels, count, err) : status;
+  return status == FUSION_OK ? draw_public(in, public_samples, labels, journal, count, err) : status;
 }
 
 static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusion_plan_choice *choice) {
@@ -195,17 +212,18 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
                                   const fusion_array *public_samples, const fusion_array *labels,
                                   fusion_result **result, fusion_error *err) {
   struct inputs in = {0};
+  struct job_settings settings = client->job;
   fusion_plan_choice choice;
   fusion_result *r = NULL;
   *result = NULL;
   fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
   if (status != FUSION_OK) return status;
   TRY(check_arrays(queries, public_samples, labels, &choice, err));
-  TRY(take_inputs(&in, queries, public_samples, labels, &choice, err));
+  if (client->journal) TRY(journal_open(&settings.journal, client->journal, err));
+  TRY(take_inputs(&in, queries, public_samples, labels, &choice, settings.journal, err));
   r = mem_alloc(1, sizeof *r);
   FAIL_IF(!r, error_set(err, FUSION_E_MEMORY, "out of memory for the result"));
   start_verdict(&r->verdict, client, &choice);
-  struct job_settings settings = client->job;
   settings.progress = client->settings.progress ? pass_progress : NULL;
   settings.progress_context = client;
   const struct job_input input = {
@@ -219,9 +237,14 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
   *result = r;
   r = NULL;
 cleanup:
+  journal_close(settings.journal);
   inputs_free(&in);
   fusion_result_free(r);
   return status;
+}
+
+fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) {
+  return client->journal ? journal_remove(client->journal, err) : FUSION_OK;
 }
 
 const fusion_verdict *fusion_result_verdict(const fusion_result *result) {

@@ -19,25 +19,29 @@ void job_fail(struct client_job *job, fusion_status status, const char *text) {
   pthread_mutex_unlock(&job->lock);
 }
 
-/* Predicted traffic of the whole job: every worker opens once and runs its part of the shards. */
+/* Predicted traffic of what is left: every worker opens once and runs its part of the shards. */
 static fusion_status predict_traffic(struct client_job *job, size_t shards, fusion_error *why) {
   const struct job_settings *set = job->settings;
   const size_t workers = size_min(set->workers, shards);
   size_t *sizes = mem_alloc(shards, sizeof *sizes);
   if (!sizes) return error_set(why, FUSION_E_MEMORY, "out of memory");
   fusion_status status = FUSION_OK;
+  uint64_t bytes = 0;
   for (size_t w = 0; w < workers && status == FUSION_OK; w++) {
     struct cost cost = {0};
     size_t count = 0;
-    for (size_t i = w; i < shards; i += workers) sizes[count++] = shard_at(job->samples, shards, i).count;
+    for (size_t i = w; i < shards; i += workers) sizes[count++] = shard_at(job->todo, shards, i).count;
     status = set->stack->cost(&job->plan, sizes, count, &cost);
-    job->predicted_bytes += cost.bytes_to_client + cost.bytes_to_server;
+    bytes += cost.bytes_to_client + cost.bytes_to_server;
   }
   mem_free(sizes);
   if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model does not suit the protocol stack");
-  if (!set->max_traffic || job->predicted_bytes <= set->max_traffic) return FUSION_OK;
+  pthread_mutex_lock(&job->lock);
+  job->predicted_bytes = bytes;
+  pthread_mutex_unlock(&job->lock);
+  if (!set->max_traffic || bytes <= set->max_traffic) return FUSION_OK;
   return error_set(why, FUSION_E_LIMIT, "the job would move %llu MiB; the limit is %llu MiB",
-                   (unsigned long long)(job->predicted_bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
+                   (unsigned long long)(bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
 }
 
 static fusion_status quantise(const struct plan *plan, const double *raw, size_t rows, size_t row_size, int64_t **out,
@@ -61,18 +65,81 @@ static fusion_status random_bytes(void *context, void *out, size_t len) {
   return os_random(out, len);
 }
 
+static fusion_status seeded_bytes(void *prg, void *out, size_t len) {
+  prg_bytes(prg, out, len);
+  return FUSION_OK;
+}
+
+/* With a journal the permutation comes from its seed, so that a resumed job has the same. */
+static fusion_status draw_mix(struct client_job *job, fusion_error *why) {
+  const struct mix_choice *choice = &job->input->choice;
+  const struct journal *journal = job->settings->journal;
+  fusion_status status = FUSION_E_MEMORY;
+  struct prg *root = journal ? prg_new(journal_seed(journal)) : NULL;
+  struct prg *stream = root ? prg_fork(root, "permutation", 0) : NULL;
+  if (stream) status = mix_draw(&job->mix, choice, seeded_bytes, stream);
+  if (!journal) status = mix_draw(&job->mix, choice, random_bytes, NULL);
+  prg_free(stream);
+  prg_free(root);
+  if (status == FUSION_OK) return status;
+  return error_set(why, status, "the mix cannot be drawn: %s", fusion_status_text(status));
+}
+
+/* What the journal is told of the job. The hash is of all that the verdict depends on, keyed by the seed that the
+ * public samples and the permutation come from. */
+static struct journal_job describe(const struct client_job *job) {
+  const struct job_input *in = job->input;
+  const struct mix_choice *c = &in->choice;
+  const uint64_t numbers[] = {c->queries,
+                              c->copies,
+                              c->public_samples,
+                              c->errors,
+                              in->row_size,
+                              job->settings->agree_by_label,
+                              job->settings->tolerance};
+  struct journal_job out = {.samples = job->samples, .answer_size = job->answer_size};
+  crypto_generichash_state state;
+  snprintf(out.stack, sizeof out.stack, "%s", job->settings->stack->name);
+  crypto_generichash_init(&state, journal_seed(job->settings->journal), PRG_SEED_LEN, sizeof out.input_hash);
+  crypto_generichash_update(&state, (const uint8_t *)numbers, sizeof numbers);
+  crypto_generichash_update(&state, (const uint8_t *)in->queries, c->queries * in->row_size * sizeof *in->queries);
+  crypto_generichash_update(&state, (const uint8_t *)in->public_samples,
+                            c->public_samples * in->row_size * sizeof *in->public_samples);
+  crypto_generichash_update(&state, (const uint8_t *)in->labels, c->public_samples * sizeof *in->labels);
+  crypto_generichash_final(&state, out.input_hash, sizeof out.input_hash);
+  mem_wipe(&state, sizeof state);
+  return out;
+}
+
+/* Room for the answers, and those that a resumed job has already. */
+static fusion_status take_answers(struct client_job *job, fusion_error *why) {
+  struct journal *journal = job->settings->journal;
+  size_t count;
+  if (size_mul(job->samples, job->answer_size, &count)) job->answers = mem_alloc(count, sizeof *job->answers);
+  if (!job->answers) return error_set(why, FUSION_E_MEMORY, "out of memory for %zu answers", job->samples);
+  if (!journal || !journal_resumed(journal)) return FUSION_OK;
+  if (journal_resumed(journal)->answer_size != job->answer_size)
+    return error_set(why, FUSION_E_INPUT, "the journal is damaged; remove it to begin a new job");
+  job->done = mem_alloc(job->samples, sizeof *job->done);
+  if (!job->done) return error_set(why, FUSION_E_MEMORY, "out of memory for the journal");
+  const fusion_status status = journal_replay(journal, job->answers, job->done, why);
+  for (size_t i = 0; i < job->samples; i++) job->samples_done += job->done[i];
+  job->todo = job->samples - job->samples_done;
+  return status;
+}
+
 static fusion_status check_limits(struct client_job *job, fusion_error *why) {
   const struct job_settings *set = job->settings;
-  const size_t wanted = size_min(size_min(set->shard_samples, job->samples), SESSION_SHARD_MAX);
+  const size_t wanted = size_min(size_min(set->shard_samples, job->todo), SESSION_SHARD_MAX);
   const uint64_t share = set->max_memory / set->workers;
   job->shard_samples = (uint32_t)shard_limit(set->stack, &job->plan, ROLE_CLIENT, wanted, share);
   if (!job->shard_samples)
     return error_set(why, FUSION_E_LIMIT,
                      "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
                      set->stack->memory(&job->plan, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
-  const size_t even = div_up(job->samples, shards_count(job->samples, job->shard_samples, set->workers));
+  const size_t even = div_up(job->todo, shards_count(job->todo, job->shard_samples, set->workers));
   job->shard_samples = (uint32_t)even;
-  return predict_traffic(job, div_up(job->samples, even), why);
+  return predict_traffic(job, div_up(job->todo, even), why);
 }
 
 fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len, fusion_error *why) {
@@ -91,28 +158,35 @@ fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, si
                      "the samples have %zu numbers each; the server's model takes %zu (%u x %u x %u)", in->row_size,
                      job->input_size, job->plan.steps[0].out.shape.channels, job->plan.steps[0].out.shape.height,
                      job->plan.steps[0].out.shape.width);
-  size_t count;
-  TRY(check_limits(job, why));
+  TRY(take_answers(job, why));
+  if (job->todo) TRY(check_limits(job, why));
   TRY(quantise(&job->plan, in->queries, in->choice.queries, in->row_size, &job->queries, why));
   TRY(quantise(&job->plan, in->public_samples, in->choice.public_samples, in->row_size, &job->public_samples, why));
-  status = mix_draw(&job->mix, &in->choice, random_bytes, NULL);
-  if (status != FUSION_OK) return error_set(why, status, "the mix cannot be drawn: %s", fusion_status_text(status));
-  if (size_mul(job->samples, job->answer_size, &count)) job->answers = mem_alloc(count, sizeof *job->answers);
-  if (!job->answers) return error_set(why, FUSION_E_MEMORY, "out of memory for %zu answers", job->samples);
+  TRY(draw_mix(job, why));
+  if (job->settings->journal && !journal_resumed(job->settings->journal)) {
+    struct journal_job described = describe(job);
+    described.manifest = bytes;
+    described.manifest_len = len;
+    TRY(journal_begin(job->settings->journal, &described, why));
+  }
 cleanup:
   return status;
 }
 
+static bool start_worker(struct worker *w, void *(*run)(void *)) {
+  w->started = pthread_create(&w->thread, NULL, run, w) == 0;
+  return w->started;
+}
+
 static fusion_status start_workers(struct client_job *job, fusion_error *err) {
   const struct job_settings *set = job->settings;
-  const size_t shards = div_up(job->samples, job->shard_samples);
-  const fusion_status status = shard_queue_fill(&job->queue, job->samples, shards);
-  if (status != FUSION_OK) return error_set(err, status, "out of memory for %zu shards", shards);
-  const size_t workers = size_min(set->workers, shards);
+  const fusion_status status = shard_queue_fill(&job->queue, job->samples, job->shard_samples, job->done);
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for a queue of shards");
+  const size_t workers = size_min(set->workers, job->queue.capacity);
   job->working = workers;
   for (size_t i = 0; i < workers; i++) {
     struct worker *w = &job->workers[i];
-    w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    start_worker(w, worker_main);
     if (w->started) continue;
     pthread_mutex_lock(&job->lock);
     job->working -= workers - i;
@@ -126,7 +200,8 @@ static fusion_status start_workers(struct client_job *job, fusion_error *err) {
 /* Samples done: whole shards, and the part of the running ones that the traffic shows. Called with the lock held. */
 static uint64_t estimate_done(const struct client_job *job, uint64_t bytes) {
   const double part = job->predicted_bytes ? (double)bytes / (double)job->predicted_bytes : 0;
-  const uint64_t estimate = part < 1 ? (uint64_t)(part * (double)job->samples) : job->samples - 1;
+  const uint64_t kept = job->samples - job->todo;
+  const uint64_t estimate = part < 1 ? kept + (uint64_t)(part * (double)job->todo) : job->samples - 1;
   return estimate > job->samples_done ? estimate : job->samples_done;
 }
 
@@ -159,11 +234,35 @@ static fusion_status watch_workers(struct client_job *job, double started, fusio
     report_progress(job, clock_seconds() - started);
   }
   pthread_mutex_unlock(&job->lock);
-  for (size_t i = 0; i < job->settings->workers; i++)
+  for (size_t i = 0; i < job->settings->workers; i++) {
     if (job->workers[i].started) pthread_join(job->workers[i].thread, NULL);
+    job->workers[i].started = false;
+  }
   if (job->ended) return error_set(err, job->failure.status, "%s", job->failure.text);
-  assert(shard_queue_all_done(&job->queue));
   return FUSION_OK;
+}
+
+/* The first connection alone, which brings the manifest; then all workers. */
+static fusion_status run_workers(struct client_job *job, double started, fusion_error *err) {
+  fusion_status status = FUSION_OK;
+  job->working = 1;
+  if (!start_worker(&job->workers[0], worker_greet_main))
+    return error_set(err, FUSION_E_RESOURCE, "the system is out of threads");
+  TRY(watch_workers(job, started, err));
+  TRY(start_workers(job, err));
+  TRY(watch_workers(job, started, err));
+  assert(shard_queue_all_done(&job->queue));
+cleanup:
+  return status;
+}
+
+static fusion_status resume(struct client_job *job, fusion_error *why) {
+  const struct journal *journal = job->settings->journal;
+  const struct journal_job here = describe(job), *kept = journal_resumed(journal);
+  fusion_status status = journal_check(journal, &here, why);
+  if (status == FUSION_OK) status = job_take_manifest(job, kept->manifest, kept->manifest_len, why);
+  if (status == FUSION_OK) manifest_hash(job->manifest_hash, kept->manifest, kept->manifest_len);
+  return status;
 }
 
 static void hex(char *out, const uint8_t *bytes, size_t len) {
@@ -246,6 +345,7 @@ static fusion_status job_init(struct client_job *job, const struct job_settings 
   job->settings = settings;
   job->input = input;
   job->samples = (size_t)(input->choice.queries * input->choice.copies + input->choice.public_samples);
+  job->todo = job->samples;
   job->workers = mem_alloc(settings->workers, sizeof *job->workers);
   if (!job->workers || sodium_init() < 0) return FUSION_E_MEMORY;
   for (size_t i = 0; i < settings->workers; i++) job->workers[i].job = job;
@@ -258,6 +358,7 @@ static void job_free(struct client_job *job) {
   mem_free_secret(job->queries, (size_t)c->queries * job->input_size * sizeof *job->queries);
   mem_free(job->public_samples);
   mem_free_secret(job->answers, job->samples * job->answer_size * sizeof *job->answers);
+  mem_free(job->done);
   mix_free(job->mix);
   shard_queue_free(&job->queue);
   mem_free(job->workers);
@@ -273,9 +374,8 @@ fusion_status job_run(const struct job_settings *settings, const struct job_inpu
   *output = (struct job_output){0};
   fusion_status status = job_init(&job, settings, input);
   if (status != FUSION_OK) error_set(&why, status, "%s", fusion_status_text(status));
-  if (status == FUSION_OK) status = worker_connect(&job.workers[0], &why);
-  if (status == FUSION_OK) status = start_workers(&job, &why);
-  if (status == FUSION_OK) status = watch_workers(&job, started, &why);
+  if (status == FUSION_OK && settings->journal && journal_resumed(settings->journal)) status = resume(&job, &why);
+  if (status == FUSION_OK && job.todo) status = run_workers(&job, started, &why);
   if (job.workers) worker_disconnect(&job.workers[0]);
   if (status == FUSION_OK) status = decide(&job, output, verdict, &why);
   if (status == FUSION_OK) {

@@ -7,6 +7,7 @@
 
 #include "mixcheck/mix.h"
 #include "net/connect.h"
+#include "session/journal.h"
 #include "stack/stack.h"
 
 struct job_settings {
@@ -21,7 +22,8 @@ struct job_settings {
   uint64_t max_traffic;   /* predicted bytes both ways; 0: no limit */
   double max_seconds;     /* of the whole job; 0: no limit */
   struct net_limits limits;
-  bool agree_by_label; /* rounding fast: copies need only have one label (else every number within `tolerance`) */
+  struct journal *journal; /* borrowed; NULL: a job that is lost with its process */
+  bool agree_by_label;     /* rounding fast: copies need only have one label (else every number within `tolerance`) */
   uint64_t tolerance;
   /** Called about ten times a second by the thread that runs the job; a job ends when it returns false. May be NULL. */
   bool (*progress)(void *context, uint64_t samples_done, uint64_t samples, uint64_t bytes, double seconds);
@@ -46,6 +48,7 @@ struct job_output {
 };
 
 /** Runs the job. FUSION_OK with verdict->accepted or not: counts, traffic, times, hashes and server are filled in.
+ * A journal's job goes on where it was, with what the journal's seed gave; the file stays until journal_remove.
  * Every message of the job has been sent and received before anything is decided, and nothing is sent after. */
 fusion_status job_run(const struct job_settings *settings, const struct job_input *input, struct job_output *output,
                       fusion_verdict *verdict, fusion_error *err) FUSION_MUST_CHECK;

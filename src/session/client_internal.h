@@ -22,7 +22,7 @@ struct client_job {
   const struct job_settings *settings;
   const struct job_input *input;
   uint8_t id[SESSION_JOB_LEN];
-  size_t samples;
+  size_t samples, todo; /* all, and those without a kept answer */
 
   /* From the first greeting; read-only once the workers run. */
   struct plan plan;
@@ -34,6 +34,7 @@ struct client_job {
   uint64_t predicted_bytes;          /* of the whole job, for progress and limits; 0: unknown */
   int64_t *queries, *public_samples; /* owned, secret and public: quantised */
   struct mix *mix;
+  bool *done;       /* owned: [samples], the journal has the answer; NULL: none */
   int64_t *answers; /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */
 
   pthread_mutex_t lock; /* guards what follows */
@@ -54,13 +55,15 @@ struct client_job {
 fusion_status worker_connect(struct worker *w, fusion_error *why) FUSION_MUST_CHECK;
 /** Closes the worker's connection and adds its counts to the job's. */
 void worker_disconnect(struct worker *w);
+/** The first worker's thread before all others start: worker_connect, and the job fails if it does. */
+void *worker_greet_main(void *arg);
 /** A worker's thread: takes shards until none is left. */
 void *worker_main(void *arg);
 
 /** Ends the job with a failure; the first one stays. */
 void job_fail(struct client_job *job, fusion_status status, const char *text);
 
-/** Checks the manifest against the client's limits and prepares inputs, mix and queue. */
+/** Checks the manifest against the client's limits and prepares inputs and mix; reads or begins the journal. */
 fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len,
                                 fusion_error *why) FUSION_MUST_CHECK;
 

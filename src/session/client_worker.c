@@ -41,7 +41,7 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
 
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
-  struct client_hello hello = {.samples = job->samples, .has_manifest = job->has_plan};
+  struct client_hello hello = {.samples = job->todo, .has_manifest = job->has_plan};
   struct server_hello answer;
   strcpy(hello.stack, job->settings->stack->name);
   memcpy(hello.job, job->id, sizeof hello.job);
@@ -56,7 +56,7 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   if (!job->has_plan) status = greet_first(w, &answer, why);
   if (status != FUSION_OK) return status;
   const struct start start = {.shard_samples = job->shard_samples,
-                              .expected_samples = div_up(job->samples, job->settings->workers)};
+                              .expected_samples = div_up(job->todo, job->settings->workers)};
   uint32_t granted;
   status = start_send(w->channel, &start);
   if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
@@ -80,9 +80,8 @@ fusion_status worker_connect(struct worker *w, fusion_error *why) {
   pthread_mutex_lock(&job->lock);
   w->channel = channel;
   const bool ended = job->ended;
-  job->connections++;
+  if (!job->connections++) job->peer = peer;
   pthread_mutex_unlock(&job->lock);
-  if (!job->has_plan) job->peer = peer;
   status = ended ? error_set(why, FUSION_E_CLOSED, "the job has ended") : greet(w, why);
   if (status != FUSION_OK) worker_disconnect(w);
   pthread_mutex_lock(&job->lock);
@@ -140,7 +139,7 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
   fusion_status status = FUSION_OK;
   mix_rows(job->mix, rows, job->queries, job->public_samples, job->input_size, s->first, s->count);
   if (!w->session)
-    status = stack->open_client(&w->session, &job->plan, w->channel, div_up(job->samples, job->settings->workers));
+    status = stack->open_client(&w->session, &job->plan, w->channel, div_up(job->todo, job->settings->workers));
   if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
   if (status == FUSION_OK)
     status = stack->run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);
@@ -171,6 +170,9 @@ static bool next_shard(struct worker *w, struct shard *out) {
 /* Puts a shard back; `ran`: it was tried. Fails the job when it was tried too often or the failure is no mere loss. */
 static void give_back(struct client_job *job, struct shard *s, bool ran, const fusion_error *why) {
   char text[sizeof why->text];
+  struct journal *journal = job->settings->journal;
+  const bool wrong = why->status == FUSION_E_PEER || why->status == FUSION_E_CRYPTO;
+  if (ran && wrong && journal) journal_spoil(journal, why->status);
   if (ran && !is_loss(why->status)) job_fail(job, why->status, why->text);
   s->tries += ran;
   if (s->tries >= job->settings->tries) {
@@ -183,6 +185,16 @@ static void give_back(struct client_job *job, struct shard *s, bool ran, const f
   shard_queue_return(&job->queue, s);
   pthread_cond_broadcast(&job->changed);
   pthread_mutex_unlock(&job->lock);
+}
+
+/* A shard has run once its answers are kept; without a journal they are. */
+static fusion_status keep(struct client_job *job, const struct shard *s, fusion_error *why) {
+  struct journal *journal = job->settings->journal;
+  if (!journal) return FUSION_OK;
+  const int64_t *answers = job->answers + s->first * job->answer_size;
+  const fusion_status status = journal_keep(journal, s->first, (uint32_t)s->count, answers, why);
+  if (status != FUSION_OK) job_fail(job, status, why->text);
+  return status;
 }
 
 static void finish(struct client_job *job, const struct shard *s) {
@@ -215,6 +227,18 @@ static void give_up(struct client_job *job, const fusion_error *why) {
   if (last) job_fail(job, why->status, why->text);
 }
 
+void *worker_greet_main(void *arg) {
+  struct worker *w = arg;
+  struct client_job *job = w->job;
+  fusion_error why = {.status = FUSION_OK};
+  if (worker_connect(w, &why) != FUSION_OK) job_fail(job, why.status, why.text);
+  pthread_mutex_lock(&job->lock);
+  job->working--;
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+  return NULL;
+}
+
 void *worker_main(void *arg) {
   struct worker *w = arg;
   struct client_job *job = w->job;
@@ -230,7 +254,7 @@ void *worker_main(void *arg) {
       continue;
     }
     failures = 0;
-    if (run_shard(w, &shard, &why) == FUSION_OK) {
+    if (run_shard(w, &shard, &why) == FUSION_OK && keep(job, &shard, &why) == FUSION_OK) {
       finish(job, &shard);
       continue;
     }

@@ -23,10 +23,27 @@ size_t shard_limit(const struct stack *stack, const struct plan *plan, enum role
   return fits;
 }
 
-fusion_status shard_queue_fill(struct shard_queue *q, size_t samples, size_t shards) {
+/* The next run of samples that are not done, from `from` on; of length 0 when there is none. */
+static struct shard next_gap(const bool *done, size_t samples, size_t from) {
+  while (done && from < samples && done[from]) from++;
+  size_t end = done ? from : samples;
+  while (end < samples && !done[end]) end++;
+  return (struct shard){.first = from, .count = end - from};
+}
+
+fusion_status shard_queue_fill(struct shard_queue *q, size_t samples, size_t limit, const bool *done) {
+  size_t shards = 0, at = 0;
+  struct shard gap = {0};
+  for (; (gap = next_gap(done, samples, gap.first + gap.count)).count;) shards += div_up(gap.count, limit);
   *q = (struct shard_queue){.shards = mem_alloc(shards, sizeof *q->shards), .capacity = shards, .waiting = shards};
   if (!q->shards) return FUSION_E_MEMORY;
-  for (size_t i = 0; i < shards; i++) q->shards[i] = shard_at(samples, shards, i);
+  for (gap = (struct shard){0}; (gap = next_gap(done, samples, gap.first + gap.count)).count;) {
+    const size_t parts = div_up(gap.count, limit);
+    for (size_t i = 0; i < parts; i++) {
+      q->shards[at] = shard_at(gap.count, parts, i);
+      q->shards[at++].first += gap.first;
+    }
+  }
   return FUSION_OK;
 }
 

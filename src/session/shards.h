@@ -27,7 +27,8 @@ struct shard_queue {
   size_t running, done; /* `done` counts shards that have ended well */
 };
 
-fusion_status shard_queue_fill(struct shard_queue *q, size_t samples, size_t shards) FUSION_MUST_CHECK;
+/** Cuts the samples that are not `done` (NULL: none is) into balanced shards of at most `limit`. */
+fusion_status shard_queue_fill(struct shard_queue *q, size_t samples, size_t limit, const bool *done) FUSION_MUST_CHECK;
 void shard_queue_free(struct shard_queue *q);
 /** Takes a waiting shard; false when none waits. */
 bool shard_queue_take(struct shard_queue *q, struct shard *out);
