@@ -5,141 +5,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "model/execute.h"
-#include "session/client.h"
-#include "session/fake_stack.h"
 #include "session/messages.h"
-#include "session/server.h"
+#include "session/session_scene.h"
 #include "session/shards.h"
 #include "support/certs.h"
 #include "support/support.h"
 
-enum { IN = 6, OUT = 4, QUERIES = 12, COPIES = 4, PUBLIC = 30, SAMPLES = QUERIES * COPIES + PUBLIC };
-
 static struct certs certs;
-
-/* A server in a thread, a client's settings for it, inputs with true labels. */
-struct scene {
-  struct model *model;
-  struct tls_context *server_tls, *client_tls;
-  struct server_settings serve;
-  struct server *server;
-  pthread_t thread;
-  fusion_status server_status;
-  char log[8192];
-  struct job_settings ask;
-  struct job_input input;
-  double queries[QUERIES * IN], public_samples[PUBLIC * IN];
-  int64_t labels[PUBLIC], expected[QUERIES * OUT];
-};
-
-static void keep_line(void *context, const char *line) {
-  struct scene *s = context;
-  snprintf(s->log + strlen(s->log), sizeof s->log - strlen(s->log), "%s\n", line);
-}
-
-static void *serve(void *arg) {
-  struct scene *s = arg;
-  s->server_status = server_run(s->server, NULL);
-  return NULL;
-}
-
-static void make_inputs(struct scene *s) {
-  uint64_t seed = 1;
-  int64_t rows[(QUERIES + PUBLIC) * IN], answers[(QUERIES + PUBLIC) * OUT];
-  for (size_t i = 0; i < (QUERIES + PUBLIC) * IN; i++) rows[i] = (int64_t)(test_random(&seed) % 200) - 100;
-  for (size_t i = 0; i < QUERIES * IN; i++) s->queries[i] = (double)rows[i];
-  for (size_t i = 0; i < PUBLIC * IN; i++) s->public_samples[i] = (double)rows[QUERIES * IN + i];
-  assert_ok(plan_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
-  memcpy(s->expected, answers, sizeof s->expected);
-  for (size_t i = 0; i < PUBLIC; i++) {
-    const int64_t *row = answers + (QUERIES + i) * OUT;
-    for (int64_t k = 1; k < OUT; k++)
-      if (row[k] > row[s->labels[i]]) s->labels[i] = k;
-  }
-}
-
-static void scene_prepare(struct scene *s) {
-  memset(s, 0, sizeof *s);
-  fake_reset();
-  s->model = fake_model(IN, OUT, 5);
-  make_inputs(s);
-  s->serve = (struct server_settings){.listen = {.host = "127.0.0.1"},
-                                      .model = s->model,
-                                      .stack = &fake_stack,
-                                      .max_clients = 8,
-                                      .max_samples_job = 1000,
-                                      .max_samples_day = 100000,
-                                      .max_memory = 1 << 30,
-                                      .max_shard = 4096,
-                                      .handshake_timeout_ms = 3000,
-                                      .timeout_ms = 3000,
-                                      .stop_grace_ms = 3000,
-                                      .log = keep_line,
-                                      .log_context = s};
-  s->ask = (struct job_settings){.address = {.host = "127.0.0.1"},
-                                 .stack = &fake_stack,
-                                 .workers = 1,
-                                 .shard_samples = 20,
-                                 .tries = 3,
-                                 .max_memory = 1 << 30,
-                                 .max_manifest = 1 << 20,
-                                 .limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000}};
-  s->input = (struct job_input){.queries = s->queries,
-                                .public_samples = s->public_samples,
-                                .labels = s->labels,
-                                .row_size = IN,
-                                .choice = {QUERIES, COPIES, PUBLIC, 3}};
-}
-
-static void scene_start(struct scene *s) {
-  assert_ok(server_open(&s->server, &s->serve, NULL));
-  s->ask.address.port = server_port(s->server);
-  assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-}
-
-static void scene_end(struct scene *s) {
-  server_stop(s->server);
-  pthread_join(s->thread, NULL);
-  assert_ok(s->server_status);
-  assert_int_equal(server_get_totals(s->server).connections, 0);
-  server_close(s->server);
-  tls_free(s->server_tls);
-  tls_free(s->client_tls);
-  model_free(s->model);
-}
-
-static void expect_accept(struct scene *s, fusion_verdict *v) {
-  struct job_output out;
-  fusion_error err = {.status = FUSION_OK};
-  const fusion_status status = job_run(&s->ask, &s->input, &out, v, &err);
-  if (status != FUSION_OK) fail_msg("job failed: %s", err.text);
-  assert_true(v->accepted);
-  assert_int_equal(out.answer_size, OUT);
-  assert_memory_equal(out.answers, s->expected, sizeof s->expected);
-  assert_int_equal(v->wrong_public, 0);
-  assert_int_equal(v->disagreeing_queries, 0);
-  job_output_free(&out);
-}
-
-static void expect_failure(struct scene *s, fusion_status status, const char *text) {
-  struct job_output out;
-  fusion_verdict v = {0};
-  fusion_error err = {.status = FUSION_OK};
-  const fusion_status got = job_run(&s->ask, &s->input, &out, &v, &err);
-  if (got != status || !strstr(err.text, text))
-    fail_msg("got %d '%s' where %d '%s' was due", got, err.text, status, text);
-  assert_null(out.answers);
-  assert_false(v.accepted);
-}
-
-static void expect_log(const struct scene *s, const char *text) {
-  if (!strstr(s->log, text)) fail_msg("the log lacks '%s':\n%s", text, s->log);
-}
 
 static void job__tls_and_several_workers(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, certs.ca, NULL));
@@ -163,7 +39,7 @@ static void job__tls_and_several_workers(void **state) {
 
 static void job__the_real_stack(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, NULL, NULL));
@@ -184,7 +60,7 @@ static void job__the_real_stack(void **state) {
 
 static void job__plaintext_counts_every_byte(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   scene_start(&s);
@@ -203,7 +79,7 @@ static void job__plaintext_counts_every_byte(void **state) {
 
 static void job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   struct job_output out;
   fusion_verdict accepted = {0}, rejected = {0};
   scene_prepare(&s);
@@ -231,7 +107,7 @@ static void job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire(vo
 
 static void job__a_bad_model_is_rejected(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   struct job_output out;
   fusion_verdict v = {0};
   scene_prepare(&s);
@@ -247,7 +123,7 @@ static void job__a_bad_model_is_rejected(void **state) {
 
 static void job__lost_connections_run_again(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   s.ask.workers = 2;
@@ -262,7 +138,7 @@ static void job__lost_connections_run_again(void **state) {
 
 static void job__a_shard_is_not_tried_for_ever(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   s.ask.shard_samples = 1000;
   fake.cut_runs = 100;
@@ -275,7 +151,7 @@ static void job__a_shard_is_not_tried_for_ever(void **state) {
 
 static void job__an_error_of_the_protocol_is_final(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   fake.short_answers = 1;
   scene_start(&s);
@@ -286,7 +162,7 @@ static void job__an_error_of_the_protocol_is_final(void **state) {
 
 static void job__the_server_does_not_say_which_check_failed(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   fake.refuse_runs = 1;
   scene_start(&s);
@@ -298,7 +174,7 @@ static void job__the_server_does_not_say_which_check_failed(void **state) {
 
 static void job__a_hanging_server_times_out(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   s.ask.limits.timeout_ms = 150;
   s.ask.tries = 2;
@@ -311,7 +187,7 @@ static void job__a_hanging_server_times_out(void **state) {
 
 static void limits__of_the_server_are_told(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   s.serve.max_samples_job = SAMPLES - 1;
   scene_start(&s);
@@ -330,7 +206,7 @@ static void limits__of_the_server_are_told(void **state) {
 
 static void limits__server_memory_makes_shards_smaller(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   s.serve.max_memory = 7 * 1000;
@@ -347,7 +223,7 @@ static void limits__server_memory_makes_shards_smaller(void **state) {
 
 static void limits__of_the_client_hold(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   scene_start(&s);
@@ -374,7 +250,7 @@ static void wait_for_connections(struct server *server, uint32_t count) {
 
 static void limits__a_full_server_says_so(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   fusion_verdict v = {0};
   scene_prepare(&s);
   s.serve.max_clients = 1;
@@ -402,7 +278,7 @@ static bool stop_at_once(void *context, uint64_t done, uint64_t total, uint64_t 
 
 static void job__can_be_cancelled(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   scene_prepare(&s);
   fake.delay_ms = 300;
   s.ask.progress = stop_at_once;
@@ -432,7 +308,7 @@ static void *stop_soon(void *arg) {
 static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
   (void)state;
   for (int times = 1; times <= 2; times++) {
-    struct scene s;
+    struct session_scene s;
     fusion_verdict v = {0};
     pthread_t thread;
     scene_prepare(&s);
@@ -450,7 +326,7 @@ static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
 }
 
 /* A server's connection whose client is played by the test. */
-static struct channel *play_client(struct scene *s) {
+static struct channel *play_client(struct session_scene *s) {
   struct channel *c;
   struct net_peer peer;
   assert_ok(channel_dial(&c, &s->ask.address, NULL, &s->ask.limits, &peer, NULL));
@@ -459,7 +335,7 @@ static struct channel *play_client(struct scene *s) {
 
 static void server__strange_clients_are_refused(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   struct server_hello hello;
   uint8_t bytes[64] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', 9, 0, 0, 0, 'C'};
   scene_prepare(&s);
@@ -489,7 +365,7 @@ static void server__strange_clients_are_refused(void **state) {
 
 static void server__shards_beyond_what_was_granted_are_refused(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   struct server_hello hello;
   uint8_t *manifest;
   size_t len;
@@ -546,7 +422,7 @@ static void *play_server(void *arg) {
 
 static void client__hostile_manifests_are_refused(void **state) {
   (void)state;
-  struct scene s;
+  struct session_scene s;
   struct writer good = {0};
   scene_prepare(&s);
   plan_encode(&good, &s.model->plan);

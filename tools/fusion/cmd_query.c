@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
 
 struct query_line {
-  const char *input, *public_samples, *labels, *answers, *report, *html;
+  const char *input, *public_samples, *labels, *answers, *report, *html, *journal;
   uint64_t security, min_public, workers, shard_samples, max_manifest, max_traffic, tolerance, tries;
   double min_accuracy, connect_timeout_s, max_seconds, confidence;
   bool raw, probabilities, as_labels, json, quiet;
@@ -37,6 +38,9 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
+      CLI_OPT_TEXT("journal", &l->journal, "FILE",
+                   "Keep what has run, secrets included, in this file: after a crash the same command goes on from "
+                   "there. Removed with the verdict."),
       {.name = NULL}};
   cli_add_input(table, &l->input);
   cli_add_options(table, options);
@@ -142,6 +146,7 @@ static void fill_settings(fusion_client_settings *s, const struct query_line *l,
   s->min_public = l->min_public;
   s->min_accuracy = l->min_accuracy;
   s->confidence = l->confidence;
+  s->journal = l->journal;
   s->tolerance = l->tolerance;
 }
 
@@ -163,6 +168,11 @@ static bool show_progress(void *context, const fusion_progress *p) {
 /* Finds out before the job, not after it, that a file cannot be written. */
 static bool can_write(const char *path) {
   if (!path) return true;
+  struct stat info;
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+    cli_error("query", "'%s': is a folder; give a file", path);
+    return false;
+  }
   const char *slash = strrchr(path, '/');
   char folder[4096] = ".";
   if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
@@ -218,6 +228,18 @@ static int finish(const struct query_line *l, const fusion_result *r) {
   return v->accepted ? CLI_EXIT_OK : CLI_EXIT_REJECT;
 }
 
+/* The journal goes when everything that came out of the job is where it belongs, not before. */
+static int forget(fusion_client *client, int code) {
+  fusion_error err = {.status = FUSION_OK};
+  if (fflush(stdout) || ferror(stdout)) {
+    cli_error("query", "standard output cannot be written");
+    return CLI_EXIT_IO;
+  }
+  if (fusion_client_forget(client, &err) != FUSION_OK)
+    cli_error("query", "%s; it holds secrets: remove it yourself", err.text);
+  return code;
+}
+
 static int run(const struct query_line *l, fusion_client_settings *settings) {
   fusion_error err = {.status = FUSION_OK};
   fusion_array *queries = NULL, *public_samples = NULL, *labels = NULL;
@@ -242,7 +264,8 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
     cli_progress_end(&bar);
     running = NULL;
   }
-  const int code = status == FUSION_OK ? finish(l, result) : cli_failed("query", status, &err);
+  int code = status == FUSION_OK ? finish(l, result) : cli_failed("query", status, &err);
+  if (code == CLI_EXIT_OK || code == CLI_EXIT_REJECT) code = forget(client, code);
   fusion_result_free(result);
   fusion_array_free(queries);
   fusion_array_free(public_samples);

@@ -1,4 +1,5 @@
 /* The command `fusion`: finds the subcommand and hands over. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ static int take_cpu_tier(int *argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  signal(SIGXFSZ, SIG_IGN); /* a file-size limit then fails the write, with a line that says so */
   const int done = take_cpu_tier(&argc, argv);
   if (done != CLI_GO) return done;
   if (argc < 2) {

@@ -1,0 +1,110 @@
+#include "session/session_scene.h"
+
+#include <stdio.h>
+
+#include "model/execute.h"
+#include "support/support.h"
+
+static void keep_line(void *context, const char *line) {
+  struct session_scene *s = context;
+  snprintf(s->log + strlen(s->log), sizeof s->log - strlen(s->log), "%s\n", line);
+}
+
+static void *serve(void *arg) {
+  struct session_scene *s = arg;
+  s->server_status = server_run(s->server, NULL);
+  return NULL;
+}
+
+static void make_inputs(struct session_scene *s) {
+  uint64_t seed = 1;
+  int64_t rows[(QUERIES + PUBLIC) * IN], answers[(QUERIES + PUBLIC) * OUT];
+  for (size_t i = 0; i < (QUERIES + PUBLIC) * IN; i++) rows[i] = (int64_t)(test_random(&seed) % 200) - 100;
+  for (size_t i = 0; i < QUERIES * IN; i++) s->queries[i] = (double)rows[i];
+  for (size_t i = 0; i < PUBLIC * IN; i++) s->public_samples[i] = (double)rows[QUERIES * IN + i];
+  assert_ok(plan_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
+  memcpy(s->expected, answers, sizeof s->expected);
+  for (size_t i = 0; i < PUBLIC; i++) {
+    const int64_t *row = answers + (QUERIES + i) * OUT;
+    for (int64_t k = 1; k < OUT; k++)
+      if (row[k] > row[s->labels[i]]) s->labels[i] = k;
+  }
+}
+
+void scene_prepare(struct session_scene *s) {
+  memset(s, 0, sizeof *s);
+  fake_reset();
+  s->model = fake_model(IN, OUT, 5);
+  make_inputs(s);
+  s->serve = (struct server_settings){.listen = {.host = "127.0.0.1"},
+                                      .model = s->model,
+                                      .stack = &fake_stack,
+                                      .max_clients = 8,
+                                      .max_samples_job = 1000,
+                                      .max_samples_day = 100000,
+                                      .max_memory = 1 << 30,
+                                      .max_shard = 4096,
+                                      .handshake_timeout_ms = 3000,
+                                      .timeout_ms = 3000,
+                                      .stop_grace_ms = 3000,
+                                      .log = keep_line,
+                                      .log_context = s};
+  s->ask = (struct job_settings){.address = {.host = "127.0.0.1"},
+                                 .stack = &fake_stack,
+                                 .workers = 1,
+                                 .shard_samples = 20,
+                                 .tries = 3,
+                                 .max_memory = 1 << 30,
+                                 .max_manifest = 1 << 20,
+                                 .limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000}};
+  s->input = (struct job_input){.queries = s->queries,
+                                .public_samples = s->public_samples,
+                                .labels = s->labels,
+                                .row_size = IN,
+                                .choice = {QUERIES, COPIES, PUBLIC, 3}};
+}
+
+void scene_start(struct session_scene *s) {
+  assert_ok(server_open(&s->server, &s->serve, NULL));
+  s->ask.address.port = server_port(s->server);
+  assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+void scene_end(struct session_scene *s) {
+  server_stop(s->server);
+  pthread_join(s->thread, NULL);
+  assert_ok(s->server_status);
+  assert_int_equal(server_get_totals(s->server).connections, 0);
+  server_close(s->server);
+  tls_free(s->server_tls);
+  tls_free(s->client_tls);
+  model_free(s->model);
+}
+
+void expect_accept(struct session_scene *s, fusion_verdict *v) {
+  struct job_output out;
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status status = job_run(&s->ask, &s->input, &out, v, &err);
+  if (status != FUSION_OK) fail_msg("job failed: %s", err.text);
+  assert_true(v->accepted);
+  assert_int_equal(out.answer_size, OUT);
+  assert_memory_equal(out.answers, s->expected, sizeof s->expected);
+  assert_int_equal(v->wrong_public, 0);
+  assert_int_equal(v->disagreeing_queries, 0);
+  job_output_free(&out);
+}
+
+void expect_failure(struct session_scene *s, fusion_status status, const char *text) {
+  struct job_output out;
+  fusion_verdict v = {0};
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status got = job_run(&s->ask, &s->input, &out, &v, &err);
+  if (got != status || !strstr(err.text, text))
+    fail_msg("got %d '%s' where %d '%s' was due", got, err.text, status, text);
+  assert_null(out.answers);
+  assert_false(v.accepted);
+}
+
+void expect_log(const struct session_scene *s, const char *text) {
+  if (!strstr(s->log, text)) fail_msg("the log lacks '%s':\n%s", text, s->log);
+}
