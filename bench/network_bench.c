@@ -1,8 +1,10 @@
 /* A whole network through the cheetah stack, one core a party over TCP on loopback: time and bytes a sample by stage.
- * usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]]
+ * usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan|none [WORKERS]]]]
  * Without arguments: an MLP 784-128-128-128-10 with random weights, in the rings that a trained one gets, 868 samples.
- * Inputs are random; every answer is compared with the plaintext executor's. Each party is a process of its own, so
- * that memory and processor time are told apart. */
+ * MODEL.fsn may be `mlp` for the same; SHARD_SAMPLES 0: as many as give each worker one shard. WORKERS connections
+ * share each party's one core and the shaped line. Inputs are random; every answer is compared with the plaintext
+ * executor's. Each party is a process of its own, so that memory and processor time are told apart. */
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,20 +21,30 @@
 #include "stack/stack.h"
 #include "support/net.h"
 
+enum { WORKERS_MAX = 64 };
+
+/* One party. */
 struct end {
   const struct model *model;
   struct listener *listener;
   const struct shape_settings *shape;
-  size_t samples, shard;
+  size_t samples, shard, workers;
   int core;
   const int64_t *inputs;
   int64_t *answers;
+  pthread_mutex_t lock; /* guards what follows: sums over the workers */
   struct stack_stats stats;
-  struct channel_stats channel_stats;
-  double setup_seconds, run_seconds, cpu_seconds;
+  uint64_t bytes;
+  double setup_seconds, run_seconds, cpu_seconds; /* set-up: the longest of any worker */
   long peak_kib;
   fusion_status status;
   fusion_error error;
+};
+
+struct worker {
+  struct end *end;
+  pthread_t thread;
+  uint32_t index; /* the client's choice, told to the server: which shards are run */
 };
 
 static const struct net_limits limits = {.connect_timeout_ms = 10000, .timeout_ms = 600000};
@@ -44,33 +56,46 @@ static void pin(int core) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
-static fusion_status connect_end(struct end *e, struct channel **channel) {
+static fusion_status connect_end(struct worker *w, struct channel **channel, fusion_error *error) {
+  const struct end *e = w->end;
   struct net_peer peer;
   fusion_status status;
   if (e->core == 0) {
     int fd;
-    status = listener_wait(e->listener, &fd, -1, &e->error);
-    if (status == FUSION_OK) status = listener_handshake(e->listener, channel, fd, &limits, &peer, &e->error);
+    status = listener_wait(e->listener, &fd, -1, error);
+    if (status == FUSION_OK) status = listener_handshake(e->listener, channel, fd, &limits, &peer, error);
   } else {
     struct net_address address;
     char text[32];
     snprintf(text, sizeof text, "127.0.0.1:%u", listener_port(e->listener));
-    status = net_address_parse(&address, text, &e->error);
-    if (status == FUSION_OK) status = channel_dial(channel, &address, NULL, &limits, &peer, &e->error);
+    status = net_address_parse(&address, text, error);
+    if (status == FUSION_OK) status = channel_dial(channel, &address, NULL, &limits, &peer, error);
   }
   if (status == FUSION_OK && e->shape) status = channel_shape(channel, e->shape);
-  return status;
+  if (status != FUSION_OK) return status;
+  return e->core ? channel_send(*channel, MSG_TEST, &w->index, sizeof w->index)
+                 : channel_recv(*channel, MSG_TEST, &w->index, sizeof w->index);
 }
 
-static fusion_status run_shards(struct end *e, struct stack_session *s) {
+/* How many samples a worker runs: every `workers`-th shard. */
+static size_t worker_samples(const struct worker *w) {
+  const struct end *e = w->end;
+  size_t sum = 0;
+  for (size_t i = w->index * e->shard; i < e->samples; i += e->workers * e->shard)
+    sum += size_min(e->shard, e->samples - i);
+  return sum;
+}
+
+static fusion_status run_shards(const struct worker *w, struct stack_session *s) {
+  const struct end *e = w->end;
   const struct stack *stack = stack_find("cheetah");
   const struct plan *plan = &e->model->plan;
   const size_t in_size = shape_size(plan->steps[0].out.shape), out_size = plan_answer_size(plan);
-  for (size_t done = 0; done < e->samples; done += e->shard) {
-    const size_t n = size_min(e->shard, e->samples - done);
-    const fusion_status status =
-        e->core == 0 ? stack->run_server(s, n)
-                     : stack->run_client(s, e->inputs + done * in_size, e->answers + done * out_size, n);
+  for (size_t i = w->index * e->shard; i < e->samples; i += e->workers * e->shard) {
+    const size_t n = size_min(e->shard, e->samples - i);
+    const fusion_status status = e->core == 0
+                                     ? stack->run_server(s, n)
+                                     : stack->run_client(s, e->inputs + i * in_size, e->answers + i * out_size, n);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
@@ -82,25 +107,60 @@ static double cpu_now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_end(struct end *e) {
+static void add_stats(struct end *e, const struct stack_stats *stats) {
+  for (int i = 0; i < STAGE_COUNT; i++) {
+    e->stats.seconds[i] += stats->seconds[i];
+    e->stats.cpu_seconds[i] += stats->cpu_seconds[i];
+    e->stats.bytes_sent[i] += stats->bytes_sent[i];
+    e->stats.bytes_received[i] += stats->bytes_received[i];
+    if (e->stats.depth[i] < stats->depth[i]) e->stats.depth[i] = stats->depth[i];
+  }
+}
+
+static void *run_worker(void *arg) {
+  struct worker *w = arg;
+  struct end *e = w->end;
   const struct stack *stack = stack_find("cheetah");
   struct channel *channel = NULL;
   struct stack_session *s = NULL;
-  pin(e->core);
-  e->status = connect_end(e, &channel);
-  const double start = clock_seconds(), cpu_start = cpu_now();
-  if (e->status == FUSION_OK)
-    e->status = e->core == 0 ? stack->open_server(&s, e->model, channel, e->samples)
-                             : stack->open_client(&s, &e->model->plan, channel, e->samples);
-  e->setup_seconds = clock_seconds() - start;
-  if (e->status == FUSION_OK) e->status = run_shards(e, s);
-  e->run_seconds = clock_seconds() - start - e->setup_seconds;
-  e->cpu_seconds = cpu_now() - cpu_start;
-  if (channel && e->status != FUSION_OK) e->error = *channel_error(channel);
-  if (s) e->stats = stack->stats(s);
-  if (channel) e->channel_stats = channel_get_stats(channel);
+  fusion_error error = {.status = FUSION_OK};
+  const double start = clock_seconds();
+  fusion_status status = connect_end(w, &channel, &error);
+  if (status == FUSION_OK)
+    status = e->core == 0 ? stack->open_server(&s, e->model, channel, worker_samples(w))
+                          : stack->open_client(&s, &e->model->plan, channel, worker_samples(w));
+  const double setup = clock_seconds() - start;
+  if (status == FUSION_OK) status = run_shards(w, s);
+  if (channel && status != FUSION_OK) error = *channel_error(channel);
+  const struct stack_stats stats = s ? stack->stats(s) : (struct stack_stats){0};
+  const struct channel_stats moved = channel ? channel_get_stats(channel) : (struct channel_stats){0};
+  pthread_mutex_lock(&e->lock);
+  add_stats(e, &stats);
+  e->bytes += moved.bytes_sent + moved.bytes_received;
+  if (e->setup_seconds < setup) e->setup_seconds = setup;
+  if (e->status == FUSION_OK && status != FUSION_OK) {
+    e->status = status;
+    e->error = error;
+  }
+  pthread_mutex_unlock(&e->lock);
   stack->close(s);
   channel_close(channel);
+  return NULL;
+}
+
+static void run_end(struct end *e) {
+  struct worker workers[WORKERS_MAX];
+  pin(e->core);
+  const double start = clock_seconds(), cpu_start = cpu_now();
+  size_t started = 0;
+  for (; started < e->workers; started++) {
+    workers[started] = (struct worker){.end = e, .index = (uint32_t)started};
+    if (pthread_create(&workers[started].thread, NULL, run_worker, &workers[started])) break;
+  }
+  if (started < e->workers) e->status = FUSION_E_RESOURCE;
+  for (size_t i = 0; i < started; i++) pthread_join(workers[i].thread, NULL);
+  e->run_seconds = clock_seconds() - start - e->setup_seconds;
+  e->cpu_seconds = cpu_now() - cpu_start;
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   e->peak_kib = usage.ru_maxrss;
@@ -108,10 +168,11 @@ static void run_end(struct end *e) {
 
 static void report(const struct end *server, const struct end *c, size_t wrong) {
   const double n = (double)c->samples;
-  const double bytes = (double)(c->channel_stats.bytes_sent + c->channel_stats.bytes_received);
+  const double bytes = (double)c->bytes;
   printf(
-      "%zu samples, shards of %zu: set-up %.2f s, then %.3f s: %.3f ms a sample; in all %.3f ms, %.1f KiB a sample\n",
-      c->samples, c->shard, c->setup_seconds, c->run_seconds, 1e3 * c->run_seconds / n,
+      "%zu samples, shards of %zu, %zu workers: set-up %.2f s, then %.3f s: %.3f ms a sample; in all %.3f ms, %.1f KiB "
+      "a sample\n",
+      c->samples, c->shard, c->workers, c->setup_seconds, c->run_seconds, 1e3 * c->run_seconds / n,
       1e3 * (c->setup_seconds + c->run_seconds) / n, bytes / 1024 / n);
   printf("%-10s %12s %12s %12s %14s %14s %8s\n", "stage", "ms a sample", "server CPU", "client CPU", "KiB up/sample",
          "KiB down", "delays");
@@ -135,7 +196,7 @@ static fusion_status run_both(struct end *server, struct end *client) {
   }
   run_end(client);
   int ended = 0;
-  if (client->status != FUSION_OK && client->channel_stats.messages_sent == 0) kill(child, SIGTERM);
+  if (client->status != FUSION_OK && client->bytes == 0) kill(child, SIGTERM);
   waitpid(child, &ended, 0);
   if (!WIFEXITED(ended)) server->status = FUSION_E_INTERNAL;
   if (server->status == FUSION_OK && client->status == FUSION_OK) return FUSION_OK;
@@ -183,22 +244,35 @@ cleanup:
   return status;
 }
 
+/* Which network lies between the parties. */
+static const struct shape_settings *shape_of(const char *name) {
+  static struct shape_line line = {.lock = PTHREAD_MUTEX_INITIALIZER};
+  static struct shape_settings shape;
+  if (!strcmp(name, "none")) return NULL;
+  shape = strcmp(name, "wan") ? shaped_lan : shaped_wan;
+  shape.line = &line;
+  return &shape;
+}
+
 int main(int argc, char **argv) {
-  if (argc == 2 || argc > 5) {
-    fprintf(stderr, "usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan]]]\n");
+  if (argc == 2 || argc > 6) {
+    fprintf(stderr, "usage: bench_network [MODEL.fsn SAMPLES [SHARD_SAMPLES [lan|wan|none [WORKERS]]]]\n");
     return 2;
   }
   fusion_error err = {0};
   fusion_status status = FUSION_OK;
-  struct model *model = argc > 1 ? NULL : mlp();
+  struct model *model = argc > 1 && strcmp(argv[1], "mlp") ? NULL : mlp();
   struct net_address any;
   struct end *server = mmap(NULL, sizeof *server, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   size_t wrong = 0;
   if (server == MAP_FAILED) return 1;
   server->samples = argc > 2 ? strtoul(argv[2], NULL, 10) : 868;
-  server->shard = argc > 3 ? strtoul(argv[3], NULL, 10) : server->samples;
-  if (argc > 4) server->shape = strcmp(argv[4], "wan") ? &shaped_lan : &shaped_wan;
-  FAIL_IF(!server->samples || !server->shard, FUSION_E_USAGE);
+  server->workers = argc > 5 ? strtoul(argv[5], NULL, 10) : 1;
+  FAIL_IF(!server->samples || !server->workers || server->workers > WORKERS_MAX, FUSION_E_USAGE);
+  server->shard = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+  if (!server->shard) server->shard = div_up(server->samples, server->workers);
+  if (argc > 4) server->shape = shape_of(argv[4]);
+  pthread_mutex_init(&server->lock, NULL);
   if (!model) TRY(fsn_load(&model, argv[1], &err));
   TRY(stack_find("cheetah")->prepare(model, &err));
   TRY(net_address_parse(&any, "127.0.0.1:0", &err));

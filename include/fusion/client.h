@@ -32,7 +32,7 @@ typedef struct fusion_client_settings {
   const char *tls_key;         /**< PEM, without a password */
   bool plaintext;              /**< no TLS; to a loopback address only; default false */
   const char *stack;           /**< protocol stack; default "cheetah" */
-  uint32_t workers;            /**< connections side by side, 1 to 256; default 1 */
+  uint32_t workers;            /**< connections side by side, 1 to 256; 0 (default): by the round trip and the cores */
   uint32_t shard_samples;      /**< at most so many samples run at once on a connection; 0 (default): 4,096 */
   uint32_t tries;              /**< how often a shard runs before its loss ends the job; default 3 */
   uint64_t max_memory;         /**< bytes for running shards; 0 (default): half of the machine's memory */

@@ -32,7 +32,6 @@ struct inputs {
 fusion_client_settings fusion_client_defaults(void) {
   const fusion_plan_request plan = fusion_plan_request_default();
   return (fusion_client_settings){.stack = "cheetah",
-                                  .workers = 1,
                                   .tries = 3,
                                   .max_manifest = UINT64_C(64) << 20,
                                   .connect_timeout_ms = 10000,
@@ -49,8 +48,8 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
   if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
-  if (!s->workers || s->workers > WORKERS_MAX)
-    return error_set(err, FUSION_E_USAGE, "the number of workers is 1 to %d", WORKERS_MAX);
+  if (s->workers > WORKERS_MAX)
+    return error_set(err, FUSION_E_USAGE, "the number of workers is 1 to %d, or 0 to have it chosen", WORKERS_MAX);
   if (!s->tries || !s->connect_timeout_ms || !s->timeout_ms || s->connect_timeout_ms > INT32_MAX ||
       s->timeout_ms > INT32_MAX)
     return error_set(err, FUSION_E_USAGE, "tries and time-outs must not be 0; time-outs are 24 days at most");

@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #ifdef FUSION_X86_TIERS
 #include <cpuid.h>
@@ -46,6 +47,15 @@ fusion_status cpu_tier_force(enum cpu_tier tier) {
   if (tier > cpu_tier_best()) return FUSION_E_USAGE;
   atomic_store_explicit(&tier_in_force, (int)tier, memory_order_relaxed);
   return FUSION_OK;
+}
+
+unsigned cpu_cores(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  /* Fails on machines with more cores than a cpu_set_t holds: then as many. */
+  if (sched_getaffinity(0, sizeof set, &set)) return CPU_SETSIZE;
+  const int cores = CPU_COUNT(&set);
+  return cores > 0 ? (unsigned)cores : 1;
 }
 
 const char *cpu_tier_name(enum cpu_tier tier) {

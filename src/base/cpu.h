@@ -20,6 +20,9 @@ fusion_status cpu_tier_force(enum cpu_tier tier) FUSION_MUST_CHECK;
 /** The best tier that this CPU has. */
 enum cpu_tier cpu_tier_best(void);
 
+/** Cores that this process may use, at least 1. */
+unsigned cpu_cores(void);
+
 /** "c", "avx2", "avx512". */
 const char *cpu_tier_name(enum cpu_tier tier);
 

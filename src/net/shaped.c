@@ -17,16 +17,25 @@ struct shaped {
   struct transport base;
   struct transport *inner; /* owned */
   struct shape_settings settings;
-  double link_free; /* when the last byte sent so far leaves */
-  uint64_t left;    /* bytes of the current piece not read yet */
+  struct shape_line line; /* used unless the settings name another */
+  uint64_t left;          /* bytes of the current piece not read yet */
 };
+
+/* When `len` bytes that are sent now have left. */
+static double line_take(struct shape_line *line, size_t len, double bytes_per_second) {
+  const double now = clock_seconds();
+  pthread_mutex_lock(&line->lock);
+  if (line->free_at < now) line->free_at = now;
+  line->free_at += (double)len / bytes_per_second;
+  const double left = line->free_at;
+  pthread_mutex_unlock(&line->lock);
+  return left;
+}
 
 static fusion_status shaped_write(struct transport *t, const void *data, size_t len, fusion_error *err) {
   struct shaped *s = (struct shaped *)t;
-  const double now = clock_seconds();
-  if (s->link_free < now) s->link_free = now;
-  s->link_free += (double)len / s->settings.bytes_per_second;
-  const double arrival = s->link_free + s->settings.latency_ms * 1e-3;
+  struct shape_line *line = s->settings.line ? s->settings.line : &s->line;
+  const double arrival = line_take(line, len, s->settings.bytes_per_second) + s->settings.latency_ms * 1e-3;
   const uint64_t stamp[2] = {len, (uint64_t)(arrival * 1e9)};
   _Static_assert(sizeof stamp == STAMP_LEN, "both ends are on one machine: native order");
   const fusion_status status = s->inner->ops->write(s->inner, stamp, sizeof stamp, err);
@@ -78,6 +87,7 @@ static void shaped_set_timeout(struct transport *t, int timeout_ms) {
 static void shaped_close(struct transport *t) {
   struct shaped *s = (struct shaped *)t;
   s->inner->ops->close(s->inner);
+  pthread_mutex_destroy(&s->line.lock);
   mem_free(s);
 }
 
@@ -97,6 +107,7 @@ fusion_status channel_shape(struct channel **channel, const struct shape_setting
   }
   s->base.ops = &shaped_ops;
   s->settings = *settings;
+  pthread_mutex_init(&s->line.lock, NULL);
   s->inner = channel_unwrap(*channel);
   return channel_new(channel, &s->base);
 }

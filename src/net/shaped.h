@@ -3,11 +3,21 @@
 #ifndef FUSION_NET_SHAPED_H
 #define FUSION_NET_SHAPED_H
 
+#include <pthread.h>
+
 #include "net/channel.h"
+
+/** What several channels of a process share when they go through one line: the time at which the last byte of any of
+ * them leaves. */
+struct shape_line {
+  pthread_mutex_t lock; /* PTHREAD_MUTEX_INITIALIZER */
+  double free_at;       /* seconds; 0 at first */
+};
 
 struct shape_settings {
   double bytes_per_second; /* each way */
   double latency_ms;       /* one way: half the round trip */
+  struct shape_line *line; /* borrowed; NULL: each channel has a line of its own */
 };
 
 /** The two networks of the published measurements: 382 MB/s with 0.3 ms, 44 MB/s with 40 ms round trip. */

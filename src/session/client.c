@@ -5,15 +5,17 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/cpu.h"
 #include "base/cursor.h"
 #include "model/execute.h"
 #include "session/client_internal.h"
+#include "session/workers.h"
 
 void job_fail(struct client_job *job, fusion_status status, const char *text) {
   pthread_mutex_lock(&job->lock);
   if (!job->ended) error_set(&job->failure, status, "%s", text);
   job->ended = true;
-  for (size_t i = 0; i < job->settings->workers; i++)
+  for (size_t i = 0; i < job->worker_room; i++)
     if (job->workers[i].channel) channel_cancel(job->workers[i].channel);
   pthread_cond_broadcast(&job->changed);
   pthread_mutex_unlock(&job->lock);
@@ -22,7 +24,7 @@ void job_fail(struct client_job *job, fusion_status status, const char *text) {
 /* Predicted traffic of what is left: every worker opens once and runs its part of the shards. */
 static fusion_status predict_traffic(struct client_job *job, size_t shards, fusion_error *why) {
   const struct job_settings *set = job->settings;
-  const size_t workers = size_min(set->workers, shards);
+  const size_t workers = size_min(job->worker_count, shards);
   size_t *sizes = mem_alloc(shards, sizeof *sizes);
   if (!sizes) return error_set(why, FUSION_E_MEMORY, "out of memory");
   fusion_status status = FUSION_OK;
@@ -128,16 +130,24 @@ static fusion_status take_answers(struct client_job *job, fusion_error *why) {
   return status;
 }
 
-static fusion_status check_limits(struct client_job *job, fusion_error *why) {
+fusion_status job_cut(struct client_job *job, fusion_error *why) {
   const struct job_settings *set = job->settings;
   const size_t wanted = size_min(size_min(set->shard_samples, job->todo), SESSION_SHARD_MAX);
-  const uint64_t share = set->max_memory / set->workers;
+  const struct workers_choice choice = {.stack = set->stack,
+                                        .plan = &job->plan,
+                                        .samples = job->todo,
+                                        .shard_samples = wanted,
+                                        .max_memory = set->max_memory,
+                                        .round_trip_seconds = job->round_trip_seconds,
+                                        .cores = cpu_cores()};
+  job->worker_count = set->workers ? set->workers : workers_choose(&choice);
+  const uint64_t share = set->max_memory / job->worker_count;
   job->shard_samples = (uint32_t)shard_limit(set->stack, &job->plan, ROLE_CLIENT, wanted, share);
   if (!job->shard_samples)
     return error_set(why, FUSION_E_LIMIT,
                      "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
                      set->stack->memory(&job->plan, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
-  const size_t even = div_up(job->todo, shards_count(job->todo, job->shard_samples, set->workers));
+  const size_t even = div_up(job->todo, shards_count(job->todo, job->shard_samples, job->worker_count));
   job->shard_samples = (uint32_t)even;
   return predict_traffic(job, div_up(job->todo, even), why);
 }
@@ -159,7 +169,7 @@ fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, si
                      job->input_size, job->plan.steps[0].out.shape.channels, job->plan.steps[0].out.shape.height,
                      job->plan.steps[0].out.shape.width);
   TRY(take_answers(job, why));
-  if (job->todo) TRY(check_limits(job, why));
+  if (job->todo) TRY(job_cut(job, why));
   TRY(quantise(&job->plan, in->queries, in->choice.queries, in->row_size, &job->queries, why));
   TRY(quantise(&job->plan, in->public_samples, in->choice.public_samples, in->row_size, &job->public_samples, why));
   TRY(draw_mix(job, why));
@@ -179,10 +189,9 @@ static bool start_worker(struct worker *w, void *(*run)(void *)) {
 }
 
 static fusion_status start_workers(struct client_job *job, fusion_error *err) {
-  const struct job_settings *set = job->settings;
   const fusion_status status = shard_queue_fill(&job->queue, job->samples, job->shard_samples, job->done);
   if (status != FUSION_OK) return error_set(err, status, "out of memory for a queue of shards");
-  const size_t workers = size_min(set->workers, job->queue.capacity);
+  const size_t workers = size_min(job->worker_count, job->queue.capacity);
   job->working = workers;
   for (size_t i = 0; i < workers; i++) {
     struct worker *w = &job->workers[i];
@@ -209,7 +218,7 @@ static uint64_t estimate_done(const struct client_job *job, uint64_t bytes) {
 static void report_progress(struct client_job *job, double seconds) {
   const struct job_settings *set = job->settings;
   uint64_t bytes = job->bytes_sent + job->bytes_received;
-  for (size_t i = 0; i < set->workers; i++)
+  for (size_t i = 0; i < job->worker_room; i++)
     if (job->workers[i].channel) bytes += channel_moved(job->workers[i].channel);
   const uint64_t done = estimate_done(job, bytes);
   pthread_mutex_unlock(&job->lock);
@@ -234,7 +243,7 @@ static fusion_status watch_workers(struct client_job *job, double started, fusio
     report_progress(job, clock_seconds() - started);
   }
   pthread_mutex_unlock(&job->lock);
-  for (size_t i = 0; i < job->settings->workers; i++) {
+  for (size_t i = 0; i < job->worker_room; i++) {
     if (job->workers[i].started) pthread_join(job->workers[i].thread, NULL);
     job->workers[i].started = false;
   }
@@ -346,9 +355,10 @@ static fusion_status job_init(struct client_job *job, const struct job_settings 
   job->input = input;
   job->samples = (size_t)(input->choice.queries * input->choice.copies + input->choice.public_samples);
   job->todo = job->samples;
-  job->workers = mem_alloc(settings->workers, sizeof *job->workers);
+  job->worker_room = settings->workers ? settings->workers : WORKERS_AUTO_MAX;
+  job->workers = mem_alloc(job->worker_room, sizeof *job->workers);
   if (!job->workers || sodium_init() < 0) return FUSION_E_MEMORY;
-  for (size_t i = 0; i < settings->workers; i++) job->workers[i].job = job;
+  for (size_t i = 0; i < job->worker_room; i++) job->workers[i].job = job;
   return os_random(job->id, sizeof job->id);
 }
 

@@ -14,7 +14,7 @@ struct job_settings {
   struct net_address address;
   struct tls_context *tls; /* borrowed; NULL: plaintext to a loopback address */
   const struct stack *stack;
-  uint32_t workers;       /* connections, at least 1 */
+  uint32_t workers;       /* connections; 0: chosen by the round trip and the cores (session/workers.h) */
   uint32_t shard_samples; /* at most so many samples in a shard */
   uint32_t tries;         /* runs of a shard before the job fails */
   uint64_t max_memory;    /* bytes, all workers together */

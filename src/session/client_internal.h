@@ -30,6 +30,8 @@ struct client_job {
   uint8_t manifest_hash[SESSION_HASH_LEN];
   struct net_peer peer;
   size_t input_size, answer_size;
+  double round_trip_seconds; /* of the greeting; 0 before it */
+  size_t worker_count;       /* connections side by side */
   uint32_t shard_samples;
   uint64_t predicted_bytes;          /* of the whole job, for progress and limits; 0: unknown */
   int64_t *queries, *public_samples; /* owned, secret and public: quantised */
@@ -40,10 +42,11 @@ struct client_job {
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
   struct shard_queue queue;
-  struct worker *workers;
-  size_t working;       /* workers that have not given up */
-  bool ended;           /* failed or cancelled: workers stop */
-  fusion_error failure; /* why */
+  struct worker *workers; /* [worker_room] */
+  size_t worker_room;     /* fixed from the start */
+  size_t working;         /* workers that have not given up */
+  bool ended;             /* failed or cancelled: workers stop */
+  fusion_error failure;   /* why */
   fusion_error last_loss;
   uint64_t samples_done, bytes_sent, bytes_received;
   uint32_t depth, connections;
@@ -63,6 +66,8 @@ void *worker_main(void *arg);
 /** Ends the job with a failure; the first one stays. */
 void job_fail(struct client_job *job, fusion_status status, const char *text);
 
+/** Chooses workers and the shards' size, from the plan and the round trip, within the client's limits. */
+fusion_status job_cut(struct client_job *job, fusion_error *why) FUSION_MUST_CHECK;
 /** Checks the manifest against the client's limits and prepares inputs and mix; reads or begins the journal. */
 fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len,
                                 fusion_error *why) FUSION_MUST_CHECK;

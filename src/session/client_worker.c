@@ -46,6 +46,7 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   strcpy(hello.stack, job->settings->stack->name);
   memcpy(hello.job, job->id, sizeof hello.job);
   if (job->has_plan) memcpy(hello.manifest_hash, job->manifest_hash, sizeof hello.manifest_hash);
+  const double begun = clock_seconds();
   fusion_status status = client_hello_send(w->channel, &hello);
   if (status == FUSION_OK) status = server_hello_recv(w->channel, &answer);
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
@@ -53,10 +54,14 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
     return error_set(why, FUSION_E_PEER, "the server answered with another protocol stack");
   if (job->has_plan && memcmp(answer.manifest_hash, job->manifest_hash, SESSION_HASH_LEN) != 0)
     return error_set(why, FUSION_E_PEER, "the server offers another model than at the start of the job");
-  if (!job->has_plan) status = greet_first(w, &answer, why);
+  if (!job->queue.shards) job->round_trip_seconds = clock_seconds() - begun;
+  if (!job->has_plan)
+    status = greet_first(w, &answer, why);
+  else if (!job->queue.shards)
+    status = job_cut(job, why); /* a resumed job, whose plan was there before the connection */
   if (status != FUSION_OK) return status;
   const struct start start = {.shard_samples = job->shard_samples,
-                              .expected_samples = div_up(job->todo, job->settings->workers)};
+                              .expected_samples = div_up(job->todo, job->worker_count)};
   uint32_t granted;
   status = start_send(w->channel, &start);
   if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
@@ -139,7 +144,7 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
   fusion_status status = FUSION_OK;
   mix_rows(job->mix, rows, job->queries, job->public_samples, job->input_size, s->first, s->count);
   if (!w->session)
-    status = stack->open_client(&w->session, &job->plan, w->channel, div_up(job->todo, job->settings->workers));
+    status = stack->open_client(&w->session, &job->plan, w->channel, div_up(job->todo, job->worker_count));
   if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
   if (status == FUSION_OK)
     status = stack->run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);

@@ -67,7 +67,8 @@ static void options_of_check(struct query_line *l, struct cli_option *table) {
 
 static void options_of_network(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_COUNT("workers", &l->workers, 1, 256, "N", "Connections side by side (default 1).", .letter = 'w'),
+      CLI_OPT_COUNT("workers", &l->workers, 0, 256, "N",
+                    "Connections side by side (default 0: by the round trip and the cores).", .letter = 'w'),
       CLI_OPT_COUNT("shard-samples", &l->shard_samples, 1, 1 << 20, "N",
                     "At most so many samples at once on a connection (default 4096)."),
       CLI_OPT_COUNT("tries", &l->tries, 1, 100, "N",
