@@ -1,5 +1,5 @@
-/** Runs a plan on integers: samples in blocks over threads, tensors freed after their last reader. Steps other than
- * LINEAR are here; LINEAR is in execute_linear.c. */
+/** Runs a plan on integers: samples in blocks over threads, tensors freed after their last reader. LINEAR and the
+ * pooling steps are in execute_linear.c and execute_pool.c, the others here. */
 #include "model/execute.h"
 
 #include <pthread.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "model/execute_linear.h"
+#include "model/execute_pool.h"
 
 enum {
   BLOCK_ELEMENTS = 1 << 18, /* a block of samples keeps its largest tensor at 2 MiB, near the processor */
@@ -87,36 +88,6 @@ static void run_mul(const struct plan_step *s, const int64_t *a, const int64_t *
   for (size_t i = 0; i < n; i++) y[i] = wrap((uint64_t)a[i] * (uint64_t)b[i], &s->out);
 }
 
-/** One plane of a pooling step. */
-static void pool_plane(const struct plan_step *s, const int64_t *x, struct shape in, int64_t *y) {
-  const struct window *w = &s->window;
-  const bool max = s->kind == PLAN_MAXPOOL;
-  for (int64_t oy = 0; oy < s->out.shape.height; oy++) {
-    for (int64_t ox = 0; ox < s->out.shape.width; ox++) {
-      uint64_t sum = 0;
-      int64_t best = INT64_MIN;
-      for (int64_t ky = 0; ky < w->kernel_h; ky++) {
-        const int64_t iy = oy * w->stride_h - w->pad_top + ky * w->dilation_h;
-        if (iy < 0 || iy >= in.height) continue;
-        for (int64_t kx = 0; kx < w->kernel_w; kx++) {
-          const int64_t ix = ox * w->stride_w - w->pad_left + kx * w->dilation_w;
-          if (ix < 0 || ix >= in.width) continue;
-          const int64_t v = x[iy * in.width + ix];
-          sum += (uint64_t)v;
-          if (best == INT64_MIN || v > best) best = v;
-        }
-      }
-      *y++ = wrap(max ? (uint64_t)best : sum, &s->out);
-    }
-  }
-}
-
-static void run_pool(const struct plan_step *s, const int64_t *x, const struct plan_tensor *from, int64_t *y) {
-  const size_t in_plane = (size_t)from->shape.height * from->shape.width;
-  const size_t out_plane = (size_t)s->out.shape.height * s->out.shape.width;
-  for (size_t c = 0; c < s->out.shape.channels; c++) pool_plane(s, x + c * in_plane, from->shape, y + c * out_plane);
-}
-
 static void run_gather(const struct block *b, const struct plan_step *s, int64_t *y) {
   const struct plan_step *steps = b->e->model->plan.steps;
   const size_t size = shape_size(s->out.shape);
@@ -154,7 +125,7 @@ static fusion_status run_step(struct block *b, uint32_t i) {
     case PLAN_MUL: run_mul(s, x, x1, y, n); break;
     case PLAN_MAXPOOL:
     case PLAN_SUMPOOL:
-      for (size_t k = 0; k < b->count; k++) run_pool(s, x + k * shape_size(in->shape), in, y + k * size);
+      for (size_t k = 0; k < b->count; k++) execute_pool(s, in, x + k * shape_size(in->shape), y + k * size);
       break;
     case PLAN_GATHER: run_gather(b, s, y); break;
     case PLAN_OFFSET:

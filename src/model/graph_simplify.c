@@ -3,8 +3,7 @@
  *   - AFFINE folds into the LINEAR before it, or into the one behind it (its bias only where no zero padding meets it);
  *   - AFFINE after AFFINE, GATHER after GATHER, RELU of what cannot be negative, and identities disappear;
  *   - AFFINE moves through AVGPOOL, MAXPOOL (positive scales) and GATHER where that brings it to a LINEAR;
- *   - zero padding moves into the window behind it.
- * RELU stays before MAXPOOL: its comparison is fused with the truncation that MAXPOOL's input needs anyway. */
+ *   - zero padding moves into the window behind it. */
 #include "model/onnx_import.h"
 
 struct simplifier {

@@ -10,6 +10,7 @@ struct lowering {
   struct network *net;
   int64_t *made;       /* network node of a graph node, raw or clean; NOT_MADE before */
   int64_t *cleaned;    /* its clean version */
+  bool *owes_relu;     /* what was made lacks the Relu, which goes behind the MaxPool that reads it */
   uint32_t *consumers; /* readers of a graph node, counted with multiplicity */
   uint32_t *reader;    /* one of them */
 };
@@ -170,36 +171,57 @@ static fusion_status lower_mul(struct lowering *l, uint32_t g) {
   return append(l, PLAN_TRUNCATE, g, &product, 1) ? done(l, g) : FUSION_E_MEMORY;
 }
 
+/** A MaxPool alone reads g, directly or through a rearrangement, and makes few values of many. */
+static bool feeds_shrinking_pool(const struct lowering *l, uint32_t g, bool through) {
+  if (l->consumers[g] != 1) return false;
+  const uint32_t r = l->reader[g];
+  const struct graph_node *reader = &l->graph->nodes[r];
+  if (reader->op == GRAPH_GATHER && through) return feeds_shrinking_pool(l, r, false);
+  return reader->op == GRAPH_MAXPOOL && 2 * shape_size(reader->shape) <= shape_size(l->graph->nodes[g].shape);
+}
+
+/** maxpool(relu(x)) = relu(maxpool(x)): fewer Relus, each narrower, and a truncation alone is much cheaper than a Relu.
+ *  Through a Concat only if all that it reads are such Relus. */
+static bool goes_behind_pool(const struct lowering *l, uint32_t g) {
+  if (!feeds_shrinking_pool(l, g, true)) return false;
+  const struct graph_node *reader = &l->graph->nodes[l->reader[g]];
+  for (uint32_t k = 0; reader->op == GRAPH_GATHER && k < reader->input_count; k++) {
+    const uint32_t from = reader->inputs[k];
+    if (l->graph->nodes[from].op != GRAPH_RELU || l->consumers[from] != 1) return false;
+  }
+  return true;
+}
+
 static fusion_status lower_relu(struct lowering *l, uint32_t g) {
-  if (l->made[g] != NOT_MADE) return FUSION_OK; /* went before its MaxPool */
   uint32_t from;
   const fusion_status status = make_raw(l, l->graph->nodes[g].inputs[0], &from);
   if (status != FUSION_OK) return status;
+  l->owes_relu[g] = goes_behind_pool(l, g);
+  l->made[g] = from;
+  if (l->owes_relu[g]) return FUSION_OK;
   return append(l, PLAN_RELU, g, &from, 1) ? done(l, g) : FUSION_E_MEMORY;
 }
 
-/** relu(maxpool(x)) = maxpool(relu(x)): a raw x is truncated by the Relu, and the pool compares at activation width. */
+/** A Relu behind makes small negative values no reason for a coarser scale. */
+static bool is_rectified(const struct lowering *l, uint32_t g) {
+  return l->consumers[g] == 1 && l->graph->nodes[l->reader[g]].op == GRAPH_RELU;
+}
+
 static fusion_status lower_maxpool(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
-  const uint32_t x = n->inputs[0], reader = l->reader[g];
-  const bool pull =
-      l->consumers[g] == 1 && l->graph->nodes[reader].op == GRAPH_RELU && l->consumers[x] == 1 && is_raw(l, l->made[x]);
-  uint32_t from = (uint32_t)l->made[x];
-  if (pull) {
-    struct network_node *relu = append(l, PLAN_RELU, x, &from, 1);
-    if (!relu) return FUSION_E_MEMORY;
-    relu->rectified = true;
-    snprintf(relu->name, sizeof relu->name, "%s", l->graph->nodes[reader].name);
-    from = l->net->count - 1;
-  } else {
-    const fusion_status status = make_clean(l, x, &from);
-    if (status != FUSION_OK) return status;
-  }
+  const uint32_t x = n->inputs[0];
+  const bool rectified = is_rectified(l, g), owes_relu = l->owes_relu[x];
+  uint32_t from;
+  const fusion_status status = make_clean(l, x, &from);
+  if (status != FUSION_OK) return status;
+  if (rectified && l->consumers[x] == 1 && l->net->nodes[from].kind == PLAN_TRUNCATE)
+    l->net->nodes[from].rectified = true;
   struct network_node *d = append(l, PLAN_MAXPOOL, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->window = n->window;
-  d->rectified = pull;
-  if (pull) l->made[reader] = l->net->count - 1;
+  d->rectified = rectified;
+  from = l->net->count - 1;
+  if (owes_relu && !append(l, PLAN_RELU, g, &from, 1)) return FUSION_E_MEMORY;
   return done(l, g);
 }
 
@@ -308,6 +330,7 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
   fusion_status status = FUSION_OK;
   for (uint32_t k = 0; k < n->input_count && status == FUSION_OK; k++) status = make_clean(l, n->inputs[k], &from[k]);
   struct network_node *d = status == FUSION_OK ? append(l, PLAN_GATHER, g, from, n->input_count) : NULL;
+  l->owes_relu[g] = l->owes_relu[n->inputs[0]];
   mem_free(from);
   if (!d) return status == FUSION_OK ? FUSION_E_MEMORY : status;
   const size_t size = shape_size(n->shape);
@@ -360,7 +383,8 @@ fusion_status network_lower(struct network *out, const struct graph *graph, fusi
   l.cleaned = mem_alloc(graph->count, sizeof *l.cleaned);
   l.consumers = mem_alloc(graph->count, sizeof *l.consumers);
   l.reader = mem_alloc(graph->count, sizeof *l.reader);
-  FAIL_IF(!l.made || !l.cleaned || !l.consumers || !l.reader, FUSION_E_MEMORY);
+  l.owes_relu = mem_alloc(graph->count, sizeof *l.owes_relu);
+  FAIL_IF(!l.made || !l.cleaned || !l.consumers || !l.reader || !l.owes_relu, FUSION_E_MEMORY);
   count_consumers(&l);
   for (uint32_t g = 0; g < graph->count; g++) TRY(lower_node(&l, g));
   uint32_t last;
@@ -375,6 +399,7 @@ cleanup:
   mem_free(l.cleaned);
   mem_free(l.consumers);
   mem_free(l.reader);
+  mem_free(l.owes_relu);
   return status;
 }
 

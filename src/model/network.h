@@ -19,7 +19,7 @@ struct network_node {
   bool negate;                  /* OFFSET */
   struct gather_source *gather; /* owned. GATHER */
   uint32_t origin;              /* graph node with the same real values */
-  bool rectified;               /* the values are max(origin, 0): a Relu pulled before a MaxPool */
+  bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   uint8_t noise_terms;          /* raw when not 0 */
   float *low, *high;            /* owned: calibrated range of each channel; NULL before calibration */
 };
@@ -31,8 +31,8 @@ struct network {
   bool softmax, argmax; /* what the graph ended in */
 };
 
-/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu pulled
- *  before MaxPool, average pools as sums, affine maps as offsets where they only add a
+/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
+ *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
  *  constant to x or -x, else as depthwise layers. `graph` must be valid. */
 fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
 void network_free(struct network *n);

@@ -22,7 +22,9 @@ enum plan_kind {
   PLAN_ADD, /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
              */
   PLAN_MUL, /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
-  PLAN_MAXPOOL, /**< clean; compares in value_bits + 1 bits; padding never wins */
+  PLAN_MAXPOOL, /**< clean; padding never wins. Pairwise, max(a, b) = b + max(a - b, 0), the difference read as signed
+                   modulo 2^(value_bits+1): true maxima while values are in range. Along the width, then along the
+                   height; of n taps the first 2^(ceil(log2 n) - 1) against the others */
   PLAN_SUMPOOL, /**< clean; sum over the window, padding is 0 */
   PLAN_GATHER,  /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
   PLAN_OFFSET,  /**< clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */

@@ -1,7 +1,9 @@
 /** Rings. Forwards: how wide values can get (value_bits of clean tensors hold for every input, not only calibrated
- * ones, because a RELU or TRUNCATE reads its input in its ring). Backwards: a clean tensor's ring is the widest that a
- * reader needs, since sharing it wider later would cost a protocol. */
+ * ones, because a RELU or TRUNCATE reads its input in its ring; but see widen_below). Backwards: a clean tensor's ring
+ * is the widest that a reader needs, since sharing it wider later would cost a protocol. */
 #include "model/quantise_internal.h"
+
+enum { WIDEN_MAX = 4 };
 
 struct rings {
   const struct model *model;
@@ -11,6 +13,7 @@ struct rings {
   uint32_t *roots;
   uint8_t *raw;  /* of a root: ring of its tree */
   uint8_t *need; /* of a clean step */
+  bool *ranked;  /* its values reach the output's argmax or top-k, which rely on value_bits, unreduced */
 };
 
 void plan_find_roots(const struct plan *plan, uint32_t *roots) {
@@ -153,6 +156,8 @@ static void demand_inputs(struct rings *q, uint32_t i) {
   for (uint32_t k = 0; k < s->input_count; k++) {
     const uint32_t from = s->inputs[k];
     const struct plan_tensor *in = &q->plan->steps[from].out;
+    const bool reduces = s->kind == PLAN_LINEAR || s->kind == PLAN_RELU || s->kind == PLAN_TRUNCATE;
+    if (q->ranked[i] && !reduces) q->ranked[from] = true;
     if (in->guard_bits) continue;
     switch (s->kind) {
       case PLAN_RELU:
@@ -166,11 +171,22 @@ static void demand_inputs(struct rings *q, uint32_t i) {
   }
 }
 
+/* A truncation's output wanted somewhat wider than its input leaves (a MaxPool compares in value_bits + 1, a Concat has
+ * wider neighbours): the accumulator takes those bits, which spares the truncation the comparison of an extension.
+ * Values out of the calibrated range and its margin may then leave value_bits. */
+static void widen_below(struct rings *q, uint32_t i, unsigned ring) {
+  const struct plan_step *s = &q->plan->steps[i];
+  if (s->kind != PLAN_TRUNCATE || !q->plan->steps[s->inputs[0]].out.guard_bits || q->ranked[i]) return;
+  const unsigned wanted = ring + s->shift;
+  if (wanted > q->raw[i] && wanted <= q->raw[i] + (unsigned)WIDEN_MAX && wanted <= 64) q->raw[i] = (uint8_t)wanted;
+}
+
 static fusion_status assign(struct rings *q, fusion_error *err) {
   for (uint32_t i = q->plan->count; i-- > 0;) {
     struct plan_step *s = &q->plan->steps[i];
     const bool raw = s->out.guard_bits > 0;
     const unsigned ring = raw ? (unsigned)q->raw[q->roots[i]] : most(2, most(q->need[i], s->out.value_bits));
+    if (!raw) widen_below(q, i, ring);
     if (ring + s->out.guard_bits > PLAN_RING_MAX)
       return error_set(err, FUSION_E_UNREACHABLE, "layer '%s' needs a ring of %u bits, at most %d fit; give fewer bits",
                        s->name, ring, (int)PLAN_RING_MAX - s->out.guard_bits);
@@ -198,7 +214,9 @@ fusion_status quantise_rings(struct model *model, const struct step_range *range
   q.roots = mem_alloc(count, sizeof *q.roots);
   q.raw = mem_alloc(count, sizeof *q.raw);
   q.need = mem_alloc(count, sizeof *q.need);
-  FAIL_IF(!q.roots || !q.raw || !q.need, FUSION_E_MEMORY);
+  q.ranked = mem_alloc(count, sizeof *q.ranked);
+  FAIL_IF(!q.roots || !q.raw || !q.need || !q.ranked, FUSION_E_MEMORY);
+  q.ranked[count - 1] = q.plan->output != PLAN_OUTPUT_LOGITS;
   plan_find_roots(q.plan, q.roots);
   for (uint32_t i = 0; i < count; i++) {
     struct plan_step *s = &q.plan->steps[i];
@@ -213,5 +231,6 @@ cleanup:
   mem_free(q.roots);
   mem_free(q.raw);
   mem_free(q.need);
+  mem_free(q.ranked);
   return status;
 }

@@ -4,11 +4,40 @@
 #include "base/cpu.h"
 #include "model/model_support.h"
 
-enum { SAMPLES = 7 };
+enum { SAMPLES = 7, TAPS_MAX = 16 };
 
 static int64_t at(const struct shape s, const int64_t *x, size_t c, int64_t y, int64_t z) {
   if (y < 0 || z < 0 || y >= s.height || z >= s.width) return 0;
   return x[(c * s.height + (size_t)y) * s.width + (size_t)z];
+}
+
+/* The plan's maximum of a list, which wraps where values are out of range. */
+static int64_t naive_maximum(const int64_t *v, uint32_t count, unsigned value_bits) {
+  if (count == 1) return v[0];
+  uint32_t half = 1;
+  while (2 * half < count) half *= 2;
+  const int64_t a = naive_maximum(v, half, value_bits), b = naive_maximum(v + half, count - half, value_bits);
+  const int64_t difference = ring_signed((uint64_t)a - (uint64_t)b, value_bits + 1);
+  return difference > 0 ? (int64_t)((uint64_t)b + (uint64_t)difference) : b;
+}
+
+static int64_t naive_pool(const struct plan_step *s, const struct plan_tensor *in, const int64_t *x, uint32_t c,
+                          uint32_t oy, uint32_t ox) {
+  int64_t rows[TAPS_MAX], taps[TAPS_MAX];
+  uint32_t height = 0;
+  for (uint32_t ky = 0; ky < s->window.kernel_h; ky++) {
+    const int64_t y = (int64_t)oy * s->window.stride_h + (int64_t)ky * s->window.dilation_h - s->window.pad_top;
+    uint32_t width = 0;
+    if (y < 0 || y >= in->shape.height) continue;
+    for (uint32_t kx = 0; kx < s->window.kernel_w; kx++) {
+      const int64_t z = (int64_t)ox * s->window.stride_w + (int64_t)kx * s->window.dilation_w - s->window.pad_left;
+      assert_true(width < TAPS_MAX);
+      if (z >= 0 && z < in->shape.width) taps[width++] = at(in->shape, x, c, y, z);
+    }
+    assert_true(width && height < TAPS_MAX);
+    rows[height++] = naive_maximum(taps, width, in->value_bits);
+  }
+  return naive_maximum(rows, height, in->value_bits);
 }
 
 static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x, uint32_t c, uint32_t oy,
@@ -20,19 +49,17 @@ static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x
   const uint32_t depth = linear ? in.channels / s->groups : 1;
   const uint32_t first = linear ? c / (s->out.shape.channels / s->groups) * depth : c;
   uint64_t sum = linear ? (uint64_t)m->weights[i].bias[c] : 0;
-  int64_t best = INT64_MIN;
+  if (s->kind == PLAN_MAXPOOL) return (uint64_t)naive_pool(s, &m->plan.steps[s->inputs[0]].out, x, c, oy, ox);
   for (uint32_t d = 0; d < depth; d++)
     for (uint32_t ky = 0; ky < w->kernel_h; ky++)
       for (uint32_t kx = 0; kx < w->kernel_w; kx++) {
         const int64_t y = (int64_t)oy * w->stride_h + (int64_t)ky * w->dilation_h - w->pad_top;
         const int64_t z = (int64_t)ox * w->stride_w + (int64_t)kx * w->dilation_w - w->pad_left;
         const int64_t v = at(in, x, first + d, y, z);
-        const bool inside = y >= 0 && z >= 0 && y < in.height && z < in.width;
-        if (inside && v > best) best = v;
         const size_t k = (((size_t)c * depth + d) * w->kernel_h + ky) * w->kernel_w + kx;
         sum += (uint64_t)v * (linear ? (uint64_t)(int64_t)m->weights[i].weights[k] : 1);
       }
-  return s->kind == PLAN_MAXPOOL ? (uint64_t)best : sum;
+  return sum;
 }
 
 static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const *values, size_t k) {

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-const char *const network_kinds[] = {"mlp",       "conv",    "residual", "concat", "quadratic",
-                                     "depthwise", "average", "clip",     NULL};
+const char *const network_kinds[] = {"mlp",       "conv",      "residual", "concat", "pooled",
+                                     "quadratic", "depthwise", "average",  "clip",   NULL};
 
 float random_unit(uint64_t *state) {
   return (float)(int64_t)(test_random(state) >> 40) / (float)(1 << 23) - 1;
@@ -106,6 +106,15 @@ static void build_concat(struct graph *g, uint64_t *state, uint32_t x) {
   dense(g, state, flatten(g, pool(g, GRAPH_MAXPOOL, d, window_make(3, 3, 3))), 7);
 }
 
+/** Relus that go behind a MaxPool: alone, and all of a Concat. */
+static void build_pooled(struct graph *g, uint64_t *state, uint32_t x) {
+  const uint32_t a = unary(g, GRAPH_RELU, conv(g, state, x, 4, 1, padded(3, 1)));
+  const uint32_t b = pool(g, GRAPH_MAXPOOL, a, window_make(2, 2, 2));
+  const uint32_t c = unary(g, GRAPH_RELU, conv(g, state, b, 5, 1, window_make(1, 1, 1)));
+  const uint32_t d = concat(g, c, unary(g, GRAPH_RELU, conv(g, state, b, 3, 1, padded(3, 1))));
+  dense(g, state, flatten(g, pool(g, GRAPH_MAXPOOL, d, padded(3, 2))), 7);
+}
+
 static void build_depthwise(struct graph *g, uint64_t *state, uint32_t x) {
   const uint32_t a = conv(g, state, x, 6, 1, padded(3, 1));
   const uint32_t b = unary(g, GRAPH_RELU, conv(g, state, a, 6, 6, padded(3, 1)));
@@ -176,6 +185,7 @@ struct graph *random_network(const char *kind, uint64_t *state) {
   }
   if (strcmp(kind, "residual") == 0) build_residual(g, state, x);
   if (strcmp(kind, "concat") == 0) build_concat(g, state, x);
+  if (strcmp(kind, "pooled") == 0) build_pooled(g, state, x);
   if (strcmp(kind, "depthwise") == 0) build_depthwise(g, state, x);
   if (strcmp(kind, "average") == 0) build_average(g, state, x);
   fusion_error err = {.status = FUSION_OK};

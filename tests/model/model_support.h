@@ -11,9 +11,9 @@ float random_unit(uint64_t *state);
 float *random_floats(uint64_t *state, size_t count, float scale);
 
 /** A graph with the named shape of network, random weights:
- *  "mlp", "conv" (strides, pads, pools), "residual" (raw + clean and raw + raw additions), "concat", "quadratic",
- *  "clip" (offsets),
- *  "depthwise" (groups, affine maps, linear bottleneck addition), "average" (padded averages, averages in additions).
+ *  "mlp", "conv" (strides, pads, pools), "residual" (raw + clean and raw + raw additions), "concat", "pooled" (Relus
+ * behind their pools), "quadratic", "clip" (offsets), "depthwise" (groups, affine maps, linear bottleneck addition),
+ * "average" (padded averages, averages in additions).
  */
 struct graph *random_network(const char *kind, uint64_t *state);
 extern const char *const network_kinds[];
