@@ -17,8 +17,12 @@ Written by `scripts/operators_doc.py`; do not edit.
 
 A network is read as the function of one sample:
 
-- one input and one output; the first dimension of the input is the batch (open, or any fixed number) and no operator may
+- one input; one output, or a label and its scores (the scores are taken), or the tensor that `FILE:TENSOR` names; only what
+  the answer depends on has to be readable. The first dimension of the input is the batch (open, or any fixed number) and no operator may
   look along it; all other dimensions are fixed. An input of one fixed dimension is a sample by itself;
+- a final Softmax or Sigmoid stays with the client; `fusion compile` notes what else is left out;
+- QuantizeLinear and DequantizeLinear keep their tensor's grid and range in fixed point; ranges that no calibration sample leaves
+  are not compared against;
 - operator sets 6 to 23, as far as the meaning is that of the table below; attributes that are not understood are refused;
 - weights of any float or integer type, also in external data files beside the model; the model file itself is below 2 GB and
   a tensor has at most 2^28 elements;
@@ -34,19 +38,25 @@ A network is read as the function of one sample:
 NOTES = {
     'Abs': '2 relu(x) - x', 'Add': 'with a constant or an activation, broadcasting', 'Sub': 'as Add',
     'Mul': 'by a constant, or of two activations (x*x is a square)', 'Div': 'by a constant',
-    'ArgMax': 'at the end, over all values of a sample; the first of equal values wins',
+    'ArgMax': 'at the end, over all values of a sample; the first of equal values wins', 'ArgMin': 'as ArgMax',
+    'ConvTranspose': 'as Conv; a convolution of the input spread with zeros',
+    'QuantizeLinear': 'scale and zero point constant, one for an activation; 8 and 16 bits',
+    'Resize': 'to the nearest neighbour, or by 1', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
+    'ReduceSumSquare': 'any axes but the batch', 'Sigmoid': 'at the end; the client applies it',
+    'LinearClassifier': 'post_transform NONE, SOFTMAX or LOGISTIC; labels 0, 1, 2, ...', 'LinearRegressor': '', 'Scaler': '',
+    'Normalizer': 'of class probabilities; of several sigmoids it is left out', 'ZipMap': 'the scores',
     'AveragePool': 'one- and two-dimensional; pads below the kernel', 'MaxPool': 'as AveragePool; values only, no indices',
     'BatchNormalization': 'evaluation mode; folded into a neighbouring layer where that is exact',
     'Cast': 'between float types; to integers on constants only', 'Clip': 'constant limits; up to two Relus',
-    'Concat': 'of activations, or of constants; not along the batch',
+    'Concat': 'not along the batch',
     'Conv': 'one- and two-dimensional, with groups, dilations, strides, pads, auto_pad; constant weights',
-    'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of constants: weights kept as integers',
+    'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of weights kept as integers, of integer inputs, of what QuantizeLinear made',
     'Dropout': 'does nothing', 'Expand': '', 'Flatten': 'axis 1 or above', 'Gather': 'constant indices; not along the batch',
     'Gemm': 'constant weights', 'MatMul': 'by a constant matrix, on either side', 'GlobalAveragePool': '', 'GlobalMaxPool': '',
     'HardSigmoid': 'two Relus', 'HardSwish': 'two Relus and a product', 'Identity': '', 'LeakyRelu': '', 'PRelu': 'constant slopes',
     'LogSoftmax': 'at the end, over all values of a sample; the client applies it', 'Softmax': 'as LogSoftmax',
     'Max': 'of constants and activations; each a Relu', 'Min': 'as Max', 'Mean': '', 'Sum': '', 'Neg': '',
-    'Pad': 'with zeros, edge or reflect', 'Pow': 'the powers 1 to 4', 'ReduceMax': 'any axes but the batch',
+    'Pad': 'with a constant, edge or reflect', 'Pow': 'the powers 1 to 4', 'ReduceMax': 'any axes but the batch',
     'ReduceMin': 'any axes but the batch', 'ReduceMean': 'any axes but the batch', 'ReduceSum': 'any axes but the batch',
     'Relu': '', 'Reshape': 'the batch stays the first dimension', 'Shape': 'the batch counts as 1',
     'Slice': 'not along the batch', 'Split': 'not along the batch', 'Squeeze': 'not the batch', 'Unsqueeze': 'behind the batch',
@@ -56,8 +66,12 @@ NOTES = {
 
 def operators():
     with open(os.path.join(ROOT, 'src/model/onnx.c'), encoding='utf-8') as f:
-        table = f.read().split('static const struct op_entry ops[] = {')[1].split('};')[0]
-    return re.findall(r'\{"(\w+)",', table)
+        text = f.read()
+    names = []
+    for table in ('ops', 'ml_ops'):
+        part = text.split('static const struct op_entry %s[] = {' % table)[1].split('};')[0]
+        names += re.findall(r'\{"(\w+)",', part)
+    return sorted(names)
 
 
 def verdicts(program):

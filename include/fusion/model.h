@@ -66,11 +66,13 @@ typedef struct fusion_compile_report {
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;
+  char note[160]; /**< what the file's answers have and the model's lack; empty when they are the same */
 } fusion_compile_report;
 
-/** Compiles `onnx_path` with the rows of `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each
- * row; they only measure accuracy. `report` may be NULL. *out is owned by the caller (fusion_model_free). FUSION_E_IO,
- * FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MODEL, FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
+/** Compiles `onnx_path` ("FILE", or "FILE:TENSOR" to end the network at a tensor of the file) with the rows of
+ * `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each row; they only measure accuracy.
+ * `report` may be NULL. *out is owned by the caller (fusion_model_free). FUSION_E_IO, FUSION_E_USAGE, FUSION_E_INPUT,
+ * FUSION_E_MODEL, FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path,
                                               const fusion_array *calibration, const fusion_array *labels,
                                               const fusion_compile_settings *settings, fusion_compile_report *report,
@@ -96,7 +98,7 @@ FUSION_API fusion_status fusion_model_run_float(const fusion_model *model, const
                                                 fusion_error *err) FUSION_MUST_CHECK;
 
 /** Integer answers to real ones, F64 of the same shape: logits and top-k values are scaled; where the network ended in
- * a Softmax and `probabilities` is set, logits become probabilities. Indices stay. */
+ * a Softmax or Sigmoid and `probabilities` is set, logits become probabilities. Indices stay. */
 FUSION_API fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers,
                                                    bool probabilities, fusion_array **real,
                                                    fusion_error *err) FUSION_MUST_CHECK;
@@ -115,6 +117,7 @@ typedef struct fusion_model_info {
   unsigned top_k;
   fusion_rounding rounding;
   bool softmax;                 /**< logits may be turned into probabilities */
+  bool sigmoid;                 /**< the same, each logit by itself */
   double output_scale;          /**< real value of one unit of the last tensor */
   fusion_preprocess preprocess; /**< mean and deviation are borrowed from the model */
   size_t manifest_len;          /**< bytes of the public manifest */

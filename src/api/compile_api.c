@@ -1,4 +1,6 @@
 /* Public face of compilation, and the float reference. */
+#include <stdio.h>
+
 #include "api/model_api.h"
 #include "model/execute.h"
 #include "model/quantise.h"
@@ -56,11 +58,13 @@ static fusion_status check_labels(const fusion_array *rows, const fusion_array *
                    fusion_array_rows(labels), fusion_array_row_size(labels), fusion_array_rows(rows));
 }
 
-static int64_t float_label(const float *v, size_t count) {
+/** A single output decides by its sign, or by which half a probability lies in. */
+static int64_t float_label(enum graph_op last, const float *v, size_t count) {
   size_t best = 0;
+  if (last == GRAPH_ARGMAX) return (int64_t)v[0];
   for (size_t i = 1; i < count; i++)
     if (v[i] > v[best]) best = i;
-  return count == 1 ? v[0] > 0 : (int64_t)best;
+  return count == 1 ? v[0] > (last == GRAPH_SIGMOID ? 0.5f : 0) : (int64_t)best;
 }
 
 /** Runs the graph on rows of raw data, in parts; out [rows][outputs]. */
@@ -86,13 +90,13 @@ static fusion_status run_float(const struct graph *g, const struct plan_preproce
 static fusion_status measure_float(const struct graph *g, const struct plan_preprocess *p, const fusion_array *input,
                                    const int64_t *labels, double *accuracy, fusion_error *err) {
   const size_t rows = fusion_array_rows(input), width = shape_size(g->nodes[g->count - 1].shape);
-  const bool argmax = g->nodes[g->count - 1].op == GRAPH_ARGMAX;
+  const enum graph_op last = g->nodes[g->count - 1].op;
   float *out = mem_alloc(rows * width, sizeof *out);
   if (!out) return error_set(err, FUSION_E_MEMORY, "run: out of memory");
   const fusion_status status = run_float(g, p, input, out, err);
   size_t right = 0;
   for (size_t r = 0; status == FUSION_OK && r < rows; r++)
-    right += labels[r] == (argmax ? (int64_t)out[r] : float_label(out + r * width, width));
+    right += labels[r] == float_label(last, out + r * width, width);
   *accuracy = (double)right / (double)rows;
   mem_free(out);
   return status;
@@ -133,7 +137,7 @@ cleanup:
 }
 
 /** Graph to model; the preprocessing moves into the plan. */
-static fusion_status compile(fusion_model *m, const struct graph *g, const fusion_array *calibration,
+static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
                              const fusion_compile_settings *settings, struct quantise_report *report,
                              fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
@@ -148,6 +152,8 @@ static fusion_status compile(fusion_model *m, const struct graph *g, const fusio
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
           error_set(err, FUSION_E_MEMORY, "calibration: out of memory"));
   TRY(plan_real_rows(&p, shape, calibration, 0, rows, real, err));
+  status = graph_relax_limits(g, real, rows);
+  FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
   m->model->plan.preprocess = p;
   p = (struct plan_preprocess){0};
@@ -185,6 +191,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
                                     .logit_error = inner.logit_error,
                                     .enough = inner.enough};
   if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
+  snprintf(report->note, sizeof report->note, "%s", g->note);
   report->seconds = clock_seconds() - start;
   *out = m;
   m = NULL;

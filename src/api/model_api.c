@@ -130,6 +130,7 @@ fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_
   if (plan->output == PLAN_OUTPUT_LOGITS) {
     plan_dequantise(plan, from, rows * width, to);
     for (size_t r = 0; probabilities && plan->softmax && r < rows; r++) softmax_in_place(to + r * width, width);
+    if (probabilities && plan->sigmoid) sigmoid_in_place(to, rows * width);
     return FUSION_OK;
   }
   for (size_t i = 0; i < rows * width; i++) to[i] = (double)from[i];
@@ -182,6 +183,7 @@ void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
       .top_k = plan->top_k,
       .rounding = (fusion_rounding)plan->rounding,
       .softmax = plan->softmax,
+      .sigmoid = plan->sigmoid,
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
       .manifest_len = w.len};

@@ -65,6 +65,7 @@ static void pin_ends(struct equaliser *e) {
   pin(e, e->net->count - 1);
   for (uint32_t i = 0; i < e->net->count; i++) {
     const struct network_node *d = &e->net->nodes[i];
+    if (d->step > 0) pin(e, i); /* the file's own grid */
     if (d->kind != PLAN_MUL) continue;
     pin(e, i);
     pin(e, d->inputs[0]);

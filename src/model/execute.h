@@ -37,5 +37,7 @@ void plan_dequantise(const struct plan *plan, const int64_t *values, size_t coun
 
 /** Probabilities from real logits, in place; `count` values of one sample. */
 void softmax_in_place(double *values, size_t count);
+/** Each value by itself. */
+void sigmoid_in_place(double *values, size_t count);
 
 #endif

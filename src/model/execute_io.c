@@ -43,3 +43,7 @@ void softmax_in_place(double *values, size_t count) {
   for (size_t i = 0; i < count; i++) sum += values[i] = exp(values[i] - largest);
   for (size_t i = 0; i < count; i++) values[i] /= sum;
 }
+
+void sigmoid_in_place(double *values, size_t count) {
+  for (size_t i = 0; i < count; i++) values[i] = 1 / (1 + exp(-values[i]));
+}

@@ -69,6 +69,20 @@ static void softmax(const struct graph_node *n, float *out, const float *x) {
   }
 }
 
+static void sigmoid(size_t count, float *out, const float *x) {
+  for (size_t i = 0; i < count; i++) out[i] = (float)(1 / (1 + exp(-(double)x[i])));
+}
+
+/* In single precision, as the file's own runtime does it. */
+static void quantise(const struct graph_node *n, float *out, const float *x) {
+  const size_t count = shape_size(n->shape);
+  const float low = (float)n->low, high = (float)n->high;
+  for (size_t i = 0; i < count; i++) {
+    const float q = nearbyintf(x[i] / n->step);
+    out[i] = n->step * (q < low ? low : q > high ? high : q);
+  }
+}
+
 static float argmax(size_t count, const float *x) {
   size_t best = 0;
   for (size_t i = 1; i < count; i++) best = x[i] > x[best] ? i : best;
@@ -103,6 +117,8 @@ static void sample_run(const struct graph *g, const struct graph_node *n, float 
       }
       break;
     case GRAPH_SOFTMAX: softmax(n, out, x); break;
+    case GRAPH_SIGMOID: sigmoid(size, out, x); break;
+    case GRAPH_QUANTISE: quantise(n, out, x); break;
     case GRAPH_ARGMAX: out[0] = argmax(shape_size(from), x); break;
     default: assert(0);
   }

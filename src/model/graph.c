@@ -6,8 +6,8 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-static const char *const op_names[] = {"INPUT",   "LINEAR",  "AFFINE", "ADD",     "MUL",   "RELU",
-                                       "MAXPOOL", "AVGPOOL", "GATHER", "SOFTMAX", "ARGMAX"};
+static const char *const op_names[] = {"INPUT",   "LINEAR", "AFFINE",  "ADD",    "MUL",     "RELU",    "MAXPOOL",
+                                       "AVGPOOL", "GATHER", "SOFTMAX", "ARGMAX", "SIGMOID", "QUANTISE"};
 
 const char *graph_op_name(enum graph_op op) {
   return (size_t)op < sizeof op_names / sizeof op_names[0] ? op_names[op] : "?";
@@ -192,10 +192,28 @@ fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, 
 }
 
 fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) {
-  if ((op != GRAPH_RELU && op != GRAPH_SOFTMAX && op != GRAPH_ARGMAX) || input >= g->count) return FUSION_E_MODEL;
+  const bool unary = op == GRAPH_RELU || op == GRAPH_SOFTMAX || op == GRAPH_ARGMAX || op == GRAPH_SIGMOID;
+  if (!unary || input >= g->count) return FUSION_E_MODEL;
   struct graph_node *n = graph_add_node(g, op, graph_op_name(op), &input, 1);
   if (!n) return FUSION_E_MEMORY;
   if (op == GRAPH_ARGMAX) n->shape = (struct shape){1, 1, 1};
+  tell(g, index);
+  return FUSION_OK;
+}
+
+static bool quantise_ok(float step, int32_t low, int32_t high) {
+  return step > 0 && step <= 1e30f && low <= 0 && high >= 0 && low < high;
+}
+
+fusion_status graph_add_quantise(struct graph *g, uint32_t input, float step, int32_t low, int32_t high,
+                                 uint32_t *index) {
+  if (input >= g->count || !quantise_ok(step, low, high)) return FUSION_E_MODEL;
+  struct graph_node *n = graph_add_node(g, GRAPH_QUANTISE, "quantise", &input, 1);
+  if (!n) return FUSION_E_MEMORY;
+  n->step = step;
+  n->low = low;
+  n->high = high;
+  n->keep_low = n->keep_high = true;
   tell(g, index);
   return FUSION_OK;
 }
@@ -256,7 +274,7 @@ fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape sh
 }
 
 /* Inputs of each operator: exactly this many; 0 = any number from one on. */
-static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1};
+static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1};
 
 static bool window_node_ok(const struct graph_node *n, struct shape in) {
   struct shape out;
@@ -276,7 +294,7 @@ static bool node_ok(const struct graph *g, uint32_t index) {
   if (n->input_count == 0 || (op_inputs[n->op] && n->input_count != op_inputs[n->op])) return false;
   for (uint32_t i = 0; i < n->input_count; i++) {
     const enum graph_op from = n->inputs[i] < index ? g->nodes[n->inputs[i]].op : GRAPH_ARGMAX;
-    if (from == GRAPH_ARGMAX || from == GRAPH_SOFTMAX) return false;
+    if (from == GRAPH_ARGMAX || from == GRAPH_SOFTMAX || from == GRAPH_SIGMOID) return false;
   }
   const struct shape in = g->nodes[n->inputs[0]].shape;
   switch (n->op) {
@@ -288,7 +306,9 @@ static bool node_ok(const struct graph *g, uint32_t index) {
     case GRAPH_MUL: return shape_equal(in, n->shape) && shape_equal(g->nodes[n->inputs[1]].shape, n->shape);
     case GRAPH_GATHER: return n->gather && gather_ok(g, n);
     case GRAPH_ARGMAX: return shape_size(n->shape) == 1 && index == g->count - 1;
-    case GRAPH_SOFTMAX: return shape_equal(in, n->shape) && index == g->count - 1;
+    case GRAPH_SOFTMAX:
+    case GRAPH_SIGMOID: return shape_equal(in, n->shape) && index == g->count - 1;
+    case GRAPH_QUANTISE: return shape_equal(in, n->shape) && quantise_ok(n->step, n->low, n->high);
     default: return shape_equal(in, n->shape);
   }
 }

@@ -48,6 +48,9 @@ enum graph_op {
   GRAPH_GATHER,  /**< any fixed rearrangement: Concat, Slice, Pad with 0, Transpose, Split, Gather */
   GRAPH_SOFTMAX, /**< last only; the client applies it */
   GRAPH_ARGMAX,  /**< last only */
+  GRAPH_SIGMOID, /**< last only; the client applies it, to each output by itself */
+  GRAPH_QUANTISE, /**< y = step * min(max(x / step to the nearest whole, even ones at ties, low), high): the grid and
+                     range that the file quantises a tensor to */
 };
 
 struct graph_node {
@@ -60,6 +63,9 @@ struct graph_node {
   uint32_t groups;              /* LINEAR */
   bool count_pad;               /* AVGPOOL */
   bool log;                     /* SOFTMAX: logarithms of the probabilities */
+  float step;                   /* QUANTISE: positive */
+  int32_t low, high;            /* QUANTISE: low <= 0 <= high */
+  bool keep_low, keep_high;     /* QUANTISE: fixed point has to cut the values there (see graph_relax_limits) */
   float *weights;               /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
   float *bias;                  /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
   struct gather_source *gather; /* owned. GATHER: one per output element */
@@ -69,6 +75,7 @@ struct graph_node {
 struct graph {
   struct graph_node *nodes;
   uint32_t count, capacity;
+  char note[160]; /* what the file's answers have and the graph's lack; empty when they are the same */
 };
 
 /** An empty graph, NULL when memory is out. graph_free takes NULL too. */
@@ -103,8 +110,10 @@ fusion_status graph_add_affine(struct graph *g, uint32_t input, const float *sca
 /** MAXPOOL or AVGPOOL (padding does not count). */
 fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, struct window window,
                              uint32_t *index) FUSION_MUST_CHECK;
-/** RELU, SOFTMAX, ARGMAX. */
+/** RELU, SOFTMAX, ARGMAX, SIGMOID. */
 fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_quantise(struct graph *g, uint32_t input, float step, int32_t low, int32_t high,
+                                 uint32_t *index) FUSION_MUST_CHECK;
 /** ADD, MUL. */
 fusion_status graph_add_binary(struct graph *g, enum graph_op op, uint32_t left, uint32_t right,
                                uint32_t *index) FUSION_MUST_CHECK;
@@ -130,12 +139,18 @@ struct window window_make(uint32_t kernel_h, uint32_t kernel_w, uint32_t stride)
  *  not fit the padded input. */
 bool window_apply(struct shape in, const struct window *w, struct shape *out);
 
-/** Structural check: topology, sizes of every array against shapes, window results, SOFTMAX and ARGMAX last. */
+/** Structural check: topology, sizes of every array against shapes, window results, SOFTMAX, SIGMOID and ARGMAX last.
+ */
 fusion_status graph_validate(const struct graph *g, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Reads and simplifies an ONNX file. Returns owned (graph_free). Errors name the file, node and remedy.
- *  FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
+/** Reads and simplifies an ONNX file; "FILE:TENSOR" ends the network at that tensor (needed when it has several outputs
+ *  that are no labels). Only what the answer depends on has to be readable. Returns owned (graph_free). Errors name the
+ * file, node and remedy. FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
 fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+
+/** QUANTISE nodes: drops the limits that no value of these samples goes beyond, so that fixed point need not compare
+ *  there. The float reference keeps them. FUSION_E_MEMORY, FUSION_E_RESOURCE. */
+fusion_status graph_relax_limits(struct graph *g, const float *input, size_t samples) FUSION_MUST_CHECK;
 
 /** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number
  * of threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration:

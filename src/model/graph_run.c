@@ -34,7 +34,7 @@ static size_t node_size(const struct runner *r, uint32_t i) {
 }
 
 static bool works_in_place(enum graph_op op) {
-  return op == GRAPH_RELU || op == GRAPH_AFFINE || op == GRAPH_ADD || op == GRAPH_MUL;
+  return op == GRAPH_RELU || op == GRAPH_AFFINE || op == GRAPH_ADD || op == GRAPH_MUL || op == GRAPH_QUANTISE;
 }
 
 static int32_t slot_take(struct runner *r, bool *busy) {
@@ -240,5 +240,35 @@ fusion_status graph_run(const struct graph *g, const float *input, size_t sample
     status = r.status;
   }
   runner_close(&r);
+  return status;
+}
+
+static void watch_limits(void *context, uint32_t node, size_t sample, const float *values, size_t count) {
+  struct graph *g = context;
+  (void)sample;
+  for (uint32_t i = node + 1; i < g->count; i++) {
+    struct graph_node *n = &g->nodes[i];
+    if (n->op != GRAPH_QUANTISE || n->inputs[0] != node) continue;
+    const float low = ((float)n->low - 0.5f) * n->step, high = ((float)n->high + 0.5f) * n->step;
+    for (size_t k = 0; k < count; k++) {
+      n->keep_low = n->keep_low || values[k] < low;
+      n->keep_high = n->keep_high || values[k] > high;
+    }
+  }
+}
+
+fusion_status graph_relax_limits(struct graph *g, const float *input, size_t samples) {
+  bool any = false;
+  for (uint32_t i = 0; i < g->count; i++) {
+    any = any || g->nodes[i].op == GRAPH_QUANTISE;
+    g->nodes[i].keep_low = g->nodes[i].keep_high = false;
+  }
+  if (!any) return FUSION_OK;
+  size_t len;
+  if (!size_mul(samples, shape_size(g->nodes[g->count - 1].shape), &len)) return FUSION_E_MEMORY;
+  float *output = mem_alloc(len, sizeof *output);
+  if (!output) return FUSION_E_MEMORY;
+  const fusion_status status = graph_run(g, input, samples, output, watch_limits, g);
+  mem_free(output);
   return status;
 }

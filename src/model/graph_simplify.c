@@ -281,7 +281,7 @@ static bool pad_of(const struct simplifier *s, const struct graph_node *g, struc
 }
 
 static bool never_negative(const struct simplifier *s, const struct graph_node *n, int depth) {
-  if (n->op == GRAPH_RELU) return true;
+  if (n->op == GRAPH_RELU || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
   if (depth == 0 || (n->op != GRAPH_MAXPOOL && n->op != GRAPH_AVGPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_ADD))
     return false;
   for (uint32_t k = 0; k < n->input_count; k++) {
@@ -291,6 +291,17 @@ static bool never_negative(const struct simplifier *s, const struct graph_node *
 }
 
 enum { LOOK_BACK = 4 };
+
+/* The values lie on the grid and in the range of QUANTISE node q already. */
+static bool on_grid(const struct simplifier *s, const struct graph_node *n, const struct graph_node *q, int depth) {
+  if (n->op == GRAPH_QUANTISE)
+    return n->step >= q->step && n->step <= q->step && n->low >= q->low && n->high <= q->high;
+  if (depth == 0 || (n->op != GRAPH_MAXPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_RELU)) return false;
+  for (uint32_t k = 0; k < n->input_count; k++) {
+    if (!on_grid(s, node_at(s, s->alias[n->inputs[k]]), q, depth - 1)) return false;
+  }
+  return true;
+}
 
 /* Zero padding goes into the window behind it, where a zero counts as the window's own padding does. */
 static void absorb_pad(struct simplifier *s, struct graph_node *n) {
@@ -432,6 +443,9 @@ static fusion_status simplify_node(struct simplifier *s, uint32_t i) {
     case GRAPH_GATHER: return simplify_gather(s, i);
     case GRAPH_RELU:
       if (never_negative(s, input_of(s, n), LOOK_BACK)) set_alias(s, i, n->inputs[0]);
+      return FUSION_OK;
+    case GRAPH_QUANTISE:
+      if (on_grid(s, input_of(s, n), n, LOOK_BACK)) set_alias(s, i, n->inputs[0]);
       return FUSION_OK;
     default: return FUSION_OK;
   }

@@ -343,6 +343,59 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
   return done(l, g);
 }
 
+static bool never_negative(const struct graph *graph, uint32_t g) {
+  const struct graph_node *n = &graph->nodes[g];
+  if (n->op == GRAPH_RELU || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
+  if (n->op != GRAPH_MAXPOOL && n->op != GRAPH_AVGPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_ADD) return false;
+  for (uint32_t k = 0; k < n->input_count; k++)
+    if (!never_negative(graph, n->inputs[k])) return false;
+  return true;
+}
+
+/** y = bias + x, or bias - x, one bias for all, on the grid of QUANTISE node g. */
+static fusion_status append_shift(struct lowering *l, uint32_t g, uint32_t *at, bool negate, double bias) {
+  struct network_node *d = append(l, PLAN_OFFSET, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->negate = negate;
+  d->step = l->graph->nodes[g].step;
+  d->bias = copy_floats(NULL, d->shape.channels);
+  for (uint32_t c = 0; d->bias && c < d->shape.channels; c++) d->bias[c] = (float)bias;
+  return d->bias ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static fusion_status append_bend(struct lowering *l, uint32_t g, uint32_t *at) {
+  struct network_node *d = append(l, PLAN_RELU, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->step = l->graph->nodes[g].step;
+  return FUSION_OK;
+}
+
+/** The file's own grid: rounding happens where the tensor becomes clean. A range that begins at 0 is a Relu; other
+ * limits that matter are cut as clips are: high - relu(high - low - relu(x - low)). */
+static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const double low = (double)n->low * (double)n->step, high = (double)n->high * (double)n->step;
+  const bool from_zero = n->low == 0;
+  const bool cut = from_zero ? !never_negative(l->graph, n->inputs[0]) : n->keep_low;
+  uint32_t at;
+  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : make_clean(l, n->inputs[0], &at);
+  if (status == FUSION_OK && cut && !from_zero) status = append_shift(l, g, &at, false, -low);
+  if (status == FUSION_OK && cut) status = append_bend(l, g, &at);
+  if (status == FUSION_OK && n->keep_high) {
+    status = append_shift(l, g, &at, true, cut ? high - low : high);
+    if (status == FUSION_OK) status = append_bend(l, g, &at);
+    if (status == FUSION_OK) status = append_shift(l, g, &at, true, high);
+  } else if (status == FUSION_OK && cut && !from_zero) {
+    status = append_shift(l, g, &at, false, low);
+  }
+  if (status != FUSION_OK) return status;
+  l->made[g] = at;
+  l->net->nodes[at].step = n->step;
+  return FUSION_OK;
+}
+
 static fusion_status lower_node(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   switch (n->op) {
@@ -355,9 +408,12 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
     case GRAPH_MAXPOOL: return lower_maxpool(l, g);
     case GRAPH_AVGPOOL: return lower_average(l, g);
     case GRAPH_GATHER: return lower_gather(l, g);
+    case GRAPH_QUANTISE: return lower_quantise(l, g);
     case GRAPH_SOFTMAX:
+    case GRAPH_SIGMOID:
     case GRAPH_ARGMAX:
       l->net->softmax = n->op == GRAPH_SOFTMAX;
+      l->net->sigmoid = n->op == GRAPH_SIGMOID;
       l->net->argmax = n->op == GRAPH_ARGMAX;
       l->net->logits = n->inputs[0];
       return FUSION_OK;

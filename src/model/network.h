@@ -21,14 +21,15 @@ struct network_node {
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   uint8_t noise_terms;          /* raw when not 0 */
+  float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
   float *low, *high;            /* owned: calibrated range of each channel; NULL before calibration */
 };
 
 struct network {
   struct network_node *nodes;
   uint32_t count, capacity;
-  uint32_t logits;      /* graph node whose values the answers are made of */
-  bool softmax, argmax; /* what the graph ended in */
+  uint32_t logits;               /* graph node whose values the answers are made of */
+  bool softmax, sigmoid, argmax; /* what the graph ended in */
 };
 
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put

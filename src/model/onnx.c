@@ -18,12 +18,16 @@ enum { MANY = 255 };
 
 #define WINDOW "auto_pad kernel_shape pads strides dilations "
 #define BROADCAST "axis broadcast " /* operator set 6 */
+#define RESIZE                                                                      \
+  "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside " \
+  "extrapolation_value keep_aspect_ratio_policy "
 
 static const struct op_entry ops[] = {
     {"Abs", "", 1, 1, false, op_abs, op_fold_unary},
     {"Add", BROADCAST, 2, 2, true, op_binary, NULL},
     {"And", "", 2, 2, true, op_fold_binary, NULL},
     {"ArgMax", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
+    {"ArgMin", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
     {"AveragePool", WINDOW "ceil_mode count_include_pad ", 1, 1, false, op_pool, NULL},
     {"BatchNormalization", "epsilon momentum spatial training_mode is_test ", 5, 5, false, op_batch_norm, NULL},
     {"Cast", "to saturate ", 1, 1, true, op_cast, NULL},
@@ -33,8 +37,9 @@ static const struct op_entry ops[] = {
     {"Constant", "value value_float value_floats value_int value_ints ", 0, 0, true, op_constant, NULL},
     {"ConstantOfShape", "value ", 1, 1, true, op_constant_of_shape, NULL},
     {"Conv", WINDOW "group ", 2, 3, false, op_conv, NULL},
+    {"ConvTranspose", WINDOW "group output_padding output_shape ", 2, 3, false, op_conv_transpose, NULL},
     {"DepthToSpace", "blocksize mode ", 1, 1, false, op_depth_to_space, NULL},
-    {"DequantizeLinear", "axis ", 2, 3, true, op_dequantize, NULL},
+    {"DequantizeLinear", "axis output_dtype ", 2, 3, true, op_dequantize, NULL},
     {"Div", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Dropout", "ratio seed is_test ", 1, 3, true, op_dropout, NULL},
     {"Equal", "", 2, 2, true, op_fold_binary, NULL},
@@ -69,18 +74,22 @@ static const struct op_entry ops[] = {
     {"PRelu", "", 2, 2, false, op_prelu, NULL},
     {"Pad", "mode pads value ", 1, 4, true, op_pad, NULL},
     {"Pow", "", 2, 2, true, op_pow, op_fold_binary},
+    {"QuantizeLinear", "axis output_dtype saturate ", 2, 3, true, op_quantize, NULL},
     {"Range", "", 3, 3, true, op_range, NULL},
     {"Reciprocal", "", 1, 1, true, op_fold_unary, NULL},
+    {"ReduceL1", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"ReduceMax", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"ReduceMean", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"ReduceMin", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"ReduceProd", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"ReduceSum", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceSumSquare", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
     {"Relu", "", 1, 1, false, op_relu, op_fold_unary},
     {"Reshape", "allowzero ", 2, 2, true, op_reshape, NULL},
+    {"Resize", RESIZE, 1, 4, true, op_resize, NULL},
     {"Round", "", 1, 1, true, op_fold_unary, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
-    {"Sigmoid", "", 1, 1, true, op_fold_unary, NULL},
+    {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
     {"Size", "", 1, 1, true, op_size, NULL},
     {"Slice", "starts ends axes ", 1, 5, true, op_slice, NULL},
     {"Softmax", "axis ", 1, 1, false, op_softmax, NULL},
@@ -94,7 +103,18 @@ static const struct op_entry ops[] = {
     {"Tile", "", 2, 2, true, op_tile, NULL},
     {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},
     {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
+    {"Upsample", "mode scales ", 1, 2, true, op_resize, NULL},
     {"Where", "", 3, 3, true, op_where, NULL},
+};
+
+/* Domain ai.onnx.ml. */
+static const struct op_entry ml_ops[] = {
+    {"LinearClassifier", "classlabels_ints classlabels_strings coefficients intercepts multi_class post_transform ", 1,
+     1, false, op_linear_classifier, NULL},
+    {"LinearRegressor", "coefficients intercepts post_transform targets ", 1, 1, false, op_linear_regressor, NULL},
+    {"Normalizer", "norm ", 1, 1, false, op_normalizer, NULL},
+    {"Scaler", "offset scale ", 1, 1, false, op_scaler, NULL},
+    {"ZipMap", "classlabels_int64s classlabels_strings ", 1, 1, false, op_zip_map, NULL},
 };
 
 /* Operators that people meet and cannot use here: what to do about each. */
@@ -104,7 +124,19 @@ static const struct {
     {"LSTM", "export the network without recurrent layers"},
     {"GRU", "export the network without recurrent layers"},
     {"RNN", "export the network without recurrent layers"},
-    {"QuantizeLinear", "export the model before its activations are quantised"},
+    {"QLinearConv", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"QLinearMatMul", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"ConvInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"MatMulInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
+    {"TreeEnsembleClassifier", "use a linear model or a network of Relus; trees are not supported"},
+    {"TreeEnsembleRegressor", "use a linear model or a network of Relus; trees are not supported"},
+    {"SVMClassifier", "use a linear model or a network of Relus; kernels are not supported"},
+    {"SVMRegressor", "use a linear model or a network of Relus; kernels are not supported"},
+    {"ArrayFeatureExtractor", "answer with the scores instead of the label: FILE:TENSOR names them"},
+    {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
+    {"OneHotEncoder", "encode the data before the network"},
+    {"Imputer", "fill in missing values before the network"},
     {"LRN", "use BatchNormalization instead, or none"},
     {"InstanceNormalization", "use BatchNormalization instead"},
     {"LayerNormalization", "use BatchNormalization instead"},
@@ -128,11 +160,21 @@ static const char *remedy_of(const char *name) {
   return "rewrite the model with the operators of docs/operators.md, or cut it there";
 }
 
-static const struct op_entry *op_find(const char *name) {
-  for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-    if (!strcmp(name, ops[i].name)) return &ops[i];
+static const struct op_entry *op_find(const char *domain, const char *name) {
+  const bool ml = !strcmp(domain, "ai.onnx.ml");
+  const struct op_entry *table = ml ? ml_ops : ops;
+  const size_t count = ml ? sizeof ml_ops / sizeof ml_ops[0] : sizeof ops / sizeof ops[0];
+  for (size_t i = 0; i < count; i++) {
+    if (!strcmp(name, table[i].name)) return &table[i];
   }
   return NULL;
+}
+
+/* The domains that are read: the standard, its classical models, and the standard operators that ONNX Runtime's
+ * quantiser writes under its own name. */
+static bool domain_known(const char *domain, const char *name) {
+  if (!strcmp(domain, "com.microsoft")) return !strcmp(name, "QuantizeLinear") || !strcmp(name, "DequantizeLinear");
+  return !domain[0] || !strcmp(domain, "ai.onnx") || !strcmp(domain, "ai.onnx.ml");
 }
 
 static fusion_status check_attributes(const struct call *c, const struct op_entry *op) {
@@ -167,8 +209,22 @@ static bool computes_integers(const struct call *c) {
   return integer && named;
 }
 
+/* Between QuantizeLinear and DequantizeLinear: what moves or compares whole numbers gives what it would on reals. */
+static bool spoils_quantised(const struct call *c) {
+  static const char *const names[] = {"DequantizeLinear", "Reshape",  "Flatten", "Squeeze",      "Unsqueeze",
+                                      "Transpose",        "Identity", "MaxPool", "Slice",        "Split",
+                                      "Gather",           "Shape",    "Size",    "GlobalMaxPool"};
+  bool quantised = false, named = false;
+  for (size_t i = 0; i < c->in_count; i++) quantised = quantised || (c->in[i] && c->in[i]->quantised);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
+  return quantised && !named;
+}
+
 static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
   bool all = true;
+  if (spoils_quantised(c))
+    return call_refuse(c, "export in the QDQ format, a DequantizeLinear before each operator",
+                       "computes with quantised integers");
   if (computes_integers(c)) return call_refuse(c, "cast them to float first", "computes with integer activations");
   for (size_t i = 0; i < c->in_count; i++) all = all && (!c->in[i] || c->in[i]->constant);
   if (all && op->fold) return op->fold(c);
@@ -181,7 +237,7 @@ static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node,
   *c = (struct call){.im = im, .node = node};
   if (!node->op_type) return call_malformed(c, "without a type");
   const char *domain = node->domain ? node->domain : "";
-  if (domain[0] && strcmp(domain, "ai.onnx")) {
+  if (!domain_known(domain, node->op_type)) {
     char shown[64];
     name_for_print(shown, domain);
     return call_refuse(c, "export with standard ONNX operators", "of domain '%s' is not supported", shown);
@@ -202,7 +258,7 @@ static fusion_status import_node(struct importer *im, const Onnx__NodeProto *nod
   struct call c;
   fusion_status status;
   TRY(call_open(im, node, &c));
-  const struct op_entry *op = op_find(node->op_type);
+  const struct op_entry *op = op_find(node->domain ? node->domain : "", node->op_type);
   if (!op) status = call_refuse(&c, remedy_of(node->op_type), "is not supported");
   if (op) {
     TRY(check_attributes(&c, op));
@@ -225,17 +281,20 @@ static fusion_status import_opset(struct importer *im) {
                    (long long)im->opset);
 }
 
-static fusion_status import_initialisers(struct importer *im) {
+/* Those that the answer needs. */
+static fusion_status import_initialisers(struct importer *im, const struct importer *needed) {
   Onnx__GraphProto *g = im->model->graph;
   if (g->n_sparse_initializer)
     return error_set(im->err, FUSION_E_UNSUPPORTED, "'%s': sparse initialisers are not supported; export dense weights",
                      im->path);
   for (size_t i = 0; i < g->n_initializer; i++) {
     Onnx__TensorProto *p = g->initializer[i];
-    struct tensor *t = NULL;
-    fusion_status status = tensor_from_proto(im, p, &t);
-    if (status == FUSION_OK) status = importer_define(im, p->name ? p->name : "", &(struct value){.constant = t});
-    if (status != FUSION_OK) return status;
+    if (p->name && importer_find(needed, p->name)) {
+      struct tensor *t = NULL;
+      fusion_status status = tensor_from_proto(im, p, &t);
+      if (status == FUSION_OK) status = importer_define(im, p->name, &(struct value){.constant = t});
+      if (status != FUSION_OK) return status;
+    }
     /* The copy is ours now: do not hold large weights twice. */
     protobuf_c_message_free_unpacked(&p->base, NULL);
     g->initializer[i] = NULL;
@@ -277,11 +336,12 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
   return FUSION_OK;
 }
 
-static fusion_status import_input(struct importer *im) {
+static fusion_status import_input(struct importer *im, const struct importer *needed) {
   const Onnx__GraphProto *g = im->model->graph;
   for (size_t i = 0; i < g->n_input; i++) {
     const Onnx__ValueInfoProto *in = g->input[i];
-    if (!in->name || importer_find(im, in->name)) continue; /* older files list initialisers as inputs */
+    /* Older files list initialisers as inputs. */
+    if (!in->name || !importer_find(needed, in->name) || importer_find(im, in->name)) continue;
     if (im->g->count) return refuse_input(im, in->name, "is a second input; export a model of one input");
     struct value v = {0};
     fusion_status status = input_dims(im, in, &v);
@@ -295,20 +355,6 @@ static fusion_status import_input(struct importer *im) {
   return error_set(im->err, FUSION_E_MODEL, "'%s' has no input; export a model of one input", im->path);
 }
 
-/* The node that the file's only output names. */
-static fusion_status import_output(const struct importer *im, uint32_t *node) {
-  const Onnx__GraphProto *g = im->model->graph;
-  if (g->n_output != 1)
-    return error_set(im->err, FUSION_E_UNSUPPORTED, "'%s' has %zu outputs; export a model of one output", im->path,
-                     g->n_output);
-  const struct value *v = g->output[0]->name ? importer_find(im, g->output[0]->name) : NULL;
-  if (!v || v->constant)
-    return error_set(im->err, FUSION_E_MODEL, "'%s': its output does not depend on its input; export the model again",
-                     im->path);
-  *node = v->node;
-  return FUSION_OK;
-}
-
 static bool all_finite(const float *v, size_t count) {
   for (size_t i = 0; v && i < count; i++) {
     if (!isfinite(v[i])) return false;
@@ -320,10 +366,14 @@ static fusion_status check_result(const struct importer *im) {
   const struct graph *g = im->g;
   for (uint32_t i = 0; i < g->count; i++) {
     const struct graph_node *n = &g->nodes[i];
-    if ((n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX) && i + 1 < g->count)
+    const bool last = n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX || n->op == GRAPH_SIGMOID;
+    if (last && i + 1 < g->count)
       return error_set(im->err, FUSION_E_UNSUPPORTED,
                        "'%s': %s is followed by other layers (node '%s'); use it at the end only", im->path,
-                       n->op == GRAPH_SOFTMAX ? "Softmax" : "ArgMax", n->name);
+                       n->op == GRAPH_SOFTMAX   ? "Softmax"
+                       : n->op == GRAPH_SIGMOID ? "Sigmoid"
+                                                : "ArgMax",
+                       n->name);
     const size_t fan = n->op == GRAPH_LINEAR ? (size_t)g->nodes[n->inputs[0]].shape.channels / n->groups *
                                                    n->window.kernel_h * n->window.kernel_w
                                              : 1;
@@ -334,27 +384,43 @@ static fusion_status check_result(const struct importer *im) {
   return graph_validate(g, im->err);
 }
 
-static fusion_status import_model(struct importer *im) {
+static fusion_status import_nodes(struct importer *im, const struct importer *needed) {
+  const Onnx__GraphProto *g = im->model->graph;
+  for (size_t i = 0; i < g->n_node; i++) {
+    const fusion_status status = output_is_needed(needed, g->node[i]) ? import_node(im, g->node[i]) : FUSION_OK;
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
+}
+
+static fusion_status import_model(struct importer *im, const char *path) {
+  struct importer needed = {.err = im->err};
   uint32_t output = 0;
   fusion_status status;
+  TRY(output_split(im, path));
+  needed.path = im->path;
   TRY(onnx_load(im));
   TRY(import_opset(im));
+  TRY(output_find_needed(im, &needed));
+  im->needed = &needed;
   im->g = graph_alloc();
   FAIL_IF(!im->g, error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path));
-  TRY(import_initialisers(im));
-  TRY(import_input(im));
-  for (size_t i = 0; i < im->model->graph->n_node; i++) TRY(import_node(im, im->model->graph->node[i]));
-  TRY(import_output(im, &output));
+  TRY(import_initialisers(im, &needed));
+  TRY(import_input(im, &needed));
+  TRY(import_nodes(im, &needed));
+  TRY(output_find(im, &output));
   status = graph_simplify(im->g, output);
+  if (status == FUSION_OK) status = tail_fold(im->g);
   if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
   if (status == FUSION_OK) status = check_result(im);
 cleanup:
+  importer_clear(&needed);
   return status;
 }
 
 fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) {
   struct importer im = {.path = path, .err = err, .batch = 1};
-  const fusion_status status = import_model(&im);
+  const fusion_status status = import_model(&im, path);
   if (status == FUSION_OK) {
     *out = im.g;
     im.g = NULL;

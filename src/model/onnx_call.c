@@ -269,8 +269,13 @@ fusion_status importer_define(struct importer *im, const char *name, const struc
 void importer_clear(struct importer *im) {
   for (size_t i = 0; i < im->value_slots; i++) value_free(im->values[i]);
   mem_free(im->values);
+  mem_free(im->owned_path);
   if (im->model) onnx__model_proto__free_unpacked(im->model, NULL);
   graph_free(im->g);
+}
+
+bool importer_needs(const struct importer *im, const char *name) {
+  return importer_find(im->needed, name) != NULL;
 }
 
 fusion_status call_set(struct call *c, size_t output, const struct value *v) {

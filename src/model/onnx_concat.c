@@ -1,4 +1,5 @@
-/* Concat: several inputs along one axis, all constant (then folded) or all activations (one GATHER node). */
+/* Concat: several inputs along one axis. All constant: folded. Else one GATHER node of the activations, with zeros in
+ * the constants' places, and the constants added. */
 #include "model/onnx_layout.h"
 
 struct concat {
@@ -30,45 +31,48 @@ static fusion_status concat_plan(const struct call *c, struct concat *p) {
   return FUSION_OK;
 }
 
-static fusion_status concat_constants(struct call *c, const struct concat *p) {
-  const bool integer = c->in[0]->constant->i != NULL;
+/* The constants in their places, zeros elsewhere. NULL when out of memory. */
+static struct tensor *concat_constants(const struct call *c, const struct concat *p, bool integer) {
   const size_t row = p->dims.d[p->axis] * p->inner;
   struct tensor *t = tensor_alloc(&p->dims, integer);
-  if (!t) return call_out_of_memory(c);
   size_t at = 0;
-  for (size_t i = 0; i < c->in_count; i++) {
+  for (size_t i = 0; t && i < c->in_count; i++) {
     const struct tensor *from = c->in[i]->constant;
-    const size_t part = from->dims.d[p->axis] * p->inner;
-    for (size_t o = 0; o < p->outer; o++) {
+    const size_t part = value_dims(c->in[i])->d[p->axis] * p->inner;
+    for (size_t o = 0; from && o < p->outer; o++) {
       for (size_t k = 0; k < part; k++) tensor_set(t, o * row + at + k, tensor_get(from, o * part + k));
     }
     at += part;
   }
-  return call_set_constant(c, 0, t);
+  return t;
 }
 
-static fusion_status concat_activations(struct call *c, const struct concat *p) {
+/* `constants` (NULL: there are none) has the result's dimensions, with zeros where activations go. */
+static fusion_status concat_activations(struct call *c, const struct concat *p, struct tensor *constants) {
   const size_t row = p->dims.d[p->axis] * p->inner;
   struct gather_source *sources = mem_alloc(p->outer * row, sizeof *sources);
   uint32_t *inputs = mem_alloc(c->in_count, sizeof *inputs);
-  struct value out = *c->in[0];
+  struct value out = {0}, joined;
+  uint32_t activations = 0;
   fusion_status status = sources && inputs ? FUSION_OK : call_out_of_memory(c);
   size_t at = 0;
   for (uint32_t i = 0; i < c->in_count && status == FUSION_OK; i++) {
-    const size_t part = c->in[i]->dims.d[p->axis] * p->inner;
-    inputs[i] = c->in[i]->node;
+    const bool constant = c->in[i]->constant != NULL;
+    const size_t part = value_dims(c->in[i])->d[p->axis] * p->inner;
     for (size_t o = 0; o < p->outer; o++) {
       for (size_t k = 0; k < part; k++)
-        sources[o * row + at + k] = (struct gather_source){.input = i, .index = (uint32_t)(o * part + k)};
+        sources[o * row + at + k] =
+            (struct gather_source){.input = activations, .index = constant ? GATHER_ZERO : (uint32_t)(o * part + k)};
     }
     at += part;
+    if (constant) continue;
+    if (activations == 0) out = *c->in[i];
+    out.batched = out.batched || c->in[i]->batched;
+    inputs[activations++] = c->in[i]->node;
   }
   if (status == FUSION_OK) {
-    const struct graph_gather_spec spec = {.name = "",
-                                           .inputs = inputs,
-                                           .input_count = (uint32_t)c->in_count,
-                                           .shape = dims_shape(&p->dims),
-                                           .sources = sources};
+    const struct graph_gather_spec spec = {
+        .name = "", .inputs = inputs, .input_count = activations, .shape = dims_shape(&p->dims), .sources = sources};
     status = call_added(c, graph_add_gather(c->im->g, &spec, &out.node));
   }
   mem_free(sources);
@@ -76,7 +80,9 @@ static fusion_status concat_activations(struct call *c, const struct concat *p) 
   if (status != FUSION_OK) return status;
   call_name_node(c, out.node);
   out.dims = p->dims;
-  return call_set(c, 0, &out);
+  if (!constants) return call_set(c, 0, &out);
+  status = value_binary(c, '+', &out, &(struct value){.constant = constants}, &joined);
+  return status == FUSION_OK ? call_set(c, 0, &joined) : status;
 }
 
 fusion_status op_concat(struct call *c) {
@@ -88,7 +94,12 @@ fusion_status op_concat(struct call *c) {
   struct concat p = {0};
   const fusion_status status = concat_plan(c, &p);
   if (status != FUSION_OK) return status;
-  if (constants == c->in_count) return concat_constants(c, &p);
-  if (constants) return call_refuse(c, "join activations only", "joins activations with constants");
-  return concat_activations(c, &p);
+  struct tensor *t = NULL;
+  const bool all = constants == c->in_count;
+  if (constants) t = concat_constants(c, &p, all && c->in[0]->constant->i);
+  if (constants && !t) return call_out_of_memory(c);
+  if (all) return call_set_constant(c, 0, t);
+  const fusion_status joined = concat_activations(c, &p, t);
+  tensor_free(t);
+  return joined;
 }

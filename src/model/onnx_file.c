@@ -327,6 +327,7 @@ fusion_status tensor_from_proto(const struct importer *im, const Onnx__TensorPro
                      im->path, name);
   struct tensor *t = tensor_alloc(&dims, e.integer);
   if (!t) return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
+  t->type = p->data_type;
   const fusion_status status = tensor_fill(im, t, p);
   if (status == FUSION_OK)
     *out = t;

@@ -174,9 +174,7 @@ static bool unary_apply(const char *op, double x, double *out) {
 
 fusion_status op_fold_unary(struct call *c) {
   const struct tensor *x = call_constant(c, 0);
-  if (!x)
-    return call_refuse(c, "use Relu, HardSwish or x*x as activation; a final Sigmoid can be left to the client",
-                       "is not supported");
+  if (!x) return call_refuse(c, "use Relu, HardSwish or x*x as activation", "is not supported");
   struct tensor *t = tensor_alloc(&x->dims, x->i != NULL);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
@@ -334,37 +332,5 @@ fusion_status op_range(struct call *c) {
   struct tensor *t = tensor_alloc(&dims, p[0]->i != NULL);
   if (!t) return call_out_of_memory(c);
   for (uint32_t i = 0; i < dims.d[0]; i++) tensor_set(t, i, start + i * step);
-  return call_set_constant(c, 0, t);
-}
-
-/* Scale and zero point of an element: one for all, or one for each place along `axis`. */
-static bool scale_at(const struct call *c, const struct dims *d, size_t index, double *scale, double *zero) {
-  const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
-  const size_t count = dims_size(&s->dims);
-  uint32_t axis;
-  if (!axis_fix(attr_int(c, "axis", 1), d->rank ? d->rank : 1, &axis)) axis = 0;
-  const size_t at = count == 1 ? 0 : index / dims_span(d, axis + 1, d->rank) % d->d[axis];
-  if (at >= count || (count > 1 && count != d->d[axis]) || (z && dims_size(&z->dims) != count)) return false;
-  *scale = tensor_get(s, at);
-  *zero = z ? tensor_get(z, at) : 0;
-  return true;
-}
-
-/* Weights stored as integers: (q - zero point) * scale. */
-fusion_status op_dequantize(struct call *c) {
-  const struct tensor *q = call_constant(c, 0), *s = call_constant(c, 1);
-  if (!q || !s || (call_input(c, 2) && !call_constant(c, 2)))
-    return call_refuse(c, "export the model before its activations are quantised", "works on an activation");
-  struct tensor *t = tensor_alloc(&q->dims, false);
-  if (!t) return call_out_of_memory(c);
-  const size_t count = dims_size(&q->dims);
-  for (size_t i = 0; i < count; i++) {
-    double scale = 1, zero = 0;
-    if (!scale_at(c, &q->dims, i, &scale, &zero)) {
-      tensor_free(t);
-      return call_malformed(c, "has scales that do not fit its input");
-    }
-    t->f[i] = (float)((tensor_get(q, i) - zero) * scale);
-  }
   return call_set_constant(c, 0, t);
 }

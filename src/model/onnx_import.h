@@ -28,6 +28,7 @@ bool dims_broadcast(const struct dims *a, const struct dims *b, struct dims *out
 /** A constant: floats, or integers and truth values as int64. One of f and i is set. */
 struct tensor {
   struct dims dims;
+  int32_t type; /* the file's element type; 0 for what was computed */
   float *f;
   int64_t *i;
 };
@@ -44,15 +45,20 @@ struct value {
   uint32_t node;           /* activation: number in the graph */
   struct dims dims;        /* activation: its dimensions, the batch being 1 */
   bool batched;            /* activation: dimension 0 holds the batch, so no operator may look along it */
-  bool integer;            /* activation: integers (ArgMax, integer inputs) */
+  bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
+  bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
+  double step, zero;
 };
 
 struct importer {
   const char *path;
+  char *owned_path;   /* owned: what `path` points to */
+  const char *wanted; /* the tensor that is the answer; borrowed from owned_path or the model */
   fusion_error *err;
-  Onnx__ModelProto *model; /* owned */
-  struct graph *g;         /* owned until handed over */
-  struct value **values;   /* owned: open-addressing table by name */
+  Onnx__ModelProto *model;       /* owned */
+  struct graph *g;               /* owned until handed over */
+  const struct importer *needed; /* its table names all that the answer depends on */
+  struct value **values;         /* owned: open-addressing table by name */
   size_t value_count, value_slots;
   int64_t opset;
   uint64_t batch; /* the batch size that the file fixes, 1 when it leaves it open */
@@ -99,12 +105,23 @@ fusion_status call_set_constant(struct call *c, size_t output, struct tensor *ow
 fusion_status importer_define(struct importer *im, const char *name, const struct value *v);
 struct value *importer_find(const struct importer *im, const char *name);
 void importer_clear(struct importer *im);
+/** Whether the answer depends on this tensor. */
+bool importer_needs(const struct importer *im, const char *name);
 /** Maps a failed graph_add_* into an error that names the node. */
 fusion_status call_added(const struct call *c, fusion_status status);
 /** Copies the file's node name onto the graph's last node. */
 void call_name_node(const struct call *c, uint32_t index);
 /** One line for a name from the file: printable and short. */
 void name_for_print(char out[64], const char *name);
+
+/* onnx_output.c */
+/** Sets path, and `wanted` when `path` is "FILE:TENSOR". */
+fusion_status output_split(struct importer *im, const char *path) FUSION_MUST_CHECK;
+/** Chooses `wanted` where it is not given, and puts the names of all that it depends on into the table of `needed`. */
+fusion_status output_find_needed(struct importer *im, struct importer *needed) FUSION_MUST_CHECK;
+bool output_is_needed(const struct importer *needed, const Onnx__NodeProto *node);
+/** The graph node of the answer. */
+fusion_status output_find(const struct importer *im, uint32_t *node) FUSION_MUST_CHECK;
 
 /* onnx_layout.c */
 /** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
@@ -145,13 +162,14 @@ fusion_status op_fold_binary(struct call *c);
 fusion_status op_fold_unary(struct call *c);
 fusion_status op_where(struct call *c);
 fusion_status op_cast(struct call *c);
-fusion_status op_dequantize(struct call *c);
 
 /* onnx_math.c: arithmetic on activations */
 /** One operand pair: Add, Sub, Mul, Div. Either side may be constant. */
 fusion_status value_binary(struct call *c, char op, const struct value *a, const struct value *b, struct value *out);
 /** y = scale * x + bias for every element. */
 fusion_status value_scale(struct call *c, const struct value *x, double scale, double bias, struct value *out);
+/** |x| = 2 relu(x) - x. */
+fusion_status value_abs(struct call *c, const struct value *x, struct value *out);
 fusion_status value_relu(struct call *c, const struct value *x, struct value *out);
 fusion_status op_binary(struct call *c);
 fusion_status op_sum(struct call *c);
@@ -184,7 +202,27 @@ fusion_status op_pool(struct call *c);
 fusion_status op_global_pool(struct call *c);
 fusion_status op_reduce(struct call *c);
 fusion_status op_softmax(struct call *c);
+fusion_status op_sigmoid(struct call *c);
 fusion_status op_argmax(struct call *c);
+
+/* onnx_quant.c */
+fusion_status op_quantize(struct call *c);
+fusion_status op_dequantize(struct call *c);
+
+/* onnx_resize.c */
+fusion_status op_resize(struct call *c);
+fusion_status op_conv_transpose(struct call *c);
+
+/* onnx_ml.c: domain ai.onnx.ml */
+fusion_status op_scaler(struct call *c);
+fusion_status op_linear_regressor(struct call *c);
+fusion_status op_linear_classifier(struct call *c);
+fusion_status op_normalizer(struct call *c);
+fusion_status op_zip_map(struct call *c);
+
+/* onnx_tail.c */
+/** Rewrites the end of a simplified graph where several nodes are one final layer. */
+fusion_status tail_fold(struct graph *g) FUSION_MUST_CHECK;
 
 /* graph_simplify.c */
 /** Rewrites to fewer, cheaper nodes of the same meaning; keeps what `output` needs, which becomes the last node. */

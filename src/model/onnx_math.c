@@ -228,16 +228,20 @@ fusion_status op_relu(struct call *c) {
   return finish(c, value_relu(c, c->in[0], &out), &out);
 }
 
-fusion_status op_abs(struct call *c) {
-  struct value r, twice, minus, out;
+fusion_status value_abs(struct call *c, const struct value *x, struct value *out) {
+  struct value r, twice, minus;
   fusion_status status;
-  TRY(value_relu(c, c->in[0], &r));
+  TRY(value_relu(c, x, &r));
   TRY(value_scale(c, &r, 2, 0, &twice));
-  TRY(value_scale(c, c->in[0], -1, 0, &minus));
-  TRY(value_binary(c, '+', &twice, &minus, &out));
-  TRY(call_set(c, 0, &out));
+  TRY(value_scale(c, x, -1, 0, &minus));
+  TRY(value_binary(c, '+', &twice, &minus, out));
 cleanup:
   return status;
+}
+
+fusion_status op_abs(struct call *c) {
+  struct value out;
+  return finish(c, value_abs(c, c->in[0], &out), &out);
 }
 
 /* min(max(x, low), high); infinite limits do nothing. high - relu(high - low - relu(x - low)): all but the two Relus

@@ -1,6 +1,10 @@
 /* Layout operators that move elements: Transpose, Slice, Split, Gather, Pad, Expand, Tile, DepthToSpace, SpaceToDepth.
  */
+#include <math.h>
+
 #include "model/onnx_layout.h"
+
+enum { MAX_FILL = 65504 }; /* of Pad: more would leave fixed point nothing for the values */
 
 /* Ends a map-based operator with one input and one output. `built` is false when building the map ran out. */
 static fusion_status map_finish(struct call *c, struct axis_map *m, bool built, const struct dims *dims,
@@ -215,6 +219,22 @@ static bool pad_amounts(const struct call *c, uint32_t rank, int64_t before[MAX_
   return true;
 }
 
+/* Padding with v is v plus the zero padding of x - v. */
+static fusion_status pad_filled(struct call *c, const struct axis_map *m, double value) {
+  struct value low = {0}, wide = {0}, out = {0};
+  float v = (float)value;
+  struct value fill = {.constant = &(struct tensor){.f = &v}};
+  fusion_status status;
+  TRY(value_binary(c, '-', c->in[0], &fill, &low));
+  TRY(map_apply(c, &low, m, &m->out, &wide));
+  TRY(value_binary(c, '+', &wide, &fill, &out));
+  TRY(call_set(c, 0, &out));
+cleanup:
+  tensor_free(low.constant);
+  tensor_free(wide.constant);
+  return status;
+}
+
 fusion_status op_pad(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
   char mode[16];
@@ -225,16 +245,21 @@ fusion_status op_pad(struct call *c) {
   if (mode[0] && strcmp(mode, "constant") && strcmp(mode, "edge") && strcmp(mode, "reflect"))
     return call_refuse(c, "use mode constant, edge or reflect", "has an unknown mode");
   const struct tensor *fill = call_constant(c, 2);
-  const double value = fill && dims_size(&fill->dims) ? tensor_get(fill, 0) : attr_float(c, "value", 0);
-  if ((!mode[0] || !strcmp(mode, "constant")) && (value > 0 || value < 0))
-    return call_refuse(c, "pad with 0", "pads with a value other than 0");
+  const bool constant = !mode[0] || !strcmp(mode, "constant");
+  const double given = fill && dims_size(&fill->dims) ? tensor_get(fill, 0) : attr_float(c, "value", 0);
+  const double value = constant ? given : 0;
+  if (!(fabs(value) <= MAX_FILL))
+    return call_refuse(c, "for MaxPool use the pool's own pads", "pads with a value that is not moderate");
   int64_t before[MAX_RANK] = {0}, after[MAX_RANK] = {0};
   struct axis_map m = {0};
   if (!pad_amounts(c, in->rank, before, after) || !pad_map(&m, in, before, after, mode)) {
     map_free(&m);
     return call_malformed(c, "has pads that do not fit its input");
   }
-  return map_finish(c, &m, true, NULL, 0);
+  if (!(value > 0 || value < 0)) return map_finish(c, &m, true, NULL, 0);
+  const fusion_status status = pad_filled(c, &m, value);
+  map_free(&m);
+  return status;
 }
 
 fusion_status op_expand(struct call *c) {

@@ -50,6 +50,8 @@ static double reduce_step(const struct call *c, double acc, double v) {
   if (is_op(c, "ReduceProd")) return acc * v;
   if (is_op(c, "ReduceMax")) return fmax(acc, v);
   if (is_op(c, "ReduceMin")) return fmin(acc, v);
+  if (is_op(c, "ReduceL1")) return acc + fabs(v);
+  if (is_op(c, "ReduceSumSquare")) return acc + v * v;
   return acc + v;
 }
 
@@ -96,6 +98,8 @@ fusion_status op_reduce(struct call *c) {
   fusion_status status;
   TRY(reduction_plan(c, &r));
   if (x.constant) return reduce_constant(c, &r);
+  if (is_op(c, "ReduceL1")) TRY(value_abs(c, &x, &x));
+  if (is_op(c, "ReduceSumSquare")) TRY(value_binary(c, '*', &x, &x, &x));
   if (is_op(c, "ReduceProd")) return call_refuse(c, "use sums", "multiplies activations");
   const bool max = is_op(c, "ReduceMax"), min = is_op(c, "ReduceMin");
   if (r.count > 1) {
@@ -104,7 +108,8 @@ fusion_status op_reduce(struct call *c) {
   }
   x.dims = r.kept;
   if (min && r.count > 1) TRY(value_scale(c, &x, -1, 0, &x));
-  if (is_op(c, "ReduceSum") && r.count > 1) TRY(value_scale(c, &x, (double)r.count, 0, &x));
+  const bool sum = is_op(c, "ReduceSum") || is_op(c, "ReduceL1") || is_op(c, "ReduceSumSquare");
+  if (sum && r.count > 1) TRY(value_scale(c, &x, (double)r.count, 0, &x));
   TRY(call_set(c, 0, &x));
 cleanup:
   return status;
@@ -127,6 +132,16 @@ fusion_status op_softmax(struct call *c) {
   return call_set(c, 0, &x);
 }
 
+/* Element by element, at the end; the client applies it. */
+fusion_status op_sigmoid(struct call *c) {
+  struct value x = *c->in[0];
+  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_SIGMOID, x.node, &x.node));
+  if (status != FUSION_OK) return status;
+  call_name_node(c, x.node);
+  return call_set(c, 0, &x);
+}
+
+/* ArgMax, and ArgMin as that of -x. */
 fusion_status op_argmax(struct call *c) {
   struct value x = *c->in[0];
   uint32_t axis;
@@ -135,9 +150,14 @@ fusion_status op_argmax(struct call *c) {
     return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
   if (attr_int(c, "select_last_index", 0))
     return call_refuse(c, "let the first win", "lets the last of equal values win");
-  /* Softmax keeps the order. */
+  /* Softmax and Sigmoid keep the order. */
   const struct graph_node *from = &c->im->g->nodes[x.node];
-  const uint32_t input = from->op == GRAPH_SOFTMAX ? from->inputs[0] : x.node;
+  if (from->op == GRAPH_SOFTMAX || from->op == GRAPH_SIGMOID) x.node = from->inputs[0];
+  if (is_op(c, "ArgMin")) {
+    const fusion_status turned = value_scale(c, &x, -1, 0, &x);
+    if (turned != FUSION_OK) return turned;
+  }
+  const uint32_t input = x.node;
   const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_ARGMAX, input, &x.node));
   if (status != FUSION_OK) return status;
   call_name_node(c, x.node);

@@ -9,6 +9,7 @@ static fusion_status relabel(struct call *c, const struct value *v, const struct
     const size_t count = dims_size(dims);
     if (t->i && count) memcpy(t->i, v->constant->i, count * sizeof *t->i);
     if (t->f && count) memcpy(t->f, v->constant->f, count * sizeof *t->f);
+    t->type = v->constant->type;
     return call_set_constant(c, 0, t);
   }
   struct value out = *v;

@@ -83,6 +83,7 @@ struct plan {
   uint32_t top_k;
   enum plan_rounding rounding;
   bool softmax; /* the client may turn logits into probabilities */
+  bool sigmoid; /* the same, each by itself; not both */
 };
 
 /** What only the server has. */

@@ -181,7 +181,7 @@ void plan_encode(struct writer *w, const struct plan *plan) {
   write_u8(w, (uint8_t)plan->output);
   write_u32(w, plan->top_k);
   write_u8(w, (uint8_t)plan->rounding);
-  write_u8(w, plan->softmax);
+  write_u8(w, plan->softmax ? 1 : plan->sigmoid ? 2 : 0);
   encode_preprocess(w, &plan->preprocess);
   write_u32(w, plan->count);
   for (uint32_t i = 0; i < plan->count; i++) encode_step(w, &plan->steps[i]);
@@ -192,8 +192,10 @@ static fusion_status decode_plan(struct plan *out, struct reader *r) {
   const uint8_t output = read_u8(r);
   out->top_k = read_u32(r);
   const uint8_t rounding = read_u8(r);
-  out->softmax = decode_bool(r);
-  if (r->failed || output > PLAN_OUTPUT_TOP_K || rounding > PLAN_ROUNDING_FAST) return FUSION_E_MODEL;
+  const uint8_t last = read_u8(r);
+  out->softmax = last == 1;
+  out->sigmoid = last == 2;
+  if (r->failed || last > 2 || output > PLAN_OUTPUT_TOP_K || rounding > PLAN_ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum plan_output)output;
   out->rounding = (enum plan_rounding)rounding;
   fusion_status status = decode_preprocess(r, &out->preprocess);

@@ -218,6 +218,7 @@ static fusion_status set_output(struct model *m, const struct network *net, cons
   plan->rounding = o->rounding;
   plan->output = net->argmax && o->output == PLAN_OUTPUT_LOGITS ? PLAN_OUTPUT_LABEL : o->output;
   plan->softmax = net->softmax && plan->output == PLAN_OUTPUT_LOGITS;
+  plan->sigmoid = net->sigmoid && plan->output == PLAN_OUTPUT_LOGITS;
   plan->top_k = plan->output == PLAN_OUTPUT_TOP_K ? o->top_k : 0;
   if (plan->output == PLAN_OUTPUT_TOP_K && (plan->top_k < 1 || plan->top_k > size))
     return error_set(err, FUSION_E_USAGE, "top-k %u: the network has %zu outputs", o->top_k, size);

@@ -16,6 +16,7 @@ struct solver {
   bool *grid;        /* of a root */
   unsigned *bits;    /* of a root: signed width */
   double *range;     /* of a root: largest magnitude */
+  double *given;     /* of a root: the finest grid that the file quantises a member to; 0 when none */
   int *raised;       /* of a root: doublings that the solution needed */
   double *scale;     /* of a node */
   uint8_t *shift;    /* of a node: RELU, TRUNCATE */
@@ -81,6 +82,8 @@ static void find_ranges(struct solver *q, const bool *inner) {
     unsigned bits = i == 0 ? q->widths->input : q->widths->activation;
     if (i == q->net->count - 1) bits = q->widths->output;
     if (bits > q->bits[r]) q->bits[r] = bits;
+    const double step = (double)d->step;
+    if (step > 0 && !(q->given[r] > 0 && q->given[r] < step)) q->given[r] = step;
     if (inner[i]) continue;
     for (uint32_t c = 0; c < d->shape.channels; c++)
       q->range[r] = fmax(q->range[r], fmax(fabs((double)d->low[c]), fabs((double)d->high[c])));
@@ -115,6 +118,10 @@ static unsigned weight_width(const struct solver *q, uint32_t i) {
 
 static double class_scale(const struct solver *q, uint32_t r) {
   if (!(q->range[r] > 0)) return 1;
+  if (q->given[r] > 0) {
+    const double given = ldexp(q->given[r], q->raised[r]);
+    return q->grid[r] ? exp2(floor(log2(given) + 1e-9)) : given;
+  }
   const double least = ldexp(q->range[r] / (ldexp(1, (int)q->bits[r] - 1) - 1), q->raised[r]);
   return q->grid[r] ? exp2(ceil(log2(least) - 1e-9)) : least;
 }
@@ -316,13 +323,14 @@ fusion_status quantise_scales(struct model **out, const struct network *net, con
   q.grid = mem_alloc(net->count, sizeof *q.grid);
   q.bits = mem_alloc(net->count, sizeof *q.bits);
   q.range = mem_alloc(net->count, sizeof *q.range);
+  q.given = mem_alloc(net->count, sizeof *q.given);
   q.raised = mem_alloc(net->count, sizeof *q.raised);
   q.scale = mem_alloc(net->count, sizeof *q.scale);
   q.shift = mem_alloc(net->count, sizeof *q.shift);
   q.root = mem_alloc(net->count, sizeof *q.root);
   q.weight_max = mem_alloc(net->count, sizeof *q.weight_max);
-  FAIL_IF(!inner || !q.parent || !q.grid || !q.bits || !q.range || !q.raised || !q.scale || !q.shift || !q.root ||
-              !q.weight_max,
+  FAIL_IF(!inner || !q.parent || !q.grid || !q.bits || !q.range || !q.given || !q.raised || !q.scale || !q.shift ||
+              !q.root || !q.weight_max,
           FUSION_E_MEMORY);
   find_classes(&q);
   find_roots(&q);
@@ -338,6 +346,7 @@ cleanup:
   mem_free(q.grid);
   mem_free(q.bits);
   mem_free(q.range);
+  mem_free(q.given);
   mem_free(q.raised);
   mem_free(q.scale);
   mem_free(q.shift);

@@ -258,6 +258,151 @@ def exported_cases():
         case(name, onnx.load_from_string(buffer.getvalue()), x, net(x).detach())
 
 
+def wider_cases():
+    """Enlarging, filled padding, constants among activations."""
+    x = weights(2, 4, 5, 6)
+    w, b = weights(4, 3, 3, 2), weights(6)
+    y = F.conv_transpose2d(t(x), t(w), t(b), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2, dilation=(1, 2))
+    node_case('conv_transpose', 'ConvTranspose', x, y, {'w': w, 'b': b}, group=2, strides=[2, 3], pads=[1, 0, 1, 0],
+              output_padding=[1, 2], dilations=[1, 2])
+    line, w1 = weights(2, 3, 7), weights(3, 4, 3)
+    node_case('conv_transpose_1d', 'ConvTranspose', line, F.conv_transpose1d(t(line), t(w1), padding=2), {'w': w1}, pads=[2, 2])
+    twice = F.interpolate(t(x), scale_factor=2, mode='nearest')
+    n = helper.make_node('Resize', ['x', '', 's'], ['y'], mode='nearest', nearest_mode='floor',
+                         coordinate_transformation_mode='asymmetric')
+    scales = np.array([1, 1, 2, 2], np.float32)
+    case('resize_nearest', model([n], ['N', 4, 5, 6], {'s': scales}), x, twice)
+    node_case('upsample_old', 'Upsample', x, twice, {'s': scales}, opset=9, mode='nearest')
+    n = helper.make_node('Resize', ['x', '', 's'], ['y'], mode='linear')
+    case('resize_by_one', model([n], ['N', 4, 5, 6], {'s': np.ones(4, np.float32)}), x, x)
+    node_case('pad_value', 'Pad', x, np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 2)], constant_values=1.5),
+              {'p': np.array([0, 0, 1, 0, 0, 0, 0, 2]), 'v': np.float32(1.5)})
+    c = weights(1, 2, 5, 6)
+    n = helper.make_node('Concat', ['x', 'c', 'x'], ['y'], axis=1)
+    case('concat_constant', model([n], ['N', 4, 5, 6], {'c': c}), x[:1], np.concatenate([x[:1], c, x[:1]], 1))
+    node_case('reduce_l1', 'ReduceL1', x, np.abs(x).sum((2, 3)), axes=[2, 3], keepdims=0)
+    node_case('reduce_sum_square', 'ReduceSumSquare', x, (x * x).sum(2, keepdims=True), axes=[2])
+    row = weights(3, 6)
+    node_case('argmin', 'ArgMin', row, np.argmin(row, 1), axis=1, keepdims=0)
+    node_case('sigmoid', 'Sigmoid', row, torch.sigmoid(t(row)))
+
+
+def outputs(m, *names):
+    """The model with these outputs: (name, element type) each; a type of None is a sequence of maps."""
+    del m.graph.output[:]
+    for name, kind in names:
+        if kind is not None:
+            m.graph.output.append(helper.make_tensor_value_info(name, kind, None))
+            continue
+        value = onnx.ValueInfoProto(name=name)
+        value.type.sequence_type.elem_type.map_type.key_type = TensorProto.INT64
+        value.type.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
+        m.graph.output.append(value)
+    return m
+
+
+def classical(m):
+    m.opset_import.append(helper.make_opsetid('ai.onnx.ml', 3))
+    return m
+
+
+def classical_cases():
+    """Files with several outputs, and what exporters of classical models write."""
+    ml = lambda op, ins, outs, **a: helper.make_node(op, ins, outs, domain='ai.onnx.ml', **a)
+    x, w = weights(4, 5), weights(5, 3)
+    nodes = [helper.make_node('MatMul', ['x', 'w'], ['scores']), helper.make_node('Relu', ['x'], ['other']),
+             helper.make_node('ArgMax', ['scores'], ['label'], axis=1)]
+    case('label_and_scores', outputs(model(nodes, ['N', 5], {'w': w}), ('label', TensorProto.INT64), ('scores', TensorProto.FLOAT)),
+         x, x @ w)
+    nodes = [helper.make_node('MatMul', ['x', 'w'], ['y']), helper.make_node('LSTM', ['x'], ['z'], name='unused')]
+    case('unused_node', model(nodes, ['N', 5], {'w': w}), x, x @ w)
+    # A network with one logistic output: probabilities of both classes, a map of them, and a label.
+    w1, b1, w2, b2 = weights(5, 6), weights(6), weights(6, 1), weights(1)
+    nodes = [helper.make_node('MatMul', ['x', 'w1'], ['m1']), helper.make_node('Add', ['m1', 'b1'], ['a1']),
+             helper.make_node('Relu', ['a1'], ['h']), helper.make_node('MatMul', ['h', 'w2'], ['m2']),
+             helper.make_node('Add', ['m2', 'b2'], ['a2']), helper.make_node('Sigmoid', ['a2'], ['p']),
+             helper.make_node('Sub', ['one', 'p'], ['q']), helper.make_node('Concat', ['q', 'p'], ['probabilities'], axis=1),
+             helper.make_node('ArgMax', ['probabilities'], ['best'], axis=1), ml('ArrayFeatureExtractor', ['classes', 'best'], ['label']),
+             ml('ZipMap', ['probabilities'], ['y'], classlabels_int64s=[3, 7])]
+    p = 1 / (1 + np.exp(-(np.maximum(x @ w1 + b1, 0) @ w2 + b2)))
+    m = model(nodes, ['N', 5], {'w1': w1, 'b1': b1, 'w2': w2, 'b2': b2, 'one': np.float32(1), 'classes': np.array([3, 7])})
+    case('logistic_network', classical(outputs(m, ('label', TensorProto.INT64), ('y', None))), x, np.concatenate([1 - p, p], 1))
+    # Standardised data and a linear classifier.
+    mean, inverse, rows, bias = weights(5), np.abs(weights(5)) + 0.5, weights(3, 5), weights(3)
+    scores = ((x - mean) * inverse) @ rows.T + bias
+    scale = ml('Scaler', ['x'], ['s'], offset=mean.tolist(), scale=inverse.tolist())
+    linear = ml('LinearClassifier', ['s'], ['label', 'y'], coefficients=rows.ravel().tolist(), intercepts=bias.tolist(),
+                classlabels_ints=[0, 1, 2], post_transform='SOFTMAX', multi_class=1)
+    m = classical(outputs(model([scale, linear], ['N', 5]), ('label', TensorProto.INT64), ('y', TensorProto.FLOAT)))
+    case('linear_classifier', m, x, F.softmax(t(scores), 1))
+    m = classical(outputs(model([scale, linear], ['N', 5]), ('label', TensorProto.INT64)))
+    case('linear_label', m, x, np.argmax(scores, 1))
+    one, b = weights(5), float(weights(1)[0])
+    linear = ml('LinearClassifier', ['x'], ['label', 'raw'], coefficients=(-one).tolist() + one.tolist(), intercepts=[-b, b],
+                classlabels_ints=[0, 1], post_transform='LOGISTIC')
+    m = classical(outputs(model([linear, ml('Normalizer', ['raw'], ['y'], norm='L1')], ['N', 5]), ('y', TensorProto.FLOAT)))
+    p = 1 / (1 + np.exp(-(x @ one + b)))
+    case('logistic_regression', m, x, np.stack([1 - p, p], 1))
+    linear = ml('LinearRegressor', ['x'], ['y'], coefficients=rows.ravel().tolist(), intercepts=bias.tolist(), targets=3)
+    case('linear_regressor', classical(model([linear], ['N', 5])), x, x @ rows.T + bias)
+
+
+def fake_quantise(x, scale, zero, low, high):
+    q = np.clip(np.rint(x / np.float32(scale)) + zero, low, high)
+    return ((q - zero) * np.float32(scale)).astype(np.float32)
+
+
+def qdq_cases():
+    """Statically quantised networks: integers in the file, QuantizeLinear and DequantizeLinear around the operators."""
+    def pair(name, out, scale, zero):
+        return [helper.make_node('QuantizeLinear', [name, scale, zero], [name + '_q']),
+                helper.make_node('DequantizeLinear', [name + '_q', scale, zero], [out])]
+    x = weights(3, 2, 8, 8, scale=1)
+    wq, ws = RNG.integers(-127, 128, (4, 2, 3, 3)).astype(np.int8), (np.abs(weights(4)) * 0.01 + 0.002).astype(np.float32)
+    bq = RNG.integers(-300, 300, 4).astype(np.int32)
+    fq, fs = RNG.integers(-127, 128, (3, 64)).astype(np.int8), np.float32(0.004)
+    c = {'sx': np.float32(0.02), 'zx': np.int8(3), 'wq': wq, 'ws': ws, 'wz': np.zeros(4, np.int8), 'bq': bq,
+         'bs': (ws * np.float32(0.02)).astype(np.float32), 'bz': np.zeros(4, np.int32), 'sh': np.float32(0.015), 'zh': np.uint8(0),
+         'fq': fq, 'fs': fs, 'fz': np.int8(0), 'sy': np.float32(0.03), 'zy': np.uint8(128)}
+    # The Relu behind the convolution is the lower end of its output's range; the pool works on the integers.
+    nodes = pair('x', 'xd', 'sx', 'zx') + [
+        helper.make_node('DequantizeLinear', ['wq', 'ws', 'wz'], ['w'], axis=0),
+        helper.make_node('DequantizeLinear', ['bq', 'bs', 'bz'], ['b'], axis=0),
+        helper.make_node('Conv', ['xd', 'w', 'b'], ['h'], pads=[1, 1, 1, 1]),
+        helper.make_node('QuantizeLinear', ['h', 'sh', 'zh'], ['hq']),
+        helper.make_node('MaxPool', ['hq'], ['pq'], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node('DequantizeLinear', ['pq', 'sh', 'zh'], ['p']),
+        helper.make_node('Flatten', ['p'], ['f']),
+        helper.make_node('DequantizeLinear', ['fq', 'fs', 'fz'], ['fw']),
+        helper.make_node('Gemm', ['f', 'fw'], ['o'], transB=1)] + pair('o', 'y', 'sy', 'zy')
+    w = wq.astype(np.float32) * ws[:, None, None, None]
+    h = F.conv2d(t(fake_quantise(x, 0.02, 3, -128, 127)), t(w), t(bq * c['bs']), padding=1).numpy()
+    h = F.max_pool2d(t(fake_quantise(h, 0.015, 0, 0, 255)), 2).numpy()
+    o = h.reshape(3, -1) @ (fq.astype(np.float32) * fs).T
+    case('qdq_network', model(nodes, ['N', 2, 8, 8], c), x, fake_quantise(o, 0.03, 128, 0, 255))
+    n = helper.make_node('DequantizeLinear', ['x', 's', 'z'], ['y'])
+    case('bytes_dequantised', model([n], ['N', 3], {'s': np.float32(0.5), 'z': np.uint8(10)}, type=TensorProto.UINT8), [[0, 9, 255]],
+         (np.array([[0, 9, 255]]) - 10) / 2)
+    wf = weights(6, 4)
+    nodes = [helper.make_node('QuantizeLinear', ['w', 's', 'z'], ['q']), helper.make_node('DequantizeLinear', ['q', 's', 'z'], ['d']),
+             helper.make_node('MatMul', ['x', 'd'], ['y'])]
+    row = weights(2, 6)
+    case('weights_quantised', model(nodes, ['N', 6], {'w': wf, 's': np.float32(0.01), 'z': np.int8(0)}), row,
+         row @ fake_quantise(wf, 0.01, 0, -128, 127))
+
+
+def channels_last_case():
+    """What converters of channels-last frameworks write: transpositions around a convolution, a vector of pads."""
+    x, w, b = weights(2, 8, 8, 3), weights(4, 3, 3, 3), weights(4)
+    nodes = [helper.make_node('Transpose', ['x'], ['a'], perm=[0, 3, 1, 2]), helper.make_node('Pad', ['a', 'pads', 'v'], ['p']),
+             helper.make_node('Conv', ['p', 'w', 'b'], ['c'], strides=[2, 2]), helper.make_node('Max', ['c', 'v'], ['m']),
+             helper.make_node('Min', ['m', 'six'], ['r']), helper.make_node('Transpose', ['r'], ['n'], perm=[0, 2, 3, 1]),
+             helper.make_node('ReduceMean', ['n'], ['y'], axes=[1, 2], keepdims=0)]
+    c = {'pads': np.array([0, 0, 0, 0, 0, 0, 1, 1]), 'v': np.float32(0), 'six': np.float32(6), 'w': w, 'b': b}
+    h = F.relu6(F.conv2d(F.pad(t(x.transpose(0, 3, 1, 2)), (0, 1, 0, 1)), t(w), t(b), stride=2))
+    case('channels_last', model(nodes, ['N', 8, 8, 3], c), x, h.mean((2, 3)))
+
+
 def external_case(folder):
     """Weights in a file of their own."""
     x, w = weights(3, 5), weights(5, 4)
@@ -290,7 +435,7 @@ def refused_models(folder):
     save('integers', model([helper.make_node('Div', ['x', 'd'], ['y'], name='half')], ['N', 4], {'d': np.uint8(2)},
                            type=TensorProto.UINT8))
     save('domain', model([helper.make_node('FusedConv', ['x'], ['y'], name='f', domain='com.example')], ['N', 4]))
-    save('undefined', model([helper.make_node('Relu', ['nothing'], ['y'], name='r')], ['N', 4]))
+    save('undefined', model([helper.make_node('Add', ['x', 'nothing'], ['y'], name='r')], ['N', 4]))
     save('infinite', model([helper.make_node('MatMul', ['x', 'w'], ['y'], name='m')], ['N', 4], {'w': w * np.inf}))
     short = numpy_helper.from_array(w, 'w')
     short.raw_data = short.raw_data[:-4]
@@ -300,6 +445,17 @@ def refused_models(folder):
     outside = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[4, 4], data_location=TensorProto.EXTERNAL)
     outside.external_data.add(key='location', value='../secret')
     save('external_outside', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': outside}))
+    two = [helper.make_node('Relu', ['x'], ['a']), helper.make_node('Neg', ['x'], ['b'])]
+    save('two_outputs', outputs(model(two, ['N', 4]), ('a', TensorProto.FLOAT), ('b', TensorProto.FLOAT)))
+    nodes = [helper.make_node('Sigmoid', ['x'], ['s'], name='gate'), helper.make_node('Mul', ['x', 's'], ['y'])]
+    save('sigmoid_inside', model(nodes, ['N', 4]))
+    nodes = [helper.make_node('QuantizeLinear', ['x', 's', 'z'], ['q']), helper.make_node('Add', ['q', 'q'], ['r'], name='sum'),
+             helper.make_node('DequantizeLinear', ['r', 's', 'z'], ['y'])]
+    save('quantised_sum', model(nodes, ['N', 4], {'s': np.float32(1), 'z': np.int8(0)}))
+    trees = helper.make_node('TreeEnsembleClassifier', ['x'], ['l', 'y'], name='forest', domain='ai.onnx.ml')
+    save('trees', classical(model([trees], ['N', 4])))
+    save('interpolation', model([helper.make_node('Resize', ['x', '', 's'], ['y'], name='up', mode='linear')], ['N', 1, 4, 4],
+                                {'s': np.array([1, 1, 2, 2], np.float32)}))
 
 
 def main():
@@ -308,13 +464,15 @@ def main():
     for make in (linear_cases, conv_cases, pool_cases, arithmetic_cases, layout_cases, end_cases, exported_cases):
         make()
     external_case(folder)
+    refused_models(folder)
+    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case):
+        make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
         m.doc_string = ''
         onnx.save(m, os.path.join(folder, name + '.onnx'))
         arrays[name + '.in'], arrays[name + '.out'] = x, y
     np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
-    refused_models(folder)
 
 
 if __name__ == '__main__':

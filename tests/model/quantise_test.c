@@ -13,7 +13,8 @@ enum { SAMPLES = 40, CALIBRATION = 50 };
 static double worst_error(const struct graph *g, const struct model *m, uint64_t *state) {
   const size_t in = shape_size(g->nodes[0].shape);
   const enum graph_op end = g->nodes[g->count - 1].op;
-  const uint32_t logits = end == GRAPH_SOFTMAX || end == GRAPH_ARGMAX ? g->nodes[g->count - 1].inputs[0] : g->count - 1;
+  const bool final = end == GRAPH_SOFTMAX || end == GRAPH_ARGMAX || end == GRAPH_SIGMOID;
+  const uint32_t logits = final ? g->nodes[g->count - 1].inputs[0] : g->count - 1;
   const size_t out = shape_size(g->nodes[logits].shape);
   float *x = random_floats(state, SAMPLES * in, 1);
   int64_t *fixed_in = mem_alloc(SAMPLES * in, sizeof *fixed_in), *fixed = mem_alloc(SAMPLES * out, sizeof *fixed);

@@ -267,6 +267,7 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
     fusion_model_info info;
     fusion_model_describe(model, &info);
     code = l->json ? print_json(&info, &report, l->output_path) : print_text(&info, &report, l->output_path);
+    if (report.note[0]) cli_error("compile", "note: %s", report.note);
     if (!report.enough && !(settings->weight_bits && settings->activation_bits))
       cli_error("compile", "note: no widths reach agreement %g and error %g; these come nearest", settings->agreement,
                 settings->logit_error);
