@@ -3,6 +3,7 @@
 #define FUSION_FUSION_H
 
 #include <fusion/array.h>
+#include <fusion/bench.h>
 #include <fusion/client.h>
 #include <fusion/cpu.h>
 #include <fusion/model.h>

@@ -32,8 +32,12 @@ int cmd_inspect(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_query(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+
+/** True when the line said --cpu-tier (main.c). */
+extern bool cli_tier_forced;
 
 struct cli_command {
   const char *name, *summary;

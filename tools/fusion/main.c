@@ -12,10 +12,13 @@ const struct cli_command cli_commands[] = {
     {"run", "Run a compiled model in the clear.", cmd_run},
     {"serve", "Serve a compiled model to clients.", cmd_serve},
     {"query", "Get a server's answers to private queries, checked.", cmd_query},
+    {"bench", "Measure this machine: kernels, and whole networks.", cmd_bench},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
     {NULL, NULL, NULL},
 };
+
+bool cli_tier_forced;
 
 static const struct cli_command *find_command(const char *name) {
   for (const struct cli_command *c = cli_commands; c->name; c++)
@@ -66,6 +69,7 @@ static int take_cpu_tier(int *argc, char **argv) {
     }
     const char *tier = joined ? argv[i] + len + 1 : i + 1 < *argc ? argv[++i] : "";
     fusion_error err = {.status = FUSION_OK};
+    cli_tier_forced = true;
     if (fusion_cpu_tier_set(tier, &err) != FUSION_OK) return cli_usage(NULL, "%s: %s", flag, err.text);
   }
   argv[kept] = NULL;

@@ -1,0 +1,49 @@
+/** The shapes of the ceilings' loops, compiled by each tier's file with its own instructions. */
+#ifndef FUSION_BENCH_CEILINGS_LOOPS_H
+#define FUSION_BENCH_CEILINGS_LOOPS_H
+
+#include "base/base.h"
+
+/* Register operand of the tier: SSE or AVX registers on x86, any memory elsewhere. */
+#if defined(__AVX512F__)
+#define CEILING_REGISTER "+v"
+#elif defined(__x86_64__)
+#define CEILING_REGISTER "+x"
+#else
+#define CEILING_REGISTER "+m"
+#endif
+/* A chain that is not unrolled would live in memory. */
+#if defined(__clang__)
+#define CEILING_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CEILING_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define CEILING_HIDE(v) __asm__ volatile("" : CEILING_REGISTER(v))
+
+/* `chains` independent chains of `step`, an expression in a[c] and w. */
+#define CEILING_LOOP(name, type, chains, start, step)                     \
+  static void name(uint64_t steps) {                                      \
+    type a[chains], w = start;                                            \
+    CEILING_HIDE(w);                                                      \
+    CEILING_UNROLL for (int c = 0; c < (chains); c++) a[c] = w;           \
+    for (uint64_t i = 0; i < steps; i++) {                                \
+      CEILING_UNROLL for (int c = 0; c < (chains); c++) {                 \
+        a[c] = step;                                                      \
+        CEILING_HIDE(a[c]);                                               \
+      }                                                                   \
+    }                                                                     \
+    CEILING_UNROLL for (int c = 0; c < (chains); c++) CEILING_HIDE(a[c]); \
+  }
+
+#define CEILING_READ(name, type)                                         \
+  uint64_t name(const void *data, size_t len) {                          \
+    const type *at = data;                                               \
+    type sum[8] = {{0}};                                                 \
+    for (size_t i = 0; i < len / sizeof(type); i += 8) {                 \
+      CEILING_UNROLL for (size_t k = 0; k < 8; k++) sum[k] ^= at[i + k]; \
+    }                                                                    \
+    for (size_t k = 1; k < 8; k++) sum[0] ^= sum[k];                     \
+    return (uint64_t)sum[0][0] ^ (uint64_t)sum[0][1];                    \
+  }
+
+#endif

@@ -1,0 +1,297 @@
+/* fusion bench: this machine's ceilings, the library's kernels beside them, and whole networks. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* --- fusion bench micro ------------------------------------------------------------------------------------------ */
+
+struct micro_line {
+  const char *only;
+  uint64_t threads, runs;
+  double seconds;
+  bool json, quiet;
+};
+
+struct micro_output {
+  json_t *rows;      /* NULL: a table is printed as rows come */
+  const char *group; /* of the last row printed */
+  bool quiet;
+};
+
+/* "12.3 G" for 1.23e10. */
+static char *format_rate(char out[CLI_TEXT_LEN], double rate) {
+  static const char units[] = " kMGT";
+  size_t unit = 0;
+  for (; rate >= 1000 && unit + 2 < sizeof units; unit++) rate /= 1000;
+  snprintf(out, CLI_TEXT_LEN, "%.*f %c", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate, units[unit]);
+  return out;
+}
+
+static void print_heading(const fusion_bench_row *row) {
+  const bool protocol = strcmp(row->group, "protocol") == 0;
+  printf("%s%s\n", row->group, strcmp(row->group, "ceiling") ? "" : ": one core's limits");
+  printf("  %-58s %-6s %10s %-12s", "", "tier", "a second", "unit");
+  if (protocol) printf(" %11s %11s %9s %9s", "server ns", "client ns", "B up", "B down");
+  if (strcmp(row->group, "ceiling") && !protocol) printf(" %6s  %s", "share", "of");
+  putchar('\n');
+}
+
+static void print_row(struct micro_output *out, const fusion_bench_row *row) {
+  char rate[CLI_TEXT_LEN];
+  if (!out->group || strcmp(out->group, row->group)) print_heading(row);
+  out->group = row->group;
+  printf("  %-58s %-6s %10s %-12s", row->name, row->tier, format_rate(rate, row->per_second), row->unit);
+  if (row->server_cpu_ns > 0)
+    printf(" %11.4g %11.4g %9.4g %9.4g", row->server_cpu_ns, row->client_cpu_ns, row->bytes_to_server,
+           row->bytes_to_client);
+  if (row->bound) printf(" %5.0f%%  %s", 100 * row->share, row->bound);
+  if (row->spread > 0.2) printf("  (spread %.0f%%)", 100 * row->spread);
+  putchar('\n');
+  fflush(stdout);
+}
+
+static json_t *row_json(const fusion_bench_row *row) {
+  json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "group", row->group, "name", row->name, "tier", row->tier,
+                           "unit", row->unit, "per_second", row->per_second, "spread", row->spread);
+  if (json && row->bound) {
+    json_t *demands = json_object();
+    for (size_t i = 0; i < row->demands; i++)
+      json_object_set_new(demands, row->demand[i].ceiling, json_real(row->demand[i].amount));
+    json_object_set_new(json, "demands", demands);
+    json_object_set_new(json, "bound", json_string(row->bound));
+    json_object_set_new(json, "share", json_real(row->share));
+  }
+  if (json && row->server_cpu_ns > 0) {
+    json_object_set_new(json, "server_cpu_ns", json_real(row->server_cpu_ns));
+    json_object_set_new(json, "client_cpu_ns", json_real(row->client_cpu_ns));
+    json_object_set_new(json, "bytes_to_server", json_real(row->bytes_to_server));
+    json_object_set_new(json, "bytes_to_client", json_real(row->bytes_to_client));
+  }
+  return json;
+}
+
+static bool take_row(void *context, const fusion_bench_row *row) {
+  struct micro_output *out = context;
+  if (!out->rows) {
+    print_row(out, row);
+    return true;
+  }
+  if (!out->quiet) fprintf(stderr, "bench: %s, %s\n", row->name, row->tier);
+  return json_array_append_new(out->rows, row_json(row)) == 0;
+}
+
+static const char micro_about[] =
+    "Measures what one core of this machine can do at most (the ceilings), then every kernel of the library beside the "
+    "ceiling that is nearest, then the two-party building blocks. Every kernel tier of the processor is measured, with "
+    "--cpu-tier that one alone. Medians of several runs.";
+
+static int bench_micro(int argc, char **argv) {
+  fusion_bench_settings settings = fusion_bench_defaults();
+  struct micro_line l = {.threads = settings.threads, .runs = settings.runs, .seconds = settings.seconds};
+  const struct cli_option own[] = {
+      CLI_OPT_TEXT("only", &l.only, "TEXT",
+                   "Only rows whose name or group (ceiling, lattice, ot, share, model, protocol) contains this."),
+      CLI_OPT_COUNT("threads", &l.threads, 1, 256, "T",
+                    "Threads that run a kernel at once, each on its own data; rates are of all of them together "
+                    "(default 1). Two-party rows are left out when there are several."),
+      CLI_OPT_COUNT("runs", &l.runs, 1, 99, "N", "Runs of which the median is shown (default 5)."),
+      CLI_OPT_NUMBER("seconds", &l.seconds, 0.001, 60, "S", "Seconds of each run, at least (default 0.03)."),
+      {.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_options(options, own);
+  cli_add_json(options, &l.json);
+  cli_add_quiet(options, &l.quiet);
+  const struct cli_syntax syntax = {
+      .command = "bench micro", .synopsis = "[options]", .about = micro_about, .options = options};
+  const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
+  if (done != CLI_GO) return done;
+  fusion_error err = {.status = FUSION_OK};
+  struct micro_output out = {.rows = l.json ? json_array() : NULL, .quiet = l.quiet};
+  settings.only = l.only;
+  settings.all_tiers = !cli_tier_forced;
+  settings.threads = (unsigned)l.threads;
+  settings.runs = (unsigned)l.runs;
+  settings.seconds = l.seconds;
+  settings.row = take_row;
+  settings.context = &out;
+  const fusion_status status = fusion_bench_micro(&settings, &err);
+  if (status != FUSION_OK) {
+    json_decref(out.rows);
+    return cli_failed("bench", status, &err);
+  }
+  if (!l.json) return CLI_EXIT_OK;
+  return cli_print_json(
+      json_pack("{s:s, s:I, s:o}", "version", fusion_version(), "threads", (json_int_t)l.threads, "rows", out.rows));
+}
+
+/* --- fusion bench model ------------------------------------------------------------------------------------------ */
+
+struct model_line {
+  uint64_t samples, shard, workers, threads, runs;
+  const char *network;
+  bool no_pin, json, quiet;
+};
+
+/* "none", "lan", "wan" or "RATE,RTT": bytes a second (suffixes k, M, G) and milliseconds. */
+static bool parse_network(const char *text, fusion_bench_network *out) {
+  if (fusion_bench_network_named(text, out)) return true;
+  char *end;
+  double rate = strtod(text, &end);
+  if (end == text) return false;
+  static const char suffixes[] = "kMG";
+  const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+  if (suffix) {
+    rate *= pow(1000, (double)(suffix - suffixes) + 1);
+    end++;
+  }
+  if (*end != ',') return false;
+  const char *round_trip = end + 1;
+  *out = (fusion_bench_network){rate, strtod(round_trip, &end)};
+  return end != round_trip && !*end && isfinite(rate) && rate > 0 && isfinite(out->round_trip_ms) &&
+         out->round_trip_ms >= 0;
+}
+
+static int by_seconds(const void *a, const void *b) {
+  const double x = ((const fusion_bench_model_result *)a)->seconds, y = ((const fusion_bench_model_result *)b)->seconds;
+  return (x > y) - (x < y);
+}
+
+static void print_model(const struct model_line *l, const fusion_bench_model_settings *s,
+                        const fusion_bench_model_result *r) {
+  const double n = (double)r->samples;
+  char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN], peak[CLI_TEXT_LEN], whole[CLI_TEXT_LEN];
+  printf("job        %llu samples in shards of %llu, %llu workers, network %s", (unsigned long long)r->samples,
+         (unsigned long long)r->shard, (unsigned long long)l->workers, l->network);
+  if (s->network.bytes_per_second > 0)
+    printf(" (%.0f MB/s, %.1f ms)", s->network.bytes_per_second / 1e6, s->network.round_trip_ms);
+  printf("\ntime       %s: %.4f ms a sample; processor %.4f ms (server), %.4f ms (client)\n",
+         cli_format_seconds(whole, r->seconds), 1e3 * r->seconds / n, 1e3 * r->server_cpu / n, 1e3 * r->client_cpu / n);
+  printf("traffic    %s to the server, %s back: %.2f KiB a sample; %u delays\n",
+         cli_format_bytes(up, (double)r->bytes_to_server), cli_format_bytes(down, (double)r->bytes_to_client),
+         (double)(r->bytes_to_server + r->bytes_to_client) / 1024 / n, r->delays);
+  printf("memory     %s at most, both parties in one process\n", cli_format_bytes(peak, (double)r->peak_memory));
+  printf("answers    %llu differ from the plaintext run\n\n", (unsigned long long)r->wrong);
+  printf("%-10s %12s %12s %12s %12s %12s %7s\n", "stage", "ms a sample", "server CPU", "client CPU", "KiB up",
+         "KiB down", "delays");
+  for (size_t i = 0; i < r->stages; i++) {
+    const fusion_bench_stage *g = &r->stage[i];
+    printf("%-10s %12.4f %12.4f %12.4f %12.3f %12.3f %7u\n", g->name, 1e3 * g->seconds / n, 1e3 * g->server_cpu / n,
+           1e3 * g->client_cpu / n, (double)g->bytes_to_server / 1024 / n, (double)g->bytes_to_client / 1024 / n,
+           g->delays);
+  }
+}
+
+static json_t *model_json(const struct model_line *l, const fusion_bench_model_settings *s,
+                          const fusion_bench_model_result *r) {
+  json_t *stages = json_array();
+  for (size_t i = 0; i < r->stages; i++) {
+    const fusion_bench_stage *g = &r->stage[i];
+    json_array_append_new(
+        stages, json_pack("{s:s, s:f, s:f, s:f, s:I, s:I, s:I}", "name", g->name, "seconds", g->seconds, "server_cpu",
+                          g->server_cpu, "client_cpu", g->client_cpu, "bytes_to_server", (json_int_t)g->bytes_to_server,
+                          "bytes_to_client", (json_int_t)g->bytes_to_client, "delays", (json_int_t)g->delays));
+  }
+  return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o}", "samples",
+                   (json_int_t)r->samples, "shard", (json_int_t)r->shard, "workers", (json_int_t)l->workers, "network",
+                   l->network, "bytes_per_second", s->network.bytes_per_second, "round_trip_ms",
+                   s->network.round_trip_ms, "seconds", r->seconds, "setup_seconds", r->setup_seconds, "plain_seconds",
+                   r->plain_seconds, "server_cpu", r->server_cpu, "client_cpu", r->client_cpu, "bytes_to_server",
+                   (json_int_t)r->bytes_to_server, "bytes_to_client", (json_int_t)r->bytes_to_client, "delays",
+                   (json_int_t)r->delays, "peak_memory", (json_int_t)r->peak_memory, "wrong", (json_int_t)r->wrong,
+                   "stages", stages);
+}
+
+static fusion_status run_model(const struct model_line *l, const char *path, const fusion_bench_model_settings *s,
+                               fusion_bench_model_result *results, fusion_error *err) {
+  fusion_model *model = NULL;
+  fusion_status status = fusion_model_load(&model, path, err);
+  for (uint64_t i = 0; status == FUSION_OK && i < l->runs; i++) {
+    status = fusion_bench_model(model, s, &results[i], err);
+    if (status == FUSION_OK && !l->quiet)
+      fprintf(stderr, "bench: run %llu of %llu: %.3f s\n", (unsigned long long)i + 1, (unsigned long long)l->runs,
+              results[i].seconds);
+  }
+  fusion_model_free(model);
+  return status;
+}
+
+static const char model_about[] =
+    "Runs a compiled model privately on random inputs, both parties in this process over a shaped loopback connection, "
+    "and compares every answer with the plaintext run. The run of median time is shown.";
+
+enum { MODEL_RUNS_MAX = 99 };
+
+static int bench_model(int argc, char **argv) {
+  fusion_bench_model_settings settings = fusion_bench_model_defaults();
+  struct model_line l = {.samples = settings.samples, .workers = 1, .runs = 3, .network = "none"};
+  const struct cli_option own[] = {
+      CLI_OPT_COUNT("samples", &l.samples, 1, 1e9, "N", "Samples of the job (default 868)."),
+      CLI_OPT_COUNT("shard", &l.shard, 0, 1e9, "K",
+                    "Samples that run at once on a connection (default: an equal part for each worker, 4096 at most)."),
+      CLI_OPT_TEXT("network", &l.network, "none|lan|wan|RATE,RTT",
+                   "The connection to imitate: 382 MB/s with 0.3 ms (lan), 44 MB/s with 40 ms (wan), or bytes a second "
+                   "and round trip in ms, 100M,10 (default none)."),
+      CLI_OPT_COUNT("workers", &l.workers, 1, 256, "W", "Connections side by side (default 1)."),
+      CLI_OPT_COUNT("runs", &l.runs, 1, MODEL_RUNS_MAX, "N", "Runs of which the median is shown (default 3)."),
+      CLI_OPT_FLAG("no-pin", &l.no_pin,
+                   "Let the system place threads. Without it the server's run on one core, the client's on another."),
+      {.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_options(options, own);
+  cli_add_threads(options, &l.threads);
+  cli_add_json(options, &l.json);
+  cli_add_quiet(options, &l.quiet);
+  const struct cli_syntax syntax = {.command = "bench model",
+                                    .synopsis = "MODEL.fsn [options]",
+                                    .about = model_about,
+                                    .options = options,
+                                    .notes =
+                                        "--threads is of the plaintext run; in the private one a party has a "
+                                        "thread for each worker.",
+                                    .min_positional = 1,
+                                    .max_positional = 1};
+  char **positional;
+  const int done = cli_parse(&syntax, argc, argv, &positional, NULL);
+  if (done != CLI_GO) return done;
+  if (!parse_network(l.network, &settings.network))
+    return cli_usage("bench model", "--network: '%s' is not allowed; give none, lan, wan, or RATE,RTT as in 44M,40",
+                     l.network);
+  settings.samples = l.samples;
+  settings.shard = l.shard;
+  settings.workers = (unsigned)l.workers;
+  settings.threads = (unsigned)l.threads;
+  settings.pin = !l.no_pin;
+  fusion_error err = {.status = FUSION_OK};
+  fusion_bench_model_result results[MODEL_RUNS_MAX];
+  const fusion_status status = run_model(&l, positional[0], &settings, results, &err);
+  if (status != FUSION_OK) return cli_failed("bench", status, &err);
+  qsort(results, (size_t)l.runs, sizeof *results, by_seconds);
+  const fusion_bench_model_result *middle = &results[l.runs / 2];
+  if (l.json) return cli_print_json(model_json(&l, &settings, middle));
+  print_model(&l, &settings, middle);
+  return CLI_EXIT_OK;
+}
+
+static void print_usage(void) {
+  printf(
+      "usage: fusion bench micro|model ...\n\n"
+      "Measures this machine: each kernel of the library beside the processor's limits\n"
+      "(fusion bench micro), or a whole network with both parties in one process (fusion\n"
+      "bench model MODEL.fsn).\n\n"
+      "'fusion bench micro --help' and 'fusion bench model --help' explain them.\n");
+}
+
+int cmd_bench(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "";
+  if (strcmp(what, "micro") == 0) return bench_micro(argc - 1, argv + 1);
+  if (strcmp(what, "model") == 0) return bench_model(argc - 1, argv + 1);
+  if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
+    print_usage();
+    return CLI_EXIT_OK;
+  }
+  if (!*what) return cli_usage("bench", "say what to measure: micro, or model MODEL.fsn");
+  return cli_usage("bench", "'%s': nothing that can be measured; give micro, or model MODEL.fsn", what);
+}
