@@ -32,7 +32,8 @@ struct file_part {
   size_t len;
 };
 
-/** Writes the parts one after the other into a new file beside `path`, then renames it: all or nothing. */
+/** Writes the parts one after the other into a new file, then gives it the name `path`: all or nothing, also when the
+ *  process is killed. A device or a pipe is written through. */
 fusion_status file_write_atomic(const char *path, const struct file_part *parts, size_t count,
                                 fusion_error *err) FUSION_MUST_CHECK;
 

@@ -28,60 +28,73 @@ void fusion_verdict_explain(fusion_verdict *v) {
              v->disagreeing_queries && inaccurate ? "; " : "", inaccurate ? accuracy : "");
 }
 
+/* An object under construction. A member for which memory is out spoils the whole: no half reports. */
+struct record {
+  json_t *root; /* owned */
+  bool failed;
+};
+
 static json_t *stages_json(const fusion_verdict *v) {
   json_t *list = json_array();
   for (uint32_t i = 0; i < v->stage_count && i < FUSION_VERDICT_STAGES; i++) {
     const fusion_verdict_stage *s = &v->stages[i];
-    json_array_append_new(list, json_pack("{s:s,s:f,s:I,s:I}", "name", s->name, "seconds", s->seconds, "bytes_sent",
-                                          (json_int_t)s->bytes_sent, "bytes_received", (json_int_t)s->bytes_received));
+    json_t *stage = json_pack("{s:s,s:f,s:I,s:I}", "name", s->name, "seconds", s->seconds, "bytes_sent",
+                              (json_int_t)s->bytes_sent, "bytes_received", (json_int_t)s->bytes_received);
+    if (json_array_append_new(list, stage) == 0) continue;
+    json_decref(list);
+    return NULL;
   }
   return list;
 }
 
-static void put_count(json_t *root, const char *name, uint64_t value) {
-  json_object_set_new(root, name, json_integer((json_int_t)value));
+static void put(struct record *r, const char *name, json_t *value) {
+  if (json_object_set_new(r->root, name, value)) r->failed = true;
 }
 
-static void put_real(json_t *root, const char *name, double value) {
-  json_object_set_new(root, name, json_real(value));
+static void put_count(struct record *r, const char *name, uint64_t value) {
+  put(r, name, json_integer((json_int_t)value));
 }
 
-static void put_text(json_t *root, const char *name, const char *value) {
-  json_object_set_new(root, name, value[0] ? json_string(value) : json_null());
+static void put_real(struct record *r, const char *name, double value) {
+  put(r, name, json_real(value));
+}
+
+static void put_text(struct record *r, const char *name, const char *value) {
+  put(r, name, value[0] ? json_string(value) : json_null());
 }
 
 fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
-  json_t *root = json_object();
-  put_text(root, "verdict", v->accepted ? "accept" : "reject");
-  put_text(root, "reason", v->reason);
-  put_count(root, "queries", v->queries);
-  put_count(root, "copies", v->copies);
-  put_count(root, "public", v->public_samples);
-  put_count(root, "samples", v->samples);
-  put_count(root, "allowed_errors", v->allowed_errors);
-  put_count(root, "security_bits", v->security_bits);
-  put_real(root, "soundness_bits", v->soundness_bits);
-  put_real(root, "paper_bits", v->paper_bits);
-  put_real(root, "min_accuracy", v->min_accuracy);
-  put_count(root, "wrong_public", v->wrong_public);
-  put_real(root, "accuracy", v->accuracy);
-  put_real(root, "accuracy_lower_bound", v->accuracy_lower_bound);
-  put_real(root, "confidence", v->confidence);
-  put_count(root, "disagreeing_queries", v->disagreeing_queries);
-  put_real(root, "seconds", v->seconds);
-  put_count(root, "bytes_sent", v->bytes_sent);
-  put_count(root, "bytes_received", v->bytes_received);
-  put_count(root, "rounds", v->rounds);
-  put_count(root, "workers", v->workers);
-  json_object_set_new(root, "stages", stages_json(v));
-  put_text(root, "server", v->server);
-  put_text(root, "stack", v->stack);
-  put_text(root, "rounding", v->rounding);
-  put_text(root, "started_utc", v->started_utc);
-  put_text(root, "manifest_hash", v->manifest_hash);
-  put_text(root, "certificate_hash", v->certificate_hash);
-  *out = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-  json_decref(root);
+  struct record r = {.root = json_object()};
+  put_text(&r, "verdict", v->accepted ? "accept" : "reject");
+  put_text(&r, "reason", v->reason);
+  put_count(&r, "queries", v->queries);
+  put_count(&r, "copies", v->copies);
+  put_count(&r, "public", v->public_samples);
+  put_count(&r, "samples", v->samples);
+  put_count(&r, "allowed_errors", v->allowed_errors);
+  put_count(&r, "security_bits", v->security_bits);
+  put_real(&r, "soundness_bits", v->soundness_bits);
+  put_real(&r, "paper_bits", v->paper_bits);
+  put_real(&r, "min_accuracy", v->min_accuracy);
+  put_count(&r, "wrong_public", v->wrong_public);
+  put_real(&r, "accuracy", v->accuracy);
+  put_real(&r, "accuracy_lower_bound", v->accuracy_lower_bound);
+  put_real(&r, "confidence", v->confidence);
+  put_count(&r, "disagreeing_queries", v->disagreeing_queries);
+  put_real(&r, "seconds", v->seconds);
+  put_count(&r, "bytes_sent", v->bytes_sent);
+  put_count(&r, "bytes_received", v->bytes_received);
+  put_count(&r, "rounds", v->rounds);
+  put_count(&r, "workers", v->workers);
+  put(&r, "stages", stages_json(v));
+  put_text(&r, "server", v->server);
+  put_text(&r, "stack", v->stack);
+  put_text(&r, "rounding", v->rounding);
+  put_text(&r, "started_utc", v->started_utc);
+  put_text(&r, "manifest_hash", v->manifest_hash);
+  put_text(&r, "certificate_hash", v->certificate_hash);
+  *out = r.failed ? NULL : json_dumps(r.root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+  json_decref(r.root);
   return *out ? FUSION_OK : FUSION_E_MEMORY;
 }
 

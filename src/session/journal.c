@@ -21,6 +21,7 @@ enum {
   ENDED_AT = 16,       /* in the header: how the job ended, 0 while it may go on */
   JOB_LEN_AT = 20,     /* in the header: length of the first record's payload */
   JOURNAL_VERSION = 1,
+  ENDED_WELL = 1, /* how a job ended whose journal is being removed; failures are negative */
 };
 /* Answers are kept in the machine's own byte order: a journal stays where it was made. */
 static const uint32_t byte_order = 0x01020304;
@@ -156,7 +157,7 @@ static fusion_status check_header(const struct journal *j, const uint8_t header[
   memcpy(&ended, header + ENDED_AT, 4);
   if (order != byte_order || version != JOURNAL_VERSION)
     return error_set(err, FUSION_E_INPUT, "'%s': this journal was made by another version of fusion", j->path);
-  if (ended)
+  if (ended && ended != ENDED_WELL)
     return error_set(err, FUSION_E_INPUT, "'%s': the job of this journal ended (%s); remove it to begin a new job",
                      j->path, fusion_status_text((fusion_status)ended));
   return FUSION_OK;
@@ -185,6 +186,7 @@ static fusion_status parse_job(struct journal *j, const uint8_t *bytes, size_t l
 static fusion_status load(struct journal *j, uint64_t file_len, fusion_error *err) {
   uint8_t header[HEADER_LEN] = {0};
   uint32_t len = 0, kind = 0, job_len;
+  int32_t ended;
   const size_t there = file_len < HEADER_LEN ? (size_t)file_len : HEADER_LEN;
   if (!read_at(j->fd, header, there, 0)) return io_failed(j->path, "read", err);
   if (memcmp(header, magic, size_min(there, sizeof magic)) != 0)
@@ -192,7 +194,9 @@ static fusion_status load(struct journal *j, uint64_t file_len, fusion_error *er
   if (there < HEADER_LEN) return FUSION_OK;
   fusion_status status = check_header(j, header, err);
   if (status != FUSION_OK) return status;
+  memcpy(&ended, header + ENDED_AT, 4);
   memcpy(&job_len, header + JOB_LEN_AT, 4);
+  if (ended == ENDED_WELL) return FUSION_OK;
   if (file_len < HEADER_LEN + RECORD_HEAD_LEN + (uint64_t)job_len + TAG_LEN) return FUSION_OK;
   if (find_record(j, HEADER_LEN, file_len, &len, &kind) != FOUND_RECORD || len != job_len || kind != RECORD_JOB)
     return damaged(j, err);
@@ -390,6 +394,7 @@ void journal_close(struct journal *j) {
 }
 
 fusion_status journal_remove(const char *path, fusion_error *err) {
+  const int32_t ended = ENDED_WELL; /* said first: half-wiped it is no job any more */
   uint8_t start[sizeof magic];
   struct stat info;
   const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -400,7 +405,8 @@ fusion_status journal_remove(const char *path, fusion_error *err) {
     status = error_set(err, FUSION_E_IO, "'%s': another job uses this journal", path);
   else if (fstat(fd, &info) || !read_at(fd, start, sizeof start, 0) || memcmp(start, magic, sizeof magic) != 0)
     status = error_set(err, FUSION_E_INPUT, "'%s': not a journal of fusion", path);
-  else if (!wipe_file(fd, 0, (uint64_t)info.st_size) || unlink(path))
+  else if (!write_at(fd, &ended, sizeof ended, ENDED_AT) || !wipe_file(fd, HEADER_LEN, (uint64_t)info.st_size) ||
+           unlink(path))
     status = io_failed(path, "removed", err);
   close(fd);
   return status;

@@ -113,6 +113,24 @@ static void journal__keeps_what_ran_for_its_owner_alone(void **state) {
   assert_ok(journal_remove(path, NULL));
 }
 
+/* Killed while it removes the journal: what is left is no job, and no secret. */
+static void journal__half_removed_is_a_new_one(void **state) {
+  (void)state;
+  uint8_t bytes[FILE_MAX], seed[PRG_SEED_LEN];
+  const size_t len = make_journal(bytes, seed);
+  bytes[16] = 1;
+  memset(bytes + 40, 0, len - 50);
+  for (size_t left = len; left >= 24; left -= left > 24 ? (left - 24 + 9) / 10 : 1) {
+    store(bytes, left);
+    struct journal *j;
+    assert_ok(journal_open(&j, path, NULL));
+    assert_null(journal_resumed(j));
+    assert_memory_not_equal(journal_seed(j), seed, sizeof seed);
+    journal_close(j);
+    assert_int_equal(access(path, F_OK), -1);
+  }
+}
+
 static void journal__one_without_a_job_is_not_left_behind(void **state) {
   (void)state;
   struct journal *j;
@@ -366,6 +384,7 @@ static int remove_folder(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(journal__keeps_what_ran_for_its_owner_alone),
+      cmocka_unit_test(journal__half_removed_is_a_new_one),
       cmocka_unit_test(journal__one_without_a_job_is_not_left_behind),
       cmocka_unit_test(journal__cut_anywhere_loses_the_last_record_at_most),
       cmocka_unit_test(journal__a_changed_byte_never_gives_other_answers),

@@ -1,0 +1,130 @@
+/* The command in processes of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "faults/fault_scene.h"
+#include "support/support.h"
+
+enum { ARGS_MAX = 48 };
+
+struct line {
+  const char *args[ARGS_MAX + 1];
+  size_t count;
+};
+
+static void add(struct line *l, const char *arg) {
+  if (l->count == ARGS_MAX) abort();
+  l->args[l->count++] = arg;
+}
+
+static pid_t start(const struct line *l, const char *log, const struct limits *limits) {
+  const pid_t parent = getpid(), pid = fork();
+  if (pid < 0) fail_msg("fork failed");
+  if (pid > 0) return pid;
+  const int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (out < 0 || dup2(out, 2) < 0 || dup2(out, 1) < 0 || getppid() != parent) _exit(126);
+  if (limits && limits->file_len) {
+    const struct rlimit limit = {(rlim_t)limits->file_len, (rlim_t)limits->file_len};
+    if (setrlimit(RLIMIT_FSIZE, &limit)) _exit(126);
+  }
+  execv(l->args[0], (char *const *)(uintptr_t)l->args);
+  _exit(127);
+}
+
+int command_wait(pid_t pid, double seconds) {
+  const double deadline = clock_seconds() + seconds;
+  int status;
+  for (;;) {
+    const pid_t ended = waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (ended < 0 && errno != EINTR) return -1;
+    if (clock_seconds() > deadline) break;
+    usleep(1000);
+  }
+  command_kill(pid);
+  return -1;
+}
+
+void command_kill(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+pid_t command_serve(const struct fault_scene *s, uint16_t *port) {
+  struct line l = {.count = 0};
+  char listen[32], ready[PATH_LEN], log[PATH_LEN + 8];
+  unsigned got = 0;
+  snprintf(listen, sizeof listen, "127.0.0.1:%u", *port);
+  snprintf(ready, sizeof ready, "%s/ready", s->dir);
+  snprintf(log, sizeof log, "%s/server", s->dir);
+  unlink(ready);
+  const char *const args[] = {s->command,     "serve", s->model,      "--listen", listen,      "--plaintext",
+                              "--ready-file", ready,   "--timeout-s", "5",        "--grace-s", "5"};
+  for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
+  const double deadline = clock_seconds() + 20;
+  const pid_t pid = start(&l, log, NULL);
+  while (!got) {
+    FILE *f = fopen(ready, "r");
+    if (f && fscanf(f, "%u", &got) != 1) got = 0;
+    if (f) fclose(f);
+    if (!got && (clock_seconds() > deadline || waitpid(pid, NULL, WNOHANG) == pid)) fail_msg("no server");
+    if (!got) usleep(1000);
+  }
+  unlink(ready);
+  unlink(log);
+  *port = (uint16_t)got;
+  return pid;
+}
+
+pid_t command_query(const struct fault_scene *s, uint16_t port, const struct limits *limits, const char *const *extra) {
+  struct line l = {.count = 0};
+  char address[32];
+  const char *answers = limits && limits->answers ? limits->answers : s->answers;
+  const char *report = limits && limits->report ? limits->report : s->report;
+  snprintf(address, sizeof address, "127.0.0.1:%u", port);
+  const char *const args[] = {s->command, "query",
+                              address,    "--plaintext",
+                              "--input",  s->queries,
+                              "--public", s->public_samples,
+                              "--labels", s->labels,
+                              "--raw",    "-o",
+                              answers,    "--report",
+                              report,     "--security",
+                              "24",       "--min-public",
+                              "10",       "--min-accuracy",
+                              "0.85",     "--shard-samples",
+                              "6",        "--timeout-s",
+                              "2",        "--connect-timeout-s",
+                              "2",        "--quiet"};
+  for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
+  for (; extra && *extra; extra++) add(&l, *extra);
+  return start(&l, s->log, limits);
+}
+
+void command_last_words(const struct fault_scene *s, char *out, size_t len) {
+  char line[512];
+  FILE *f = fopen(s->log, "r");
+  snprintf(out, len, "%s", "");
+  while (f && fgets(line, sizeof line, f)) {
+    line[strcspn(line, "\n")] = '\0';
+    snprintf(out, len, "%.*s", (int)len - 1, line);
+  }
+  if (f) fclose(f);
+}
+
+enum outcome command_outcome(const struct fault_scene *s, int exit_status) {
+  char words[512];
+  const enum found found = scene_answers(s);
+  command_last_words(s, words, sizeof words);
+  if (exit_status == 0) return found == FOUND_RIGHT ? OUTCOME_RECOVERED : OUTCOME_LOST;
+  const bool said = strncmp(words, "fusion query: ", 14) == 0 && strlen(words) > 20;
+  const bool known = exit_status > 0 && exit_status < 10;
+  return known && said && found != FOUND_WRONG ? OUTCOME_FAILED : OUTCOME_LOST;
+}
