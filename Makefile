@@ -4,7 +4,7 @@
 #   make test       build and run all tests   make bench      benchmarks
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
-#   make test-adversary  a cheating server tries everything once; test-adversary-long: hundreds of jobs (minutes)
+#   make test-adversary  a cheating server tries everything once, and so do faults; test-adversary-long: thousands of jobs
 #   make test-constant-time  secrets followed by a memory checker (valgrind)
 #   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
@@ -36,9 +36,9 @@ test: setup all
 
 # Each prints the tables of docs/security.md.
 test-adversary: all
-	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short
+	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short && $(BUILD)/tests/test_faults short $(BUILD)/fusion
 test-adversary-long: all
-	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long
+	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long && $(BUILD)/tests/test_faults long $(BUILD)/fusion
 
 bench: all
 	@for b in $(BUILD)/bench/bench_*; do [ -x "$$b" ] && [ -f "$$b" ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
