@@ -153,7 +153,8 @@ static fusion_status draw_public(struct inputs *in, const fusion_array *samples,
   struct prg *prg = NULL;
   size_t *order = mem_alloc(rows, sizeof *order);
   FAIL_IF(!order, error_set(err, FUSION_E_MEMORY, "out of memory for the public samples"));
-  TRY(draw_prg(&prg, journal));
+  status = draw_prg(&prg, journal);
+  FAIL_IF(status != FUSION_OK, error_set(err, status, "public samples: %s", fusion_status_text(status)));
   for (size_t i = 0; i < rows; i++) order[i] = i;
   for (size_t i = 0; i < count; i++) {
     const size_t k = i + (size_t)prg_below(prg, rows - i), row = order[k];

@@ -78,8 +78,7 @@ size_t fusion_array_row_size(const fusion_array *a) {
   return size;
 }
 
-fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) {
-  *out = NULL;
+static fusion_status load_by_name(fusion_array **out, const char *path, fusion_error *err) {
   const size_t len = strlen(path);
   if (len > 4 && strcmp(path + len - 4, ".npy") == 0) return npy_load(out, path, err);
   if (len > 4 && strcmp(path + len - 4, ".csv") == 0) return csv_load(out, path, err);
@@ -94,6 +93,13 @@ fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_err
   memcpy(file, path, file_len);
   const fusion_status status = npz_load(out, file, member + 1, err);
   mem_free(file);
+  return status;
+}
+
+fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) {
+  *out = NULL;
+  const fusion_status status = load_by_name(out, path, err);
+  if (status == FUSION_E_MEMORY) error_set(err, status, "'%s': out of memory for this file", path);
   return status;
 }
 

@@ -5,7 +5,10 @@
 
 void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples) {
   struct linear_layout l;
-  if (layout_make(&l, layer, samples) != FUSION_OK) return;
+  if (layout_make(&l, layer, samples) != FUSION_OK) {
+    cost->out_of_memory = true;
+    return;
+  }
   /* A query waits for the answer `window` tiles back, so delays add up by batches of that many. */
   for (size_t first = 0; first < l.tiles; first += l.window) {
     const size_t end = size_min(first + l.window, l.tiles);

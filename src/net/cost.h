@@ -11,6 +11,7 @@ struct cost {
   uint32_t depth_server, depth_client; /* one-way delays: see channel.h */
   /* Correlations consumed, by who is the OT sender; ot/cot_cost turns them into refills. */
   uint64_t cots_server_sends, cots_client_sends;
+  bool out_of_memory; /* while it was counted: the cost is too small */
   void *refill; /* ot's state (struct cot_cost), NULL when refills are not modelled */
 };
 

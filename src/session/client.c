@@ -37,6 +37,7 @@ static fusion_status predict_traffic(struct client_job *job, size_t shards, fusi
     bytes += cost.bytes_to_client + cost.bytes_to_server;
   }
   mem_free(sizes);
+  if (status == FUSION_E_MEMORY) return error_set(why, status, "out of memory for the prediction of traffic");
   if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model does not suit the protocol stack");
   pthread_mutex_lock(&job->lock);
   job->predicted_bytes = bytes;

@@ -141,7 +141,9 @@ fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samp
   pthread_mutex_lock(&s->lock);
   const uint64_t room = set->max_memory - s->memory_reserved;
   *samples = (uint32_t)shard_limit(set->stack, &set->model->plan, ROLE_SERVER, wanted, room);
-  if (*samples) c->memory = set->stack->memory(&set->model->plan, *samples, ROLE_SERVER);
+  const uint64_t memory = *samples ? set->stack->memory(&set->model->plan, *samples, ROLE_SERVER) : 0;
+  if (memory > room) *samples = 0; /* out of memory while it was counted */
+  if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;
   pthread_mutex_unlock(&s->lock);
   if (*samples) return FUSION_OK;

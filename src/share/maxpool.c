@@ -293,6 +293,8 @@ void maxpool_cost(struct cost *cost, const struct maxpool *params, size_t planes
       climb_cost(cost, &pool.across, &pool.maximum, n * params->in_h);
       climb_cost(cost, &pool.down, &pool.maximum, n * params->out_w);
     }
+  } else {
+    cost->out_of_memory = true;
   }
   pool_free(&pool);
 }
@@ -300,7 +302,7 @@ void maxpool_cost(struct cost *cost, const struct maxpool *params, size_t planes
 size_t maxpool_memory(const struct maxpool *params, enum role role, size_t planes) {
   struct pool pool = {0};
   struct buffers b = {0};
-  size_t len = 0;
+  size_t len = SIZE_MAX;
   if (pool_make(&pool, params) == FUSION_OK) {
     buffers_size(&b, &pool, size_min(planes, pool.planes_at_once));
     len =

@@ -263,6 +263,8 @@ void top_k_cost(struct cost *cost, const struct top_k *params, size_t rows) {
       if (!params->indices_only) relu_truncate_cost(cost, &c.value, params->k * at_once);
     }
     network_free(&n);
+  } else {
+    cost->out_of_memory = true;
   }
 }
 

@@ -58,7 +58,8 @@ static fusion_status open_keys(struct stack_session *s, size_t expected_samples)
   TRY(prg_new_random(&s->prg));
   ot_prg = prg_fork(s->prg, "cheetah ot", 0);
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  const struct silent_params params = cheetah_silent_params(s->plan, expected_samples);
+  struct silent_params params;
+  TRY(cheetah_silent_params(&params, s->plan, expected_samples));
   TRY(cot_open_silent(&s->cot, s->role, s->channel, ot_prg, &params));
   if (s->role == ROLE_SERVER) TRY(rlwe_open_server(&s->rlwe, s->channel, s->prg));
   if (s->role == ROLE_CLIENT) TRY(rlwe_open_client(&s->rlwe, s->channel, s->prg));

@@ -17,7 +17,8 @@ struct maxpool cheetah_maxpool(const struct plan *plan, const struct plan_step *
 struct top_k cheetah_top_k(const struct plan *plan);
 
 /** Correlations for a session of `expected_samples`: how many it will take in each direction. */
-struct silent_params cheetah_silent_params(const struct plan *plan, size_t expected_samples);
+fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan,
+                                    size_t expected_samples) FUSION_MUST_CHECK;
 
 /** Bits of one share of the step's tensor: ring and guard. */
 static inline unsigned cheetah_share_bits(const struct plan_tensor *t) {

@@ -39,24 +39,26 @@ static void run_cost(struct cost *cost, const struct plan *plan, size_t samples)
   cost_to_client(cost, cheetah_output_len(plan, samples));
 }
 
-struct silent_params cheetah_silent_params(const struct plan *plan, size_t expected_samples) {
+fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples) {
   struct cost cost = {0};
   run_cost(&cost, plan, expected_samples);
-  return (struct silent_params){.profile = SILENT_LAN,
+  *out = (struct silent_params){.profile = SILENT_LAN,
                                 .expected_server_sends = cost.cots_server_sends,
                                 .expected_client_sends = cost.cots_client_sends};
+  return cost.out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
 }
 
 fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost) {
   size_t samples = 0;
   for (size_t i = 0; i < shards; i++) samples += shard_samples[i];
-  const struct silent_params params = cheetah_silent_params(plan, samples);
+  struct silent_params params;
   struct cot_cost refill;
+  if (cheetah_silent_params(&params, plan, samples) != FUSION_OK) return FUSION_E_MEMORY;
   cot_open_silent_cost(cost, &refill, &params);
   rlwe_open_cost(cost);
   for (size_t i = 0; i < shards; i++) run_cost(cost, plan, shard_samples[i]);
   cost->refill = NULL; /* the model lives on this call's stack */
-  return FUSION_OK;
+  return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
 }
 
 /* Shares alive while step `at` runs, given each tensor's last reader. */
@@ -81,7 +83,14 @@ static size_t gate_memory(const struct plan *plan, const struct plan_step *step,
   }
 }
 
+/* SIZE_MAX, "more than there is", stays so. */
+static size_t add_memory(size_t a, size_t b) {
+  size_t sum;
+  return size_add(a, b, &sum) ? sum : SIZE_MAX;
+}
+
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
+  struct silent_params params;
   uint32_t *last_use = mem_alloc(plan->count, sizeof *last_use);
   size_t peak = 0;
   if (!last_use) return SIZE_MAX;
@@ -91,11 +100,11 @@ size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
     size_t len = live_elements(plan, last_use, i) * samples * sizeof(uint64_t);
     if (plan->steps[i].kind == PLAN_LINEAR) {
       const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
-      len += linear_memory(&layer, samples, role);
+      len = add_memory(len, linear_memory(&layer, samples, role));
     }
-    peak = size_max(peak, len + gate_memory(plan, &plan->steps[i], samples, role));
+    peak = size_max(peak, add_memory(len, gate_memory(plan, &plan->steps[i], samples, role)));
   }
   mem_free(last_use);
-  const struct silent_params params = cheetah_silent_params(plan, samples);
-  return peak + cot_silent_memory(&params);
+  if (cheetah_silent_params(&params, plan, samples) != FUSION_OK) return SIZE_MAX;
+  return add_memory(peak, cot_silent_memory(&params));
 }

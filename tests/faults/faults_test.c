@@ -25,12 +25,12 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {INJECT_MEMORY, false, false, 1, "one allocation fails, of client or server", 10, 1},
-    {INJECT_MEMORY, false, false, 2, "one allocation fails, two workers", 0, 13},
-    {INJECT_MEMORY, true, false, 1, "all allocations fail from one on", 5, 5},
+    {INJECT_MEMORY, false, false, 2, "one allocation fails, two workers", 0, 40},
+    {INJECT_MEMORY, true, false, 1, "all allocations fail from one on", 5, 12},
     {INJECT_THREAD, false, false, 2, "a thread cannot be made", 2, 1},
     {INJECT_RANDOM, false, false, 2, "the system gives no randomness, once", 2, 1},
     {INJECT_RANDOM, true, false, 1, "the system gives no randomness any more", 1, 1},
-    {INJECT_OPENSSL, false, true, 1, "one allocation of OpenSSL's fails", 3, 25},
+    {INJECT_OPENSSL, false, true, 1, "one allocation of OpenSSL's fails", 3, 60},
 };
 
 static struct ask small_job(const struct fault_server *f, const struct refusal *r) {
@@ -112,11 +112,11 @@ struct break_kind {
 };
 
 static const struct break_kind breaks[] = {
-    {"a connection cut at a random byte", RELAY_CUT, 1, true, 2, 300},
-    {"every connection cut at a random byte", RELAY_CUT, 1000, false, 1, 100},
-    {"a half-open connection: silence from a random byte on", RELAY_STALL, 1, true, 1, 60},
-    {"every connection half-open", RELAY_STALL, 1000, false, 1, 20},
-    {"200 bytes that drip in one by one", RELAY_DRIP, 1, true, 1, 40},
+    {"a connection cut at a random byte", RELAY_CUT, 1, true, 2, 120},
+    {"every connection cut at a random byte", RELAY_CUT, 1000, false, 1, 40},
+    {"a half-open connection: silence from a random byte on", RELAY_STALL, 1, true, 1, 20},
+    {"every connection half-open", RELAY_STALL, 1000, false, 1, 10},
+    {"200 bytes that drip in one by one", RELAY_DRIP, 1, true, 1, 12},
 };
 
 static void break_link(struct fault_table *t, const struct fault_server *f, const struct break_kind *b, bool tls,
@@ -188,7 +188,7 @@ static void run_clock(struct fault_table *t) {
   const char *const name = "the time of day jumps by years, every 2 ms";
   struct fault_server f;
   server_begin(&f, &t->scene, true, 8);
-  for (unsigned i = 0; i < (t->long_form ? 50 : 1); i++) {
+  for (unsigned i = 0; i < (t->long_form ? 20 : 1); i++) {
     const struct ask ask = {
         .port = f.port, .workers = 2, .shard_samples = 10, .tries = 1, .tls = true, .timeout_ms = 10000};
     struct jumper j = {.random = test_random(&t->scene.random)};
