@@ -7,82 +7,6 @@ static unsigned strings_of_merge(const struct carry_merge *m) {
   return m->propagate ? 2 : 1;
 }
 
-/* Cuts [low, high) into `count` digits, the widest first: the lowest digit of all has no P, which makes it the
- * cheapest. */
-static void add_digits(struct carry_plan *plan, unsigned low, unsigned high, unsigned count) {
-  for (; count; count--) {
-    const unsigned d = plan->digits++, width = (unsigned)div_up(high - low, count);
-    plan->digit[d] = (struct carry_digit){
-        .low = (uint8_t)low, .width = (uint8_t)width, .propagate = d > 0, .sender = d % 2 ? ROLE_CLIENT : ROLE_SERVER};
-    low += width;
-  }
-}
-
-/* Merges neighbours of a list of nodes, lowest first, and returns how many are left. */
-static unsigned pair_up(struct carry_plan *plan, uint8_t *nodes, unsigned count) {
-  unsigned left = 0;
-  for (unsigned i = 0; i < count; i += 2) {
-    const uint8_t low = nodes[i];
-    if (i + 1 < count) {
-      plan->merge[plan->merges++] =
-          (struct carry_merge){.high = nodes[i + 1], .low = low, .level = (uint8_t)plan->levels, .propagate = low > 0};
-    }
-    nodes[left++] = low;
-  }
-  return left;
-}
-
-/* The plan with `low` digits below `middle` and `high` from there. */
-static struct carry_plan plan_of(unsigned middle, unsigned top, unsigned low, unsigned high) {
-  struct carry_plan plan = {0};
-  uint8_t nodes[CARRY_DIGITS_MAX];
-  add_digits(&plan, 0, middle, low);
-  add_digits(&plan, middle, top, high);
-  for (unsigned i = 0; i < plan.digits; i++) nodes[i] = (uint8_t)i;
-  /* The part below `middle` stays apart until it is one node; then it joins the list. */
-  while (low + high > 1) {
-    plan.levels++;
-    if (low > 1) {
-      const unsigned left = pair_up(&plan, nodes, low);
-      high = pair_up(&plan, nodes + low, high);
-      memmove(nodes + left, nodes + low, high);
-      low = left;
-      if (low == 1) plan.middle_level = plan.levels;
-      continue;
-    }
-    high = pair_up(&plan, nodes, low + high);
-    low = 0;
-  }
-  return plan;
-}
-
-/* What an element costs under a plan, in bits: traffic, about a bit for a correlation, and a flight counted as much as
- * a tenth of a usual gate's traffic. */
-static unsigned price_of(const struct carry_plan *plan) {
-  enum { LEVEL_BITS = 24 };
-  unsigned bits = LEVEL_BITS * plan->levels;
-  for (unsigned d = 0; d < plan->digits; d++) {
-    const struct carry_digit *digit = &plan->digit[d];
-    bits += 2 * digit->width + strings_of(digit) * ((1u << digit->width) - 1);
-  }
-  for (unsigned m = 0; m < plan->merges; m++) bits += 2 * (2 + strings_of_merge(&plan->merge[m]));
-  return bits;
-}
-
-struct carry_plan carry_plan_make(unsigned middle, unsigned top) {
-  const unsigned low_least = (unsigned)div_up(middle, CARRY_DIGIT_BITS_MAX), low_most = (unsigned)div_up(middle, 3);
-  const unsigned high_least = (unsigned)div_up(top - middle, CARRY_DIGIT_BITS_MAX);
-  const unsigned high_most = (unsigned)div_up(top - middle, 3);
-  struct carry_plan best = plan_of(middle, top, low_most, high_most);
-  for (unsigned low = low_least; low <= low_most; low++) {
-    for (unsigned high = high_least; high <= high_most; high++) {
-      const struct carry_plan plan = plan_of(middle, top, low, high);
-      if (price_of(&plan) < price_of(&best)) best = plan;
-    }
-  }
-  return best;
-}
-
 size_t carry_choices_len(const struct carry_plan *plan, enum role from, size_t count) {
   size_t planes = 0;
   for (unsigned d = 0; d < plan->digits; d++) planes += plan->digit[d].sender == from ? 0 : plan->digit[d].width;
@@ -118,8 +42,9 @@ static size_t lay_out(struct carry *c, uint64_t *base) {
     if (base) c->prop[d] = c->gen[d] + c->stride;
     planes += (sends ? 1u << digit->width : 1u) * strings_of(digit);
   }
-  for (unsigned m = 0; m < c->plan->merges; m++, planes += 5) {
+  for (unsigned m = 0; m < c->plan->merges; m++) {
     if (base) c->triple[m] = base + planes * c->stride;
+    planes += 1 + 2 * strings_of_merge(&c->plan->merge[m]);
   }
   if (base) c->scratch = base + planes * c->stride;
   return planes + 7;
@@ -142,7 +67,7 @@ void carry_close(struct carry *c) {
   c->memory = NULL;
 }
 
-/* One triple: a (plane 0), b1, b2 and the products c1, c2, from a random OT in each direction. */
+/* One triple: a (plane 0), b1 [b2] and the products c1 [c2], from a random OT in each direction. */
 static fusion_status draw_triple(struct carry *c, struct party *p, unsigned m) {
   fusion_status status = FUSION_OK;
   const size_t stride = c->stride;
@@ -152,7 +77,7 @@ static fusion_status draw_triple(struct carry *c, struct party *p, unsigned m) {
   TRY(ot_bits_receive(p->cot, 1, strings, c->count, a, received));
   if (c->role == ROLE_CLIENT) TRY(ot_bits_send(p->cot, 1, strings, c->count, sent));
   for (unsigned s = 0; s < strings; s++) {
-    uint64_t *b = a + (1 + s) * stride, *product = a + (3 + s) * stride;
+    uint64_t *b = a + (1 + s) * stride, *product = a + (1 + strings + s) * stride;
     const uint64_t *pad0 = sent + s * stride, *pad1 = sent + (strings + s) * stride, *got = received + s * stride;
     for (size_t w = 0; w < stride; w++) {
       b[w] = pad0[w] ^ pad1[w];
@@ -275,19 +200,31 @@ void carry_select(struct carry *c, struct flight *tables) {
   }
 }
 
-static void put_masked(const struct carry *c, const uint64_t *x, const uint64_t *mask, struct flight *out) {
+/* `also`: a further plane, or NULL. */
+static void put_masked(const struct carry *c, const uint64_t *x, const uint64_t *mask, const uint64_t *also,
+                       struct flight *out) {
   for (size_t w = 0; w < c->stride; w++) c->scratch[w] = x[w] ^ mask[w];
+  for (size_t w = 0; also && w < c->stride; w++) c->scratch[w] ^= also[w];
   flight_put_plane(out, c->scratch, c->count);
 }
 
-void carry_put_level(const struct carry *c, unsigned level, struct flight *out) {
+void carry_put_level(const struct carry *c, unsigned level, const uint64_t *bits, struct flight *out) {
   for (unsigned m = 0; m < c->plan->merges; m++) {
     const struct carry_merge *merge = &c->plan->merge[m];
-    if (merge->level != level) continue;
     const uint64_t *triple = c->triple[m];
-    put_masked(c, c->prop[merge->high], triple, out);
-    put_masked(c, c->gen[merge->low], triple + c->stride, out);
-    if (merge->propagate) put_masked(c, c->prop[merge->low], triple + 2 * c->stride, out);
+    if (merge->level != level) continue;
+    const uint64_t *mask1 = triple + c->stride, *mask2 = mask1 + c->stride;
+    if (merge->single) {
+      /* Shares of the factors: of a ^ carry those of the carry, the server's with its bit; of b ^ carry the client's.
+       */
+      const uint64_t *bit = bits + merge->high * c->stride, *carry = c->gen[merge->low];
+      put_masked(c, carry, triple, c->role == ROLE_SERVER ? bit : NULL, out);
+      put_masked(c, carry, mask1, c->role == ROLE_CLIENT ? bit : NULL, out);
+      continue;
+    }
+    put_masked(c, c->prop[merge->high], triple, NULL, out);
+    put_masked(c, c->gen[merge->low], mask1, NULL, out);
+    if (merge->propagate) put_masked(c, c->prop[merge->low], mask2, NULL, out);
   }
 }
 
@@ -311,12 +248,14 @@ void carry_get_level(struct carry *c, unsigned level, struct flight *own, struct
   for (unsigned m = 0; m < c->plan->merges; m++) {
     const struct carry_merge *merge = &c->plan->merge[m];
     if (merge->level != level) continue;
-    const uint64_t *a = c->triple[m], *b1 = a + stride, *b2 = b1 + stride, *c1 = b2 + stride, *c2 = c1 + stride;
-    const uint64_t *gen_high = c->gen[merge->high];
+    const unsigned strings = strings_of_merge(merge);
+    const uint64_t *a = c->triple[m], *b1 = a + stride, *b2 = b1 + stride;
+    const uint64_t *c1 = b1 + strings * stride, *c2 = c1 + stride;
     uint64_t *gen = c->gen[merge->low], *prop = c->prop[merge->low];
+    const uint64_t *plus = merge->single ? gen : c->gen[merge->high];
     get_opened(c, x, own, peer);
     get_opened(c, y, own, peer);
-    for (size_t w = 0; w < stride; w++) gen[w] = gen_high[w] ^ product(a[w], b1[w], c1[w], x[w], y[w], server);
+    for (size_t w = 0; w < stride; w++) gen[w] = plus[w] ^ product(a[w], b1[w], c1[w], x[w], y[w], server);
     if (!merge->propagate) continue;
     get_opened(c, y, own, peer);
     for (size_t w = 0; w < stride; w++) prop[w] = product(a[w], b2[w], c2[w], x[w], y[w], server);

@@ -8,10 +8,12 @@
  *     which spreads hashing and traffic evenly. The receiver says e = X ^ digit (w bits), the sender answers entry
  *     z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the
  *     lowest digit is not used and not made.
- *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo in a tree, with triples (a; b1, b2; a b1, a b2) from a random OT in
+ *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo, with triples (a; b1, b2; a b1, a b2) from a random OT in
  *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1
  *     where it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one
  *     flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
+ *     Upwards from bit 0 grows a chain, whose G is the carry itself: at each level it absorbs a block, the larger the
+ *     later, or a single bit without a digit: carry ^ (a ^ carry)(b ^ carry), one product of shared bits.
  *
  *  Why a cheating peer learns nothing: e is masked by the uniform choice X. A table entry that the peer did not
  *  choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows only
@@ -26,7 +28,11 @@
 
 #include "share/planes.h"
 
-enum { CARRY_DIGIT_BITS_MAX = 4, CARRY_DIGITS_MAX = 23 };
+/** What a flight is worth in traffic, in bits: 250 kB, 6 ms at 44 MB/s. That is less than the delay of such a link (20
+ * ms), as the connections of a job fill one another's gaps. */
+#define CARRY_FLIGHT_BITS UINT64_C(2000000)
+
+enum { CARRY_DIGIT_BITS_MAX = 4, CARRY_DIGITS_MAX = 62, CARRY_MERGES_MAX = 61 };
 
 struct carry_digit {
   uint8_t low, width; /* bits low .. low + width - 1 */
@@ -38,6 +44,7 @@ struct carry_digit {
 struct carry_merge {
   uint8_t high, low, level;
   bool propagate;
+  bool single; /* low is node 0, a carry, and `high` the number of the bit that it goes over */
 };
 
 /** The public shape. Level 0 is the table; a merge of level i needs results of level i - 1. */
@@ -45,12 +52,13 @@ struct carry_plan {
   unsigned digits, merges, levels;
   unsigned middle_level; /* after this level node 0 is the carry into bit `middle` (if middle > 0) */
   struct carry_digit digit[CARRY_DIGITS_MAX];
-  struct carry_merge merge[CARRY_DIGITS_MAX];
+  struct carry_merge merge[CARRY_MERGES_MAX];
 };
 
-/** 0 <= middle <= top <= 62. Digits of 3 bits carry the least traffic for their correlations; wider ones are used where
- * that saves a level of the tree (a flight) for little more. */
-struct carry_plan carry_plan_make(unsigned middle, unsigned top);
+/** 0 <= middle <= top <= 62. The cheapest shape when `count` elements share the flights: traffic, correlations and
+ * flights each have their price (carry_plan.c), so that few elements take few flights. Both parties must pass the same
+ * count. */
+struct carry_plan carry_plan_make(unsigned middle, unsigned top, size_t count);
 
 /** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */
 size_t carry_choices_len(const struct carry_plan *plan, enum role from, size_t count);
@@ -66,7 +74,7 @@ struct carry {
   size_t memory_words;
   uint64_t *choices[CARRY_DIGITS_MAX], *pads[CARRY_DIGITS_MAX]; /* of the table OTs */
   uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX];     /* shares of the nodes */
-  uint64_t *triple[CARRY_DIGITS_MAX];                           /* a, b1, b2, c1, c2 of a merge */
+  uint64_t *triple[CARRY_MERGES_MAX];                           /* a, b1 [b2], c1 [c2] of a merge */
   uint64_t *scratch;                                            /* 16 planes */
 };
 
@@ -85,7 +93,7 @@ void carry_prepare_cost(struct cost *cost, const struct carry_plan *plan, size_t
 void carry_put_choices(const struct carry *c, const uint64_t *bits, struct flight *out);
 void carry_answer(struct carry *c, const uint64_t *bits, struct flight *choices, struct flight *out);
 void carry_select(struct carry *c, struct flight *tables);
-void carry_put_level(const struct carry *c, unsigned level, struct flight *out);
+void carry_put_level(const struct carry *c, unsigned level, const uint64_t *bits, struct flight *out);
 /** `own`: what carry_put_level wrote at this party, rewound. */
 void carry_get_level(struct carry *c, unsigned level, struct flight *own, struct flight *peer);
 

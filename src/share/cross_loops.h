@@ -65,6 +65,19 @@ static void add_bits(uint64_t *share, const uint64_t *bits, uint64_t addend, siz
   }
 }
 
+static void take_top(uint64_t *restrict plane, uint64_t *restrict share, unsigned bits, size_t count) {
+  const uint64_t mask = low_mask(bits);
+  for (size_t at = 0; at < count; at += 64) {
+    const size_t n = size_min(64, count - at);
+    uint64_t word = 0;
+    for (size_t e = 0; e < n; e++) {
+      word |= (share[at + e] >> (bits - 1) & 1) << e;
+      share[at + e] &= mask;
+    }
+    plane[at / 64] = word;
+  }
+}
+
 static void split_keep(uint64_t *restrict values, uint64_t *restrict share, const uint64_t *restrict bits,
                        size_t count) {
   for (size_t at = 0; at < count; at += 64) {
@@ -78,7 +91,10 @@ static void split_keep(uint64_t *restrict values, uint64_t *restrict share, cons
   }
 }
 
-#define CROSS_KERNELS \
-  { .correct = correct, .receive = receive, .send = send, .add_bits = add_bits, .split_keep = split_keep }
+#define CROSS_KERNELS                                                                                 \
+  {                                                                                                   \
+    .correct = correct, .receive = receive, .send = send, .add_bits = add_bits, .take_top = take_top, \
+    .split_keep = split_keep                                                                          \
+  }
 
 #endif

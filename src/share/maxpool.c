@@ -3,9 +3,9 @@
 #include "base/base.h"
 #include "share/relu_truncate.h"
 
-static struct relu_truncate difference_of(const struct maximum *params) {
+static struct relu_truncate difference_of(const struct maximum *params, size_t count) {
   return (struct relu_truncate){
-      .in_bits = (uint8_t)(params->value_bits + 1), .out_bits = params->out_bits, .relu = true};
+      .in_bits = (uint8_t)(params->value_bits + 1), .out_bits = params->out_bits, .relu = true, .planned_count = count};
 }
 
 fusion_status maximum(struct party *p, const struct maximum *params, const uint64_t *x, const uint64_t *y, uint64_t *z,
@@ -13,7 +13,7 @@ fusion_status maximum(struct party *p, const struct maximum *params, const uint6
   if (params->value_bits >= params->in_bits || params->out_bits > params->in_bits) return FUSION_E_INTERNAL;
   if (!count) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  const struct relu_truncate relu = difference_of(params);
+  const struct relu_truncate relu = difference_of(params, count);
   const uint64_t mask = low_mask(params->out_bits);
   const size_t capacity = size_min(count, RELU_TRUNCATE_CHUNK);
   uint64_t *d = mem_alloc(capacity, sizeof *d);
@@ -30,12 +30,12 @@ cleanup:
 }
 
 void maximum_cost(struct cost *cost, const struct maximum *params, size_t count) {
-  const struct relu_truncate relu = difference_of(params);
+  const struct relu_truncate relu = difference_of(params, count);
   relu_truncate_cost(cost, &relu, count);
 }
 
 size_t maximum_memory(const struct maximum *params, enum role role, size_t count) {
-  const struct relu_truncate relu = difference_of(params);
+  const struct relu_truncate relu = difference_of(params, count);
   return size_min(count, RELU_TRUNCATE_CHUNK) * sizeof(uint64_t) + relu_truncate_memory(&relu, role, count);
 }
 

@@ -8,14 +8,21 @@ struct course {
   unsigned l, f, m, k; /* ring of x, shift, ring of y, l - f */
   bool relu;
   bool correct_wrap;    /* m > k: the wrap modulo 2^k shows in y */
+  bool late_wrap;       /* relu: y is made modulo 2^k first and then extended, else the wrap is corrected in t */
   unsigned wrap_bits;   /* ring of the product that completes it: relu mS*mC*2^k, else 2*wS*wC*2^k; 0 = none */
+  unsigned keep_bits;   /* ring of t and of keep * t */
   unsigned carry_bits;  /* ring of the product in c_f = cS + cC - 2*cS*cC; 0 = none */
   unsigned carry_stage; /* flight of that product, counted as levels of the tree */
   unsigned last_stage;  /* flights after the tables */
   struct carry_plan tree;
 };
 
-static struct course course_of(const struct relu_truncate *params) {
+/* Extending last saves three products' m - k bits for a flight, which has the tree's price (carry_plan.c). */
+static bool wraps_late(const struct course *c, size_t count) {
+  return c->relu && c->m > c->k && 3 * (uint64_t)(c->m - c->k) * count > CARRY_FLIGHT_BITS;
+}
+
+static struct course course_of(const struct relu_truncate *params, size_t count) {
   struct course c = {.l = params->in_bits, .f = params->shift, .m = params->out_bits, .relu = params->relu};
   if (params->fast) {
     c.l -= c.f;
@@ -26,13 +33,16 @@ static struct course course_of(const struct relu_truncate *params) {
   /* Truncation alone takes the wrap from the carry out of all l bits, and needs no bit above f when it does not show.
    */
   const unsigned top = c.relu ? c.l - 1 : c.correct_wrap ? c.l : c.f;
-  c.tree = carry_plan_make(c.f, top);
-  c.carry_bits = c.f > 0 ? c.m - 1 : 0;
+  const size_t planned = size_min(params->planned_count ? params->planned_count : count, RELU_TRUNCATE_CHUNK);
+  c.tree = carry_plan_make(c.f, top, planned);
+  c.late_wrap = wraps_late(&c, planned);
+  c.keep_bits = c.late_wrap ? c.k : c.m;
+  c.carry_bits = c.f > 0 ? c.keep_bits - 1 : 0;
   c.carry_stage = c.tree.middle_level + 1;
   if (c.correct_wrap) c.wrap_bits = c.relu ? c.m - c.k : c.m - c.k - 1;
   c.last_stage = c.tree.levels;
   if (c.carry_bits && c.carry_stage > c.last_stage) c.last_stage = c.carry_stage;
-  if (c.relu || c.wrap_bits) c.last_stage = c.tree.levels + 1;
+  if (c.relu || c.wrap_bits) c.last_stage = c.tree.levels + 1 + c.late_wrap;
   return c;
 }
 
@@ -40,10 +50,13 @@ static struct course course_of(const struct relu_truncate *params) {
 static const enum role wrap_sender = ROLE_SERVER, carry_sender = ROLE_CLIENT;
 
 static bool wrap_is_early(const struct course *c) {
-  return c->relu && c->wrap_bits;
+  return c->relu && c->wrap_bits && !c->late_wrap;
 }
-static bool wrap_is_last(const struct course *c) {
-  return !c->relu && c->wrap_bits;
+static bool wrap_is_last(const struct course *c, unsigned stage) {
+  return stage == c->last_stage && c->wrap_bits && (!c->relu || c->late_wrap);
+}
+static bool keeps(const struct course *c, unsigned stage) {
+  return c->relu && stage == c->tree.levels + 1;
 }
 
 static size_t choices_len(const struct course *c, enum role from, size_t count) {
@@ -61,9 +74,8 @@ static size_t tables_len(const struct course *c, enum role from, size_t count) {
 static size_t stage_len(const struct course *c, unsigned stage, enum role from, size_t count) {
   size_t len = carry_open_len(&c->tree, stage, count);
   if (c->carry_bits && stage == c->carry_stage) len += cross_len(carry_sender, c->carry_bits, from, count);
-  if (stage != c->tree.levels + 1) return len;
-  if (wrap_is_last(c)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
-  if (c->relu) len += bits_len(count, c->m) + plane_len(count);
+  if (wrap_is_last(c, stage)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
+  if (keeps(c, stage)) len += bits_len(count, c->keep_bits) + plane_len(count);
   return len;
 }
 
@@ -114,7 +126,7 @@ static void set_products(struct work *w) {
   w->carry_product.bits = w->c->carry_bits;
   w->keep_sent.sender = w->p->role;
   w->keep_received.sender = role_peer(w->p->role);
-  w->keep_sent.bits = w->keep_received.bits = w->c->m;
+  w->keep_sent.bits = w->keep_received.bits = w->c->keep_bits;
 }
 
 static fusion_status work_open(struct work *w, const struct course *c, struct party *p, size_t count) {
@@ -236,6 +248,12 @@ static void set_flag(struct work *w) {
   for (size_t i = 0; i < words; i++) w->flag[i] ^= top[i] ^ flip;
 }
 
+/* Before the extension: the share modulo 2^k, with its part of - 2^k * (mS or mC) but the product. */
+static void set_top(struct work *w) {
+  cross_kernels_get(cpu_tier())->take_top(w->flag, w->t, w->c->k, w->count);
+  add_bits(w->t, w->flag, 0 - (UINT64_C(1) << w->c->k), w->count);
+}
+
 /* keep * t = keep_own * t_own + both cross products of one's bit with the other's t * (1 - 2 keep). */
 static void put_keep(struct work *w, struct flight *out) {
   cross_kernels_get(cpu_tier())->split_keep(w->values, w->t, w->flag, w->count);
@@ -253,19 +271,20 @@ static void get_keep(struct work *w, struct flight *in) {
 static fusion_status run_stage(struct work *w, unsigned stage) {
   fusion_status status = FUSION_OK;
   const struct course *c = w->c;
-  const bool carry = c->carry_bits && stage == c->carry_stage, last = stage == c->tree.levels + 1;
+  const bool carry = c->carry_bits && stage == c->carry_stage, wrap = wrap_is_last(c, stage), keep = keeps(c, stage);
+  const struct cross_factor wrap_factor = {.shift = c->relu ? c->k : c->k + 1};
   struct flight out = {.data = w->out, .len = stage_len(c, stage, w->p->role, w->count)};
   struct flight in = {.data = w->in, .len = stage_len(c, stage, role_peer(w->p->role), w->count)};
-  carry_put_level(&w->carry, stage, &out);
+  carry_put_level(&w->carry, stage, w->bits, &out);
   if (carry) put_bit_product(w, &w->carry_product, w->low_carry, &out);
-  if (last && wrap_is_last(c)) put_bit_product(w, &w->wrap, w->flag, &out);
-  if (last && c->relu) put_keep(w, &out);
-  TRY(flight_exchange(w->p, last ? MSG_MULTIPLY : MSG_AND, &out, &in));
+  if (wrap) put_bit_product(w, &w->wrap, w->flag, &out);
+  if (keep) put_keep(w, &out);
+  TRY(flight_exchange(w->p, wrap || keep ? MSG_MULTIPLY : MSG_AND, &out, &in));
   out.at = 0;
   carry_get_level(&w->carry, stage, &out, &in);
   if (carry) get_bit_product(w, &w->carry_product, w->low_carry, (struct cross_factor){1, true}, &in);
-  if (last && wrap_is_last(c)) get_bit_product(w, &w->wrap, w->flag, (struct cross_factor){.shift = c->k + 1}, &in);
-  if (last && c->relu) get_keep(w, &in);
+  if (wrap) get_bit_product(w, &w->wrap, w->flag, wrap_factor, &in);
+  if (keep) get_keep(w, &in);
 cleanup:
   return status;
 }
@@ -278,6 +297,7 @@ static void after_level(struct work *w, unsigned stage) {
     add_bits(w->t, w->low_carry, 1, w->count);
   }
   if (stage == c->tree.levels && (c->relu || c->correct_wrap)) set_flag(w);
+  if (stage == c->tree.levels + 1 && c->late_wrap) set_top(w);
 }
 
 static fusion_status run_chunk(struct work *w, const struct relu_truncate *params, const uint64_t *x, uint64_t *y,
@@ -322,7 +342,7 @@ fusion_status relu_truncate(struct party *p, const struct relu_truncate *params,
   if (!valid(params)) return FUSION_E_INTERNAL;
   if (!count) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  const struct course course = course_of(params);
+  const struct course course = course_of(params, count);
   struct work w;
   TRY(work_open(&w, &course, p, size_min(count, RELU_TRUNCATE_CHUNK)));
   for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
@@ -334,7 +354,7 @@ cleanup:
 }
 
 void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, size_t count) {
-  const struct course c = course_of(params);
+  const struct course c = course_of(params, count);
   if (!c.tree.digits) return;
   for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
     const size_t n = size_min(RELU_TRUNCATE_CHUNK, count - done);
@@ -348,7 +368,7 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
 }
 
 size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count) {
-  const struct course c = course_of(params);
+  const struct course c = course_of(params, count);
   const size_t n = size_min(count, RELU_TRUNCATE_CHUNK);
   struct work w = {.c = &c};
   return lay_out(&w, NULL, n) * sizeof *w.memory + carry_memory(&c.tree, role, n) + longest_len(&c, ROLE_SERVER, n) +

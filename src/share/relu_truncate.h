@@ -10,13 +10,15 @@
  *  the shares, so this is a slightly leaky functionality: y tells a little more of x than its rounding.
  *
  *  Course: shares of the carries of the sum of both shares (carry.h: choices, tables, one flight a tree level), the
- *  low carry made arithmetic during the next level, then y = keep * t (cross.h) in one more flight. Truncation alone
+ *  low carry made arithmetic during the next level, then y = keep * t (cross.h) in one more flight. Extension to a ring
+ *  of more than in_bits - shift bits comes last, in a flight of its own, where it costs less than wider products do:
+ *  y < 2^(in_bits-shift-1), so the shares wrap exactly when either has its top bit. Truncation alone
  *  takes the wrap from one more bit of the tree instead of the sign, needs no keep, and without extension (out_bits
  *  <= in_bits - shift) only the carry out of the low `shift` bits.
  *
  *  Why a cheating server learns nothing: all that the client sends is masked by fresh uniform bits of its
  *  correlations, as carry.h and cross.h argue, and nothing is ever opened. Leaks: nothing.
- *  Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 flights a chunk.
+ *  Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 or 2 flights a chunk.
  *  Source: DESIGN 6.5; spec relu_truncate_model.py; comparison tree after CrypTFlow2 sec. 3.1. */
 #ifndef FUSION_SHARE_RELU_TRUNCATE_H
 #define FUSION_SHARE_RELU_TRUNCATE_H
@@ -35,6 +37,8 @@ struct relu_truncate {
   uint64_t add;     /* public constant added to x first (rounding, guard correction) */
   bool relu;        /* y = max(x + add, 0) >> shift; else y = (x + add) >> shift, arithmetic */
   bool fast;        /* rounding may be one unit off: the low bits are dropped locally (DESIGN 6.5) */
+  /** Plan for so many elements, which decides between traffic and flights; 0: for those of the call. Public. */
+  size_t planned_count;
 };
 
 /** x, y: `count` shares; y == x allowed. Errors: closed, peer, memory; internal for parameters out of range. */

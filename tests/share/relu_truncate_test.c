@@ -81,6 +81,7 @@ static void relu_truncate__random_parameters(void **state) {
     q.add = test_random(&random) % 3 ? q.shift ? UINT64_C(1) << (q.shift - 1) : 0 : test_random(&random);
     q.relu = test_random(&random) & 1;
     q.fast = test_random(&random) % 4 == 0;
+    q.planned_count = (size_t)1 << test_random(&random) % 24; /* trees from shallow to deep */
     check(&q, counts[i % 4], (enum gate_shares)(test_random(&random) % 3), &random);
   }
   assert_ok(cpu_tier_force(cpu_tier_best()));
@@ -93,7 +94,8 @@ static void relu_truncate__every_narrow_shape(void **state) {
     for (uint8_t f = 0; f + 1 < l; f++) {
       for (uint8_t m = 1; m <= 13; m += 2) {
         for (unsigned relu = 0; relu < 2; relu++) {
-          const struct relu_truncate q = {.in_bits = l, .shift = f, .out_bits = m, .relu = relu};
+          const struct relu_truncate q = {
+              .in_bits = l, .shift = f, .out_bits = m, .relu = relu, .planned_count = m % 4 == 1 ? 1 : 1 << 20};
           check(&q, 100, SHARES_RANDOM, &random);
         }
       }

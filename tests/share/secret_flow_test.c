@@ -47,6 +47,8 @@ struct side {
 static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64_t *z) {
   fusion_status status = FUSION_OK;
   const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true};
+  const struct relu_truncate deep = {
+      .in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true, .planned_count = 1 << 20};
   const struct relu_truncate truncate = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128};
   const struct relu_truncate fast = {.in_bits = 26, .shift = 8, .out_bits = 18, .relu = true, .fast = true};
   const struct top_k best = {.width = 10, .k = 3, .value_bits = 12, .in_bits = 20};
@@ -64,6 +66,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
                                .in_bits = 16,
                                .out_bits = 16};
   TRY(relu_truncate(p, &relu, x, y, COUNT));
+  TRY(relu_truncate(p, &deep, x, y, COUNT));
   TRY(relu_truncate(p, &truncate, x, y, COUNT));
   TRY(relu_truncate(p, &fast, x, y, COUNT));
   TRY(multiply(p, x, x, y, COUNT, 20));
