@@ -41,7 +41,7 @@ static void receive_strings(void *context) {
 static void merge(void *context) {
   struct share_work *w = context;
   w->own.at = w->peer.at = 0;
-  carry_put_level(&w->carry, 1, &w->own);
+  carry_put_level(&w->carry, 1, w->planes, &w->own);
   w->own.at = 0;
   carry_get_level(&w->carry, 1, &w->own, &w->peer);
 }
@@ -116,7 +116,7 @@ static void rows(struct bench *b, struct share_work *w) {
 
 void bench_share(struct bench *b) {
   struct share_work w = {
-      .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_plan_make(MIDDLE, TOP)};
+      .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_plan_make(MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
   w.cross = cross_kernels_get(b->tier);
