@@ -21,7 +21,7 @@ struct ot_work {
   const struct silent_set *set;
   struct aes_key key;
   block *in, *out; /* TREES << GGM depth; LPN_ROWS */
-  block *vector;   /* 2^log_k of the larger set */
+  block *vector;   /* of the larger set, or four of the smaller */
   uint64_t *values, *planes;
   uint8_t *packed;
   struct tree_job tree;
@@ -55,7 +55,14 @@ static void grow_punctured(void *context) {
 }
 static void encode(void *context) {
   const struct ot_work *w = context;
-  w->lpn->encode(&w->key, w->out, 0, LPN_ROWS, w->vector, w->set->log_k);
+  const struct silent_set *set = w->set;
+  const struct lpn_vectors vectors = {.blocks = w->vector,
+                                      .factor = set->factor,
+                                      .shift = set->shift,
+                                      .width = set->together > 1 ? LPN_TOGETHER : 1,
+                                      .count = set->together};
+  const size_t rows = LPN_ROWS / set->together;
+  w->lpn->encode(&w->key, w->out, rows, 0, rows, &vectors);
 }
 static void fold(void *context) {
   struct ot_work *w = context;
@@ -113,7 +120,7 @@ static void silent(struct bench *b, struct ot_work *w) {
     const char *tree, *punctured, *code;
     enum ceiling gather;
   } sets[] = {
-      {&silent_set_lan, "GGM tree, depth 10", "GGM tree, depth 10, punctured", "LPN code, LAN set", CEILING_GATHER_1M},
+      {&silent_set_lan, "GGM tree, depth 10", "GGM tree, depth 10, punctured", "LPN code, LAN set", CEILING_GATHER_4M},
       {&silent_set_wan, "GGM tree, depth 12", "GGM tree, depth 12, punctured", "LPN code, WAN set", CEILING_GATHER_4M}};
   for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
     w->set = sets[i].set;
@@ -126,12 +133,14 @@ static void silent(struct bench *b, struct ot_work *w) {
     bench_kernel(b, &row, grow, w);
     row.name = sets[i].punctured;
     bench_kernel(b, &row, grow_punctured, w);
+    /* What is read from one place, and the places themselves, serve all that share the matrix. */
+    const double places = 1 / (double)w->set->together;
     const struct bench_row code = {
         .group = "ot",
         .name = sets[i].code,
-        .unit = "row",
+        .unit = "correlation",
         .units = LPN_ROWS,
-        .demand = {{sets[i].gather, LPN_WEIGHT}, {CEILING_AES, (double)LPN_BATCH_BLOCKS / LPN_BATCH_ROWS}}};
+        .demand = {{sets[i].gather, LPN_WEIGHT * places}, {CEILING_AES, places * LPN_BATCH_BLOCKS / LPN_BATCH_ROWS}}};
     bench_kernel(b, &code, encode, w);
   }
   const struct bench_row check = {.group = "ot",
@@ -213,7 +222,8 @@ void bench_ot(struct bench *b) {
   bench_check(b, opened);
   w.in = bench_alloc(b, blocks, sizeof *w.in);
   w.out = bench_alloc(b, blocks, sizeof *w.out);
-  w.vector = bench_alloc(b, silent_set_k(&silent_set_wan), sizeof *w.vector);
+  w.vector = bench_alloc(b, size_max(silent_set_k(&silent_set_wan), silent_set_k(&silent_set_lan) * LPN_TOGETHER),
+                         sizeof *w.vector);
   w.values = bench_alloc(b, VALUES, sizeof *w.values);
   w.planes = bench_alloc(b, VALUES, sizeof *w.planes);
   w.packed = bench_alloc(b, VALUES * sizeof *w.values, 1);

@@ -7,11 +7,12 @@
 #include "ot/silent_schedule.h"
 #include "ot/softspoken.h"
 
-/* What is left of one iteration: trees [next, end) to be taken, [end, last) held back for the next batch. */
+/* What is left of iterations that share a matrix: trees [next, end) of each to be taken, [end, last) held back for the
+ * next batch. */
 struct store {
   struct silent_harvest *harvest;
   size_t next, end, last;
-  unsigned depth;
+  size_t unit; /* correlations of one tree of each */
 };
 
 /* One direction's stock, used from its head on. How much of it may be taken is the schedule's. */
@@ -19,8 +20,8 @@ struct direction {
   enum role sender;
   struct store *stores;
   size_t head, count;
-  block *tree;              /* the tree in use, grown; all before `next_leaf` is taken */
-  size_t next_leaf, leaves; /* of the tree in use; 0, 0 before the first */
+  block *unit;              /* the trees in use, grown; all before `next_leaf` is taken */
+  size_t next_leaf, leaves; /* of the trees in use; 0, 0 before the first */
 };
 
 struct cot_silent {
@@ -33,44 +34,54 @@ struct cot_silent {
   fusion_status failed;           /* the first failure; nothing is handed out after it */
 };
 
-enum { TREE_LEAVES_MAX = 1 << 12 };
+enum { UNIT_MAX = 1 << 12 };
 
 static void direction_close(struct direction *d) {
   for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
   mem_free(d->stores);
-  mem_free_secret(d->tree, TREE_LEAVES_MAX * sizeof(block));
+  mem_free_secret(d->unit, UNIT_MAX * sizeof(block));
 }
 
-/* Grows `trees` of those held back, the last ones of each store first. */
-static void grow_held(struct direction *d, block *out, size_t trees) {
-  for (size_t i = d->head; i < d->count && trees; i++) {
+/* Grows what is held back into the base correlations of `count` iterations, `base` each. */
+static fusion_status grow_held(struct direction *d, struct silent_iteration *its, size_t count, size_t base) {
+  block *unit = mem_alloc(UNIT_MAX, sizeof(block));
+  size_t at = 0; /* of all correlations wanted */
+  if (!unit) return FUSION_E_MEMORY;
+  for (size_t i = d->head; i < d->count; i++) {
     struct store *t = &d->stores[i];
-    const size_t n = size_min(trees, t->last - t->end);
-    t->last -= n;
-    trees -= n;
-    silent_grow(t->harvest, out, t->last, n);
-    out += n << t->depth;
+    for (size_t tree = t->end; tree < t->last; tree++) {
+      silent_grow(t->harvest, unit, tree, 1);
+      for (size_t used = 0; used < t->unit && at < count * base;) {
+        const size_t n = size_min(t->unit - used, base - at % base);
+        memcpy(its[at / base].base + at % base, unit + used, n * sizeof(block));
+        used += n;
+        at += n;
+      }
+    }
+    t->last = t->end;
   }
-  assert(!trees);
+  assert(at == count * base);
+  mem_free_secret(unit, UNIT_MAX * sizeof(block));
+  return FUSION_OK;
 }
 
-/* Holds back the last `trees` of the stock. */
-static void hold_back(struct direction *d, size_t trees) {
-  for (size_t i = d->count; i-- > d->head && trees;) {
+/* Holds back the last `need` correlations of the stock, rounded up to whole units. */
+static void hold_back(struct direction *d, size_t need) {
+  for (size_t i = d->count; i-- > d->head && need;) {
     struct store *t = &d->stores[i];
-    const size_t n = size_min(trees, t->end - t->next);
+    const size_t n = size_min(div_up(need, t->unit), t->end - t->next);
     t->end -= n;
-    trees -= n;
+    need -= size_min(need, n * t->unit);
   }
-  assert(!trees);
+  assert(!need);
 }
 
 /* Moves what is left of the stock to an array with room for `more` stores. */
 static fusion_status make_room(struct direction *d, size_t more) {
   struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
   size_t count = 0;
-  if (!d->tree) d->tree = mem_alloc(TREE_LEAVES_MAX, sizeof(block));
-  if (!stores || !d->tree) {
+  if (!d->unit) d->unit = mem_alloc(UNIT_MAX, sizeof(block));
+  if (!stores || !d->unit) {
     mem_free(stores);
     return FUSION_E_MEMORY;
   }
@@ -90,30 +101,29 @@ static fusion_status make_room(struct direction *d, size_t more) {
 /* The base correlations of a direction's next batch, its[0 .. supply.next). */
 static fusion_status find_bases(struct cot_silent *s, struct direction *d, struct silent_iteration *its) {
   const struct silent_supply *supply = &s->schedule.supply[d->sender];
-  const size_t count = silent_set_base(supply->set);
-  const size_t grown = supply->made ? supply->base_trees << supply->made->depth : count;
+  const size_t base = silent_set_base(supply->set);
+  fusion_status status = FUSION_OK;
   for (size_t i = 0; i < supply->next; i++) {
-    fusion_status status = FUSION_OK;
     its[i] = (struct silent_iteration){.set = supply->set, .sender = d->sender, .number = supply->iterations + i};
-    its[i].base = mem_alloc(grown, sizeof(block));
+    its[i].base = mem_alloc(base, sizeof(block));
     if (!its[i].base) return FUSION_E_MEMORY;
-    if (supply->made)
-      grow_held(d, its[i].base, supply->base_trees);
-    else if (d->sender == s->cot.role)
-      status = softspoken_send(s->sender, its[i].base, count);
-    else
-      status = softspoken_receive(s->receiver, its[i].base, count);
-    if (status != FUSION_OK) return status;
-    mem_wipe(its[i].base + count, (grown - count) * sizeof(block));
   }
-  return make_room(d, supply->next);
+  if (supply->made)
+    status = grow_held(d, its, supply->next, base);
+  else if (d->sender == s->cot.role)
+    status = softspoken_send(s->sender, its[0].base, base);
+  else
+    status = softspoken_receive(s->receiver, its[0].base, base);
+  return status == FUSION_OK ? make_room(d, supply->next) : status;
 }
 
 static void store_harvests(struct direction *d, const struct silent_iteration *its, size_t count) {
   for (size_t i = 0; i < count; i++) {
     const size_t trees = its[i].set->trees;
-    d->stores[d->count++] =
-        (struct store){.harvest = its[i].harvest, .end = trees, .last = trees, .depth = its[i].set->depth};
+    if (!its[i].harvest) continue; /* a member of the one before */
+    const size_t unit = silent_members(its[i].harvest) << its[i].set->depth;
+    assert(unit <= UNIT_MAX);
+    d->stores[d->count++] = (struct store){.harvest = its[i].harvest, .end = trees, .last = trees, .unit = unit};
   }
 }
 
@@ -140,7 +150,7 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
   for (int r = 0; r < 2; r++) {
     if (!joins[r]) continue;
     store_harvests(&s->directions[r], its + starts[r], counts[r]);
-    hold_back(&s->directions[r], supply[r].next * supply[r].base_trees);
+    hold_back(&s->directions[r], supply[r].next * silent_set_base(supply[r].set));
   }
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
@@ -150,7 +160,7 @@ cleanup:
   return status;
 }
 
-/* Gives out between one and `count` of the stock, which is not empty: whole trees grow where they are wanted. Returns
+/* Gives out between one and `count` of the stock, which is not empty: whole units grow where they are wanted. Returns
  * how many. */
 static size_t take_some(struct direction *d, block *out, size_t count) {
   while (d->next_leaf == d->leaves && d->stores[d->head].next == d->stores[d->head].end) {
@@ -159,23 +169,22 @@ static size_t take_some(struct direction *d, block *out, size_t count) {
     silent_free(d->stores[d->head++].harvest);
   }
   struct store *t = &d->stores[d->head];
-  const size_t leaves = (size_t)1 << t->depth;
-  if (d->next_leaf == d->leaves && count < leaves) {
-    silent_grow(t->harvest, d->tree, t->next++, 1);
+  if (d->next_leaf == d->leaves && count < t->unit) {
+    silent_grow(t->harvest, d->unit, t->next++, 1);
     d->next_leaf = 0;
-    d->leaves = leaves;
+    d->leaves = t->unit;
   }
   if (d->next_leaf < d->leaves) {
     const size_t n = size_min(count, d->leaves - d->next_leaf);
-    memcpy(out, d->tree + d->next_leaf, n * sizeof(block));
-    mem_wipe(d->tree + d->next_leaf, n * sizeof(block));
+    memcpy(out, d->unit + d->next_leaf, n * sizeof(block));
+    mem_wipe(d->unit + d->next_leaf, n * sizeof(block));
     d->next_leaf += n;
     return n;
   }
-  const size_t trees = size_min(count >> t->depth, t->end - t->next);
+  const size_t trees = size_min(count / t->unit, t->end - t->next);
   silent_grow(t->harvest, out, t->next, trees);
   t->next += trees;
-  return trees * leaves;
+  return trees * t->unit;
 }
 
 static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
@@ -269,12 +278,12 @@ cleanup:
 }
 
 /* One direction at the end of a refill: a batch, what was left when it joined in, the stores in which trees are held
- * back; the tree in use. */
+ * back, the vectors that are being put side by side; the trees in use. */
 static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
   const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
   size_t most = silent_batch_max(set);
   if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
-  return one * (most + most / 2 + 4) + TREE_LEAVES_MAX * sizeof(block);
+  return one * (most + most / 2 + 4 + size_min(most, set->together)) + 2 * UNIT_MAX * sizeof(block);
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {

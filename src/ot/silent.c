@@ -20,26 +20,36 @@ struct check {
   block *psi;                                      /* one per tree */
 };
 
-/* The sender's trees are their roots. The receiver's are, in place of the macs in `base`, the sums that each level is
- * completed with, and the turns of the path to the hole. */
-struct silent_harvest {
+/* The trees of one iteration. The sender's are their roots. The receiver's are, in place of the tree correlations'
+ * macs, the sums that each level is completed with, and the turns of the path to the hole. */
+struct forest {
   const struct silent_set *set;
   const struct aes_ops *aes;
   const struct ggm_ops *ggm;
-  const struct lpn_ops *lpn;
-  struct aes_key tree_key, row_key; /* public */
-  bool tree_open, row_open;
-  bool sends;
+  struct aes_key tree_key; /* public */
+  bool tree_open, sends;
   block delta;     /* the sender's */
-  block *base;     /* the LPN vector, tree correlations, check correlations */
+  block *base;     /* while the iteration runs: the LPN vector, tree correlations, check correlations */
+  block *levels;   /* tree correlations, in `base`; in a harvest the receiver's level sums, by themselves */
   block *roots;    /* the sender's, one per tree */
   uint64_t *turns; /* the receiver's, one per tree */
+};
+
+struct silent_harvest {
+  const struct silent_set *set;
+  const struct aes_ops *aes;
+  const struct lpn_ops *lpn;
+  struct aes_key row_key; /* public */
+  bool row_open;
+  struct forest *forests[LPN_TOGETHER]; /* [vectors.count], owned */
+  block *blocks;                        /* owned: the vectors' */
+  struct lpn_vectors vectors;
 };
 
 /* One iteration of a batch while it runs. */
 struct run {
   const struct silent_iteration *it;
-  struct silent_harvest *harvest;
+  struct forest *forest;
   uint8_t challenge[SILENT_CHALLENGE_LEN]; /* public */
 };
 
@@ -66,7 +76,8 @@ static void iteration_hash(const struct silent_party *p, const struct silent_ite
   put_u64(name, p->session);
   put_u64(name + 8, it->number);
   put_u64(name + 16, it->sender == ROLE_SERVER);
-  put_u64(name + 24, (uint64_t)it->set->depth << 48 | (uint64_t)it->set->log_k << 32 | it->set->trees);
+  put_u64(name + 24, (uint64_t)it->set->depth << 56 | (uint64_t)it->set->shift << 48 | (uint64_t)it->set->factor << 24 |
+                         it->set->trees);
   crypto_generichash_init(&state, NULL, 0, out_len);
   crypto_generichash_update(&state, (const uint8_t *)label, strlen(label) + 1);
   crypto_generichash_update(&state, name, sizeof name);
@@ -78,47 +89,111 @@ static size_t tree_leaves(const struct silent_set *set) {
   return (size_t)1 << set->depth;
 }
 
-static block *tree_base(const struct silent_harvest *h, size_t tree) {
-  return h->base + silent_set_k(h->set) + tree * h->set->depth;
+static block *tree_base(const struct forest *f, size_t tree) {
+  return f->levels + tree * f->set->depth;
+}
+
+static size_t levels_len(const struct silent_set *set) {
+  return (size_t)set->trees * set->depth * sizeof(block);
+}
+
+static void forest_free(struct forest *f) {
+  if (!f) return;
+  if (f->tree_open) f->aes->close(&f->tree_key);
+  if (f->base) mem_free_secret(f->base, silent_set_base(f->set) * sizeof(block));
+  if (!f->base && f->levels) mem_free_secret(f->levels, levels_len(f->set));
+  mem_free_secret(f->roots, f->set->trees * sizeof(block));
+  mem_free_secret(f->turns, f->set->trees * sizeof(uint64_t));
+  mem_free_secret(f, sizeof *f);
+}
+
+/* Public keys: of the trees, then of the rows. */
+static void iteration_keys(const struct silent_party *p, const struct silent_iteration *it,
+                           uint8_t keys[2 * AES_KEY_LEN]) {
+  iteration_hash(p, it, "fusion silent keys", NULL, 0, keys, (size_t)2 * AES_KEY_LEN);
+}
+
+/* Takes the iteration's base over, also on failure. */
+static fusion_status forest_new(struct forest **out, const struct silent_party *p, struct silent_iteration *it) {
+  fusion_status status = FUSION_OK;
+  uint8_t keys[2 * AES_KEY_LEN];
+  const struct silent_set *set = it->set;
+  const bool sends = it->sender == p->role;
+  struct forest *f = mem_alloc(1, sizeof *f);
+  if (!f) return FUSION_E_MEMORY;
+  assert(set->depth >= DEPTH_MIN && set->depth <= GGM_DEPTH_MAX && set->together <= LPN_TOGETHER);
+  *f = (struct forest){.set = set,
+                       .aes = aes_ops_of(cpu_tier()),
+                       .ggm = ggm_ops_of(cpu_tier()),
+                       .sends = sends,
+                       .base = it->base,
+                       .levels = it->base + silent_set_k(set)};
+  it->base = NULL;
+  if (sends) f->delta = p->delta;
+  iteration_keys(p, it, keys);
+  TRY(f->aes->open(&f->tree_key, keys));
+  f->tree_open = true;
+  if (sends) f->roots = mem_alloc(set->trees, sizeof(block));
+  if (!sends) f->turns = mem_alloc(set->trees, sizeof(uint64_t));
+  FAIL_IF(sends ? !f->roots : !f->turns, FUSION_E_MEMORY);
+  if (sends) prg_bytes(p->prg, f->roots, set->trees * sizeof(block));
+  *out = f;
+  f = NULL;
+cleanup:
+  forest_free(f);
+  return status;
+}
+
+/* Keeps of the base what growing takes: the receiver's level sums. */
+static fusion_status forest_shrink(struct forest *f) {
+  block *levels = NULL;
+  if (!f->sends) {
+    levels = mem_alloc(levels_len(f->set), 1);
+    if (!levels) return FUSION_E_MEMORY;
+    memcpy(levels, f->levels, levels_len(f->set));
+  }
+  mem_free_secret(f->base, silent_set_base(f->set) * sizeof(block));
+  f->base = NULL;
+  f->levels = levels;
+  return FUSION_OK;
 }
 
 void silent_free(struct silent_harvest *h) {
   if (!h) return;
-  if (h->tree_open) h->aes->close(&h->tree_key);
   if (h->row_open) h->aes->close(&h->row_key);
-  mem_free_secret(h->base, silent_set_base(h->set) * sizeof(block));
-  mem_free_secret(h->roots, h->set->trees * sizeof(block));
-  mem_free_secret(h->turns, h->set->trees * sizeof(uint64_t));
+  for (size_t i = 0; i < h->vectors.count; i++) forest_free(h->forests[i]);
+  mem_free_secret(h->blocks, silent_set_k(h->set) * h->vectors.width * sizeof(block));
   mem_free_secret(h, sizeof *h);
 }
 
-/* Takes the iteration's base over, also on failure. */
-static fusion_status harvest_new(struct silent_harvest **out, const struct silent_party *p,
-                                 struct silent_iteration *it) {
+size_t silent_members(const struct silent_harvest *h) {
+  return h->vectors.count;
+}
+
+/* Joins iterations that have passed their checks; takes their forests. */
+static fusion_status harvest_new(struct silent_harvest **out, const struct silent_party *p, struct run *runs,
+                                 size_t count) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
-  const enum cpu_tier tier = cpu_tier();
-  const bool sends = it->sender == p->role;
+  const struct silent_set *set = runs[0].it->set;
+  const size_t k = silent_set_k(set), width = count > 1 ? LPN_TOGETHER : 1;
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
   if (!h) return FUSION_E_MEMORY;
-  assert(it->set->depth >= DEPTH_MIN && it->set->depth <= GGM_DEPTH_MAX && it->set->log_k <= LPN_LOG_K_MAX);
-  *h = (struct silent_harvest){.set = it->set,
-                               .aes = aes_ops_of(tier),
-                               .ggm = ggm_ops_of(tier),
-                               .lpn = lpn_ops_of(tier),
-                               .sends = sends,
-                               .base = it->base};
-  it->base = NULL;
-  if (sends) h->delta = p->delta;
-  iteration_hash(p, it, "fusion silent keys", NULL, 0, keys, sizeof keys);
-  TRY(h->aes->open(&h->tree_key, keys));
-  h->tree_open = true;
+  *h = (struct silent_harvest){.set = set, .aes = aes_ops_of(cpu_tier()), .lpn = lpn_ops_of(cpu_tier())};
+  h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
+  h->blocks = mem_alloc(k * width, sizeof(block));
+  FAIL_IF(!h->blocks, FUSION_E_MEMORY);
+  h->vectors.blocks = h->blocks;
+  iteration_keys(p, runs[0].it, keys);
   TRY(h->aes->open(&h->row_key, keys + AES_KEY_LEN));
   h->row_open = true;
-  if (sends) h->roots = mem_alloc(it->set->trees, sizeof(block));
-  if (!sends) h->turns = mem_alloc(it->set->trees, sizeof(uint64_t));
-  FAIL_IF(sends ? !h->roots : !h->turns, FUSION_E_MEMORY);
-  if (sends) prg_bytes(p->prg, h->roots, it->set->trees * sizeof(block));
+  for (size_t i = 0; i < count; i++) {
+    h->forests[i] = runs[i].forest;
+    runs[i].forest = NULL;
+    h->vectors.count = i + 1;
+    for (size_t j = 0; j < k; j++) h->blocks[j * width + i] = h->forests[i]->base[j];
+    TRY(forest_shrink(h->forests[i]));
+  }
   *out = h;
   h = NULL;
 cleanup:
@@ -127,7 +202,7 @@ cleanup:
 }
 
 static void batch_close(struct batch *b) {
-  for (size_t i = 0; b->runs && i < b->count; i++) silent_free(b->runs[i].harvest);
+  for (size_t i = 0; b->runs && i < b->count; i++) forest_free(b->runs[i].forest);
   mem_free_secret(b->runs, b->count * sizeof *b->runs);
   mem_free(b->check.psi);
   mem_free_secret(b->corrections, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX * sizeof(block));
@@ -149,7 +224,7 @@ static fusion_status batch_open(struct batch **out, const struct silent_party *p
     b->runs[i].it = &its[i];
     b->trees = size_max(b->trees, its[i].set->trees);
     b->leaves = size_max(b->leaves, tree_leaves(its[i].set));
-    TRY(harvest_new(&b->runs[i].harvest, p, &its[i]));
+    TRY(forest_new(&b->runs[i].forest, p, &its[i]));
   }
   b->check.psi = mem_alloc(b->trees, sizeof(block));
   b->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX, sizeof(block));
@@ -163,25 +238,25 @@ cleanup:
 }
 
 /* The leaves of one tree, the hole's two in place. The sender's level sums go to left_sums unless that is NULL. */
-static void grow_tree(const struct silent_harvest *h, size_t tree, block *leaves, block *left_sums) {
+static void grow_tree(const struct forest *f, size_t tree, block *leaves, block *left_sums) {
   block sums[GGM_DEPTH_MAX];
   struct ggm_hole hole;
-  if (h->sends) {
-    ggm_expand(h->ggm, &h->tree_key, leaves, left_sums ? left_sums : sums, h->roots[tree], h->delta, h->set->depth);
+  if (f->sends) {
+    ggm_expand(f->ggm, &f->tree_key, leaves, left_sums ? left_sums : sums, f->roots[tree], f->delta, f->set->depth);
     mem_wipe(sums, sizeof sums);
     return;
   }
-  ggm_expand_punctured(h->ggm, &h->tree_key, leaves, &hole, tree_base(h, tree), h->turns[tree], h->set->depth);
-  h->ggm->mend(leaves, 0, tree_leaves(h->set), &hole);
+  ggm_expand_punctured(f->ggm, &f->tree_key, leaves, &hole, tree_base(f, tree), f->turns[tree], f->set->depth);
+  f->ggm->mend(leaves, 0, tree_leaves(f->set), &hole);
   mem_wipe(&hole, sizeof hole);
 }
 
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count) {
-  const size_t leaves = tree_leaves(h->set);
+  const size_t leaves = tree_leaves(h->set), members = h->vectors.count;
   assert(first + count <= h->set->trees);
-  for (size_t i = 0; i < count; i++) {
-    grow_tree(h, first + i, out + i * leaves, NULL);
-    h->lpn->encode(&h->row_key, out + i * leaves, (first + i) * leaves, leaves, h->base, h->set->log_k);
+  for (size_t tree = first; tree < first + count; tree++, out += members * leaves) {
+    for (size_t i = 0; i < members; i++) grow_tree(h->forests[i], tree, out + i * leaves, NULL);
+    h->lpn->encode(&h->row_key, out, leaves, tree * leaves, leaves, &h->vectors);
   }
 }
 
@@ -227,10 +302,10 @@ static fusion_status fold_trees(struct batch *b, const struct run *r, block mask
   const struct silent_set *set = r->it->set;
   const fusion_status status = check_draw(b, r);
   if (status != FUSION_OK) return status;
-  block value = block_xor(check_mask(tree_base(r->harvest, set->trees)), masked);
+  block value = block_xor(check_mask(tree_base(r->forest, set->trees)), masked);
   for (size_t tree = 0; tree < set->trees; tree++) {
     block sum = {0};
-    grow_tree(r->harvest, tree, b->leaf, NULL);
+    grow_tree(r->forest, tree, b->leaf, NULL);
     for (size_t at = 0; at < tree_leaves(set); at += FIELD_FOLD) {
       const block folded = b->field->fold(b->check.powers, b->leaf + at);
       sum = block_xor(sum, b->field->multiply(b->check.strides[at / FIELD_FOLD], folded));
@@ -244,14 +319,14 @@ static fusion_status fold_trees(struct batch *b, const struct run *r, block mask
 
 static fusion_status send_trees(struct batch *b, struct run *r) {
   const struct silent_set *set = r->it->set;
-  const struct silent_harvest *h = r->harvest;
+  const struct forest *f = r->forest;
   const size_t depth = set->depth;
   for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
     for (size_t i = 0; i < n; i++) {
       block *const sums = b->corrections + i * depth;
-      const block *const keys = tree_base(h, tree + i);
-      grow_tree(h, tree + i, b->leaf, sums);
+      const block *const keys = tree_base(f, tree + i);
+      grow_tree(f, tree + i, b->leaf, sums);
       for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], keys[level]);
     }
     secret_declassify(b->corrections, n * depth * sizeof(block), "level sums under keys of fresh correlations");
@@ -285,15 +360,15 @@ static uint64_t tree_turns(const block *macs, size_t depth) {
 /* Leaves in place of each tree's macs what completes its levels. */
 static fusion_status receive_trees(struct batch *b, struct run *r) {
   const struct silent_set *set = r->it->set;
-  const struct silent_harvest *h = r->harvest;
+  const struct forest *f = r->forest;
   const size_t depth = set->depth;
   for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
     const fusion_status status = channel_recv(b->party->channel, MSG_SILENT, b->corrections, n * depth * sizeof(block));
     if (status != FUSION_OK) return status;
     for (size_t i = 0; i < n; i++) {
-      block *const macs = tree_base(h, tree + i);
-      h->turns[tree + i] = tree_turns(macs, depth);
+      block *const macs = tree_base(f, tree + i);
+      f->turns[tree + i] = tree_turns(macs, depth);
       for (size_t level = 0; level < depth; level++) {
         macs[level] = block_xor(macs[level], b->corrections[i * depth + level]);
       }
@@ -306,7 +381,7 @@ static fusion_status receive_trees(struct batch *b, struct run *r) {
  * the multipliers at the holes. */
 static fusion_status send_challenge(struct batch *b, struct run *r) {
   const struct silent_set *set = r->it->set;
-  const block *const check_macs = tree_base(r->harvest, set->trees);
+  const block *const check_macs = tree_base(r->forest, set->trees);
   fusion_status status = FUSION_OK;
   block sum = {0}, choices = {0};
   prg_bytes(b->party->prg, r->challenge, SEED_LEN);
@@ -314,7 +389,7 @@ static fusion_status send_challenge(struct batch *b, struct run *r) {
   for (size_t tree = 0; tree < set->trees; tree++) {
     block factor = b->check.psi[tree];
     for (size_t i = 0; i < set->depth; i++) {
-      const uint64_t turn = (uint64_t)0 - ((r->harvest->turns[tree] >> i) & 1);
+      const uint64_t turn = (uint64_t)0 - ((r->forest->turns[tree] >> i) & 1);
       const block one = block_make(0, 1);
       const block step = block_xor(one, block_and_mask(block_xor(one, b->check.squares[i]), turn));
       factor = b->field->multiply(factor, step);
@@ -363,15 +438,19 @@ fusion_status silent_iterate(const struct silent_party *p, struct silent_iterati
   TRY(batch_open(&b, p, its, count));
   for (size_t step = 0; step < sizeof steps / sizeof *steps; step++) {
     for (size_t i = 0; i < count; i++) {
-      if (b->runs[i].harvest->sends == steps[step].sends) TRY(steps[step].run(b, &b->runs[i]));
+      if (b->runs[i].forest->sends == steps[step].sends) TRY(steps[step].run(b, &b->runs[i]));
     }
     TRY(channel_flush(p->channel));
   }
-  for (size_t i = 0; i < count; i++) {
-    its[i].harvest = b->runs[i].harvest;
-    b->runs[i].harvest = NULL;
+  for (size_t i = 0, n; i < count; i += n) {
+    for (n = 1; i + n < count && its[i + n].sender == its[i].sender && n < its[i].set->together;) n++;
+    TRY(harvest_new(&its[i].harvest, p, &b->runs[i], n));
   }
 cleanup:
+  for (size_t i = 0; status != FUSION_OK && i < count; i++) {
+    silent_free(its[i].harvest);
+    its[i].harvest = NULL;
+  }
   if (b) batch_close(b);
   for (size_t i = 0; i < count; i++) {
     mem_free_secret(its[i].base, silent_set_base(its[i].set) * sizeof(block));

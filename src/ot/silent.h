@@ -11,7 +11,8 @@
  *  iterations, in either or both directions, shares these three flights: a challenge is drawn after the last correction
  *  of the whole batch has arrived, and the receiver compares all digests before anything of the batch is released. The
  *  iterations of a batch have independent base correlations, so they are so many runs of the protocol side by side.
- *  Error probability of a check: below 2^-115 for these sets.
+ * Those that share a matrix are LPN with several secrets: by a hybrid argument as hard as with one but for a factor of
+ * their number, which the sets' estimates contain. Error probability of a check: below 2^-115 for these sets.
  *
  *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), with regular noise and the check against
  *  cheating; trees after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431). Differences are
@@ -27,8 +28,8 @@
 
 enum { SILENT_CHALLENGE_LEN = 32, SILENT_DIGEST_LEN = 32 };
 
-/** What one iteration yields, kept as seeds: the correlations are grown tree by tree when they are asked for, into the
- *  nearest cache of who uses them, rather than stored. Secret; belongs to one party. */
+/** What the iterations yield that share a matrix, kept as seeds: the correlations are grown tree by tree when they are
+ * asked for, into the nearest cache of who uses them, rather than stored. Secret; belongs to one party. */
 struct silent_harvest;
 
 /** One party's end, the same for all iterations of a batch. */
@@ -42,10 +43,12 @@ struct silent_party {
 
 struct silent_iteration {
   const struct silent_set *set;
-  enum role sender;               /* who is the OT sender */
-  uint64_t number;                /* of the iteration in its direction, from 0 */
-  block *base;                    /* silent_set_base(set) correlations from mem_alloc(); taken over, also on failure */
-  struct silent_harvest *harvest; /* result, owned by the caller; NULL unless all checks of the batch have passed */
+  enum role sender; /* who is the OT sender */
+  uint64_t number;  /* of the iteration in its direction, from 0 */
+  block *base;      /* silent_set_base(set) correlations from mem_alloc(); taken over, also on failure */
+  /* Result, owned by the caller; NULL unless all checks of the batch have passed, and in all but the first of those
+   * that share a matrix (up to silent_set.together in a row, of one set and sender). */
+  struct silent_harvest *harvest;
 };
 
 /** Runs a batch: both parties name the same iterations in the same order; the corrections of each direction together
@@ -57,7 +60,10 @@ fusion_status silent_iterate(const struct silent_party *p, struct silent_iterati
 /** A batch of counts[sender] iterations of sets[sender] in each direction. */
 void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[2], const size_t counts[2]);
 
-/** The correlations of trees [first, first + count) of the iteration, 2^depth a tree. Asking twice gives the same. */
+/** How many iterations share this harvest. */
+size_t silent_members(const struct silent_harvest *h);
+/** The correlations of trees [first, first + count) of each of the iterations: silent_members() * 2^depth for each
+ * number, the iterations one after the other. Asking twice gives the same. */
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count);
 void silent_free(struct silent_harvest *h);
 

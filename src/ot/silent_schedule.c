@@ -23,9 +23,20 @@ void silent_schedule_joins(const struct silent_schedule *s, enum role empty, boo
                  (!d->made || d->ready <= (uint64_t)silent_batch_max(d->made) * silent_set_outputs(d->made) / 2);
 }
 
-/* Whole trees of `set` that give `count` correlations. */
-static size_t trees_for(const struct silent_set *set, size_t count) {
-  return div_up(count, (size_t)1 << set->depth);
+size_t silent_group_size(const struct silent_set *set, size_t first, size_t count) {
+  return size_min(set->together, count - first);
+}
+
+/* What holding back `need` correlations of a batch takes: from its end, a tree of each iteration of a group at once. */
+static uint64_t held_back(const struct silent_set *set, size_t count, uint64_t need) {
+  uint64_t held = 0;
+  for (size_t first = (count - 1) / set->together * set->together; held < need; first -= set->together) {
+    const uint64_t unit = (uint64_t)silent_group_size(set, first, count) << set->depth;
+    const uint64_t trees = (need - held + unit - 1) / unit;
+    held += unit * (trees < set->trees ? trees : set->trees);
+    assert(held >= need || first);
+  }
+  return held;
 }
 
 /* Chooses the next batch's set, after `fresh` outputs of the last one; returns how many iterations are wanted in all.
@@ -37,13 +48,10 @@ static uint64_t want(struct silent_supply *d, const struct silent_set *main, uin
   const uint64_t left = aim > total ? aim - total : 0;
   /* A large iteration pays when at least half of it will be used. */
   d->set = left >= silent_set_outputs(main) / 2 ? main : &silent_set_lan;
-  d->base_trees = trees_for(d->made, silent_set_base(d->set));
+  const uint64_t base = silent_set_base(d->set), net = silent_set_outputs(d->set) - base;
   /* What the batch after the next will start from is lost too. */
-  const uint64_t needed = left + ((uint64_t)d->base_trees << d->made->depth);
-  const uint64_t net =
-      silent_set_outputs(d->set) - ((uint64_t)trees_for(d->set, silent_set_base(d->set)) << d->set->depth);
-  if (aim + ((uint64_t)d->base_trees << d->made->depth) <= total) return 1;
-  return (needed + net - 1) / net;
+  if (aim + base <= total) return 1;
+  return (left + base + net - 1) / net;
 }
 
 void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]) {
@@ -52,6 +60,7 @@ void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]) {
     struct silent_supply *d = &s->supply[r];
     if (!joins[r]) continue;
     d->made = d->set;
+    d->made_count = d->next;
     d->iterations += d->next;
     fresh[r] = (uint64_t)d->next * silent_set_outputs(d->made);
     wanted[r] = want(d, s->main, fresh[r]);
@@ -62,9 +71,9 @@ void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]) {
     struct silent_supply *d = &s->supply[r];
     if (!joins[r]) continue;
     /* Parts of equal number in both directions, so that they go on running out together. */
-    const size_t part = (size_t)((wanted[r] + rounds - 1) / rounds), trees = d->next * d->made->trees;
-    d->next = size_max(1, size_min(part, trees / d->base_trees));
-    const uint64_t usable = fresh[r] - ((uint64_t)(d->next * d->base_trees) << d->made->depth);
+    const size_t part = (size_t)((wanted[r] + rounds - 1) / rounds), base = silent_set_base(d->set);
+    d->next = size_max(1, size_min(part, (size_t)(fresh[r] / base)));
+    const uint64_t usable = fresh[r] - held_back(d->made, d->made_count, (uint64_t)d->next * base);
     d->ready += usable;
     d->released += usable;
   }

@@ -19,12 +19,13 @@ struct silent_set {
   const char *name;
   uint32_t depth;
   uint32_t trees;
-  uint32_t log_k;
-  uint32_t security_bits; /* floor of the estimate */
+  uint32_t factor, shift; /* k = factor << shift */
+  uint32_t together;      /* so many iterations of a batch share a matrix, and go through it side by side */
+  uint32_t security_bits; /* floor of the estimate, less log2(together) */
 };
 
 static inline size_t silent_set_k(const struct silent_set *s) {
-  return (size_t)1 << s->log_k;
+  return (size_t)s->factor << s->shift;
 }
 static inline size_t silent_set_outputs(const struct silent_set *s) {
   return (size_t)s->trees << s->depth;
@@ -34,8 +35,9 @@ static inline size_t silent_set_base(const struct silent_set *s) {
   return silent_set_k(s) + (size_t)s->trees * s->depth + SILENT_CHECK_COTS;
 }
 
-/** Light on computing: the LPN vector is 1 MiB. 0.17 bytes a correlation. Also starts every direction, from 74,164
- *  SoftSpoken correlations, and serves what is left of a job too small for the other. */
+/** Light on computing: four LPN vectors side by side are 4 MiB, of which a row reads ten lines for four correlations.
+ *  0.17 bytes a correlation. Also starts every direction, from 76,712 SoftSpoken correlations, and serves what is left
+ *  of a job too small for the other. */
 extern const struct silent_set silent_set_lan;
 /** Light on traffic: 0.05 bytes a correlation; the LPN vector is 4 MiB. */
 extern const struct silent_set silent_set_wan;

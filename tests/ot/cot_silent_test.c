@@ -298,7 +298,9 @@ static void cot_silent__memory_stays_small(void **state) {
   (void)state;
   const struct silent_params small = {
       .profile = SILENT_LAN, .expected_server_sends = 100000, .expected_client_sends = 100000};
-  assert_true(cot_silent_memory(&small) < (size_t)18 << 20);
+  /* Two directions of two iterations in flight, each with a vector of 1 MiB, and as much again while they are joined.
+   */
+  assert_true(cot_silent_memory(&small) < (size_t)24 << 20);
   assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_LAN}) < (size_t)80 << 20);
   assert_true(cot_silent_memory(&(struct silent_params){.profile = SILENT_WAN}) < (size_t)96 << 20);
 }

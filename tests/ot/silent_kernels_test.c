@@ -94,63 +94,81 @@ static void ggm__punctured_tree_is_right_at_every_hole(void **state) {
   }
 }
 
+/* Single vectors and two to four side by side, powers of two and other lengths: each vector's rows are those that it
+ * gives alone in portable C, whatever the tier. */
 static void lpn__every_tier_equals_the_portable_one(void **state) {
   (void)state;
+  enum { ROWS = 192, STRIDE = ROWS + 3, ALL = LPN_TOGETHER * STRIDE };
+  static block rows[ALL], want[ALL], start[ALL];
   uint64_t seed = test_seed();
-  static const unsigned log_ks[] = {4, 10, 16, 18, 21};
-  for (size_t i = 0; i < sizeof log_ks / sizeof *log_ks; i++) {
-    enum { ROWS = 192 };
-    static block rows[ROWS], want[ROWS];
-    const size_t k = (size_t)1 << log_ks[i];
+  static const struct {
+    uint32_t factor;
+    unsigned shift;
+  } lengths[] = {{1, 4}, {1, 10}, {33, 11}, {1, 16}, {1023, 0}, {3, 16}, {1, 18}, {1, 21}};
+  for (size_t i = 0; i < 4 * (sizeof lengths / sizeof *lengths); i++) {
     const uint64_t first = 64 * (test_random(&seed) % 100000);
-    block *vector = mem_alloc(k, sizeof(block));
+    struct lpn_vectors v = {.factor = lengths[i / 4].factor, .shift = lengths[i / 4].shift, .count = 1 + i % 4};
+    const size_t k = (size_t)v.factor << v.shift;
+    v.width = v.count > 1 ? LPN_TOGETHER : 1;
+    block *blocks = mem_alloc(k * v.width, sizeof(block)), *one = mem_alloc(k, sizeof(block));
     struct aes_key key_c;
-    assert_non_null(vector);
-    for (size_t j = 0; j < k; j++) vector[j] = block_make(j << 32 ^ seed, seed * j);
-    for (size_t j = 0; j < ROWS; j++) want[j] = random_block(&seed);
-    block start[ROWS];
-    memcpy(start, want, sizeof want);
+    assert_non_null(blocks);
+    assert_non_null(one);
+    v.blocks = blocks;
+    for (size_t j = 0; j < k * v.width; j++) blocks[j] = block_make(j << 32 ^ seed, seed * j);
+    for (size_t j = 0; j < ALL; j++) want[j] = start[j] = random_block(&seed);
     open_key(&key_c, CPU_TIER_C, seed);
-    lpn_ops_of(CPU_TIER_C)->encode(&key_c, want, first, ROWS, vector, log_ks[i]);
-    assert_memory_not_equal(want, start, sizeof want);
-    for (int tier = 1; tier <= (int)cpu_tier_best(); tier++) {
+    for (size_t g = 0; g < v.count; g++) {
+      const struct lpn_vectors alone = {.blocks = one, .factor = v.factor, .shift = v.shift, .width = 1, .count = 1};
+      for (size_t j = 0; j < k; j++) one[j] = blocks[j * v.width + g];
+      lpn_ops_of(CPU_TIER_C)->encode(&key_c, want + g * STRIDE, ROWS, first, ROWS, &alone);
+      assert_memory_not_equal(want + g * STRIDE, start + g * STRIDE, ROWS * sizeof(block));
+    }
+    for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
       struct aes_key key;
       open_key(&key, (enum cpu_tier)tier, seed);
       memcpy(rows, start, sizeof rows);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, first, ROWS, vector, log_ks[i]);
+      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, ROWS, &v);
       assert_memory_equal(rows, want, sizeof want);
       /* In two calls as in one. */
       memcpy(rows, start, sizeof rows);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, first, 64, vector, log_ks[i]);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows + 64, first + 64, ROWS - 64, vector, log_ks[i]);
+      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, 64, &v);
+      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows + 64, STRIDE, first + 64, ROWS - 64, &v);
       assert_memory_equal(rows, want, sizeof want);
       aes_ops_of((enum cpu_tier)tier)->close(&key);
     }
     aes_ops_of(CPU_TIER_C)->close(&key_c);
-    mem_free(vector);
+    mem_free(blocks);
+    mem_free(one);
   }
 }
 
 /* Linearity and a spread of positions: each row of the code is ten unit vectors, somewhere in all of [0, k). */
 static void lpn__rows_have_ten_ones_spread_over_the_vector(void **state) {
   (void)state;
-  enum { LOG_K = 6, K = 1 << LOG_K, ROWS = 6400 };
+  enum { K = 60, ROWS = 6400 };
+  static const struct lpn_vectors shapes[] = {{.factor = 15, .shift = 2}, {.factor = 60, .shift = 0}};
   static block rows[ROWS], vector[K];
   uint64_t seed = test_seed();
-  size_t hits[K] = {0};
-  struct aes_key key;
   for (size_t j = 0; j < K; j++) vector[j] = block_make(0, UINT64_C(1) << j);
-  open_key(&key, cpu_tier(), seed);
-  memset(rows, 0, sizeof rows);
-  lpn_ops_of(cpu_tier())->encode(&key, rows, 0, ROWS, vector, LOG_K);
-  for (size_t i = 0; i < ROWS; i++) {
-    const int ones = __builtin_popcountll(rows[i].lo);
-    assert_true(ones <= 10 && ones % 2 == 0);
-    for (size_t j = 0; j < K; j++) hits[j] += (rows[i].lo >> j) & 1;
+  for (size_t shape = 0; shape < 2; shape++) {
+    struct lpn_vectors v = shapes[shape];
+    size_t hits[K] = {0};
+    struct aes_key key;
+    v.blocks = vector;
+    v.width = v.count = 1;
+    open_key(&key, cpu_tier(), seed);
+    memset(rows, 0, sizeof rows);
+    lpn_ops_of(cpu_tier())->encode(&key, rows, ROWS, 0, ROWS, &v);
+    for (size_t i = 0; i < ROWS; i++) {
+      const int ones = __builtin_popcountll(rows[i].lo);
+      assert_true(ones <= 10 && ones % 2 == 0);
+      for (size_t j = 0; j < K; j++) hits[j] += (rows[i].lo >> j) & 1;
+    }
+    /* A position is hit an odd number of times with probability 0.144: 921 +- 28 of 6400 rows. */
+    for (size_t j = 0; j < K; j++) assert_in_range(hits[j], 700, 1150);
+    aes_ops_of(cpu_tier())->close(&key);
   }
-  /* A position is hit an odd number of times with probability 0.136: 868 +- 27 of 6400 rows. */
-  for (size_t j = 0; j < K; j++) assert_true(hits[j] > 650 && hits[j] < 1090);
-  aes_ops_of(cpu_tier())->close(&key);
 }
 
 /* Schoolbook product, bit by bit. */

@@ -5,16 +5,20 @@
 #include "support/support.h"
 
 /* Far too small to be hard; the same code as the real sets. */
-static const struct silent_set tiny = {.name = "tiny", .depth = 8, .trees = 67, .log_k = 9, .security_bits = 0};
+static const struct silent_set tiny = {
+    .name = "tiny", .depth = 8, .trees = 67, .factor = 5, .shift = 7, .together = 4, .security_bits = 0};
 
-/* One iteration, both parties, from correlations that the test deals. */
+enum { ITERATIONS_MAX = 6 };
+
+/* A batch of iterations, both parties, from correlations that the test deals. */
 struct end {
   struct channel *channel;
   const struct silent_set *set;
   enum role role, sender;
   uint64_t seed;
   block delta;
-  block *base, *out;
+  size_t iterations;
+  block *base[ITERATIONS_MAX], *out; /* out: each group's trees, one number after the other */
   struct channel_stats stats;
   fusion_status status;
 };
@@ -26,44 +30,59 @@ static void *run_end(void *arg) {
   struct prg *prg = prg_new(seed);
   const struct silent_party party = {
       .role = e->role, .channel = e->channel, .prg = prg, .session = 99, .delta = e->delta};
-  struct silent_iteration it = {.set = e->set, .sender = e->sender, .number = 3, .base = e->base};
-  e->status = silent_iterate(&party, &it, 1);
-  struct silent_harvest *const harvest = it.harvest;
-  e->base = NULL;
-  if (e->status == FUSION_OK) {
+  struct silent_iteration its[ITERATIONS_MAX];
+  for (size_t i = 0; i < e->iterations; i++)
+    its[i] = (struct silent_iteration){.set = e->set, .sender = e->sender, .number = 3 + i, .base = e->base[i]};
+  e->status = silent_iterate(&party, its, e->iterations);
+  block *out = e->out;
+  size_t members = 0;
+  for (size_t i = 0; i < e->iterations; i++) {
+    struct silent_harvest *const harvest = its[i].harvest;
+    if (!harvest) continue;
     /* In two parts, the second first. */
-    const size_t half = e->set->trees / 2;
-    silent_grow(harvest, e->out + (half << e->set->depth), half, e->set->trees - half);
-    silent_grow(harvest, e->out, 0, half);
+    const size_t half = e->set->trees / 2, unit = silent_members(harvest) << e->set->depth;
+    silent_grow(harvest, out + half * unit, half, e->set->trees - half);
+    silent_grow(harvest, out, 0, half);
+    members += silent_members(harvest);
+    out += e->set->trees * unit;
+    silent_free(harvest);
   }
-  if ((e->status == FUSION_OK) != (harvest != NULL)) e->status = FUSION_E_INTERNAL;
-  silent_free(harvest);
+  if (members != (e->status == FUSION_OK ? e->iterations : 0)) e->status = FUSION_E_INTERNAL;
   e->stats = channel_get_stats(e->channel);
   prg_free(prg);
   channel_close(e->channel);
   return NULL;
 }
 
-static void run(struct end ends[2], const struct silent_set *set, enum role sender, uint64_t seed,
-                struct tamper tamper) {
+static void run_batch(struct end ends[2], const struct silent_set *set, size_t iterations, enum role sender,
+                      uint64_t seed, struct tamper tamper) {
   const size_t base = silent_set_base(set), outputs = silent_set_outputs(set);
   uint64_t random = seed;
   for (int i = 0; i < 2; i++) {
-    ends[i] = (struct end){.set = set, .role = (enum role)i, .sender = sender, .seed = seed};
-    ends[i].base = mem_alloc(base, sizeof(block));
-    ends[i].out = mem_alloc(outputs, sizeof(block));
-    assert_non_null(ends[i].base);
+    ends[i] = (struct end){.set = set, .iterations = iterations, .role = (enum role)i, .sender = sender, .seed = seed};
+    ends[i].out = mem_alloc(iterations * outputs, sizeof(block));
     assert_non_null(ends[i].out);
   }
   struct end *s = &ends[sender], *r = &ends[1 - sender];
   s->delta = block_make(test_random(&random), test_random(&random) | 1);
-  for (size_t i = 0; i < base; i++) {
-    s->base[i].hi = test_random(&random);
-    s->base[i].lo = test_random(&random) << 1;
-    r->base[i] = block_xor(s->base[i], block_and_mask(s->delta, (uint64_t)0 - (test_random(&random) & 1)));
+  for (size_t n = 0; n < iterations; n++) {
+    block *const keys = s->base[n] = mem_alloc(base, sizeof(block));
+    block *const macs = r->base[n] = mem_alloc(base, sizeof(block));
+    assert_non_null(keys);
+    assert_non_null(macs);
+    for (size_t i = 0; i < base; i++) {
+      keys[i].hi = test_random(&random);
+      keys[i].lo = test_random(&random) << 1;
+      macs[i] = block_xor(keys[i], block_and_mask(s->delta, (uint64_t)0 - (test_random(&random) & 1)));
+    }
   }
   assert_ok(tamper_pair(&ends[ROLE_SERVER].channel, &ends[ROLE_CLIENT].channel, tamper));
   test_run_both(run_end, &ends[ROLE_SERVER], run_end, &ends[ROLE_CLIENT]);
+}
+
+static void run(struct end ends[2], const struct silent_set *set, enum role sender, uint64_t seed,
+                struct tamper tamper) {
+  run_batch(ends, set, 1, sender, seed, tamper);
 }
 
 static void release(struct end ends[2]) {
@@ -74,7 +93,7 @@ static void release(struct end ends[2]) {
 
 static bool correlated(const struct end *s, const struct end *r, size_t *ones) {
   *ones = 0;
-  for (size_t i = 0; i < silent_set_outputs(s->set); i++) {
+  for (size_t i = 0; i < s->iterations * silent_set_outputs(s->set); i++) {
     const block m = r->out[i], k = s->out[i], want = block_xor(k, block_and_mask(s->delta, block_lsb_mask(m)));
     if ((k.lo & 1) || m.lo != want.lo || m.hi != want.hi) return false;
     *ones += m.lo & 1;
@@ -110,6 +129,38 @@ static void silent__outputs_are_correlated_in_every_tier(void **state) {
   }
   mem_free(first[0]);
   mem_free(first[1]);
+  assert_ok(cpu_tier_force(best));
+}
+
+/* Groups of four and a rest; every tier; bits and keys of different iterations have nothing in common. */
+static void silent__iterations_that_share_a_matrix_are_as_good(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed();
+  const enum cpu_tier best = cpu_tier_best();
+  for (size_t n = 2; n <= ITERATIONS_MAX; n++) {
+    block *first = NULL;
+    const size_t count = n * silent_set_outputs(&tiny);
+    for (int tier = 0; tier <= (int)best; tier++) {
+      struct end ends[2];
+      size_t ones, same = 0;
+      assert_ok(cpu_tier_force((enum cpu_tier)tier));
+      run_batch(ends, &tiny, n, ROLE_SERVER, seed, honest);
+      assert_ok(ends[0].status);
+      assert_ok(ends[1].status);
+      assert_true(correlated(&ends[ROLE_SERVER], &ends[ROLE_CLIENT], &ones));
+      assert_in_range(ones, count / 2 - count / 20, count / 2 + count / 20);
+      const block *const out = ends[ROLE_CLIENT].out;
+      for (size_t i = 256; i < count; i++) same += (out[i].lo ^ out[i - 256].lo) & 1;
+      assert_in_range(same, count / 2 - count / 20, count / 2 + count / 20);
+      if (tier > 0) assert_memory_equal(out, first, count * sizeof(block));
+      if (tier == 0) {
+        first = ends[ROLE_CLIENT].out;
+        ends[ROLE_CLIENT].out = NULL;
+      }
+      release(ends);
+    }
+    mem_free(first);
+  }
   assert_ok(cpu_tier_force(best));
 }
 
@@ -217,6 +268,7 @@ static void silent__real_sets_work(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(silent__outputs_are_correlated_in_every_tier),
+      cmocka_unit_test(silent__iterations_that_share_a_matrix_are_as_good),
       cmocka_unit_test(silent__counted_messages_are_the_declared_ones),
       cmocka_unit_test(silent__a_cheating_sender_is_caught_or_harmless),
       cmocka_unit_test(silent__an_altered_challenge_is_caught),
