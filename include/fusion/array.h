@@ -55,6 +55,8 @@ FUSION_API size_t fusion_array_axis(const fusion_array *a, size_t axis);
 /** Rows (length of the first axis; 1 for a scalar) and elements in each row. */
 FUSION_API size_t fusion_array_rows(const fusion_array *a);
 FUSION_API size_t fusion_array_row_size(const fusion_array *a);
+/** The name of a row's file, borrowed, where each row is a picture (fusion_images_load); else NULL. */
+FUSION_API const char *fusion_array_row_name(const fusion_array *a, size_t row);
 /** The elements, borrowed. */
 FUSION_API const void *fusion_array_data(const fusion_array *a);
 FUSION_API void *fusion_array_data_mutable(fusion_array *a);

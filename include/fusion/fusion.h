@@ -6,6 +6,7 @@
 #include <fusion/bench.h>
 #include <fusion/client.h>
 #include <fusion/cpu.h>
+#include <fusion/images.h>
 #include <fusion/model.h>
 #include <fusion/plan.h>
 #include <fusion/server.h>

@@ -226,7 +226,12 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
   start_verdict(&r->verdict, client, &choice);
   settings.progress = client->settings.progress ? pass_progress : NULL;
   settings.progress_context = client;
+  struct picture_form query_form, public_form;
+  const bool query_pictures = array_picture_form(queries, &query_form);
+  const bool public_pictures = array_picture_form(public_samples, &public_form);
   const struct job_input input = {
+      .query_pictures = query_pictures ? &query_form : NULL,
+      .public_pictures = public_pictures ? &public_form : NULL,
       .queries = in.queries,
       .public_samples = in.public_samples,
       .labels = in.labels,

@@ -136,6 +136,29 @@ cleanup:
   return status;
 }
 
+/** A model that pictures calibrated keeps their normalisation, so that clients need no numbers. */
+static fusion_status keep_pictures(struct plan_preprocess *p, struct shape shape, const fusion_array *calibration,
+                                   fusion_error *err) {
+  struct picture_form form;
+  struct plan_preprocess chosen;
+  if (!array_picture_form(calibration, &form)) return FUSION_OK;
+  fusion_status status = preprocess_choose(&chosen, p, shape, &form, err);
+  if (status != FUSION_OK) return status;
+  const fusion_preprocess settings = {chosen.channels_last, chosen.reverse_channels, chosen.scale, chosen.count,
+                                      chosen.mean,          chosen.deviation};
+  struct plan_preprocess kept;
+  status = take_preprocess(&kept, &settings, shape.channels, err);
+  if (status == FUSION_OK) {
+    mem_free(p->mean);
+    mem_free(p->deviation);
+    *p = kept;
+  } else {
+    mem_free(kept.mean);
+    mem_free(kept.deviation);
+  }
+  return status;
+}
+
 /** Graph to model; the preprocessing moves into the plan. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
                              const fusion_compile_settings *settings, struct quantise_report *report,
@@ -149,6 +172,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   size_t len;
   fusion_status status;
   TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
+  TRY(keep_pictures(&p, shape, calibration, err));
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
           error_set(err, FUSION_E_MEMORY, "calibration: out of memory"));
   TRY(plan_real_rows(&p, shape, calibration, 0, rows, real, err));

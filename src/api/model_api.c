@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "model/execute.h"
+#include "data/data.h"
 #include "model/fsn.h"
 
 enum { CHUNK_ELEMENTS = 1 << 20 };
@@ -30,6 +30,20 @@ fusion_status fusion_model_save(const fusion_model *model, const char *path, fus
   return fsn_save(model->model, path, err);
 }
 
+bool array_picture_form(const fusion_array *a, struct picture_form *out) {
+  if (!a->is_pictures) return false;
+  const fusion_image_settings *p = &a->picture;
+  *out = (struct picture_form){.shape = {(uint32_t)a->shape[3], (uint32_t)a->shape[1], (uint32_t)a->shape[2]},
+                               .normalise = p->normalise,
+                               .preprocess = {.channels_last = true,
+                                              .reverse_channels = p->colours == FUSION_COLOURS_BGR,
+                                              .scale = p->scale,
+                                              .count = (uint32_t)p->count,
+                                              .mean = (double *)p->mean, /* not written: preprocess_choose borrows */
+                                              .deviation = (double *)p->deviation}};
+  return true;
+}
+
 /** Rows must have as many elements as the input; images must not have their channels where the model has not. */
 static fusion_status check_rows(const struct plan_preprocess *p, struct shape shape, const fusion_array *input,
                                 fusion_error *err) {
@@ -49,14 +63,18 @@ static fusion_status check_rows(const struct plan_preprocess *p, struct shape sh
 fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,
                              size_t first, size_t rows, float *out, fusion_error *err) {
   const size_t size = shape_size(shape), chunk = size_max(1, CHUNK_ELEMENTS / size);
-  fusion_status status = check_rows(preprocess, shape, input, err);
+  struct picture_form form;
+  struct plan_preprocess chosen;
+  const bool pictures = array_picture_form(input, &form);
+  fusion_status status = preprocess_choose(&chosen, preprocess, shape, pictures ? &form : NULL, err);
+  if (status == FUSION_OK) status = check_rows(&chosen, shape, input, err);
   if (status != FUSION_OK) return status;
   double *raw = mem_alloc(chunk * size, sizeof *raw);
   if (!raw) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
   for (size_t done = 0; done < rows && status == FUSION_OK; done += chunk) {
     const size_t count = size_min(chunk, rows - done);
     status = fusion_array_to_double(input, first + done, count, raw, err);
-    if (status == FUSION_OK) preprocess_apply(preprocess, shape, raw, count, out + done * size);
+    if (status == FUSION_OK) preprocess_apply(&chosen, shape, raw, count, out + done * size);
   }
   mem_free_secret(raw, chunk * size * sizeof *raw);
   return status;

@@ -4,7 +4,7 @@
 
 #include <fusion/model.h>
 
-#include "model/plan.h"
+#include "model/execute.h"
 
 struct fusion_model {
   struct model *model; /* owned */
@@ -14,6 +14,9 @@ struct fusion_model {
  * as a client has it. FUSION_E_INPUT when the rows do not fit the plan's input. */
 fusion_status plan_quantise_rows(const struct plan *plan, const fusion_array *input, size_t first, size_t rows,
                                  int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
+
+/** What an array of pictures brings along (true), borrowed from it; false for any other array. */
+bool array_picture_form(const fusion_array *a, struct picture_form *out);
 
 /** The same up to the real-valued input. */
 fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,

@@ -1,5 +1,6 @@
 /* The array itself: shape, elements, conversion. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "data/data.h"
 
@@ -48,6 +49,8 @@ fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t r
 
 void fusion_array_free(fusion_array *a) {
   if (!a) return;
+  for (size_t i = 0; a->names && i < a->shape[0]; i++) free(a->names[i]);
+  free(a->names);
   mem_free_secret(a->data, a->len);
   mem_free(a);
 }
@@ -63,6 +66,9 @@ size_t fusion_array_axis(const fusion_array *a, size_t axis) {
 }
 size_t fusion_array_rows(const fusion_array *a) {
   return fusion_array_axis(a, 0);
+}
+const char *fusion_array_row_name(const fusion_array *a, size_t row) {
+  return a->names && row < a->shape[0] ? a->names[row] : NULL;
 }
 const void *fusion_array_data(const fusion_array *a) {
   return a->data;

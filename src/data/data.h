@@ -4,6 +4,7 @@
 #define FUSION_DATA_DATA_H
 
 #include <fusion/array.h>
+#include <fusion/images.h>
 
 #include "base/base.h"
 
@@ -12,6 +13,9 @@ struct fusion_array {
   size_t rank, shape[FUSION_RANK_MAX];
   size_t count, len; /* elements; bytes */
   uint8_t *data;     /* owned, C order, native byte order (little endian) */
+  bool is_pictures;  /* [n][height][width][3 RGB or 1 grey], to be treated as `picture` says */
+  fusion_image_settings picture;
+  char **names; /* owned, one a row; NULL when rows have no names */
 };
 
 /** A regular file, open for reading. `path` is borrowed and only for error texts. */

@@ -28,6 +28,19 @@ void plan_select_answer(const struct plan *plan, const int64_t *logits, int64_t 
 void preprocess_apply(const struct plan_preprocess *p, struct shape shape, const double *raw, size_t samples,
                       float *out);
 
+/** Samples that are pictures: their size, and the preprocessing that they bring along. */
+struct picture_form {
+  struct shape shape;                /* channels, height, width of every picture */
+  bool normalise;                    /* `preprocess` holds numbers; else the model's are to be used */
+  struct plan_preprocess preprocess; /* channels_last; mean and deviation borrowed */
+};
+
+/** The preprocessing of rows for a model: its own for raw rows (`pictures` NULL). Pictures know their layout, so any
+ *  model takes them; normalised are they by the model or, if it has no numbers, by their own. FUSION_E_INPUT when both
+ *  have numbers that differ, or the size is not the model's. *out borrows. */
+fusion_status preprocess_choose(struct plan_preprocess *out, const struct plan_preprocess *model, struct shape shape,
+                                const struct picture_form *pictures, fusion_error *err) FUSION_MUST_CHECK;
+
 /** Real inputs to integers: nearest, halves to even, clamped to the input's value_bits. FUSION_E_INPUT on a NaN. */
 fusion_status plan_quantise_input(const struct plan *plan, const float *real, size_t samples, int64_t *out,
                                   fusion_error *err) FUSION_MUST_CHECK;

@@ -20,6 +20,44 @@ void preprocess_apply(const struct plan_preprocess *p, struct shape shape, const
   }
 }
 
+static bool is_near(double a, double b) {
+  return fabs(a - b) <= 1e-6 * fmax(1e-3, fmax(fabs(a), fabs(b)));
+}
+
+/** The two normalise alike; a count of 0 means 0 and 1, a count of 1 holds for every channel. */
+static bool preprocess_equal(const struct plan_preprocess *a, const struct plan_preprocess *b, uint32_t channels) {
+  for (uint32_t c = 0; c < channels; c++) {
+    const uint32_t i = a->count == 1 ? 0 : c, j = b->count == 1 ? 0 : c;
+    if (!is_near(a->count ? a->mean[i] : 0, b->count ? b->mean[j] : 0)) return false;
+    if (!is_near(a->count ? a->deviation[i] : 1, b->count ? b->deviation[j] : 1)) return false;
+  }
+  return is_near(a->scale, b->scale);
+}
+
+fusion_status preprocess_choose(struct plan_preprocess *out, const struct plan_preprocess *model, struct shape shape,
+                                const struct picture_form *pictures, fusion_error *err) {
+  *out = *model;
+  if (!pictures) return FUSION_OK;
+  const struct shape is = pictures->shape;
+  const struct plan_preprocess *own = &pictures->preprocess;
+  if (is.channels != shape.channels || is.height != shape.height || is.width != shape.width)
+    return error_set(err, FUSION_E_INPUT,
+                     "pictures of %ux%u with %u channels: the model takes %ux%u with %u; resize and crop them with "
+                     "--preprocess",
+                     is.height, is.width, is.channels, shape.height, shape.width, shape.channels);
+  const bool model_has_numbers = model->scale != 1 || model->count;
+  if (pictures->normalise && model_has_numbers && !preprocess_equal(model, own, shape.channels))
+    return error_set(
+        err, FUSION_E_INPUT,
+        "pictures: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
+        "not %.6g, or mean and std); leave them out",
+        model->scale, own->scale);
+  if (pictures->normalise && !model_has_numbers) *out = *own;
+  out->channels_last = true;
+  out->reverse_channels = model->reverse_channels || own->reverse_channels;
+  return FUSION_OK;
+}
+
 fusion_status plan_quantise_input(const struct plan *plan, const float *real, size_t samples, int64_t *out,
                                   fusion_error *err) {
   const struct plan_tensor *t = &plan->steps[0].out;

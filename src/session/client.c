@@ -47,15 +47,19 @@ static fusion_status predict_traffic(struct client_job *job, size_t shards, fusi
                    (unsigned long long)(bytes >> 20), (unsigned long long)(set->max_traffic >> 20));
 }
 
-static fusion_status quantise(const struct plan *plan, const double *raw, size_t rows, size_t row_size, int64_t **out,
-                              fusion_error *why) {
+static fusion_status quantise(const struct plan *plan, const struct picture_form *pictures, const double *raw,
+                              size_t rows, int64_t **out, fusion_error *why) {
+  const struct shape shape = plan->steps[0].out.shape;
+  const size_t row_size = shape_size(shape);
+  struct plan_preprocess chosen;
   size_t len;
-  fusion_status status = FUSION_OK;
+  fusion_status status = preprocess_choose(&chosen, &plan->preprocess, shape, pictures, why);
+  if (status != FUSION_OK) return status;
   if (!size_mul(rows, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
   float *real = mem_alloc(len, sizeof *real);
   *out = mem_alloc(len, sizeof **out);
   FAIL_IF(!real || !*out, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
-  preprocess_apply(&plan->preprocess, plan->steps[0].out.shape, raw, rows, real);
+  preprocess_apply(&chosen, shape, raw, rows, real);
   status = plan_quantise_input(plan, real, rows, *out, why);
 cleanup:
   mem_free_secret(real, len * sizeof *real);
@@ -88,6 +92,18 @@ static fusion_status draw_mix(struct client_job *job, fusion_error *why) {
   return error_set(why, status, "the mix cannot be drawn: %s", fusion_status_text(status));
 }
 
+/* How pictures are normalised belongs to what is asked. */
+static void hash_pictures(crypto_generichash_state *state, const struct picture_form *p) {
+  const uint64_t flags[] = {p != NULL, p && p->normalise, p && p->preprocess.reverse_channels,
+                            p ? p->preprocess.count : 0};
+  crypto_generichash_update(state, (const uint8_t *)flags, sizeof flags);
+  if (!p) return;
+  const size_t len = p->preprocess.count * sizeof *p->preprocess.mean;
+  crypto_generichash_update(state, (const uint8_t *)&p->preprocess.scale, sizeof p->preprocess.scale);
+  crypto_generichash_update(state, (const uint8_t *)p->preprocess.mean, len);
+  crypto_generichash_update(state, (const uint8_t *)p->preprocess.deviation, len);
+}
+
 /* What the journal is told of the job. The hash is of all that the verdict depends on, keyed by the seed that the
  * public samples and the permutation come from. */
 static struct journal_job describe(const struct client_job *job) {
@@ -105,6 +121,8 @@ static struct journal_job describe(const struct client_job *job) {
   snprintf(out.stack, sizeof out.stack, "%s", job->settings->stack->name);
   crypto_generichash_init(&state, journal_seed(job->settings->journal), PRG_SEED_LEN, sizeof out.input_hash);
   crypto_generichash_update(&state, (const uint8_t *)numbers, sizeof numbers);
+  hash_pictures(&state, in->query_pictures);
+  hash_pictures(&state, in->public_pictures);
   crypto_generichash_update(&state, (const uint8_t *)in->queries, c->queries * in->row_size * sizeof *in->queries);
   crypto_generichash_update(&state, (const uint8_t *)in->public_samples,
                             c->public_samples * in->row_size * sizeof *in->public_samples);
@@ -171,8 +189,9 @@ fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, si
                      job->plan.steps[0].out.shape.width);
   TRY(take_answers(job, why));
   if (job->todo) TRY(job_cut(job, why));
-  TRY(quantise(&job->plan, in->queries, in->choice.queries, in->row_size, &job->queries, why));
-  TRY(quantise(&job->plan, in->public_samples, in->choice.public_samples, in->row_size, &job->public_samples, why));
+  TRY(quantise(&job->plan, in->query_pictures, in->queries, in->choice.queries, &job->queries, why));
+  TRY(quantise(&job->plan, in->public_pictures, in->public_samples, in->choice.public_samples, &job->public_samples,
+               why));
   TRY(draw_mix(job, why));
   if (job->settings->journal && !journal_resumed(job->settings->journal)) {
     struct journal_job described = describe(job);

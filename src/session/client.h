@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "mixcheck/mix.h"
+#include "model/execute.h"
 #include "net/connect.h"
 #include "session/journal.h"
 #include "stack/stack.h"
@@ -37,6 +38,8 @@ struct job_input {
   const double *public_samples; /* [choice.public_samples][row_size] */
   const int64_t *labels;        /* [choice.public_samples] */
   size_t row_size;
+  /** What rows that are pictures bring along; NULL for raw rows. Borrowed. */
+  const struct picture_form *query_pictures, *public_pictures;
   struct mix_choice choice;
 };
 

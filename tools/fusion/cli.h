@@ -101,7 +101,14 @@ void cli_add_tls_server(struct cli_option *table, struct cli_tls *tls);
 /** What --plaintext excludes and which of the others belong together. CLI_GO, or the exit code. */
 int cli_check_tls(const char *command, const struct cli_tls *tls, bool server);
 
-void cli_add_input(struct cli_option *table, const char **input);
+/** What the samples are and how their pictures and classes are to be read: --input, --preprocess, --classes. */
+struct cli_input {
+  const char *path, *preprocess, *classes;
+};
+void cli_add_input(struct cli_option *table, struct cli_input *input);
+void cli_add_preprocess(struct cli_option *table, const char **preprocess);
+/** Loads an array file, a picture or a folder of pictures. `preprocess` (may be NULL) is for pictures alone. */
+fusion_status cli_load_samples(fusion_array **out, const char *path, const char *preprocess, fusion_error *err);
 void cli_add_threads(struct cli_option *table, uint64_t *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);

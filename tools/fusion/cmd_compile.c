@@ -9,7 +9,7 @@
 enum { LIST_MAX = 65536, BITS_MOST = 16 };
 
 struct compile_line {
-  const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation;
+  const char *output_path, *calibration, *pictures, *labels, *bits, *answer, *mean, *deviation;
   uint64_t margin, rows, input_bits, output_bits, threads;
   double agreement, error, scale;
   int rounding;
@@ -34,7 +34,8 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
        .out = &l->calibration,
        .required = true,
        .value = "FILE",
-       .help = "Sample inputs (.npy, .npz, .csv), raw as queries will be. A few hundred are best."},
+       .help = "Sample inputs (.npy, .npz, .csv, or a folder of pictures), raw as queries will be. A few hundred are "
+               "best."},
       {.name = "output-file",
        .letter = 'o',
        .kind = CLI_TEXT,
@@ -130,18 +131,16 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
        .kind = CLI_FLAG,
        .out = &l->no_equalise,
        .help = "Keep the channels' scales as they are in the file."},
-      {.name = "threads",
-       .kind = CLI_COUNT,
-       .out = &l->threads,
-       .max = 256,
-       .value = "N",
-       .help = "Default: every core."},
-      {.name = "json", .kind = CLI_FLAG, .out = &l->json, .help = "Print the report as JSON."},
       {.name = NULL}};
+  struct cli_option table[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_options(table, options);
+  cli_add_preprocess(table, &l->pictures);
+  cli_add_threads(table, &l->threads);
+  cli_add_json(table, &l->json);
   const struct cli_syntax syntax = {.command = "compile",
                                     .synopsis = "MODEL.onnx --calibrate FILE -o FILE [options]",
                                     .about = about,
-                                    .options = options,
+                                    .options = table,
                                     .notes = notes,
                                     .min_positional = 1,
                                     .max_positional = 1};
@@ -256,7 +255,7 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
   fusion_array *calibration = NULL, *labels = NULL;
   fusion_model *model = NULL;
   fusion_compile_report report;
-  fusion_status status = fusion_array_load(&calibration, l->calibration, &err);
+  fusion_status status = cli_load_samples(&calibration, l->calibration, l->pictures, &err);
   if (status == FUSION_OK && l->labels) status = fusion_array_load(&labels, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
   if (status == FUSION_OK) status = fusion_model_save(model, l->output_path, &err);
@@ -294,6 +293,9 @@ int cmd_compile(int argc, char **argv) {
     return cli_usage("compile", "--bits '%s': expected auto or W,A as in 8,8 (2 to 16, 4 to 16)", l.bits);
   if (!parse_answer(l.answer, &settings))
     return cli_usage("compile", "--output '%s': expected logits, label or top-k:K", l.answer);
+  if (l.pictures && !fusion_images_path(l.calibration))
+    return cli_usage("compile",
+                     "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
   code = parse_preprocess(&l, &mean, &deviation, &settings.preprocess);
   settings.margin_bits = (unsigned)l.margin;
   settings.calibration_rows = l.rows;

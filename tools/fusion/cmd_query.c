@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "answers.h"
 #include "cli.h"
 
 struct query_line {
-  const char *input, *public_samples, *labels, *answers, *report, *html, *journal;
+  struct cli_input input;
+  const char *public_samples, *labels, *answers, *report, *html, *journal;
   uint64_t security, min_public, workers, shard_samples, max_manifest, max_traffic, tolerance, tries;
   double min_accuracy, connect_timeout_s, max_seconds, confidence;
   bool raw, probabilities, as_labels, json, quiet;
@@ -26,12 +28,13 @@ static const char notes[] =
 
 static void options_of_data(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("public", &l->public_samples, "FILE",
-                   "Public samples, like the queries; as many as the plan needs are drawn at random.", .letter = 'p',
-                   .required = true),
+      CLI_OPT_TEXT(
+          "public", &l->public_samples, "FILE",
+          "Public samples, in any of these forms, like the queries; as many as the plan needs are drawn at random.",
+          .letter = 'p', .required = true),
       CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their true labels, whole numbers. They stay here.", .required = true),
       CLI_OPT_TEXT("output-file", &l->answers, "FILE",
-                   "Write accepted answers (.npy): real numbers, for a model that answers labels whole ones.",
+                   "Write accepted answers (.npy, .csv): real numbers, for a model that answers labels whole ones.",
                    .letter = 'o'),
       CLI_OPT_FLAG("raw", &l->raw, "Write the answers' integers, equal to those of 'fusion run'."),
       CLI_OPT_FLAG("probabilities", &l->probabilities, "Write probabilities, where the network ended in a Softmax."),
@@ -89,6 +92,8 @@ static void options_of_network(struct query_line *l, struct cli_option *table) {
 static int check_line(const struct query_line *l) {
   const int done = cli_check_tls("query", &l->tls, false);
   if (done != CLI_GO) return done;
+  if (l->input.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
+    return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
   const char *end = l->html ? strrchr(l->html, '.') : NULL;
@@ -182,27 +187,71 @@ static bool can_write(const char *path) {
   return false;
 }
 
-static fusion_status write_answers(const struct query_line *l, const fusion_result *r, fusion_error *err) {
+/* What came out, with the names that belong to it. */
+struct outcome {
+  const fusion_array *queries;
+  const fusion_verdict *verdict;
+  struct cli_classes classes;
+  fusion_array *values, *labels; /* of accepted answers; owned */
+};
+
+static void outcome_free(struct outcome *o) {
+  fusion_array_free(o->values);
+  fusion_array_free(o->labels);
+  cli_classes_free(&o->classes);
+}
+
+static fusion_status take_answers(const struct query_line *l, const fusion_result *r, struct outcome *o,
+                                  fusion_error *err) {
   fusion_answer_form form = fusion_result_is_label(r) ? FUSION_ANSWERS_LABELS : FUSION_ANSWERS_REAL;
-  fusion_array *answers;
   if (l->raw) form = FUSION_ANSWERS_RAW;
   if (l->probabilities) form = FUSION_ANSWERS_PROBABILITIES;
   if (l->as_labels) form = FUSION_ANSWERS_LABELS;
-  fusion_status status = fusion_result_answers(r, form, &answers, err);
-  if (status == FUSION_OK) status = fusion_array_save_npy(answers, l->answers, err);
-  fusion_array_free(answers);
-  return status;
+  const fusion_status status = fusion_result_answers(r, form, &o->values, err);
+  return status == FUSION_OK ? fusion_result_answers(r, FUSION_ANSWERS_LABELS, &o->labels, err) : status;
 }
 
-static int print_verdict(const struct query_line *l, const fusion_verdict *v) {
-  char time_text[CLI_TEXT_LEN], sent[CLI_TEXT_LEN], received[CLI_TEXT_LEN];
-  if (l->json) {
-    char *text;
-    if (fusion_verdict_json(v, &text) != FUSION_OK) return cli_failed("query", FUSION_E_MEMORY, NULL);
-    json_t *json = json_loads(text, 0, NULL);
-    fusion_text_free(text);
-    return cli_print_json(json);
+static struct cli_answers answers_of(const struct query_line *l, const struct outcome *o) {
+  return (struct cli_answers){.samples = o->queries,
+                              .labels = fusion_array_data(o->labels),
+                              .values = o->values,
+                              .classes = &o->classes,
+                              .values_are_labels = l->as_labels || fusion_array_rank(o->values) == 1};
+}
+
+static int write_files(const struct query_line *l, const struct outcome *o) {
+  fusion_error err = {.status = FUSION_OK};
+  fusion_status status = FUSION_OK;
+  if (l->answers && o->values) {
+    const struct cli_answers answers = answers_of(l, o);
+    if (cli_is_csv(l->answers)) {
+      const int code = cli_answers_save_csv(&answers, "query", l->answers);
+      if (code != CLI_EXIT_OK) return code;
+    } else {
+      status = fusion_array_save_npy(o->values, l->answers, &err);
+    }
   }
+  if (status == FUSION_OK && l->report) status = fusion_verdict_save(o->verdict, l->report, &err);
+  if (status == FUSION_OK && l->html) status = fusion_verdict_save(o->verdict, l->html, &err);
+  return status == FUSION_OK ? CLI_EXIT_OK : cli_failed("query", status, &err);
+}
+
+static int print_verdict_json(const struct query_line *l, const struct outcome *o) {
+  char *text;
+  if (fusion_verdict_json(o->verdict, &text) != FUSION_OK) return cli_failed("query", FUSION_E_MEMORY, NULL);
+  json_t *json = json_loads(text, 0, NULL);
+  fusion_text_free(text);
+  if (o->values) {
+    const struct cli_answers answers = answers_of(l, o);
+    if (cli_answers_named(&answers)) json_object_set_new(json, "answers", cli_answers_json(&answers));
+  }
+  return cli_print_json(json);
+}
+
+static int print_verdict(const struct query_line *l, const struct outcome *o) {
+  char time_text[CLI_TEXT_LEN], sent[CLI_TEXT_LEN], received[CLI_TEXT_LEN];
+  const fusion_verdict *v = o->verdict;
+  if (l->json) return print_verdict_json(l, o);
   printf("verdict    %s: %s\n", v->accepted ? "accept" : "reject", v->reason);
   printf("job        %llu queries, %llu copies each, %llu public samples: %llu samples\n",
          (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples,
@@ -212,21 +261,23 @@ static int print_verdict(const struct query_line *l, const fusion_verdict *v) {
          100 * v->accuracy_lower_bound, v->confidence);
   printf("traffic    %s sent, %s received, %u rounds, %s\n", cli_format_bytes(sent, (double)v->bytes_sent),
          cli_format_bytes(received, (double)v->bytes_received), v->rounds, cli_format_seconds(time_text, v->seconds));
+  if (o->values) {
+    const struct cli_answers answers = answers_of(l, o);
+    if (cli_answers_named(&answers)) cli_answers_print(&answers);
+  }
   if (l->answers && v->accepted) printf("written    %s\n", l->answers);
   return CLI_EXIT_OK;
 }
 
-static int finish(const struct query_line *l, const fusion_result *r) {
-  const fusion_verdict *v = fusion_result_verdict(r);
+static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
   fusion_error err = {.status = FUSION_OK};
-  fusion_status status = FUSION_OK;
-  if (v->accepted && l->answers) status = write_answers(l, r, &err);
-  if (status == FUSION_OK && l->report) status = fusion_verdict_save(v, l->report, &err);
-  if (status == FUSION_OK && l->html) status = fusion_verdict_save(v, l->html, &err);
+  o->verdict = fusion_result_verdict(r);
+  const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
-  const int code = print_verdict(l, v);
+  int code = write_files(l, o);
+  if (code == CLI_EXIT_OK) code = print_verdict(l, o);
   if (code != CLI_EXIT_OK) return code;
-  return v->accepted ? CLI_EXIT_OK : CLI_EXIT_REJECT;
+  return o->verdict->accepted ? CLI_EXIT_OK : CLI_EXIT_REJECT;
 }
 
 /* The journal goes when everything that came out of the job is where it belongs, not before. */
@@ -248,11 +299,16 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
   fusion_result *result = NULL;
   fusion_plan_choice choice;
   struct cli_progress bar;
+  struct outcome outcome = {.queries = NULL};
+  if (l->input.classes) {
+    const int code = cli_classes_load(&outcome.classes, "query", l->input.classes);
+    if (code != CLI_GO) return code;
+  }
   settings->progress = show_progress;
   settings->progress_context = &bar;
   fusion_status status = fusion_client_open(&client, settings, &err);
-  if (status == FUSION_OK) status = fusion_array_load(&queries, l->input, &err);
-  if (status == FUSION_OK) status = fusion_array_load(&public_samples, l->public_samples, &err);
+  if (status == FUSION_OK) status = cli_load_samples(&queries, l->input.path, l->input.preprocess, &err);
+  if (status == FUSION_OK) status = cli_load_samples(&public_samples, l->public_samples, l->input.preprocess, &err);
   if (status == FUSION_OK) status = fusion_array_load(&labels, l->labels, &err);
   if (status == FUSION_OK) status = fusion_client_plan(client, fusion_array_rows(queries), &choice, &err);
   if (status == FUSION_OK) {
@@ -265,8 +321,10 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
     cli_progress_end(&bar);
     running = NULL;
   }
-  int code = status == FUSION_OK ? finish(l, result) : cli_failed("query", status, &err);
+  outcome.queries = queries;
+  int code = status == FUSION_OK ? finish(l, result, &outcome) : cli_failed("query", status, &err);
   if (code == CLI_EXIT_OK || code == CLI_EXIT_REJECT) code = forget(client, code);
+  outcome_free(&outcome);
   fusion_result_free(result);
   fusion_array_free(queries);
   fusion_array_free(public_samples);

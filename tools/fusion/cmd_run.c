@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "answers.h"
 #include "cli.h"
 
 struct run_line {
-  const char *input, *labels, *onnx, *output;
+  struct cli_input input;
+  const char *labels, *onnx, *output;
   uint64_t threads;
   bool real, probabilities, json;
 };
@@ -25,7 +27,8 @@ static int parse_line(struct run_line *l, int argc, char **argv, char ***positio
       CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their labels, for the accuracy."),
       CLI_OPT_TEXT("float", &l->onnx, "MODEL.onnx",
                    "Also run the float network that the model was compiled from, and compare."),
-      CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy): integers, 64 bits.", .letter = 'o'),
+      CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy, .csv): integers, 64 bits.",
+                   .letter = 'o'),
       CLI_OPT_FLAG("real", &l->real, "Write real numbers instead: integers times their unit."),
       CLI_OPT_FLAG("probabilities", &l->probabilities, "With --real: apply the Softmax that the network ended in."),
       {.name = NULL}};
@@ -96,24 +99,32 @@ static fusion_status compare(const struct run_line *l, const fusion_model *model
   return status;
 }
 
-static fusion_status write_answers(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
-                                   fusion_error *err) {
-  if (!l->output) return FUSION_OK;
-  if (!l->real && !l->probabilities) return fusion_array_save_npy(answers, l->output, err);
+/** Integers, or real numbers where they are asked for, to the file. An exit code. */
+static int write_answers(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
+                         struct cli_answers named) {
+  if (!l->output) return CLI_EXIT_OK;
+  fusion_error err = {.status = FUSION_OK};
   fusion_array *real = NULL;
-  fusion_status status = fusion_model_real_answers(model, answers, l->probabilities, &real, err);
-  if (status == FUSION_OK) status = fusion_array_save_npy(real, l->output, err);
+  fusion_status status = FUSION_OK;
+  if (l->real || l->probabilities) status = fusion_model_real_answers(model, answers, l->probabilities, &real, &err);
+  named.values = real ? real : answers;
+  int code = CLI_EXIT_OK;
+  if (status == FUSION_OK && cli_is_csv(l->output))
+    code = cli_answers_save_csv(&named, "run", l->output);
+  else if (status == FUSION_OK)
+    status = fusion_array_save_npy(named.values, l->output, &err);
   fusion_array_free(real);
-  return status;
+  return status == FUSION_OK ? code : cli_failed("run", status, &err);
 }
 
-static int report(const struct run_line *l, const struct run_result *r) {
+static int report(const struct run_line *l, const struct run_result *r, const struct cli_answers *named) {
   if (l->json) {
     json_t *json = json_pack("{s:I, s:f}", "samples", (json_int_t)r->rows, "seconds", r->seconds);
     if (json && r->accuracy >= 0) json_object_set_new(json, "fixed_accuracy", json_real(r->accuracy));
     if (json && r->float_accuracy >= 0) json_object_set_new(json, "float_accuracy", json_real(r->float_accuracy));
     if (json && r->agreement >= 0) json_object_set_new(json, "agreement", json_real(r->agreement));
     if (json && r->agreement >= 0) json_object_set_new(json, "float_seconds", json_real(r->float_seconds));
+    if (json && cli_answers_named(named)) json_object_set_new(json, "answers", cli_answers_json(named));
     return cli_print_json(json);
   }
   char text[CLI_TEXT_LEN];
@@ -125,35 +136,72 @@ static int report(const struct run_line *l, const struct run_result *r) {
   if (r->agreement >= 0)
     printf("agreement  %.2f %% of the samples get the float network's label (float: %s)\n", 100 * r->agreement,
            cli_format_seconds(text, r->float_seconds));
+  if (cli_answers_named(named)) cli_answers_print(named);
   if (l->output) printf("written    %s\n", l->output);
   return CLI_EXIT_OK;
 }
 
-int cmd_run(int argc, char **argv) {
-  struct run_line l = {.input = NULL};
+/** Compares, writes and reports what was answered. */
+static int finish(const struct run_line *l, const fusion_model *model, const fusion_array *input,
+                  const fusion_array *answers, struct run_result *result, const struct cli_classes *classes) {
+  fusion_error err = {.status = FUSION_OK};
+  int64_t *work = calloc(3 * result->rows + 1, sizeof *work);
+  fusion_model_info info;
+  fusion_model_describe(model, &info);
+  const fusion_status status = work ? compare(l, model, input, answers, result, work, &err) : FUSION_E_MEMORY;
+  const struct cli_answers named = {
+      .samples = input, .labels = work, .classes = classes, .values_are_labels = info.output == FUSION_OUTPUT_LABEL};
+  int code = status == FUSION_OK ? write_answers(l, model, answers, named) : cli_failed("run", status, &err);
+  if (code == CLI_EXIT_OK) code = report(l, result, &named);
+  free(work);
+  return code;
+}
+
+/** A label beyond the names, or names beyond the labels, says that the file is another model's. */
+static int check_classes(const fusion_model *model, const struct cli_classes *classes, const char *path) {
+  fusion_model_info info;
+  fusion_model_describe(model, &info);
+  const bool hidden = info.output == FUSION_OUTPUT_LABEL; /* the last tensor may be the label itself */
+  if (!path || hidden || info.outputs == classes->count || (info.outputs == 1 && classes->count == 2)) return CLI_GO;
+  cli_error("run", "'%s': %zu classes, the model has %zu outputs", path, classes->count, info.outputs);
+  return CLI_EXIT_USAGE;
+}
+
+static int run(const struct run_line *l, const char *path, const struct cli_classes *classes) {
   struct run_result result = {.accuracy = -1, .float_accuracy = -1, .agreement = -1};
-  char **positional;
-  const int code = parse_line(&l, argc, argv, &positional);
-  if (code != CLI_GO) return code;
   fusion_error err = {.status = FUSION_OK};
   fusion_model *model = NULL;
   fusion_array *input = NULL, *answers = NULL;
-  int64_t *work = NULL;
-  fusion_status status = fusion_model_load(&model, positional[0], &err);
-  if (status == FUSION_OK) status = fusion_array_load(&input, l.input, &err);
-  if (status == FUSION_OK) {
+  fusion_status status = fusion_model_load(&model, path, &err);
+  int code = status == FUSION_OK ? check_classes(model, classes, l->input.classes) : CLI_GO;
+  if (status == FUSION_OK && code == CLI_GO)
+    status = cli_load_samples(&input, l->input.path, l->input.preprocess, &err);
+  if (status == FUSION_OK && code == CLI_GO) {
     const double start = seconds_now();
-    status = fusion_model_run(model, input, (unsigned)l.threads, &answers, &err);
+    status = fusion_model_run(model, input, (unsigned)l->threads, &answers, &err);
     result.seconds = seconds_now() - start;
     result.rows = fusion_array_rows(input);
   }
-  if (status == FUSION_OK && !(work = calloc(3 * result.rows + 1, sizeof *work))) status = FUSION_E_MEMORY;
-  if (status == FUSION_OK) status = compare(&l, model, input, answers, &result, work, &err);
-  if (status == FUSION_OK) status = write_answers(&l, model, answers, &err);
-  const int done = status == FUSION_OK ? report(&l, &result) : cli_failed("run", status, &err);
-  free(work);
+  if (status != FUSION_OK)
+    code = cli_failed("run", status, &err);
+  else if (code == CLI_GO)
+    code = finish(l, model, input, answers, &result, classes);
   fusion_array_free(input);
   fusion_array_free(answers);
   fusion_model_free(model);
-  return done;
+  return code;
+}
+
+int cmd_run(int argc, char **argv) {
+  struct run_line l = {.input = {.path = NULL}};
+  struct cli_classes classes = {.count = 0};
+  char **positional;
+  int code = parse_line(&l, argc, argv, &positional);
+  if (code != CLI_GO) return code;
+  if (l.input.preprocess && !fusion_images_path(l.input.path))
+    return cli_usage("run", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
+  if (l.input.classes) code = cli_classes_load(&classes, "run", l.input.classes);
+  if (code == CLI_GO) code = run(&l, positional[0], &classes);
+  cli_classes_free(&classes);
+  return code;
 }

@@ -1,0 +1,194 @@
+/* Answers with the names of files and classes: see answers.h. */
+#include "answers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINES_MOST = 40, CLASSES_FILE_MAX = 64 << 20 };
+
+/* Names of classes */
+
+static char *read_text(const char *path, size_t *len) {
+  FILE *f = fopen(path, "rb");
+  if (!f) return NULL;
+  char *text = NULL;
+  size_t capacity = 0;
+  *len = 0;
+  do {
+    capacity = capacity ? 2 * capacity : 1 << 16;
+    char *more = capacity <= CLASSES_FILE_MAX ? realloc(text, capacity) : NULL;
+    if (!more) break;
+    text = more;
+    *len += fread(text + *len, 1, capacity - 1 - *len, f);
+  } while (*len == capacity - 1);
+  const bool whole = text && *len < capacity - 1 && !ferror(f);
+  fclose(f);
+  if (whole) text[*len] = '\0';
+  if (whole) return text;
+  free(text);
+  errno = EFBIG;
+  return NULL;
+}
+
+static bool is_utf8(const char *text) {
+  json_t *json = json_string(text);
+  json_decref(json);
+  return json != NULL;
+}
+
+int cli_classes_load(struct cli_classes *out, const char *command, const char *path) {
+  size_t len, lines = 0;
+  *out = (struct cli_classes){.text = read_text(path, &len)};
+  if (!out->text) {
+    cli_error(command, "'%s': cannot be read: %s", path, strerror(errno));
+    return CLI_EXIT_IO;
+  }
+  const char *wrong = strlen(out->text) != len ? "holds a zero byte" : is_utf8(out->text) ? NULL : "is not UTF-8 text";
+  for (size_t i = 0; i < len; i++) lines += out->text[i] == '\n';
+  out->names = calloc(lines + 1, sizeof *out->names);
+  if (!out->names) return cli_failed(command, FUSION_E_MEMORY, NULL);
+  for (char *at = out->text; !wrong && *at;) {
+    char *end = at + strcspn(at, "\n"), *next = *end ? end + 1 : end;
+    while (end > at && (end[-1] == '\r' || end[-1] == ' ' || end[-1] == '\t')) end--;
+    *end = '\0';
+    if (!*at) wrong = "has an empty line; give one class a line";
+    out->names[out->count++] = at;
+    at = next;
+  }
+  if (!wrong && !out->count) wrong = "is empty; give one class a line";
+  if (!wrong) return CLI_GO;
+  cli_error(command, "'%s': %s", path, wrong);
+  return CLI_EXIT_USAGE;
+}
+
+void cli_classes_free(struct cli_classes *c) {
+  free(c->names);
+  free(c->text);
+  *c = (struct cli_classes){.text = NULL};
+}
+
+/* Answers */
+
+static const char *class_of(const struct cli_answers *a, size_t row) {
+  const int64_t label = a->labels[row];
+  const bool known = a->classes && label >= 0 && (uint64_t)label < a->classes->count;
+  return known ? a->classes->names[label] : NULL;
+}
+
+static bool has_classes(const struct cli_answers *a) {
+  return a->classes && a->classes->count;
+}
+
+bool cli_answers_named(const struct cli_answers *a) {
+  return has_classes(a) || fusion_array_row_name(a->samples, 0);
+}
+
+/** A file's name may hold anything: what would move the cursor or break the line is shown as '?'. */
+static const char *printable(const char *name, char *out, size_t len) {
+  size_t i = 0;
+  for (; name[i] && i + 1 < len; i++) out[i] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i];
+  out[i] = '\0';
+  return out;
+}
+
+static const char *sample_name(const struct cli_answers *a, size_t row, char *out, size_t len) {
+  const char *name = fusion_array_row_name(a->samples, row);
+  if (name) return printable(name, out, len);
+  snprintf(out, len, "%zu", row);
+  return out;
+}
+
+void cli_answers_print(const struct cli_answers *a) {
+  const size_t rows = fusion_array_rows(a->samples), shown = rows < LINES_MOST ? rows : LINES_MOST;
+  char name[256];
+  for (size_t i = 0; i < shown; i++) {
+    const char *class = class_of(a, i);
+    printf("answer     %s: %" PRId64 "%s%s\n", sample_name(a, i, name, sizeof name), a->labels[i], class ? " " : "",
+           class ? class : "");
+  }
+  if (shown < rows) printf("           and %zu more\n", rows - shown);
+}
+
+json_t *cli_answers_json(const struct cli_answers *a) {
+  const size_t rows = fusion_array_rows(a->samples);
+  json_t *list = json_array();
+  for (size_t i = 0; list && i < rows; i++) {
+    const char *file = fusion_array_row_name(a->samples, i), *class = class_of(a, i);
+    char name[256];
+    json_t *one = json_object();
+    json_t *sample = file ? json_string(printable(file, name, sizeof name)) : json_integer((json_int_t)i);
+    if (!sample) { /* a name that is not UTF-8 */
+      for (char *c = name; *c; c++)
+        if ((unsigned char)*c >= 128) *c = '?';
+      sample = json_string(name);
+    }
+    json_object_set_new(one, "sample", sample);
+    json_object_set_new(one, "label", json_integer((json_int_t)a->labels[i]));
+    if (class) json_object_set_new(one, "class", json_string(class));
+    json_array_append_new(list, one);
+  }
+  return list;
+}
+
+/* CSV */
+
+bool cli_is_csv(const char *path) {
+  const size_t len = strlen(path);
+  return len > 4 && strcmp(path + len - 4, ".csv") == 0;
+}
+
+/** A text field, quoted where it must be. */
+static void put_field(FILE *f, const char *text) {
+  if (!strpbrk(text, ",\"\r\n")) {
+    fputs(text, f);
+    return;
+  }
+  fputc('"', f);
+  for (; *text; text++) {
+    if (*text == '"') fputc('"', f);
+    fputc(*text, f);
+  }
+  fputc('"', f);
+}
+
+static void put_value(FILE *f, const fusion_array *values, size_t i) {
+  if (fusion_array_type(values) == FUSION_I64)
+    fprintf(f, ",%" PRId64, ((const int64_t *)fusion_array_data(values))[i]);
+  else
+    fprintf(f, ",%.9g", ((const double *)fusion_array_data(values))[i]);
+}
+
+static void put_rows(FILE *f, const struct cli_answers *a) {
+  const size_t width = a->values && !a->values_are_labels ? fusion_array_row_size(a->values) : 0;
+  fprintf(f, has_classes(a) ? "sample,label,class" : "sample,label");
+  for (size_t k = 0; k < width; k++) fprintf(f, ",value_%zu", k);
+  fputc('\n', f);
+  for (size_t i = 0; i < fusion_array_rows(a->samples); i++) {
+    char name[256];
+    put_field(f, sample_name(a, i, name, sizeof name));
+    fprintf(f, ",%" PRId64, a->labels[i]);
+    const char *class = class_of(a, i);
+    if (has_classes(a)) fputc(',', f);
+    if (class) put_field(f, class);
+    for (size_t k = 0; k < width; k++) put_value(f, a->values, i * width + k);
+    fputc('\n', f);
+  }
+}
+
+int cli_answers_save_csv(const struct cli_answers *a, const char *command, const char *path) {
+  char temporary[4096];
+  const int len = snprintf(temporary, sizeof temporary, "%s.%ld.part", path, (long)getpid());
+  FILE *f = len > 0 && (size_t)len < sizeof temporary ? fopen(temporary, "wx") : NULL;
+  if (f) put_rows(f, a);
+  bool good = f && !ferror(f) && fflush(f) == 0 && fsync(fileno(f)) == 0;
+  if (f) good = fclose(f) == 0 && good;
+  if (good && rename(temporary, path) == 0) return CLI_EXIT_OK;
+  const int reason = errno;
+  if (f) unlink(temporary);
+  cli_error(command, "'%s': cannot be written: %s", path, strerror(reason));
+  return CLI_EXIT_IO;
+}

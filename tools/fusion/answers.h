@@ -1,0 +1,38 @@
+/** Samples that are files of any kind, and answers for people: a line, a CSV row or a JSON object for each sample, with
+ *  the file's and the class's name. */
+#ifndef FUSION_TOOLS_ANSWERS_H
+#define FUSION_TOOLS_ANSWERS_H
+
+#include "cli.h"
+
+/** Names of classes: name i is label i. */
+struct cli_classes {
+  char *text;   /* owned */
+  char **names; /* owned array; entries point into `text` */
+  size_t count;
+};
+
+/** One name a line. CLI_GO, or the exit code after saying what is wrong. */
+int cli_classes_load(struct cli_classes *out, const char *command, const char *path);
+void cli_classes_free(struct cli_classes *c);
+
+/** Answers beside what they are about. Borrows. */
+struct cli_answers {
+  const fusion_array *samples;       /* for the names of its rows */
+  const int64_t *labels;             /* one a row */
+  const fusion_array *values;        /* [rows][values]; may be NULL */
+  const struct cli_classes *classes; /* may be NULL or empty */
+  bool values_are_labels;            /* nothing to show besides the label */
+};
+
+/** True when there are names to show: of files or of classes. */
+bool cli_answers_named(const struct cli_answers *a);
+/** A line each for the first samples, then how many are left. */
+void cli_answers_print(const struct cli_answers *a);
+/** [{"sample": name or number, "label": n, "class": name}, ...]; NULL when memory is out. */
+json_t *cli_answers_json(const struct cli_answers *a);
+/** sample,label[,class][,value...]: complete or not at all. CLI_EXIT_OK, or the exit code after saying why. */
+int cli_answers_save_csv(const struct cli_answers *a, const char *command, const char *path);
+bool cli_is_csv(const char *path);
+
+#endif
