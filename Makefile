@@ -36,9 +36,9 @@ test: setup all
 
 # Each prints the tables of docs/security.md.
 test-adversary: all
-	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short && $(BUILD)/tests/test_faults short $(BUILD)/fusion
+	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short && $(BUILD)/tests/test_faults short $(BUILD)/fusion && $(BUILD)/tests/test_load short
 test-adversary-long: all
-	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long && $(BUILD)/tests/test_faults long $(BUILD)/fusion
+	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long && $(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
 
 bench: all
 	@for b in $(BUILD)/bench/bench_*; do [ -x "$$b" ] && [ -f "$$b" ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done

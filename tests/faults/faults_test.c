@@ -1,7 +1,8 @@
 /* Every fault of machine, disk, network and clock against whole jobs of an honest server and client: a job either ends
  * with the verdict and the answers of an unbroken one, or with an error in one line and no answers. Prints the table of
  * docs/security.md.
- * usage: faults [short|long] COMMAND (the program `fusion`); FUSION_TEST_SEED repeats a run. */
+ * usage: faults [short|long] COMMAND [GROUP]: COMMAND is the program `fusion`; GROUP one of memory, threads, random,
+ * openssl, network, clock, processes. FUSION_TEST_SEED repeats a run. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,6 +14,13 @@
 #include "faults/relay.h"
 #include "support/support.h"
 
+static bool long_form;
+static const char *command, *group; /* group NULL: all */
+
+static bool wanted(const char *name) {
+  return !group || strcmp(group, name) == 0;
+}
+
 /* ---- allocations, threads, randomness ---- */
 
 struct refusal {
@@ -22,6 +30,9 @@ struct refusal {
   const char *name;
   unsigned short_runs, step; /* the long form tries every `step`-th call */
 };
+
+static const char *const groups[] = {
+    [INJECT_MEMORY] = "memory", [INJECT_OPENSSL] = "openssl", [INJECT_THREAD] = "threads", [INJECT_RANDOM] = "random"};
 
 static const struct refusal refusals[] = {
     {INJECT_MEMORY, false, false, 1, "one allocation fails, of client or server", 10, 1},
@@ -87,14 +98,14 @@ static void run_refusals(struct fault_table *t, bool tls) {
   uint64_t calls[INJECT_KIND_COUNT];
   for (size_t k = 0; k < count; k++) {
     const struct refusal *r = &refusals[k];
-    if (r->tls != tls) continue;
+    if (r->tls != tls || !wanted(groups[r->kind])) continue;
     if (!first) {
       run_unbroken(t, &f, first = r);
       for (int i = 0; i < INJECT_KIND_COUNT; i++) calls[i] = inject_calls((enum inject_kind)i);
     }
     run_refusal(t, &f, r, calls[r->kind]);
   }
-  run_unbroken(t, &f, first);
+  if (first) run_unbroken(t, &f, first);
   scene_sweep(&t->scene);
   server_end(&f);
   if (inject_live() > live) inject_print_live(live);
@@ -205,9 +216,6 @@ static void run_clock(struct fault_table *t) {
   server_end(&f);
 }
 
-static bool long_form;
-static const char *command;
-
 static void faults__lose_nothing(void **state) {
   (void)state;
   struct fault_table *t = mem_alloc(1, sizeof *t);
@@ -216,9 +224,9 @@ static void faults__lose_nothing(void **state) {
   scene_open(&t->scene, test_seed(), command);
   run_refusals(t, false);
   run_refusals(t, true);
-  run_breaks(t);
-  run_clock(t);
-  run_processes(t);
+  if (wanted("network")) run_breaks(t);
+  if (wanted("clock")) run_clock(t);
+  if (wanted("processes")) run_processes(t);
   table_print(t);
   scene_close(&t->scene);
   mem_free(t);
@@ -226,7 +234,8 @@ static void faults__lose_nothing(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(faults__lose_nothing)};
-  if (argc != 3) return 2;
+  if (argc < 3 || argc > 4) return 2;
+  group = argv[3];
   long_form = strcmp(argv[1], "long") == 0;
   command = argv[2];
   signal(SIGPIPE, SIG_IGN);
