@@ -26,8 +26,11 @@ typedef struct fusion_server_settings {
   uint32_t max_clients;     /**< connections at once; each worker of a client is one; default 32 */
   uint64_t max_samples_job; /**< samples of one job, copies and public ones included; default 1,000,000 */
   uint64_t max_samples_day; /**< samples of all jobs in 24 hours; default 100,000,000 */
-  uint64_t max_memory;      /**< bytes for all running shards together; 0 (default): half of the machine's memory */
-  uint32_t max_shard;       /**< samples that run at once on one connection; default 16,384 */
+  /** A file that keeps the count of these, so that it outlives the server; written before samples run, and when it
+   * cannot be written they do not. NULL (default): the count begins with the server. */
+  const char *state;
+  uint64_t max_memory; /**< bytes for all running shards together; 0 (default): half of the machine's memory */
+  uint32_t max_shard;  /**< samples that run at once on one connection; default 16,384 */
   uint32_t handshake_timeout_ms; /**< silence tolerated until a job starts; default 15,000 */
   uint32_t timeout_ms;           /**< silence tolerated in a running job; default 120,000 */
   uint32_t stop_grace_ms;        /**< how long running jobs may go on after fusion_server_stop; default 30,000 */

@@ -8,6 +8,7 @@
 struct fusion_server {
   struct server *server;   /* owned */
   struct tls_context *tls; /* owned, NULL for plaintext */
+  char *state;             /* owned: path, NULL for none */
 };
 
 fusion_server_settings fusion_server_defaults(void) {
@@ -58,6 +59,12 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   TRY(net_address_parse(&set.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
+  if (s->state) {
+    server->state = mem_alloc(strlen(s->state) + 1, 1);
+    FAIL_IF(!server->state, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
+    strcpy(server->state, s->state);
+    set.state = server->state;
+  }
   if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
   set.tls = server->tls;
   TRY(server_open(&server->server, &set, err));
@@ -87,5 +94,6 @@ void fusion_server_close(fusion_server *server) {
   if (!server) return;
   server_close(server->server);
   tls_free(server->tls);
+  mem_free(server->state);
   mem_free(server);
 }

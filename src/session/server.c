@@ -57,9 +57,9 @@ fusion_status server_open(struct server **out, const struct server_settings *set
     return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
   }
   s->settings = *settings;
-  s->started = clock_seconds();
   pthread_mutex_init(&s->lock, NULL);
   pthread_mutex_init(&s->log_lock, NULL);
+  pthread_mutex_init(&s->state_lock, NULL);
   status = init_condition(&s->changed);
   if (status != FUSION_OK) {
     mem_free(s);
@@ -71,7 +71,8 @@ fusion_status server_open(struct server **out, const struct server_settings *set
     return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
   }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
-  status = listener_open(&s->listener, &settings->listen, settings->tls, err);
+  status = day_load(s, err);
+  if (status == FUSION_OK) status = listener_open(&s->listener, &settings->listen, settings->tls, err);
   if (status != FUSION_OK) {
     server_close(s);
     return status;
@@ -87,6 +88,7 @@ void server_close(struct server *s) {
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->lock);
   pthread_mutex_destroy(&s->log_lock);
+  pthread_mutex_destroy(&s->state_lock);
   mem_free(s);
 }
 

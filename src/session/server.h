@@ -14,6 +14,7 @@ struct server_settings {
   uint32_t max_clients;                         /* connections at once (each worker of a client is one) */
   uint64_t max_samples_job;                     /* samples of one job */
   uint64_t max_samples_day;                     /* samples of all jobs in 24 hours */
+  const char *state;                            /* borrowed: file that keeps the count of these; may be NULL */
   uint64_t max_memory;                          /* bytes, for the shards of all connections together */
   uint32_t max_shard;                           /* samples a shard */
   int handshake_timeout_ms;                     /* from accepting to the client's START, message by message */

@@ -52,12 +52,13 @@ struct server {
   struct job *jobs;
   uint32_t active, overflowing;
   uint64_t memory_reserved;
-  uint64_t day, day_samples; /* days since the start */
+  double day_began;     /* monotonic; may lie before the server's start */
+  uint64_t day_samples; /* begun since then */
   uint64_t job_counter;
   struct server_totals totals;
-  double started;
 
   pthread_mutex_t log_lock;
+  pthread_mutex_t state_lock; /* one writer of the state file; taken before `lock` */
 };
 
 /** A connection's whole life, in its own thread; frees the connection. */
@@ -72,6 +73,12 @@ fusion_status job_join(struct server *s, struct connection *c, const struct clie
 void job_leave(struct server *s, struct connection *c, const fusion_error *failure);
 /** Logs and forgets the jobs without connections to which nobody came back in time (`now`: all of them). */
 void job_expire(struct server *s, bool now);
+/** What is left of the day's allowance; a day that is over is a new one. Called with the lock held. */
+uint64_t day_left(struct server *s);
+/** Reads the state file, if there is one. FUSION_E_IO, FUSION_E_INPUT. */
+fusion_status day_load(struct server *s, fusion_error *err) FUSION_MUST_CHECK;
+/** Writes the state file, if the server has one. Called without the lock. FUSION_E_IO, FUSION_E_MEMORY. */
+fusion_status day_save(struct server *s, fusion_error *err) FUSION_MUST_CHECK;
 /** Books `samples` on the job and on the day; FUSION_E_LIMIT when a limit would be passed. */
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) FUSION_MUST_CHECK;
 /** Counts `samples` that were booked and have run. */

@@ -4,8 +4,6 @@
 #include "session/server_internal.h"
 #include "session/shards.h"
 
-enum { SECONDS_A_DAY = 24 * 3600 };
-
 static struct job *find_job(struct server *s, const uint8_t id[SESSION_JOB_LEN]) {
   for (struct job *j = s->jobs; j; j = j->next)
     if (memcmp(j->id, id, SESSION_JOB_LEN) == 0) return j;
@@ -17,11 +15,10 @@ static fusion_status check_job_limits(struct server *s, const struct client_hell
   if (hello->samples > set->max_samples_job)
     return error_set(why, FUSION_E_LIMIT, "a job of %llu samples is too large; at most %llu are allowed",
                      (unsigned long long)hello->samples, (unsigned long long)set->max_samples_job);
-  const uint64_t day = (uint64_t)((clock_seconds() - s->started) / SECONDS_A_DAY);
-  const uint64_t used = day == s->day ? s->day_samples : 0;
-  if (hello->samples > set->max_samples_day - used)
+  const uint64_t left = day_left(s);
+  if (hello->samples > left)
     return error_set(why, FUSION_E_LIMIT, "today's allowance has %llu samples left; the job needs %llu",
-                     (unsigned long long)(set->max_samples_day - used), (unsigned long long)hello->samples);
+                     (unsigned long long)left, (unsigned long long)hello->samples);
   return FUSION_OK;
 }
 
@@ -113,19 +110,16 @@ void job_expire(struct server *s, bool now) {
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) {
   fusion_status status = FUSION_OK;
   pthread_mutex_lock(&s->lock);
-  const uint64_t day = (uint64_t)((clock_seconds() - s->started) / SECONDS_A_DAY);
-  if (day != s->day) s->day_samples = 0;
-  s->day = day;
   if (samples > c->job->declared * SERVER_TRIES - c->job->begun)
     status = error_set(why, FUSION_E_LIMIT, "the job has run more samples than it declared");
-  else if (samples > s->settings.max_samples_day - s->day_samples)
+  else if (samples > day_left(s))
     status = error_set(why, FUSION_E_LIMIT, "today's allowance is used up");
   if (status == FUSION_OK) {
     c->job->begun += samples;
     s->day_samples += samples;
   }
   pthread_mutex_unlock(&s->lock);
-  return status;
+  return status == FUSION_OK ? day_save(s, why) : status;
 }
 
 void job_finish(struct server *s, struct connection *c, uint64_t samples) {

@@ -65,10 +65,10 @@ pid_t command_serve(const struct fault_scene *s, uint16_t *port) {
   snprintf(ready, sizeof ready, "%s/ready", s->dir);
   snprintf(log, sizeof log, "%s/server", s->dir);
   unlink(ready);
-  const char *const args[] = {s->command,     "serve", s->model,      "--listen", listen,      "--plaintext",
-                              "--ready-file", ready,   "--timeout-s", "5",        "--grace-s", "5"};
+  const char *const args[] = {s->command,     "serve", s->model,      "--listen",        listen,      "--plaintext",
+                              "--ready-file", ready,   "--timeout-s", s->server_timeout, "--grace-s", "5"};
   for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
-  const double deadline = clock_seconds() + 20;
+  const double deadline = clock_seconds() + 120;
   const pid_t pid = start(&l, log, NULL);
   while (!got) {
     FILE *f = fopen(ready, "r");
@@ -89,20 +89,34 @@ pid_t command_query(const struct fault_scene *s, uint16_t port, const struct lim
   const char *answers = limits && limits->answers ? limits->answers : s->answers;
   const char *report = limits && limits->report ? limits->report : s->report;
   snprintf(address, sizeof address, "127.0.0.1:%u", port);
-  const char *const args[] = {s->command, "query",
-                              address,    "--plaintext",
-                              "--input",  s->queries,
-                              "--public", s->public_samples,
-                              "--labels", s->labels,
-                              "--raw",    "-o",
-                              answers,    "--report",
-                              report,     "--security",
-                              "24",       "--min-public",
-                              "10",       "--min-accuracy",
-                              "0.85",     "--shard-samples",
-                              "6",        "--timeout-s",
-                              "2",        "--connect-timeout-s",
-                              "2",        "--quiet"};
+  const char *const args[] = {s->command,
+                              "query",
+                              address,
+                              "--plaintext",
+                              "--input",
+                              s->queries,
+                              "--public",
+                              s->public_samples,
+                              "--labels",
+                              s->labels,
+                              "--raw",
+                              "-o",
+                              answers,
+                              "--report",
+                              report,
+                              "--security",
+                              "24",
+                              "--min-public",
+                              "10",
+                              "--min-accuracy",
+                              "0.85",
+                              "--shard-samples",
+                              "6",
+                              "--timeout-s",
+                              s->client_timeout,
+                              "--connect-timeout-s",
+                              "60",
+                              "--quiet"};
   for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
   for (; extra && *extra; extra++) add(&l, *extra);
   return start(&l, s->log, limits);

@@ -59,7 +59,7 @@ static void make_data(struct fault_scene *s, const struct model *m) {
 
 void scene_open(struct fault_scene *s, uint64_t seed, const char *command) {
   fusion_error err = {.status = FUSION_OK};
-  *s = (struct fault_scene){.command = command, .random = seed};
+  *s = (struct fault_scene){.command = command, .random = seed, .client_timeout = "60", .server_timeout = "60"};
   snprintf(s->dir, sizeof s->dir, "/tmp/fusion-faults-XXXXXX");
   assert_non_null(mkdtemp(s->dir));
   const struct {
@@ -112,7 +112,7 @@ void server_begin(struct fault_server *f, const struct fault_scene *s, bool tls,
   set.tls_cert = tls ? s->certs.server_cert : NULL;
   set.tls_key = tls ? s->certs.server_key : NULL;
   set.max_clients = max_clients;
-  set.handshake_timeout_ms = set.timeout_ms = 20000;
+  set.handshake_timeout_ms = set.timeout_ms = 60000;
   set.stop_grace_ms = 0;
   if (fusion_model_load(&f->model, s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
   if (fusion_server_open(&f->server, f->model, &set, &err) != FUSION_OK) fail_msg("%s", err.text);

@@ -28,7 +28,8 @@ struct fault_scene {
   struct certs certs;
   int64_t *expected; /* raw answers */
   size_t answer_count;
-  double seconds; /* of an unbroken job of the command */
+  const char *client_timeout, *server_timeout; /* of the command, in seconds */
+  double seconds;                              /* of an unbroken job of the command */
   uint64_t random;
 };
 

@@ -14,6 +14,8 @@
 #include "faults/relay.h"
 #include "support/support.h"
 
+enum { PATIENCE_MS = 60000 }; /* time-out of jobs that must not meet one, on a busy machine */
+
 static bool long_form;
 static const char *command, *group; /* group NULL: all */
 
@@ -49,7 +51,7 @@ static struct ask small_job(const struct fault_server *f, const struct refusal *
                       .workers = r->workers,
                       .shard_samples = 30,
                       .tries = 2,
-                      .timeout_ms = 10000,
+                      .timeout_ms = PATIENCE_MS,
                       .tls = r->tls,
                       .journal = !r->tls};
 }
@@ -118,21 +120,20 @@ struct break_kind {
   const char *name;
   enum relay_fault fault;
   unsigned connections; /* on so many of them */
-  bool must_recover;
   unsigned short_runs, long_runs;
 };
 
 static const struct break_kind breaks[] = {
-    {"a connection cut at a random byte", RELAY_CUT, 1, true, 2, 120},
-    {"every connection cut at a random byte", RELAY_CUT, 1000, false, 1, 40},
-    {"a half-open connection: silence from a random byte on", RELAY_STALL, 1, true, 1, 20},
-    {"every connection half-open", RELAY_STALL, 1000, false, 1, 10},
-    {"200 bytes that drip in one by one", RELAY_DRIP, 1, true, 1, 12},
+    {"a connection cut at a random byte", RELAY_CUT, 1, 2, 120},
+    {"every connection cut at a random byte", RELAY_CUT, 1000, 1, 40},
+    {"a half-open connection: silence from a random byte on", RELAY_STALL, 1, 1, 20},
+    {"every connection half-open", RELAY_STALL, 1000, 1, 10},
+    {"200 bytes that drip in one by one", RELAY_DRIP, 1, 1, 12},
 };
 
 static void break_link(struct fault_table *t, const struct fault_server *f, const struct break_kind *b, bool tls,
                        bool from_server, uint64_t bytes) {
-  struct ask ask = {.workers = 1, .shard_samples = 30, .tries = 2, .tls = tls, .timeout_ms = 10000};
+  struct ask ask = {.workers = 1, .shard_samples = 30, .tries = 2, .tls = tls, .timeout_ms = PATIENCE_MS};
   char what[160];
   fusion_error why;
   if (b->fault == RELAY_STALL) ask.timeout_ms = t->patience_ms;
@@ -150,7 +151,7 @@ static void break_link(struct fault_table *t, const struct fault_server *f, cons
            seconds);
   table_count(t, b->name, scene_judge(&t->scene, outcome), what, why.text);
   /* Two tries of a shard and the greeting, each as long as the time-out, then the machine's own slowness. */
-  if (seconds > 4e-3 * ask.timeout_ms + 20) fail_msg("%s: took too long", what);
+  if (seconds > 4e-3 * ask.timeout_ms + 120) fail_msg("%s: took too long", what);
   scene_sweep(&t->scene);
 }
 
@@ -159,7 +160,7 @@ static void run_breaks(struct fault_table *t) {
     struct fault_server f;
     fusion_error why;
     uint64_t bytes[2];
-    struct ask ask = {.workers = 1, .shard_samples = 30, .tries = 2, .tls = tls, .timeout_ms = 10000};
+    struct ask ask = {.workers = 1, .shard_samples = 30, .tries = 2, .tls = tls, .timeout_ms = PATIENCE_MS};
     server_begin(&f, &t->scene, tls, 64);
     struct relay *relay = relay_open(&ask.port, f.port);
     relay_set(relay, RELAY_NONE, false, 0, 0);
@@ -201,7 +202,7 @@ static void run_clock(struct fault_table *t) {
   server_begin(&f, &t->scene, true, 8);
   for (unsigned i = 0; i < (t->long_form ? 20 : 1); i++) {
     const struct ask ask = {
-        .port = f.port, .workers = 2, .shard_samples = 10, .tries = 1, .tls = true, .timeout_ms = 10000};
+        .port = f.port, .workers = 2, .shard_samples = 10, .tries = 1, .tls = true, .timeout_ms = PATIENCE_MS};
     struct jumper j = {.random = test_random(&t->scene.random)};
     pthread_t thread;
     fusion_error why;

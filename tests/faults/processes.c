@@ -7,7 +7,7 @@
 #include "faults/fault_table.h"
 #include "support/support.h"
 
-enum { PATIENCE_S = 60, RESTARTS = 60 };
+enum { PATIENCE_S = 300, RESTARTS = 60 };
 
 struct stage {
   struct fault_table *t;
@@ -102,20 +102,40 @@ static void stop_server(struct stage *g) {
   scene_sweep(g->s);
 }
 
-static void freeze(struct stage *g, bool client, bool beyond) {
+static void restart_server(struct stage *g) {
+  command_kill(g->server);
+  g->server = command_serve(g->s, &g->port);
+}
+
+static void freeze(struct stage *g, bool client) {
   const pid_t pid = command_query(g->s, g->port, NULL, NULL), frozen = client ? pid : g->server;
   sleep_some(g);
   kill(frozen, SIGSTOP);
-  /* The client's time-out is 2 s, the server's 5 s. */
-  usleep(!beyond ? 300000 : client ? 5600000 : 2600000);
+  usleep(300000);
   kill(frozen, SIGCONT);
   const enum outcome outcome = command_outcome(g->s, command_wait(pid, PATIENCE_S));
-  count(g,
-        !beyond  ? "client or server suspended, shorter than the time-out"
-        : client ? "client suspended for longer than the server's time-out"
-                 : "server suspended for longer than the client's time-out",
-        !beyond && outcome == OUTCOME_FAILED ? OUTCOME_LOST : outcome);
+  count(g, "client or server suspended, shorter than the time-out",
+        outcome == OUTCOME_RECOVERED ? outcome : OUTCOME_LOST);
   scene_sweep(g->s);
+}
+
+/* Longer than the other's time-out, which is short here. */
+static void freeze_beyond(struct stage *g, bool client) {
+  g->s->client_timeout = client ? "60" : "2";
+  g->s->server_timeout = client ? "2" : "60";
+  restart_server(g);
+  const pid_t pid = command_query(g->s, g->port, NULL, NULL), frozen = client ? pid : g->server;
+  sleep_some(g);
+  kill(frozen, SIGSTOP);
+  usleep(2500000);
+  kill(frozen, SIGCONT);
+  count(g,
+        client ? "client suspended for longer than the server's time-out"
+               : "server suspended for longer than the client's time-out",
+        command_outcome(g->s, command_wait(pid, PATIENCE_S)));
+  scene_sweep(g->s);
+  g->s->client_timeout = g->s->server_timeout = "60";
+  restart_server(g);
 }
 
 /* A limit on the length of files: the write that passes it fails as on a full disk. */
@@ -158,8 +178,8 @@ void run_processes(struct fault_table *t) {
   for (int i = 0; i < (is_long ? 15 : 0); i++) kill_server(&g, false);
   for (int i = 0; i < (is_long ? 30 : 1); i++) interrupt_client(&g, i & 1 ? SIGINT : SIGTERM);
   for (int i = 0; i < (is_long ? 10 : 1); i++) stop_server(&g);
-  for (int i = 0; i < (is_long ? 12 : 1); i++) freeze(&g, i & 1, false);
-  for (int i = 0; i < (is_long ? 4 : 0); i++) freeze(&g, i & 1, true);
+  for (int i = 0; i < (is_long ? 12 : 1); i++) freeze(&g, i & 1);
+  for (int i = 0; i < (is_long ? 4 : 0); i++) freeze_beyond(&g, i & 1);
   for (int i = 0; i < (is_long ? 40 : 1); i++) fill_disk(&g);
   run_outputs(&g);
   kill(g.server, SIGTERM);

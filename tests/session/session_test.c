@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "session/messages.h"
@@ -203,6 +204,56 @@ static void limits__of_the_server_are_told(void **state) {
   expect_accept(&s, &v);
   expect_failure(&s, FUSION_E_REFUSED, "today's allowance has 10 samples left");
   scene_end(&s);
+}
+
+static void limits__of_a_day_outlive_the_server(void **state) {
+  (void)state;
+  char path[] = "/tmp/fusion-state-XXXXXX", text[128] = "";
+  const int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  unlink(path);
+  struct session_scene s;
+  fusion_verdict v = {0};
+  for (int restart = 0; restart < 3; restart++) {
+    scene_prepare(&s);
+    s.serve.state = path;
+    s.serve.max_samples_day = 2 * SAMPLES + 10;
+    scene_start(&s);
+    if (restart < 2)
+      expect_accept(&s, &v);
+    else
+      expect_failure(&s, FUSION_E_REFUSED, "today's allowance has 10 samples left");
+    scene_end(&s);
+  }
+  FILE *f = fopen(path, "r+");
+  assert_non_null(f);
+  assert_in_range(fread(text, 1, sizeof text - 1, f), 10, 100);
+  assert_non_null(strstr(text, "samples 156\n"));
+  rewind(f); /* two days ago: a new day */
+  fprintf(f, "fusion-serve 1\nbegan %lld\nsamples 156\n", (long long)time(NULL) - 2 * 86400);
+  fclose(f);
+  scene_prepare(&s);
+  s.serve.state = path;
+  s.serve.max_samples_day = SAMPLES;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  scene_end(&s);
+  f = fopen(path, "w"); /* something else is no licence */
+  fputs("samples 0", f);
+  fclose(f);
+  fusion_error err = {.status = FUSION_OK};
+  scene_prepare(&s);
+  s.serve.state = path;
+  assert_int_equal(server_open(&s.server, &s.serve, &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "not a state file"));
+  /* Nor is one that cannot be written. */
+  s.serve.state = "/nonexistent/state";
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_REFUSED, "the run failed");
+  scene_end(&s);
+  expect_log(&s, "'/nonexistent/state': cannot be written");
+  unlink(path);
 }
 
 static void limits__server_memory_makes_shards_smaller(void **state) {
@@ -541,6 +592,7 @@ int main(void) {
       cmocka_unit_test(job__a_hanging_server_times_out),
       cmocka_unit_test(job__can_be_cancelled),
       cmocka_unit_test(limits__of_the_server_are_told),
+      cmocka_unit_test(limits__of_a_day_outlive_the_server),
       cmocka_unit_test(limits__server_memory_makes_shards_smaller),
       cmocka_unit_test(limits__of_the_client_hold),
       cmocka_unit_test(limits__a_full_server_says_so),

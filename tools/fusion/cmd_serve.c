@@ -9,7 +9,7 @@
 #include "cli.h"
 
 struct serve_line {
-  const char *listen, *ready_file;
+  const char *listen, *ready_file, *state;
   uint64_t max_clients, max_samples, max_samples_day, max_shard;
   double handshake_timeout_s, grace_s;
   bool quiet;
@@ -31,6 +31,7 @@ static void options_of_limits(struct serve_line *l, struct cli_option *table) {
                     "Samples of one job, copies and public ones included (default 1M)."),
       CLI_OPT_COUNT("max-samples-day", &l->max_samples_day, 1, 0, "N",
                     "Samples of all jobs in 24 hours (default 100M)."),
+      CLI_OPT_TEXT("state", &l->state, "FILE", "Keep the count of these in a file, so that it outlives the server."),
       CLI_OPT_COUNT("max-shard", &l->max_shard, 1, 1 << 20, "N",
                     "Samples that run at once on a connection (default 16384)."),
       CLI_OPT_NUMBER("handshake-timeout-s", &l->handshake_timeout_s, 0.01, 86400, "S",
@@ -85,6 +86,7 @@ static int parse(struct serve_line *l, fusion_server_settings *s, int argc, char
   s->max_clients = (uint32_t)l->max_clients;
   s->max_samples_job = l->max_samples;
   s->max_samples_day = l->max_samples_day;
+  s->state = l->state;
   s->max_memory = l->limits.max_memory;
   s->max_shard = (uint32_t)l->max_shard;
   s->timeout_ms = (uint32_t)(l->limits.timeout_s * 1e3);
