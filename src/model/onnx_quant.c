@@ -12,9 +12,10 @@ static bool scale_at(const struct call *c, const struct dims *d, size_t index, d
   const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
   const size_t count = dims_size(&s->dims);
   uint32_t axis;
-  if (!axis_fix(attr_int(c, "axis", 1), d->rank ? d->rank : 1, &axis)) axis = 0;
-  const size_t at = count == 1 ? 0 : index / dims_span(d, axis + 1, d->rank) % d->d[axis];
-  if (at >= count || (count > 1 && count != d->d[axis]) || (z && dims_size(&z->dims) != count)) return false;
+  if (!axis_fix(attr_int(c, "axis", 1), d->rank, &axis)) axis = 0;
+  if (count != 1 && (d->rank == 0 || count != d->d[axis])) return false;
+  if (z && dims_size(&z->dims) != count) return false;
+  const size_t at = count == 1 ? 0 : index / dims_span(d, axis + 1, d->rank) % count;
   *scale = tensor_get(s, at);
   *zero = z ? tensor_get(z, at) : 0;
   return true;

@@ -9,6 +9,9 @@
 #include "base/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t len, size_t max_len);
+/* A target may have its own, which calls LLVMFuzzerMutate for the rest. */
+__attribute__((weak)) size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t len, size_t max_len, unsigned seed);
 
 enum { MAX_LEN = 1 << 16, MAX_SEEDS = 1024, DAMAGED_COPIES = 100 };
 
@@ -76,6 +79,18 @@ static size_t damage(uint8_t *d, size_t len, uint64_t *s) {
   return len;
 }
 
+static uint64_t state;
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t len, size_t max_len) {
+  (void)max_len;
+  return damage(data, len, &state);
+}
+
+static size_t mutate(uint8_t *data, size_t len) {
+  if (LLVMFuzzerCustomMutator) return LLVMFuzzerCustomMutator(data, len, MAX_LEN, (unsigned)next(&state));
+  return damage(data, len, &state);
+}
+
 /* The target sees exact allocations, so that a memory checker notices one byte too many. */
 static void run(const uint8_t *data, size_t len) {
   uint8_t *copy = malloc(len ? len : 1);
@@ -98,14 +113,15 @@ int main(int argc, char **argv) {
   }
   for (size_t i = 0; i < seed_count; i++) run(seeds[i].data, seeds[i].len);
   const double end = clock_seconds() + atof(argv[1]);
-  uint64_t state = UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)getpid(), runs = 0;
+  uint64_t runs = 0;
+  state = UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)getpid();
   printf("%zu files, then damage from state %016llx\n", seed_count, (unsigned long long)state);
   fflush(stdout);
   while (seed_count && clock_seconds() < end) {
     const struct seed *from = &seeds[next(&state) % seed_count];
     for (int i = 0; i < DAMAGED_COPIES && clock_seconds() < end; i++, runs++) {
       memcpy(work, from->data, from->len);
-      run(work, damage(work, from->len, &state));
+      run(work, mutate(work, from->len));
     }
   }
   printf("%llu damaged copies\n", (unsigned long long)runs);
