@@ -76,11 +76,12 @@ def operators():
 
 def verdicts(program):
     lines = subprocess.run([program, '--list'], stdout=subprocess.PIPE, check=False, text=True).stdout.splitlines()
-    refused, counts = collections.defaultdict(list), lines[-1]
-    failed = [line.split()[1].rstrip(':') for line in lines if line.startswith('FAILED')]
-    for line in lines[:-1]:
+    refused, counts = collections.defaultdict(list), lines[-2:]
+    failed = [line.split(None, 1)[1].split(': ')[0] for line in lines if line.startswith('FAILED')]
+    for line in lines[:-2]:
         if line.startswith('unsupported'):
             case, reason = line.split(None, 1)[1].split(': ', 1)
+            reason = re.sub(r" \('.*'\)", '', reason)
             reason = re.sub(r" ?\(node '[^']*'\)", '', reason).split(';')[0]
             reason = re.sub(r"(input|tensor) '[^']*'", r'\1', reason)
             refused[re.sub(r"^'[^']*' ", 'the model ', reason)].append(case.replace('test_', ''))
@@ -93,8 +94,12 @@ def main():
         note = NOTES.get(name)
         print('| %s | %s |' % (name, 'constants' if note is None else note or 'as defined'))
     counts, failed, refused = verdicts(sys.argv[1])
-    print("\n## The official tests\n\nThe cases of Debian's libonnx-testdata (a node test's further inputs taken as constants), "
-          'through the reader\nand the float executor, within the suite\'s tolerance: %s.' % counts)
+    print("\n## The official tests\n\nThe cases of Debian's libonnx-testdata through the reader and both executors (a node test's "
+          'further inputs taken as constants; the first\ndimension is the batch, or part of one sample where an operator looks along it). '
+          'The float executor has to be within the suite\'s tolerance;\nthe fixed-point one, at 12 bits throughout, within the error that '
+          'is predicted for its plan: half a unit for every rounding, and what follows.\n')
+    for line in counts:
+        print('- ' + line)
     print('\nFailed: %s.' % (', '.join(failed) or 'none'))
     print('\n### Refused, by reason\n')
     for reason, cases in sorted(refused.items(), key=lambda item: (-len(item[1]), item[0])):

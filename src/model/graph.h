@@ -148,6 +148,9 @@ fusion_status graph_validate(const struct graph *g, fusion_error *err) FUSION_MU
  * file, node and remedy. FUSION_E_IO, FUSION_E_MODEL (malformed), FUSION_E_UNSUPPORTED. */
 fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 
+/** The same, but the first dimension is no batch: the file is the function of all of its input. */
+fusion_status graph_from_onnx_whole(struct graph **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+
 /** QUANTISE nodes: drops the limits that no value of these samples goes beyond, so that fixed point need not compare
  *  there. The float reference keeps them. FUSION_E_MEMORY, FUSION_E_RESOURCE. */
 fusion_status graph_relax_limits(struct graph *g, const float *input, size_t samples) FUSION_MUST_CHECK;

@@ -319,7 +319,7 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
   for (size_t k = 0; k < rank; k++) {
     const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[k];
     const bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value > 0;
-    const bool batch = k == 0 && (rank > 1 || !fixed);
+    const bool batch = k == 0 && !im->whole && (rank > 1 || !fixed);
     if (!fixed && !batch)
       return refuse_input(im, in->name, "has an open dimension; export with all but the batch dimension fixed");
     if (batch && !(fixed && d->dim_value == 1)) v->batched = true;
@@ -418,8 +418,8 @@ cleanup:
   return status;
 }
 
-fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) {
-  struct importer im = {.path = path, .err = err, .batch = 1};
+static fusion_status import_file(struct graph **out, const char *path, bool whole, fusion_error *err) {
+  struct importer im = {.path = path, .err = err, .batch = 1, .whole = whole};
   const fusion_status status = import_model(&im, path);
   if (status == FUSION_OK) {
     *out = im.g;
@@ -427,4 +427,12 @@ fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error
   }
   importer_clear(&im);
   return status;
+}
+
+fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) {
+  return import_file(out, path, false, err);
+}
+
+fusion_status graph_from_onnx_whole(struct graph **out, const char *path, fusion_error *err) {
+  return import_file(out, path, true, err);
 }

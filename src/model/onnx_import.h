@@ -61,6 +61,7 @@ struct importer {
   struct value **values;         /* owned: open-addressing table by name */
   size_t value_count, value_slots;
   int64_t opset;
+  bool whole;     /* the first dimension is no batch */
   uint64_t batch; /* the batch size that the file fixes, 1 when it leaves it open */
 };
 

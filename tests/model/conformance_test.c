@@ -1,5 +1,7 @@
-/* The official ONNX backend tests (Debian's libonnx-testdata) through the importer and the float executor. A node test
- * gives weights and parameters as inputs: all inputs but the first become constants here. Every case must pass or be
+/* The official ONNX backend tests (Debian's libonnx-testdata) through the importer, the float executor, and the
+ * fixed-point executor. A node test gives weights and parameters as inputs: all inputs but the first become constants
+ * here. The first dimension is the batch; where an operator looks along it, all of the input is one sample instead.
+ * Every case must pass (float: within the suite's tolerance; fixed: within the error that its plan predicts) or be
  * refused with a message; none may give a wrong answer.
  * Usage: test_onnx_conformance [--list] [case ...]; the folder is taken from ONNX_TESTDATA. */
 #include <dirent.h>
@@ -9,16 +11,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "model/conformance_fixed.h"
 #include "model/onnx_import.h"
 
-enum { SKIPPED = 77, NAME_LEN = 256 };
+enum { SKIPPED = 77, NAME_LEN = 256, MAX_OUTPUTS = 8, MAX_CASES = 4096 };
 
 static const char *const families[] = {"node", "pytorch-converted", "pytorch-operator", "simple"};
 
 enum verdict { PASSED, FAILED, REFUSED };
 
+/* One case: its verdicts and their reasons. */
+struct outcome {
+  enum verdict real, fixed;
+  char why[NAME_LEN], fixed_why[NAME_LEN];
+  double tightness, share; /* largest predicted error relative to the largest value; the error's share of it */
+};
+
 struct tally {
-  size_t count[3];
+  size_t count[3], fixed[3];
+  double tightness[MAX_CASES]; /* of those that passed in fixed point */
   bool list;
   char scratch[64]; /* the rewritten model, a file in memory */
 };
@@ -55,16 +66,18 @@ static struct tensor *to_tensor(const Onnx__TensorProto *p) {
   return p && tensor_from_proto(&im, p, &t) == FUSION_OK ? t : NULL;
 }
 
-/* Writes the model with its inputs 1, 2, ... as initialisers and only its first output. */
-static bool rewrite(const char *folder, const char *to) {
+/* Writes the model with its inputs 1, 2, ... as initialisers. Returns the number of its outputs, 0 on failure. */
+static size_t rewrite(const char *folder, const char *to, char names[MAX_OUTPUTS][256]) {
   char path[1200];
   size_t len;
   snprintf(path, sizeof path, "%.1000s/model.onnx", folder);
   uint8_t *data = read_all(path, &len);
   Onnx__ModelProto *m = data ? onnx__model_proto__unpack(NULL, len, data) : NULL;
   free(data);
-  if (!m || !m->graph) return false;
+  if (!m || !m->graph || m->graph->n_output > MAX_OUTPUTS) return 0;
   Onnx__GraphProto *g = m->graph;
+  const size_t outputs = g->n_output;
+  for (size_t i = 0; i < outputs; i++) snprintf(names[i], sizeof names[i], "%s", g->output[i]->name);
   const size_t had = g->n_initializer;
   Onnx__TensorProto **all = calloc(had + g->n_input + 1, sizeof *all), **const before = g->initializer;
   for (size_t i = 0; i < had; i++) all[i] = before[i];
@@ -92,7 +105,7 @@ static bool rewrite(const char *folder, const char *to) {
   free(packed);
   free(before);
   onnx__model_proto__free_unpacked(m, NULL);
-  return ok;
+  return ok ? outputs : 0;
 }
 
 /* The suite's own tolerance: relative 1e-3, absolute 1e-7. */
@@ -113,61 +126,117 @@ static bool fits_float(const struct tensor *t) {
   return true;
 }
 
-static enum verdict run(const struct graph *g, const char *folder, char *why) {
-  Onnx__TensorProto *in = read_proto(folder, "input", 0), *out = read_proto(folder, "output", 0);
-  struct tensor *x = to_tensor(in), *want = to_tensor(out);
-  const size_t in_size = shape_size(g->nodes[0].shape), out_size = shape_size(g->nodes[g->count - 1].shape);
-  const size_t total = x ? dims_size(&x->dims) : 0, samples = total / in_size;
-  enum verdict v = FAILED;
-  snprintf(why, NAME_LEN, "wrong values");
-  float *input = malloc((total + 1) * sizeof *input), *output = malloc((samples * out_size + 1) * sizeof *output);
-  for (size_t i = 0; i < total; i++) input[i] = (float)tensor_get(x, i);
-  if (!x || !want) snprintf(why, NAME_LEN, "no test data");
-  if (!fits_float(x) || !fits_float(want)) {
-    v = REFUSED;
-    snprintf(why, NAME_LEN, "its data lie outside the range of float");
+static void run_fixed(struct outcome *o, struct graph *g, const float *input, size_t samples) {
+  const struct fixed_result r = fixed_run(g, input, samples);
+  o->fixed = REFUSED;
+  if (!r.compiled) {
+    snprintf(o->fixed_why, NAME_LEN, "%.200s", r.why);
+    return;
   }
-  if (v == FAILED && x && want && total % in_size == 0 &&
-      graph_run(g, input, samples, output, NULL, NULL) == FUSION_OK && close_enough(want, output, samples * out_size))
-    v = PASSED;
-  free(input);
+  o->fixed = r.error <= r.bound ? PASSED : FAILED;
+  o->tightness = r.top > 0 ? r.bound / r.top : 0;
+  o->share = r.bound > 0 ? r.error / r.bound : 0;
+  if (o->fixed == FAILED)
+    snprintf(o->fixed_why, NAME_LEN, "error %g, predicted at most %g, largest value %g", r.error, r.bound, r.top);
+}
+
+static bool matches(const struct graph *g, const float *input, size_t samples, const struct tensor *want) {
+  const size_t size = shape_size(g->nodes[g->count - 1].shape) * samples;
+  float *output = malloc((size + 1) * sizeof *output);
+  const bool ok =
+      output && graph_run(g, input, samples, output, NULL, NULL) == FUSION_OK && close_enough(want, output, size);
   free(output);
+  return ok;
+}
+
+static void run(struct outcome *o, struct graph *g, const char *folder, size_t output) {
+  Onnx__TensorProto *in = read_proto(folder, "input", 0), *out = read_proto(folder, "output", output);
+  struct tensor *x = to_tensor(in), *want = to_tensor(out);
+  const size_t in_size = shape_size(g->nodes[0].shape), total = x ? dims_size(&x->dims) : 0, samples = total / in_size;
+  float *input = malloc((total + 1) * sizeof *input);
+  o->real = o->fixed = FAILED;
+  snprintf(o->why, NAME_LEN, x && want ? "wrong values" : "no test data");
+  for (size_t i = 0; i < total; i++) input[i] = (float)tensor_get(x, i);
+  if (!fits_float(x) || !fits_float(want)) {
+    o->real = o->fixed = REFUSED;
+    snprintf(o->why, NAME_LEN, "its data lie outside the range of float");
+  } else if (x && want && total && total % in_size == 0 && matches(g, input, samples, want)) {
+    o->real = PASSED;
+    run_fixed(o, g, input, samples);
+  }
+  free(input);
   tensor_free(x);
   tensor_free(want);
   if (in) onnx__tensor_proto__free_unpacked(in, NULL);
   if (out) onnx__tensor_proto__free_unpacked(out, NULL);
-  return v;
 }
 
-static enum verdict run_case(const struct tally *t, const char *folder, char *why) {
+/* One output of the rewritten model. */
+static void run_output(struct outcome *o, const char *model, const char *folder, const char *name, size_t number) {
+  char path[512];
   struct graph *g = NULL;
-  fusion_error err = {0};
-  if (!rewrite(folder, t->scratch)) {
-    snprintf(why, NAME_LEN, "its inputs are not plain tensors");
-    return REFUSED;
+  fusion_error err = {0}, ignored = {0};
+  snprintf(path, sizeof path, "%.64s:%.400s", model, name);
+  fusion_status status = graph_from_onnx(&g, path, &err);
+  if (status != FUSION_OK && err.text[0]) status = graph_from_onnx_whole(&g, path, &ignored);
+  if (status == FUSION_OK) {
+    run(o, g, folder, number);
+    graph_free(g);
+    return;
   }
-  const fusion_status status = graph_from_onnx(&g, t->scratch, &err);
-  if (status != FUSION_OK) {
-    const char *text = strstr(err.text, "': ");
-    snprintf(why, NAME_LEN, "%.*s", NAME_LEN - 1, text ? text + 3 : err.text);
-    return err.text[0] ? REFUSED : FAILED;
+  const char *text = strstr(err.text, "': ");
+  o->real = o->fixed = err.text[0] ? REFUSED : FAILED;
+  snprintf(o->why, NAME_LEN, "%.*s", NAME_LEN - 1, text ? text + 3 : err.text);
+}
+
+static enum verdict worse(enum verdict a, enum verdict b) {
+  if (a == FAILED || b == FAILED) return FAILED;
+  return a == REFUSED || b == REFUSED ? REFUSED : PASSED;
+}
+
+/* Every output that the file names has to be right. */
+static void run_case(struct outcome *o, const struct tally *t, const char *folder) {
+  char names[MAX_OUTPUTS][256];
+  const size_t count = rewrite(folder, t->scratch, names);
+  if (count == 0) {
+    o->real = o->fixed = REFUSED;
+    snprintf(o->why, NAME_LEN, "its inputs are not plain tensors");
   }
-  const enum verdict v = run(g, folder, why);
-  graph_free(g);
-  return v;
+  for (size_t i = 0; i < count; i++) {
+    struct outcome one = {0};
+    run_output(&one, t->scratch, folder, names[i], i);
+    if (one.real != PASSED) snprintf(o->why, NAME_LEN, "%s", one.why);
+    if (one.fixed != PASSED) snprintf(o->fixed_why, NAME_LEN, "%s", one.fixed_why);
+    o->real = worse(o->real, one.real);
+    o->fixed = worse(o->fixed, one.fixed);
+    o->tightness = fmax(o->tightness, one.tightness);
+    o->share = fmax(o->share, one.share);
+  }
 }
 
 static void judge(struct tally *t, const char *family, const char *name, const char *folder) {
   static const char *const words[] = {"passed", "FAILED", "unsupported"};
-  char why[NAME_LEN] = "";
-  const enum verdict v = run_case(t, folder, why);
-  t->count[v]++;
-  if (t->list || v == FAILED)
-    printf("%-11s %s/%s%s%s\n", words[v], family, name, v == PASSED ? "" : ": ", v == PASSED ? "" : why);
+  struct outcome o = {.real = PASSED, .fixed = PASSED};
+  run_case(&o, t, folder);
+  t->count[o.real]++;
+  const bool fixed = o.real == PASSED; /* what cannot be read is not compiled either */
+  if (fixed) t->fixed[o.fixed]++;
+  if (t->list || o.real == FAILED)
+    printf("%-11s %s/%s%s%s\n", words[o.real], family, name, o.why[0] ? ": " : "", o.why);
+  if (fixed && (o.fixed != PASSED)) printf("%-11s fixed %s/%s: %s\n", words[o.fixed], family, name, o.fixed_why);
+  if (fixed && t->list && o.fixed == PASSED)
+    printf("%-11s fixed %s/%s: predicted %.2g of the largest value, reached %.0f%% of that\n", words[o.fixed], family,
+           name, o.tightness, 100 * o.share);
+  if (fixed && o.fixed == PASSED) t->tightness[t->fixed[PASSED] - 1] = o.tightness;
 }
 
 static int by_name(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int by_value(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
 }
 
 static void run_family(struct tally *t, const char *root, const char *family, int only_count, char **only) {
@@ -201,13 +270,20 @@ int main(int argc, char **argv) {
     printf("skipped: no folder %s (Debian package libonnx-testdata)\n", root);
     return SKIPPED;
   }
-  struct tally t = {.list = argc > 1 && !strcmp(argv[1], "--list")};
+  static struct tally t;
+  t = (struct tally){.list = argc > 1 && !strcmp(argv[1], "--list")};
   const int scratch = memfd_create("model", 0);
   snprintf(t.scratch, sizeof t.scratch, "/proc/self/fd/%d", scratch);
   const int skip = t.list ? 2 : 1;
   for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
     run_family(&t, root, families[i], argc - skip, argv + skip);
   close(scratch);
-  printf("passed %zu, failed %zu, unsupported %zu\n", t.count[PASSED], t.count[FAILED], t.count[REFUSED]);
-  return t.count[FAILED] != 0;
+  qsort(t.tightness, t.fixed[PASSED], sizeof t.tightness[0], by_value);
+  const size_t middle = t.fixed[PASSED] / 2;
+  printf("float: passed %zu, failed %zu, unsupported %zu\n", t.count[PASSED], t.count[FAILED], t.count[REFUSED]);
+  printf(
+      "fixed: passed %zu, failed %zu, unsupported %zu of those; predicted error relative to the largest value: median "
+      "%.2g\n",
+      t.fixed[PASSED], t.fixed[FAILED], t.fixed[REFUSED], t.fixed[PASSED] ? t.tightness[middle] : 0);
+  return t.count[FAILED] != 0 || t.fixed[FAILED] != 0;
 }

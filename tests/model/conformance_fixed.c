@@ -1,0 +1,123 @@
+#include "model/conformance_fixed.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/calibrate.h"
+#include "model/execute.h"
+#include "model/quantise.h"
+
+enum { BITS = 12 };
+
+/* Largest sum of |weight| over an output's row. */
+static double widest_row(const struct model *m, uint32_t i, size_t *depth) {
+  const size_t rows = m->plan.steps[i].out.shape.channels;
+  double widest = 0;
+  *depth = plan_weight_count(&m->plan, i) / rows;
+  for (size_t r = 0; r < rows; r++) {
+    double sum = 0;
+    for (size_t k = 0; k < *depth; k++) sum += abs(m->weights[i].weights[r * *depth + k]);
+    widest = fmax(widest, sum);
+  }
+  return widest;
+}
+
+/* Weights are rounded to half a unit; so is the bias, which may also make up for what the weights' rounding shifts on
+ * average (as much again at most). */
+static double linear_error(const struct model *m, uint32_t i, double in, double top) {
+  const struct plan_step *s = &m->plan.steps[i];
+  const double unit = s->out.scale / m->plan.steps[s->inputs[0]].out.scale;
+  size_t depth;
+  const double row = widest_row(m, i, &depth), rounding = (double)depth * unit / 2;
+  return row * unit * in + 2 * rounding * (top + in) + s->out.scale / 2;
+}
+
+static double step_error(const struct model *m, uint32_t i, const double *error, const double *top) {
+  const struct plan_step *s = &m->plan.steps[i], *steps = m->plan.steps;
+  const uint32_t a = s->input_count ? s->inputs[0] : 0, b = s->input_count > 1 ? s->inputs[1] : a;
+  double widest = 0;
+  switch (s->kind) {
+    case PLAN_INPUT: return s->out.scale / 2;
+    case PLAN_LINEAR: return linear_error(m, i, error[a], top[a]);
+    case PLAN_RELU:
+    case PLAN_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
+    case PLAN_ADD: return error[a] + error[b];
+    case PLAN_MUL: return top[a] * error[b] + top[b] * error[a] + error[a] * error[b];
+    case PLAN_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
+    case PLAN_OFFSET: return error[a] + s->out.scale / 2;
+    case PLAN_MAXPOOL: return error[a];
+    case PLAN_GATHER:
+      for (uint32_t k = 0; k < s->input_count; k++) widest = fmax(widest, error[s->inputs[k]]);
+      return widest;
+  }
+  return INFINITY;
+}
+
+double plan_predicted_error(const struct model *m, const double *top) {
+  double *error = calloc(m->plan.count, sizeof *error);
+  for (uint32_t i = 0; error && i < m->plan.count; i++) error[i] = step_error(m, i, error, top);
+  const double last = error ? error[m->plan.count - 1] : 0;
+  free(error);
+  return last;
+}
+
+struct tops {
+  const struct plan *plan;
+  double *top;
+};
+
+static void watch(void *context, uint32_t step, size_t sample, const int64_t *values, size_t count) {
+  const struct tops *t = context;
+  (void)sample;
+  for (size_t i = 0; i < count; i++)
+    t->top[step] = fmax(t->top[step], fabs((double)values[i]) * t->plan->steps[step].out.scale);
+}
+
+static void compare(struct fixed_result *r, const struct model *m, const struct calibration *c, const float *input) {
+  const size_t in = shape_size(m->plan.steps[0].out.shape), total = c->samples * c->logit_count;
+  struct tops t = {.plan = &m->plan, .top = calloc(m->plan.count, sizeof *t.top)};
+  const struct execute_options options = {.threads = 1, .observe = watch, .context = &t};
+  int64_t *x = calloc(c->samples * in, sizeof *x), *y = calloc(total, sizeof *y);
+  double *real = calloc(total, sizeof *real);
+  if (!t.top || !x || !y || !real || plan_quantise_input(&m->plan, input, c->samples, x, NULL) != FUSION_OK ||
+      plan_execute(m, x, c->samples, y, &options) != FUSION_OK)
+    abort();
+  plan_dequantise(&m->plan, y, total, real);
+  for (size_t i = 0; i < total; i++) {
+    r->error = fmax(r->error, fabs(real[i] - (double)c->logits[i]));
+    r->top = fmax(r->top, fabs((double)c->logits[i]));
+  }
+  /* The reference is in single precision. */
+  r->bound = plan_predicted_error(m, t.top) + 0x1p-20 * r->top;
+  free(t.top);
+  free(x);
+  free(y);
+  free(real);
+}
+
+struct fixed_result fixed_run(struct graph *g, const float *input, size_t samples) {
+  struct fixed_result r = {0};
+  struct quantise_options options = quantise_defaults();
+  struct quantise_report report;
+  struct calibration c = {0};
+  struct model *m = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  const enum graph_op end = g->nodes[g->count - 1].op;
+  const bool final = end == GRAPH_SOFTMAX || end == GRAPH_SIGMOID || end == GRAPH_ARGMAX;
+  const uint32_t logits = final ? g->nodes[g->count - 1].inputs[0] : g->count - 1;
+  options.weight_bits = options.activation_bits = options.input_bits = options.output_bits = BITS;
+  options.threads = 1;
+  if (graph_relax_limits(g, input, samples) != FUSION_OK ||
+      quantise_graph(&m, g, input, samples, &options, &report, &err) != FUSION_OK) {
+    snprintf(r.why, sizeof r.why, "%.240s", err.text);
+    return r;
+  }
+  r.compiled = true;
+  m->plan.output = PLAN_OUTPUT_LOGITS;
+  if (calibrate(&c, g, logits, input, samples) != FUSION_OK) abort();
+  compare(&r, m, &c, input);
+  calibration_free(&c);
+  model_free(m);
+  return r;
+}
