@@ -211,7 +211,7 @@ static void report(const struct task *task) {
 int main(int argc, char **argv) {
   if (argc > 1 && cpu_tier_force((enum cpu_tier)atoi(argv[1])) != FUSION_OK) return 1;
   printf("tier %s\n", cpu_tier_name(cpu_tier()));
-  const size_t count = (size_t)1 << 19;
+  const size_t count = RELU_TRUNCATE_CHUNK; /* a layer of a million elements, whose flights are full */
   const struct relu_truncate exact = {.in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true};
   const struct relu_truncate wide = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true};
   const struct relu_truncate fast = {.in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true, .fast = true};

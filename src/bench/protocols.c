@@ -195,7 +195,7 @@ static const unsigned product_bits = 20;
 
 static void gates(struct bench *b) {
   static const struct bench_protocol protocol = {gate_open, gate_run, gate_close};
-  const size_t count = (size_t)1 << (b->tier == CPU_TIER_C ? 15 : 19);
+  const size_t count = (size_t)1 << (b->tier == CPU_TIER_C ? 15 : 20);
   const struct {
     const char *name, *unit;
     struct gate_task task;
