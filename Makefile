@@ -18,7 +18,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: fuzz models all setup test test-adversary test-adversary-long test-constant-time bench demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -41,7 +41,11 @@ test-adversary-long: all
 	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long && $(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
 
 bench: all
-	@for b in $(BUILD)/bench/bench_*; do [ -x "$$b" ] && [ -f "$$b" ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
+	@bench/short.sh $(BUILD)
+
+# All figures of docs/performance.md, measured anew: a quarter of an hour, on an idle machine. See bench/all.sh.
+bench-all: all
+	@BUILD=$(BUILD) bench/all.sh $(ARGS)
 
 demo: setup all
 	@BUILD=$(BUILD) examples/demo.sh

@@ -6,7 +6,7 @@ set -eu
 folder=$(realpath "$1") accuracy=$2
 shift 2
 top=$(realpath "$(dirname "$0")/..")
-fusion=$top/${BUILD:-build}/fusion
+fusion=$(realpath "${BUILD:-$top/build}")/fusion
 python=$("$top/scripts/find_python.sh" numpy)
 work=$(mktemp -d)
 server=

@@ -5,14 +5,13 @@ usage: models_table.py [--list scripts/models.json] [--data FOLDER] [--exported 
                        [--secure] [--only NAME] [-o docs/models.md]
 The list names, for each network: the file ("onnx", under --data; .xz is unpacked; or "exported", a file of examples/imagenet.py
 under --exported), images, labels (absent where weights are random), options of `fusion compile`, and the samples and
-shards of the private run that --secure measures with bench_network. Networks whose file is absent are left out and named. A network's
+shards of the private run that --secure measures with `fusion bench model`. Networks whose file is absent are left out and named. A network's
 result is kept under --work as NAME.json, beside the compiled model, so that the table grows over several runs (--only);
 predictions are always those of the present build."""
 import argparse
 import json
 import lzma
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +33,11 @@ trained network has, so agreement is a hard measure there.
 SECURE = """
 ## Private runs
 
-Measured with `bench_network`: both parties on one machine over TCP loopback, one core a party, inputs at random, every answer
-equal to the plaintext executor's. Processor time is of each party; the wall time also holds what other work the machine had.
+Measured with `fusion bench model`: both parties on one machine over TCP loopback, one core a party, inputs at random, every answer
+equal to the plaintext executor's. Processor time is of each party, memory of both; the wall time also holds what other work the
+machine had.
 
-| network | samples | shard | wall s a sample | server CPU s | client CPU s | MiB a sample | peak MiB server / client |
+| network | samples | shard | wall s a sample | server CPU s | client CPU s | MiB a sample | peak MiB, both |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -78,12 +78,14 @@ def predict(name, args):
 
 def measure_secure(name, entry, args):
     samples, shard = entry["secure"]
-    text = call(args.build / "bench/bench_network", args.work / f"{name}.fsn", samples, shard)
-    wall = re.search(r"in all ([\d.]+) ms, ([\d.]+) KiB", text)
-    cpu = re.search(r"processor time ([\d.]+) ms a sample \(server\), ([\d.]+) \(client\); peak memory (\d+) MiB \(server\), (\d+)",
-                    text)
-    return {"samples": samples, "shard": shard, "wall": float(wall[1]) / 1e3, "mib": float(wall[2]) / 1024,
-            "cpu": [float(cpu[1]) / 1e3, float(cpu[2]) / 1e3], "peak": [int(cpu[3]), int(cpu[4])], "stages": text}
+    r = json.loads(call(args.build / "fusion", "bench", "model", args.work / f"{name}.fsn", "--samples", samples, "--shard", shard,
+                        "--runs", 1, "--quiet", "--json"))
+    stages = "".join(f"{g['name']:<10} {g['seconds'] / samples:10.4f} s a sample, CPU {g['server_cpu'] / samples:.4f} / "
+                     f"{g['client_cpu'] / samples:.4f} s, {(g['bytes_to_server'] + g['bytes_to_client']) / samples / 2 ** 20:.2f} MiB, "
+                     f"{g['delays']} delays\n" for g in r["stages"])
+    return {"samples": samples, "shard": shard, "wall": r["seconds"] / samples,
+            "mib": (r["bytes_to_server"] + r["bytes_to_client"]) / samples / 2 ** 20,
+            "cpu": [r["server_cpu"] / samples, r["client_cpu"] / samples], "peak_mib": r["peak_memory"] / 2 ** 20, "stages": stages}
 
 
 def row(name, result):
@@ -99,14 +101,14 @@ def row(name, result):
 
 def secure_row(name, s):
     return (f"| {name} | {s['samples']} | {s['shard']} | {s['wall']:.3g} | {s['cpu'][0]:.3g} | {s['cpu'][1]:.3g} | {s['mib']:.1f} | "
-            f"{s['peak'][0]} / {s['peak'][1]} |\n")
+            f"{s['peak_mib']:.0f} |\n")
 
 
 def write(results, missing, args):
     text = HEAD.format(samples=args.samples) + "".join(row(n, r) for n, r in results.items())
     if missing:
         text += f"\nIn the list, but not measured: {', '.join(missing)}.\n"
-    secure = {n: r["secure"] for n, r in results.items() if "secure" in r}
+    secure = {n: r["secure"] for n, r in results.items() if "peak_mib" in r.get("secure", {})}
     if secure:
         text += SECURE + "".join(secure_row(n, s) for n, s in secure.items())
         for name, s in secure.items():

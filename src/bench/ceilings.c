@@ -90,15 +90,21 @@ const struct ceiling_loop *ceiling_loops(enum cpu_tier tier) {
   return ceiling_loops_c;
 }
 
-CEILING_READ(ceiling_read_c, words)
+CEILING_STREAM(ceiling_stream_c, words)
 
-uint64_t ceiling_read(enum cpu_tier tier, const void *data, size_t len) {
+void ceiling_stream(enum cpu_tier tier, void *data, size_t len, size_t passes) {
 #ifdef FUSION_X86_TIERS
-  if (tier == CPU_TIER_AVX512) return ceiling_read_avx512(data, len);
-  if (tier == CPU_TIER_AVX2) return ceiling_read_avx2(data, len);
+  if (tier == CPU_TIER_AVX512) {
+    ceiling_stream_avx512(data, len, passes);
+    return;
+  }
+  if (tier == CPU_TIER_AVX2) {
+    ceiling_stream_avx2(data, len, passes);
+    return;
+  }
 #endif
   (void)tier;
-  return ceiling_read_c(data, len);
+  ceiling_stream_c(data, len, passes);
 }
 
 uint64_t ceiling_gather(const void *blocks, unsigned log_blocks, uint64_t steps) {

@@ -16,11 +16,12 @@ enum ceiling {
   CEILING_AES,           /* AES-128 blocks under a fixed key */
   CEILING_CARRYLESS,     /* 64 x 64 -> 128 bits over F_2 */
   CEILING_LOGIC,         /* 64-bit words of and, or, xor */
-  /* Memory, each by itself. */
+  /* Memory, each by itself: bytes read and written, two to one; beyond the first level what is written is also read
+   * (its line is fetched), and counts so. */
   CEILING_L1,        /* bytes read or written, from 16 KiB */
-  CEILING_L2,        /* from 256 KiB */
-  CEILING_L3,        /* from 8 MiB */
-  CEILING_DRAM,      /* from 128 MiB */
+  CEILING_L2,        /* in 256 KiB */
+  CEILING_L3,        /* in 8 MiB */
+  CEILING_DRAM,      /* in 128 MiB */
   CEILING_GATHER_1M, /* 16-byte blocks from random places of 1 MiB */
   CEILING_GATHER_4M, /* of 4 MiB */
   CEILING_COUNT,
@@ -39,12 +40,12 @@ extern const struct ceiling_loop ceiling_loops_c[CEILING_L1];
 extern const struct ceiling_loop ceiling_loops_avx2[CEILING_L1], ceiling_loops_avx512[CEILING_L1];
 #endif
 
-/** Sums `len` bytes (a multiple of 512) read once. */
-uint64_t ceiling_read(enum cpu_tier tier, const void *data, size_t len);
-uint64_t ceiling_read_c(const void *data, size_t len);
+/** c = a ^ b over the thirds of `len` bytes, `passes` times. */
+void ceiling_stream(enum cpu_tier tier, void *data, size_t len, size_t passes);
+void ceiling_stream_c(void *data, size_t len, size_t passes);
 #ifdef FUSION_X86_TIERS
-uint64_t ceiling_read_avx2(const void *data, size_t len);
-uint64_t ceiling_read_avx512(const void *data, size_t len);
+void ceiling_stream_avx2(void *data, size_t len, size_t passes);
+void ceiling_stream_avx512(void *data, size_t len, size_t passes);
 #endif
 /** Sums 12 * `steps` blocks from random places of 2^log_blocks, log_blocks <= 18. */
 uint64_t ceiling_gather(const void *blocks, unsigned log_blocks, uint64_t steps);

@@ -25,4 +25,4 @@ const struct ceiling_loop ceiling_loops_avx2[CEILING_L1] = {
     [CEILING_LOGIC] = {.units = 48, .run = loop_logic},
 };
 
-CEILING_READ(ceiling_read_avx2, __m256i)
+CEILING_STREAM(ceiling_stream_avx2, __m256i)

@@ -25,4 +25,4 @@ const struct ceiling_loop ceiling_loops_avx512[CEILING_L1] = {
     [CEILING_LOGIC] = {.units = 128, .run = loop_logic},
 };
 
-CEILING_READ(ceiling_read_avx512, __m512i)
+CEILING_STREAM(ceiling_stream_avx512, __m512i)

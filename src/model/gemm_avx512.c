@@ -19,6 +19,7 @@ static void row_block(uint32_t *out, const int16_t *w, const int16_t *x, size_t 
 #pragma GCC unroll 8
   for (size_t r = 0; r < GEMM_ROWS; r++) {
     row[r] = w + 2 * pairs * (r < rows ? r : rows - 1);
+#pragma GCC unroll 3
     for (size_t v = 0; v < VECTORS; v++) acc[r][v] = _mm512_setzero_si512();
   }
   for (size_t p = 0; p < pairs; p++) {
@@ -34,8 +35,11 @@ static void row_block(uint32_t *out, const int16_t *w, const int16_t *x, size_t 
     }
   }
 #pragma GCC unroll 8
-  for (size_t r = 0; r < GEMM_ROWS; r++)
-    for (size_t v = 0; v < VECTORS && r < rows; v++) _mm512_store_si512(out + r * GEMM_COLUMNS + v * LANES, acc[r][v]);
+  for (size_t r = 0; r < GEMM_ROWS; r++) {
+    if (r >= rows) break;
+#pragma GCC unroll 3
+    for (size_t v = 0; v < VECTORS; v++) _mm512_store_si512(out + r * GEMM_COLUMNS + v * LANES, acc[r][v]);
+  }
 }
 
 static void gemm_narrow_avx512(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Takes the figures of docs/performance.md, and keeps them as JSON, one file a section; bench/render.py writes them down.
+
+usage: measure.py [--build build] [--work FOLDER] [--data FOLDER] [--only SECTION]... [--prepare]
+--work holds what the example scripts wrote: mnist/ (mlp.onnx, cnn.onnx, quadratic.onnx and their data), cifar/ (model.onnx);
+what is absent is left out. --data holds imagenet_samples/ and models/ for the ImageNet networks. Results go to WORK/results.
+--prepare compiles the networks and measures nothing. Sections, with their minutes on two quiet cores:
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCHES = [109, 868, 2660, 8292, 32868]  # a query alone, then the paper's R = 2^7, 2^9, 2^11 and 2^13
+PAPER = [(2 ** 3, 8, 100), (2 ** 5, 7, 100), (2 ** 7, 6, 100), (2 ** 9, 5, 100), (2 ** 13, 4, 100)]
+IMAGENET = {"SqueezeNet-1.0": 16, "ResNet50": 16}
+SMALL = {"mlp": "MLP", "quadratic": "quadratic", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
+WHOLE = 150  # seconds: a run predicted to take longer is projected instead
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.fusion = (args.build / "fusion").resolve()
+        self.models = {}
+
+    def call(self, *words, check=True, **more):
+        done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **more)
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(str(w) for w in words)}: {done.stderr.strip() or done.returncode}")
+        return done.stdout
+
+    def json(self, *words, **more):
+        return json.loads(self.call(*words, **more))
+
+    def model(self, name, samples, network="none", workers=1, runs=3, **more):
+        return self.json(self.fusion, "bench", "model", self.models[name], "--samples", samples, "--network", network,
+                         "--workers", workers, "--runs", runs, "--quiet", "--json", **more)
+
+    def folder(self, name):
+        return self.args.work / ("cifar" if name == "cifar" else "mnist")
+
+    def prepare(self):
+        """Compiles what is there; a compiled model that is newer than the program is kept."""
+        made = self.args.work / "compiled"
+        made.mkdir(parents=True, exist_ok=True)
+        jobs = {}
+        for name in SMALL:
+            onnx = self.folder(name) / ("model.onnx" if name == "cifar" else f"{name}.onnx")
+            jobs[name] = (onnx, ["--calibrate", self.folder(name) / "calib.npy"])
+        listed = json.loads((ROOT / "scripts/models.json").read_text())
+        for name in IMAGENET:
+            entry = listed[name]
+            onnx = self.args.data / entry["onnx"]
+            if onnx.suffix == ".xz" and onnx.is_file():
+                plain = made / onnx.stem
+                if not plain.exists():
+                    subprocess.run(["xz", "-dc", onnx], stdout=plain.open("wb"), check=True)
+                onnx = plain
+            jobs[name] = (onnx, ["--calibrate", self.args.data / entry["images"], *entry["compile"]])
+        for name, (onnx, options) in jobs.items():
+            fsn = made / f"{name}.fsn"
+            if not onnx.is_file():
+                print(f"measure.py: {onnx}: not there, left out", file=sys.stderr)
+                continue
+            if not fsn.exists() or fsn.stat().st_mtime < self.fusion.stat().st_mtime:
+                print(f"compile {name}", file=sys.stderr)
+                self.call(self.fusion, "compile", onnx, *options, "-o", fsn)
+            self.models[name] = fsn
+
+
+def machine(b):
+    """0.0  the processor and the program"""
+    lines = b.call("lscpu").splitlines()
+    cpu = {k.strip(): v.strip() for k, v in (line.split(":", 1) for line in lines if ":" in line)}
+    commit = b.call("git", "-C", ROOT, "rev-parse", "--short", "HEAD", check=False).strip()
+    return {"processor": cpu.get("Model name", platform.processor()), "cores": os.cpu_count(),
+            "l1d": cpu.get("L1d cache", "?"), "l2": cpu.get("L2 cache", "?"), "l3": cpu.get("L3 cache", "?"),
+            "version": b.call(b.fusion, "version").strip(), "commit": commit, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+
+
+def micro(b):
+    """2.5  ceilings, every kernel on every tier, protocols"""
+    return b.json("taskset", "-c", "0,1", b.fusion, "bench", "micro", "--quiet", "--json")
+
+
+def threads(b):
+    """0.6  kernels and the plaintext run on two threads"""
+    best = b.call(b.fusion, "version").split("(")[1].split()[0]
+    found = {"kernels": {}, "run": {}}
+    for count in (1, 2):
+        rows = [r for only in ("lattice", "ot", "share", "model")
+                for r in b.json(b.fusion, "bench", "micro", "--cpu-tier", best, "--threads", count, "--runs", 5,
+                                "--seconds", "0.02", "--only", only, "--quiet", "--json")["rows"]]
+        found["kernels"][count] = {r["name"]: r for r in rows if r["group"] != "ceiling"}
+        for name in ("cnn", "SqueezeNet-1.0"):
+            if name not in b.models:
+                continue
+            data = b.folder(name) / "test.npy" if name in SMALL else b.args.data / "imagenet_samples/images_227.npy"
+            ran = [b.json(b.fusion, "run", b.models[name], "--input", data, "--threads", count, "--json") for _ in range(3)]
+            found["run"].setdefault(name, {})[count] = sorted(r["seconds"] / r["samples"] for r in ran)[1]
+    return found
+
+
+def jobs(b):
+    """2.0  fusion serve and fusion query over TLS, answers compared"""
+    rows = []
+    for folder, accuracy, queries in (("mnist", 0.92, (128, 512)), ("cifar", 0.4, (128,))):
+        if not any(b.args.work.glob(f"{folder}/*.onnx")):
+            continue
+        text = b.call(ROOT / "bench/jobs.sh", b.args.work / folder, accuracy, *queries,
+                      env={**os.environ, "BUILD": str(b.args.build.resolve())})
+        rows += [[folder, *line.split()] for line in text.splitlines()[1:]]
+    return rows
+
+
+def stages(b):
+    """1.5  networks by stage"""
+    return [{"model": name, **b.model(name, samples, runs=1 if name in ("cnn", "cifar") else 5)}
+            for name in SMALL if name in b.models for samples in (868, 2660) if (name, samples) != ("cifar", 2660)]
+
+
+def networks(b):
+    """1.0  LAN and WAN by a shaped channel, one and more connections"""
+    return [{"model": name, **b.model(name, samples, network, workers, runs=3 if name == "mlp" else 1)}
+            for name, samples in (("mlp", 868), ("mlp", 2660), ("cnn", 868)) if name in b.models
+            for network in ("lan", "wan") for workers in (1, 4)]
+
+
+def netns(b):
+    """0.8  LAN and WAN between two processes over TLS, in network namespaces (as root)"""
+    if os.geteuid():
+        print("measure.py: netns needs root, left out", file=sys.stderr)
+        return []
+    rows = []
+    for name, queries in (("mlp", 512), ("cnn", 128)):
+        for network in ("none", "lan", "wan"):
+            if name not in b.models:
+                continue
+            row = b.json(ROOT / "bench/netns.sh", b.models[name], b.folder(name), network, queries,
+                         env={**os.environ, "BUILD": str(b.args.build.resolve())})
+            rows.append({"model": name, **{k: v for k, v in row.items() if k != "stages"}})
+    return rows
+
+
+def scale(b):
+    """1.2  the MLP as the batch grows"""
+    return [b.model("mlp", samples, workers=workers, runs=1 if samples > 8000 else 5)
+            for samples in BATCHES for workers in (1, 2)] if "mlp" in b.models else []
+
+
+def paper(b):
+    """1.5  the paper's parameters on the MLP, LAN and WAN"""
+    rows, last = [], {}
+    for r, copies, public in PAPER if "mlp" in b.models else []:
+        samples = r * copies + public
+        for network in ("lan", "wan"):
+            expected = last[network]["seconds"] / last[network]["samples"] * samples if network in last else 0
+            if expected > WHOLE:
+                rows.append({"R": r, "B": copies, "T": public, "network": network, "projected": True, "samples": samples,
+                             "seconds": expected, "bytes": last[network]["bytes"] / last[network]["samples"] * samples})
+                continue
+            m = b.model("mlp", samples, network, workers=4 if network == "wan" else 1, runs=1 if samples > 8000 else 3)
+            last[network] = {"seconds": m["seconds"], "samples": samples, "bytes": m["bytes_to_server"] + m["bytes_to_client"]}
+            rows.append({"R": r, "B": copies, "T": public, "network": network, "projected": False, **last[network]})
+    return rows
+
+
+def imagenet(b):
+    """4.0  SqueezeNet 1.0 and ResNet50, 16 samples"""
+    return [{"model": name, **b.model(name, samples, runs=1)} for name, samples in IMAGENET.items() if name in b.models]
+
+
+SECTIONS = [machine, micro, threads, jobs, stages, networks, netns, scale, paper, imagenet]
+
+
+def main():
+    listing = "".join(f"  {s.__name__:<10} {s.__doc__}\n" for s in SECTIONS)
+    parser = argparse.ArgumentParser(description=__doc__ + listing, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=ROOT / "build", type=Path)
+    parser.add_argument("--work", default=ROOT / "build/bench-work", type=Path)
+    parser.add_argument("--data", default=ROOT / "../shared/data", type=Path)
+    parser.add_argument("--only", action="append", choices=[s.__name__ for s in SECTIONS], default=[])
+    parser.add_argument("--prepare", action="store_true")
+    args = parser.parse_args()
+    b = Bench(args)
+    b.prepare()
+    results = args.work / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for section in [] if args.prepare else SECTIONS:
+        if args.only and section.__name__ not in args.only:
+            continue
+        start = time.time()
+        try:
+            found = section(b)
+            partial = results / f"{section.__name__}.json.part"
+            partial.write_text(json.dumps(found, indent=1))
+            partial.replace(results / f"{section.__name__}.json")
+        except (RuntimeError, ValueError, OSError) as e:
+            print(f"measure.py: {section.__name__}: {e}", file=sys.stderr)
+            failed = 1
+        print(f"{section.__name__}: {time.time() - start:.0f} s", file=sys.stderr)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
