@@ -10,7 +10,5 @@ top=$(realpath "$(dirname "$0")/..")
 cd "$top"
 work=${1:-${BUILD:-build}/bench-work} data=${2:-../shared/data}
 python=$(scripts/find_python.sh numpy)
-code=0
-"$python" bench/measure.py --build "${BUILD:-build}" --work "$work" --data "$data" || code=$? # what was measured is written anyway
-"$python" bench/render.py --work "$work"
-exit $code
+trap '"$python" bench/render.py --work "$work"' EXIT # what was measured is written, whatever happens
+"$python" bench/measure.py --build "${BUILD:-build}" --work "$work" --data "$data"

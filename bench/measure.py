@@ -176,7 +176,7 @@ def imagenet(b):
     return [{"model": name, **b.model(name, samples, runs=1)} for name, samples in IMAGENET.items() if name in b.models]
 
 
-SECTIONS = [machine, micro, threads, jobs, stages, networks, netns, scale, paper, imagenet]
+SECTIONS = [machine, micro, jobs, stages, imagenet, networks, netns, scale, paper, threads]
 
 
 def main():

@@ -240,13 +240,14 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
   const size_t each = s->workers ? div_up(s->samples, s->workers) : 1;
   const size_t shard = s->shard ? s->shard : size_min(each, SHARD_USUAL);
   struct job job = {.model = model,
-                    .stack = stack_find("cheetah"),
+                    .stack = s->stack ? stack_find(s->stack) : NULL,
                     .shape = s->network.bytes_per_second > 0 ? shape : NULL,
                     .samples = s->samples,
                     .shard = size_min(shard, s->samples),
                     .workers = s->workers,
                     .pin = s->pin};
   *result = (fusion_bench_model_result){.samples = s->samples, .shard = job.shard};
+  if (!job.stack) return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
   if (!s->samples || !s->workers || s->workers > WORKERS_MAX)
     return error_set(err, FUSION_E_USAGE, "bench: at least one sample, and 1 to %d workers", WORKERS_MAX);
   if (s->network.bytes_per_second < 0 || s->network.round_trip_ms < 0 ||
