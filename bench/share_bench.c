@@ -1,15 +1,13 @@
-/* Gates: elements per second and bytes each, both parties in one process over the in-memory pipe. First with
+/* Gates alone: elements per second and bytes each, both parties in one process over the in-memory pipe, with
  * correlations from the tests' dealer. Times are CPU time of the slower party's thread less what the dealer took of it
- * (measured apart), the median of several runs: what a party spends in the gate itself, one core, correlations not
- * counted. Then over silent correlations, all in: their making and traffic included, the session's opening and a first
- * call not. */
+ * (measured apart), the median of several runs: what a party spends in the gate itself, one core. With their
+ * correlations the gates are rows of `fusion bench micro`. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/cpu.h"
-#include "ot/cot_silent.h"
 #include "share/gates.h"
 #include "support/dealer.h"
 
@@ -93,64 +91,6 @@ static void *side_run(void *arg) {
   s->cpu = thread_seconds() - start;
   s->dealer = time_dealer(s->party.cot);
   return NULL;
-}
-
-struct whole {
-  struct side side;
-  double wall;
-  uint64_t bytes;
-};
-
-/* Opens a session, warms it with a first call, times a second. */
-static void *whole_run(void *arg) {
-  struct whole *w = arg;
-  struct side *s = &w->side;
-  const struct silent_params silent = {.profile = SILENT_LAN};
-  fusion_status status = FUSION_OK;
-  struct prg *prg = NULL;
-  TRY(prg_new_random(&prg));
-  TRY(cot_open_silent(&s->party.cot, s->party.role, s->party.channel, prg, &silent));
-  TRY(s->task->call(&s->party, s->task->params, s->x, s->task->count));
-  TRY(channel_flush(s->party.channel));
-  const uint64_t bytes = channel_get_stats(s->party.channel).bytes_sent;
-  const double start = clock_seconds(), cpu = thread_seconds();
-  TRY(s->task->call(&s->party, s->task->params, s->x, s->task->count));
-  TRY(channel_flush(s->party.channel));
-  w->wall = clock_seconds() - start;
-  s->cpu = thread_seconds() - cpu;
-  w->bytes = channel_get_stats(s->party.channel).bytes_sent - bytes;
-cleanup:
-  prg_free(prg);
-  s->status = status;
-  return NULL;
-}
-
-static void report_whole(const struct task *task) {
-  struct whole w[2] = {{.side = {.task = task, .party = {.role = ROLE_SERVER}}},
-                       {.side = {.task = task, .party = {.role = ROLE_CLIENT}}}};
-  const double count = (double)task->count;
-  pthread_t thread;
-  fusion_status status = FUSION_OK;
-  TRY(channel_pipe(&w[0].side.party.channel, &w[1].side.party.channel));
-  for (unsigned i = 0; i < 2; i++) {
-    w[i].side.x = mem_alloc(task->count * task->values, sizeof *w[i].side.x);
-    FAIL_IF(!w[i].side.x, FUSION_E_MEMORY);
-  }
-  FAIL_IF(pthread_create(&thread, NULL, whole_run, &w[0]), FUSION_E_RESOURCE);
-  whole_run(&w[1]);
-  pthread_join(thread, NULL);
-  TRY(w[0].side.status);
-  TRY(w[1].side.status);
-  printf("%-34s %7.3f M/s wall, %.3f server cpu, %.3f client cpu %6.2f B, correlations included\n", task->name,
-         count / w[1].wall * 1e-6, count / w[0].side.cpu * 1e-6, count / w[1].side.cpu * 1e-6,
-         (double)(w[0].bytes + w[1].bytes) / count);
-cleanup:
-  if (status != FUSION_OK) printf("%-34s failed\n", task->name);
-  for (unsigned i = 0; i < 2; i++) {
-    cot_close(w[i].side.party.cot);
-    channel_close(w[i].side.party.channel);
-    mem_free(w[i].side.x);
-  }
 }
 
 static fusion_status side_open(struct side *s, const struct task *task, enum role role, struct channel *channel) {
@@ -248,9 +188,6 @@ int main(int argc, char **argv) {
   const size_t only = argc > 2 ? (size_t)atoi(argv[2]) : SIZE_MAX;
   for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
     if (only == SIZE_MAX || only == i) report(&tasks[i]);
-  }
-  for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
-    if (only == SIZE_MAX || only == i) report_whole(&tasks[i]);
   }
   return 0;
 }
