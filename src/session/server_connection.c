@@ -47,11 +47,11 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   struct client_hello hello;
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
-  if (strcmp(hello.stack, s->settings.stack->name) != 0)
-    return error_set(failure, FUSION_E_LIMIT, "this server runs the %s stack", s->settings.stack->name);
+  c->stack = stack_variant(s->settings.stack, hello.stack);
+  if (!c->stack) return error_set(failure, FUSION_E_LIMIT, "this server runs the %s stack", s->settings.stack->name);
   TRY(job_join(s, c, &hello, failure));
   struct server_hello answer = {.manifest_len = (uint32_t)s->manifest.len};
-  strcpy(answer.stack, s->settings.stack->name);
+  strcpy(answer.stack, c->stack->name);
   memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
   status = server_hello_send(c->channel, &answer);
   const bool known = hello.has_manifest && memcmp(hello.manifest_hash, s->manifest_hash, sizeof s->manifest_hash) == 0;
@@ -71,7 +71,7 @@ cleanup:
 
 static fusion_status serve_shards(struct connection *c, struct stack_session *session, uint32_t limit,
                                   fusion_error *failure) {
-  const struct stack *stack = c->server->settings.stack;
+  const struct stack *stack = c->stack;
   for (;;) {
     uint32_t samples;
     fusion_status status = shard_recv(c->channel, &samples);
@@ -96,10 +96,10 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   if (status != FUSION_OK) return status;
   channel_set_timeout(c->channel, set->timeout_ms);
   struct stack_session *session;
-  status = set->stack->open_server(&session, set->model, c->channel, (size_t)start.expected_samples);
+  status = c->stack->open_server(&session, set->model, c->channel, (size_t)start.expected_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
-  set->stack->close(session);
+  c->stack->close(session);
   return status;
 }
 

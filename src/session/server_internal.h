@@ -36,6 +36,7 @@ struct connection {
   struct channel *channel; /* guarded by the server's lock: server_stop cancels it */
   struct net_peer peer;
   struct job *job;
+  const struct stack *stack; /* what the client named, of those that the server runs */
   uint64_t memory; /* reserved */
 };
 

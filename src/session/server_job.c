@@ -134,8 +134,8 @@ fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samp
   const uint32_t wanted = *samples < set->max_shard ? *samples : set->max_shard;
   pthread_mutex_lock(&s->lock);
   const uint64_t room = set->max_memory - s->memory_reserved;
-  *samples = (uint32_t)shard_limit(set->stack, &set->model->plan, ROLE_SERVER, wanted, room);
-  const uint64_t memory = *samples ? set->stack->memory(&set->model->plan, *samples, ROLE_SERVER) : 0;
+  *samples = (uint32_t)shard_limit(c->stack, &set->model->plan, ROLE_SERVER, wanted, room);
+  const uint64_t memory = *samples ? c->stack->memory(&set->model->plan, *samples, ROLE_SERVER) : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;

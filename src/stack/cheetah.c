@@ -7,6 +7,7 @@
 
 struct stack_session {
   enum role role;
+  enum silent_profile profile;
   struct channel *channel;            /* borrowed */
   const struct plan *plan;            /* borrowed */
   const struct plan_weights *weights; /* borrowed; NULL at the client */
@@ -59,7 +60,7 @@ static fusion_status open_keys(struct stack_session *s, size_t expected_samples)
   ot_prg = prg_fork(s->prg, "cheetah ot", 0);
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
   struct silent_params params;
-  TRY(cheetah_silent_params(&params, s->plan, expected_samples));
+  TRY(cheetah_silent_params(&params, s->plan, expected_samples, s->profile));
   TRY(cot_open_silent(&s->cot, s->role, s->channel, ot_prg, &params));
   if (s->role == ROLE_SERVER) TRY(rlwe_open_server(&s->rlwe, s->channel, s->prg));
   if (s->role == ROLE_CLIENT) TRY(rlwe_open_client(&s->rlwe, s->channel, s->prg));
@@ -68,16 +69,24 @@ cleanup:
   return status;
 }
 
-static fusion_status cheetah_open(struct stack_session **out, enum role role, const struct plan *plan,
-                                  const struct plan_weights *weights, struct channel *channel,
-                                  size_t expected_samples) {
+/* What a session is opened on; `weights` NULL: the client. */
+struct opening {
+  enum silent_profile profile;
+  const struct plan *plan;
+  const struct plan_weights *weights;
+  struct channel *channel;
+  size_t expected_samples;
+};
+
+static fusion_status cheetah_open(struct stack_session **out, enum role role, const struct opening *o) {
   fusion_status status;
   struct stack_session *s = mem_alloc(1, sizeof *s);
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
-  *s = (struct stack_session){.role = role, .channel = channel, .plan = plan, .weights = weights};
+  *s = (struct stack_session){
+      .role = role, .profile = o->profile, .channel = o->channel, .plan = o->plan, .weights = o->weights};
   const struct mark start = mark_now(s);
-  TRY(open_keys(s, expected_samples));
+  TRY(open_keys(s, o->expected_samples));
   account(s, STAGE_SETUP, start);
   *out = s;
   return FUSION_OK;
@@ -87,13 +96,23 @@ cleanup:
 }
 
 static fusion_status cheetah_open_server(struct stack_session **out, const struct model *model, struct channel *c,
-                                         size_t expected_samples) {
-  return cheetah_open(out, ROLE_SERVER, &model->plan, model->weights, c, expected_samples);
+                                         size_t expected) {
+  return cheetah_open(out, ROLE_SERVER, &(struct opening){SILENT_LAN, &model->plan, model->weights, c, expected});
 }
 
 static fusion_status cheetah_open_client(struct stack_session **out, const struct plan *plan, struct channel *c,
-                                         size_t expected_samples) {
-  return cheetah_open(out, ROLE_CLIENT, plan, NULL, c, expected_samples);
+                                         size_t expected) {
+  return cheetah_open(out, ROLE_CLIENT, &(struct opening){SILENT_LAN, plan, NULL, c, expected});
+}
+
+static fusion_status wan_open_server(struct stack_session **out, const struct model *model, struct channel *c,
+                                     size_t expected) {
+  return cheetah_open(out, ROLE_SERVER, &(struct opening){SILENT_WAN, &model->plan, model->weights, c, expected});
+}
+
+static fusion_status wan_open_client(struct stack_session **out, const struct plan *plan, struct channel *c,
+                                     size_t expected) {
+  return cheetah_open(out, ROLE_CLIENT, &(struct opening){SILENT_WAN, plan, NULL, c, expected});
 }
 
 static fusion_status step_linear(struct run *r, uint32_t number, const uint64_t *x, uint64_t *y) {
@@ -375,6 +394,7 @@ static fusion_status cheetah_prepare(struct model *model, fusion_error *err) {
 
 const struct stack stack_cheetah = {
     .name = "cheetah",
+    .family = "cheetah",
     .prepare = cheetah_prepare,
     .open_server = cheetah_open_server,
     .open_client = cheetah_open_client,
@@ -384,4 +404,18 @@ const struct stack stack_cheetah = {
     .close = cheetah_close,
     .cost = cheetah_cost,
     .memory = cheetah_memory,
+};
+
+const struct stack stack_cheetah_wan = {
+    .name = "cheetah-wan",
+    .family = "cheetah",
+    .prepare = cheetah_prepare,
+    .open_server = wan_open_server,
+    .open_client = wan_open_client,
+    .run_server = cheetah_run_server,
+    .run_client = cheetah_run_client,
+    .stats = cheetah_stats,
+    .close = cheetah_close,
+    .cost = cheetah_wan_cost,
+    .memory = cheetah_wan_memory,
 };

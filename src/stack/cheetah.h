@@ -7,7 +7,8 @@
 #include "share/gates.h"
 #include "stack/stack.h"
 
-extern const struct stack stack_cheetah;
+/** They differ in the correlations' parameter set (ot/silent_set.h): `wan` moves less and computes more. */
+extern const struct stack stack_cheetah, stack_cheetah_wan;
 
 /* How a plan's step maps to the protocols' public parameters: one place for the run, its cost and its memory. */
 
@@ -17,8 +18,8 @@ struct maxpool cheetah_maxpool(const struct plan *plan, const struct plan_step *
 struct top_k cheetah_top_k(const struct plan *plan);
 
 /** Correlations for a session of `expected_samples`: how many it will take in each direction. */
-fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan,
-                                    size_t expected_samples) FUSION_MUST_CHECK;
+fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples,
+                                    enum silent_profile profile) FUSION_MUST_CHECK;
 
 /** Bits of one share of the step's tensor: ring and guard. */
 static inline unsigned cheetah_share_bits(const struct plan_tensor *t) {
@@ -29,6 +30,8 @@ static inline unsigned cheetah_share_bits(const struct plan_tensor *t) {
 size_t cheetah_output_len(const struct plan *plan, size_t samples);
 
 fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
+fusion_status cheetah_wan_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role);
+size_t cheetah_wan_memory(const struct plan *plan, size_t samples, enum role role);
 
 #endif

@@ -39,26 +39,36 @@ static void run_cost(struct cost *cost, const struct plan *plan, size_t samples)
   cost_to_client(cost, cheetah_output_len(plan, samples));
 }
 
-fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples) {
+fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples,
+                                    enum silent_profile profile) {
   struct cost cost = {0};
   run_cost(&cost, plan, expected_samples);
-  *out = (struct silent_params){.profile = SILENT_LAN,
+  *out = (struct silent_params){.profile = profile,
                                 .expected_server_sends = cost.cots_server_sends,
                                 .expected_client_sends = cost.cots_client_sends};
   return cost.out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
 }
 
-fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost) {
+static fusion_status session_cost(const struct plan *plan, const size_t *shard_samples, size_t shards,
+                                  enum silent_profile profile, struct cost *cost) {
   size_t samples = 0;
   for (size_t i = 0; i < shards; i++) samples += shard_samples[i];
   struct silent_params params;
   struct cot_cost refill;
-  if (cheetah_silent_params(&params, plan, samples) != FUSION_OK) return FUSION_E_MEMORY;
+  if (cheetah_silent_params(&params, plan, samples, profile) != FUSION_OK) return FUSION_E_MEMORY;
   cot_open_silent_cost(cost, &refill, &params);
   rlwe_open_cost(cost);
   for (size_t i = 0; i < shards; i++) run_cost(cost, plan, shard_samples[i]);
   cost->refill = NULL; /* the model lives on this call's stack */
   return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
+}
+
+fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost) {
+  return session_cost(plan, shard_samples, shards, SILENT_LAN, cost);
+}
+
+fusion_status cheetah_wan_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost) {
+  return session_cost(plan, shard_samples, shards, SILENT_WAN, cost);
 }
 
 /* Shares alive while step `at` runs, given each tensor's last reader. */
@@ -89,7 +99,7 @@ static size_t add_memory(size_t a, size_t b) {
   return size_add(a, b, &sum) ? sum : SIZE_MAX;
 }
 
-size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
+static size_t session_memory(const struct plan *plan, size_t samples, enum role role, enum silent_profile profile) {
   struct silent_params params;
   uint32_t *last_use = mem_alloc(plan->count, sizeof *last_use);
   size_t peak = 0;
@@ -105,6 +115,14 @@ size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
     peak = size_max(peak, add_memory(len, gate_memory(plan, &plan->steps[i], samples, role)));
   }
   mem_free(last_use);
-  if (cheetah_silent_params(&params, plan, samples) != FUSION_OK) return SIZE_MAX;
+  if (cheetah_silent_params(&params, plan, samples, profile) != FUSION_OK) return SIZE_MAX;
   return add_memory(peak, cot_silent_memory(&params));
+}
+
+size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
+  return session_memory(plan, samples, role, SILENT_LAN);
+}
+
+size_t cheetah_wan_memory(const struct plan *plan, size_t samples, enum role role) {
+  return session_memory(plan, samples, role, SILENT_WAN);
 }

@@ -23,6 +23,9 @@ struct stack_stats {
 
 struct stack {
   const char *name;
+  /** Stacks of one family differ in how they are tuned, not in the plans that they run: a server of one runs the others
+   *  too, whichever the client names. NULL: none. */
+  const char *family;
   /** Fills the plan's fields that depend on the stack (parameter sets) from the weights. At compile time, by the
    * server. */
   fusion_status (*prepare)(struct model *model, fusion_error *err);
@@ -44,7 +47,9 @@ struct stack {
   size_t (*memory)(const struct plan *plan, size_t samples, enum role role);
 };
 
-/** "cheetah"; NULL when unknown. */
+/** "cheetah", "cheetah-wan"; NULL when unknown. */
 const struct stack *stack_find(const char *name);
+/** The stack that a client names, if a server of `served` runs it; else NULL. */
+const struct stack *stack_variant(const struct stack *served, const char *name);
 
 #endif

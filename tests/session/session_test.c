@@ -56,6 +56,10 @@ static void job__the_real_stack(void **state) {
   scene_start(&s);
   expect_accept(&s, &v);
   assert_string_equal(v.stack, "cheetah");
+  s.ask.stack = stack_find("cheetah-wan"); /* the client says how it is tuned */
+  s.ask.workers = 1;
+  expect_accept(&s, &v);
+  assert_string_equal(v.stack, "cheetah-wan");
   scene_end(&s);
   expect_log(&s, "done; 78 of 78 samples");
 }

@@ -92,6 +92,7 @@ static struct net net_clip(uint64_t seed) {
 }
 
 struct end {
+  const struct stack *stack;
   const struct model *model;
   struct channel *channel;
   const size_t *shards;
@@ -102,7 +103,7 @@ struct end {
 
 static void *run_server(void *arg) {
   struct end *e = arg;
-  const struct stack *stack = stack_find("cheetah");
+  const struct stack *stack = e->stack;
   struct stack_session *s = NULL;
   e->status = stack->open_server(&s, e->model, e->channel, e->samples);
   for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; i++) e->status = stack->run_server(s, e->shards[i]);
@@ -112,7 +113,7 @@ static void *run_server(void *arg) {
 
 static void *run_client(void *arg) {
   struct end *e = arg;
-  const struct stack *stack = stack_find("cheetah");
+  const struct stack *stack = e->stack;
   const struct plan *plan = &e->model->plan;
   struct stack_session *s = NULL;
   size_t done = 0;
@@ -126,7 +127,7 @@ static void *run_client(void *arg) {
 
 static void assert_declared(const struct plan *plan, const struct end *server, const struct end *client) {
   struct cost cost = {0};
-  assert_ok(stack_find("cheetah")->cost(plan, client->shards, client->shard_count, &cost));
+  assert_ok(client->stack->cost(plan, client->shards, client->shard_count, &cost));
   const struct channel_stats cs = channel_get_stats(client->channel), ss = channel_get_stats(server->channel);
   assert_int_equal(cs.bytes_sent, cost.bytes_to_server);
   assert_int_equal(cs.bytes_received, cost.bytes_to_client);
@@ -136,15 +137,17 @@ static void assert_declared(const struct plan *plan, const struct end *server, c
   assert_int_equal(ss.depth, cost.depth_server);
 }
 
-static void check_net(struct net n, const size_t *shards, size_t shard_count) {
+static void check_stack(const char *name, struct net n, const size_t *shards, size_t shard_count) {
   struct plan *plan = &n.model->plan;
   fusion_error err = {0};
   size_t samples = 0;
   for (size_t i = 0; i < shard_count; i++) samples += shards[i];
   const size_t in_size = shape_size(plan->steps[0].out.shape), out_size = plan_answer_size(plan);
   if (plan_validate(plan, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (stack_find("cheetah")->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
-  struct end server = {.model = n.model, .shards = shards, .shard_count = shard_count, .samples = samples};
+  const struct stack *stack = stack_find(name);
+  if (stack->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  struct end server = {
+      .stack = stack, .model = n.model, .shards = shards, .shard_count = shard_count, .samples = samples};
   struct end client = server;
   client.inputs = mem_alloc(samples * in_size, sizeof(int64_t));
   client.answers = mem_alloc(samples * out_size, sizeof(int64_t));
@@ -164,6 +167,47 @@ static void check_net(struct net n, const size_t *shards, size_t shard_count) {
   mem_free(client.inputs);
   mem_free(client.answers);
   model_free(n.model);
+}
+
+static void check_net(struct net n, const size_t *shards, size_t shard_count) {
+  check_stack("cheetah", n, shards, shard_count);
+}
+
+static struct net net_wide(uint64_t seed) {
+  struct net n = net_open((struct shape){8, 1, 1}, 20, 8, seed);
+  net_linear(&n, 0, (struct shape){256, 1, 1}, net_dense, 1, 20, 8);
+  net_add(&n, PLAN_RELU, 1, (struct shape){256, 1, 1}, 18, 12)->shift = 8;
+  net_linear(&n, 2, (struct shape){4, 1, 1}, net_dense, 1, 18, 8);
+  net_add(&n, PLAN_TRUNCATE, 3, (struct shape){4, 1, 1}, 18, 16)->shift = 2;
+  return n;
+}
+
+/* So many correlations that the set of slow links takes over; it moves less. */
+static void cheetah__tuned_for_slow_links_equals_the_executor(void **state) {
+  (void)state;
+  const size_t shards[] = {300, 700};
+  struct net n = net_wide(1);
+  struct cost usual = {0}, slow = {0};
+  assert_ok(stack_find("cheetah")->prepare(n.model, NULL));
+  assert_ok(stack_find("cheetah")->cost(&n.model->plan, shards, 2, &usual));
+  assert_ok(stack_find("cheetah-wan")->cost(&n.model->plan, shards, 2, &slow));
+  assert_true(slow.bytes_to_client + slow.bytes_to_server <
+              usual.bytes_to_client + usual.bytes_to_server - (UINT64_C(200) << 10));
+  assert_int_equal(slow.cots_server_sends, usual.cots_server_sends);
+  model_free(n.model);
+  check_stack("cheetah-wan", net_wide(test_seed()), shards, 2);
+}
+
+static void stack__variants_of_one_family_are_served(void **state) {
+  (void)state;
+  const struct stack *cheetah = stack_find("cheetah"), *wan = stack_find("cheetah-wan");
+  assert_ptr_equal(stack_variant(cheetah, "cheetah"), cheetah);
+  assert_ptr_equal(stack_variant(cheetah, "cheetah-wan"), wan);
+  assert_ptr_equal(stack_variant(wan, "cheetah"), cheetah);
+  assert_null(stack_variant(cheetah, "nonsense"));
+  const struct stack alone = {.name = "alone"};
+  assert_ptr_equal(stack_variant(&alone, "alone"), &alone);
+  assert_null(stack_variant(&alone, "cheetah"));
 }
 
 static void cheetah__mlp_equals_the_executor(void **state) {
@@ -198,6 +242,8 @@ int main(void) {
       cmocka_unit_test(cheetah__residual_branches_equal_the_executor),
       cmocka_unit_test(cheetah__products_and_top_k_equal_the_executor),
       cmocka_unit_test(cheetah__offsets_equal_the_executor),
+      cmocka_unit_test(cheetah__tuned_for_slow_links_equals_the_executor),
+      cmocka_unit_test(stack__variants_of_one_family_are_served),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

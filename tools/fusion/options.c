@@ -99,7 +99,7 @@ void cli_add_limits(struct cli_option *table, struct cli_limits *limits) {
                      "Silence of the other party tolerated in a running job (default 120)."),
       CLI_OPT_BYTES("max-memory", &limits->max_memory, 0,
                     "For all running shards together (default: half of the machine's)."),
-      CLI_OPT_TEXT("stack", &limits->stack, "NAME", "Protocol stack (default cheetah)."),
+      CLI_OPT_TEXT("stack", &limits->stack, "NAME", "Protocol stack: cheetah (default) or cheetah-wan (fewer bytes, more computing)."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
