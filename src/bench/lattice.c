@@ -1,7 +1,7 @@
 /* Rows of the lattice kernels. Operations counted: multiplications of the algorithm, products by constants included;
  * bytes: what must be read and written once. */
+#include "base/bits.h"
 #include "bench/bench.h"
-#include "lattice/bits.h"
 #include "lattice/kernels.h"
 #include "lattice/params.h"
 

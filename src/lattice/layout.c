@@ -1,6 +1,6 @@
 #include "lattice/layout.h"
 
-#include "lattice/bits.h"
+#include "base/bits.h"
 
 /* One axis of the geometry. */
 struct axis {

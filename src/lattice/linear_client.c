@@ -6,7 +6,7 @@
  * the client's choice), and nothing that depends on its answers is ever sent back by this protocol. Its answers may
  * have any value: they are read as fixed-width integers. */
 #include "base/secret.h"
-#include "lattice/bits.h"
+#include "base/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"

@@ -9,7 +9,7 @@
  *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
  *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
 #include "base/secret.h"
-#include "lattice/bits.h"
+#include "base/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"

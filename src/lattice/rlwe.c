@@ -2,7 +2,7 @@
 #include "lattice/rlwe.h"
 
 #include "base/secret.h"
-#include "lattice/bits.h"
+#include "base/bits.h"
 #include "lattice/workspace.h"
 
 static size_t key_payload_len(void) {

@@ -27,21 +27,29 @@ static inline void cost_to_client(struct cost *c, size_t payload_len) {
   if (c->depth_client < c->depth_server + 1) c->depth_client = c->depth_server + 1;
 }
 
-/** Both send, then both receive. */
-static inline void cost_exchange(struct cost *c, size_t to_server_len, size_t to_client_len) {
-  const uint32_t server = c->depth_server, client = c->depth_client;
-  c->bytes_to_server += to_server_len + CHANNEL_HEADER_LEN;
-  c->bytes_to_client += to_client_len + CHANNEL_HEADER_LEN;
-  c->messages_to_server++;
-  c->messages_to_client++;
-  if (c->depth_server < client + 1) c->depth_server = client + 1;
-  if (c->depth_client < server + 1) c->depth_client = server + 1;
-}
-
 /** The party `from` sends `payload_len` bytes. */
 static inline void cost_send(struct cost *c, enum role from, size_t payload_len) {
   if (from == ROLE_SERVER) cost_to_client(c, payload_len);
   else cost_to_server(c, payload_len);
+}
+
+/** A message of a flight in which both may send: it waits for nothing that came after `begun`, a copy of the cost at the
+ *  flight's beginning. */
+static inline void cost_in_flight(struct cost *c, const struct cost *begun, enum role from, size_t payload_len) {
+  struct cost sent = *c;
+  sent.depth_server = begun->depth_server;
+  sent.depth_client = begun->depth_client;
+  cost_send(&sent, from, payload_len);
+  if (sent.depth_server < c->depth_server) sent.depth_server = c->depth_server;
+  if (sent.depth_client < c->depth_client) sent.depth_client = c->depth_client;
+  *c = sent;
+}
+
+/** Both send, then both receive. */
+static inline void cost_exchange(struct cost *c, size_t to_server_len, size_t to_client_len) {
+  const struct cost begun = *c;
+  cost_in_flight(c, &begun, ROLE_CLIENT, to_server_len);
+  cost_in_flight(c, &begun, ROLE_SERVER, to_client_len);
 }
 
 #endif

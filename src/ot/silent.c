@@ -459,23 +459,11 @@ cleanup:
   return status;
 }
 
-/* A message of a flight that both parties begin at the given depths. */
-static void flight_message(struct cost *cost, const struct cost *begun, enum role from, size_t len) {
-  struct cost one = {.depth_server = begun->depth_server, .depth_client = begun->depth_client};
-  cost_send(&one, from, len);
-  cost->bytes_to_server += one.bytes_to_server;
-  cost->bytes_to_client += one.bytes_to_client;
-  cost->messages_to_server += one.messages_to_server;
-  cost->messages_to_client += one.messages_to_client;
-  if (cost->depth_server < one.depth_server) cost->depth_server = one.depth_server;
-  if (cost->depth_client < one.depth_client) cost->depth_client = one.depth_client;
-}
-
 static void corrections_cost(struct cost *cost, const struct cost *begun, const struct silent_set *set,
                              enum role sender) {
   for (uint32_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
-    flight_message(cost, begun, sender, n * set->depth * sizeof(block));
+    cost_in_flight(cost, begun, sender, n * set->depth * sizeof(block));
   }
 }
 
@@ -485,8 +473,8 @@ void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
       for (size_t i = 0; i < counts[sender]; i++) {
         if (flight == 0) corrections_cost(cost, &begun, sets[sender], sender);
-        if (flight == 1) flight_message(cost, &begun, role_peer(sender), SILENT_CHALLENGE_LEN);
-        if (flight == 2) flight_message(cost, &begun, sender, SILENT_DIGEST_LEN);
+        if (flight == 1) cost_in_flight(cost, &begun, role_peer(sender), SILENT_CHALLENGE_LEN);
+        if (flight == 2) cost_in_flight(cost, &begun, sender, SILENT_DIGEST_LEN);
       }
     }
   }

@@ -231,30 +231,17 @@ cleanup:
   return status;
 }
 
-/* A message of a flight that began when the parties' depths were `server` and `client`. */
-static void cost_in_flight(struct cost *cost, uint32_t server, uint32_t client, enum role from, size_t len) {
-  struct cost one = {.depth_server = server, .depth_client = client};
-  cost_send(&one, from, len);
-  cost->bytes_to_server += one.bytes_to_server;
-  cost->bytes_to_client += one.bytes_to_client;
-  cost->messages_to_server += one.messages_to_server;
-  cost->messages_to_client += one.messages_to_client;
-  if (cost->depth_server < one.depth_server) cost->depth_server = one.depth_server;
-  if (cost->depth_client < one.depth_client) cost->depth_client = one.depth_client;
-}
-
 void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_sends, bool client_sends) {
   const bool sends[2] = {[ROLE_SERVER] = server_sends, [ROLE_CLIENT] = client_sends};
-  uint32_t server = cost->depth_server, client = cost->depth_client;
+  struct cost begun = *cost;
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++) {
     if (!sends[role]) continue;
-    cost_in_flight(cost, server, client, role, base_ot_receiver_len(BASE_OTS));
-    cost_in_flight(cost, server, client, role_peer(role), base_ot_sender_len(BASE_OTS));
+    cost_in_flight(cost, &begun, role, base_ot_receiver_len(BASE_OTS));
+    cost_in_flight(cost, &begun, role_peer(role), base_ot_sender_len(BASE_OTS));
   }
-  server = cost->depth_server;
-  client = cost->depth_client;
+  begun = *cost;
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++)
-    if (sends[role]) cost_in_flight(cost, server, client, role_peer(role), trees_message_len(field_bits));
+    if (sends[role]) cost_in_flight(cost, &begun, role_peer(role), trees_message_len(field_bits));
 }
 
 /* ---- a source of correlations ---- */

@@ -1,7 +1,7 @@
 /* Every tier's kernels against the portable ones, and those against the definitions. */
 #include "lattice/kernels.h"
 
-#include "lattice/bits.h"
+#include "base/bits.h"
 #include "lattice/params.h"
 #include "support/support.h"
 
