@@ -37,17 +37,22 @@ typedef struct fusion_preprocess {
 
 /** Everything that compilation can be told. Start from fusion_compile_defaults(). */
 typedef struct fusion_compile_settings {
-  unsigned weight_bits;     /**< 2..16; 0 (default): the narrowest that keeps `agreement` */
+  unsigned weight_bits;     /**< 2..16; 0 (default): searched, for each layer */
   unsigned activation_bits; /**< 4..16, signed; 0 (default): likewise */
   unsigned input_bits;      /**< 2..16; 0 (default): the activation width, at least 9 */
   unsigned output_bits;     /**< of the last tensor, 2..32; 0 (default): 16 */
+  double overflow;          /**< probability for a sample, estimated, that any value leaves its ring, which decides the
+                               rings, 0..0.1; default 1e-3; 0: margin_bits decide, as they do below eight samples */
   unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
-  double agreement;         /**< share of the samples whose argmax the search keeps, 0..1; default 0.995 */
-  double logit_error;       /**< and the error of the logits, root mean square relative to their spread, that it allows;
-                               default 1/16 */
-  bool equalise;            /**< rescale channels between layers; default true */
-  fusion_output output;     /**< default logits */
-  unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
+  double accuracy_loss; /**< accuracy that the search may lose, 0..1; default 0.004. Expected from the logits' errors
+                           and leads, the float network's own probabilities taken as true: no labels are needed,
+                           and few samples suffice */
+  double agreement;     /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
+  double logit_error;   /**< and the error of the logits, root mean square relative to their spread, that it allows;
+                           default 1/8 */
+  bool equalise;        /**< rescale channels between layers; default true */
+  fusion_output output; /**< default logits */
+  unsigned top_k;       /**< for FUSION_OUTPUT_TOP_K */
   fusion_rounding rounding; /**< default exact */
   size_t calibration_rows;  /**< at most so many rows calibrate, from the first; default 512, 0 for all */
   unsigned threads;         /**< 0 (default): one for every core */
@@ -57,12 +62,18 @@ typedef struct fusion_compile_settings {
 FUSION_API fusion_compile_settings fusion_compile_defaults(void);
 
 typedef struct fusion_compile_report {
-  unsigned weight_bits, activation_bits;
-  unsigned candidates;                   /**< pairs of widths that were tried */
-  size_t samples;                        /**< that calibrated */
-  double agreement;                      /**< share of them with the float network's argmax */
+  unsigned weight_bits, activation_bits;         /**< the widest of any layer */
+  double mean_weight_bits, mean_activation_bits; /**< over all weights, over all values that layers exchange */
+  unsigned candidates;                           /**< models that were tried */
+  size_t samples;                                /**< that calibrated */
+  double agreement;                              /**< share of them with the float network's argmax */
+  double expected, expected_error;       /**< the same as the logits' errors and leads let expect, +- one deviation */
+  double loss;                           /**< accuracy that is expected to be lost, as settings.accuracy_loss says */
   double logit_error;                    /**< root mean square error of their logits, relative to the logits' spread */
-  bool enough;                           /**< both satisfy the settings */
+  double logit_deviation;                /**< largest deviation of any logit from the float network's, real */
+  double overflow;                       /**< estimated probability that a sample's value leaves a ring */
+  size_t accumulators, guaranteed;       /**< how many there are, and how many of them no input can overflow */
+  bool enough;                           /**< expected and logit_error satisfy the settings */
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;
@@ -70,9 +81,10 @@ typedef struct fusion_compile_report {
 } fusion_compile_report;
 
 /** Compiles `onnx_path` ("FILE", or "FILE:TENSOR" to end the network at a tensor of the file) with the rows of
- * `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each row; they only measure accuracy.
- * `report` may be NULL. *out is owned by the caller (fusion_model_free). FUSION_E_IO, FUSION_E_USAGE, FUSION_E_INPUT,
- * FUSION_E_MODEL, FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
+ * `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each row: accuracies are measured, and a
+ * search of widths keeps the calibrating rows' within half a point. `report` may be NULL. *out is owned by the caller
+ * (fusion_model_free). FUSION_E_IO, FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MODEL, FUSION_E_UNSUPPORTED,
+ * FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path,
                                               const fusion_array *calibration, const fusion_array *labels,
                                               const fusion_compile_settings *settings, fusion_compile_report *report,

@@ -10,12 +10,27 @@ enum { FLOAT_ROWS = 256 };
 
 fusion_compile_settings fusion_compile_defaults(void) {
   const struct quantise_options o = quantise_defaults();
-  return (fusion_compile_settings){.margin_bits = o.margin_bits,
+  return (fusion_compile_settings){.overflow = o.overflow,
+                                   .margin_bits = o.margin_bits,
                                    .agreement = o.agreement,
+                                   .accuracy_loss = o.accuracy_loss,
                                    .logit_error = o.logit_error,
                                    .equalise = o.equalise,
                                    .calibration_rows = 512,
                                    .preprocess = {.scale = 1}};
+}
+
+/** Bytes of a sample of a shard that fills its ciphertexts. */
+static fusion_status sample_bytes(void *context, struct model *model, double *bytes) {
+  enum { SHARD = 16 };
+  (void)context;
+  const struct stack *stack = stack_find("cheetah");
+  const size_t samples = SHARD;
+  struct cost cost = {0};
+  fusion_status status = stack->prepare(model, NULL);
+  if (status == FUSION_OK) status = stack->cost(&model->plan, &samples, 1, &cost);
+  *bytes = (double)(cost.bytes_to_server + cost.bytes_to_client) / SHARD;
+  return status;
 }
 
 static struct quantise_options options_of(const fusion_compile_settings *s) {
@@ -24,13 +39,16 @@ static struct quantise_options options_of(const fusion_compile_settings *s) {
                                    .input_bits = s->input_bits,
                                    .output_bits = s->output_bits,
                                    .margin_bits = s->margin_bits,
+                                   .overflow = s->overflow,
                                    .agreement = s->agreement,
+                                   .accuracy_loss = s->accuracy_loss,
                                    .logit_error = s->logit_error,
                                    .equalise = s->equalise,
                                    .output = (enum plan_output)s->output,
                                    .top_k = s->top_k,
                                    .rounding = (enum plan_rounding)s->rounding,
-                                   .threads = s->threads};
+                                   .threads = s->threads,
+                                   .cost = sample_bytes};
 }
 
 /** Copies the caller's preprocessing into owned memory; the numbers are checked when the plan is. */
@@ -161,14 +179,15 @@ static fusion_status keep_pictures(struct plan_preprocess *p, struct shape shape
 
 /** Graph to model; the preprocessing moves into the plan. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
-                             const fusion_compile_settings *settings, struct quantise_report *report,
-                             fusion_error *err) {
+                             const fusion_array *labels, const fusion_compile_settings *settings,
+                             struct quantise_report *report, fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
-  const struct quantise_options options = options_of(settings);
+  struct quantise_options options = options_of(settings);
   struct plan_preprocess p = {0};
   float *real = NULL;
+  int64_t *expected = NULL;
   size_t len;
   fusion_status status;
   TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
@@ -178,6 +197,12 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   TRY(plan_real_rows(&p, shape, calibration, 0, rows, real, err));
   status = graph_relax_limits(g, real, rows);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
+  if (labels) {
+    expected = mem_alloc(rows, sizeof *expected);
+    FAIL_IF(!expected, error_set(err, FUSION_E_MEMORY, "labels: out of memory"));
+    TRY(fusion_array_to_int64(labels, 0, rows, expected, err));
+    options.labels = expected;
+  }
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
   m->model->plan.preprocess = p;
   p = (struct plan_preprocess){0};
@@ -185,6 +210,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   TRY(stack_find("cheetah")->prepare(m->model, err));
 cleanup:
   mem_free(real);
+  mem_free(expected);
   mem_free(p.mean);
   mem_free(p.deviation);
   return status;
@@ -206,13 +232,22 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   FAIL_IF(!m, error_set(err, FUSION_E_MEMORY, "out of memory"));
   TRY(check_labels(calibration, labels, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
-  TRY(compile(m, g, calibration, settings, &inner, err));
+  TRY(compile(m, g, calibration, labels, settings, &inner, err));
   *report = (fusion_compile_report){.weight_bits = inner.weight_bits,
                                     .activation_bits = inner.activation_bits,
+                                    .mean_weight_bits = inner.mean_weight_bits,
+                                    .mean_activation_bits = inner.mean_activation_bits,
                                     .candidates = inner.candidates,
                                     .samples = inner.samples,
                                     .agreement = inner.agreement,
+                                    .expected = inner.expected,
+                                    .expected_error = inner.expected_error,
+                                    .loss = inner.loss,
                                     .logit_error = inner.logit_error,
+                                    .logit_deviation = inner.logit_deviation,
+                                    .overflow = inner.overflow,
+                                    .accumulators = inner.trees,
+                                    .guaranteed = inner.guaranteed,
                                     .enough = inner.enough};
   if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
   snprintf(report->note, sizeof report->note, "%s", g->note);
@@ -220,6 +255,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   *out = m;
   m = NULL;
 cleanup:
+  mem_free(inner.steps);
   graph_free(g);
   fusion_model_free(m);
   return status;

@@ -16,9 +16,11 @@ void calibration_free(struct calibration *c) {
   for (uint32_t i = 0; i < c->nodes; i++) {
     if (c->low) mem_free(c->low[i]);
     if (c->high) mem_free(c->high[i]);
+    if (c->mean) mem_free(c->mean[i]);
   }
   mem_free(c->low);
   mem_free(c->high);
+  mem_free(c->mean);
   mem_free(c->logits);
   *c = (struct calibration){0};
 }
@@ -31,15 +33,17 @@ static void watch_node(void *context, uint32_t node, size_t sample, const float 
   const size_t plane = count / shape.channels;
   if (node == w->logits) memcpy(out->logits + sample * out->logit_count, values, count * sizeof *values);
   for (uint32_t c = 0; c < shape.channels; c++) {
-    float low = values[c * plane], high = low, sum = 0;
+    float low = values[c * plane], high = low, sum = 0, nothing = 0;
     for (size_t i = 0; i < plane; i++) {
       const float v = values[c * plane + i];
       low = v < low ? v : low;
       high = v > high ? v : high;
-      sum += v * 0;
+      sum += v;
+      nothing += v * 0;
     }
     pthread_mutex_lock(&w->lock);
-    if (!(sum == 0)) w->bad = true;
+    if (!(nothing == 0)) w->bad = true;
+    out->mean[node][c] += sum / ((float)plane * (float)out->samples);
     if (low < out->low[node][c]) out->low[node][c] = low;
     if (high > out->high[node][c]) out->high[node][c] = high;
     pthread_mutex_unlock(&w->lock);
@@ -52,15 +56,17 @@ static fusion_status calibration_alloc(struct calibration *c, const struct graph
   c->logit_count = shape_size(graph->nodes[logits].shape);
   c->low = mem_alloc(graph->count, sizeof *c->low);
   c->high = mem_alloc(graph->count, sizeof *c->high);
+  c->mean = mem_alloc(graph->count, sizeof *c->mean);
   size_t logits_len;
   if (!size_mul(samples, c->logit_count, &logits_len)) return FUSION_E_MEMORY;
   c->logits = mem_alloc(logits_len, sizeof *c->logits);
-  if (!c->low || !c->high || !c->logits) return FUSION_E_MEMORY;
+  if (!c->low || !c->high || !c->mean || !c->logits) return FUSION_E_MEMORY;
   for (uint32_t i = 0; i < graph->count; i++) {
     const uint32_t channels = graph->nodes[i].shape.channels;
     c->low[i] = mem_alloc(channels, sizeof **c->low);
     c->high[i] = mem_alloc(channels, sizeof **c->high);
-    if (!c->low[i] || !c->high[i]) return FUSION_E_MEMORY;
+    c->mean[i] = mem_alloc(channels, sizeof **c->mean);
+    if (!c->low[i] || !c->high[i] || !c->mean[i]) return FUSION_E_MEMORY;
     for (uint32_t k = 0; k < channels; k++) {
       c->low[i][k] = INFINITY;
       c->high[i][k] = -INFINITY;

@@ -6,9 +6,9 @@
 #include "model/network.h"
 
 struct calibration {
-  uint32_t nodes;      /* of the graph */
-  float **low, **high; /* owned: [node][channel] */
-  float *logits;       /* owned: [samples][logit_count] */
+  uint32_t nodes;              /* of the graph */
+  float **low, **high, **mean; /* owned: [node][channel] */
+  float *logits;               /* owned: [samples][logit_count] */
   size_t samples, logit_count;
 };
 

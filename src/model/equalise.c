@@ -170,6 +170,7 @@ static void apply(struct equaliser *e) {
     for (uint32_t c = 0; c < d->shape.channels; c++) {
       d->low[c] = (float)(d->low[c] * e->factor[e->first[i] + c]);
       d->high[c] = (float)(d->high[c] * e->factor[e->first[i] + c]);
+      d->mean[c] = (float)(d->mean[c] * e->factor[e->first[i] + c]);
     }
   }
 }

@@ -24,6 +24,7 @@ void network_free(struct network *n) {
     mem_free(d->gather);
     mem_free(d->low);
     mem_free(d->high);
+    mem_free(d->mean);
   }
   mem_free(n->nodes);
   *n = (struct network){0};
@@ -459,23 +460,25 @@ cleanup:
   return status;
 }
 
-static fusion_status set_range(struct network_node *d, const float *low, const float *high, uint32_t channels) {
+static fusion_status set_range(struct network_node *d, const struct network_ranges *r, uint32_t g, uint32_t channels) {
   d->low = mem_alloc(d->shape.channels, sizeof *d->low);
   d->high = mem_alloc(d->shape.channels, sizeof *d->high);
-  if (!d->low || !d->high) return FUSION_E_MEMORY;
+  d->mean = mem_alloc(d->shape.channels, sizeof *d->mean);
+  if (!d->low || !d->high || !d->mean) return FUSION_E_MEMORY;
   /* A reshaped intermediate has other channels than its origin: each of its equal parts belongs to one of them. */
   for (uint32_t c = 0; c < d->shape.channels; c++) {
     const uint32_t from = (uint32_t)((uint64_t)c * channels / d->shape.channels);
-    d->low[c] = d->rectified && low[from] < 0 ? 0 : low[from];
-    d->high[c] = d->rectified && high[from] < 0 ? 0 : high[from];
+    d->low[c] = d->rectified && r->low[g][from] < 0 ? 0 : r->low[g][from];
+    d->high[c] = d->rectified && r->high[g][from] < 0 ? 0 : r->high[g][from];
+    d->mean[c] = r->mean[g][from];
   }
   return FUSION_OK;
 }
 
-fusion_status network_set_ranges(struct network *n, const struct graph *graph, float *const *low, float *const *high) {
+fusion_status network_set_ranges(struct network *n, const struct graph *graph, const struct network_ranges *ranges) {
   for (uint32_t i = 0; i < n->count; i++) {
     const uint32_t g = n->nodes[i].origin;
-    const fusion_status status = set_range(&n->nodes[i], low[g], high[g], graph->nodes[g].shape.channels);
+    const fusion_status status = set_range(&n->nodes[i], ranges, g, graph->nodes[g].shape.channels);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;

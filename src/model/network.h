@@ -22,7 +22,7 @@ struct network_node {
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   uint8_t noise_terms;          /* raw when not 0 */
   float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
-  float *low, *high;            /* owned: calibrated range of each channel; NULL before calibration */
+  float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
 };
 
 struct network {
@@ -38,9 +38,14 @@ struct network {
 fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
 void network_free(struct network *n);
 
-/** Takes each channel's range from the graph's: low, high [graph node] -> [channels]. */
-fusion_status network_set_ranges(struct network *n, const struct graph *graph, float *const *low,
-                                 float *const *high) FUSION_MUST_CHECK;
+/** What calibration saw: [graph node] -> [channels]. */
+struct network_ranges {
+  float *const *low, *const *high, *const *mean;
+};
+
+/** Takes each channel's range and average from the graph's. */
+fusion_status network_set_ranges(struct network *n, const struct graph *graph,
+                                 const struct network_ranges *ranges) FUSION_MUST_CHECK;
 
 /** Rescales channels between layers so that small ones use the ranges of weights and activations better; the network's
  *  real outputs stay as they are (Relu is positively homogeneous). Needs ranges. Source: Nagel et al., "Data-free

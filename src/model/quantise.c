@@ -1,196 +1,170 @@
-/** The search: pairs of widths from narrow to wide, each judged by running the integers on the calibration samples. */
+/** From graph to model. First a fine model, whose run on the calibration samples shows how large values get; then the
+ *  widths that were asked for, or a search. */
 #include "model/quantise.h"
 
 #include <math.h>
-#include <stdatomic.h>
 
 #include "model/execute.h"
 #include "model/quantise_internal.h"
 
-enum { INPUT_BITS_LEAST = 9, OUTPUT_BITS_DEFAULT = 16, INPUT_BITS_MOST = 16 };
-
-/** Weight and activation widths, in order of what they cost: the sum decides an accumulator's ring. */
-static const uint8_t candidates[][2] = {{8, 6},   {8, 7},   {8, 8},   {9, 8},   {9, 9},   {10, 9},
-                                        {10, 10}, {11, 11}, {12, 12}, {13, 13}, {14, 14}, {16, 14}};
+enum {
+  INPUT_BITS_LEAST = 9,
+  OUTPUT_BITS_DEFAULT = 16,
+  INPUT_BITS_MOST = 16,
+  FINE_BITS = 12, /* of weights and activations of the first run */
+};
 
 struct quantise_options quantise_defaults(void) {
-  return (struct quantise_options){.margin_bits = 2, .agreement = 0.995, .logit_error = 0.0625, .equalise = true};
+  return (struct quantise_options){.margin_bits = 2,
+                                   .overflow = 1e-3,
+                                   .agreement = 0.9,
+                                   .accuracy_loss = 0.004,
+                                   .logit_error = 0.125,
+                                   .equalise = true};
 }
 
-/** One set of widths, run on the calibration samples. */
-struct trial {
-  struct model *model;
-  struct step_range *ranges; /* owned: [step] */
-  size_t agreeing;
-  double agreement, logit_error;
-};
-
-static void trial_free(struct trial *t) {
-  model_free(t->model);
-  mem_free(t->ranges);
-  *t = (struct trial){0};
+void attempt_free(struct attempt *a) {
+  model_free(a->model);
+  mem_free(a->logits);
+  *a = (struct attempt){0};
 }
 
-struct range_watch {
-  _Atomic int64_t *low, *high; /* [step] */
+struct watch {
+  struct step_extremes *extremes;
+  const struct plan *plan;
 };
 
+/* Each step and sample has its own place: no lock. */
 static void watch_step(void *context, uint32_t step, size_t sample, const int64_t *values, size_t count) {
-  (void)sample;
-  struct range_watch *w = context;
-  int64_t low = values[0], high = values[0];
-  for (size_t i = 0; i < count; i++) {
-    low = values[i] < low ? values[i] : low;
-    high = values[i] > high ? values[i] : high;
-  }
-  int64_t seen = atomic_load(&w->low[step]);
-  while (low < seen && !atomic_compare_exchange_weak(&w->low[step], &seen, low)) continue;
-  seen = atomic_load(&w->high[step]);
-  while (high > seen && !atomic_compare_exchange_weak(&w->high[step], &seen, high)) continue;
+  const struct watch *w = context;
+  extremes_take(w->extremes, step, sample, values, count, w->plan->steps[step].out.scale);
 }
 
-static size_t argmax_float(const float *v, size_t count) {
-  size_t best = 0;
-  for (size_t i = 1; i < count; i++)
-    if (v[i] > v[best]) best = i;
-  return best;
-}
-
-static size_t argmax_integer(const int64_t *v, size_t count) {
-  size_t best = 0;
-  for (size_t i = 1; i < count; i++)
-    if (v[i] > v[best]) best = i;
-  return best;
-}
-
-/** Samples whose decision is the float network's: the largest logit, or the sign where there is only one. */
-static size_t count_agreeing(const struct calibration *c, const int64_t *logits) {
-  size_t agreeing = 0;
-  for (size_t s = 0; s < c->samples; s++) {
-    const float *real = c->logits + s * c->logit_count;
-    const int64_t *fixed = logits + s * c->logit_count;
-    if (c->logit_count == 1)
-      agreeing += (real[0] > 0) == (fixed[0] > 0);
-    else
-      agreeing += argmax_float(real, c->logit_count) == argmax_integer(fixed, c->logit_count);
-  }
-  return agreeing;
-}
-
-/** Root mean square of the logits' error over that of the logits about their mean. A finer measure than labels: few
- *  samples, or such as the network was trained on, keep their labels under errors that others would not survive. */
-static double relative_error(const struct calibration *c, const int64_t *logits, double scale) {
-  double error = 0, spread = 0;
-  for (size_t s = 0; s < c->samples; s++) {
-    const float *real = c->logits + s * c->logit_count;
-    double mean = 0;
-    for (size_t k = 0; c->logit_count > 1 && k < c->logit_count; k++) mean += (double)real[k] / (double)c->logit_count;
-    for (size_t k = 0; k < c->logit_count; k++) {
-      error += pow((double)logits[s * c->logit_count + k] * scale - (double)real[k], 2);
-      spread += pow((double)real[k] - mean, 2);
-    }
-  }
-  return spread > 0 ? sqrt(error / spread) : 0;
-}
-
-struct job {
-  const struct network *net;
-  const struct calibration *calibration;
-  const float *input;
-  const struct quantise_options *options;
-};
-
-/** Runs the wide model: integer ranges of every step, and the logits. */
-static fusion_status measure(struct trial *t, const struct job *j, fusion_error *err) {
-  const struct plan *plan = &t->model->plan;
-  const size_t samples = j->calibration->samples, in = shape_size(plan->steps[0].out.shape);
-  struct range_watch w = {mem_alloc(plan->count, sizeof *w.low), mem_alloc(plan->count, sizeof *w.high)};
-  int64_t *inputs = mem_alloc(samples * in, sizeof *inputs);
-  int64_t *logits = mem_alloc(samples * j->calibration->logit_count, sizeof *logits);
-  const struct execute_options options = {.threads = j->options->threads, .observe = watch_step, .context = &w};
+fusion_status attempt_run(struct attempt *out, const struct quantise_job *job, const struct precision *precision,
+                          size_t samples, struct step_extremes *extremes, fusion_error *err) {
+  const struct calibration *c = job->calibration;
+  struct attempt a = {0};
+  int64_t *inputs = NULL;
   fusion_status status;
-  FAIL_IF(!w.low || !w.high || !inputs || !logits, FUSION_E_MEMORY);
-  for (uint32_t i = 0; i < plan->count; i++) {
-    atomic_init(&w.low[i], INT64_MAX);
-    atomic_init(&w.high[i], INT64_MIN);
-  }
-  TRY(plan_quantise_input(plan, j->input, samples, inputs, err));
-  TRY(plan_execute(t->model, inputs, samples, logits, &options));
-  t->ranges = mem_alloc(plan->count, sizeof *t->ranges);
-  FAIL_IF(!t->ranges, FUSION_E_MEMORY);
-  for (uint32_t i = 0; i < plan->count; i++)
-    t->ranges[i] = (struct step_range){atomic_load(&w.low[i]), atomic_load(&w.high[i])};
-  t->agreeing = count_agreeing(j->calibration, logits);
-  t->agreement = (double)t->agreeing / (double)samples;
-  t->logit_error = relative_error(j->calibration, logits, plan->steps[plan->count - 1].out.scale);
+  TRY(quantise_scales(&a.model, job->net, precision, err));
+  if (job->bounds) TRY(quantise_rings(a.model, job->bounds, job->overflow, err));
+  const struct plan *plan = &a.model->plan;
+  struct watch watch = {extremes, plan};
+  const struct execute_options options = {
+      .threads = job->options->threads, .observe = extremes ? watch_step : NULL, .context = &watch};
+  inputs = mem_alloc(samples * shape_size(plan->steps[0].out.shape), sizeof *inputs);
+  a.logits = mem_alloc(samples * c->logit_count, sizeof *a.logits);
+  FAIL_IF(!inputs || !a.logits, FUSION_E_MEMORY);
+  TRY(plan_quantise_input(plan, job->input, samples, inputs, err));
+  TRY(plan_execute(a.model, inputs, samples, a.logits, &options));
+  if (samples == c->samples)
+    a.likeness = judge_logits(c, a.logits, plan->steps[plan->count - 1].out.scale, job->options->labels);
 cleanup:
-  mem_free((void *)w.low);
-  mem_free((void *)w.high);
   mem_free(inputs);
-  mem_free(logits);
+  if (status != FUSION_OK) attempt_free(&a);
+  *out = a;
   return status;
 }
 
-static fusion_status try_widths(struct trial *t, const struct job *j, unsigned weight, unsigned activation,
-                                fusion_error *err) {
-  const struct quantise_options *o = j->options;
-  unsigned input = o->input_bits;
-  if (!input) input = activation > INPUT_BITS_LEAST ? activation : INPUT_BITS_LEAST;
-  const struct widths widths = {.weight = weight,
-                                .activation = activation,
-                                .input = input,
-                                .output = o->output_bits ? o->output_bits : OUTPUT_BITS_DEFAULT};
-  *t = (struct trial){0};
-  fusion_status status = quantise_scales(&t->model, j->net, &widths, err);
-  if (status == FUSION_OK) status = measure(t, j, err);
-  if (status != FUSION_OK) trial_free(t);
-  return status;
+static unsigned input_width(const struct quantise_options *o, unsigned activation) {
+  if (o->input_bits) return o->input_bits;
+  return activation > INPUT_BITS_LEAST ? activation : INPUT_BITS_LEAST;
 }
 
-static bool better(const struct trial *t, const struct trial *than) {
-  if (!than->model) return true;
-  return t->agreeing != than->agreeing ? t->agreeing > than->agreeing : t->logit_error < than->logit_error;
-}
-
-/** With fast rounding a value is one unit off at random, and copies are compared by label: finer units keep near-ties
- * from falling apart. */
-static unsigned candidate_activation(const struct quantise_options *o, size_t k) {
-  enum { FAST_SPARE_BITS = 4, MOST = 16 };
-  const unsigned bits = candidates[k][1];
-  if (o->rounding != PLAN_ROUNDING_FAST) return bits;
-  return bits + FAST_SPARE_BITS < MOST ? bits + FAST_SPARE_BITS : MOST;
-}
-
-/** The narrowest candidate that is good enough, else the best of all. */
-static fusion_status search(struct trial *best, const struct job *j, struct quantise_report *report,
-                            fusion_error *err) {
-  const struct quantise_options *o = j->options;
-  *best = (struct trial){0};
-  for (size_t k = 0; k < sizeof candidates / sizeof candidates[0]; k++) {
-    const unsigned weight = o->weight_bits ? o->weight_bits : candidates[k][0];
-    const unsigned activation = o->activation_bits ? o->activation_bits : candidate_activation(o, k);
-    struct trial t;
-    const fusion_status status = try_widths(&t, j, weight, activation, err);
-    if (status != FUSION_OK) {
-      trial_free(best);
-      return status;
-    }
-    report->candidates++;
-    const bool enough = t.agreement >= o->agreement && t.logit_error <= o->logit_error;
-    if (!enough && !better(&t, best)) {
-      trial_free(&t);
-      continue;
-    }
-    trial_free(best);
-    *best = t;
-    report->weight_bits = weight;
-    report->activation_bits = activation;
-    report->agreement = t.agreement;
-    report->logit_error = t.logit_error;
-    report->enough = enough;
-    if (enough || (o->weight_bits && o->activation_bits)) break;
+/** Accumulators whose ring may overflow: they share the probability that the options allow. */
+static unsigned count_trees(const struct network *net) {
+  unsigned trees = 0;
+  for (uint32_t i = 0; i < net->count; i++) {
+    const struct network_node *d = &net->nodes[i];
+    trees += (d->kind == PLAN_RELU || d->kind == PLAN_TRUNCATE) && net->nodes[d->inputs[0]].noise_terms;
   }
-  return FUSION_OK;
+  return trees ? trees : 1;
+}
+
+static void find_degrees(const struct network *net, double *degree) {
+  enum { MOST = 16 };
+  for (uint32_t i = 0; i < net->count; i++) {
+    const struct network_node *d = &net->nodes[i];
+    degree[i] = 1;
+    for (uint32_t k = 0; k < d->input_count; k++) degree[i] = fmax(degree[i], degree[d->inputs[k]]);
+    if (d->kind == PLAN_MUL) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
+  }
+}
+
+/** The fine model, and what it shows of the values' ranges. */
+static fusion_status run_fine(struct attempt *fine, struct quantise_job *job, const struct precision *precision,
+                              fusion_error *err) {
+  const struct quantise_options *o = job->options;
+  const uint32_t count = job->net->count;
+  struct step_extremes extremes = {0};
+  fusion_status status;
+  job->bounds = NULL;
+  struct step_bound *bounds = mem_alloc(count, sizeof *bounds);
+  FAIL_IF(!bounds, FUSION_E_MEMORY);
+  TRY(extremes_open(&extremes, count, job->calibration->samples));
+  find_degrees(job->net, extremes.degree);
+  TRY(attempt_run(fine, job, precision, job->calibration->samples, &extremes, err));
+  extremes_bound(bounds, &extremes, o->overflow / count_trees(job->net), o->margin_bits);
+  job->bounds = bounds;
+  bounds = NULL;
+cleanup:
+  mem_free(bounds);
+  extremes_close(&extremes);
+  return status;
+}
+
+bool likeness_enough(const struct likeness *l, const struct quantise_options *o, size_t samples) {
+  enum { HALF_A_POINT = 200 };
+  return l->right + samples / HALF_A_POINT >= l->float_right && l->expected >= o->agreement &&
+         l->loss <= o->accuracy_loss && l->error <= o->logit_error;
+}
+
+static double largest_deviation(const struct calibration *c, const struct attempt *a) {
+  const struct plan *plan = &a->model->plan;
+  const double scale = plan->steps[plan->count - 1].out.scale;
+  double worst = 0;
+  for (size_t i = 0; i < c->samples * c->logit_count; i++)
+    worst = fmax(worst, fabs((double)a->logits[i] * scale - (double)c->logits[i]));
+  return worst;
+}
+
+/** What the report says of a finished model. */
+static void describe(struct quantise_report *r, const struct quantise_job *job, const struct attempt *a) {
+  const struct plan *plan = &a->model->plan;
+  const struct quantise_options *o = job->options;
+  double weights = 0, values = 0;
+  r->agreement = a->likeness.agreement;
+  r->expected = a->likeness.expected;
+  r->expected_error = a->likeness.expected_error;
+  r->logit_error = a->likeness.error;
+  r->logit_deviation = largest_deviation(job->calibration, a);
+  r->loss = a->likeness.loss;
+  r->enough = likeness_enough(&a->likeness, o, r->samples);
+  for (uint32_t i = 0; i < plan->count; i++) {
+    const struct plan_step *s = &plan->steps[i];
+    if (s->kind == PLAN_LINEAR) {
+      const double count = (double)plan_weight_count(plan, i);
+      r->weight_bits = s->weight_bits > r->weight_bits ? s->weight_bits : r->weight_bits;
+      r->mean_weight_bits += s->weight_bits * count;
+      weights += count;
+    }
+    r->steps[i].overflow = job->overflow[i];
+    r->overflow += job->overflow[i];
+    const bool cleans = (s->kind == PLAN_RELU || s->kind == PLAN_TRUNCATE) && i + 1 < plan->count;
+    if (cleans && plan->steps[s->inputs[0]].out.guard_bits) {
+      const unsigned bits = (unsigned)plan->steps[s->inputs[0]].out.ring_bits - s->shift;
+      const double count = (double)shape_size(s->out.shape);
+      r->steps[s->inputs[0]].guaranteed = !(job->overflow[s->inputs[0]] > 0);
+      r->trees++;
+      r->guaranteed += !(job->overflow[s->inputs[0]] > 0);
+      r->activation_bits = bits > r->activation_bits ? bits : r->activation_bits;
+      r->mean_activation_bits += bits * count;
+      values += count;
+    }
+  }
+  r->overflow = r->overflow < 1 ? r->overflow : 1;
+  if (weights > 0) r->mean_weight_bits /= weights;
+  if (values > 0) r->mean_activation_bits /= values;
 }
 
 static fusion_status check_options(const struct quantise_options *o, size_t samples, fusion_error *err) {
@@ -203,9 +177,13 @@ static fusion_status check_options(const struct quantise_options *o, size_t samp
     return error_set(err, FUSION_E_USAGE, "input bits %u: out of range, give 2 to 16", o->input_bits);
   if (o->output_bits && (o->output_bits < 2 || o->output_bits > 32))
     return error_set(err, FUSION_E_USAGE, "output bits %u: out of range, give 2 to 32", o->output_bits);
+  if (!(o->overflow >= 0 && o->overflow <= 0.1))
+    return error_set(err, FUSION_E_USAGE, "overflow %g: out of range, give 0 to 0.1", o->overflow);
   if (o->margin_bits > 8) return error_set(err, FUSION_E_USAGE, "margin %u: out of range, give 0 to 8", o->margin_bits);
   if (!(o->agreement >= 0 && o->agreement <= 1))
     return error_set(err, FUSION_E_USAGE, "agreement %g: out of range, give 0 to 1", o->agreement);
+  if (!(o->accuracy_loss >= 0 && o->accuracy_loss <= 1))
+    return error_set(err, FUSION_E_USAGE, "accuracy loss %g: out of range, give 0 to 1", o->accuracy_loss);
   if (!(o->logit_error >= 0))
     return error_set(err, FUSION_E_USAGE, "logit error %g: out of range, give 0 or more", o->logit_error);
   return FUSION_OK;
@@ -235,8 +213,35 @@ static fusion_status prepare(struct network *net, struct calibration *calibratio
     return error_set(err, status, "calibration: %s",
                      status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
                                               : fusion_status_text(status));
-  status = network_set_ranges(net, graph, calibration->low, calibration->high);
+  const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
+  status = network_set_ranges(net, graph, &ranges);
   if (status == FUSION_OK && options->equalise) status = network_equalise(net);
+  return status;
+}
+
+/** The widths that were given, or the search for those that were not. */
+static fusion_status choose(struct attempt *best, struct quantise_job *job, struct quantise_report *report,
+                            fusion_error *err) {
+  const struct quantise_options *o = job->options;
+  const unsigned output = o->output_bits ? o->output_bits : OUTPUT_BITS_DEFAULT;
+  const struct precision fine = {
+      .weight = FINE_BITS, .activation = FINE_BITS, .input = input_width(o, FINE_BITS), .output = output};
+  const struct precision start = {.weight = o->weight_bits ? o->weight_bits : FINE_BITS,
+                                  .activation = o->activation_bits ? o->activation_bits : FINE_BITS,
+                                  .input = input_width(o, o->activation_bits ? o->activation_bits : INPUT_BITS_LEAST),
+                                  .output = output};
+  struct attempt base = {0};
+  fusion_status status;
+  TRY(run_fine(&base, job, &fine, err));
+  report->candidates = 1;
+  if (o->weight_bits && o->activation_bits) {
+    report->candidates++;
+    TRY(attempt_run(best, job, &start, job->calibration->samples, NULL, err));
+  } else {
+    TRY(quantise_search(best, job, &base, &start, report, err));
+  }
+cleanup:
+  attempt_free(&base);
   return status;
 }
 
@@ -245,21 +250,32 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
                              fusion_error *err) {
   struct network net = {0};
   struct calibration calibration = {0};
-  struct trial best = {0};
+  struct attempt best = {0};
+  struct quantise_job job = {.net = &net, .calibration = &calibration, .input = input, .options = options};
   fusion_status status;
   *out = NULL;
   *report = (struct quantise_report){.samples = samples};
   TRY(check_options(options, samples, err));
   TRY(prepare(&net, &calibration, graph, options, input, samples, err));
-  const struct job job = {.net = &net, .calibration = &calibration, .input = input, .options = options};
-  TRY(search(&best, &job, report, err));
+  job.overflow = mem_alloc(net.count, sizeof *job.overflow);
+  report->steps = mem_alloc(net.count, sizeof *report->steps);
+  FAIL_IF(!job.overflow || !report->steps, FUSION_E_MEMORY);
+  TRY(choose(&best, &job, report, err));
   TRY(set_output(best.model, &net, options, err));
-  TRY(quantise_rings(best.model, best.ranges, options->margin_bits, err));
+  /* Once more, as the output's kind may ask for a wider last ring. */
+  TRY(quantise_rings(best.model, job.bounds, job.overflow, err));
+  describe(report, &job, &best);
   *out = best.model;
   best.model = NULL;
 cleanup:
   if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while compiling");
-  trial_free(&best);
+  if (status != FUSION_OK) {
+    mem_free(report->steps);
+    report->steps = NULL;
+  }
+  attempt_free(&best);
+  mem_free(job.bounds);
+  mem_free(job.overflow);
   calibration_free(&calibration);
   network_free(&net);
   return status;

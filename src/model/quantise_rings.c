@@ -1,6 +1,9 @@
 /** Rings. Forwards: how wide values can get (value_bits of clean tensors hold for every input, not only calibrated
  * ones, because a RELU or TRUNCATE reads its input in its ring; but see widen_below). Backwards: a clean tensor's ring
  * is the widest that a reader needs, since sharing it wider later would cost a protocol. */
+#include <float.h>
+#include <math.h>
+
 #include "model/quantise_internal.h"
 
 enum { WIDEN_MAX = 4 };
@@ -8,11 +11,11 @@ enum { WIDEN_MAX = 4 };
 struct rings {
   const struct model *model;
   struct plan *plan;
-  const struct step_range *ranges;
-  unsigned margin;
+  const struct step_bound *bounds;
   uint32_t *roots;
   uint8_t *raw;  /* of a root: ring of its tree */
   uint8_t *need; /* of a clean step */
+  uint8_t *sure; /* of a raw step: width that no input can leave */
   bool *ranked;  /* its values reach the output's argmax or top-k, which rely on value_bits, unreduced */
 };
 
@@ -39,16 +42,15 @@ static unsigned magnitude_bits(uint64_t magnitude) {
   return magnitude == UINT64_MAX ? 65 : log2_up(magnitude + 1) + 1;
 }
 
-static uint64_t magnitude(const struct step_range *r) {
-  const uint64_t low = r->low < 0 ? (uint64_t)0 - (uint64_t)r->low : 0;
-  const uint64_t high = r->high > 0 ? (uint64_t)r->high : 0;
-  return low > high ? low : high;
+/** Integers of a real bound, at step i's scale. */
+static uint64_t in_units(const struct rings *q, uint32_t i, double bound) {
+  const double v = ceil(bound / q->plan->steps[i].out.scale * (1 - 1e-12));
+  return v < 0x1p62 ? (uint64_t)v : UINT64_MAX;
 }
 
-/** Calibrated width with the margin, and room for a rounding constant. */
+/** Width for the bound, and room for a rounding constant. */
 static unsigned calibrated_bits(const struct rings *q, uint32_t i, uint64_t round) {
-  const uint64_t m = saturating_mul(magnitude(&q->ranges[i]), UINT64_C(1) << q->margin);
-  return magnitude_bits(saturating_add(m, round));
+  return magnitude_bits(saturating_add(in_units(q, i, q->bounds[i].magnitude), round));
 }
 
 /** No input within its value_bits can make the accumulator larger than this. */
@@ -92,24 +94,28 @@ static uint64_t rounding(const struct plan_step *s) {
   return s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
 }
 
-/** LINEAR and raw ADD: its own width, and its tree's ring raised to it. */
+/** LINEAR and raw ADD: the width that no input can leave; at the top of a tree also the tree's ring. Sums within the
+ * tree may wrap: what counts is what the RELU or TRUNCATE reads. */
 static unsigned raw_width(struct rings *q, uint32_t i) {
   const struct plan_step *s = &q->plan->steps[i];
-  const struct plan_step *root = &q->plan->steps[q->roots[i]];
-  const uint64_t round = root->inputs[0] == i ? rounding(root) : 0;
-  unsigned guaranteed;
+  const uint32_t root_step = q->roots[i];
+  const struct plan_step *root = &q->plan->steps[root_step];
+  unsigned sure = 0;
   if (s->kind == PLAN_LINEAR) {
-    guaranteed = magnitude_bits(saturating_add(linear_bound(q, i), round));
+    sure = magnitude_bits(linear_bound(q, i));
   } else {
-    guaranteed = 0;
-    for (unsigned k = 0; k < 2; k++)
-      guaranteed = most(guaranteed, q->plan->steps[s->inputs[k]].out.value_bits + (unsigned)s->shift_left[k] + 1);
-    if (round) guaranteed++;
+    for (unsigned k = 0; k < 2; k++) {
+      const struct plan_tensor *in = &q->plan->steps[s->inputs[k]].out;
+      const unsigned width = in->guard_bits ? q->sure[s->inputs[k]] : in->value_bits;
+      sure = most(sure, width + (unsigned)s->shift_left[k] + 1);
+    }
   }
-  const unsigned bits = least(calibrated_bits(q, i, round), guaranteed);
-  const unsigned floor_bits = most(3, root->shift + 2u);
-  q->raw[q->roots[i]] = (uint8_t)least(most(q->raw[q->roots[i]], most(bits, floor_bits)), 64);
-  return least(bits, 64);
+  q->sure[i] = (uint8_t)least(sure, 64);
+  if (root->inputs[0] != i) return q->sure[i];
+  unsigned bits = least(calibrated_bits(q, i, rounding(root)), (unsigned)q->sure[i] + (root->shift > 0));
+  bits = most(bits, most(3, root->shift + 2u));
+  q->raw[root_step] = (uint8_t)least(bits, 64);
+  return q->raw[root_step];
 }
 
 static unsigned window_bits(const struct window *w) {
@@ -124,7 +130,7 @@ static unsigned clean_width(const struct rings *q, uint32_t i) {
     case PLAN_INPUT: return most(2, calibrated_bits(q, i, 0));
     case PLAN_RELU:
     case PLAN_TRUNCATE:
-      if (q->plan->steps[s->inputs[0]].out.guard_bits) return q->raw[i] - s->shift;
+      if (q->plan->steps[s->inputs[0]].out.guard_bits) return (unsigned)q->raw[i] - s->shift;
       return in - s->shift;
     case PLAN_ADD:
       bits = most(in + s->shift_left[0], q->plan->steps[s->inputs[1]].out.value_bits + (unsigned)s->shift_left[1]);
@@ -206,16 +212,40 @@ static void reduce_biases(struct model *model) {
   }
 }
 
-fusion_status quantise_rings(struct model *model, const struct step_range *ranges, unsigned margin_bits,
+/** What the finished rings leave of the bounds' probability. */
+static void estimate_overflow(const struct rings *q, double *overflow) {
+  for (uint32_t i = 0; i < q->plan->count; i++) {
+    const struct plan_step *s = &q->plan->steps[i];
+    overflow[i] = 0;
+    if (!s->out.guard_bits || q->plan->steps[q->roots[i]].inputs[0] != i) continue;
+    const struct plan_step *root = &q->plan->steps[q->roots[i]];
+    /* A wider ring than the root's values have is for pools, which compare in these. */
+    const unsigned bits = least(s->out.ring_bits, (unsigned)root->out.value_bits + root->shift);
+    if (bits >= q->sure[i] + (unsigned)(root->shift > 0)) continue;
+    const double room = ldexp(1, (int)bits - 1) - (double)rounding(root);
+    overflow[i] = fmax(bound_overflow(&q->bounds[i], room * s->out.scale), DBL_MIN);
+  }
+}
+
+static void rings_close(struct rings *q) {
+  mem_free(q->roots);
+  mem_free(q->raw);
+  mem_free(q->need);
+  mem_free(q->sure);
+  mem_free(q->ranked);
+}
+
+fusion_status quantise_rings(struct model *model, const struct step_bound *bounds, double *overflow,
                              fusion_error *err) {
-  struct rings q = {.model = model, .plan = &model->plan, .ranges = ranges, .margin = margin_bits};
+  struct rings q = {.model = model, .plan = &model->plan, .bounds = bounds};
   const uint32_t count = model->plan.count;
   fusion_status status;
   q.roots = mem_alloc(count, sizeof *q.roots);
   q.raw = mem_alloc(count, sizeof *q.raw);
   q.need = mem_alloc(count, sizeof *q.need);
+  q.sure = mem_alloc(count, sizeof *q.sure);
   q.ranked = mem_alloc(count, sizeof *q.ranked);
-  FAIL_IF(!q.roots || !q.raw || !q.need || !q.ranked, FUSION_E_MEMORY);
+  FAIL_IF(!q.roots || !q.raw || !q.need || !q.sure || !q.ranked, FUSION_E_MEMORY);
   q.ranked[count - 1] = q.plan->output != PLAN_OUTPUT_LOGITS;
   plan_find_roots(q.plan, q.roots);
   for (uint32_t i = 0; i < count; i++) {
@@ -227,10 +257,8 @@ fusion_status quantise_rings(struct model *model, const struct step_range *range
   TRY(assign(&q, err));
   reduce_biases(model);
   TRY(plan_validate(&model->plan, err));
+  if (overflow) estimate_overflow(&q, overflow);
 cleanup:
-  mem_free(q.roots);
-  mem_free(q.raw);
-  mem_free(q.need);
-  mem_free(q.ranked);
+  rings_close(&q);
   return status;
 }

@@ -7,17 +7,18 @@
 
 #include "model/quantise_internal.h"
 
-enum { SOLVE_ROUNDS = 500, SHIFT_MAX = 40, DEPTH_ONE_BITS = 12, CLEAN_RING = 58, ROOM_BITS = 6 };
+enum { SOLVE_ROUNDS = 500, SHIFT_MAX = 40, DEPTH_ONE_BITS = 12, CLEAN_RING = 58, ROOM_BITS = 2, WEIGHT_BITS_MOST = 16 };
 
 struct solver {
   const struct network *net;
-  const struct widths *widths;
+  const struct precision *wanted;
   uint32_t *parent;  /* union-find over nodes */
   bool *grid;        /* of a root */
   unsigned *bits;    /* of a root: signed width */
   double *range;     /* of a root: largest magnitude */
   double *given;     /* of a root: the finest grid that the file quantises a member to; 0 when none */
   int *raised;       /* of a root: doublings that the solution needed */
+  uint32_t *first;   /* of a root: lowest node of its class */
   double *scale;     /* of a node */
   uint8_t *shift;    /* of a node: RELU, TRUNCATE */
   uint32_t *root;    /* of a raw node: the RELU or TRUNCATE above it */
@@ -79,8 +80,8 @@ static void find_ranges(struct solver *q, const bool *inner) {
     const struct network_node *d = &q->net->nodes[i];
     if (is_raw(q, i)) continue;
     const uint32_t r = class_of(q, i);
-    unsigned bits = i == 0 ? q->widths->input : q->widths->activation;
-    if (i == q->net->count - 1) bits = q->widths->output;
+    unsigned bits = i == 0 ? q->wanted->input : q->wanted->activation;
+    if (i == q->net->count - 1) bits = q->wanted->output;
     if (bits > q->bits[r]) q->bits[r] = bits;
     const double step = (double)d->step;
     if (step > 0 && !(q->given[r] > 0 && q->given[r] < step)) q->given[r] = step;
@@ -113,16 +114,19 @@ static unsigned weight_width(const struct solver *q, uint32_t i) {
   const struct network_node *d = &q->net->nodes[i];
   const size_t depth =
       (size_t)(q->net->nodes[d->inputs[0]].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
-  return depth == 1 && q->widths->weight < DEPTH_ONE_BITS ? DEPTH_ONE_BITS : q->widths->weight;
+  return depth == 1 && q->wanted->weight < DEPTH_ONE_BITS ? DEPTH_ONE_BITS : q->wanted->weight;
 }
 
 static double class_scale(const struct solver *q, uint32_t r) {
-  if (!(q->range[r] > 0)) return 1;
   if (q->given[r] > 0) {
     const double given = ldexp(q->given[r], q->raised[r]);
     return q->grid[r] ? exp2(floor(log2(given) + 1e-9)) : given;
   }
-  const double least = ldexp(q->range[r] / (ldexp(1, (int)q->bits[r] - 1) - 1), q->raised[r]);
+  const double *wanted = q->wanted->scale;
+  double least = wanted ? wanted[q->first[r]] : 0;
+  if (!(least > 0)) least = q->range[r] / (ldexp(1, (int)q->bits[r] - 1) - 1);
+  if (!(least > 0)) return 1;
+  least = ldexp(least, q->raised[r]);
   return q->grid[r] ? exp2(ceil(log2(least) - 1e-9)) : least;
 }
 
@@ -145,16 +149,25 @@ static bool raise_class(struct solver *q, uint32_t i) {
   return false;
 }
 
+static double wanted_unit(const struct solver *q, uint32_t root) {
+  return q->wanted->unit ? q->wanted->unit[root] : 0;
+}
+
+static double largest_weight(const struct solver *q, uint32_t i) {
+  const bool given = wanted_unit(q, q->root[i]) > 0;
+  return ldexp(1, (given ? WEIGHT_BITS_MOST : (int)weight_width(q, i)) - 1) - 1;
+}
+
 /** Finest scale that a layer's accumulator may have with its weight width. */
 static double finest(const struct solver *q, uint32_t i) {
-  const double top = ldexp(1, (int)weight_width(q, i) - 1) - 1;
+  const double top = largest_weight(q, i);
   return q->scale[q->net->nodes[i].inputs[0]] * (double)q->weight_max[i] / top;
 }
 
 /** Shift and accumulator scale below one RELU or TRUNCATE; false when a class had to be raised. */
 static bool solve_root(struct solver *q, uint32_t root) {
   const double target = q->scale[root];
-  double least = ldexp(target, -SHIFT_MAX);
+  double least = fmax(ldexp(target, -SHIFT_MAX), wanted_unit(q, root));
   for (uint32_t i = 0; i < root; i++)
     if (q->root[i] == root && q->net->nodes[i].kind == PLAN_LINEAR) least = fmax(least, finest(q, i));
   const int shift = (int)floor(log2(target / least) + 1e-9);
@@ -222,29 +235,55 @@ static uint8_t wide_ring(const struct solver *q, uint32_t i) {
   return bits + ROOM_BITS <= 32 && q->shift[q->root[i]] <= 30 ? 32 : CLEAN_RING;
 }
 
-static fusion_status emit_bias(struct plan_weights *out, const struct solver *q, uint32_t i) {
+/** `shift` [channels] (may be NULL): real values to take off. */
+static fusion_status emit_bias(struct plan_weights *out, const struct solver *q, uint32_t i, const double *shift) {
   const struct network_node *d = &q->net->nodes[i];
   out->bias = mem_alloc(d->shape.channels, sizeof *out->bias);
   if (!out->bias) return FUSION_E_MEMORY;
   for (uint32_t c = 0; c < d->shape.channels; c++) {
-    const double bias = d->bias[c] / q->scale[i];
+    const double bias = (d->bias[c] - (shift ? shift[c] : 0)) / q->scale[i];
     if (!(fabs(bias) < ldexp(1, CLEAN_RING - 2))) return FUSION_E_UNREACHABLE;
     out->bias[c] = (int64_t)rint(bias);
   }
   return FUSION_OK;
 }
 
-static fusion_status emit_weights(struct plan_weights *out, const struct solver *q, uint32_t i) {
+/** Rounds one output channel's weights; returns by how much its average moves. */
+static double round_row(int16_t *to, const struct solver *q, uint32_t i, uint32_t channel, unsigned *width) {
+  const struct network_node *d = &q->net->nodes[i], *in = &q->net->nodes[d->inputs[0]];
+  const size_t taps = (size_t)d->window.kernel_h * d->window.kernel_w;
+  const uint32_t depth = in->shape.channels / d->groups, group = channel / (d->shape.channels / d->groups);
+  const double unit = q->scale[i] / q->scale[d->inputs[0]], top = largest_weight(q, i);
+  const float *from = d->weights + (size_t)channel * depth * taps;
+  double moved = 0;
+  for (uint32_t k = 0; k < depth; k++) {
+    double error = 0;
+    for (size_t t = 0; t < taps; t++, from++, to++) {
+      const double v = fmin(fmax(rint(*from / unit), -top), top);
+      *to = (int16_t)v;
+      error += v * unit - (double)*from;
+      while (fabs(v) > ldexp(1, (int)*width - 1) - 1) ++*width;
+    }
+    moved += error * in->mean[group * depth + k];
+  }
+  return moved;
+}
+
+static fusion_status emit_weights(struct plan_weights *out, struct plan_step *s, const struct solver *q, uint32_t i) {
   const struct network_node *d = &q->net->nodes[i];
   const size_t depth =
       (size_t)(q->net->nodes[d->inputs[0]].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
-  const double unit = q->scale[i] / q->scale[d->inputs[0]];
-  const double top = ldexp(1, (int)weight_width(q, i) - 1) - 1;
+  unsigned width = 2;
+  double *shift = mem_alloc(d->shape.channels, sizeof *shift);
+  fusion_status status;
   out->weights = mem_alloc(depth * d->shape.channels, sizeof *out->weights);
-  if (!out->weights) return FUSION_E_MEMORY;
-  for (size_t k = 0; k < depth * d->shape.channels; k++)
-    out->weights[k] = (int16_t)fmin(fmax(rint(d->weights[k] / unit), -top), top);
-  return emit_bias(out, q, i);
+  FAIL_IF(!out->weights || !shift, FUSION_E_MEMORY);
+  for (uint32_t c = 0; c < d->shape.channels; c++) shift[c] = round_row(out->weights + c * depth, q, i, c, &width);
+  s->weight_bits = (uint8_t)width;
+  TRY(emit_bias(out, q, i, shift));
+cleanup:
+  mem_free(shift);
+  return status;
 }
 
 static void emit_tensor(struct plan_step *s, const struct solver *q, uint32_t i) {
@@ -284,11 +323,10 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
     memcpy(s->gather, d->gather, shape_size(d->shape) * sizeof *s->gather);
   }
   s->negate = d->negate;
-  if (s->kind == PLAN_OFFSET) return emit_bias(&m->weights[i], q, i);
+  if (s->kind == PLAN_OFFSET) return emit_bias(&m->weights[i], q, i, NULL);
   if (s->kind != PLAN_LINEAR) return FUSION_OK;
   s->groups = d->groups;
-  s->weight_bits = (uint8_t)weight_width(q, i);
-  return emit_weights(&m->weights[i], q, i);
+  return emit_weights(&m->weights[i], s, q, i);
 }
 
 static fusion_status emit(struct model **out, const struct solver *q, fusion_error *err) {
@@ -314,25 +352,64 @@ cleanup:
   return status;
 }
 
-fusion_status quantise_scales(struct model **out, const struct network *net, const struct widths *widths,
+static fusion_status solver_open(struct solver *q, const struct network *net) {
+  q->parent = mem_alloc(net->count, sizeof *q->parent);
+  q->grid = mem_alloc(net->count, sizeof *q->grid);
+  q->bits = mem_alloc(net->count, sizeof *q->bits);
+  q->range = mem_alloc(net->count, sizeof *q->range);
+  q->given = mem_alloc(net->count, sizeof *q->given);
+  q->raised = mem_alloc(net->count, sizeof *q->raised);
+  q->first = mem_alloc(net->count, sizeof *q->first);
+  q->scale = mem_alloc(net->count, sizeof *q->scale);
+  q->shift = mem_alloc(net->count, sizeof *q->shift);
+  q->root = mem_alloc(net->count, sizeof *q->root);
+  q->weight_max = mem_alloc(net->count, sizeof *q->weight_max);
+  const bool complete = q->parent && q->grid && q->bits && q->range && q->given && q->raised && q->first && q->scale &&
+                        q->shift && q->root && q->weight_max;
+  return complete ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static void solver_close(struct solver *q) {
+  mem_free(q->parent);
+  mem_free(q->grid);
+  mem_free(q->bits);
+  mem_free(q->range);
+  mem_free(q->given);
+  mem_free(q->raised);
+  mem_free(q->first);
+  mem_free(q->scale);
+  mem_free(q->shift);
+  mem_free(q->root);
+  mem_free(q->weight_max);
+}
+
+static void find_firsts(struct solver *q) {
+  for (uint32_t i = q->net->count; i-- > 0;) q->first[class_of(q, i)] = i;
+}
+
+fusion_status quantise_classes(const struct network *net, uint32_t *first, uint32_t *roots) {
+  struct solver q = {.net = net};
+  const fusion_status status = solver_open(&q, net);
+  if (status == FUSION_OK) {
+    find_classes(&q);
+    find_roots(&q);
+    find_firsts(&q);
+    for (uint32_t i = 0; i < net->count; i++) first[i] = q.first[class_of(&q, i)];
+    memcpy(roots, q.root, net->count * sizeof *roots);
+  }
+  solver_close(&q);
+  return status;
+}
+
+fusion_status quantise_scales(struct model **out, const struct network *net, const struct precision *precision,
                               fusion_error *err) {
-  struct solver q = {.net = net, .widths = widths};
+  struct solver q = {.net = net, .wanted = precision};
   bool *inner = mem_alloc(net->count, sizeof *inner);
-  fusion_status status = FUSION_OK;
-  q.parent = mem_alloc(net->count, sizeof *q.parent);
-  q.grid = mem_alloc(net->count, sizeof *q.grid);
-  q.bits = mem_alloc(net->count, sizeof *q.bits);
-  q.range = mem_alloc(net->count, sizeof *q.range);
-  q.given = mem_alloc(net->count, sizeof *q.given);
-  q.raised = mem_alloc(net->count, sizeof *q.raised);
-  q.scale = mem_alloc(net->count, sizeof *q.scale);
-  q.shift = mem_alloc(net->count, sizeof *q.shift);
-  q.root = mem_alloc(net->count, sizeof *q.root);
-  q.weight_max = mem_alloc(net->count, sizeof *q.weight_max);
-  FAIL_IF(!inner || !q.parent || !q.grid || !q.bits || !q.range || !q.given || !q.raised || !q.scale || !q.shift ||
-              !q.root || !q.weight_max,
-          FUSION_E_MEMORY);
+  fusion_status status;
+  TRY(solver_open(&q, net));
+  FAIL_IF(!inner, FUSION_E_MEMORY);
   find_classes(&q);
+  find_firsts(&q);
   find_roots(&q);
   find_grid(&q);
   find_inner(&q, inner);
@@ -342,16 +419,7 @@ fusion_status quantise_scales(struct model **out, const struct network *net, con
   TRY(emit(out, &q, err));
 cleanup:
   mem_free(inner);
-  mem_free(q.parent);
-  mem_free(q.grid);
-  mem_free(q.bits);
-  mem_free(q.range);
-  mem_free(q.given);
-  mem_free(q.raised);
-  mem_free(q.scale);
-  mem_free(q.shift);
-  mem_free(q.root);
-  mem_free(q.weight_max);
+  solver_close(&q);
   if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while choosing scales");
   return status;
 }

@@ -7,7 +7,7 @@
 
 #include "support/support.h"
 
-enum { CALIBRATION_ROWS = 100 };
+enum { CALIBRATION_ROWS = 40 };
 
 static fusion_array *load_shared(const char *name) {
   char path[4096];

@@ -201,6 +201,7 @@ struct model *random_model_with(const char *kind, uint64_t *state, const struct 
   struct model *m = NULL;
   fusion_error err = {.status = FUSION_OK};
   if (quantise_graph(&m, g, input, samples, options, &report, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
+  mem_free(report.steps);
   mem_free(input);
   graph_free(g);
   return m;

@@ -54,6 +54,7 @@ static void check_graph(const char *name, const struct graph *g, uint64_t *state
   options.input_bits = w->activation;
   options.output_bits = 20;
   if (quantise_graph(&m, g, x, CALIBRATION, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
+  mem_free(report.steps);
   assert_ok(plan_validate(&m->plan, &err));
   m->plan.output = PLAN_OUTPUT_LOGITS;
   const double error = worst_error(g, m, state);

@@ -30,6 +30,19 @@ static struct net net_cnn(uint64_t seed) {
   return n;
 }
 
+/* Signed values of one bit more than the pool declares: differences wrap, and both sides wrap alike. A Relu behind. */
+static struct net net_wrapping_pool(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 9, 8}, 26, 8, seed);
+  net_linear(&n, 0, (struct shape){6, 9, 8}, (struct window){3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 17, 8);
+  net_add(&n, PLAN_TRUNCATE, 1, (struct shape){6, 9, 8}, 9, 8)->shift = 8;
+  struct plan_step *pool = net_add(&n, PLAN_MAXPOOL, 2, (struct shape){6, 4, 3}, 9, 9);
+  pool->window = (struct window){3, 3, 2, 2, 0, 0, 0, 0, 1, 1};
+  net_add(&n, PLAN_RELU, 3, (struct shape){6, 4, 3}, 20, 9);
+  net_linear(&n, 4, (struct shape){10, 1, 1}, (struct window){4, 3, 1, 1, 0, 0, 0, 0, 1, 1}, 1, 20, 8);
+  net_add(&n, PLAN_TRUNCATE, 5, (struct shape){10, 1, 1}, 20, 19)->shift = 1;
+  return n;
+}
+
 /* Two raw branches and a shifted clean one; a rearrangement that crosses channels. */
 static struct net net_residual(uint64_t seed) {
   const struct shape s = {4, 6, 6};
@@ -220,6 +233,11 @@ static void cheetah__cnn_with_labels_equals_the_executor(void **state) {
   check_net(net_cnn(test_seed()), (const size_t[]){40}, 1);
 }
 
+static void cheetah__pools_that_wrap_equal_the_executor(void **state) {
+  (void)state;
+  check_net(net_wrapping_pool(test_seed()), (const size_t[]){40}, 1);
+}
+
 static void cheetah__residual_branches_equal_the_executor(void **state) {
   (void)state;
   check_net(net_residual(test_seed()), (const size_t[]){25}, 1);
@@ -239,6 +257,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cheetah__mlp_equals_the_executor),
       cmocka_unit_test(cheetah__cnn_with_labels_equals_the_executor),
+      cmocka_unit_test(cheetah__pools_that_wrap_equal_the_executor),
       cmocka_unit_test(cheetah__residual_branches_equal_the_executor),
       cmocka_unit_test(cheetah__products_and_top_k_equal_the_executor),
       cmocka_unit_test(cheetah__offsets_equal_the_executor),

@@ -240,10 +240,19 @@ static int print_text(const fusion_model_info *info, const fusion_compile_report
   printf("network    %zux%zux%zu to %s, %zu steps, %.3g M weights, %.3g M multiplications\n", info->input_channels,
          info->input_height, info->input_width, output_text(info, answer), info->layers, (double)info->weights / 1e6,
          (double)info->multiplications / 1e6);
-  printf("bits       weights %u, activations %u (%u pairs tried), widest ring %u\n", r->weight_bits, r->activation_bits,
-         r->candidates, info->widest_ring);
-  printf("agreement  %.2f %% of %zu calibration samples keep the float network's label; logits are %.2g %% off\n",
-         100 * r->agreement, r->samples, 100 * r->logit_error);
+  printf(
+      "bits       weights up to %u (%.1f on average), activations up to %u (%.1f), rings up to %u; %u models tried\n",
+      r->weight_bits, r->mean_weight_bits, r->activation_bits, r->mean_activation_bits, info->widest_ring,
+      r->candidates);
+  printf(
+      "agreement  %.2f %% of %zu calibration samples keep the float network's label, %.2f +- %.2f %% are expected to\n",
+      100 * r->agreement, r->samples, 100 * r->expected, 100 * r->expected_error);
+  printf("loss       %.2f points of accuracy expected, if the float network's probabilities are right\n",
+         100 * r->loss);
+  printf("logits     %.2g %% off (root mean square, relative to their spread), at most %.3g\n", 100 * r->logit_error,
+         r->logit_deviation);
+  printf("overflow   %zu of %zu accumulators cannot; the others in a sample with probability %.1g (estimated)\n",
+         r->guaranteed, r->accumulators, r->overflow);
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
   printf("written    %s in %s\n", path, cli_format_seconds(seconds, r->seconds));
