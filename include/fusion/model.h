@@ -67,11 +67,13 @@ typedef struct fusion_compile_report {
   unsigned candidates;                           /**< models that were tried */
   size_t samples;                                /**< that calibrated */
   double agreement;                              /**< share of them with the float network's argmax */
-  double expected, expected_error;       /**< the same as the logits' errors and leads let expect, +- one deviation */
-  double loss;                           /**< accuracy that is expected to be lost, as settings.accuracy_loss says */
-  double logit_error;                    /**< root mean square error of their logits, relative to the logits' spread */
-  double logit_deviation;                /**< largest deviation of any logit from the float network's, real */
-  double overflow;                       /**< estimated probability that a sample's value leaves a ring */
+  double expected, expected_error; /**< the same as the logits' errors and leads let expect, +- one deviation */
+  double loss;                     /**< accuracy that is expected to be lost, as settings.accuracy_loss says */
+  double logit_error;              /**< root mean square error of their logits, relative to the logits' spread */
+  double logit_deviation;          /**< largest deviation of any logit from the float network's, real */
+  double overflow;                 /**< estimated probability that a sample's value leaves a ring */
+  uint64_t tolerance; /**< rounding fast: units by which the logits of two honest runs of a sample differ but with
+                         probability 1e-6, estimated: what a query may tolerate between copies; else 0 */
   size_t accumulators, guaranteed;       /**< how many there are, and how many of them no input can overflow */
   bool enough;                           /**< expected and logit_error satisfy the settings */
   bool labelled;                         /**< labels were given; then: */
@@ -154,18 +156,42 @@ typedef struct fusion_layer {
 /** `index` below info.layers. */
 FUSION_API void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
 
+/** Which layer costs accuracy: what a step of a model just compiled adds to the mean square error of the logits,
+ * relative to their spread. Estimated by the search of widths; zeros where widths were given. */
+typedef struct fusion_layer_error {
+  double value_error;  /**< by rounding its values (of the first step of those that share a scale) */
+  double weight_error; /**< by rounding the weights whose sums it cleans */
+  double overflow;     /**< estimated probability for a sample that its ring overflows, of accumulators */
+  bool guaranteed;     /**< an accumulator that no input can overflow */
+} fusion_layer_error;
+
+/** False (and zeros) for a model that was loaded: a file does not keep it. `index` below info.layers. */
+FUSION_API bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_layer_error *error);
+
 /** What a private run of `samples` samples over one connection costs, from the declared cost of every message. */
 typedef struct fusion_prediction {
   uint64_t bytes_to_server, bytes_to_client; /**< set-up and correlations included, before TLS */
   uint64_t messages;                         /**< both ways */
   uint32_t rounds;                           /**< one-way delays on the client's path */
   uint64_t server_memory, client_memory;     /**< peak bytes of a party */
+  double server_seconds, client_seconds;     /**< of one processor core each, estimated: of the kind that
+                                                docs/performance.md was measured on */
+  size_t samples, shard;                     /**< of the whole run; at once */
 } fusion_prediction;
 
 /** `shard`: samples that run at once (0: all). FUSION_E_USAGE for 0 samples, FUSION_E_MODEL when the model was not
  * compiled for private runs, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_model_predict(const fusion_model *model, size_t samples, size_t shard,
                                               fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing, then traffic of
+ * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. */
+FUSION_API double fusion_prediction_seconds(const fusion_prediction *prediction, double bytes_per_second,
+                                            double round_trip_ms);
+
+/** The most samples that may run at once so that neither party's peak passes `memory` bytes; at most `limit`. 0: not
+ * even one. */
+FUSION_API size_t fusion_model_shard(const fusion_model *model, size_t limit, uint64_t memory);
 
 #ifdef __cplusplus
 }

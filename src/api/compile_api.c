@@ -246,12 +246,15 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
                                     .logit_error = inner.logit_error,
                                     .logit_deviation = inner.logit_deviation,
                                     .overflow = inner.overflow,
+                                    .tolerance = inner.tolerance,
                                     .accumulators = inner.trees,
                                     .guaranteed = inner.guaranteed,
                                     .enough = inner.enough};
   if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
   snprintf(report->note, sizeof report->note, "%s", g->note);
   report->seconds = clock_seconds() - start;
+  m->steps = inner.steps;
+  inner.steps = NULL;
   *out = m;
   m = NULL;
 cleanup:

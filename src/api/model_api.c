@@ -11,6 +11,7 @@ enum { CHUNK_ELEMENTS = 1 << 20 };
 void fusion_model_free(fusion_model *model) {
   if (!model) return;
   model_free(model->model);
+  mem_free(model->steps);
   mem_free(model);
 }
 
@@ -234,4 +235,12 @@ void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *l
                           .weights = step_weights(plan, (uint32_t)index),
                           .multiplications = step_multiplications(plan, (uint32_t)index),
                           .scale = s->out.scale};
+}
+
+bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_layer_error *error) {
+  *error = (fusion_layer_error){0};
+  if (!model->steps) return false;
+  const struct quantise_step_report *s = &model->steps[index];
+  *error = (fusion_layer_error){s->value_error, s->weight_error, s->overflow, s->guaranteed};
+  return true;
 }

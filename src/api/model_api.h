@@ -5,9 +5,11 @@
 #include <fusion/model.h>
 
 #include "model/execute.h"
+#include "model/quantise.h"
 
 struct fusion_model {
-  struct model *model; /* owned */
+  struct model *model;                /* owned */
+  struct quantise_step_report *steps; /* owned: one for each step, of a model compiled here; else NULL */
 };
 
 /** Rows [first, first + rows) of raw data as the plan's input integers, [rows][input size]. Usable with a plan alone,

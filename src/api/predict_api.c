@@ -1,6 +1,37 @@
 /* Public face of the declared costs. */
 #include "api/model_api.h"
+#include "session/shards.h"
 #include "stack/stack.h"
+
+/* Seconds of one core, fitted to runs of networks by stage on the machine of docs/performance.md: a correlation's
+ * making and hashing, a byte of a gate's and of a linear layer's messages with what goes into it, an encrypted
+ * multiply-add, keys and base OT. */
+static const double correlation_s = 10.5e-9, gate_byte_s = 7e-9, product_s = 1e-10, setup_s = 0.04;
+static const double server_linear_byte_s = 5e-9, client_linear_byte_s = 3e-9;
+/* Waiting for each other, beyond the slower party's own time. */
+static const double waiting = 1.05;
+
+double fusion_prediction_seconds(const fusion_prediction *p, double bytes_per_second, double round_trip_ms) {
+  const double computing = p->server_seconds > p->client_seconds ? p->server_seconds : p->client_seconds;
+  const double bytes = (double)(p->bytes_to_server > p->bytes_to_client ? p->bytes_to_server : p->bytes_to_client);
+  const double traffic = bytes_per_second > 0 ? bytes / bytes_per_second : 0;
+  return waiting * computing + traffic + (double)p->rounds * round_trip_ms / 2000;
+}
+
+size_t fusion_model_shard(const fusion_model *model, size_t limit, uint64_t memory) {
+  const struct stack *stack = stack_find("cheetah");
+  const struct plan *plan = &model->model->plan;
+  return size_min(shard_limit(stack, plan, ROLE_SERVER, limit, memory),
+                  shard_limit(stack, plan, ROLE_CLIENT, limit, memory));
+}
+
+static void predict_seconds(fusion_prediction *out, const struct stack *stack, const struct plan *plan) {
+  const struct stack_work w = stack->work(plan, out->shard);
+  const double shards = (double)out->samples / (double)out->shard;
+  const double gates = w.correlations * correlation_s + w.gate_bytes * gate_byte_s;
+  out->server_seconds = setup_s + shards * (gates + w.linear_bytes * server_linear_byte_s + w.products * product_s);
+  out->client_seconds = setup_s + shards * (gates + w.linear_bytes * client_linear_byte_s);
+}
 
 fusion_status fusion_model_predict(const fusion_model *model, size_t samples, size_t shard, fusion_prediction *out,
                                    fusion_error *err) {
@@ -26,6 +57,9 @@ fusion_status fusion_model_predict(const fusion_model *model, size_t samples, si
                              .messages = cost.messages_to_server + cost.messages_to_client,
                              .rounds = cost.depth_client,
                              .server_memory = stack->memory(plan, shard, ROLE_SERVER),
-                             .client_memory = stack->memory(plan, shard, ROLE_CLIENT)};
+                             .client_memory = stack->memory(plan, shard, ROLE_CLIENT),
+                             .samples = samples,
+                             .shard = shard};
+  predict_seconds(out, stack, plan);
   return FUSION_OK;
 }

@@ -51,6 +51,23 @@ static void run_shift_short(const struct plan_step *s, const int64_t *restrict x
   }
 }
 
+/** splitmix64 (Steele, Lea, Flood 2014): a simulation's noise, nothing secret. */
+static uint64_t noise(uint64_t at) {
+  at = (at ^ at >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  at = (at ^ at >> 27) * UINT64_C(0x94d049bb133111eb);
+  return at ^ at >> 31;
+}
+
+static void run_shift_dithered(const struct plan_step *s, const int64_t *x, const struct plan_tensor *in, int64_t *y,
+                               size_t n, uint64_t seed, size_t first) {
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t round = noise(seed + (first + i) * UINT64_C(0x9e3779b97f4a7c15)) & low_mask(s->shift);
+    int64_t v = wrap((uint64_t)x[i] + round, in);
+    if (s->kind == PLAN_RELU && v < 0) v = 0;
+    y[i] = wrap((uint64_t)(v >> s->shift), &s->out);
+  }
+}
+
 static void run_shift(const struct plan_step *s, const int64_t *x, const struct plan_tensor *in, int64_t *y, size_t n) {
   if (in->ring_bits <= 32 && s->out.ring_bits >= in->ring_bits - s->shift) {
     run_shift_short(s, x, in, y, n);
@@ -120,7 +137,12 @@ static fusion_status run_step(struct block *b, uint32_t i) {
       break;
     case PLAN_LINEAR: return execute_linear(&e->packed[i], x, y, b->count);
     case PLAN_RELU:
-    case PLAN_TRUNCATE: run_shift(s, x, in, y, n); break;
+    case PLAN_TRUNCATE:
+      if (e->options.dither)
+        run_shift_dithered(s, x, in, y, n, noise(e->options.dither + ((uint64_t)i << 32)), b->first * size);
+      else
+        run_shift(s, x, in, y, n);
+      break;
     case PLAN_ADD: run_add(s, x, x1, y, n); break;
     case PLAN_MUL: run_mul(s, x, x1, y, n); break;
     case PLAN_MAXPOOL:

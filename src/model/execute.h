@@ -14,6 +14,8 @@ struct execute_options {
   unsigned threads;      /* 0: one for every online core */
   plan_observer observe; /* may be NULL */
   void *context;
+  uint64_t
+      dither; /* not 0: RELU and TRUNCATE round up or down at random, right on average, as fast rounding does; a seed */
 };
 
 /** inputs [samples][input size], answers [samples][plan_answer_size]. The plan must be valid and hold weights. The

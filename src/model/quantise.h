@@ -51,7 +51,9 @@ struct quantise_report {
   size_t trees, guaranteed;                      /* accumulators, and how many of them no input can overflow */
   bool enough;                                   /* all are within the limits of the options */
   unsigned candidates;                           /* models that were tried */
-  struct quantise_step_report *steps;            /* owned by the caller (mem_free): one for each step of the plan */
+  uint64_t tolerance; /* rounding fast: units by which the logits of two honest runs of a sample differ but with
+                         probability 1e-6, estimated; else 0 */
+  struct quantise_step_report *steps; /* owned by the caller (mem_free): one for each step of the plan */
 };
 
 /** Returns owned (model_free). `input` [samples][input size], at least one sample. The plan's preprocess is left at

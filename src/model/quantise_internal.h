@@ -96,6 +96,10 @@ struct quantise_job {
 fusion_status attempt_run(struct attempt *out, const struct quantise_job *job, const struct precision *precision,
                           size_t samples, struct step_extremes *extremes, fusion_error *err) FUSION_MUST_CHECK;
 
+/** Units by which two runs of one sample with fast rounding may differ. */
+fusion_status quantise_tolerance(uint64_t *out, const struct quantise_job *job, const struct model *model,
+                                 fusion_error *err) FUSION_MUST_CHECK;
+
 /** Bits for each layer. `base`: an attempt that is fine enough to be near the float network. Fills the report's steps.
  */
 fusion_status quantise_search(struct attempt *best, const struct quantise_job *job, const struct attempt *base,

@@ -403,6 +403,7 @@ const struct stack stack_cheetah = {
     .stats = cheetah_stats,
     .close = cheetah_close,
     .cost = cheetah_cost,
+    .work = cheetah_work,
     .memory = cheetah_memory,
 };
 
@@ -417,5 +418,6 @@ const struct stack stack_cheetah_wan = {
     .stats = cheetah_stats,
     .close = cheetah_close,
     .cost = cheetah_wan_cost,
+    .work = cheetah_work,
     .memory = cheetah_wan_memory,
 };

@@ -31,6 +31,7 @@ size_t cheetah_output_len(const struct plan *plan, size_t samples);
 
 fusion_status cheetah_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
 fusion_status cheetah_wan_cost(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
+struct stack_work cheetah_work(const struct plan *plan, size_t samples);
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role);
 size_t cheetah_wan_memory(const struct plan *plan, size_t samples, enum role role);
 

@@ -71,6 +71,23 @@ fusion_status cheetah_wan_cost(const struct plan *plan, const size_t *shard_samp
   return session_cost(plan, shard_samples, shards, SILENT_WAN, cost);
 }
 
+struct stack_work cheetah_work(const struct plan *plan, size_t samples) {
+  struct stack_work work = {0};
+  for (uint32_t i = 1; i < plan->count; i++) {
+    const struct plan_step *step = &plan->steps[i];
+    struct cost cost = {0};
+    step_cost(&cost, plan, step, samples);
+    const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
+    work.correlations += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
+    if (step->kind != PLAN_LINEAR) work.gate_bytes += bytes;
+    if (step->kind != PLAN_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(plan, step);
+    work.linear_bytes += bytes;
+    work.products += (double)linear_macs(&layer, samples);
+  }
+  return work;
+}
+
 /* Shares alive while step `at` runs, given each tensor's last reader. */
 static size_t live_elements(const struct plan *plan, const uint32_t *last_use, uint32_t at) {
   size_t elements = 0;

@@ -21,6 +21,14 @@ struct stack_stats {
   uint32_t depth[STAGE_COUNT];
 };
 
+/** What a run makes the processors do, in the units that its time is proportional to. */
+struct stack_work {
+  double correlations; /* taken, both directions */
+  double gate_bytes;   /* of nonlinear steps, both ways, refills of correlations not counted */
+  double linear_bytes; /* both ways */
+  double products;     /* encrypted multiply-adds at the server */
+};
+
 struct stack {
   const char *name;
   /** Stacks of one family differ in how they are tuned, not in the plans that they run: a server of one runs the others
@@ -43,6 +51,8 @@ struct stack {
   /** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after
    * the other, into *cost (zeroed by the caller). */
   fusion_status (*cost)(const struct plan *plan, const size_t *shard_samples, size_t shards, struct cost *cost);
+  /** The work of a run of `samples` samples. */
+  struct stack_work (*work)(const struct plan *plan, size_t samples);
   /** Peak memory of a party for a shard of `samples`; for the shard planner. */
   size_t (*memory)(const struct plan *plan, size_t samples, enum role role);
 };

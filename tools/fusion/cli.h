@@ -121,6 +121,30 @@ struct cli_limits {
 };
 void cli_add_limits(struct cli_option *table, struct cli_limits *limits);
 
+/** "none", "lan", "wan" or "RATE,RTT": bytes a second (suffixes k, M, G) and milliseconds. */
+bool cli_parse_network(const char *text, fusion_bench_network *out);
+
+enum { CLI_SHARD_MOST = 4096 }; /* samples that `query` runs at once at most */
+/** A private run that is predicted: --samples, --max-memory, --network, and the outcome. */
+struct cli_prediction {
+  uint64_t samples, memory;
+  const char *network;
+  fusion_bench_network link;
+  size_t shard;
+  fusion_prediction result;
+  double seconds; /* over the link */
+};
+static const struct cli_prediction cli_prediction_default = {
+    .samples = 128, .memory = (uint64_t)4 << 30, .network = "lan"};
+void cli_add_prediction(struct cli_option *table, struct cli_prediction *p);
+/** CLI_GO, or the exit code for a --network that is none. */
+int cli_check_prediction(const char *command, struct cli_prediction *p);
+/** Fills `result` and `seconds` unless `samples` is 0. */
+fusion_status cli_predict(const fusion_model *model, struct cli_prediction *p, fusion_error *err);
+/** Three lines, led by these words; nothing for 0 samples. */
+void cli_print_prediction(const struct cli_prediction *p, const char *first, const char *second, const char *third);
+json_t *cli_prediction_json(const struct cli_prediction *p);
+
 struct cli_syntax {
   const char *command;              /* "plan" */
   const char *synopsis;             /* what follows it: "--queries R [options]" */

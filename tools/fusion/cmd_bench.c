@@ -135,25 +135,6 @@ struct model_line {
   bool no_pin, json, quiet;
 };
 
-/* "none", "lan", "wan" or "RATE,RTT": bytes a second (suffixes k, M, G) and milliseconds. */
-static bool parse_network(const char *text, fusion_bench_network *out) {
-  if (fusion_bench_network_named(text, out)) return true;
-  char *end;
-  double rate = strtod(text, &end);
-  if (end == text) return false;
-  static const char suffixes[] = "kMG";
-  const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-  if (suffix) {
-    rate *= pow(1000, (double)(suffix - suffixes) + 1);
-    end++;
-  }
-  if (*end != ',') return false;
-  const char *round_trip = end + 1;
-  *out = (fusion_bench_network){rate, strtod(round_trip, &end)};
-  return end != round_trip && !*end && isfinite(rate) && rate > 0 && isfinite(out->round_trip_ms) &&
-         out->round_trip_ms >= 0;
-}
-
 static int by_seconds(const void *a, const void *b) {
   const double x = ((const fusion_bench_model_result *)a)->seconds, y = ((const fusion_bench_model_result *)b)->seconds;
   return (x > y) - (x < y);
@@ -258,7 +239,7 @@ static int bench_model(int argc, char **argv) {
   char **positional;
   const int done = cli_parse(&syntax, argc, argv, &positional, NULL);
   if (done != CLI_GO) return done;
-  if (!parse_network(l.network, &settings.network))
+  if (!cli_parse_network(l.network, &settings.network))
     return cli_usage("bench model", "--network: '%s' is not allowed; give none, lan, wan, or RATE,RTT as in 44M,40",
                      l.network);
   settings.stack = l.stack;

@@ -11,132 +11,98 @@ enum { LIST_MAX = 65536, BITS_MOST = 16 };
 struct compile_line {
   const char *output_path, *calibration, *pictures, *labels, *bits, *answer, *mean, *deviation;
   uint64_t margin, rows, input_bits, output_bits, threads;
-  double agreement, error, scale;
+  double agreement, loss, error, overflow, scale;
   int rounding;
-  bool channels_last, reverse_channels, no_equalise, json;
+  bool channels_last, reverse_channels, no_equalise, sensitivity, json, margin_given;
+  struct cli_prediction prediction;
 };
 
 static const char about[] =
     "Compiles an ONNX network to fixed point: scales, integer weights and a ring width for every layer, chosen from "
-    "what "
-    "the network does on the calibration samples.";
+    "what the network does on the calibration samples.";
 
 static const char notes[] =
     "example:\n"
     "  fusion compile lenet.onnx --calibrate train.npz:images --labels train.npz:labels \\\n"
     "      --input-scale 0.00392156862745098 -o lenet.fsn\n";
 
-static int parse_line(struct compile_line *l, int argc, char **argv, char ***positional) {
+static void add_files(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
-      {.name = "calibrate",
-       .letter = 'c',
-       .kind = CLI_TEXT,
-       .out = &l->calibration,
-       .required = true,
-       .value = "FILE",
-       .help = "Sample inputs (.npy, .npz, .csv, or a folder of pictures), raw as queries will be. A few hundred are "
-               "best."},
-      {.name = "output-file",
-       .letter = 'o',
-       .kind = CLI_TEXT,
-       .out = &l->output_path,
-       .required = true,
-       .value = "FILE",
-       .help = "The compiled model, model.fsn."},
-      {.name = "labels",
-       .kind = CLI_TEXT,
-       .out = &l->labels,
-       .value = "FILE",
-       .help = "Labels of the calibration samples; only to print accuracies."},
-      {.name = "bits",
-       .kind = CLI_TEXT,
-       .out = &l->bits,
-       .value = "auto|W,A",
-       .help =
-           "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: the narrowest that "
-           "keep the float network's label on the share --agreement of the samples."},
-      {.name = "agreement",
-       .kind = CLI_NUMBER,
-       .out = &l->agreement,
-       .max = 1,
-       .value = "SHARE",
-       .help = "For --bits auto. Default 0.995."},
-      {.name = "max-error",
-       .kind = CLI_NUMBER,
-       .out = &l->error,
-       .value = "ERROR",
-       .help = "For --bits auto: also allow at most this root mean square error of the logits, relative to their "
-               "spread. Default 0.0625."},
-      {.name = "margin",
-       .kind = CLI_COUNT,
-       .out = &l->margin,
-       .max = 8,
-       .value = "BITS",
-       .help = "Room of every ring above the calibrated range. Default 2."},
-      {.name = "output",
-       .kind = CLI_TEXT,
-       .out = &l->answer,
-       .value = "logits|label|top-k:K",
-       .help = "What an answer is. Default logits."},
-      {.name = "rounding",
-       .kind = CLI_CHOICE,
-       .out = &l->rounding,
-       .choices = "exact|fast",
-       .help = "fast: each truncation may be one unit off, at random, for less traffic. Default exact."},
-      {.name = "input-scale",
-       .kind = CLI_NUMBER,
-       .out = &l->scale,
-       .min = -1e30,
-       .max = 1e30,
-       .value = "FACTOR",
-       .help = "Raw inputs are multiplied by this first; 0.00392156862745098 (1/255) for images of bytes. Default 1."},
-      {.name = "mean",
-       .kind = CLI_TEXT,
-       .out = &l->mean,
-       .value = "M,M,...",
-       .help = "Then this is subtracted: one number, or one for each channel. Default 0."},
-      {.name = "std",
-       .kind = CLI_TEXT,
-       .out = &l->deviation,
-       .value = "S,S,...",
-       .help = "Then divided by this, in the same manner. Default 1."},
-      {.name = "channels-last",
-       .kind = CLI_FLAG,
-       .out = &l->channels_last,
-       .help = "Raw images are height x width x channels."},
-      {.name = "reverse-channels",
-       .kind = CLI_FLAG,
-       .out = &l->reverse_channels,
-       .help = "Raw channels come in the opposite order (RGB data, BGR network). Means are in the network's order."},
-      {.name = "input-bits",
-       .kind = CLI_COUNT,
-       .out = &l->input_bits,
-       .min = 2,
-       .max = BITS_MOST,
-       .value = "BITS",
-       .help = "Signed width of the quantised input. Default: the activations' width, at least 9."},
-      {.name = "output-bits",
-       .kind = CLI_COUNT,
-       .out = &l->output_bits,
-       .min = 2,
-       .max = 32,
-       .value = "BITS",
-       .help = "Signed width of the last tensor. Default 16."},
-      {.name = "calibration-rows",
-       .kind = CLI_COUNT,
-       .out = &l->rows,
-       .value = "N",
-       .help = "Rows that calibrate, from the first; 0 for all. Default 512. Accuracies are over all rows."},
-      {.name = "no-equalise",
-       .kind = CLI_FLAG,
-       .out = &l->no_equalise,
-       .help = "Keep the channels' scales as they are in the file."},
+      CLI_OPT_TEXT(
+          "calibrate", &l->calibration, "FILE",
+          "Sample inputs (.npy, .npz, .csv, or a folder of pictures), raw as queries will be. A few hundred are "
+          "best.",
+          .letter = 'c', .required = true),
+      CLI_OPT_TEXT("output-file", &l->output_path, "FILE", "The compiled model, model.fsn.", .letter = 'o',
+                   .required = true),
+      CLI_OPT_TEXT("labels", &l->labels, "FILE",
+                   "Labels of the calibration samples: prints accuracies, and --bits auto keeps them."),
+      CLI_OPT_COUNT("calibration-rows", &l->rows, 0, 0, "N",
+                    "Rows that calibrate, from the first; 0 for all. Default 512. Accuracies are over all rows."),
       {.name = NULL}};
-  struct cli_option table[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(table, options);
-  cli_add_preprocess(table, &l->pictures);
-  cli_add_threads(table, &l->threads);
-  cli_add_json(table, &l->json);
+}
+
+static void add_input(struct cli_option *table, struct compile_line *l) {
+  const struct cli_option options[] = {
+      CLI_OPT_NUMBER("input-scale", &l->scale, -1e30, 1e30, "FACTOR",
+                     "Raw inputs are multiplied by this first; 0.00392156862745098 (1/255) for images of bytes. "
+                     "Default 1."),
+      CLI_OPT_TEXT("mean", &l->mean, "M,M,...",
+                   "Then this is subtracted: one number, or one for each channel. Default 0."),
+      CLI_OPT_TEXT("std", &l->deviation, "S,S,...", "Then divided by this, in the same manner. Default 1."),
+      CLI_OPT_FLAG("channels-last", &l->channels_last, "Raw images are height x width x channels."),
+      CLI_OPT_FLAG(
+          "reverse-channels", &l->reverse_channels,
+          "Raw channels come in the opposite order (RGB data, BGR network). Means are in the network's order."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+static void add_widths(struct cli_option *table, struct compile_line *l) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("bits", &l->bits, "auto|W,A",
+                   "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: for each "
+                   "layer, the cheapest that keep --accuracy-loss, --agreement and --max-error."),
+      CLI_OPT_NUMBER("accuracy-loss", &l->loss, 0, 1, "SHARE",
+                     "Expected, from errors and leads of the logits. Default 0.004."),
+      CLI_OPT_NUMBER("agreement", &l->agreement, 0, 1, "SHARE",
+                     "Samples that keep the float network's label, expected. Default 0.9."),
+      CLI_OPT_NUMBER("max-error", &l->error, 0, 0, "ERROR",
+                     "Root mean square error of the logits, relative to their spread. Default 0.125."),
+      CLI_OPT_NUMBER("overflow", &l->overflow, 0, 0.1, "P",
+                     "Probability for a sample that any value leaves its ring, estimated, that rings may leave. "
+                     "Default 0.001."),
+      CLI_OPT_COUNT("margin", &l->margin, 0, 8, "BITS",
+                    "Room of every ring above the calibrated range, instead of --overflow.", .given = &l->margin_given),
+      CLI_OPT_COUNT("input-bits", &l->input_bits, 2, BITS_MOST, "BITS",
+                    "Signed width of the quantised input. Default: searched, or the activations' width, at least 9."),
+      CLI_OPT_COUNT("output-bits", &l->output_bits, 2, 32, "BITS", "Signed width of the last tensor. Default 16."),
+      CLI_OPT_FLAG("no-equalise", &l->no_equalise, "Keep the channels' scales as they are in the file."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+static void add_answers(struct cli_option *table, struct compile_line *l) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default logits."),
+      CLI_OPT_CHOICE("rounding", &l->rounding, "exact|fast",
+                     "fast: each truncation may be one unit off, at random, for less traffic. Default exact."),
+      CLI_OPT_FLAG("sensitivity", &l->sensitivity, "Also print which layers cost accuracy."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+static int parse_line(struct compile_line *l, int argc, char **argv, char ***positional) {
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  add_files(options, l);
+  add_input(options, l);
+  add_widths(options, l);
+  add_answers(options, l);
+  cli_add_preprocess(options, &l->pictures);
+  cli_add_prediction(options, &l->prediction);
+  cli_add_threads(options, &l->threads);
+  cli_add_json(options, &l->json);
   const struct cli_syntax syntax = {.command = "compile",
                                     .synopsis = "MODEL.onnx --calibrate FILE -o FILE [options]",
                                     .about = about,
@@ -145,7 +111,8 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
                                     .min_positional = 1,
                                     .max_positional = 1};
   int count;
-  return cli_parse(&syntax, argc, argv, positional, &count);
+  const int code = cli_parse(&syntax, argc, argv, positional, &count);
+  return code == CLI_GO ? cli_check_prediction("compile", &l->prediction) : code;
 }
 
 /** "auto" or "W,A". */
@@ -221,29 +188,68 @@ static const char *output_text(const fusion_model_info *info, char text[CLI_TEXT
   return text;
 }
 
-static int print_json(const fusion_model_info *info, const fusion_compile_report *r, const char *path) {
-  json_t *json =
-      json_pack("{s:s, s:i, s:i, s:i, s:f, s:i, s:i, s:I, s:I, s:f}", "model", path, "weight_bits", (int)r->weight_bits,
-                "activation_bits", (int)r->activation_bits, "candidates", (int)r->candidates, "agreement", r->agreement,
-                "samples", (int)r->samples, "widest_ring", (int)info->widest_ring, "weights", (json_int_t)info->weights,
-                "multiplications", (json_int_t)info->multiplications, "seconds", r->seconds);
-  if (json) json_object_set_new(json, "logit_error", json_real(r->logit_error));
+/** Steps that cost accuracy or may overflow, in JSON. */
+static json_t *sensitivity_json(const fusion_model *model, const fusion_model_info *info) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < info->layers; i++) {
+    fusion_layer d;
+    fusion_layer_error e;
+    fusion_model_layer(model, i, &d);
+    if (!fusion_model_layer_error(model, i, &e)) continue;
+    if (e.value_error > 0 || e.weight_error > 0 || e.overflow > 0)
+      json_array_append_new(
+          list, json_pack("{s:I, s:s, s:s, s:f, s:f, s:f}", "step", (json_int_t)i, "kind", d.kind, "name", d.name,
+                          "value_error", e.value_error, "weight_error", e.weight_error, "overflow", e.overflow));
+  }
+  return list;
+}
+
+static int print_json(const fusion_model *model, const fusion_model_info *info, const fusion_compile_report *r,
+                      const struct compile_line *l) {
+  json_t *json = json_pack(
+      "{s:s, s:i, s:i, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "model", l->output_path,
+      "weight_bits", (int)r->weight_bits, "activation_bits", (int)r->activation_bits, "mean_weight_bits",
+      r->mean_weight_bits, "mean_activation_bits", r->mean_activation_bits, "candidates", (int)r->candidates,
+      "agreement", r->agreement, "expected_agreement", r->expected, "expected_agreement_error", r->expected_error,
+      "expected_loss", r->loss, "logit_error", r->logit_error, "logit_deviation", r->logit_deviation, "overflow",
+      r->overflow, "accumulators", (json_int_t)r->accumulators, "guaranteed", (json_int_t)r->guaranteed);
+  json_t *more = json_pack("{s:I, s:i, s:i, s:I, s:I, s:f, s:o}", "tolerance", (json_int_t)r->tolerance, "samples",
+                           (int)r->samples, "widest_ring", (int)info->widest_ring, "weights", (json_int_t)info->weights,
+                           "multiplications", (json_int_t)info->multiplications, "seconds", r->seconds, "sensitivity",
+                           sensitivity_json(model, info));
+  json_object_update(json, more);
+  json_decref(more);
   if (json && r->labelled) {
     json_object_set_new(json, "float_accuracy", json_real(r->float_accuracy));
     json_object_set_new(json, "fixed_accuracy", json_real(r->fixed_accuracy));
   }
+  if (json && l->prediction.samples) json_object_set_new(json, "prediction", cli_prediction_json(&l->prediction));
   return cli_print_json(json);
 }
 
-static int print_text(const fusion_model_info *info, const fusion_compile_report *r, const char *path) {
-  char answer[CLI_TEXT_LEN], seconds[CLI_TEXT_LEN];
-  printf("network    %zux%zux%zu to %s, %zu steps, %.3g M weights, %.3g M multiplications\n", info->input_channels,
-         info->input_height, info->input_width, output_text(info, answer), info->layers, (double)info->weights / 1e6,
-         (double)info->multiplications / 1e6);
-  printf(
-      "bits       weights up to %u (%.1f on average), activations up to %u (%.1f), rings up to %u; %u models tried\n",
-      r->weight_bits, r->mean_weight_bits, r->activation_bits, r->mean_activation_bits, info->widest_ring,
-      r->candidates);
+/** Each step's part of the mean square error of the logits, largest causes marked by their size. */
+static void print_sensitivity(const fusion_model *model, const fusion_model_info *info) {
+  double total = 0;
+  fusion_layer_error e;
+  for (size_t i = 0; i < info->layers; i++)
+    if (fusion_model_layer_error(model, i, &e)) total += e.value_error + e.weight_error;
+  if (!(total > 0)) {
+    printf("\nsensitivity: measured by --bits auto alone\n");
+    return;
+  }
+  printf("\n%4s  %-8s %-28s %6s %12s %12s %10s\n", "step", "kind", "name", "ring", "by values", "by weights",
+         "overflow");
+  for (size_t i = 0; i < info->layers; i++) {
+    fusion_layer d;
+    fusion_model_layer(model, i, &d);
+    fusion_model_layer_error(model, i, &e);
+    if (!(e.value_error + e.weight_error + e.overflow > 0) && !e.guaranteed) continue;
+    printf("%4zu  %-8s %-28.28s %6u %10.2f %% %10.2f %% %10.1g\n", i, d.kind, d.name, d.ring_bits + d.guard_bits,
+           100 * e.value_error / total, 100 * e.weight_error / total, e.overflow);
+  }
+}
+
+static void print_quality(const fusion_compile_report *r) {
   printf(
       "agreement  %.2f %% of %zu calibration samples keep the float network's label, %.2f +- %.2f %% are expected to\n",
       100 * r->agreement, r->samples, 100 * r->expected, 100 * r->expected_error);
@@ -255,11 +261,28 @@ static int print_text(const fusion_model_info *info, const fusion_compile_report
          r->guaranteed, r->accumulators, r->overflow);
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
-  printf("written    %s in %s\n", path, cli_format_seconds(seconds, r->seconds));
+  if (r->tolerance)
+    printf("tolerance  honest copies may differ: query with --tolerance %llu\n", (unsigned long long)r->tolerance);
+}
+
+static int print_text(const fusion_model *model, const fusion_model_info *info, const fusion_compile_report *r,
+                      const struct compile_line *l) {
+  char answer[CLI_TEXT_LEN], seconds[CLI_TEXT_LEN];
+  printf("network    %zux%zux%zu to %s, %zu steps, %.3g M weights, %.3g M multiplications\n", info->input_channels,
+         info->input_height, info->input_width, output_text(info, answer), info->layers, (double)info->weights / 1e6,
+         (double)info->multiplications / 1e6);
+  printf(
+      "bits       weights up to %u (%.1f on average), activations up to %u (%.1f), rings up to %u; %u models tried\n",
+      r->weight_bits, r->mean_weight_bits, r->activation_bits, r->mean_activation_bits, info->widest_ring,
+      r->candidates);
+  print_quality(r);
+  cli_print_prediction(&l->prediction, "private    ", "time       ", "memory     ");
+  printf("written    %s in %s\n", l->output_path, cli_format_seconds(seconds, r->seconds));
+  if (l->sensitivity) print_sensitivity(model, info);
   return CLI_EXIT_OK;
 }
 
-static int compile(const struct compile_line *l, const char *onnx, const fusion_compile_settings *settings) {
+static int compile(struct compile_line *l, const char *onnx, const fusion_compile_settings *settings) {
   fusion_error err = {.status = FUSION_OK};
   fusion_array *calibration = NULL, *labels = NULL;
   fusion_model *model = NULL;
@@ -267,6 +290,7 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
   fusion_status status = cli_load_samples(&calibration, l->calibration, l->pictures, &err);
   if (status == FUSION_OK && l->labels) status = fusion_array_load(&labels, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
+  if (status == FUSION_OK) status = cli_predict(model, &l->prediction, &err);
   if (status == FUSION_OK) status = fusion_model_save(model, l->output_path, &err);
   int code = CLI_EXIT_OK;
   if (status != FUSION_OK) {
@@ -274,11 +298,11 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
   } else {
     fusion_model_info info;
     fusion_model_describe(model, &info);
-    code = l->json ? print_json(&info, &report, l->output_path) : print_text(&info, &report, l->output_path);
+    code = l->json ? print_json(model, &info, &report, l) : print_text(model, &info, &report, l);
     if (report.note[0]) cli_error("compile", "note: %s", report.note);
     if (!report.enough && !(settings->weight_bits && settings->activation_bits))
-      cli_error("compile", "note: no widths reach agreement %g and error %g; these come nearest", settings->agreement,
-                settings->logit_error);
+      cli_error("compile", "note: no widths keep loss %g, agreement %g and error %g; these come nearest",
+                settings->accuracy_loss, settings->agreement, settings->logit_error);
   }
   fusion_array_free(calibration);
   fusion_array_free(labels);
@@ -287,13 +311,15 @@ static int compile(const struct compile_line *l, const char *onnx, const fusion_
 }
 
 int cmd_compile(int argc, char **argv) {
-  const fusion_compile_settings defaults = fusion_compile_defaults();
-  fusion_compile_settings settings = defaults;
-  struct compile_line l = {.margin = defaults.margin_bits,
-                           .rows = defaults.calibration_rows,
-                           .agreement = defaults.agreement,
-                           .error = defaults.logit_error,
-                           .scale = 1};
+  fusion_compile_settings settings = fusion_compile_defaults();
+  struct compile_line l = {.margin = settings.margin_bits,
+                           .rows = settings.calibration_rows,
+                           .agreement = settings.agreement,
+                           .loss = settings.accuracy_loss,
+                           .error = settings.logit_error,
+                           .overflow = settings.overflow,
+                           .scale = 1,
+                           .prediction = cli_prediction_default};
   char **positional;
   double *mean = NULL, *deviation = NULL;
   int code = parse_line(&l, argc, argv, &positional);
@@ -307,8 +333,10 @@ int cmd_compile(int argc, char **argv) {
                      "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
   code = parse_preprocess(&l, &mean, &deviation, &settings.preprocess);
   settings.margin_bits = (unsigned)l.margin;
+  settings.overflow = l.margin_given ? 0 : l.overflow;
   settings.calibration_rows = l.rows;
   settings.agreement = l.agreement;
+  settings.accuracy_loss = l.loss;
   settings.logit_error = l.error;
   settings.input_bits = (unsigned)l.input_bits;
   settings.output_bits = (unsigned)l.output_bits;

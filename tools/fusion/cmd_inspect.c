@@ -26,15 +26,8 @@ static json_t *layer_json(const fusion_layer *d) {
                    "multiplications", (json_int_t)d->multiplications, "scale", d->scale);
 }
 
-static json_t *prediction_json(const fusion_prediction *p, size_t samples) {
-  return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "samples", (json_int_t)samples, "bytes_to_server",
-                   (json_int_t)p->bytes_to_server, "bytes_to_client", (json_int_t)p->bytes_to_client, "messages",
-                   (json_int_t)p->messages, "rounds", (json_int_t)p->rounds, "server_memory",
-                   (json_int_t)p->server_memory, "client_memory", (json_int_t)p->client_memory);
-}
-
-static int print_json(const fusion_model *model, const fusion_model_info *info, const fusion_prediction *prediction,
-                      size_t samples) {
+static int print_json(const fusion_model *model, const fusion_model_info *info,
+                      const struct cli_prediction *prediction) {
   json_t *layers = json_array();
   for (size_t i = 0; i < info->layers; i++) {
     fusion_layer d;
@@ -49,7 +42,7 @@ static int print_json(const fusion_model *model, const fusion_model_info *info, 
       info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len, "weights", (json_int_t)info->weights,
       "multiplications", (json_int_t)info->multiplications, "widest_ring", (int)info->widest_ring, "preprocess",
       preprocess_json(&info->preprocess), "layers", layers);
-  if (json && prediction) json_object_set_new(json, "prediction", prediction_json(prediction, samples));
+  if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
   return cli_print_json(json);
 }
 
@@ -64,17 +57,8 @@ static void print_preprocess(const fusion_preprocess *p) {
   printf("%s%s\n", p->channels_last ? ", channels last" : "", p->reverse_channels ? ", channels reversed" : "");
 }
 
-static void print_prediction(const fusion_prediction *p, size_t samples) {
-  char total[CLI_TEXT_LEN], each[CLI_TEXT_LEN], server[CLI_TEXT_LEN], client[CLI_TEXT_LEN];
-  const double bytes = (double)p->bytes_to_server + (double)p->bytes_to_client;
-  printf("private run  %zu samples over one connection: %s both ways (%s a sample), %u one-way delays\n", samples,
-         cli_format_bytes(total, bytes), cli_format_bytes(each, bytes / (double)samples), p->rounds);
-  printf("memory       %s at the server, %s at the client, all samples in one shard\n",
-         cli_format_bytes(server, (double)p->server_memory), cli_format_bytes(client, (double)p->client_memory));
-}
-
-static int print_text(const fusion_model *model, const fusion_model_info *info, const fusion_prediction *prediction,
-                      size_t samples) {
+static int print_text(const fusion_model *model, const fusion_model_info *info,
+                      const struct cli_prediction *prediction) {
   char manifest[CLI_TEXT_LEN];
   printf("input        %zu x %zu x %zu\n", info->input_channels, info->input_height, info->input_width);
   print_preprocess(&info->preprocess);
@@ -88,7 +72,7 @@ static int print_text(const fusion_model *model, const fusion_model_info *info, 
   printf("size         %.4g M weights, %.4g M multiplications a sample, public manifest %s\n",
          (double)info->weights / 1e6, (double)info->multiplications / 1e6,
          cli_format_bytes(manifest, (double)info->manifest_len));
-  if (prediction) print_prediction(prediction, samples);
+  cli_print_prediction(prediction, "private run  ", "time         ", "memory       ");
   printf("\n%4s  %-8s %-28s %16s %6s %6s %6s %6s %8s\n", "step", "kind", "name", "shape", "ring", "values", "shift",
          "bits", "weights");
   for (size_t i = 0; i < info->layers; i++) {
@@ -109,17 +93,10 @@ static int print_text(const fusion_model *model, const fusion_model_info *info, 
 
 int cmd_inspect(int argc, char **argv) {
   bool as_json = false;
-  uint64_t samples = 128;
-  const struct cli_option options[] = {
-      {.name = "samples",
-       .letter = 'n',
-       .kind = CLI_COUNT,
-       .out = &samples,
-       .max = 1e6,
-       .value = "N",
-       .help = "Predict the cost of a private run of so many samples; 0 for none. Default 128."},
-      {.name = "json", .kind = CLI_FLAG, .out = &as_json, .help = "Print JSON."},
-      {.name = NULL}};
+  struct cli_prediction prediction = cli_prediction_default;
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
+  cli_add_prediction(options, &prediction);
+  cli_add_json(options, &as_json);
   const struct cli_syntax syntax = {
       .command = "inspect",
       .synopsis = "MODEL.fsn [--samples N] [--json]",
@@ -130,7 +107,8 @@ int cmd_inspect(int argc, char **argv) {
       .max_positional = 1};
   char **positional;
   int count;
-  const int code = cli_parse(&syntax, argc, argv, &positional, &count);
+  int code = cli_parse(&syntax, argc, argv, &positional, &count);
+  if (code == CLI_GO) code = cli_check_prediction("inspect", &prediction);
   if (code != CLI_GO) return code;
   fusion_error err = {.status = FUSION_OK};
   fusion_model *model;
@@ -138,17 +116,13 @@ int cmd_inspect(int argc, char **argv) {
   if (status != FUSION_OK) return cli_failed("inspect", status, &err);
   fusion_model_info info;
   fusion_model_describe(model, &info);
-  fusion_prediction prediction;
-  const bool predict = samples > 0;
-  if (predict) status = fusion_model_predict(model, (size_t)samples, 0, &prediction, &err);
-  const fusion_prediction *shown = predict ? &prediction : NULL;
-  int done = CLI_EXIT_OK;
+  status = cli_predict(model, &prediction, &err);
   if (status != FUSION_OK)
-    done = cli_failed("inspect", status, &err);
+    code = cli_failed("inspect", status, &err);
   else if (as_json)
-    done = print_json(model, &info, shown, (size_t)samples);
+    code = print_json(model, &info, &prediction);
   else
-    done = print_text(model, &info, shown, (size_t)samples);
+    code = print_text(model, &info, &prediction);
   fusion_model_free(model);
-  return done;
+  return code;
 }
