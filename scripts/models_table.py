@@ -2,13 +2,14 @@
 """Compiles a list of networks and writes docs/models.md: accuracies, rings, and the cost of a private run.
 
 usage: models_table.py [--list scripts/models.json] [--data FOLDER] [--exported FOLDER] [--build FOLDER] [--work FOLDER]
-                       [--secure] [--only NAME] [-o docs/models.md]
+                       [--secure] [--no-compile] [--only NAME] [-o docs/models.md]
 The list names, for each network: the file ("onnx", under --data; .xz is unpacked; or "exported", a file of examples/imagenet.py
 under --exported), images, labels (absent where weights are random), options of `fusion compile`, and the samples and
 shards of the private run that --secure measures with `fusion bench model`. Networks whose file is absent are left out and named. A network's
 result is kept under --work as NAME.json, beside the compiled model, so that the table grows over several runs (--only);
 predictions are always those of the present build."""
 import argparse
+import hashlib
 import json
 import lzma
 import os
@@ -22,13 +23,14 @@ HEAD = """# Models
 Written by `scripts/models_table.py`; do not edit.
 
 Fixed point against the float network, on the images that calibrated it (their first rows) and on the rest of the file. "bits": weights,
-activations. "error": root mean square error of the logits over their spread. "MiB", "delays": predicted for {samples} samples in one shard,
-both directions, one-way message delays of the whole run. "run": one image in the clear by `fusion run`, against the float
-reference of the same program. Networks with random weights have no accuracy; their labels hang on differences that no
-trained network has, so agreement is a hard measure there.
+activations (room for the unexpected included), averages. "error": root mean square error of the logits over their spread. "MiB", "delays",
+"predicted s": of a private run of {samples} samples in one shard: both directions a sample, one-way message delays of the whole run, wall
+time a sample over the loopback device, one core a party. "measured s": that time measured with `fusion bench model` (below); "-": not measured with this model. "run": one image in
+the clear by `fusion run`, against the float reference of the same program. Networks with random weights have no accuracy; their labels hang
+on differences that no trained network has, so agreement is a hard measure there.
 
-| network | bits | float | fixed | agreement | error | widest ring | MiB a sample | delays | run / float s |
-|---|---|---|---|---|---|---|---|---|---|
+| network | bits | float | fixed | agreement | error | widest ring | MiB a sample | delays | predicted s | measured s | run / float s |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 SECURE = """
 ## Private runs
@@ -68,11 +70,15 @@ def measure(name, entry, path, args):
     compiled = json.loads(call(fusion, "compile", path, "-c", images, *labels, *entry["compile"], *options, "--json",
                                "-o", fsn))
     ran = json.loads(call(fusion, "run", fsn, "-i", images, *labels, "--float", path, *options, "--json"))
-    return {"compile": compiled, "run": ran}
+    return {"compile": compiled, "run": ran, "model": digest(fsn)}
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def predict(name, args):
-    text = call(args.build / "fusion", "inspect", args.work / f"{name}.fsn", "--samples", args.samples, "--json")
+    text = call(args.build / "fusion", "inspect", args.work / f"{name}.fsn", "--samples", args.samples, "--network", "none", "--json")
     return json.loads(text)["prediction"]
 
 
@@ -83,7 +89,7 @@ def measure_secure(name, entry, args):
     stages = "".join(f"{g['name']:<10} {g['seconds'] / samples:10.4f} s a sample, CPU {g['server_cpu'] / samples:.4f} / "
                      f"{g['client_cpu'] / samples:.4f} s, {(g['bytes_to_server'] + g['bytes_to_client']) / samples / 2 ** 20:.2f} MiB, "
                      f"{g['delays']} delays\n" for g in r["stages"])
-    return {"samples": samples, "shard": shard, "wall": r["seconds"] / samples,
+    return {"model": digest(args.work / f"{name}.fsn"), "samples": samples, "shard": shard, "wall": r["seconds"] / samples,
             "mib": (r["bytes_to_server"] + r["bytes_to_client"]) / samples / 2 ** 20,
             "cpu": [r["server_cpu"] / samples, r["client_cpu"] / samples], "peak_mib": r["peak_memory"] / 2 ** 20, "stages": stages}
 
@@ -92,11 +98,13 @@ def row(name, result):
     c, r, p = result["compile"], result["run"], result["prediction"]
     mib = (p["bytes_to_server"] + p["bytes_to_client"]) / p["samples"] / 2 ** 20
 
+    measured = f"{result['secure']['wall']:.3g}" if "secure" in result else "-"
+
     def percent(key):
         return f"{100 * r[key]:.1f} %" if key in r else "-"
-    return (f"| {name} | {c['weight_bits']}, {c['activation_bits']} | {percent('float_accuracy')} | {percent('fixed_accuracy')} | "
+    return (f"| {name} | {c['mean_weight_bits']:.1f}, {c['mean_activation_bits']:.1f} | {percent('float_accuracy')} | {percent('fixed_accuracy')} | "
             f"{percent('agreement')} of {r['samples']} | {100 * c['logit_error']:.1f} % | {c['widest_ring']} | {mib:.2f} | "
-            f"{p['rounds']} | {r['seconds'] / r['samples']:.3g} / {r['float_seconds'] / r['samples']:.3g} |\n")
+            f"{p['rounds']} | {p['seconds'] / p['samples']:.3g} | {measured} | {r['seconds'] / r['samples']:.3g} / {r['float_seconds'] / r['samples']:.3g} |\n")
 
 
 def secure_row(name, s):
@@ -124,6 +132,7 @@ def main():
     parser.add_argument("--build", default=ROOT / "build", type=Path)
     parser.add_argument("--work", default=ROOT / "build/models", type=Path)
     parser.add_argument("--secure", action="store_true", help="measure private runs too (minutes each)")
+    parser.add_argument("--no-compile", action="store_true", help="models that are there stay as they are")
     parser.add_argument("--only", action="append", default=[], help="measure only this network; others as kept")
     parser.add_argument("--samples", default=16, type=int, help="of the prediction")
     parser.add_argument("--threads", default=0, type=int)
@@ -138,9 +147,12 @@ def main():
             result = json.loads(kept.read_text()) if kept.exists() else None
             if path and (not args.only or name in args.only):
                 print(name, flush=True)
-                result = {**(result or {}), **measure(name, entry, path, args)}
+                if not (args.no_compile and result):
+                    result = {**(result or {}), **measure(name, entry, path, args)}
                 if args.secure and "secure" in entry:
                     result["secure"] = measure_secure(name, entry, args)
+                if result.get("secure", {}).get("model") != result["model"]:
+                    result.pop("secure", None)  # of another model
                 kept.write_text(json.dumps(result, indent=1))
             if result:
                 result["prediction"] = predict(name, args)

@@ -1,6 +1,8 @@
 /** The executor against a naive one, on inputs that overflow rings too; every CPU tier, every number of threads. */
 #include "model/execute.h"
 
+#include <math.h>
+
 #include "base/cpu.h"
 #include "model/model_support.h"
 
@@ -157,6 +159,32 @@ static void plan_execute__wide_rings(void **state) {
   }
 }
 
+/** Rounding at random: reproducible from its seed on any number of threads, near the exact result, and different. */
+static void plan_execute__dither(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("conv", &seed, 12, 14);
+  const size_t in = shape_size(m->plan.steps[0].out.shape), out = plan_answer_size(&m->plan), count = SAMPLES * out;
+  int64_t *x = mem_alloc(SAMPLES * in, sizeof *x), *y = mem_alloc(4 * count, sizeof *y);
+  assert_true(x && y);
+  for (size_t i = 0; i < SAMPLES * in; i++) x[i] = ring_signed(test_random(&seed), m->plan.steps[0].out.value_bits - 2);
+  const struct execute_options runs[4] = {
+      {.threads = 1}, {.dither = 1, .threads = 1}, {.dither = 1, .threads = 3}, {.dither = 2, .threads = 1}};
+  for (size_t r = 0; r < 4; r++) assert_ok(plan_execute(m, x, SAMPLES, y + r * count, &runs[r]));
+  assert_memory_equal(y + count, y + 2 * count, count * sizeof *y);
+  double off = 0, apart = 0, size = 0;
+  for (size_t i = 0; i < count; i++) {
+    off += pow((double)(y[count + i] - y[i]), 2);
+    apart += pow((double)(y[3 * count + i] - y[count + i]), 2);
+    size += pow((double)y[i], 2);
+  }
+  assert_true(apart > 0 && off > 0);
+  assert_true(sqrt(off / size) < 0.05 && sqrt(apart / size) < 0.05);
+  mem_free(x);
+  mem_free(y);
+  model_free(m);
+}
+
 static void plan_select_answer__ties_and_order(void **state) {
   (void)state;
   struct plan_step step = {.out = {.shape = {5, 1, 1}}};
@@ -203,11 +231,9 @@ static void plan_quantise_input__rounds_and_clamps(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(plan_execute__equals_naive),
-      cmocka_unit_test(plan_execute__wide_rings),
-      cmocka_unit_test(plan_select_answer__ties_and_order),
-      cmocka_unit_test(preprocess_apply__layouts),
-      cmocka_unit_test(plan_quantise_input__rounds_and_clamps),
+      cmocka_unit_test(plan_execute__equals_naive), cmocka_unit_test(plan_execute__wide_rings),
+      cmocka_unit_test(plan_execute__dither),       cmocka_unit_test(plan_select_answer__ties_and_order),
+      cmocka_unit_test(preprocess_apply__layouts),  cmocka_unit_test(plan_quantise_input__rounds_and_clamps),
   };
   return cmocka_run_group_tests_name("execute", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "model/execute.h"
 #include "model/model_support.h"
+#include "model/quantise_internal.h"
 
 enum { SAMPLES = 40, CALIBRATION = 50 };
 
@@ -37,12 +38,12 @@ static double worst_error(const struct graph *g, const struct model *m, uint64_t
   return worst / top;
 }
 
-struct widths {
+struct fixed_widths {
   unsigned weight, activation;
   double tolerance;
 };
 
-static void check_graph(const char *name, const struct graph *g, uint64_t *state, const struct widths *w) {
+static void check_graph(const char *name, const struct graph *g, uint64_t *state, const struct fixed_widths *w) {
   const size_t in = shape_size(g->nodes[0].shape);
   float *x = random_floats(state, CALIBRATION * in, 1);
   struct quantise_options options = quantise_defaults();
@@ -67,7 +68,7 @@ static void check_graph(const char *name, const struct graph *g, uint64_t *state
 
 static void quantise_graph__stays_near_the_float_network(void **state) {
   (void)state;
-  static const struct widths widths[] = {{8, 8, 0.15}, {12, 12, 0.02}, {15, 14, 0.005}};
+  static const struct fixed_widths widths[] = {{8, 8, 0.15}, {12, 12, 0.02}, {15, 14, 0.005}};
   uint64_t seed = test_seed();
   for (size_t k = 0; network_kinds[k]; k++) {
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
@@ -81,7 +82,7 @@ static void quantise_graph__stays_near_the_float_network(void **state) {
 /** Every small ONNX file of the importer's tests that imports, in fixed point too. */
 static void quantise_graph__every_operator(void **state) {
   (void)state;
-  static const struct widths widths = {15, 14, 0.01};
+  static const struct fixed_widths widths = {15, 14, 0.01};
   uint64_t seed = test_seed();
   char folder[4096], path[8192];
   snprintf(folder, sizeof folder, "%s/tests/model/data", getenv("FUSION_SOURCE") ? getenv("FUSION_SOURCE") : "..");
@@ -105,8 +106,86 @@ static void quantise_graph__every_operator(void **state) {
   assert_true(done > 20);
 }
 
+static uint64_t ring_bits_of(const struct model *m) {
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < m->plan.count; i++)
+    bits += (uint64_t)m->plan.steps[i].out.ring_bits * shape_size(m->plan.steps[i].out.shape);
+  return bits;
+}
+
+static struct model *compiled(const struct graph *g, const float *x, const struct quantise_options *options,
+                              struct quantise_report *report) {
+  struct model *m = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  if (quantise_graph(&m, g, x, CALIBRATION, options, report, &err) != FUSION_OK) fail_msg("%s", err.text);
+  return m;
+}
+
+/** What the search finds keeps the limits, is narrower than uniform widths that are surely enough, and names causes. */
+static void quantise_graph__searches_each_layer(void **state) {
+  (void)state;
+  static const char *const kinds[] = {"mlp", "conv", "residual", "concat"};
+  uint64_t seed = test_seed();
+  for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+    struct graph *g = random_network(kinds[k], &seed);
+    float *x = random_floats(&seed, CALIBRATION * shape_size(g->nodes[0].shape), 1);
+    struct quantise_options options = quantise_defaults();
+    struct quantise_report found, uniform;
+    struct model *m = compiled(g, x, &options, &found);
+    options.weight_bits = options.activation_bits = 12;
+    struct model *wide = compiled(g, x, &options, &uniform);
+    double causes = 0;
+    for (uint32_t i = 0; i < m->plan.count; i++) causes += found.steps[i].value_error + found.steps[i].weight_error;
+    if (!found.enough || found.expected < options.agreement || found.loss > options.accuracy_loss ||
+        found.logit_error > options.logit_error || found.overflow > options.overflow)
+      fail_msg("%s: agreement %g, loss %g, error %g, overflow %g", kinds[k], found.expected, found.loss,
+               found.logit_error, found.overflow);
+    if (ring_bits_of(m) >= ring_bits_of(wide))
+      fail_msg("%s: %llu ring bits, no fewer than %llu of 12-bit widths", kinds[k], (unsigned long long)ring_bits_of(m),
+               (unsigned long long)ring_bits_of(wide));
+    /* The estimate of the error, from its causes, is near the error that was measured. */
+    if (sqrt(causes) < found.logit_error / 3 || sqrt(causes) > found.logit_error * 3)
+      fail_msg("%s: causes add up to %g, measured %g", kinds[k], sqrt(causes), found.logit_error);
+    mem_free(found.steps);
+    mem_free(uniform.steps);
+    model_free(m);
+    model_free(wide);
+    mem_free(x);
+    graph_free(g);
+  }
+}
+
+/** Maxima of light-tailed values: few pass the bound, and the estimate of how many is no smaller than it was. */
+static void extremes_bound__holds_for_new_samples(void **state) {
+  (void)state;
+  enum { SEEN = 40, NEW = 100000, EACH = 50 };
+  static const double allowed = 1e-4;
+  uint64_t seed = test_seed();
+  struct step_extremes x;
+  struct step_bound bound;
+  assert_ok(extremes_open(&x, 1, SEEN));
+  size_t passed = 0;
+  for (size_t s = 0; s < SEEN + NEW; s++) {
+    int64_t values[EACH];
+    for (size_t i = 0; i < EACH; i++) {
+      /* Sums of uniform values: nearly normal. */
+      double v = 0;
+      for (int k = 0; k < 8; k++) v += (double)random_unit(&seed);
+      values[i] = (int64_t)(1000 * v);
+    }
+    if (s < SEEN) extremes_take(&x, 0, s, values, EACH, 0.001);
+    if (s + 1 == SEEN) extremes_bound(&bound, &x, allowed, 2);
+    for (size_t i = 0; s >= SEEN && i < EACH; i++) passed += fabs((double)values[i]) * 0.001 > bound.magnitude;
+  }
+  if (passed > 2 * NEW * allowed) fail_msg("%zu of %d samples pass a bound for %g", passed, (int)NEW, allowed);
+  assert_true(fabs(bound_overflow(&bound, bound.magnitude) / allowed - 1) < 0.01);
+  assert_true(bound_overflow(&bound, 2 * bound.magnitude) < allowed / 100);
+  extremes_close(&x);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
-                                     cmocka_unit_test(quantise_graph__every_operator)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(quantise_graph__stays_near_the_float_network), cmocka_unit_test(quantise_graph__every_operator),
+      cmocka_unit_test(quantise_graph__searches_each_layer), cmocka_unit_test(extremes_bound__holds_for_new_samples)};
   return cmocka_run_group_tests_name("quantise", tests, NULL, NULL);
 }

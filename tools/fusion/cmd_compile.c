@@ -106,7 +106,7 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
   const struct cli_syntax syntax = {.command = "compile",
                                     .synopsis = "MODEL.onnx --calibrate FILE -o FILE [options]",
                                     .about = about,
-                                    .options = table,
+                                    .options = options,
                                     .notes = notes,
                                     .min_positional = 1,
                                     .max_positional = 1};
