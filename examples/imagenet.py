@@ -183,4 +183,5 @@ def main():
         print(f"{args.out / name}.onnx: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

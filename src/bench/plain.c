@@ -23,7 +23,7 @@ struct plain_work {
 
 static void narrow(void *context) {
   const struct plain_work *w = context;
-  w->gemm->narrow(w->y, w->w, w->x, ROWS, PAIRS);
+  w->gemm->narrow(w->y, w->w, w->x, ROWS, PAIRS, GEMM_COLUMNS);
 }
 static void wide(void *context) {
   const struct plain_work *w = context;
@@ -35,7 +35,7 @@ static void float_product(void *context) {
 }
 static void convolution(void *context) {
   const struct plain_work *w = context;
-  bench_check(w->bench, execute_linear(&w->packed, w->wide_x, w->conv_y, 1));
+  bench_check(w->bench, execute_linear(&w->packed, w->wide_x, w->conv_y, 1, 1));
 }
 static void lower(void *context) {
   const struct plain_work *w = context;

@@ -13,6 +13,7 @@ enum {
   BLOCK_ELEMENTS = 1 << 18, /* a block of samples keeps its largest tensor at 2 MiB, near the processor */
   BLOCK_SAMPLES = 96,
   THREADS_MAX = 256,
+  SPARES = 4,
 };
 
 struct executor {
@@ -20,6 +21,7 @@ struct executor {
   const int64_t *inputs;
   int64_t *answers;
   size_t samples, block, input_size, answer_size;
+  unsigned team; /* threads that share a large step, where there are fewer samples than threads */
   struct execute_options options;
   struct linear_packed *packed; /* one per step */
   uint32_t *last_use;           /* last step that reads the tensor; UINT32_MAX for the output */
@@ -31,8 +33,44 @@ struct executor {
 struct block {
   const struct executor *e;
   int64_t **values;
+  size_t *room; /* elements that values[step] has room for */
   size_t first, count;
+  struct {
+    int64_t *values;
+    size_t room;
+  } spare[SPARES]; /* tensors that nobody reads any more: the next ones, with no page to be cleared */
 };
+
+static int64_t *take_tensor(struct block *b, size_t count, size_t *room) {
+  size_t best = SPARES;
+  for (size_t i = 0; i < SPARES; i++)
+    if (b->spare[i].room >= count && b->spare[i].room / 2 <= count &&
+        (best == SPARES || b->spare[i].room < b->spare[best].room))
+      best = i;
+  if (best == SPARES) {
+    *room = count;
+    return mem_alloc(count, sizeof(int64_t));
+  }
+  int64_t *out = b->spare[best].values;
+  *room = b->spare[best].room;
+  b->spare[best].values = NULL;
+  b->spare[best].room = 0;
+  return out;
+}
+
+/** The smallest spare makes place. */
+static void give_tensor(struct block *b, int64_t *values, size_t room) {
+  size_t least = 0;
+  for (size_t i = 1; i < SPARES; i++)
+    if (b->spare[i].room < b->spare[least].room) least = i;
+  if (b->spare[least].room >= room) {
+    mem_free(values);
+    return;
+  }
+  mem_free(b->spare[least].values);
+  b->spare[least].values = values;
+  b->spare[least].room = room;
+}
 
 static int64_t wrap(uint64_t v, const struct plan_tensor *t) {
   return ring_signed(v, t->ring_bits);
@@ -94,11 +132,19 @@ static void run_add(const struct plan_step *s, const int64_t *restrict a, const 
   for (size_t i = 0; i < n; i++) y[i] = wrap(((uint64_t)a[i] << left) + ((uint64_t)b[i] << right), &s->out);
 }
 
-static void run_offset(const struct plan_step *s, const int64_t *bias, const int64_t *x, int64_t *y) {
+static void run_offset(const struct plan_step *s, const int64_t *bias, const int64_t *restrict x, int64_t *restrict y) {
   const size_t plane = (size_t)s->out.shape.height * s->out.shape.width;
-  for (size_t c = 0; c < s->out.shape.channels; c++)
-    for (size_t i = 0; i < plane; i++, x++)
-      *y++ = wrap(s->negate ? (uint64_t)bias[c] - (uint64_t)*x : (uint64_t)bias[c] + (uint64_t)*x, &s->out);
+  const uint64_t flip = s->negate ? UINT64_MAX : 0; /* bias - x = bias + ~x + 1 */
+  for (size_t c = 0; c < s->out.shape.channels; c++, x += plane, y += plane) {
+    const uint64_t add = (uint64_t)bias[c] - flip;
+    if (s->out.ring_bits > 32) {
+      for (size_t i = 0; i < plane; i++) y[i] = wrap(add + ((uint64_t)x[i] ^ flip), &s->out);
+      continue;
+    }
+    const unsigned spare = 32u - s->out.ring_bits;
+    for (size_t i = 0; i < plane; i++)
+      y[i] = (int32_t)(((uint32_t)add + ((uint32_t)x[i] ^ (uint32_t)flip)) << spare) >> spare;
+  }
 }
 
 static void run_mul(const struct plan_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
@@ -125,7 +171,7 @@ static fusion_status run_step(struct block *b, uint32_t i) {
   const struct executor *e = b->e;
   const struct plan_step *s = &e->model->plan.steps[i];
   const size_t size = shape_size(s->out.shape), n = size * b->count;
-  int64_t *y = mem_alloc(n, sizeof *y);
+  int64_t *y = take_tensor(b, n, &b->room[i]);
   if (!y) return FUSION_E_MEMORY;
   b->values[i] = y;
   const int64_t *x = s->input_count ? b->values[s->inputs[0]] : e->inputs + b->first * e->input_size;
@@ -135,7 +181,7 @@ static fusion_status run_step(struct block *b, uint32_t i) {
     case PLAN_INPUT:
       for (size_t k = 0; k < n; k++) y[k] = wrap((uint64_t)x[k], &s->out);
       break;
-    case PLAN_LINEAR: return execute_linear(&e->packed[i], x, y, b->count);
+    case PLAN_LINEAR: return execute_linear(&e->packed[i], x, y, b->count, e->team);
     case PLAN_RELU:
     case PLAN_TRUNCATE:
       if (e->options.dither)
@@ -158,7 +204,7 @@ static fusion_status run_step(struct block *b, uint32_t i) {
 }
 
 static void release(struct block *b, uint32_t step) {
-  mem_free(b->values[step]);
+  if (b->values[step]) give_tensor(b, b->values[step], b->room[step]);
   b->values[step] = NULL;
 }
 
@@ -186,8 +232,10 @@ static fusion_status run_block(struct block *b) {
 
 static void *worker(void *arg) {
   struct executor *e = arg;
-  struct block b = {.e = e, .values = mem_alloc(e->model->plan.count, sizeof *b.values)};
-  fusion_status status = b.values ? FUSION_OK : FUSION_E_MEMORY;
+  struct block b = {.e = e,
+                    .values = mem_alloc(e->model->plan.count, sizeof *b.values),
+                    .room = mem_alloc(e->model->plan.count, sizeof *b.room)};
+  fusion_status status = b.values && b.room ? FUSION_OK : FUSION_E_MEMORY;
   while (status == FUSION_OK && atomic_load(&e->status) == FUSION_OK) {
     b.first = atomic_fetch_add(&e->next, e->block);
     if (b.first >= e->samples) break;
@@ -195,7 +243,9 @@ static void *worker(void *arg) {
     status = run_block(&b);
   }
   if (status != FUSION_OK) atomic_store(&e->status, (int)status);
+  for (size_t i = 0; i < SPARES; i++) mem_free(b.spare[i].values);
   mem_free(b.values);
+  mem_free(b.room);
   return NULL;
 }
 
@@ -219,11 +269,14 @@ static fusion_status prepare(struct executor *e) {
   return FUSION_OK;
 }
 
-static unsigned thread_count(const struct executor *e) {
+/** Samples over threads first; threads that are left over share the large steps of one sample. */
+static unsigned thread_count(struct executor *e) {
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
   size_t threads = e->options.threads ? e->options.threads : online > 0 ? (size_t)online : 1;
-  threads = size_min(size_min(threads, THREADS_MAX), e->samples);
-  return (unsigned)size_max(threads, 1);
+  threads = size_max(size_min(threads, THREADS_MAX), 1);
+  const size_t workers = size_max(size_min(threads, e->samples), 1);
+  e->team = (unsigned)(threads / workers);
+  return (unsigned)workers;
 }
 
 fusion_status plan_execute(const struct model *model, const int64_t *inputs, size_t samples, int64_t *answers,

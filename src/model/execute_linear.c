@@ -3,7 +3,14 @@
  * 32 bits: its ring has at most 32 bits, or the largest row cannot leave them. */
 #include "model/execute_linear.h"
 
-enum { DIRECT_ROWS = 3 }; /* groups with fewer rows (depthwise) are summed tap by tap instead */
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+  DIRECT_ROWS = 3,           /* groups with fewer rows (depthwise) are summed tap by tap instead */
+  SHARED_PRODUCTS = 1 << 22, /* steps of fewer products are not worth starting a thread for (about 50 us) */
+  HELPERS_MAX = 63,
+};
 
 fusion_status linear_pack(struct linear_packed *out, const struct model *model, uint32_t step) {
   const struct plan_step *s = &model->plan.steps[step];
@@ -176,34 +183,64 @@ static void tile_store(const struct tile *t, const struct linear_packed *p, size
   }
 }
 
-static fusion_status run_tiles(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples,
-                               bool narrow) {
-  const struct plan_step *s = p->step;
-  const size_t columns = samples * s->out.shape.height * s->out.shape.width;
-  struct scratch scratch = {0};
-  struct padded in = {0};
-  fusion_status status;
-  TRY(scratch_alloc(&scratch, p, narrow));
-  TRY(pad_inputs(&in, p, x, samples, narrow));
-  for (size_t first = 0; first < columns; first += GEMM_COLUMNS) {
-    struct tile t;
-    tile_fill(&t, p, &in, y, first, size_min(GEMM_COLUMNS, columns - first));
-    for (size_t g = 0; g < s->groups; g++) {
-      tile_matrix(&t, p, &in, g, scratch.wide_x, scratch.narrow_x);
-      if (narrow)
-        p->kernels->narrow(scratch.narrow_y, p->narrow + 2 * g * p->rows * p->pairs, scratch.narrow_x, p->rows,
-                           p->pairs);
-      else
-        p->kernels->wide(scratch.wide_y, p->weights->weights + g * p->rows * p->depth, p->depth, scratch.wide_x,
-                         p->rows, p->depth);
-      tile_store(&t, p, g, &scratch);
-    }
+/** Tiles of one step, taken by several threads. */
+struct tile_work {
+  const struct linear_packed *p;
+  const struct padded *in;
+  int64_t *y;
+  size_t columns;
+  bool narrow;
+  atomic_size_t next; /* first column that nobody has taken */
+  atomic_int status;
+};
+
+static void run_tile(const struct tile_work *work, const struct scratch *scratch, size_t first) {
+  const struct linear_packed *p = work->p;
+  struct tile t;
+  tile_fill(&t, p, work->in, work->y, first, size_min(GEMM_COLUMNS, work->columns - first));
+  for (size_t g = 0; g < p->step->groups; g++) {
+    tile_matrix(&t, p, work->in, g, scratch->wide_x, scratch->narrow_x);
+    if (work->narrow)
+      p->kernels->narrow(scratch->narrow_y, p->narrow + 2 * g * p->rows * p->pairs, scratch->narrow_x, p->rows,
+                         p->pairs, t.count);
+    else
+      p->kernels->wide(scratch->wide_y, p->weights->weights + g * p->rows * p->depth, p->depth, scratch->wide_x,
+                       p->rows, p->depth);
+    tile_store(&t, p, g, scratch);
   }
-cleanup:
+}
+
+static void *take_tiles(void *arg) {
+  struct tile_work *work = arg;
+  struct scratch scratch = {0};
+  const fusion_status status = scratch_alloc(&scratch, work->p, work->narrow);
+  for (size_t first; status == FUSION_OK && (first = atomic_fetch_add(&work->next, GEMM_COLUMNS)) < work->columns;)
+    run_tile(work, &scratch, first);
+  if (status != FUSION_OK) atomic_store(&work->status, (int)status);
+  scratch_free(&scratch);
+  return NULL;
+}
+
+static fusion_status run_tiles(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples, bool narrow,
+                               unsigned threads) {
+  const struct shape out = p->step->out.shape;
+  struct padded in = {0};
+  struct tile_work work = {.p = p, .in = &in, .y = y, .columns = samples * out.height * out.width, .narrow = narrow};
+  pthread_t helpers[HELPERS_MAX];
+  size_t started = 0;
+  fusion_status status = pad_inputs(&in, p, x, samples, narrow);
+  if (status != FUSION_OK) return status;
+  atomic_init(&work.next, 0);
+  atomic_init(&work.status, FUSION_OK);
+  const bool shared = work.columns * out.channels > SHARED_PRODUCTS / p->depth;
+  const size_t useful = shared ? size_min(threads, div_up(work.columns, GEMM_COLUMNS)) : 1;
+  while (started + 1 < size_min(useful, HELPERS_MAX) && pthread_create(&helpers[started], NULL, take_tiles, &work) == 0)
+    started++;
+  take_tiles(&work);
+  for (size_t i = 0; i < started; i++) pthread_join(helpers[i], NULL);
   mem_free(in.narrow);
   mem_free(in.wide);
-  scratch_free(&scratch);
-  return status;
+  return (fusion_status)atomic_load(&work.status);
 }
 
 /** acc += weight * x over the columns of one output row that the tap reaches. */
@@ -244,6 +281,44 @@ static void direct_plane(const struct linear_packed *p, const int64_t *x, size_t
   for (size_t i = 0; i < plane; i++) y[i] = ring_signed((uint64_t)y[i], s->out.ring_bits);
 }
 
+/** Tap by tap in 32-bit lanes: the inputs fit 16 bits. Where no output is skipped a whole plane is one row, with the
+ * padding's columns computed and dropped. */
+static fusion_status direct_narrow(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples) {
+  const struct plan_step *s = p->step;
+  const struct window *w = &s->window;
+  const struct shape out = s->out.shape;
+  const size_t channels = p->in.channels / s->groups, plane = (size_t)out.height * out.width;
+  const bool whole = w->stride_h == 1 && w->stride_w == 1;
+  struct padded in = {0};
+  fusion_status status;
+  size_t *at = mem_alloc(p->depth, sizeof *at);
+  uint32_t *sums = NULL;
+  FAIL_IF(!at, FUSION_E_MEMORY);
+  TRY(pad_inputs(&in, p, x, samples, true));
+  const size_t width = whole ? (out.height - 1u) * in.width + out.width : out.width;
+  FAIL_IF(!(sums = mem_alloc(width, sizeof *sums)), FUSION_E_MEMORY);
+  for (size_t k = 0, c = 0; c < channels; c++)
+    for (size_t ky = 0; ky < w->kernel_h; ky++)
+      for (size_t kx = 0; kx < w->kernel_w; kx++)
+        at[k++] = (c * in.height + ky * w->dilation_h) * in.width + kx * w->dilation_w;
+  for (size_t i = 0; i < samples * out.channels; i++) {
+    const size_t channel = i % out.channels, group = channel / p->rows;
+    const int16_t *from = in.narrow + (i / out.channels * p->in.channels + group * channels) * in.height * in.width;
+    struct gemm_taps taps = {.weights = p->weights->weights + channel * p->depth, .at = at, .count = p->depth};
+    for (size_t row = 0; row < out.height; row++) {
+      taps.x = from + row * w->stride_h * in.width;
+      if (!whole || row == 0) p->kernels->taps(sums, &taps, width, w->stride_w);
+      store_run(p, (uint64_t)p->weights->bias[channel], sums + (whole ? row * in.width : 0), NULL,
+                y + i * plane + row * out.width, out.width);
+    }
+  }
+cleanup:
+  mem_free(sums);
+  mem_free(at);
+  mem_free(in.narrow);
+  return status;
+}
+
 /** True when every x fits 16 bits and the sums are exact in 32. */
 static bool narrow_fits(const struct linear_packed *p, const int64_t *x, size_t count) {
   uint64_t largest = 0;
@@ -255,11 +330,13 @@ static bool narrow_fits(const struct linear_packed *p, const int64_t *x, size_t 
   return p->step->out.ring_bits <= 32 || p->row_sum * (largest + 1) <= INT32_MAX;
 }
 
-fusion_status execute_linear(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples) {
+fusion_status execute_linear(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples,
+                             unsigned threads) {
   const struct shape out = p->step->out.shape;
   const size_t plane = (size_t)out.height * out.width;
-  if (p->rows >= DIRECT_ROWS || plane == 1)
-    return run_tiles(p, x, y, samples, narrow_fits(p, x, samples * shape_size(p->in)));
+  const bool narrow = narrow_fits(p, x, samples * shape_size(p->in));
+  if (p->rows >= DIRECT_ROWS || plane == 1) return run_tiles(p, x, y, samples, narrow, threads);
+  if (narrow) return direct_narrow(p, x, y, samples);
   for (size_t k = 0; k < samples; k++)
     for (size_t c = 0; c < out.channels; c++)
       direct_plane(p, x + k * shape_size(p->in), c, y + k * shape_size(out) + c * plane);

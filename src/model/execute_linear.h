@@ -18,8 +18,9 @@ struct linear_packed {
 fusion_status linear_pack(struct linear_packed *out, const struct model *model, uint32_t step) FUSION_MUST_CHECK;
 void linear_packed_free(struct linear_packed *p);
 
-/** x [samples][in], y [samples][out]; y wrapped to the step's ring. */
-fusion_status execute_linear(const struct linear_packed *p, const int64_t *x, int64_t *y,
-                             size_t samples) FUSION_MUST_CHECK;
+/** x [samples][in], y [samples][out]; y wrapped to the step's ring. Large steps are shared by up to `threads` threads;
+ * the result does not depend on them. */
+fusion_status execute_linear(const struct linear_packed *p, const int64_t *x, int64_t *y, size_t samples,
+                             unsigned threads) FUSION_MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /** Integer matrix products with AVX2: two rows by 48 columns stay in registers; VPMADDWD makes sixteen products. */
-#include "model/gemm.h"
+#include "model/gemm_taps.h"
 
 #include <immintrin.h>
 
@@ -11,30 +11,40 @@ static __m256i load_pair(const int16_t *w) {
   return _mm256_set1_epi32(pair);
 }
 
-static void two_rows(uint32_t *out, const int16_t *w0, const int16_t *w1, const int16_t *x, size_t pairs) {
+/** `vectors` is a constant at each place of call: the sums stay in registers. */
+__attribute__((always_inline)) static inline void two_rows(uint32_t *out, const int16_t *w0, const int16_t *w1,
+                                                           const int16_t *x, size_t pairs, size_t vectors) {
   __m256i a[VECTORS], b[VECTORS];
-  for (size_t v = 0; v < VECTORS; v++) a[v] = b[v] = _mm256_setzero_si256();
+  for (size_t v = 0; v < vectors; v++) a[v] = b[v] = _mm256_setzero_si256();
   for (size_t p = 0; p < pairs; p++) {
     const __m256i u0 = load_pair(w0 + 2 * p), u1 = load_pair(w1 + 2 * p);
     const int16_t *column = x + 2 * p * GEMM_COLUMNS;
 #pragma GCC unroll 6
-    for (size_t v = 0; v < VECTORS; v++) {
+    for (size_t v = 0; v < vectors; v++) {
       const __m256i t = _mm256_load_si256((const __m256i *)(const void *)(column + 2 * v * LANES));
       a[v] = _mm256_add_epi32(a[v], _mm256_madd_epi16(t, u0));
       b[v] = _mm256_add_epi32(b[v], _mm256_madd_epi16(t, u1));
     }
   }
-  for (size_t v = 0; v < VECTORS; v++) {
+  for (size_t v = 0; v < vectors; v++) {
     _mm256_store_si256((__m256i *)(void *)(out + v * LANES), a[v]);
     if (w1 != w0) _mm256_store_si256((__m256i *)(void *)(out + GEMM_COLUMNS + v * LANES), b[v]);
   }
 }
 
-static void gemm_narrow_avx2(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {
+static void gemm_narrow_avx2(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs,
+                             size_t columns) {
   for (size_t r = 0; r < rows; r += 2) {
-    const int16_t *first = w + 2 * r * pairs;
-    two_rows(out + r * GEMM_COLUMNS, first, r + 1 < rows ? first + 2 * pairs : first, x, pairs);
+    const int16_t *first = w + 2 * r * pairs, *second = r + 1 < rows ? first + 2 * pairs : first;
+    if (columns <= 2 * LANES)
+      two_rows(out + r * GEMM_COLUMNS, first, second, x, pairs, 2);
+    else
+      two_rows(out + r * GEMM_COLUMNS, first, second, x, pairs, VECTORS);
   }
+}
+
+static void gemm_taps_avx2(uint32_t *out, const struct gemm_taps *taps, size_t width, size_t stride) {
+  taps_row(out, taps, width, stride);
 }
 
 /** 64-bit low product by a small signed weight: low * w + (high * w << 32). */
@@ -57,4 +67,5 @@ static void gemm_wide_avx2(uint64_t *out, const int16_t *w, size_t stride, const
   }
 }
 
-const struct gemm_kernels gemm_kernels_avx2 = {.narrow = gemm_narrow_avx2, .wide = gemm_wide_avx2};
+const struct gemm_kernels gemm_kernels_avx2 = {
+    .narrow = gemm_narrow_avx2, .taps = gemm_taps_avx2, .wide = gemm_wide_avx2};

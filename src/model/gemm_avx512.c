@@ -1,6 +1,6 @@
 /** Integer matrix products with AVX-512 VNNI: eight rows by 48 columns stay in registers; VPDPWSSD makes 32 products
  * and adds them without saturating. */
-#include "model/gemm.h"
+#include "model/gemm_taps.h"
 
 #include <immintrin.h>
 
@@ -12,39 +12,54 @@ static __m512i load_pair(const int16_t *w) {
   return _mm512_set1_epi32(pair);
 }
 
-/** `rows` <= 8; the rows that are missing repeat the last one and are not stored. */
-static void row_block(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {
+/** `rows` <= 8; the rows that are missing repeat the last one and are not stored. `vectors` is a constant at each place
+ * of call: the sums stay in registers. */
+__attribute__((always_inline)) static inline void row_block(uint32_t *out, const int16_t *w, const int16_t *x,
+                                                            size_t rows, size_t pairs, size_t vectors) {
   __m512i acc[GEMM_ROWS][VECTORS];
   const int16_t *row[GEMM_ROWS];
 #pragma GCC unroll 8
   for (size_t r = 0; r < GEMM_ROWS; r++) {
     row[r] = w + 2 * pairs * (r < rows ? r : rows - 1);
 #pragma GCC unroll 3
-    for (size_t v = 0; v < VECTORS; v++) acc[r][v] = _mm512_setzero_si512();
+    for (size_t v = 0; v < vectors; v++) acc[r][v] = _mm512_setzero_si512();
   }
   for (size_t p = 0; p < pairs; p++) {
-    const int16_t *column = x + 2 * p * GEMM_COLUMNS;
-    const __m512i x0 = _mm512_load_si512(column), x1 = _mm512_load_si512(column + 2 * LANES),
-                  x2 = _mm512_load_si512(column + 4 * LANES);
+    __m512i column[VECTORS];
+#pragma GCC unroll 3
+    for (size_t v = 0; v < vectors; v++) column[v] = _mm512_load_si512(x + 2 * (p * GEMM_COLUMNS + v * LANES));
 #pragma GCC unroll 8
     for (size_t r = 0; r < GEMM_ROWS; r++) {
       const __m512i u = load_pair(row[r] + 2 * p);
-      acc[r][0] = _mm512_dpwssd_epi32(acc[r][0], x0, u);
-      acc[r][1] = _mm512_dpwssd_epi32(acc[r][1], x1, u);
-      acc[r][2] = _mm512_dpwssd_epi32(acc[r][2], x2, u);
+#pragma GCC unroll 3
+      for (size_t v = 0; v < vectors; v++) acc[r][v] = _mm512_dpwssd_epi32(acc[r][v], column[v], u);
     }
   }
 #pragma GCC unroll 8
   for (size_t r = 0; r < GEMM_ROWS; r++) {
     if (r >= rows) break;
 #pragma GCC unroll 3
-    for (size_t v = 0; v < VECTORS; v++) _mm512_store_si512(out + r * GEMM_COLUMNS + v * LANES, acc[r][v]);
+    for (size_t v = 0; v < vectors; v++) _mm512_store_si512(out + r * GEMM_COLUMNS + v * LANES, acc[r][v]);
   }
 }
 
-static void gemm_narrow_avx512(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs) {
-  for (size_t r = 0; r < rows; r += GEMM_ROWS)
-    row_block(out + r * GEMM_COLUMNS, w + 2 * r * pairs, x, size_min(GEMM_ROWS, rows - r), pairs);
+static void gemm_narrow_avx512(uint32_t *out, const int16_t *w, const int16_t *x, size_t rows, size_t pairs,
+                               size_t columns) {
+  for (size_t r = 0; r < rows; r += GEMM_ROWS) {
+    uint32_t *to = out + r * GEMM_COLUMNS;
+    const int16_t *from = w + 2 * r * pairs;
+    const size_t count = size_min(GEMM_ROWS, rows - r);
+    if (columns <= LANES)
+      row_block(to, from, x, count, pairs, 1);
+    else if (columns <= 2 * LANES)
+      row_block(to, from, x, count, pairs, 2);
+    else
+      row_block(to, from, x, count, pairs, VECTORS);
+  }
+}
+
+static void gemm_taps_avx512(uint32_t *out, const struct gemm_taps *taps, size_t width, size_t stride) {
+  taps_row(out, taps, width, stride);
 }
 
 static void gemm_wide_avx512(uint64_t *out, const int16_t *w, size_t stride, const int64_t *x, size_t rows,
@@ -64,4 +79,5 @@ static void gemm_wide_avx512(uint64_t *out, const int16_t *w, size_t stride, con
   }
 }
 
-const struct gemm_kernels gemm_kernels_avx512 = {.narrow = gemm_narrow_avx512, .wide = gemm_wide_avx512};
+const struct gemm_kernels gemm_kernels_avx512 = {
+    .narrow = gemm_narrow_avx512, .taps = gemm_taps_avx512, .wide = gemm_wide_avx512};
