@@ -63,7 +63,7 @@ def main():
     print(f"{'network':16} {'fusion run s':>12} {'PyTorch s':>10} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as folder:
         for name in args.networks:
-            images = imagenet.load_images(None, args.images)
+            images = imagenet.load_images(None, args.images, imagenet.SIDES.get(name, 224))
             model = prepare(name, args.build / "fusion", Path(folder), images, args.bits)
             ours, theirs = measure(name, model, args.build / "fusion", Path(folder), images, args.threads, args.rounds)
             print(f"{name:16} {ours:12.4f} {theirs:10.4f} {ours / theirs:6.2f}", flush=True)

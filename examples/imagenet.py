@@ -7,7 +7,8 @@ random from a seed, with batch normalisation measured on the images so that valu
 network's labels mean nothing, but how far fixed point follows float, and what a private run costs, it shows.
 
 usage: imagenet.py [--out FOLDER] [--images images.npy] [--seed N] [--weights FILE] NETWORK...
-NETWORK: resnet50 squeezenet1_1 mobilenet_v2 vgg11 densenet121. images.npy: uint8 [n, 224, 224, 3], RGB."""
+NETWORK: resnet50 squeezenet1_1 mobilenet_v2 vgg11 densenet121 resnet32_cifar. images.npy: uint8 [n, 224, 224, 3] (for
+resnet32_cifar [n, 32, 32, 3]), RGB."""
 import argparse
 import importlib.util
 import sys
@@ -123,11 +124,38 @@ def densenet121():
     return nn.Sequential(*layers, before(width), *head(nn.Linear(width, 1000)))
 
 
-NETWORKS = {f.__name__: f for f in (resnet50, squeezenet1_1, mobilenet_v2, vgg11, densenet121)}
+class Subsample(nn.Conv2d):
+    """Every second pixel, new channels zero: the shortcut without parameters, as the convolution that it equals."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs, 1, 2, bias=False)
+        self.place()
+
+    def place(self):
+        with torch.no_grad():
+            self.weight.zero_()
+            before = (self.out_channels - self.in_channels) // 2
+            for i in range(self.in_channels):
+                self.weight[before + i, i] = 1
+
+
+def resnet32_cifar():
+    layers, width = [conv_bn(3, 16, 3)], 16
+    for outputs in [16, 32, 64]:
+        for block in range(5):
+            stride = 2 if outputs != width else 1
+            body = nn.Sequential(conv_bn(width, outputs, 3, stride), conv_bn(outputs, outputs, 3, act=None))
+            layers.append(Residual(body, Subsample(width, outputs) if stride == 2 else None, nn.ReLU()))
+            width = outputs
+    return nn.Sequential(*layers, *head(nn.Linear(64, 10)))
+
+
+NETWORKS = {f.__name__: f for f in (resnet50, squeezenet1_1, mobilenet_v2, vgg11, densenet121, resnet32_cifar)}
+SIDES = {"resnet32_cifar": 32}
 
 
 def build(name, weights):
-    if importlib.util.find_spec("torchvision"):
+    if name != "resnet32_cifar" and importlib.util.find_spec("torchvision"):
         import torchvision
         model = getattr(torchvision.models, name)()
         if weights:
@@ -147,6 +175,8 @@ def settle(model, images):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+        if isinstance(part, Subsample):
+            part.place()
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = None
     model.train()
@@ -156,8 +186,10 @@ def settle(model, images):
     return model.eval()
 
 
-def load_images(path, count):
-    raw = np.load(path)[:count] if path else np.random.randint(0, 256, (count, 224, 224, 3), dtype=np.uint8)
+def load_images(path, count, side=224):
+    raw = np.load(path)[:count] if path else np.random.randint(0, 256, (count, side, side, 3), dtype=np.uint8)
+    if raw.shape[1:] != (side, side, 3):
+        sys.exit(f"imagenet.py: '{path}': images of {raw.shape[1:]}, this network takes {side}x{side}x3")
     real = (raw.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
     return torch.from_numpy(np.ascontiguousarray(real.transpose(0, 3, 1, 2)))
 
@@ -166,7 +198,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("networks", nargs="+", choices=sorted(NETWORKS))
     parser.add_argument("--out", default="imagenet-out", type=Path)
-    parser.add_argument("--images", type=Path, help="uint8 [n, 224, 224, 3]; random ones if not given")
+    parser.add_argument("--images", type=Path, help="uint8 [n, side, side, 3]; random ones if not given")
     parser.add_argument("--weights", type=Path, help="state dict of torchvision's names, for one network")
     parser.add_argument("--seed", default=1, type=int)
     parser.add_argument("--threads", default=1, type=int)
@@ -175,7 +207,7 @@ def main():
         parser.error("--weights fits one network")
     for name in args.networks:
         common.set_seed(args.seed, args.threads)
-        images = load_images(args.images, 2 * BATCH)
+        images = load_images(args.images, 2 * BATCH, SIDES.get(name, 224))
         model = build(name, args.weights)
         if not args.weights:
             settle(model, images)
