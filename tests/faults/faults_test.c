@@ -37,13 +37,13 @@ static const char *const groups[] = {
     [INJECT_MEMORY] = "memory", [INJECT_OPENSSL] = "openssl", [INJECT_THREAD] = "threads", [INJECT_RANDOM] = "random"};
 
 static const struct refusal refusals[] = {
-    {INJECT_MEMORY, false, false, 1, "one allocation fails, of client or server", 10, 1},
+    {INJECT_MEMORY, false, false, 1, "one allocation fails, of client or server", 6, 1},
     {INJECT_MEMORY, false, false, 2, "one allocation fails, two workers", 0, 40},
-    {INJECT_MEMORY, true, false, 1, "all allocations fail from one on", 5, 12},
-    {INJECT_THREAD, false, false, 2, "a thread cannot be made", 2, 1},
-    {INJECT_RANDOM, false, false, 2, "the system gives no randomness, once", 2, 1},
+    {INJECT_MEMORY, true, false, 1, "all allocations fail from one on", 3, 12},
+    {INJECT_THREAD, false, false, 2, "a thread cannot be made", 1, 1},
+    {INJECT_RANDOM, false, false, 2, "the system gives no randomness, once", 1, 1},
     {INJECT_RANDOM, true, false, 1, "the system gives no randomness any more", 1, 1},
-    {INJECT_OPENSSL, false, true, 1, "one allocation of OpenSSL's fails", 3, 60},
+    {INJECT_OPENSSL, false, true, 1, "one allocation of OpenSSL's fails", 1, 60},
 };
 
 static struct ask small_job(const struct fault_server *f, const struct refusal *r) {
@@ -128,7 +128,7 @@ static const struct break_kind breaks[] = {
     {"every connection cut at a random byte", RELAY_CUT, 1000, 1, 40},
     {"a half-open connection: silence from a random byte on", RELAY_STALL, 1, 1, 20},
     {"every connection half-open", RELAY_STALL, 1000, 1, 10},
-    {"200 bytes that drip in one by one", RELAY_DRIP, 1, 1, 12},
+    {"200 bytes that drip in one by one", RELAY_DRIP, 1, 0, 12},
 };
 
 static void break_link(struct fault_table *t, const struct fault_server *f, const struct break_kind *b, bool tls,

@@ -52,7 +52,7 @@ static void *load_main(void *arg) {
 
 static void load__overload_is_refused_and_hurts_nobody(void **state) {
   (void)state;
-  const unsigned clients = long_form ? CLIENTS_MAX : 12, limit = long_form ? 8 : 3;
+  const unsigned clients = long_form ? CLIENTS_MAX : 8, limit = long_form ? 8 : 2;
   static struct load_client c[CLIENTS_MAX];
   struct fault_server f;
   atomic_uint accepted = 0;
@@ -126,7 +126,7 @@ static struct usage measure_idle(const struct fault_server *f, unsigned threads)
 
 static void soak__nothing_grows(void **state) {
   (void)state;
-  const unsigned jobs = long_form ? 2000 : 12, warm = jobs / 4;
+  const unsigned jobs = long_form ? 2000 : 8, warm = jobs / 4;
   struct fault_server f;
   struct usage early = {0}, now = {0};
   server_begin(&f, &scene, true, 4);

@@ -172,7 +172,7 @@ void run_processes(struct fault_table *t) {
   if (run_on(&g) != OUTCOME_RECOVERED) count(&g, "no fault", OUTCOME_LOST);
   g.s->seconds = clock_seconds() - started;
   scene_sweep(g.s);
-  for (int i = 0; i < (is_long ? 60 : 2); i++) kill_client(&g);
+  for (int i = 0; i < (is_long ? 60 : 1); i++) kill_client(&g);
   for (int i = 0; i < (is_long ? 15 : 0); i++) kill_client_alone(&g);
   for (int i = 0; i < (is_long ? 20 : 1); i++) kill_server(&g, true);
   for (int i = 0; i < (is_long ? 15 : 0); i++) kill_server(&g, false);
