@@ -92,7 +92,7 @@ struct work {
   size_t count; /* of the chunk at hand */
   struct carry carry;
   struct cross wrap, carry_product, keep_sent, keep_received;
-  uint64_t *x, *t, *values;           /* [count]: own share of x; of the truncated value; a sender's values */
+  uint64_t *values, *t;               /* [count]: own share of x, later a sender's values; of the truncated value */
   uint64_t *bits;                     /* planes of x */
   uint64_t *low_carry, *flag, *spare; /* planes: c_f; keep or the wrap; scratch */
   uint8_t *out, *in;
@@ -106,9 +106,9 @@ static size_t lay_out(struct work *w, uint64_t *base, size_t count) {
   const size_t stride = plane_words(count), row = div_up(count, 8) * 8;
   struct cross *products[] = {&w->wrap, &w->carry_product, &w->keep_sent, &w->keep_received};
   const bool used[] = {w->c->wrap_bits > 0, w->c->carry_bits > 0, w->c->relu, w->c->relu};
-  uint64_t **rows[] = {&w->x, &w->t, &w->values}, **planes[] = {&w->low_carry, &w->flag, &w->spare};
+  uint64_t **rows[] = {&w->values, &w->t}, **planes[] = {&w->low_carry, &w->flag, &w->spare};
   size_t at = 0;
-  for (unsigned i = 0; i < 3; i++, at += row) *rows[i] = base ? base + at : NULL;
+  for (unsigned i = 0; i < 2; i++, at += row) *rows[i] = base ? base + at : NULL;
   for (unsigned i = 0; i < 4; i++) {
     if (!used[i]) continue;
     if (base) *products[i] = (struct cross){.pad0 = base + at, .pad1 = base + at + row, .bit = base + at + 2 * row};
@@ -314,11 +314,11 @@ static fusion_status run_chunk(struct work *w, const struct relu_truncate *param
   const uint64_t add = (server ? params->add : 0) + offset + half, subtract = offset >> params->shift;
   w->count = count;
   for (size_t e = 0; e < count; e++) {
-    w->x[e] = ((x[e] + add) & in_mask) >> dropped;
-    w->t[e] = (w->x[e] >> c->f) - subtract;
+    w->values[e] = ((x[e] + add) & in_mask) >> dropped;
+    w->t[e] = (w->values[e] >> c->f) - subtract;
   }
   if (c->tree.digits) {
-    planes_from_values(w->bits, plane_words(count), w->x, count, c->l);
+    planes_from_values(w->bits, plane_words(count), w->values, count, c->l);
     TRY(prepare(w));
     TRY(run_tables(w));
     after_level(w, 0);

@@ -26,7 +26,7 @@
 #include "share/party.h"
 
 /** Elements that share their flights: enough that message delays do not count beside the traffic (44 MB/s, 40 ms).
- *  Memory is 100 to 180 bytes each at either party (relu_truncate_memory()); all messages of a chunk together are at
+ *  Memory is 90 to 190 bytes each at either party (relu_truncate_memory()); all messages of a chunk together are at
  * most 45 bytes each, below CHANNEL_EXCHANGE_MAX. */
 #define RELU_TRUNCATE_CHUNK ((size_t)1 << 20)
 
