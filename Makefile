@@ -4,7 +4,7 @@
 #   make test       build and run all tests   make bench      benchmarks
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
-#   make test-adversary  a cheating server tries everything once, and so do faults; test-adversary-long: thousands of jobs
+#   make test-adversary  cheating servers and clients, and faults, each once; test-adversary-long: thousands of jobs
 #   make test-constant-time  secrets followed by a memory checker (valgrind)
 #   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
@@ -36,9 +36,11 @@ test: setup all
 
 # Each prints the tables of docs/security.md.
 test-adversary: all
-	@$(BUILD)/tests/test_adversary short && $(BUILD)/tests/test_game short && $(BUILD)/tests/test_faults short $(BUILD)/fusion && $(BUILD)/tests/test_load short
+	@for t in adversary bet attack verdict transcript game; do $(BUILD)/tests/test_$$t short || exit 1; done
+	@$(BUILD)/tests/test_faults short $(BUILD)/fusion && $(BUILD)/tests/test_load short
 test-adversary-long: all
-	@$(BUILD)/tests/test_adversary long && $(BUILD)/tests/test_game long && $(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
+	@for t in adversary bet attack verdict transcript game; do $(BUILD)/tests/test_$$t long || exit 1; done
+	@$(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
 
 bench: all
 	@bench/short.sh $(BUILD)
@@ -66,7 +68,7 @@ asan:
 ubsan:
 	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false'
 tsan:
-	@$(MAKE) test BUILD=build-tsan SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
+	@$(MAKE) test BUILD=build-tsan TEST_FLAGS='--print-errorlogs --no-rebuild --timeout-multiplier 5' SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
 clang:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh clang

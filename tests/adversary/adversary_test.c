@@ -9,7 +9,7 @@
 #include "mixcheck/bound.h"
 #include "support/support.h"
 
-enum { SAMPLES_MAX = 512, ROWS_MAX = 40 };
+enum { SAMPLES_MAX = 512, ROWS_MAX = 64 };
 
 /* What a strategy's runs may come to, apart from being rejected or ending with an error. */
 enum expectation {
@@ -30,6 +30,7 @@ struct table {
   struct scene scene;
   unsigned factor; /* how many times the short number of runs */
   double started;
+  unsigned turn; /* the message type that had its turn last */
   /* Of an honest run: where cheats can take place. */
   uint32_t sent[CHEAT_TYPES];
   uint32_t lengths[CHEAT_TYPES][CHEAT_LENGTHS_MAX];
@@ -58,7 +59,8 @@ static void describe(const struct cheat *c, char *text, size_t len) {
 static void check_error(const fusion_error *why, const char *what) {
   const char *class = fusion_status_class(why->status);
   const bool sound = strcmp(class, "peer") == 0 || strcmp(class, "io") == 0 || strcmp(class, "crypto") == 0 ||
-                     strcmp(class, "tls") == 0 || why->status == FUSION_E_LIMIT;
+                     strcmp(class, "tls") == 0 || why->status == FUSION_E_LIMIT ||
+                     why->status == FUSION_E_INPUT; /* the samples do not fit the manifest */
   if (!sound || !why->text[0]) fail_msg("%s: ended with status %d '%s'", what, why->status, why->text);
 }
 
@@ -206,12 +208,12 @@ static void run_answers(struct table *t) {
 
 /* ---- wrong messages ---- */
 
-/* A random message type among those that the server sends. */
-static uint16_t any_type(struct table *t) {
-  for (;;) {
-    const unsigned type = (unsigned)(test_random(&t->scene.random) % CHEAT_TYPES);
-    if (t->sent[type]) return (uint16_t)type;
-  }
+/* The message types that the server sends, in turn. */
+static uint16_t next_type(struct table *t) {
+  do {
+    t->turn = (t->turn + 1) % CHEAT_TYPES;
+  } while (!t->sent[t->turn]);
+  return (uint16_t)t->turn;
 }
 
 static uint64_t any_nth(struct table *t, unsigned type) {
@@ -243,6 +245,32 @@ static void run_floods_of_garbage(struct table *t) {
   }
 }
 
+/* Whatever the client decrypts, it goes on as ever: it never ends with an error. */
+static void run_keyed(struct table *t) {
+  static const char *const names[] = {"a share's top bit by a key coefficient",
+                                      "near the noise bound by a key coefficient", "off by one by a key coefficient",
+                                      "a share that is the key"};
+  for (uint64_t how = 0; how < 4; how++) {
+    for (unsigned every = 0; every < 2; every++) {
+      char name[64];
+      snprintf(name, sizeof name, "%s, %s", names[how], every ? "always" : "once");
+      for (unsigned i = 0; i < t->factor; i++) {
+        const struct cheat cheat = {
+            .kind = CHEAT_KEYED, .type = MSG_RLWE_ANSWER, .nth = every ? 0 : any_nth(t, MSG_RLWE_ANSWER), .value = how};
+        run(t, name, HARMLESS, &cheat, 0);
+      }
+      if (row_of(t, name, HARMLESS)->outcomes[OUTCOME_FAILED]) fail_msg("%s: the client ended with an error", name);
+    }
+  }
+}
+
+static void run_manifests(struct table *t) {
+  for (unsigned i = 0; i < cheat_manifest_ways * (t->factor > 1 ? 2 : 1); i++) {
+    const struct cheat cheat = {.kind = CHEAT_MANIFEST, .value = i};
+    run(t, "a malformed manifest, with its right hash", STOPPED, &cheat, 0);
+  }
+}
+
 struct wire {
   enum cheat_kind kind;
   const char *name;
@@ -252,6 +280,7 @@ struct wire {
 
 static const struct wire wires[] = {
     {CHEAT_GARBAGE, "random bytes", HARMLESS, CHEAT_RANDOM},
+    {CHEAT_ZERO, "zeros", HARMLESS, CHEAT_RANDOM},
     {CHEAT_REPLAY, "a message repeated", HARMLESS, CHEAT_RANDOM},
     {CHEAT_REORDER, "two messages exchanged", HARMLESS, CHEAT_RANDOM},
     {CHEAT_DROP, "a message left out", STOPPED, CHEAT_RANDOM},
@@ -272,7 +301,7 @@ static void run_wire(struct table *t) {
     const struct wire *w = &wires[k];
     const bool waits = w->kind == CHEAT_SILENCE || w->kind == CHEAT_DROP || w->kind == CHEAT_LENGTH;
     for (unsigned i = 0; i < (waits ? 1 : 2) * t->factor; i++) {
-      const uint16_t type = any_type(t);
+      const uint16_t type = next_type(t);
       const struct cheat cheat = {
           .kind = w->kind, .type = type, .nth = any_nth(t, type), .offset = CHEAT_RANDOM, .value = w->value};
       s->timeout_ms = waits ? 700 : 5000;
@@ -324,6 +353,8 @@ static void adversary__no_strategy_makes_a_wrong_answer_accepted(void **state) {
   run_answers(t);
   run_flips(t);
   run_floods_of_garbage(t);
+  run_keyed(t);
+  run_manifests(t);
   run_wire(t);
   print_table(t, factor > 1 ? "long" : "");
   for (size_t i = 0; i < t->count; i++)

@@ -11,6 +11,7 @@
 #include "support/support.h"
 
 static struct cheater *attached;
+static _Thread_local bool on_server;
 
 fusion_status __real_listener_handshake(struct listener *l, struct channel **out, int fd,
                                         const struct net_limits *limits, struct net_peer *peer, fusion_error *err);
@@ -19,9 +20,14 @@ fusion_status __wrap_listener_handshake(struct listener *l, struct channel **out
 
 fusion_status __wrap_listener_handshake(struct listener *l, struct channel **out, int fd,
                                         const struct net_limits *limits, struct net_peer *peer, fusion_error *err) {
+  on_server = true;
   const fusion_status status = __real_listener_handshake(l, out, fd, limits, peer, err);
   if (status != FUSION_OK || !attached) return status;
   return cheat_wrap(attached, out);
+}
+
+bool cheat_on_server(void) {
+  return on_server;
 }
 
 void cheater_attach(struct cheater *c) {

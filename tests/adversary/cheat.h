@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "base/cursor.h"
 #include "net/connect.h"
 #include "session/messages.h"
 #include "stack/stack.h"
@@ -27,6 +28,9 @@ enum cheat_kind {
   /* What is sent: the nth message of a type on each connection (0: each of them). */
   CHEAT_FLIP,     /* one bit of the payload: byte `offset`, bit `value` */
   CHEAT_GARBAGE,  /* random payload of the right length */
+  CHEAT_ZERO,     /* all bytes zero */
+  CHEAT_KEYED,    /* an RLWE answer whose decryption depends on the client's key (cheat_keyed.c) */
+  CHEAT_MANIFEST, /* one that is malformed in way `value`, with its right hash in the greeting (cheat_manifest.c) */
   CHEAT_REPLAY,   /* the payload of the message before of that type and length; without one, the message twice */
   CHEAT_REORDER,  /* after the next message, where the server has one to send before it hears from the client */
   CHEAT_DROP,     /* not sent */
@@ -71,6 +75,11 @@ struct cheater {
   struct cheat cheats[CHEATS_MAX];
   size_t cheat_count;
   uint64_t limit; /* wire cheats take place at most so often; 0: always */
+  enum role role; /* who cheats: ROLE_SERVER by cheater_attach, ROLE_CLIENT by cheat_wrap on a channel of its own */
+  /* Shown every message that comes in (the peer's transcript); type 0 and payload NULL when the peer has closed. May be
+   * NULL. From the connection's thread. */
+  void (*seen)(void *context, unsigned type, const uint8_t *payload, size_t len);
+  void *seen_context;
   void (*log)(void *context, const char *line);
   void *log_context;
 
@@ -88,6 +97,8 @@ struct cheater {
 void cheater_open(struct cheater *c, const struct model *model, const struct stack *stack, uint64_t seed);
 void cheater_close(struct cheater *c);
 void cheater_attach(struct cheater *c);
+/** Whether this thread serves a connection of a listener. */
+bool cheat_on_server(void);
 
 /** Reads "KIND[=ARGUMENTS]" as cheating_server --help explains. FUSION_E_USAGE with a text. */
 fusion_status cheat_parse(struct cheater *c, const char *text, fusion_error *err) FUSION_MUST_CHECK;
@@ -108,6 +119,14 @@ bool cheat_allowed(struct cheater *c);
 void cheat_log(struct cheater *c, const char *format, ...) FUSION_PRINTF(2, 3);
 /** Adds errors to the answers in an output message, in place. */
 void cheat_output(struct cheater *c, const struct cheat_connection *connection, uint8_t *payload, size_t len);
+/** Alters an RLWE answer of a shard of `samples`, in place, so that what the client decrypts depends on its key:
+ * `value` says how (cheat_keyed.c). */
+void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len);
+/** The served model's manifest, malformed: `how` below cheat_manifest_ways. */
+void cheat_manifest(struct cheater *c, uint64_t how, struct writer *out);
+extern const unsigned cheat_manifest_ways;
+/** Announces it in a server's greeting. */
+void cheat_greeting(const struct writer *manifest, uint8_t *greeting, size_t len);
 /** The job with this identity, made at its first connection. NULL when memory is out. */
 struct cheat_job *cheat_job_of(struct cheater *c, const uint8_t id[SESSION_JOB_LEN], uint64_t samples);
 

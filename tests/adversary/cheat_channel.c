@@ -133,6 +133,10 @@ static fusion_status apply(struct wrapped *w, const struct cheat *cheat, struct 
     case CHEAT_GARBAGE:
       for (uint32_t i = 0; i < f->len; i++) f->payload[i] = (uint8_t)cheat_random(c);
       break;
+    case CHEAT_ZERO:
+      if (f->len) memset(f->payload, 0, f->len);
+      break;
+    case CHEAT_KEYED: cheat_keyed(c, cheat, w->connection->samples, f->payload, f->len); break;
     case CHEAT_DELAY: sleep_ms(cheat->value == CHEAT_RANDOM ? 500 : cheat->value); break;
     case CHEAT_REPLAY:
       if (!can_replay(w, f)) {
@@ -164,7 +168,24 @@ static fusion_status apply(struct wrapped *w, const struct cheat *cheat, struct 
 }
 
 static bool is_wire(enum cheat_kind kind) {
-  return kind >= CHEAT_FLIP;
+  return kind >= CHEAT_FLIP && kind != CHEAT_MANIFEST;
+}
+
+/* The greeting announces the manifest, which follows: both are altered. */
+static fusion_status alter_manifest(struct wrapped *w, const struct cheat *cheat, struct frame *f) {
+  struct writer manifest = {0};
+  if (f->type != MSG_HELLO && f->type != MSG_MANIFEST) return FUSION_OK;
+  if (f->type == MSG_HELLO && !cheat_allowed(w->cheater)) return FUSION_OK;
+  cheat_manifest(w->cheater, cheat->value, &manifest);
+  if (f->type == MSG_HELLO) cheat_greeting(&manifest, f->payload, f->len);
+  if (f->type == MSG_HELLO) {
+    writer_free(&manifest);
+    return FUSION_OK;
+  }
+  mem_free(f->payload);
+  f->payload = manifest.data;
+  f->len = (uint32_t)manifest.len;
+  return manifest.data ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 static void remember(struct wrapped *w, const struct frame *f) {
@@ -190,6 +211,7 @@ static fusion_status handle(struct wrapped *w, struct frame *f, fusion_error *er
   if (f->type == MSG_OUTPUT) cheat_output(c, w->connection, f->payload, f->len);
   for (size_t i = 0; i < c->cheat_count && status == FUSION_OK && !sent; i++) {
     const struct cheat *cheat = &c->cheats[i];
+    if (cheat->kind == CHEAT_MANIFEST) status = alter_manifest(w, cheat, f);
     if (!is_wire(cheat->kind) || (cheat->type && cheat->type != f->type) || f->type == MSG_REFUSAL) continue;
     if (++w->counted[i] != cheat->nth && cheat->nth) continue;
     if (!cheat_allowed(c)) continue;
@@ -268,10 +290,12 @@ static void look_at(struct wrapped *w, const uint8_t *payload, size_t len) {
 static fusion_status wrapped_read(struct transport *t, void *data, size_t len, fusion_error *err) {
   struct wrapped *w = (struct wrapped *)t;
   fusion_status status = release_held(w, err);
+  struct cheater *c = w->cheater;
   if (status == FUSION_OK) status = w->inner->ops->read(w->inner, data, len, err);
   if (status != FUSION_OK) return status;
   if (w->in_payload) {
-    look_at(w, data, len);
+    if (c->role == ROLE_SERVER) look_at(w, data, len);
+    if (c->seen) c->seen(c->seen_context, w->in_type, data, len);
     w->in_payload = false;
     return FUSION_OK;
   }
@@ -297,9 +321,18 @@ static void wrapped_set_timeout(struct transport *t, int timeout_ms) {
   if (w->inner->ops->set_timeout) w->inner->ops->set_timeout(w->inner, timeout_ms);
 }
 
+/* Reads on until the peer closes: is there anything behind its last message, and when does it close? */
+static void watch_end(struct wrapped *w) {
+  struct cheater *c = w->cheater;
+  uint8_t byte;
+  while (w->inner->ops->read(w->inner, &byte, 1, NULL) == FUSION_OK) c->seen(c->seen_context, MSG_TEST, &byte, 1);
+  c->seen(c->seen_context, 0, NULL, 0);
+}
+
 static void wrapped_close(struct transport *t) {
   struct wrapped *w = (struct wrapped *)t;
   struct cheater *c = w->cheater;
+  if (c->seen) watch_end(w);
   pthread_mutex_lock(&c->lock);
   struct cheat_connection **at = &c->connections;
   while (*at && *at != w->connection) at = &(*at)->next;

@@ -17,6 +17,12 @@ const char *const cheat_help =
     "Cheats on what is sent (the NTH message of a type on each connection, from 1; 0: every one of them):\n"
     "  flip=TYPE:NTH[:BYTE[:BIT]]    one bit of the message (default: a random one)\n"
     "  garbage=TYPE:NTH              random bytes\n"
+    "  zero=TYPE:NTH                 zeros\n"
+    "  keyed=RLWE_ANSWER:NTH[:HOW]   a ciphertext whose decryption depends on the client's key: HOW 0 wraps where a "
+    "key\n"
+    "                                coefficient is not 0, 1 stays near the noise bound, 2 shifts by one, 3 is\n"
+    "                                the key itself; default: any\n"
+    "  manifest=ANY:0:HOW            a malformed manifest (HOW: a number), announced with its hash\n"
     "  replay=TYPE:NTH               the message of that type before it once more\n"
     "  reorder=TYPE:NTH              after the message that follows it\n"
     "  drop=TYPE:NTH  truncate=TYPE:NTH  cut=TYPE:NTH  silence=TYPE:NTH  delay=TYPE:NTH[:MILLISECONDS]\n"
@@ -55,6 +61,9 @@ static const char *const kinds[CHEAT_KIND_COUNT] = {
     [CHEAT_CONSTANT] = "constant",
     [CHEAT_FLIP] = "flip",
     [CHEAT_GARBAGE] = "garbage",
+    [CHEAT_ZERO] = "zero",
+    [CHEAT_KEYED] = "keyed",
+    [CHEAT_MANIFEST] = "manifest",
     [CHEAT_REPLAY] = "replay",
     [CHEAT_REORDER] = "reorder",
     [CHEAT_DROP] = "drop",

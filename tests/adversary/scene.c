@@ -66,21 +66,24 @@ static void make_model(struct scene *s) {
   if (stack_find("cheetah")->prepare(s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
 }
 
+void scene_expect(struct scene *s, size_t samples) {
+  int64_t *rows = mem_alloc(samples * s->row_size, sizeof *rows);
+  assert_non_null(rows);
+  for (size_t i = 0; i < samples * s->row_size; i++) rows[i] = (int64_t)s->inputs[i];
+  assert_ok(plan_execute(s->model, rows, samples, s->expected, &(struct execute_options){.threads = 1}));
+  mem_free(rows);
+}
+
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
   *s = (struct scene){.shard_samples = 16, .workers = 1, .tries = 2, .timeout_ms = 5000, .random = seed};
   make_model(s);
   s->row_size = shape_size(s->model->plan.steps[0].out.shape);
   s->answer_size = plan_answer_size(&s->model->plan);
-  int64_t *rows = mem_alloc(samples_max * s->row_size, sizeof *rows);
   s->inputs = mem_alloc(samples_max * s->row_size, sizeof *s->inputs);
   s->labels = mem_alloc(samples_max, sizeof *s->labels);
   s->expected = mem_alloc(samples_max * s->answer_size, sizeof *s->expected);
-  for (size_t i = 0; i < samples_max * s->row_size; i++) {
-    rows[i] = ring_signed(test_random(&s->random), 8);
-    s->inputs[i] = (double)rows[i];
-  }
-  assert_ok(plan_execute(s->model, rows, samples_max, s->expected, &(struct execute_options){.threads = 1}));
-  mem_free(rows);
+  for (size_t i = 0; i < samples_max * s->row_size; i++) s->inputs[i] = (double)ring_signed(test_random(&s->random), 8);
+  scene_expect(s, samples_max);
 }
 
 void scene_close(struct scene *s) {
@@ -135,27 +138,12 @@ static enum outcome judge(const struct scene *s, fusion_status status, const fus
   return memcmp(out->answers, s->expected, len) == 0 ? OUTCOME_RIGHT : OUTCOME_WRONG;
 }
 
-enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why) {
-  struct server *server;
-  pthread_t thread;
+enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, fusion_error *why) {
   struct job_output out;
   fusion_verdict verdict = {0};
-  const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
-                                          .model = &cheater->model,
-                                          .stack = &cheat_stack,
-                                          .max_clients = 4,
-                                          .max_samples_job = 1u << 20,
-                                          .max_samples_day = 1u << 30,
-                                          .max_memory = UINT64_C(1) << 30,
-                                          .max_shard = 4096,
-                                          .handshake_timeout_ms = s->timeout_ms,
-                                          .timeout_ms = s->timeout_ms,
-                                          .stop_grace_ms = 0};
   label_public(s);
-  cheater_attach(cheater);
-  assert_ok(server_open(&server, &serving, why));
-  assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
-  const struct job_settings asking = {.address = {.host = "127.0.0.1", .port = server_port(server)},
+  const struct job_settings asking = {.address = {.host = "127.0.0.1", .port = port},
+                                      .tls = tls,
                                       .stack = stack_find("cheetah"),
                                       .workers = s->workers,
                                       .shard_samples = s->shard_samples,
@@ -171,6 +159,27 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   const fusion_status status = job_run(&asking, &input, &out, &verdict, why);
   const enum outcome outcome = judge(s, status, &verdict, &out, why);
   if (status == FUSION_OK) job_output_free(&out);
+  return outcome;
+}
+
+enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why) {
+  struct server *server;
+  pthread_t thread;
+  const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
+                                          .model = &cheater->model,
+                                          .stack = &cheat_stack,
+                                          .max_clients = 4,
+                                          .max_samples_job = 1u << 20,
+                                          .max_samples_day = 1u << 30,
+                                          .max_memory = UINT64_C(1) << 30,
+                                          .max_shard = 4096,
+                                          .handshake_timeout_ms = s->timeout_ms,
+                                          .timeout_ms = s->timeout_ms,
+                                          .stop_grace_ms = 0};
+  cheater_attach(cheater);
+  assert_ok(server_open(&server, &serving, why));
+  assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
+  const enum outcome outcome = scene_ask(s, server_port(server), NULL, why);
   server_stop(server);
   server_stop(server); /* twice: connections that still run are cut */
   pthread_join(thread, NULL);

@@ -32,8 +32,14 @@ struct scene {
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);
 void scene_close(struct scene *s);
 
+/** The model's answers to the first `samples` inputs, after these were changed. */
+void scene_expect(struct scene *s, size_t samples);
+
 /** A model of the scene's shapes whose labels are never the right ones. model_free. */
 struct model *scene_wrong_model(const struct scene *s);
+
+/** One job against the server on `port` of this machine (`tls` NULL: plaintext): what became of it. */
+enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, fusion_error *why);
 
 /** One job against a server that cheats as `cheater` does. `why`: the error or the verdict's reason. */
 enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why);

@@ -1,13 +1,17 @@
-/* Fuzz target of the framing and of every message of a session. With libFuzzer (clang -fsanitize=fuzzer) the entry
- * point is called by it; else `message_fuzz SECONDS` damages valid messages itself. The first byte of an input chooses
- * the message that is due, the rest is what the peer sends. Whatever is accepted must be within the limits. */
+/* Fuzz target of the framing and of every message that is parsed: those of a session, the manifest, a public key, base
+ * OT points. (All other messages are of a length that both sides know, and any bytes in them are valid.) The first byte
+ * of an input chooses the message that is due, the rest is what the peer sends. Whatever is accepted must be within the
+ * limits. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cursor.h"
+#include "lattice/rlwe.h"
+#include "model/plan.h"
 #include "net/channel_internal.h"
+#include "ot/base_ot.h"
 #include "session/messages.h"
+#include "session/shards.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -54,15 +58,71 @@ static struct channel *tape_channel(const void *data, size_t len, struct writer 
   return c;
 }
 
-enum { KINDS = 6 };
+enum { KINDS = 9, POINTS = 3, MEMORY_MAX = 1 << 30 };
+
+/* What a client does with a manifest before it sends anything else. */
+static fusion_status receive_manifest(struct channel *c) {
+  const struct stack *stack = stack_find("cheetah");
+  uint8_t *bytes;
+  size_t len;
+  fusion_status status = channel_recv_sized(c, MSG_MANIFEST, 1 << 16, &bytes, &len);
+  if (status != FUSION_OK) return status;
+  struct plan plan;
+  struct reader r = reader_of(bytes, len);
+  fusion_error err = {.status = FUSION_OK};
+  status = plan_decode(&plan, &r, &err);
+  if ((status == FUSION_OK) != !err.text[0]) abort();
+  if (status != FUSION_OK) status = channel_fail(c, FUSION_E_PEER, "%s", err.text);
+  if (status == FUSION_OK) {
+    struct cost cost = {0};
+    const size_t most = shard_limit(stack, &plan, ROLE_CLIENT, 64, MEMORY_MAX);
+    if (most > 64 || (most && stack->memory(&plan, most, ROLE_CLIENT) > MEMORY_MAX)) abort();
+    if (most && stack->cost(&plan, &most, 1, &cost) != FUSION_OK) status = channel_fail(c, FUSION_E_PEER, "unsuitable");
+    plan_free(&plan);
+  }
+  mem_free(bytes);
+  return status;
+}
+
+static struct prg *fixed_prg(void) {
+  static const uint8_t seed[PRG_SEED_LEN] = {7};
+  struct prg *prg = prg_new(seed);
+  if (!prg) abort();
+  return prg;
+}
+
+static fusion_status receive_key(struct channel *c) {
+  struct prg *prg = fixed_prg();
+  struct rlwe *r = NULL;
+  const fusion_status status = rlwe_open_server(&r, c, prg);
+  if ((status == FUSION_OK) != (r != NULL)) abort();
+  rlwe_close(r);
+  prg_free(prg);
+  return status;
+}
+
+/* The points of either side of the base OT; sends its own into the void. */
+static fusion_status receive_points(struct channel *c, bool sends) {
+  static const uint8_t choices[POINTS] = {0, 1, 1};
+  const struct base_ot_id id = {.session = 3, .sender = sends ? ROLE_SERVER : ROLE_CLIENT};
+  struct base_ot_sender *s = NULL;
+  struct base_ot_receiver *r = NULL;
+  struct prg *prg = fixed_prg();
+  block keys[2 * POINTS];
+  fusion_status status =
+      sends ? base_ot_sender_post(&s, id, c, prg, POINTS) : base_ot_receiver_post(&r, id, c, prg, choices, POINTS);
+  if (status == FUSION_OK) status = sends ? base_ot_sender_finish(s, keys) : base_ot_receiver_finish(r, keys);
+  base_ot_sender_free(s);
+  base_ot_receiver_free(r);
+  prg_free(prg);
+  return status;
+}
 
 static fusion_status receive(struct channel *c, unsigned kind) {
   struct client_hello client;
   struct server_hello server;
   struct start start;
   uint32_t number = 0;
-  uint8_t *bytes;
-  size_t len;
   fusion_status status = FUSION_OK;
   switch (kind) {
     case 0:
@@ -86,12 +146,11 @@ static fusion_status receive(struct channel *c, unsigned kind) {
       status = shard_recv(c, &number);
       if (status == FUSION_OK && number > SESSION_SHARD_MAX) abort();
       break;
-    default:
-      status = channel_recv_sized(c, MSG_MANIFEST, 1000, &bytes, &len);
-      if (status == FUSION_OK && len > 1000) abort();
-      if (status != FUSION_OK && bytes) abort();
-      mem_free(bytes);
-      break;
+    case 5: return receive_manifest(c);
+    case 6: return receive_key(c);
+    case 7: return receive_points(c, true);
+    case 8: return receive_points(c, false);
+    default: break;
   }
   return status;
 }
@@ -109,61 +168,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   channel_close(c);
   return 0;
 }
-
-#ifndef FUSION_LIBFUZZER
-/* The bytes of a valid message of each kind. */
-static void write_valid(struct writer *out, unsigned kind) {
-  struct channel *c = tape_channel(NULL, 0, out);
-  const struct client_hello client = {.stack = "cheetah", .samples = 2660, .has_manifest = true};
-  const struct server_hello server = {.stack = "cheetah", .manifest_len = 700};
-  const struct start start = {.shard_samples = 2660, .expected_samples = 2660};
-  fusion_status status = FUSION_OK;
-  if (kind == 0) status = client_hello_send(c, &client);
-  if (kind == 1) status = server_hello_send(c, &server);
-  if (kind == 2) status = start_send(c, &start);
-  if (kind == 3) status = ready_send(c, 2660);
-  if (kind == 4) status = shard_send(c, 2660);
-  if (kind == 5) status = channel_send(c, MSG_MANIFEST, "a manifest", 10);
-  if (kind == 6) channel_refuse(c, true, "the server is busy");
-  if (status == FUSION_OK && kind < 6) status = channel_flush(c);
-  if (status != FUSION_OK || out->failed) abort();
-  channel_close(c);
-}
-
-static uint64_t next_random(uint64_t *state) {
-  *state ^= *state << 13;
-  *state ^= *state >> 7;
-  *state ^= *state << 17;
-  return *state;
-}
-
-static void damage(struct writer *w, uint64_t *state) {
-  for (uint64_t k = next_random(state) % 4; k > 0 && w->len > 1; k--) {
-    const size_t at = 1 + next_random(state) % (w->len - 1);
-    switch (next_random(state) % 4) {
-      case 0: w->data[at] = (uint8_t)next_random(state); break;
-      case 1: w->data[at] ^= (uint8_t)(1u << next_random(state) % 8); break;
-      case 2: w->len = at; break;
-      default: w->data[at] = next_random(state) % 2 ? 0 : 0xff; break;
-    }
-  }
-}
-
-int main(int argc, char **argv) {
-  const double seconds = argc > 1 ? atof(argv[1]) : 1, start = clock_seconds();
-  uint64_t state = (uint64_t)time(NULL) * 2 + 1, runs = 0;
-  fprintf(stderr, "seed %llu\n", (unsigned long long)state);
-  while (clock_seconds() - start < seconds) {
-    struct writer w = {0};
-    const unsigned kind = (unsigned)(next_random(&state) % (KINDS + 1));
-    write_u8(&w, (uint8_t)(kind < KINDS ? kind : next_random(&state) % KINDS));
-    write_valid(&w, kind);
-    damage(&w, &state);
-    LLVMFuzzerTestOneInput(w.data, w.len);
-    writer_free(&w);
-    runs++;
-  }
-  printf("%llu runs\n", (unsigned long long)runs);
-  return 0;
-}
-#endif

@@ -1,0 +1,56 @@
+/* Ciphertexts that make the client's decryption depend on its own key. An answer is, for each output channel, c1 (N
+ * numbers of kappa bits) and the top bits of c0 at the outputs' lanes; the client takes c0 + (c1 * s mod 2^kappa) at
+ * each lane. Adding a * X^j to an honest c1 adds a * s_(i-j) at lane i (the sign where it wraps around): an error that
+ * is there or not, by one coefficient of the key, in each lane. Against a client that shows what it decrypts, or that
+ * it failed to, this reads the key. 0: a = 2^(kappa-1): the top bit of the share flips where the coefficient is not 0
+ *   1: a = half a unit of what is kept: within the noise's room or not, by the coefficient and the noise
+ *   2: a = one unit of the result: wrong by one, up or down by the coefficient's sign
+ *   3: c1 = a * X^j alone, c0 = 0: the client's share is a * s itself */
+#include "adversary/cheat.h"
+#include "base/bits.h"
+#include "lattice/layout.h"
+#include "stack/cheetah.h"
+
+static uint64_t get_bits(const uint8_t *bytes, size_t at, unsigned bits) {
+  uint64_t v = 0;
+  for (unsigned i = 0; i < bits; i++) v |= (uint64_t)(bytes[(at + i) / 8] >> ((at + i) % 8) & 1) << i;
+  return v;
+}
+
+static void put_bits(uint8_t *bytes, size_t at, unsigned bits, uint64_t v) {
+  for (unsigned i = 0; i < bits; i++) {
+    uint8_t *byte = &bytes[(at + i) / 8];
+    const uint8_t bit = (uint8_t)(1u << (at + i) % 8);
+    *byte = (uint8_t)(v >> i & 1 ? *byte | bit : *byte & ~bit);
+  }
+}
+
+/* The layer, and its tile, that has answers of this length. */
+static bool find_layout(struct linear_layout *l, size_t *tile, const struct plan *plan, size_t samples, size_t len) {
+  for (uint32_t i = 1; i < plan->count; i++) {
+    if (plan->steps[i].kind != PLAN_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
+    if (layout_make(l, &layer, samples) != FUSION_OK) continue;
+    for (*tile = 0; *tile < l->tiles; ++*tile)
+      if (layout_answer_len(l, *tile) == len) return true;
+    layout_free(l);
+  }
+  return false;
+}
+
+void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len) {
+  struct linear_layout l;
+  size_t tile;
+  if (!find_layout(&l, &tile, &c->model.plan, samples, len)) return;
+  const uint64_t how = cheat->value == CHEAT_RANDOM ? cheat_random(c) % 4 : cheat->value;
+  const unsigned unit = how == 1 ? l.params->low_bits - 1 : l.params->low_bits + l.layer.guard_bits;
+  const uint64_t a = UINT64_C(1) << (how == 0 ? l.kappa - 1 : unit);
+  const size_t n = l.params->n, j = cheat_random(c) % n;
+  const size_t channel = n * l.kappa + layout_tile_outputs(&l, tile) * l.kept_bits;
+  if (how == 3) memset(payload, 0, len);
+  for (size_t out = 0; out < l.layer.out_channels; out++) {
+    const size_t at = out * channel + j * l.kappa;
+    put_bits(payload, at, l.kappa, (get_bits(payload, at, l.kappa) + a) & low_mask(l.kappa));
+  }
+  layout_free(&l);
+}

@@ -1,0 +1,300 @@
+/* What the server sees does not depend on the inputs: real jobs with two fixed inputs (all zero; all at the ends of the
+ * range), every message that the client sends recorded and put to the statistics of randomness.h, message type by type:
+ * fair bits, no correlation, no difference between the inputs. Against an honest server, and against one that answers
+ * with ciphertexts that depend on the key or with garbage. Lengths and order must be equal in all runs.
+ *
+ * Not bits of chance, left out by name:
+ * - HELLO, START, SHARD: public counts; they must be equal in all runs, but for HELLO's 16 random bytes;
+ * - of BASE_OT, bytes 0 and 31 of each group element: the encoding of a point has its lowest and its highest bit clear;
+ * - RLWE_KEY and RLWE_QUERY hold numbers below a prime or a product of primes, not a power of two: each gives two
+ * bytes, its place in its range in 256ths and its low 8 bits.
+ *
+ * usage: transcript [short|long]; a table for docs/security.md. The limits hold but with probability 1e-6
+ * (randomness.h). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "adversary/randomness.h"
+#include "adversary/record.h"
+#include "base/bits.h"
+#include "lattice/bits.h"
+#include "lattice/layout.h"
+#include "lattice/rlwe.h"
+#include "stack/cheetah.h"
+#include "support/support.h"
+
+enum { SAMPLES = 16, RUNS_MAX = 4096, KINDS = CHEAT_TYPES };
+
+struct transcripts {
+  struct scene scene;
+  size_t runs; /* even; the first half has the first input */
+  struct record *records;
+  struct strings kinds[KINDS]; /* by message type; no runs where there is nothing */
+};
+
+static size_t runs_wanted;
+
+/* ---- messages as bytes that should be uniform ---- */
+
+static size_t points_put(uint8_t *out, const uint8_t *in, size_t len) {
+  size_t at = 0;
+  for (size_t i = 0; i + 32 <= len; i += 32, at += 30) memcpy(out + at, in + i + 1, 30);
+  return at;
+}
+
+static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 below) {
+  /* Numbers of up to 81 bits: times 256 they fit. */
+  out[0] = (uint8_t)(v * 256 / below);
+  out[1] = (uint8_t)v;
+  return 2;
+}
+
+static size_t key_put(uint8_t *out, const uint8_t *in) {
+  size_t at = PRG_SEED_LEN;
+  memcpy(out, in, PRG_SEED_LEN);
+  in += PRG_SEED_LEN;
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
+    const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
+    struct bit_reader b = {.in = in};
+    for (size_t i = 0; i < rlwe_ring_limbs[ring] * n; i++)
+      at += number_put(out + at, bits_get(&b, RLWE_LIMB_BITS), rlwe_primes[i / n]);
+    in += bits_len(rlwe_ring_limbs[ring] * n, RLWE_LIMB_BITS);
+  }
+  return at;
+}
+
+/* The layout of the job's query number `number`; which tile of it. */
+static void query_layout(struct linear_layout *l, size_t *tile, const struct model *m, size_t number) {
+  for (uint32_t i = 1; i < m->plan.count; i++) {
+    if (m->plan.steps[i].kind != PLAN_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(&m->plan, &m->plan.steps[i]);
+    assert_ok(layout_make(l, &layer, SAMPLES));
+    *tile = number;
+    if (number < l->tiles) return;
+    number -= l->tiles;
+    layout_free(l);
+  }
+  fail_msg("more queries than the plan has");
+}
+
+static size_t query_put(uint8_t *out, const uint8_t *in, size_t len, const struct model *m, size_t number) {
+  struct linear_layout l;
+  size_t tile = 0, at = 0;
+  query_layout(&l, &tile, m, number);
+  assert_int_equal(len, layout_query_len(&l, tile));
+  unsigned __int128 q = 1;
+  for (size_t k = 0; k < l.params->limbs; k++) q *= rlwe_primes[k];
+  const unsigned __int128 below = (q >> l.dropped) + 1;
+  const unsigned low = l.params->limbs == 2 ? 0 : query_low_bits(&l);
+  struct bit_reader b = {.in = in};
+  for (size_t i = 0; i < 8 * len / l.query_bits; i++) {
+    unsigned __int128 v = low ? bits_get(&b, low) : 0;
+    v |= (unsigned __int128)bits_get(&b, l.query_bits - low) << low;
+    at += number_put(out + at, v, below);
+  }
+  layout_free(&l);
+  return at;
+}
+
+static size_t message_put(uint8_t *out, const struct recorded *m, const struct model *model, size_t nth) {
+  if (m->type == MSG_BASE_OT) return points_put(out, m->payload, m->len);
+  if (m->type == MSG_RLWE_KEY) return key_put(out, m->payload);
+  if (m->type == MSG_RLWE_QUERY) return query_put(out, m->payload, m->len, model, nth);
+  memcpy(out, m->payload, m->len);
+  return m->len;
+}
+
+/* All messages of a type in one run, one behind the other, cut to whole words. */
+static uint8_t *string_of(const struct record *r, unsigned type, const struct model *model, size_t *len) {
+  size_t room = 16, nth = 0;
+  for (size_t i = 0; i < r->count; i++)
+    if (r->messages[i].type == type) room += 2 * r->messages[i].len + 32;
+  uint8_t *out = mem_alloc(room, 1);
+  assert_non_null(out);
+  *len = 0;
+  /* The readers of packed bits may look a word behind the end. */
+  for (size_t i = 0; i < r->count; i++) {
+    struct recorded padded = r->messages[i];
+    if (padded.type != type) continue;
+    padded.payload = mem_alloc(padded.len + BITS_SLACK + 8, 1);
+    assert_non_null(padded.payload);
+    memcpy(padded.payload, r->messages[i].payload, padded.len);
+    *len += message_put(out + *len, &padded, model, nth++);
+    mem_free(padded.payload);
+  }
+  *len -= *len % 8;
+  return out;
+}
+
+/* ---- runs ---- */
+
+static void expect_alike(const struct record *a, const struct record *b) {
+  assert_int_equal(a->count, b->count);
+  for (size_t i = 0; i < a->count; i++) {
+    const struct recorded *x = &a->messages[i], *y = &b->messages[i];
+    assert_int_equal(x->type, y->type);
+    assert_int_equal(x->len, y->len);
+    if (x->type == MSG_START || x->type == MSG_SHARD) assert_memory_equal(x->payload, y->payload, x->len);
+    if (x->type != MSG_HELLO) continue;
+    const size_t job = 8 + 4 + 1 + 2 + strlen("cheetah");
+    assert_memory_equal(x->payload, y->payload, job);
+    assert_memory_equal(x->payload + job + SESSION_JOB_LEN, y->payload + job + SESSION_JOB_LEN,
+                        x->len - job - SESSION_JOB_LEN);
+  }
+}
+
+static void choose_input(struct scene *s, bool second) {
+  for (size_t i = 0; i < SAMPLES * s->row_size; i++) s->inputs[i] = !second ? 0 : i % 3 ? 127 : -128;
+  scene_expect(s, SAMPLES);
+}
+
+static bool is_public(unsigned type) {
+  return !type || type == MSG_HELLO || type == MSG_START || type == MSG_SHARD;
+}
+
+static void transcripts_open(struct transcripts *t, const struct cheat *cheat) {
+  struct scene *s = &t->scene;
+  *t = (struct transcripts){.runs = runs_wanted};
+  scene_open(s, test_seed(), SAMPLES);
+  s->queries = 2;
+  s->copies = 4;
+  s->public_samples = SAMPLES - 8;
+  s->errors = 0;
+  s->shard_samples = SAMPLES;
+  s->timeout_ms = 20000;
+  t->records = mem_alloc(t->runs, sizeof *t->records);
+  assert_non_null(t->records);
+  for (size_t r = 0; r < t->runs; r++) {
+    uint64_t applied;
+    choose_input(s, r >= t->runs / 2);
+    record_open(&t->records[r]);
+    const enum outcome outcome = record_job(s, cheat, cheat != NULL, &t->records[r], &applied);
+    if (!cheat) assert_int_equal(outcome, OUTCOME_RIGHT);
+    if (cheat) assert_true(applied > 0);
+    expect_alike(&t->records[0], &t->records[r]);
+  }
+  for (size_t i = 0; i < t->records[0].count; i++) {
+    const unsigned type = t->records[0].messages[i].type;
+    struct strings *k = &t->kinds[type % KINDS];
+    if (is_public(type) || k->runs) continue;
+    k->runs = t->runs;
+    k->bytes = mem_alloc(t->runs, sizeof *k->bytes);
+    assert_non_null(k->bytes);
+    for (size_t r = 0; r < t->runs; r++) k->bytes[r] = string_of(&t->records[r], type, s->model, &k->len);
+  }
+  for (size_t r = 0; r < t->runs; r++) record_close(&t->records[r]);
+}
+
+static void strings_free(struct strings *k) {
+  for (size_t r = 0; r < k->runs; r++) mem_free(k->bytes[r]);
+  mem_free(k->bytes);
+}
+
+static void transcripts_close(struct transcripts *t) {
+  for (size_t i = 0; i < KINDS; i++) strings_free(&t->kinds[i]);
+  mem_free(t->records);
+  scene_close(&t->scene);
+}
+
+static double worst_of(const double deviations[STATISTIC_COUNT], int *which) {
+  *which = 0;
+  for (int i = 1; i < STATISTIC_COUNT; i++)
+    if (deviations[i] > deviations[*which]) *which = i;
+  return deviations[*which];
+}
+
+static void expect_randomness(struct transcripts *t, const char *server) {
+  unsigned kinds = 0;
+  printf(
+      "\n%s: %zu runs, half with each input; deviations from fair and equal (limit %.0f)\n\n| message | bytes a run |",
+      server, t->runs, STATISTIC_LIMIT);
+  for (int i = 0; i < STATISTIC_COUNT; i++) printf(" %s |", statistic_names[i]);
+  printf("\n|---|--:|");
+  for (int i = 0; i < STATISTIC_COUNT; i++) printf("--:|");
+  printf("\n");
+  for (unsigned type = 0; type < KINDS; type++) {
+    double deviations[STATISTIC_COUNT];
+    int which;
+    if (!t->kinds[type].runs) continue;
+    statistics_of(&t->kinds[type], &t->scene.random, deviations);
+    printf("| %s | %zu |", cheat_type_name(type), t->kinds[type].len);
+    for (int i = 0; i < STATISTIC_COUNT; i++) printf(" %.1f |", deviations[i]);
+    printf("\n");
+    kinds++;
+    if (worst_of(deviations, &which) > STATISTIC_LIMIT)
+      fail_msg("%s: the server can tell something from %s: %s is %.1f deviations off", server, cheat_type_name(type),
+               statistic_names[which], deviations[which]);
+  }
+  assert_int_equal(kinds, 9);
+}
+
+/* ---- the statistics themselves: planted leaks are seen ---- */
+
+static void plant(struct strings *k, int leak) {
+  uint64_t random = 99;
+  for (size_t r = 0; r < k->runs; r++) {
+    uint8_t *bytes = k->bytes[r];
+    const bool second = r >= k->runs / 2;
+    for (size_t i = 1; i < k->len; i++) {
+      if (leak == 0 && second && i % 8 == 0) bytes[i] |= 8; /* the input shows at some positions */
+      if (leak == 1 && r == 1 && test_random(&random) % 4 == 0) bytes[i] = k->bytes[0][i]; /* a pad used twice */
+      if (leak == 2 && test_random(&random) % 8 == 0)                                      /* neighbours alike */
+        bytes[i] = (uint8_t)((bytes[i] & 0xfe) | (bytes[i - 1] & 1));
+      if (leak == 3 && second && test_random(&random) % 32 == 0) bytes[i] = 0; /* a skewed value */
+    }
+  }
+}
+
+static void statistics__see_planted_leaks(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  for (int leak = -1; leak < 4; leak++) {
+    struct strings k = {.runs = 16, .len = 16384, .bytes = mem_alloc(16, sizeof *k.bytes)};
+    double deviations[STATISTIC_COUNT];
+    int which;
+    for (size_t r = 0; r < k.runs; r++) {
+      k.bytes[r] = mem_alloc(k.len + 8, 1);
+      for (size_t i = 0; i < k.len; i++) k.bytes[r][i] = (uint8_t)(test_random(&random) >> 16);
+    }
+    plant(&k, leak);
+    statistics_of(&k, &random, deviations);
+    const double worst = worst_of(deviations, &which);
+    if (leak < 0 ? worst > STATISTIC_LIMIT : worst <= STATISTIC_LIMIT)
+      fail_msg("leak %d: '%s' is %.1f deviations off", leak, statistic_names[which], worst);
+    strings_free(&k);
+  }
+}
+
+static void transcript__tells_nothing_of_the_inputs(void **state) {
+  (void)state;
+  struct transcripts t;
+  transcripts_open(&t, NULL);
+  expect_randomness(&t, "an honest server");
+  transcripts_close(&t);
+}
+
+static void transcript__tells_a_cheating_server_nothing(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    struct cheat cheat;
+  } servers[] = {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_ANSWER}},
+                 {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
+                 {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+                 {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}};
+  for (size_t i = 0; i < sizeof servers / sizeof servers[0]; i++) {
+    struct transcripts t;
+    transcripts_open(&t, &servers[i].cheat);
+    expect_randomness(&t, servers[i].name);
+    transcripts_close(&t);
+  }
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(statistics__see_planted_leaks),
+                                     cmocka_unit_test(transcript__tells_nothing_of_the_inputs),
+                                     cmocka_unit_test(transcript__tells_a_cheating_server_nothing)};
+  const bool all = argc > 1 && strcmp(argv[1], "long") == 0;
+  runs_wanted = all ? 400 : argc > 1 ? 20 : 12;
+  return _cmocka_run_group_tests("transcript", tests, argc > 1 ? 3 : 2, NULL, NULL);
+}
