@@ -5,7 +5,7 @@
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
 #   make test-adversary  cheating servers and clients, and faults, each once; test-adversary-long: thousands of jobs
-#   make test-constant-time  secrets followed by a memory checker (valgrind)
+#   make test-constant-time  secrets followed by memory checkers: valgrind (C, AVX2), then make msan (AVX-512)
 #   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
 #
@@ -18,7 +18,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -60,7 +60,7 @@ install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-fuzz demo-out
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz demo-out
 
 # Other builds live in their own folders, so that switching costs nothing.
 asan:
@@ -75,7 +75,8 @@ ifeq ($(SETUP),yes)
 endif
 	@CC=clang $(MAKE) test BUILD=build-clang
 
-# Secrets followed by valgrind on the portable and the AVX2 tier (valgrind knows no AVX-512), about a minute each.
+# Secrets followed by valgrind on the portable and the AVX2 tier (valgrind knows no AVX-512), about a minute each, and by
+# MemorySanitizer on the AVX2 and the AVX-512 tier.
 test-constant-time:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh valgrind
@@ -83,6 +84,15 @@ endif
 	@[ -e build-ctgrind/build.ninja ] || $(MESON) setup build-ctgrind -Dctgrind=true -Dbench=false
 	@ninja -C build-ctgrind -j $(JOBS) tests/test_constant_time
 	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2
+	@$(MAKE) msan
+
+msan:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh clang libclang-rt-dev
+endif
+	@[ -e build-msan/build.ninja ] || CC=clang $(MESON) setup build-msan -Dmsan=true -Dbench=false -Db_lundef=false
+	@ninja -C build-msan -j $(JOBS) tests/test_constant_time tests/test_constant_time_marks
+	@$(MESON) test -C build-msan --print-errorlogs --no-rebuild constant_time_marks constant_time_avx2 constant_time_avx512
 
 fuzz:
 ifeq ($(SETUP),yes)

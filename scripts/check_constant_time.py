@@ -4,7 +4,8 @@
 The time of a division depends on its operands, and a memory checker does not see it (tests/adversary/constant_time_test.c
 sees branches and addresses). So every `/` and `%` in these folders whose divisor is not a constant must be listed here
 with the reason why its operands are public. Constant divisors compile to multiplications. memcmp and its like stop at
-the first difference: comparisons of secrets use sodium_memcmp.
+the first difference: comparisons of secrets use sodium_memcmp. And every function of libsodium that they call carries its
+marks for MemorySanitizer (tests/adversary/msan_border.c).
 
 usage: check_constant_time.py SOURCE_ROOT
 """
@@ -77,10 +78,30 @@ def line_of(text, match):
     return text.count("\n", 0, match.start()) + 1
 
 
+def unwrapped(root, name, text):
+    """MemorySanitizer does not see into libsodium: what these folders call of it is wrapped by hand."""
+    border = (root / "tests/adversary/msan_border.c").read_text()
+    for match in re.finditer(r"\b((?:crypto|sodium)_[a-z0-9_]+)\s*\(", text):
+        if f"__real_{match.group(1)}(" not in border:
+            yield f"{name}:{line_of(text, match)}: {match.group(1)} is not wrapped in tests/adversary/msan_border.c"
+
+
+# Instructions whose marks need no measuring: they move whole registers.
+MOVES = re.compile(r"_mm(512|256)?_(mask_|maskz_)?(loadu?|storeu?|setr?|set1|setzero|cast|extract)[a-z0-9]*_|_mm(256)?_(xor|s[lr]li)_si")
+
+
+def unmeasured(root, name, text):
+    """Every AVX-512 instruction must be in the test that measures whether MemorySanitizer follows it."""
+    measured = (root / "tests/adversary/msan_test.c").read_text() + (root / "tests/adversary/msan_intrinsics.h").read_text()
+    for match in re.finditer(r"\b(_mm(?:512|256)?_[a-z0-9_]+)\s*\(", text) if "avx512" in name else ():
+        if not MOVES.match(match.group(1)) and f"{match.group(1)}(" not in measured:
+            yield f"{name}:{line_of(text, match)}: {match.group(1)} is not measured in tests/adversary/msan_test.c"
+
+
 def check_file(root, path, used):
     name = path.relative_to(root).as_posix()
     text = STRIP.sub(blank, path.read_text())
-    problems = []
+    problems = list(unwrapped(root, name, text)) + list(unmeasured(root, name, text))
     text = re.sub(r"(?m)^\s*#.*$", "", text)
     for match in EARLY_OUT.finditer(text):
         problems.append(f"{name}:{line_of(text, match)}: {match.group(1)} is not constant-time")

@@ -96,6 +96,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     add(data + i * ALTERATION_LEN, server);
   const unsigned before = descriptors();
   const enum outcome outcome = scene_run(&scene, server, &why); /* returns when every connection has ended */
+  if (getenv("FUSION_ADVERSARY_VERBOSE"))
+    fprintf(stderr, "outcome %d, %llu + %llu alterations: %s\n", (int)outcome, (unsigned long long)server->applied,
+            (unsigned long long)client_cheater->applied, why.text);
   check(outcome, &why, before);
   cheater_close(server);
   cheater_close(client_cheater);

@@ -17,7 +17,6 @@
 #include "adversary/randomness.h"
 #include "adversary/record.h"
 #include "base/bits.h"
-#include "lattice/bits.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "stack/cheetah.h"
@@ -295,6 +294,6 @@ int main(int argc, char **argv) {
                                      cmocka_unit_test(transcript__tells_nothing_of_the_inputs),
                                      cmocka_unit_test(transcript__tells_a_cheating_server_nothing)};
   const bool all = argc > 1 && strcmp(argv[1], "long") == 0;
-  runs_wanted = all ? 400 : argc > 1 ? 20 : 12;
+  runs_wanted = all ? 100 : argc > 1 ? 20 : 12;
   return _cmocka_run_group_tests("transcript", tests, argc > 1 ? 3 : 2, NULL, NULL);
 }
