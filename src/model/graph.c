@@ -138,7 +138,7 @@ static size_t linear_weight_count(uint32_t in, uint32_t out, uint32_t groups, co
 }
 
 fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *spec, uint32_t *index) {
-  if (spec->input >= g->count || !spec->weights) return FUSION_E_MODEL;
+  if (spec->input >= g->count || (!spec->weights && !spec->taken)) return FUSION_E_MODEL;
   const struct shape in = g->nodes[spec->input].shape;
   const size_t count = linear_weight_count(in.channels, spec->out_channels, spec->groups, &spec->window);
   struct shape out;
@@ -150,8 +150,9 @@ fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *
   n->shape = out;
   n->window = spec->window;
   n->groups = spec->groups;
-  if (!copy_floats(&n->weights, spec->weights, count) || !copy_floats(&n->bias, spec->bias, out.channels))
-    return drop_last(g, FUSION_E_MEMORY);
+  if (!copy_floats(&n->bias, spec->bias, out.channels)) return drop_last(g, FUSION_E_MEMORY);
+  if (!spec->taken && !copy_floats(&n->weights, spec->weights, count)) return drop_last(g, FUSION_E_MEMORY);
+  if (spec->taken) n->weights = spec->taken;
   tell(g, index);
   return FUSION_OK;
 }

@@ -98,6 +98,7 @@ struct graph_linear_spec {
   uint32_t input, out_channels, groups;
   struct window window;
   const float *weights; /* [out][in/groups][kernel_h][kernel_w] */
+  float *taken;         /* instead of `weights`: the node's own from success on (mem_free) */
   const float *bias;
 };
 fusion_status graph_add_linear(struct graph *g, const struct graph_linear_spec *spec,

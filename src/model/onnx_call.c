@@ -274,8 +274,13 @@ void importer_clear(struct importer *im) {
   graph_free(im->g);
 }
 
+size_t importer_uses(const struct importer *im, const char *name) {
+  const struct value *v = importer_find(im->needed, name);
+  return v ? v->uses : 0;
+}
+
 bool importer_needs(const struct importer *im, const char *name) {
-  return importer_find(im->needed, name) != NULL;
+  return importer_uses(im, name) > 0;
 }
 
 fusion_status call_set(struct call *c, size_t output, const struct value *v) {

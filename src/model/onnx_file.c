@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,14 +95,14 @@ static fusion_status load_open(struct importer *im, int fd) {
     return error_set(im->err, FUSION_E_UNSUPPORTED,
                      "'%s' is larger than 2 GB; export it with its weights as external data", im->path);
   const size_t len = (size_t)info.st_size;
-  uint8_t *data = mem_alloc(len, 1);
+  uint8_t *data = malloc(size_max(len, 1)); /* as large as the model: not cleared before it is filled */
   if (!data) return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
   fusion_status status = read_at(fd, 0, data, len);
   if (status == FUSION_OK)
     status = unpack(im, data, len);
   else
     error_set(im->err, status, "'%s' could not be read to its end; try again", im->path);
-  mem_free(data);
+  free(data);
   return status;
 }
 
@@ -302,7 +303,22 @@ static fusion_status tensor_fill(const struct importer *im, struct tensor *t, co
                    "'%s': tensor '%s' does not hold as much data as its shape says; export it again", im->path, name);
 }
 
-fusion_status tensor_from_proto(const struct importer *im, const Onnx__TensorProto *p, struct tensor **out) {
+/* The protobuf message's own bytes become the tensor, where they are floats in this machine's order: large weights are
+ * not held twice. False when they do not fit that, or memory is out. */
+static bool tensor_take_raw(Onnx__TensorProto *p, const struct dims *dims, struct tensor **out) {
+  const bool external = p->has_data_location && p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+  if (p->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || !p->has_raw_data || external || !p->raw_data.data ||
+      p->raw_data.len != dims_size(dims) * sizeof(float) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+    return false;
+  struct tensor *t = mem_alloc(1, sizeof *t);
+  if (!t) return false;
+  *t = (struct tensor){.dims = *dims, .type = p->data_type, .f = (void *)p->raw_data.data};
+  p->raw_data = (ProtobufCBinaryData){0};
+  *out = t;
+  return true;
+}
+
+fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p, struct tensor **out) {
   char name[64];
   name_for_print(name, p->name);
   const struct element e = element_of(p->data_type);
@@ -325,6 +341,7 @@ fusion_status tensor_from_proto(const struct importer *im, const Onnx__TensorPro
   if (!external && held < count)
     return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' holds less data than its shape says; export it again",
                      im->path, name);
+  if (tensor_take_raw(p, &dims, out)) return FUSION_OK;
   struct tensor *t = tensor_alloc(&dims, e.integer);
   if (!t) return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
   t->type = p->data_type;

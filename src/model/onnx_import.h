@@ -48,6 +48,7 @@ struct value {
   bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
   bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
   double step, zero;
+  size_t uses; /* in the table of what is needed: inputs that name it, one more for the answer */
 };
 
 struct importer {
@@ -75,7 +76,8 @@ struct call {
 
 /* onnx_file.c */
 fusion_status onnx_load(struct importer *im);
-fusion_status tensor_from_proto(const struct importer *im, const Onnx__TensorProto *proto, struct tensor **out);
+/** May take the data out of `proto`. */
+fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *proto, struct tensor **out);
 
 /* onnx_call.c: errors, attributes, inputs, outputs */
 /** FUSION_E_UNSUPPORTED with "'file': operator X: <what> (node 'name'); <remedy>". */
@@ -106,6 +108,8 @@ fusion_status call_set_constant(struct call *c, size_t output, struct tensor *ow
 fusion_status importer_define(struct importer *im, const char *name, const struct value *v);
 struct value *importer_find(const struct importer *im, const char *name);
 void importer_clear(struct importer *im);
+/** How many inputs name a tensor, the answer counted as one. */
+size_t importer_uses(const struct importer *im, const char *name);
 /** Whether the answer depends on this tensor. */
 bool importer_needs(const struct importer *im, const char *name);
 /** Maps a failed graph_add_* into an error that names the node. */

@@ -25,13 +25,33 @@ static float *matrix_copy(const struct tensor *t, size_t rows, size_t cols, bool
   return out;
 }
 
-/* x [.., rows, in] times weights [out][in] along the last dimension. */
-static fusion_status last_axis(struct call *c, const struct value *x, const float *weights, uint32_t out,
+/* The same of a constant input, whose own array it may be: large weights that nothing else reads are not copied. */
+static float *matrix_of(const struct call *c, size_t input, size_t rows, size_t cols, bool transposed) {
+  struct tensor *t = c->in[input]->constant;
+  const bool last = importer_uses(c->im, c->in[input]->name) == 1 && t->f;
+  float *out = last && !transposed ? t->f : matrix_copy(t, rows, cols, transposed);
+  if (!last || !out) return out;
+  if (transposed) mem_free(t->f);
+  t->f = NULL;
+  return out;
+}
+
+/* A LINEAR node that takes the weights over, also when it fails. */
+static fusion_status linear_node(struct call *c, float *weights, struct graph_linear_spec *spec, uint32_t *node) {
+  spec->taken = weights;
+  const fusion_status status = call_added(c, graph_add_linear(c->im->g, spec, node));
+  if (status != FUSION_OK) mem_free(weights);
+  if (status == FUSION_OK) call_name_node(c, *node);
+  return status;
+}
+
+/* x [.., rows, in] times weights [out][in] along the last dimension; the weights are taken over. */
+static fusion_status last_axis(struct call *c, const struct value *x, float *weights, uint32_t out,
                                struct value *result) {
   struct value v = *x;
   const uint32_t rank = x->dims.rank, in = x->dims.d[rank - 1];
   const uint32_t rows = (uint32_t)dims_span(&x->dims, 0, rank - 1);
-  uint32_t node;
+  struct graph_linear_spec spec = {.out_channels = out, .groups = 1, .window = window_make(1, 1, 1)};
   fusion_status status;
   if (rows > 1) {
     struct value flat = *x, turned;
@@ -40,11 +60,10 @@ static fusion_status last_axis(struct call *c, const struct value *x, const floa
     TRY(value_transpose(c, &flat, (const uint32_t[]){0, 2, 1}, &turned));
     v.node = turned.node;
   }
-  TRY(value_view(c, &v, (struct shape){in, 1, rows}, &node));
-  const struct graph_linear_spec spec = {
-      .input = node, .out_channels = out, .groups = 1, .window = window_make(1, 1, 1), .weights = weights};
-  TRY(call_added(c, graph_add_linear(c->im->g, &spec, &v.node)));
-  call_name_node(c, v.node);
+  TRY(value_view(c, &v, (struct shape){in, 1, rows}, &spec.input));
+  float *const handed = weights;
+  weights = NULL;
+  TRY(linear_node(c, handed, &spec, &v.node));
   if (rows > 1) {
     struct value turned = v, back;
     turned.dims = (struct dims){3, {1, out, rows}};
@@ -55,23 +74,21 @@ static fusion_status last_axis(struct call *c, const struct value *x, const floa
   v.dims.d[rank - 1] = out;
   *result = v;
 cleanup:
+  mem_free(weights);
   return status;
 }
 
-/* Weights given as [in][out], or [out][in] when `transposed`. */
-static fusion_status times_matrix(struct call *c, const struct value *x, const struct tensor *w, bool transposed,
-                                  struct value *result) {
+/* Weights given by input 1 as [in][out], or [out][in] when `transposed`. */
+static fusion_status times_matrix(struct call *c, const struct value *x, bool transposed, struct value *result) {
+  const struct tensor *w = c->in[1]->constant;
   const uint32_t rank = w->dims.rank, rows = w->dims.d[rank - 2], cols = w->dims.d[rank - 1];
   const uint32_t in = transposed ? cols : rows, out = transposed ? rows : cols;
   if (x->dims.rank == 0 || x->dims.d[x->dims.rank - 1] != in || out == 0)
     return call_malformed(c, "has a matrix that does not fit its input");
   if (x->dims.rank == 1 && x->batched)
     return call_refuse(c, "add a feature dimension", "works across the batch dimension");
-  float *weights = matrix_copy(w, rows, cols, !transposed);
-  if (!weights) return call_out_of_memory(c);
-  const fusion_status status = last_axis(c, x, weights, out, result);
-  mem_free(weights);
-  return status;
+  float *weights = matrix_of(c, 1, rows, cols, !transposed);
+  return weights ? last_axis(c, x, weights, out, result) : call_out_of_memory(c);
 }
 
 /* scale * v for either kind; a constant result is owned. */
@@ -94,7 +111,7 @@ fusion_status op_gemm(struct call *c) {
   if (x.constant || !w) return call_refuse(c, "multiply by constant weights only", "multiplies two activations");
   if (x.dims.rank != 2 || w->dims.rank != 2) return call_malformed(c, "has operands that are not matrices");
   if (attr_int(c, "transA", 0)) TRY(value_transpose(c, c->in[0], (const uint32_t[]){1, 0}, &x));
-  TRY(times_matrix(c, &x, w, attr_int(c, "transB", 0) != 0, &y));
+  TRY(times_matrix(c, &x, attr_int(c, "transB", 0) != 0, &y));
   if (!is_one(alpha)) TRY(value_scale(c, &y, alpha, 0, &y));
   const struct value *bias = call_input(c, 2);
   if (bias && !is_one(beta)) {
@@ -115,18 +132,13 @@ static fusion_status constant_left(struct call *c, const struct tensor *w, const
     return call_refuse(c, "multiply by one constant matrix", "multiplies matrices of these ranks");
   const uint32_t out = w->dims.d[0], in = w->dims.d[1], columns = x->dims.d[rank - 1];
   if (x->dims.d[rank - 2] != in) return call_malformed(c, "has a matrix that does not fit its input");
-  float *weights = matrix_copy(w, out, in, false);
+  struct graph_linear_spec spec = {.out_channels = out, .groups = 1, .window = window_make(1, 1, 1)};
   struct value y = *x;
-  fusion_status status = weights ? FUSION_OK : call_out_of_memory(c);
-  if (status == FUSION_OK) status = value_view(c, x, (struct shape){in, 1, columns}, &y.node);
-  if (status == FUSION_OK) {
-    const struct graph_linear_spec spec = {
-        .input = y.node, .out_channels = out, .groups = 1, .window = window_make(1, 1, 1), .weights = weights};
-    status = call_added(c, graph_add_linear(c->im->g, &spec, &y.node));
-  }
-  mem_free(weights);
+  fusion_status status = value_view(c, x, (struct shape){in, 1, columns}, &spec.input);
   if (status != FUSION_OK) return status;
-  call_name_node(c, y.node);
+  float *weights = matrix_of(c, 0, out, in, false);
+  status = weights ? linear_node(c, weights, &spec, &y.node) : call_out_of_memory(c);
+  if (status != FUSION_OK) return status;
   y.dims.d[rank - 2] = out;
   return call_set(c, 0, &y);
 }
@@ -140,7 +152,7 @@ fusion_status op_matmul(struct call *c) {
   if (w->dims.rank < 2 || dims_span(&w->dims, 0, w->dims.rank - 2) != 1 || w->dims.rank > size_max(2, x->dims.rank))
     return call_refuse(c, "multiply by one constant matrix", "multiplies matrices of these ranks");
   struct value y;
-  const fusion_status status = times_matrix(c, x, w, false, &y);
+  const fusion_status status = times_matrix(c, x, false, &y);
   return status == FUSION_OK ? call_set(c, 0, &y) : status;
 }
 
@@ -159,15 +171,12 @@ static fusion_status conv_kernel(const struct call *c, const struct tensor *w, u
   return FUSION_OK;
 }
 
-static fusion_status conv_node(struct call *c, const struct tensor *w, const struct tensor *b,
-                               struct graph_linear_spec *spec) {
-  float *weights = matrix_copy(w, w->dims.d[0], dims_span(&w->dims, 1, w->dims.rank), false);
+static fusion_status conv_node(struct call *c, const struct tensor *b, struct graph_linear_spec *spec) {
+  const struct tensor *w = c->in[1]->constant;
   float *bias = b ? matrix_copy(b, 1, w->dims.d[0], false) : NULL;
-  fusion_status status = weights && (!b || bias) ? FUSION_OK : call_out_of_memory(c);
-  spec->weights = weights;
+  float *weights = b && !bias ? NULL : matrix_of(c, 1, w->dims.d[0], dims_span(&w->dims, 1, w->dims.rank), false);
   spec->bias = bias;
-  if (status == FUSION_OK) status = call_added(c, graph_add_linear(c->im->g, spec, &spec->input));
-  mem_free(weights);
+  const fusion_status status = weights ? linear_node(c, weights, spec, &spec->input) : call_out_of_memory(c);
   mem_free(bias);
   return status;
 }
@@ -191,8 +200,7 @@ fusion_status op_conv(struct call *c) {
   TRY(call_window(c, &x, kernel, &spec.window, overhang));
   TRY(value_view(c, &x, in, &node));
   spec.input = node;
-  TRY(conv_node(c, w, b, &spec));
-  call_name_node(c, spec.input);
+  TRY(conv_node(c, b, &spec));
   const struct shape s = c->im->g->nodes[spec.input].shape;
   x.node = spec.input;
   x.dims.d[1] = s.channels;

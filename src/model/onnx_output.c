@@ -67,8 +67,10 @@ static fusion_status output_choose(struct importer *im) {
 }
 
 static fusion_status need(struct importer *im, const char *name) {
-  if (!name || !name[0] || importer_find(im, name)) return FUSION_OK;
-  return importer_define(im, name, &(struct value){0});
+  if (!name || !name[0]) return FUSION_OK;
+  struct value *known = importer_find(im, name);
+  if (known) known->uses++;
+  return known ? FUSION_OK : importer_define(im, name, &(struct value){.uses = 1});
 }
 
 static bool makes_needed(const struct importer *needed, const Onnx__NodeProto *node) {

@@ -144,9 +144,12 @@ static bool spread_read(const struct call *c, uint32_t n, struct spread *sides) 
     s->before = entry(pads, np, i, 0);
     s->after = entry(pads, np, n + i, 0);
     s->extra = entry(extra, ne, i, 0);
-    const int64_t all[5] = {s->stride - 1, s->dilation - 1, s->before, s->after, s->extra};
-    for (int k = 0; k < 5; k++) {
-      if (all[k] < 0 || all[k] >= MODEL_MAX_WINDOW) return false;
+    const int64_t from_one[2] = {s->stride, s->dilation}, from_zero[3] = {s->before, s->after, s->extra};
+    for (int k = 0; k < 2; k++) {
+      if (from_one[k] < 1 || from_one[k] > MODEL_MAX_WINDOW) return false;
+    }
+    for (int k = 0; k < 3; k++) {
+      if (from_zero[k] < 0 || from_zero[k] > MODEL_MAX_WINDOW) return false;
     }
     const int64_t out = nw ? wanted[nw - n + i] : 0;
     if (out < 0 || out > MODEL_MAX_WINDOW || s->kernel > MODEL_MAX_WINDOW || !spread_fix(s, mode, out)) return false;

@@ -59,7 +59,7 @@ static Onnx__TensorProto *read_proto(const char *folder, const char *kind, size_
   return p;
 }
 
-static struct tensor *to_tensor(const Onnx__TensorProto *p) {
+static struct tensor *to_tensor(Onnx__TensorProto *p) {
   struct tensor *t = NULL;
   fusion_error err;
   const struct importer im = {.path = "test data", .err = &err};
