@@ -44,12 +44,12 @@ typedef struct fusion_compile_settings {
   double overflow;          /**< probability for a sample, estimated, that any value leaves its ring, which decides the
                                rings, 0..0.1; default 1e-3; 0: margin_bits decide, as they do below eight samples */
   unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
-  double accuracy_loss; /**< accuracy that the search may lose, 0..1; default 0.004. Expected from the logits' errors
+  double accuracy_loss; /**< accuracy that the search may lose, 0..1; default 0.002. Expected from the logits' errors
                            and leads, the float network's own probabilities taken as true: no labels are needed,
                            and few samples suffice */
   double agreement;     /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
   double logit_error;   /**< and the error of the logits, root mean square relative to their spread, that it allows;
-                           default 1/8 */
+                           default 1/16 */
   bool equalise;        /**< rescale channels between layers; default true */
   fusion_output output; /**< default logits */
   unsigned top_k;       /**< for FUSION_OUTPUT_TOP_K */

@@ -18,8 +18,8 @@ struct quantise_options quantise_defaults(void) {
   return (struct quantise_options){.margin_bits = 2,
                                    .overflow = 1e-3,
                                    .agreement = 0.9,
-                                   .accuracy_loss = 0.004,
-                                   .logit_error = 0.125,
+                                   .accuracy_loss = 0.002,
+                                   .logit_error = 0.0625,
                                    .equalise = true};
 }
 

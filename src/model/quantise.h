@@ -26,8 +26,8 @@ struct quantise_options {
   void *context;
 };
 
-/** The defaults: searched widths, overflow 1e-3, margin 2, agreement 0.9, accuracy loss 0.004, logit
- * error 1/8, equalisation, logits, exact. */
+/** The defaults: searched widths, overflow 1e-3, margin 2, agreement 0.9, accuracy loss 0.002, logit
+ * error 1/16, equalisation, logits, exact. */
 struct quantise_options quantise_defaults(void);
 
 /** What a step adds to the mean square error of the logits, relative to their spread (estimated, where widths were

@@ -26,7 +26,7 @@ print(d["input"], d["output"], len(d["layers"]), d["prediction"]["samples"], sor
 $FUSION compile tiny.onnx --calibrate x.npy --labels labels.npy --rounding fast --network wan --max-memory 64M --json -o auto.fsn >auto.json && /usr/bin/python3 -c '
 import json; d = json.load(open("auto.json")); p = d["prediction"]
 layers = [s["name"] for s in d["sensitivity"] if s["weight_error"] > 0]
-print(d["fixed_accuracy"], d["expected_loss"] <= 0.004, d["overflow"] <= 0.001, d["tolerance"] > 0, layers)
+print(d["fixed_accuracy"], d["expected_loss"] <= 0.002, d["overflow"] <= 0.001, d["tolerance"] > 0, layers)
 print(p["network"], p["seconds"] > p["rounds"] * 0.02, max(p["server_memory"], p["client_memory"]) <= 64 << 20)'
 $FUSION compile tiny.onnx --calibrate x.npy --network 10M -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --overflow 0.5 -o bad.fsn; echo "exit $?"

@@ -65,11 +65,11 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
                    "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: for each "
                    "layer, the cheapest that keep --accuracy-loss, --agreement and --max-error."),
       CLI_OPT_NUMBER("accuracy-loss", &l->loss, 0, 1, "SHARE",
-                     "Expected, from errors and leads of the logits. Default 0.004."),
+                     "Expected, from errors and leads of the logits. Default 0.002."),
       CLI_OPT_NUMBER("agreement", &l->agreement, 0, 1, "SHARE",
                      "Samples that keep the float network's label, expected. Default 0.9."),
       CLI_OPT_NUMBER("max-error", &l->error, 0, 0, "ERROR",
-                     "Root mean square error of the logits, relative to their spread. Default 0.125."),
+                     "Root mean square error of the logits, relative to their spread. Default 0.0625."),
       CLI_OPT_NUMBER("overflow", &l->overflow, 0, 0.1, "P",
                      "Probability for a sample that any value leaves its ring, estimated, that rings may leave. "
                      "Default 0.001."),
