@@ -10,8 +10,9 @@
 #include "session/server.h"
 
 enum {
-  SERVER_TRIES = 3,    /* a job may run each of its samples so often: lost shards run again */
-  JOB_LINGER_MS = 2000 /* a job whose connections are all lost waits so long for new ones */
+  SERVER_TRIES = 3,     /* a job may run each of its samples so often: lost shards run again */
+  JOB_LINGER_MS = 2000, /* a job whose connections are all lost waits so long for new ones */
+  DONE_IDS = 64         /* of so many jobs that were done last, connections that come late are known */
 };
 
 /** A client's job, shared by its connections. */
@@ -37,7 +38,7 @@ struct connection {
   struct net_peer peer;
   struct job *job;
   const struct stack *stack; /* what the client named, of those that the server runs */
-  uint64_t memory; /* reserved */
+  uint64_t memory;           /* reserved */
 };
 
 struct server {
@@ -56,6 +57,7 @@ struct server {
   double day_began;     /* monotonic; may lie before the server's start */
   uint64_t day_samples; /* begun since then */
   uint64_t job_counter;
+  uint8_t done_ids[DONE_IDS][SESSION_JOB_LEN]; /* a ring; [i] is that of the i-th, (i + DONE_IDS)-th, ... done job */
   struct server_totals totals;
 
   pthread_mutex_t log_lock;

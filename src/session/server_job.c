@@ -63,12 +63,28 @@ static void log_job(struct server *s, const struct job *j) {
              clock_seconds() - j->started, (double)j->bytes_received * mib, (double)j->bytes_sent * mib);
 }
 
-/* Takes an ended job out of the list. Called with the lock held. */
-static void unlink_job(struct server *s, struct job *j) {
+/* A connection that its client had given up may greet after the job is done, when the others ran its part: it is the
+ * rest of that job, not one of its own that failed. Whatever runs samples is logged. Called with the lock held. */
+static bool came_late(const struct server *s, const struct job *j) {
+  const uint64_t known = s->totals.jobs_done < DONE_IDS ? s->totals.jobs_done : DONE_IDS;
+  if (j->begun) return false;
+  for (uint64_t i = 0; i < known; i++)
+    if (memcmp(s->done_ids[i], j->id, SESSION_JOB_LEN) == 0) return true;
+  return false;
+}
+
+/* Takes an ended job out of the list; whether it is to be logged. Called with the lock held. */
+static bool unlink_job(struct server *s, struct job *j) {
   struct job **at = &s->jobs;
   while (*at != j) at = &(*at)->next;
   *at = j->next;
-  *(j->failure.status == FUSION_OK ? &s->totals.jobs_done : &s->totals.jobs_failed) += 1;
+  if (j->failure.status == FUSION_OK) {
+    memcpy(s->done_ids[s->totals.jobs_done++ % DONE_IDS], j->id, SESSION_JOB_LEN);
+    return true;
+  }
+  if (came_late(s, j)) return false;
+  s->totals.jobs_failed++;
+  return true;
 }
 
 void job_leave(struct server *s, struct connection *c, const fusion_error *failure) {
@@ -83,7 +99,7 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
   /* A job whose samples all ran is done, even if a connection was lost on the way. */
   const bool done = --j->open == 0 && j->finished >= j->declared && failure->status == FUSION_OK;
   if (done) j->failure.status = FUSION_OK;
-  if (done) unlink_job(s, j);
+  if (done) (void)unlink_job(s, j);
   c->job = NULL;
   pthread_mutex_unlock(&s->lock);
   if (!done) return;
@@ -99,10 +115,10 @@ void job_expire(struct server *s, bool now) {
     while (j && (j->open || (!now && j->left > limit))) j = j->next;
     if (j && j->failure.status == FUSION_OK)
       error_set(&j->failure, FUSION_E_CLOSED, "the client left before the job was complete");
-    if (j) unlink_job(s, j);
+    const bool logged = j && unlink_job(s, j);
     pthread_mutex_unlock(&s->lock);
     if (!j) return;
-    log_job(s, j);
+    if (logged) log_job(s, j);
     mem_free(j);
   }
 }

@@ -8,7 +8,6 @@
 
 #include "session/messages.h"
 #include "session/session_scene.h"
-#include "session/shards.h"
 #include "session/workers.h"
 #include "support/certs.h"
 #include "support/support.h"
@@ -419,31 +418,68 @@ static void server__strange_clients_are_refused(void **state) {
   expect_log(&s, "silent for 0.2 seconds");
 }
 
-static void server__shards_beyond_what_was_granted_are_refused(void **state) {
-  (void)state;
-  struct session_scene s;
+/* Opens a session for `samples` samples of the fake stack. */
+static struct channel *open_session(struct session_scene *s, uint32_t samples) {
+  const struct client_hello mine = {.stack = "fake", .samples = samples};
+  const uint64_t expected = samples;
   struct server_hello hello;
   uint8_t *manifest;
   size_t len;
   uint32_t granted;
-  const uint64_t expected = 5;
-  scene_prepare(&s);
-  scene_start(&s);
-  struct channel *c = play_client(&s);
-  struct client_hello mine = {.stack = "fake", .samples = 5};
+  struct channel *c = play_client(s);
   assert_ok(client_hello_send(c, &mine));
   assert_ok(server_hello_recv(c, &hello));
   assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
   mem_free(manifest);
-  assert_ok(start_send(c, &(struct start){.shard_samples = 5, .expected_samples = expected}));
+  assert_ok(start_send(c, &(struct start){.shard_samples = samples, .expected_samples = expected}));
   assert_ok(ready_recv(c, &granted));
-  assert_int_equal(granted, 5);
+  assert_int_equal(granted, samples);
   assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
+  return c;
+}
+
+static void server__shards_beyond_what_was_granted_are_refused(void **state) {
+  (void)state;
+  struct session_scene s;
+  uint32_t unread;
+  scene_prepare(&s);
+  scene_start(&s);
+  struct channel *c = open_session(&s, 5);
   assert_ok(shard_send(c, 6));
-  assert_int_equal(channel_recv(c, MSG_TEST, &granted, 4), FUSION_E_REFUSED);
+  assert_int_equal(channel_recv(c, MSG_TEST, &unread, 4), FUSION_E_REFUSED);
   channel_close(c);
   scene_end(&s);
   expect_log(&s, "a shard of 6 samples where 5 were granted");
+}
+
+/* Two connections that leave without a sample: one of a job that is done, one of a job that nobody ran. */
+static void server__late_connections_are_no_failed_jobs(void **state) {
+  (void)state;
+  struct session_scene s;
+  struct server_hello hello;
+  int64_t inputs[5 * IN] = {0}, answers[5 * OUT];
+  scene_prepare(&s);
+  scene_start(&s);
+  struct channel *c = open_session(&s, 5);
+  assert_ok(shard_send(c, 5));
+  assert_ok(channel_send(c, MSG_TEST, inputs, sizeof inputs));
+  assert_ok(channel_recv(c, MSG_TEST, answers, sizeof answers));
+  assert_ok(shard_send(c, 0));
+  assert_ok(channel_flush(c));
+  channel_close(c);
+  wait_for_connections(s.server, 0);
+  for (uint8_t job = 0; job < 2; job++) {
+    const struct client_hello late = {.stack = "fake", .job = {job}, .samples = 5};
+    c = play_client(&s);
+    assert_ok(client_hello_send(c, &late));
+    assert_ok(server_hello_recv(c, &hello));
+    channel_close(c);
+  }
+  wait_for_connections(s.server, 0);
+  scene_end(&s);
+  expect_log(&s, ": done; 5 of 5 samples, 1 connection,");
+  expect_log(&s, "failed (");
+  assert_null(strstr(strstr(s.log, "failed (") + 1, "failed ("));
 }
 
 /* A client whose server is played by the test: what it does with hostile manifests. */
@@ -507,33 +543,6 @@ static void client__hostile_manifests_are_refused(void **state) {
 }
 
 /* One worker on a short line and one core, more of both with either, no more than memory or work allow. */
-static void workers__are_chosen_by_round_trip_cores_and_memory(void **state) {
-  (void)state;
-  struct model *m = fake_model(IN, OUT, 5);
-  fake_reset();
-  /* 1,000 shards of a few hundred bytes: on a long line nearly all is waiting. */
-  const struct workers_choice base = {
-      .stack = &fake_stack, .plan = &m->plan, .samples = 1000, .shard_samples = 1, .max_memory = 1 << 30, .cores = 1};
-  struct workers_choice c = base;
-  assert_int_equal(workers_choose(&c), 1);
-  c.round_trip_seconds = 1e-6;
-  assert_int_equal(workers_choose(&c), 1);
-  c.round_trip_seconds = 1e-3;
-  assert_in_range(workers_choose(&c), 3, 8); /* 1 s of waiting against 0.045 s a worker */
-  c.round_trip_seconds = 0.04;
-  assert_in_range(workers_choose(&c), 14, WORKERS_AUTO_MAX);
-  c.max_memory = 3 * 1000; /* of 1,000 bytes a sample */
-  assert_int_equal(workers_choose(&c), 3);
-  c.samples = 2;
-  assert_int_equal(workers_choose(&c), 2);
-  c = base;
-  c.samples = (size_t)1 << 20; /* much computing: as many as there are cores */
-  c.shard_samples = 1 << 16;
-  c.cores = 4;
-  assert_int_equal(workers_choose(&c), 4);
-  model_free(m);
-}
-
 static void job__chooses_its_workers(void **state) {
   (void)state;
   struct session_scene s;
@@ -546,25 +555,6 @@ static void job__chooses_its_workers(void **state) {
   expect_accept(&s, &v);
   assert_in_range(v.workers, 1, WORKERS_AUTO_MAX);
   scene_end(&s);
-}
-
-static void shards__cover_everything_and_balance(void **state) {
-  (void)state;
-  const size_t samples[] = {1, 2, 7, 868, 2660, 10000}, limits[] = {1, 3, 400, 4096}, workers[] = {1, 2, 5};
-  for (size_t i = 0; i < 6 * 4 * 3; i++) {
-    const size_t n = samples[i % 6], limit = limits[i / 6 % 4], w = workers[i / 24];
-    const size_t count = shards_count(n, limit, w);
-    size_t next = 0;
-    assert_true(count >= 1 && count <= n);
-    for (size_t k = 0; k < count; k++) {
-      const struct shard s = shard_at(n, count, k);
-      assert_int_equal(s.first, next);
-      assert_in_range(s.count, n / count, n / count + 1);
-      assert_true(s.count <= limit);
-      next += s.count;
-    }
-    assert_int_equal(next, n);
-  }
 }
 
 static int make_certs(void **state) {
@@ -581,9 +571,7 @@ static int remove_certs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(workers__are_chosen_by_round_trip_cores_and_memory),
       cmocka_unit_test(job__chooses_its_workers),
-      cmocka_unit_test(shards__cover_everything_and_balance),
       cmocka_unit_test(job__tls_and_several_workers),
       cmocka_unit_test(job__the_real_stack),
       cmocka_unit_test(job__plaintext_counts_every_byte),
@@ -603,6 +591,7 @@ int main(void) {
       cmocka_unit_test(stop__lets_running_jobs_finish_but_not_for_ever),
       cmocka_unit_test(server__strange_clients_are_refused),
       cmocka_unit_test(server__shards_beyond_what_was_granted_are_refused),
+      cmocka_unit_test(server__late_connections_are_no_failed_jobs),
       cmocka_unit_test(client__hostile_manifests_are_refused),
   };
   return cmocka_run_group_tests(tests, make_certs, remove_certs);
