@@ -191,7 +191,9 @@ static fusion_status check_attributes(const struct call *c, const struct op_entr
 
 static fusion_status check_inputs(const struct call *c, const struct op_entry *op) {
   if (c->in_count > op->max_in && op->max_in != MANY) return call_malformed(c, "has too many inputs");
-  for (size_t i = 0; i < op->min_in; i++) {
+  /* Of any number of inputs none is optional. */
+  const size_t needed = op->max_in == MANY ? size_max(op->min_in, c->in_count) : op->min_in;
+  for (size_t i = 0; i < needed; i++) {
     if (!call_input(c, i)) return call_malformed(c, "lacks an input");
   }
   return FUSION_OK;

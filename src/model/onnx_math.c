@@ -190,10 +190,6 @@ fusion_status op_sum(struct call *c) {
   fusion_status status = FUSION_OK;
   for (size_t i = 1; i < c->in_count && status == FUSION_OK; i++) {
     struct value next = {0};
-    if (!c->in[i]) {
-      status = call_malformed(c, "lacks an input");
-      break;
-    }
     status = value_binary(c, '+', &acc, c->in[i], &next);
     if (owned) tensor_free(acc.constant);
     acc = next;
@@ -376,7 +372,6 @@ fusion_status op_max_min(struct call *c) {
   fusion_status status = FUSION_OK;
   for (size_t i = 1; i < c->in_count && status == FUSION_OK; i++) {
     struct value next = {0};
-    if (!c->in[i]) return call_malformed(c, "lacks an input");
     status = larger(c, max, &acc, c->in[i], &next);
     if (owned) tensor_free(acc.constant);
     acc = next;
