@@ -18,6 +18,7 @@ struct cot_task {
 
 struct cot_state {
   struct prg *prg;
+  struct heap *heap;
   struct cot *cot;
   block *out;
 };
@@ -28,8 +29,10 @@ static fusion_status cot_open_end(struct bench_end *e) {
   if (!s) return FUSION_E_MEMORY;
   s->out = mem_alloc(TAKE, sizeof *s->out);
   if (!s->out) return FUSION_E_MEMORY;
+  s->heap = heap_new();
+  if (!s->heap) return FUSION_E_MEMORY;
   const fusion_status status = prg_new_random(&s->prg);
-  return status == FUSION_OK ? cot_open_silent(&s->cot, e->role, e->channel, s->prg, &t->params) : status;
+  return status == FUSION_OK ? cot_open_silent(&s->cot, e->role, e->channel, s->heap, s->prg, &t->params) : status;
 }
 
 static fusion_status cot_run_end(struct bench_end *e) {
@@ -47,6 +50,7 @@ static void cot_close_end(struct bench_end *e) {
   if (!s) return;
   if (s->cot) cot_close(s->cot);
   prg_free(s->prg);
+  heap_free(s->heap);
   mem_free(s->out);
   mem_free(s);
 }
@@ -132,11 +136,12 @@ static fusion_status gate_open(struct bench_end *e) {
   const struct silent_params silent = {.profile = SILENT_LAN};
   struct gate_state *s = e->state = mem_alloc(1, sizeof *s);
   if (!s) return FUSION_E_MEMORY;
-  s->party = (struct party){.role = e->role, .channel = e->channel};
+  s->party = (struct party){.role = e->role, .channel = e->channel, .heap = heap_new()};
   s->x = mem_alloc(t->count * t->values, sizeof *s->x);
-  if (!s->x) return FUSION_E_MEMORY;
+  if (!s->x || !s->party.heap) return FUSION_E_MEMORY;
   const fusion_status status = prg_new_random(&s->party.prg);
-  return status == FUSION_OK ? cot_open_silent(&s->party.cot, e->role, e->channel, s->party.prg, &silent) : status;
+  return status == FUSION_OK ? cot_open_silent(&s->party.cot, e->role, e->channel, s->party.heap, s->party.prg, &silent)
+                             : status;
 }
 
 static fusion_status gate_run(struct bench_end *e) {
@@ -150,6 +155,7 @@ static void gate_close(struct bench_end *e) {
   if (!s) return;
   if (s->party.cot) cot_close(s->party.cot);
   prg_free(s->party.prg);
+  heap_free(s->party.heap);
   mem_free(s->x);
   mem_free(s);
 }

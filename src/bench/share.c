@@ -127,7 +127,7 @@ void bench_share(struct bench *b) {
   w.b = bench_alloc(b, COUNT, sizeof *w.b);
   w.c = bench_alloc(b, COUNT, sizeof *w.c);
   w.planes = bench_alloc(b, COUNT, sizeof *w.planes);
-  bench_check(b, carry_open(&w.carry, &w.plan, ROLE_SERVER, COUNT));
+  bench_check(b, carry_open(&w.carry, &w.plan, &w.party, COUNT));
   if (bench_ready(b)) bench_check(b, carry_prepare(&w.carry, &w.party, COUNT));
   if (bench_ready(b)) rows(b, &w);
   carry_close(&w.carry);

@@ -8,6 +8,7 @@
 #define FUSION_OT_COT_H
 
 #include "base/block.h"
+#include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
 
@@ -24,6 +25,7 @@ struct cot {
   const struct cot_ops *ops;
   enum role role;
   struct channel *channel;       /* borrowed */
+  struct heap *heap;             /* borrowed: large temporaries; NULL: none */
   block delta;                   /* this party's, as sender */
   uint64_t session;              /* public, the same on both sides: enters every tweak */
   uint64_t sent, received;       /* correlations taken so far in each direction: the tweak index */

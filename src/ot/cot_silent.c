@@ -36,15 +36,16 @@ struct cot_silent {
 
 enum { UNIT_MAX = 1 << 12 };
 
-static void direction_close(struct direction *d) {
+static void direction_close(struct direction *d, struct heap *heap) {
   for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
   mem_free(d->stores);
-  mem_free_secret(d->unit, UNIT_MAX * sizeof(block));
+  heap_give(heap, d->unit, UNIT_MAX * sizeof(block));
 }
 
 /* Grows what is held back into the base correlations of `count` iterations, `base` each. */
-static fusion_status grow_held(struct direction *d, struct silent_iteration *its, size_t count, size_t base) {
-  block *unit = mem_alloc(UNIT_MAX, sizeof(block));
+static fusion_status grow_held(struct direction *d, struct heap *heap, struct silent_iteration *its, size_t count,
+                               size_t base) {
+  block *unit = heap_take(heap, UNIT_MAX, sizeof(block));
   size_t at = 0; /* of all correlations wanted */
   if (!unit) return FUSION_E_MEMORY;
   for (size_t i = d->head; i < d->count; i++) {
@@ -61,7 +62,7 @@ static fusion_status grow_held(struct direction *d, struct silent_iteration *its
     t->last = t->end;
   }
   assert(at == count * base);
-  mem_free_secret(unit, UNIT_MAX * sizeof(block));
+  heap_give(heap, unit, UNIT_MAX * sizeof(block));
   return FUSION_OK;
 }
 
@@ -77,10 +78,10 @@ static void hold_back(struct direction *d, size_t need) {
 }
 
 /* Moves what is left of the stock to an array with room for `more` stores. */
-static fusion_status make_room(struct direction *d, size_t more) {
+static fusion_status make_room(struct direction *d, struct heap *heap, size_t more) {
   struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
   size_t count = 0;
-  if (!d->unit) d->unit = mem_alloc(UNIT_MAX, sizeof(block));
+  if (!d->unit) d->unit = heap_take(heap, UNIT_MAX, sizeof(block));
   if (!stores || !d->unit) {
     mem_free(stores);
     return FUSION_E_MEMORY;
@@ -105,16 +106,16 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
   fusion_status status = FUSION_OK;
   for (size_t i = 0; i < supply->next; i++) {
     its[i] = (struct silent_iteration){.set = supply->set, .sender = d->sender, .number = supply->iterations + i};
-    its[i].base = mem_alloc(base, sizeof(block));
+    its[i].base = heap_take(s->cot.heap, base, sizeof(block));
     if (!its[i].base) return FUSION_E_MEMORY;
   }
   if (supply->made)
-    status = grow_held(d, its, supply->next, base);
+    status = grow_held(d, s->cot.heap, its, supply->next, base);
   else if (d->sender == s->cot.role)
     status = softspoken_send(s->sender, its[0].base, base);
   else
     status = softspoken_receive(s->receiver, its[0].base, base);
-  return status == FUSION_OK ? make_room(d, supply->next) : status;
+  return status == FUSION_OK ? make_room(d, s->cot.heap, supply->next) : status;
 }
 
 static void store_harvests(struct direction *d, const struct silent_iteration *its, size_t count) {
@@ -136,8 +137,12 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
   const enum role self = s->cot.role, turns[2] = {role_peer(self), self};
   const size_t counts[2] = {joins[0] ? supply[0].next : 0, joins[1] ? supply[1].next : 0};
   const size_t count = counts[0] + counts[1], starts[2] = {0, counts[0]};
-  const struct silent_party party = {
-      .role = self, .channel = s->cot.channel, .prg = s->prg, .session = s->cot.session, .delta = s->cot.delta};
+  const struct silent_party party = {.role = self,
+                                     .channel = s->cot.channel,
+                                     .heap = s->cot.heap,
+                                     .prg = s->prg,
+                                     .session = s->cot.session,
+                                     .delta = s->cot.delta};
   struct silent_iteration *its = mem_alloc(count, sizeof *its);
   FAIL_IF(!its, FUSION_E_MEMORY);
   /* Where the direction begins, its receiver speaks first: so both parties send before they receive. */
@@ -154,7 +159,7 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
   }
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
-    if (its[i].base) mem_free_secret(its[i].base, silent_set_base(its[i].set) * sizeof(block));
+    if (its[i].base) heap_give(s->cot.heap, its[i].base, silent_set_base(its[i].set) * sizeof(block));
   }
   mem_free(its);
   return status;
@@ -217,8 +222,8 @@ static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
 static void close_silent(struct cot *c) {
   struct cot_silent *s = (struct cot_silent *)c;
   if (!s) return;
-  direction_close(&s->directions[ROLE_SERVER]);
-  direction_close(&s->directions[ROLE_CLIENT]);
+  direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
+  direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   prg_free(s->prg);
@@ -246,8 +251,8 @@ cleanup:
   return status;
 }
 
-fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct prg *prg,
-                              const struct silent_params *params) {
+fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
+                              struct prg *prg, const struct silent_params *params) {
   static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = close_silent};
   fusion_status status = FUSION_OK;
   uint8_t seed[PRG_SEED_LEN];
@@ -259,6 +264,7 @@ fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *
   s->cot.ops = &ops;
   s->cot.role = role;
   s->cot.channel = channel;
+  s->cot.heap = heap;
   s->schedule = silent_schedule_start(params);
   s->directions[ROLE_CLIENT].sender = ROLE_CLIENT;
   prg_bytes(prg, seed, sizeof seed);

@@ -17,9 +17,9 @@
 enum { COT_SILENT_NONCE_LEN = 16 };
 
 /** Opens both directions; both parties call it at the same point with equal `params`. The channel is borrowed for the
- *  life of *out, the generator for the call. Returns owned (cot_close). */
-fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct prg *prg,
-                              const struct silent_params *params) FUSION_MUST_CHECK;
+ *  life of *out, as is the heap (NULL: none), the generator for the call. Returns owned (cot_close). */
+fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
+                              struct prg *prg, const struct silent_params *params) FUSION_MUST_CHECK;
 
 /** Most memory that one party's end holds, both directions together, keys of a few KiB not counted. */
 size_t cot_silent_memory(const struct silent_params *params);

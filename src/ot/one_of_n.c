@@ -14,11 +14,11 @@ struct work {
   block hashed[BATCH];
 };
 
-static struct work *work_new(void) {
-  return mem_alloc(1, sizeof(struct work));
+static struct work *work_new(const struct cot *c) {
+  return heap_take(c->heap, 1, sizeof(struct work));
 }
-static void work_free(struct work *w) {
-  mem_free_secret(w, sizeof *w);
+static void work_free(const struct cot *c, struct work *w) {
+  heap_give(c->heap, w, sizeof *w);
 }
 
 /* Clears the filling of a plane's last word. */
@@ -45,7 +45,7 @@ fusion_status ot_bits_send(struct cot *c, unsigned width, unsigned string_bits, 
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role)};
   const size_t stride = plane_words(count);
-  struct work *w = work_new();
+  struct work *w = work_new(c);
   FAIL_IF(!w, FUSION_E_MEMORY);
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
@@ -67,7 +67,7 @@ fusion_status ot_bits_send(struct cot *c, unsigned width, unsigned string_bits, 
     }
   }
 cleanup:
-  work_free(w);
+  work_free(c, w);
   return status;
 }
 
@@ -77,7 +77,7 @@ fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bit
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
   const size_t stride = plane_words(count);
-  struct work *w = work_new();
+  struct work *w = work_new(c);
   FAIL_IF(!w, FUSION_E_MEMORY);
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
@@ -100,7 +100,7 @@ fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bit
     if (plane1) trim(plane1, n);
   }
 cleanup:
-  work_free(w);
+  work_free(c, w);
   return status;
 }
 
@@ -115,7 +115,7 @@ fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_
   fusion_status status = FUSION_OK;
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role)};
-  struct work *w = work_new();
+  struct work *w = work_new(c);
   FAIL_IF(!w, FUSION_E_MEMORY);
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done);
@@ -127,7 +127,7 @@ fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_
     store_words(kernels, pad1 + done, w->hashed, n);
   }
 cleanup:
-  work_free(w);
+  work_free(c, w);
   return status;
 }
 
@@ -135,7 +135,7 @@ fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, u
   fusion_status status = FUSION_OK;
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
-  struct work *w = work_new();
+  struct work *w = work_new(c);
   FAIL_IF(!w, FUSION_E_MEMORY);
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done);
@@ -147,7 +147,7 @@ fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, u
     store_words(kernels, pads + done, w->hashed, n);
   }
 cleanup:
-  work_free(w);
+  work_free(c, w);
   return status;
 }
 

@@ -27,6 +27,7 @@ struct forest {
   const struct aes_ops *aes;
   const struct ggm_ops *ggm;
   struct aes_key tree_key; /* public */
+  struct heap *heap;       /* borrowed */
   bool tree_open, sends;
   block delta;     /* the sender's */
   block *base;     /* while the iteration runs: the LPN vector, tree correlations, check correlations */
@@ -37,6 +38,7 @@ struct forest {
 
 struct silent_harvest {
   const struct silent_set *set;
+  struct heap *heap; /* borrowed */
   const struct aes_ops *aes;
   const struct lpn_ops *lpn;
   struct aes_key row_key; /* public */
@@ -100,8 +102,8 @@ static size_t levels_len(const struct silent_set *set) {
 static void forest_free(struct forest *f) {
   if (!f) return;
   if (f->tree_open) f->aes->close(&f->tree_key);
-  if (f->base) mem_free_secret(f->base, silent_set_base(f->set) * sizeof(block));
-  if (!f->base && f->levels) mem_free_secret(f->levels, levels_len(f->set));
+  if (f->base) heap_give(f->heap, f->base, silent_set_base(f->set) * sizeof(block));
+  if (!f->base) heap_give(f->heap, f->levels, levels_len(f->set));
   mem_free_secret(f->roots, f->set->trees * sizeof(block));
   mem_free_secret(f->turns, f->set->trees * sizeof(uint64_t));
   mem_free_secret(f, sizeof *f);
@@ -125,6 +127,7 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   *f = (struct forest){.set = set,
                        .aes = aes_ops_of(cpu_tier()),
                        .ggm = ggm_ops_of(cpu_tier()),
+                       .heap = p->heap,
                        .sends = sends,
                        .base = it->base,
                        .levels = it->base + silent_set_k(set)};
@@ -148,11 +151,11 @@ cleanup:
 static fusion_status forest_shrink(struct forest *f) {
   block *levels = NULL;
   if (!f->sends) {
-    levels = mem_alloc(levels_len(f->set), 1);
+    levels = heap_take(f->heap, levels_len(f->set), 1);
     if (!levels) return FUSION_E_MEMORY;
     memcpy(levels, f->levels, levels_len(f->set));
   }
-  mem_free_secret(f->base, silent_set_base(f->set) * sizeof(block));
+  heap_give(f->heap, f->base, silent_set_base(f->set) * sizeof(block));
   f->base = NULL;
   f->levels = levels;
   return FUSION_OK;
@@ -162,7 +165,7 @@ void silent_free(struct silent_harvest *h) {
   if (!h) return;
   if (h->row_open) h->aes->close(&h->row_key);
   for (size_t i = 0; i < h->vectors.count; i++) forest_free(h->forests[i]);
-  mem_free_secret(h->blocks, silent_set_k(h->set) * h->vectors.width * sizeof(block));
+  heap_give(h->heap, h->blocks, silent_set_k(h->set) * h->vectors.width * sizeof(block));
   mem_free_secret(h, sizeof *h);
 }
 
@@ -179,9 +182,10 @@ static fusion_status harvest_new(struct silent_harvest **out, const struct silen
   const size_t k = silent_set_k(set), width = count > 1 ? LPN_TOGETHER : 1;
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
   if (!h) return FUSION_E_MEMORY;
-  *h = (struct silent_harvest){.set = set, .aes = aes_ops_of(cpu_tier()), .lpn = lpn_ops_of(cpu_tier())};
+  *h = (struct silent_harvest){
+      .set = set, .heap = p->heap, .aes = aes_ops_of(cpu_tier()), .lpn = lpn_ops_of(cpu_tier())};
   h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
-  h->blocks = mem_alloc(k * width, sizeof(block));
+  h->blocks = heap_take(p->heap, k * width, sizeof(block));
   FAIL_IF(!h->blocks, FUSION_E_MEMORY);
   h->vectors.blocks = h->blocks;
   iteration_keys(p, runs[0].it, keys);
@@ -205,8 +209,8 @@ static void batch_close(struct batch *b) {
   for (size_t i = 0; b->runs && i < b->count; i++) forest_free(b->runs[i].forest);
   mem_free_secret(b->runs, b->count * sizeof *b->runs);
   mem_free(b->check.psi);
-  mem_free_secret(b->corrections, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX * sizeof(block));
-  mem_free_secret(b->leaf, b->leaves * sizeof(block));
+  heap_give(b->party->heap, b->corrections, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX * sizeof(block));
+  heap_give(b->party->heap, b->leaf, b->leaves * sizeof(block));
   mem_free(b);
 }
 
@@ -227,8 +231,8 @@ static fusion_status batch_open(struct batch **out, const struct silent_party *p
     TRY(forest_new(&b->runs[i].forest, p, &its[i]));
   }
   b->check.psi = mem_alloc(b->trees, sizeof(block));
-  b->corrections = mem_alloc((size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX, sizeof(block));
-  b->leaf = mem_alloc(b->leaves, sizeof(block));
+  b->corrections = heap_take(p->heap, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX, sizeof(block));
+  b->leaf = heap_take(p->heap, b->leaves, sizeof(block));
   FAIL_IF(!b->check.psi || !b->corrections || !b->leaf, FUSION_E_MEMORY);
   *out = b;
   b = NULL;
@@ -453,7 +457,7 @@ cleanup:
   }
   if (b) batch_close(b);
   for (size_t i = 0; i < count; i++) {
-    mem_free_secret(its[i].base, silent_set_base(its[i].set) * sizeof(block));
+    heap_give(p->heap, its[i].base, silent_set_base(its[i].set) * sizeof(block));
     its[i].base = NULL;
   }
   return status;

@@ -21,6 +21,7 @@
 #define FUSION_OT_SILENT_H
 
 #include "base/block.h"
+#include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "ot/silent_set.h"
@@ -36,6 +37,7 @@ struct silent_harvest;
 struct silent_party {
   enum role role;
   struct channel *channel; /* borrowed */
+  struct heap *heap;       /* borrowed, also by harvests; NULL: none */
   struct prg *prg;         /* borrowed: this party's secret randomness */
   uint64_t session;        /* public, the same on both sides */
   block delta;             /* this party's, as OT sender */
@@ -45,7 +47,7 @@ struct silent_iteration {
   const struct silent_set *set;
   enum role sender; /* who is the OT sender */
   uint64_t number;  /* of the iteration in its direction, from 0 */
-  block *base;      /* silent_set_base(set) correlations from mem_alloc(); taken over, also on failure */
+  block *base;      /* silent_set_base(set) correlations from the heap; taken over, also on failure */
   /* Result, owned by the caller; NULL unless all checks of the batch have passed, and in all but the first of those
    * that share a matrix (up to silent_set.together in a row, of one set and sender). */
   struct silent_harvest *harvest;

@@ -55,15 +55,15 @@ size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count)
   return lay_out(&c, NULL) * c.stride * sizeof *c.memory;
 }
 
-fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role, size_t count) {
-  *c = (struct carry){.plan = plan, .role = role, .count = count, .stride = plane_words(count)};
+fusion_status carry_open(struct carry *c, const struct carry_plan *plan, const struct party *p, size_t count) {
+  *c = (struct carry){.plan = plan, .role = p->role, .heap = p->heap, .count = count, .stride = plane_words(count)};
   c->memory_words = lay_out(c, NULL) * c->stride;
-  c->memory = mem_alloc(c->memory_words, sizeof *c->memory);
+  c->memory = heap_take(c->heap, c->memory_words, sizeof *c->memory);
   return c->memory ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 void carry_close(struct carry *c) {
-  mem_free_secret(c->memory, c->memory_words * sizeof *c->memory);
+  heap_give(c->heap, c->memory, c->memory_words * sizeof *c->memory);
   c->memory = NULL;
 }
 

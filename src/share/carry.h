@@ -69,6 +69,7 @@ size_t carry_open_len(const struct carry_plan *plan, unsigned level, size_t coun
 struct carry {
   const struct carry_plan *plan; /* borrowed */
   enum role role;
+  struct heap *heap; /* borrowed */
   size_t count, stride;
   uint64_t *memory; /* owned */
   size_t memory_words;
@@ -81,7 +82,7 @@ struct carry {
 /** Bytes that a party's state for chunks of at most `count` takes. */
 size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count);
 /** Takes that memory. */
-fusion_status carry_open(struct carry *c, const struct carry_plan *plan, enum role role,
+fusion_status carry_open(struct carry *c, const struct carry_plan *plan, const struct party *p,
                          size_t count) FUSION_MUST_CHECK;
 void carry_close(struct carry *c);
 

@@ -16,7 +16,7 @@ fusion_status maximum(struct party *p, const struct maximum *params, const uint6
   const struct relu_truncate relu = difference_of(params, count);
   const uint64_t mask = low_mask(params->out_bits);
   const size_t capacity = size_min(count, RELU_TRUNCATE_CHUNK);
-  uint64_t *d = mem_alloc(capacity, sizeof *d);
+  uint64_t *d = heap_take(p->heap, capacity, sizeof *d);
   FAIL_IF(!d, FUSION_E_MEMORY);
   for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
     const size_t n = size_min(RELU_TRUNCATE_CHUNK, count - done);
@@ -25,7 +25,7 @@ fusion_status maximum(struct party *p, const struct maximum *params, const uint6
     for (size_t e = 0; e < n; e++) z[done + e] = (y[done + e] + d[e]) & mask;
   }
 cleanup:
-  mem_free_secret(d, capacity * sizeof *d);
+  heap_give(p->heap, d, capacity * sizeof *d);
   return status;
 }
 
@@ -219,18 +219,18 @@ static void buffers_size(struct buffers *b, const struct pool *pool, size_t plan
   b->middle_len = across * pool->columns.out_len * sizeof *b->middle;
 }
 
-static fusion_status buffers_open(struct buffers *b, const struct pool *pool, size_t planes) {
+static fusion_status buffers_open(struct buffers *b, const struct pool *pool, struct heap *heap, size_t planes) {
   buffers_size(b, pool, planes);
-  b->nodes = mem_alloc(b->nodes_len, 1);
-  b->pair = mem_alloc(b->pair_len, 1);
-  b->middle = mem_alloc(b->middle_len, 1);
+  b->nodes = heap_take(heap, b->nodes_len, 1);
+  b->pair = heap_take(heap, b->pair_len, 1);
+  b->middle = heap_take(heap, b->middle_len, 1);
   return b->nodes && b->pair && b->middle ? FUSION_OK : FUSION_E_MEMORY;
 }
 
-static void buffers_close(struct buffers *b) {
-  mem_free_secret(b->nodes, b->nodes_len);
-  mem_free_secret(b->pair, b->pair_len);
-  mem_free_secret(b->middle, b->middle_len);
+static void buffers_close(struct buffers *b, struct heap *heap) {
+  heap_give(heap, b->nodes, b->nodes_len);
+  heap_give(heap, b->pair, b->pair_len);
+  heap_give(heap, b->middle, b->middle_len);
 }
 
 static fusion_status run_planes(struct party *p, const struct maxpool *q, const struct pool *pool,
@@ -271,14 +271,14 @@ fusion_status maxpool(struct party *p, const struct maxpool *params, const uint6
   struct buffers b = {0};
   TRY(pool_make(&pool, params));
   if (!planes) goto cleanup;
-  TRY(buffers_open(&b, &pool, size_min(planes, pool.planes_at_once)));
+  TRY(buffers_open(&b, &pool, p->heap, size_min(planes, pool.planes_at_once)));
   const size_t in_len = (size_t)params->in_h * params->in_w, out_len = (size_t)params->out_h * params->out_w;
   for (size_t done = 0; done < planes; done += pool.planes_at_once) {
     const size_t n = size_min(pool.planes_at_once, planes - done);
     TRY(run_planes(p, params, &pool, &b, x + done * in_len, y + done * out_len, n));
   }
 cleanup:
-  buffers_close(&b);
+  buffers_close(&b, p->heap);
   pool_free(&pool);
   return status;
 }

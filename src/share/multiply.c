@@ -97,6 +97,7 @@ size_t multiply_chunk(bool square, unsigned bits) {
 
 struct work {
   struct course course;
+  struct heap *heap; /* borrowed */
   uint64_t *memory;
   size_t memory_words, out_len, in_len;
   uint8_t *out, *in;
@@ -107,21 +108,22 @@ static size_t chunk_words(const struct course *c, size_t count) {
          c->bits * plane_words(count) + plane_words(count) + row_of(count);
 }
 
-static fusion_status work_open(struct work *w, enum role role, size_t count) {
+static fusion_status work_open(struct work *w, const struct party *p, size_t count) {
   const struct course *c = &w->course;
   w->memory_words = chunk_words(c, count);
-  w->memory = mem_alloc(w->memory_words, sizeof *w->memory);
-  w->out_len = message_len(c, role, count);
-  w->in_len = message_len(c, role_peer(role), count);
-  w->out = mem_alloc(w->out_len, 1);
-  w->in = mem_alloc(w->in_len, 1);
+  w->heap = p->heap;
+  w->memory = heap_take(w->heap, w->memory_words, sizeof *w->memory);
+  w->out_len = message_len(c, p->role, count);
+  w->in_len = message_len(c, role_peer(p->role), count);
+  w->out = heap_take(w->heap, w->out_len, 1);
+  w->in = heap_take(w->heap, w->in_len, 1);
   return w->memory && w->out && w->in ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 static void work_close(struct work *w) {
-  mem_free_secret(w->memory, w->memory_words * sizeof *w->memory);
-  mem_free_secret(w->out, w->out_len);
-  mem_free_secret(w->in, w->in_len);
+  heap_give(w->heap, w->memory, w->memory_words * sizeof *w->memory);
+  heap_give(w->heap, w->out, w->out_len);
+  heap_give(w->heap, w->in, w->in_len);
 }
 
 static fusion_status run_chunk(struct work *w, struct party *p, const uint64_t *x, const uint64_t *y, uint64_t *z,
@@ -161,7 +163,7 @@ fusion_status multiply(struct party *p, const uint64_t *x, const uint64_t *y, ui
   fusion_status status = FUSION_OK;
   struct work w = {.course = course_of(x == y, bits)};
   const size_t chunk = multiply_chunk(x == y, bits);
-  TRY(work_open(&w, p->role, size_min(count, chunk)));
+  TRY(work_open(&w, p, size_min(count, chunk)));
   for (size_t done = 0; done < count; done += chunk) {
     TRY(run_chunk(&w, p, x + done, y + done, z + done, size_min(chunk, count - done)));
   }

@@ -12,6 +12,7 @@ struct party {
   struct channel *channel; /* borrowed */
   struct cot *cot;         /* borrowed */
   struct prg *prg;         /* borrowed: this party's own secret randomness */
+  struct heap *heap;       /* borrowed: large temporaries; NULL: none */
 };
 
 #endif

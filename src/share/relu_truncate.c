@@ -133,24 +133,24 @@ static fusion_status work_open(struct work *w, const struct course *c, struct pa
   fusion_status status = FUSION_OK;
   *w = (struct work){.c = c, .p = p};
   w->memory_words = lay_out(w, NULL, count);
-  w->memory = mem_alloc(w->memory_words, sizeof *w->memory);
+  w->memory = heap_take(p->heap, w->memory_words, sizeof *w->memory);
   w->out_len = longest_len(c, p->role, count);
   w->in_len = longest_len(c, role_peer(p->role), count);
-  w->out = mem_alloc(w->out_len, 1);
-  w->in = mem_alloc(w->in_len, 1);
+  w->out = heap_take(p->heap, w->out_len, 1);
+  w->in = heap_take(p->heap, w->in_len, 1);
   FAIL_IF(!w->memory || !w->out || !w->in, FUSION_E_MEMORY);
   lay_out(w, w->memory, count);
   set_products(w);
-  TRY(carry_open(&w->carry, &c->tree, p->role, count));
+  TRY(carry_open(&w->carry, &c->tree, p, count));
 cleanup:
   return status;
 }
 
 static void work_close(struct work *w) {
   carry_close(&w->carry);
-  mem_free_secret(w->memory, w->memory_words * sizeof *w->memory);
-  mem_free_secret(w->out, w->out_len);
-  mem_free_secret(w->in, w->in_len);
+  heap_give(w->p->heap, w->memory, w->memory_words * sizeof *w->memory);
+  heap_give(w->p->heap, w->out, w->out_len);
+  heap_give(w->p->heap, w->in, w->in_len);
 }
 
 static fusion_status prepare(struct work *w) {

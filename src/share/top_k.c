@@ -236,7 +236,7 @@ fusion_status top_k(struct party *p, const struct top_k *params, const uint64_t 
   const struct course c = course_of(params);
   const size_t width = params->width, at_once = size_min(rows, c.rows_at_once);
   const size_t words = row_words(params) * at_once;
-  uint64_t *keys = mem_alloc(words, sizeof *keys);
+  uint64_t *keys = heap_take(p->heap, words, sizeof *keys);
   TRY(network_make(&n, params));
   FAIL_IF(!keys, FUSION_E_MEMORY);
   for (size_t done = 0; done < rows; done += c.rows_at_once) {
@@ -245,7 +245,7 @@ fusion_status top_k(struct party *p, const struct top_k *params, const uint64_t 
   }
 cleanup:
   network_free(&n);
-  mem_free_secret(keys, words * sizeof *keys);
+  heap_give(p->heap, keys, words * sizeof *keys);
   return status;
 }
 

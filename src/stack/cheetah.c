@@ -14,6 +14,7 @@ struct stack_session {
   struct cot *cot;
   struct rlwe *rlwe;
   struct prg *prg;
+  struct heap *heap;
   struct stack_stats stats;
 };
 
@@ -50,18 +51,21 @@ static void cheetah_close(struct stack_session *s) {
   rlwe_close(s->rlwe);
   cot_close(s->cot);
   prg_free(s->prg);
+  heap_free(s->heap);
   mem_free_secret(s, sizeof *s);
 }
 
 static fusion_status open_keys(struct stack_session *s, size_t expected_samples) {
   fusion_status status;
   struct prg *ot_prg = NULL;
+  s->heap = heap_new();
+  FAIL_IF(!s->heap, FUSION_E_MEMORY);
   TRY(prg_new_random(&s->prg));
   ot_prg = prg_fork(s->prg, "cheetah ot", 0);
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
   struct silent_params params;
   TRY(cheetah_silent_params(&params, s->plan, expected_samples, s->profile));
-  TRY(cot_open_silent(&s->cot, s->role, s->channel, ot_prg, &params));
+  TRY(cot_open_silent(&s->cot, s->role, s->channel, s->heap, ot_prg, &params));
   if (s->role == ROLE_SERVER) TRY(rlwe_open_server(&s->rlwe, s->channel, s->prg));
   if (s->role == ROLE_CLIENT) TRY(rlwe_open_client(&s->rlwe, s->channel, s->prg));
 cleanup:
@@ -182,8 +186,8 @@ static fusion_status run_step(struct run *r, uint32_t number) {
   const size_t count = r->samples * shape_size(step->out.shape);
   const struct plan_tensor *in = &s->plan->steps[step->inputs[0]].out;
   const uint64_t *x = r->shares[step->inputs[0]];
-  struct party party = {.role = s->role, .channel = s->channel, .cot = s->cot, .prg = s->prg};
-  uint64_t *y = mem_alloc(count, sizeof *y);
+  struct party party = {.role = s->role, .channel = s->channel, .cot = s->cot, .prg = s->prg, .heap = s->heap};
+  uint64_t *y = heap_take(s->heap, count, sizeof *y);
   if (!y) return FUSION_E_MEMORY;
   r->shares[number] = y;
   switch (step->kind) {
@@ -208,7 +212,7 @@ static fusion_status run_step(struct run *r, uint32_t number) {
 
 static void release(struct run *r, uint32_t number) {
   const size_t size = shape_size(r->session->plan->steps[number].out.shape);
-  if (r->shares[number]) mem_free_secret(r->shares[number], r->samples * size * sizeof(uint64_t));
+  heap_give(r->session->heap, r->shares[number], r->samples * size * sizeof(uint64_t));
   r->shares[number] = NULL;
 }
 
@@ -230,7 +234,7 @@ static fusion_status run_open(struct run *r, struct stack_session *s, size_t sam
     for (uint32_t k = 0; k < plan->steps[i].input_count; k++) r->uses[plan->steps[i].inputs[k]]++;
   r->uses[plan->count - 1]++;
   const size_t count = samples * shape_size(plan->steps[0].out.shape);
-  r->shares[0] = mem_alloc(count, sizeof **r->shares); /* zeros: the server's share of the input */
+  r->shares[0] = heap_take(s->heap, count, sizeof **r->shares); /* zeros: the server's share of the input */
   r->zero[0] = s->role == ROLE_SERVER;
   return r->shares[0] ? FUSION_OK : FUSION_E_MEMORY;
 }
@@ -279,20 +283,20 @@ static fusion_status output_select(struct run *r, struct output_shares *o) {
   }
   const struct top_k params = cheetah_top_k(s->plan);
   const bool values = s->plan->output == PLAN_OUTPUT_TOP_K;
-  struct party party = {.role = s->role, .channel = s->channel, .cot = s->cot, .prg = s->prg};
+  struct party party = {.role = s->role, .channel = s->channel, .cot = s->cot, .prg = s->prg, .heap = s->heap};
   o->first_count = r->samples * params.k;
   o->first_bits = top_k_index_bits(&params);
-  o->first = mem_alloc(o->first_count, sizeof *o->first);
+  o->first = heap_take(s->heap, o->first_count, sizeof *o->first);
   o->second_count = values ? o->first_count : 0;
   o->second_bits = last->ring_bits;
-  o->second = mem_alloc(o->second_count, sizeof *o->second);
+  o->second = heap_take(s->heap, o->second_count, sizeof *o->second);
   if (!o->first || !o->second) return FUSION_E_MEMORY;
   return top_k(&party, &params, shares, o->first, values ? o->second : NULL, r->samples);
 }
 
-static void output_free(struct output_shares *o) {
-  if (o->first) mem_free_secret(o->first, o->first_count * sizeof *o->first);
-  if (o->second) mem_free_secret(o->second, o->second_count * sizeof *o->second);
+static void output_free(struct heap *heap, struct output_shares *o) {
+  heap_give(heap, o->first, o->first_count * sizeof *o->first);
+  heap_give(heap, o->second, o->second_count * sizeof *o->second);
 }
 
 /** Opens the answers to the client alone: the server sends its share, the client nothing. The shares come from an exact
@@ -346,7 +350,7 @@ static fusion_status run_output(struct run *r, int64_t *answers) {
   if (r->session->role == ROLE_CLIENT) TRY(output_receive(r, &o, answers));
   account(r->session, STAGE_OUTPUT, start);
 cleanup:
-  output_free(&o);
+  output_free(r->session->heap, &o);
   return status;
 }
 

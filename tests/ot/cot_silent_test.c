@@ -42,7 +42,7 @@ static void *run_end(void *arg) {
   memcpy(seed + 8, &e->seed, sizeof e->seed);
   struct prg *prg = prg_new(seed);
   struct cot *cot = NULL;
-  e->status = cot_open_silent(&cot, e->role, e->channel, prg, e->params);
+  e->status = cot_open_silent(&cot, e->role, e->channel, NULL, prg, e->params);
   e->opened = channel_get_stats(e->channel);
   if (e->status == FUSION_OK) {
     e->delta = cot->delta;

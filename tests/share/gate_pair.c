@@ -16,7 +16,8 @@ static void *side_run(void *arg) {
   struct side *s = arg;
   s->status = s->leaves ? FUSION_E_CLOSED : FUSION_OK;
   if (s->status == FUSION_OK && s->g->silent) {
-    s->status = cot_open_silent(&s->party.cot, s->party.role, s->party.channel, s->party.prg, s->g->silent);
+    s->status =
+        cot_open_silent(&s->party.cot, s->party.role, s->party.channel, s->party.heap, s->party.prg, s->g->silent);
   }
   if (s->status == FUSION_OK) s->status = s->g->call(&s->party, s->g, s->in, s->out);
   if (s->status == FUSION_OK) s->status = channel_flush(s->party.channel);
@@ -27,7 +28,8 @@ static void *side_run(void *arg) {
 
 static void side_open(struct side *s, const struct gate_case *g, enum role role, struct channel *channel,
                       uint64_t seed) {
-  *s = (struct side){.g = g, .party = {.role = role, .channel = channel}};
+  *s = (struct side){.g = g, .party = {.role = role, .channel = channel, .heap = heap_new()}};
+  assert_non_null(s->party.heap);
   if (!g->silent) assert_ok(dealer_open(&s->party.cot, role, channel, seed));
   assert_ok(prg_new_random(&s->party.prg));
   for (unsigned i = 0; i < 2; i++) {
@@ -45,6 +47,7 @@ static void side_close(struct side *s) {
   }
   cot_close(s->party.cot);
   prg_free(s->party.prg);
+  heap_free(s->party.heap);
 }
 
 /* Bits above the ring are random: gates must ignore them. */

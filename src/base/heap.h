@@ -1,0 +1,23 @@
+/** Blocks that are used again. A session's arrays come and go by the megabyte; were each given back to the system, a
+ * third of the time would go into fresh pages. Free blocks are wiped, so that taken ones are zero, as from mem_alloc().
+ *
+ *  What a heap holds, free blocks included, is never more than the most that was in use at once (and a sixteenth, by
+ * rounding). A heap belongs to one thread at a time. */
+#ifndef FUSION_BASE_HEAP_H
+#define FUSION_BASE_HEAP_H
+
+#include "base/base.h"
+
+struct heap;
+
+/** NULL when memory is out. */
+struct heap *heap_new(void);
+/** Frees it with its blocks, all of which have been given back; NULL is allowed. */
+void heap_free(struct heap *heap);
+
+/** As mem_alloc(); with heap NULL it is that. */
+void *heap_take(struct heap *heap, size_t count, size_t element_len);
+/** Wipes a block of `len` bytes, as taken, and keeps or frees it; block NULL is allowed. */
+void heap_give(struct heap *heap, void *block, size_t len);
+
+#endif
