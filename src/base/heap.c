@@ -7,16 +7,18 @@ static const size_t kept_from = SIZE_MAX;
 #else
 static const size_t kept_from = 1 << 15;
 #endif
-enum { BLOCKS_MAX = 256 };
+enum { BLOCKS_MAX = 256, SLACK = 8 };
 
 struct entry {
   void *block; /* NULL: unused */
   size_t capacity;
   bool taken;
+  uint64_t given; /* when it was given back last */
 };
 
 struct heap {
   size_t held, taken, most_taken; /* bytes: of all blocks; of taken ones, now and at most */
+  uint64_t clock;                 /* counts what is given back */
   size_t entries;
   struct entry entry[BLOCKS_MAX];
 };
@@ -56,13 +58,13 @@ static struct entry *find_free(struct heap *heap, size_t len) {
   return best;
 }
 
-static struct entry *largest_free(struct heap *heap) {
-  struct entry *best = NULL;
+static struct entry *oldest_free(struct heap *heap) {
+  struct entry *oldest = NULL;
   for (size_t i = 0; i < heap->entries; i++) {
     struct entry *e = &heap->entry[i];
-    if (e->block && !e->taken && (!best || e->capacity > best->capacity)) best = e;
+    if (e->block && !e->taken && (!oldest || e->given < oldest->given)) oldest = e;
   }
-  return best;
+  return oldest;
 }
 
 static struct entry *find_unused(struct heap *heap) {
@@ -74,11 +76,11 @@ static struct entry *find_unused(struct heap *heap) {
 /* A new block, in the place of free ones where the bound asks for it. NULL: no memory, or no entry left. */
 static struct entry *make(struct heap *heap, size_t len) {
   const size_t capacity = capacity_of(len), most = size_max(heap->most_taken, heap->taken + capacity);
-  for (struct entry *e; heap->held + capacity > most && (e = largest_free(heap));) drop(heap, e);
+  for (struct entry *e; heap->held + capacity > most + most / SLACK && (e = oldest_free(heap));) drop(heap, e);
   struct entry *e = find_unused(heap);
   if (!e) return NULL;
   void *block = mem_alloc(capacity, 1);
-  for (struct entry *f; !block && (f = largest_free(heap));) {
+  for (struct entry *f; !block && (f = oldest_free(heap));) {
     drop(heap, f);
     block = mem_alloc(capacity, 1);
   }
@@ -117,5 +119,6 @@ void heap_give(struct heap *heap, void *block, size_t len) {
   }
   assert(e->taken && len <= e->capacity);
   e->taken = false;
+  e->given = heap->clock++;
   heap->taken -= e->capacity;
 }

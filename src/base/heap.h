@@ -1,7 +1,7 @@
 /** Blocks that are used again. A session's arrays come and go by the megabyte; were each given back to the system, a
- * third of the time would go into fresh pages. Free blocks are wiped, so that taken ones are zero, as from mem_alloc().
+ * third the time would go into fresh pages. Free blocks are wiped, so that taken ones are zero, as from mem_alloc().
  *
- *  What a heap holds, free blocks included, is never more than the most that was in use at once (and a sixteenth, by
+ *  What a heap holds, free blocks included, is at most an eighth more than the most that was in use at once (and a sixteenth, by
  * rounding). A heap belongs to one thread at a time. */
 #ifndef FUSION_BASE_HEAP_H
 #define FUSION_BASE_HEAP_H
