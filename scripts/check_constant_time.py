@@ -29,7 +29,7 @@ ALLOWED = [
     ("src/lattice/layout.c", "a->groups", SHAPES),
     ("src/lattice/layout.c", "a->stride_h", SHAPES),
     ("src/lattice/layout.c", "a->stride_w", SHAPES),
-    ("src/lattice/layout.c", "l->phase_count", SHAPES),
+    ("src/lattice/layout.c", "phases", SHAPES),
     ("src/lattice/layout.c", "l->pitch", SHAPES),
     ("src/lattice/layout.c", "l->sample_pitch", SHAPES),
     ("src/lattice/layout.c", "l->span", SHAPES),
