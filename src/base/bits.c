@@ -1,41 +1,57 @@
 #include "base/bits.h"
 
-/* Bytes that one value may touch from its own first byte on, and twice as many for what is left over. */
-enum { VALUE_REACH = 16, TAIL_LEN = 4 * VALUE_REACH };
-
-/* How many of the values lie so far from the end that whole words may be touched. */
-static size_t inner_count(size_t count, unsigned bits) {
-  const size_t len = bits_len(count, bits);
-  return len < VALUE_REACH ? 0 : size_min(count, (len - VALUE_REACH) * 8 / bits);
-}
+#include "base/bits_kernels.h"
 
 void bits_pack(uint8_t *out, const uint64_t *values, size_t count, unsigned bits) {
-  if (!bits) return;
-  const uint64_t mask = low_mask(bits);
-  const size_t inner = inner_count(count, bits);
-  uint8_t tail[TAIL_LEN];
-  struct bit_writer w = {.out = out};
-  for (size_t i = 0; i < inner; i++) bits_put(&w, values[i] & mask, bits);
-  uint8_t *const rest = w.out;
-  w.out = tail;
-  for (size_t i = inner; i < count; i++) bits_put(&w, values[i] & mask, bits);
-  bits_finish(&w);
-  memcpy(rest, tail, (size_t)(w.out - tail));
-  mem_wipe(tail, sizeof tail);
+  if (bits) bits_kernels_get(cpu_tier())->pack(out, values, count, bits);
 }
 
 void bits_unpack(uint64_t *values, const uint8_t *in, size_t count, unsigned bits) {
-  if (!bits) {
+  if (bits)
+    bits_kernels_get(cpu_tier())->unpack(values, in, count, bits, 0);
+  else
     memset(values, 0, count * sizeof *values);
-    return;
+}
+
+enum { RUN_WORDS = 8 };
+
+/* Eight words move up by `fill` bits, 1..7; `before` is the word before them, before it moved, and becomes the last. */
+static inline void shift_run(uint8_t *bytes, unsigned fill, uint64_t *before) {
+  uint64_t in[RUN_WORDS + 1], out[RUN_WORDS];
+  in[0] = *before;
+  memcpy(in + 1, bytes, sizeof out);
+  for (unsigned i = 1; i <= RUN_WORDS; i++) in[i] = le64toh(in[i]);
+  for (unsigned i = 0; i < RUN_WORDS; i++) out[i] = htole64(in[i + 1] << fill | in[i] >> (64 - fill));
+  memcpy(bytes, out, sizeof out);
+  *before = in[RUN_WORDS];
+}
+
+/* Packed bytes move up by `fill` bits, the lowest of which are given. Touches whole words. */
+static void shift_up(uint8_t *bytes, size_t len, unsigned fill, uint64_t lowest) {
+  uint64_t before = lowest << (64 - fill);
+  size_t i = 0;
+  for (; i + 8 * RUN_WORDS <= len; i += 8 * RUN_WORDS) shift_run(bytes + i, fill, &before);
+  for (; i < len; i += 8) {
+    uint64_t word;
+    memcpy(&word, bytes + i, sizeof word);
+    word = le64toh(word);
+    const uint64_t moved = htole64(word << fill | before >> (64 - fill));
+    memcpy(bytes + i, &moved, sizeof moved);
+    before = word;
   }
-  const size_t inner = inner_count(count, bits);
-  uint8_t tail[TAIL_LEN] = {0};
-  struct bit_reader r = {.in = in};
-  for (size_t i = 0; i < inner; i++) values[i] = bits_get(&r, bits);
-  const size_t from = r.position / 8;
-  memcpy(tail, in + from, bits_len(count, bits) - from);
-  r = (struct bit_reader){.in = tail, .position = r.position % 8};
-  for (size_t i = inner; i < count; i++) values[i] = bits_get(&r, bits);
-  mem_wipe(tail, sizeof tail);
+}
+
+void bits_put_all(struct bit_writer *w, const uint64_t *values, size_t count, unsigned bits) {
+  const size_t end = w->fill + count * bits;
+  bits_pack(w->out, values, count, bits);
+  if (w->fill) shift_up(w->out, div_up(end, 8), w->fill, w->pending);
+  w->out += end / 8;
+  w->fill = end % 8;
+  w->pending = w->fill ? *w->out & low_mask(w->fill) : 0;
+}
+
+void bits_get_all(struct bit_reader *r, uint64_t *values, size_t count, unsigned bits) {
+  if (bits && count)
+    bits_kernels_get(cpu_tier())->unpack(values, r->in + r->position / 8, count, bits, r->position % 8);
+  r->position += count * bits;
 }

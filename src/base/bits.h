@@ -7,13 +7,16 @@
 #include "base/base.h"
 
 /** Bytes of `count` values of `bits` bits, 0 <= bits <= 64. The caller keeps count * bits below 2^64. */
-static inline size_t bits_len(size_t count, unsigned bits) { return div_up(count * bits, 8); }
+static inline size_t bits_len(size_t count, unsigned bits) {
+  return div_up(count * bits, 8);
+}
 
 /** Packs the low `bits` bits of each value. out has bits_len(count, bits) bytes. Constant time in the values. */
 void bits_pack(uint8_t *out, const uint64_t *values, size_t count, unsigned bits);
 void bits_unpack(uint64_t *values, const uint8_t *in, size_t count, unsigned bits);
 
-/* The same format value by value. Both directions touch whole words: a buffer has BITS_SLACK bytes more than its stream.
+/* The same format value by value. Both directions touch whole words: a buffer has BITS_SLACK bytes more than its
+ * stream.
  */
 enum { BITS_SLACK = 8, BITS_WORD = 56 /* widest value that is handled in one step */ };
 
@@ -67,5 +70,10 @@ static inline uint64_t bits_get(struct bit_reader *r, unsigned bits) {
   const uint64_t low = bits_get_word(r, 32);
   return low | bits_get_word(r, bits - 32) << 32;
 }
+
+/** As bits_put() of each value's low bits and bits_get() of each value, 1 <= bits <= 64, by the tier's kernels. A
+ * writer needs BITS_SLACK bytes after the stream; a reader touches nothing after the last value's byte. */
+void bits_put_all(struct bit_writer *w, const uint64_t *values, size_t count, unsigned bits);
+void bits_get_all(struct bit_reader *r, uint64_t *values, size_t count, unsigned bits);
 
 #endif

@@ -1,8 +1,8 @@
-/** Blocks that are used again. A session's arrays come and go by the megabyte; were each given back to the system, a
- * third the time would go into fresh pages. Free blocks are wiped, so that taken ones are zero, as from mem_alloc().
+/** Blocks that are used again. A session's arrays come and go by the megabyte; given back to the system each time, they
+ *  would cost fresh pages each time. Free blocks are wiped, so that taken ones are zero, as from mem_alloc().
  *
- *  What a heap holds, free blocks included, is at most an eighth more than the most that was in use at once (and a sixteenth, by
- * rounding). A heap belongs to one thread at a time. */
+ *  Free blocks included, a heap holds at most an eighth more than the most that was in use at once, sizes rounded up by
+ *  a sixteenth. A heap belongs to one thread at a time. */
 #ifndef FUSION_BASE_HEAP_H
 #define FUSION_BASE_HEAP_H
 

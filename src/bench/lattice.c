@@ -67,13 +67,13 @@ static void accept(void *context) {
 static void pack_bits(void *context) {
   const struct lattice_work *w = context;
   struct bit_writer to = {.out = w->packed};
-  for (size_t i = 0; i < COUNT; i++) bits_put_word(&to, w->x[i] & low_mask(37), 37);
+  bits_put_all(&to, w->x, COUNT, 37);
   bits_finish(&to);
 }
 static void unpack_bits(void *context) {
   const struct lattice_work *w = context;
   struct bit_reader from = {.in = w->packed};
-  for (size_t i = 0; i < COUNT; i++) w->x[i] = bits_get(&from, 37);
+  bits_get_all(&from, w->x, COUNT, 37);
 }
 
 static void transforms(struct bench *b, struct lattice_work *w) {
@@ -120,7 +120,6 @@ static void elementwise(struct bench *b, struct lattice_work *w) {
                                     .name = "pack 37-bit coefficients",
                                     .unit = "coefficient",
                                     .units = COUNT,
-                                    .portable = true,
                                     .demand = {{CEILING_L1, 8 + 37.0 / 8}}};
   struct bench_row unpacking = packing;
   unpacking.name = "unpack 37-bit coefficients";

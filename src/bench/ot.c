@@ -1,6 +1,6 @@
 /* Rows of oblivious transfer: AES, the hash, GGM trees, the LPN code, the consistency check, tables of bits,
  * SoftSpoken. */
-#include "base/bits.h"
+#include "base/bits_kernels.h"
 #include "bench/bench.h"
 #include "ot/ggm.h"
 #include "ot/lpn.h"
@@ -17,6 +17,7 @@ struct ot_work {
   const struct lpn_ops *lpn;
   const struct field_ops *field;
   const struct ot_kernels *tables;
+  const struct bits_kernels *bits;
   const struct softspoken_kernels *softspoken;
   const struct silent_set *set;
   struct aes_key key;
@@ -82,11 +83,11 @@ static void low_words(void *context) {
 }
 static void pack_bits(void *context) {
   const struct ot_work *w = context;
-  bits_pack(w->packed, w->values, VALUES, 18);
+  w->bits->pack(w->packed, w->values, VALUES, 18);
 }
 static void unpack_bits(void *context) {
   const struct ot_work *w = context;
-  bits_unpack(w->values, w->packed, VALUES, 18);
+  w->bits->unpack(w->values, w->packed, VALUES, 18, 0);
 }
 static void sum_tree(void *context) {
   const struct ot_work *w = context;
@@ -156,21 +157,16 @@ static void tables(struct bench *b, struct ot_work *w) {
     const char *name, *unit;
     bench_call call;
     double units;
-    bool portable;
     struct bench_demand demand[FUSION_BENCH_DEMANDS];
   } rows[] = {
-      {"OT table, three correlations into one", "block", pack_tables, BLOCKS, false, {{CEILING_L1, 64}}},
-      {"OT table, two bit planes", "block", bit_planes, BLOCKS, false, {{CEILING_L1, 16.25}}},
-      {"OT table, low words", "block", low_words, BLOCKS, false, {{CEILING_L1, 24}}},
-      {"pack 18-bit values", "value", pack_bits, VALUES, true, {{CEILING_L1, 10.25}}},
-      {"unpack 18-bit values", "value", unpack_bits, VALUES, true, {{CEILING_L1, 10.25}}},
+      {"OT table, three correlations into one", "block", pack_tables, BLOCKS, {{CEILING_L1, 64}}},
+      {"OT table, two bit planes", "block", bit_planes, BLOCKS, {{CEILING_L1, 16.25}}},
+      {"OT table, low words", "block", low_words, BLOCKS, {{CEILING_L1, 24}}},
+      {"pack 18-bit values", "value", pack_bits, VALUES, {{CEILING_L1, 10.25}}},
+      {"unpack 18-bit values", "value", unpack_bits, VALUES, {{CEILING_L1, 10.25}}},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    struct bench_row row = {.group = "ot",
-                            .name = rows[i].name,
-                            .unit = rows[i].unit,
-                            .units = rows[i].units,
-                            .portable = rows[i].portable};
+    struct bench_row row = {.group = "ot", .name = rows[i].name, .unit = rows[i].unit, .units = rows[i].units};
     memcpy(row.demand, rows[i].demand, sizeof row.demand);
     bench_kernel(b, &row, rows[i].call, w);
   }
@@ -216,6 +212,7 @@ void bench_ot(struct bench *b) {
                       .lpn = lpn_ops_of(b->tier),
                       .field = field_ops_of(b->tier),
                       .tables = ot_kernels_get(b->tier),
+                      .bits = bits_kernels_get(b->tier),
                       .softspoken = softspoken_kernels_for(b->tier)};
   const size_t blocks = (size_t)TREES << silent_set_wan.depth;
   const fusion_status opened = w.aes->open(&w.key, bytes);

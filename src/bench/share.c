@@ -5,6 +5,7 @@
 #include "rand/aes.h"
 #include "share/carry.h"
 #include "share/cross_kernels.h"
+#include "share/planes.h"
 
 enum { COUNT = 1 << 14, WIDTH = 3, STRINGS = 2, TOP = 25, MIDDLE = 8, RING = 26 };
 
@@ -77,38 +78,30 @@ static void rows(struct bench *b, struct share_work *w) {
     const char *name, *unit;
     bench_call call;
     double units;
-    bool portable;
     struct bench_demand demand[FUSION_BENCH_DEMANDS];
   } table[] = {
       {"OT, 8 random strings of 2 bits, sender",
        "instance",
        send_strings,
        COUNT,
-       false,
        {{CEILING_AES, 2 * strings}, {CEILING_L1, (16 + 16 + plane_bytes) * strings + 32 * WIDTH}}},
       {"OT, one of 8 strings, receiver",
        "instance",
        receive_strings,
        COUNT,
-       false,
        {{CEILING_AES, 2}, {CEILING_L1, 32 + 48 * WIDTH}}},
       {"AND merge of the comparison tree",
        "merge",
        merge,
        (double)merges * COUNT,
-       false,
        {{CEILING_L2, 8 * words / merges / 64}}},
-      {"product by a bit, receiver", "value", product_receive, COUNT, false, {{CEILING_L2, 32.25}}},
-      {"product by a bit, sender", "value", product_send, COUNT, false, {{CEILING_L2, 32.25}}},
-      {"product by a bit, correction", "value", product_correct, COUNT, false, {{CEILING_L2, 32}}},
-      {"26-bit values to bit planes", "value", to_planes, COUNT, true, {{CEILING_L2, 8 + RING / 8.0}}},
+      {"product by a bit, receiver", "value", product_receive, COUNT, {{CEILING_L2, 32.25}}},
+      {"product by a bit, sender", "value", product_send, COUNT, {{CEILING_L2, 32.25}}},
+      {"product by a bit, correction", "value", product_correct, COUNT, {{CEILING_L2, 32}}},
+      {"26-bit values to bit planes", "value", to_planes, COUNT, {{CEILING_L2, 8 + RING / 8.0}}},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    struct bench_row row = {.group = "share",
-                            .name = table[i].name,
-                            .unit = table[i].unit,
-                            .units = table[i].units,
-                            .portable = table[i].portable};
+    struct bench_row row = {.group = "share", .name = table[i].name, .unit = table[i].unit, .units = table[i].units};
     memcpy(row.demand, table[i].demand, sizeof row.demand);
     bench_kernel(b, &row, table[i].call, w);
   }

@@ -194,18 +194,57 @@ void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, siz
   }
 }
 
+/* How many places from the first one on read consecutive values, or all nothing. */
+static size_t run_length(const size_t *source, size_t count) {
+  const size_t step = source[0] != LAYOUT_ZERO;
+  size_t n = 1;
+  while (n < count && source[n] == source[n - 1] + step) n++;
+  return n;
+}
+
+/* Rows are short: pieces of fixed length, the last one over its neighbour, are quicker than a call for each. */
+static inline void copy_run(uint64_t *out, const uint64_t *in, size_t n) {
+  enum { LONG = 8, SHORT = 4 };
+  if (n >= LONG) {
+    for (size_t i = 0; i + LONG <= n; i += LONG) memcpy(out + i, in + i, LONG * sizeof *out);
+    memcpy(out + n - LONG, in + n - LONG, LONG * sizeof *out);
+  } else if (n >= SHORT) {
+    memcpy(out, in, SHORT * sizeof *out);
+    memcpy(out + n - SHORT, in + n - SHORT, SHORT * sizeof *out);
+  } else {
+    for (size_t i = 0; i < n; i++) out[i] = in[i];
+  }
+}
+
+/* Streams of one phase, `step` apart, whose rows are consecutive values with zeros between them. */
+static void gather_runs(const size_t *source, size_t count, const uint64_t *const *planes, uint64_t *out, size_t stride,
+                        size_t streams, size_t step) {
+  for (size_t k = 0; k < streams; k += step) memset(out + k * stride, 0, count * sizeof *out);
+  for (size_t i = 0, n; i < count; i += n) {
+    n = run_length(source + i, count - i);
+    for (size_t k = 0; k < streams && source[i] != LAYOUT_ZERO; k += step)
+      copy_run(out + k * stride + i, planes[k] + source[i], n);
+  }
+}
+
 void layout_gather(const struct linear_layout *l, const size_t *sources, size_t first, size_t streams, size_t count,
                    const uint64_t *x, uint64_t *out, size_t stride) {
-  if (l->phase_count == 1 && l->in_plane == 1) { /* samples are rows: walk along them */
+  const size_t phases = l->phase_count;
+  if (phases == 1 && l->in_plane == 1) { /* samples are rows: walk along them */
     for (size_t i = 0; i < count; i++) {
       const size_t at = sources[i];
       for (size_t k = 0; k < streams; k++) out[k * stride + i] = at == LAYOUT_ZERO ? 0 : x[at + first + k];
     }
     return;
   }
+  const uint64_t *planes[LAYOUT_GATHER];
+  for (size_t k = 0; k < streams; k++) planes[k] = x + (first + k) / phases * l->in_plane;
   for (size_t k = 0; k < streams; k++) {
-    const size_t *source = sources + (first + k) % l->phase_count * l->span;
-    const uint64_t *plane = x + (first + k) / l->phase_count * l->in_plane;
-    for (size_t i = 0; i < count; i++) out[k * stride + i] = source[i] == LAYOUT_ZERO ? 0 : plane[source[i]];
+    const size_t *source = sources + (first + k) % phases * l->span;
+    if (l->layer.stride_w == 1) {
+      if (k < phases) gather_runs(source, count, planes + k, out + k * stride, stride, streams - k, phases);
+      continue;
+    }
+    for (size_t i = 0; i < count; i++) out[k * stride + i] = source[i] == LAYOUT_ZERO ? 0 : planes[k][source[i]];
   }
 }

@@ -5,8 +5,8 @@
  *  A cheating server learns nothing: all it gets are RLWE ciphertexts under the client's fresh key (c1 from a seed of
  * the client's choice), and nothing that depends on its answers is ever sent back by this protocol. Its answers may
  * have any value: they are read as fixed-width integers. */
-#include "base/secret.h"
 #include "base/bits.h"
+#include "base/secret.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"
@@ -19,7 +19,7 @@ struct client_tile {
   /* In the session's workspace: */
   size_t secret_len;  /* secrets come first, and are wiped at the end */
   uint64_t *values;   /* [n]: plaintext, secret */
-  uint64_t *gathered; /* [LAYOUT_GATHER][span]: secret */
+  uint64_t *gathered; /* [LAYOUT_GATHER][span]: streams, or the top bits of an answer's c0; secret */
   int32_t *noise;     /* [n] secret */
   uint32_t *residues; /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
   uint32_t *uniform;  /* [limbs][n], then its product with the secret key: secret */
@@ -86,14 +86,14 @@ static void put_coefficients(const struct client_tile *t, struct bit_writer *w, 
   const size_t n = l->params->n;
   const uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
   const uint64_t p0 = rlwe_primes[0], p01 = p0 * rlwe_primes[1];
-  struct bit_writer to = *w;
   if (l->params->limbs == 2) {
-    for (size_t i = 0; i < count; i++)
-      bits_put_word(&to, (digits[i] + p0 * digits[n + i]) >> l->dropped, l->query_bits);
-    *w = to;
+    /* The plaintext has done its work: its place takes the coefficients. */
+    for (size_t i = 0; i < count; i++) t->values[i] = (digits[i] + p0 * digits[n + i]) >> l->dropped;
+    bits_put_all(w, t->values, count, l->query_bits);
     return;
   }
   const unsigned low = query_low_bits(l);
+  struct bit_writer to = *w;
   for (size_t i = 0; i < count; i++) {
     const unsigned __int128 v = digits[i] + p0 * digits[n + i] + (unsigned __int128)p01 * digits[2 * n + i];
     const unsigned __int128 kept = v >> l->dropped;
@@ -165,11 +165,12 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
   struct bit_reader b = {.in = t->message};
   const uint64_t mask = low_mask(l->kept_bits);
   for (size_t out = 0; out < l->layer.out_channels; out++) {
-    for (size_t i = 0; i < n; i++) t->values[i] = bits_get(&b, l->kappa);
+    bits_get_all(&b, t->values, n, l->kappa);
     multiply_by_secret(t, lanes);
+    bits_get_all(&b, t->gathered, outputs, l->kept_bits); /* the top bits of c0 */
     for (size_t i = 0; i < outputs; i++) {
-      const uint64_t top = bits_get(&b, l->kept_bits), rest = t->values[t->lane[i]] >> l->params->low_bits;
-      t->y[t->target[i] + out * l->out_plane] = (top + rest) & mask;
+      const uint64_t rest = t->values[t->lane[i]] >> l->params->low_bits;
+      t->y[t->target[i] + out * l->out_plane] = (t->gathered[i] + rest) & mask;
     }
   }
   return FUSION_OK;

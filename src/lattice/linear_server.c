@@ -8,8 +8,8 @@
  *  Exactness. Let the phase be 2^kappa * y / 2^ring + noise, |noise| < 2^low / 2 (linear_choose_set). The server adds
  *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
  *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
-#include "base/secret.h"
 #include "base/bits.h"
+#include "base/secret.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"
@@ -160,7 +160,8 @@ static void unpack_c0(struct server_tile *t, size_t tile) {
   struct bit_reader b = {.in = t->query};
   uint64_t *v_low = t->values, *v_high = t->values + l->span;
   for (size_t c = 0; c < l->channels; c++) {
-    for (size_t i = 0; i < span && !wide; i++) v_low[i] = (bits_get_word(&b, l->query_bits) << l->dropped) + middle;
+    if (!wide) bits_get_all(&b, v_low, span, l->query_bits);
+    for (size_t i = 0; i < span && !wide; i++) v_low[i] = (v_low[i] << l->dropped) + middle;
     for (size_t i = 0; i < span && wide; i++) {
       unsigned __int128 v = bits_get_word(&b, low);
       v |= (unsigned __int128)bits_get_word(&b, l->query_bits - low) << low;
@@ -287,20 +288,23 @@ static void emit(struct server_tile *t, struct bit_writer *w, size_t o, size_t o
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
   const unsigned kept = l->kept_bits, kappa = l->kappa;
-  const uint64_t *c0 = t->fraction, *c1 = t->fraction + n;
+  const uint64_t *c0 = t->fraction;
+  uint64_t *c1 = t->fraction + n;
   /* `limbs` is the middle of the truncation error of the fractions. */
   const uint64_t round_c1 = (UINT64_C(1) << (63 - kappa)) + l->params->limbs;
   const uint64_t round_c0 = (UINT64_C(1) << (63 - kept)) + l->params->limbs;
   const uint64_t mask = low_mask(kept), bias = (uint64_t)t->bias[out];
-  for (size_t i = 0; i < n; i++) bits_put(w, (c1[i] + round_c1) >> (64 - kappa), kappa);
+  for (size_t i = 0; i < n; i++) c1[i] = (c1[i] + round_c1) >> (64 - kappa);
+  bits_put_all(w, c1, n, kappa);
   prg_ring(t->r->secret, t->mask, outputs, kept);
+  uint64_t *masked = c1; /* which is written */
   for (size_t i = 0; i < outputs; i++) {
     const size_t lane = t->lane[i];
-    const uint64_t top = (c0[lane] + round_c0) >> (64 - kept);
-    bits_put(w, (top - t->mask[i]) & mask, kept);
+    masked[i] = ((c0[lane] + round_c0) >> (64 - kept)) - t->mask[i];
     const uint64_t own = (t->product[o * t->lanes_stride + lane] + bias) << l->layer.guard_bits;
     t->y[t->target[i] + out * l->out_plane] = (own + t->mask[i]) & mask;
   }
+  bits_put_all(w, masked, outputs, kept);
 }
 
 static fusion_status answer_tile(struct server_tile *t, size_t tile) {

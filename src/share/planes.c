@@ -1,29 +1,16 @@
 #include "share/planes.h"
 
 #include "base/secret.h"
-
-/* Bit j of row i and bit i of row j change places. */
-static void transpose(uint64_t rows[64]) {
-  /* Swap the off-diagonal halves of ever smaller squares (Hacker's Delight, sec. 7-3): 32, 16, .. 1. */
-  uint64_t mask = low_mask(32);
-  for (unsigned half = 32; half; half >>= 1, mask ^= mask << half) {
-    for (unsigned i = 0; i < 64; i = (i + half + 1) & ~half) {
-      const uint64_t swap = (rows[i] >> half ^ rows[i + half]) & mask;
-      rows[i] ^= swap << half;
-      rows[i + half] ^= swap;
-    }
-  }
-}
+#include "share/planes_kernels.h"
 
 void planes_from_values(uint64_t *planes, size_t stride, const uint64_t *values, size_t count, unsigned bits) {
-  _Alignas(64) uint64_t rows[64];
-  for (size_t w = 0; 64 * w < count; w++) {
-    const size_t n = size_min(64, count - 64 * w);
-    memcpy(rows, values + 64 * w, n * sizeof *rows);
-    memset(rows + n, 0, (64 - n) * sizeof *rows);
-    transpose(rows);
-    for (unsigned i = 0; i < bits; i++) planes[i * stride + w] = rows[i];
-  }
+  const struct planes_kernels *kernels = planes_kernels_get(cpu_tier());
+  const size_t whole = count / 64, left = count % 64;
+  kernels->split(planes, stride, values, whole, bits);
+  if (!left) return;
+  _Alignas(64) uint64_t rows[64] = {0};
+  memcpy(rows, values + 64 * whole, left * sizeof *rows);
+  kernels->split(planes + whole, stride, rows, 1, bits);
   mem_wipe(rows, sizeof rows);
 }
 

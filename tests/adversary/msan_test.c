@@ -17,6 +17,7 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
 /* The mask of a comparison, one lane each. */
 #define LANES32(mask) _mm512_maskz_mov_epi32(mask, _mm512_set1_epi32(-1))
 #define LANES64(mask) _mm512_maskz_mov_epi64(mask, _mm512_set1_epi64(-1))
+#define LANES8(mask) _mm512_maskz_mov_epi8(mask, _mm512_set1_epi8(-1))
 #define PS(x) _mm512_castsi512_ps(x)
 #define OPERATIONS                                                           \
   OP(aesenc, _mm512_aesenc_epi128(a, b))                                     \
@@ -38,6 +39,11 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
   OP(mullo32, _mm512_mullo_epi32(a, b))                                      \
   OP(mullo64, _mm512_mullo_epi64(a, b))                                      \
   OP(min_epu32, _mm512_min_epu32(a, b))                                      \
+  OP(permutexvar8, _mm512_permutexvar_epi8(a, b))                            \
+  OP(rolv64, _mm512_rolv_epi64(a, b))                                        \
+  OP(sllv64, _mm512_sllv_epi64(a, b))                                        \
+  OP(srlv64, _mm512_srlv_epi64(a, b))                                        \
+  OP(or, _mm512_or_si512(a, b))                                              \
   OP(xor, _mm512_xor_si512(a, b))                                            \
   OP(and, _mm512_and_si512(a, b))                                            \
   OP(srli64, _mm512_srli_epi64(a, 7))                                        \
@@ -67,6 +73,7 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
   OP(cmpeq_mask, LANES64(_mm512_cmpeq_epi64_mask(a, b)))                     \
   OP(cmpneq_mask, LANES64(_mm512_cmpneq_epi64_mask(a, b)))                   \
   OP(test_mask, LANES64(_mm512_test_epi64_mask(a, b)))                       \
+  OP(test_mask8, LANES8(_mm512_test_epi8_mask(a, b)))                        \
   OP(compress, _mm512_maskz_compress_epi32(0x5a5a, a))
 
 #define OP(name, expression)                                                                   \

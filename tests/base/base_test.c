@@ -1,4 +1,7 @@
+#include <stdlib.h>
+
 #include "base/bits.h"
+#include "base/bits_kernels.h"
 #include "base/cpu.h"
 #include "base/cursor.h"
 #include "support/support.h"
@@ -83,6 +86,82 @@ static void bits__round_trip_at_every_width(void **state) {
   }
 }
 
+/* Exact buffers, so that a sanitised run sees a byte too many; what stands behind is checked as well. */
+static void check_bits_kernels(enum cpu_tier tier, const uint64_t *values, size_t count, unsigned bits, unsigned skip) {
+  const struct bits_kernels *kernels = bits_kernels_get(tier);
+  const size_t len = bits_len(count, bits), skipped_len = div_up(skip + count * bits, 8);
+  uint8_t *expected = mem_alloc(len + BITS_SLACK, 1), *got = mem_alloc(len + BITS_SLACK, 1);
+  uint8_t *skipped = malloc(skipped_len + !skipped_len);
+  uint64_t *back = mem_alloc(count + 1, sizeof *back);
+  assert_true(expected && got && skipped && back);
+  struct bit_writer w = {.out = expected};
+  for (size_t i = 0; i < count; i++) bits_put(&w, values[i] & low_mask(bits), bits);
+  bits_finish(&w);
+  memset(expected + len, 0xa5, BITS_SLACK);
+  memset(got, 0xa5, len + BITS_SLACK);
+  kernels->pack(got, values, count, bits);
+  if (memcmp(got, expected, len + BITS_SLACK)) fail_msg("pack: tier %d, %zu values of %u bits", (int)tier, count, bits);
+  for (size_t i = 0; i < skipped_len; i++) {
+    const unsigned at = i < len ? expected[i] : 0, before = i ? expected[i - 1] : 0xff;
+    skipped[i] = (uint8_t)(at << skip | before >> (8 - skip));
+  }
+  back[count] = 0x1234;
+  kernels->unpack(back, skipped, count, bits, skip);
+  for (size_t i = 0; i < count; i++)
+    if (back[i] != (values[i] & low_mask(bits)))
+      fail_msg("unpack: tier %d, value %zu of %zu, %u bits, after %u", (int)tier, i, count, bits, skip);
+  assert_int_equal(back[count], 0x1234);
+  mem_free(expected);
+  mem_free(got);
+  mem_free(back);
+  free(skipped);
+}
+
+static void bits_kernels__every_tier_equals_the_writer(void **state) {
+  (void)state;
+  static const size_t counts[] = {0, 1, 7, 8, 9, 31, 32, 33, 39, 40, 63, 64, 65, 127, 128, 129, 250};
+  uint64_t seed = test_seed(), values[250];
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    for (unsigned bits = 1; bits <= 64; bits++) {
+      for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        const unsigned skip = (unsigned)(bits + k) % 8;
+        for (size_t i = 0; i < counts[k]; i++) values[i] = test_random(&seed);
+        check_bits_kernels((enum cpu_tier)tier, values, counts[k], bits, 0);
+        check_bits_kernels((enum cpu_tier)tier, values, counts[k], bits, skip);
+        for (size_t i = 0; i < counts[k]; i++) values[i] = i % 3 ? UINT64_MAX : 0;
+        check_bits_kernels((enum cpu_tier)tier, values, counts[k], bits, skip);
+      }
+    }
+  }
+}
+
+static void bits__runs_equal_single_values(void **state) {
+  (void)state;
+  enum { RUNS = 20, LONGEST = 150 };
+  uint64_t seed = test_seed(), values[LONGEST], back[LONGEST];
+  for (unsigned bits = 1; bits <= 64; bits++) {
+    static uint8_t one[RUNS * LONGEST * 8 + BITS_SLACK], all[RUNS * LONGEST * 8 + BITS_SLACK];
+    memset(all, 0xa5, sizeof all);
+    struct bit_writer single = {.out = one}, run = {.out = all};
+    struct bit_reader r = {.in = one};
+    for (unsigned k = 0; k < RUNS; k++) {
+      const size_t count = test_random(&seed) % LONGEST;
+      const unsigned width = k % 2 ? bits : 65 - bits;
+      for (size_t i = 0; i < count; i++) values[i] = test_random(&seed);
+      for (size_t i = 0; i < count; i++) bits_put(&single, values[i] & low_mask(width), width);
+      bits_put_all(&run, values, count, width);
+      struct bit_writer so_far = single;
+      bits_finish(&so_far);
+      bits_get_all(&r, back, count, width);
+      for (size_t i = 0; i < count; i++) assert_true(back[i] == (values[i] & low_mask(width)));
+    }
+    bits_finish(&single);
+    bits_finish(&run);
+    assert_int_equal(single.out - one, run.out - all);
+    assert_memory_equal(one, all, (size_t)(run.out - all));
+  }
+}
+
 static void cpu__a_tier_above_the_best_is_refused(void **state) {
   (void)state;
   const enum cpu_tier best = cpu_tier_best();
@@ -109,6 +188,8 @@ int main(void) {
       cmocka_unit_test(memory__overflowing_size_is_refused),
       cmocka_unit_test(ring__signed_reading),
       cmocka_unit_test(bits__round_trip_at_every_width),
+      cmocka_unit_test(bits_kernels__every_tier_equals_the_writer),
+      cmocka_unit_test(bits__runs_equal_single_values),
       cmocka_unit_test(cpu__a_tier_above_the_best_is_refused),
       cmocka_unit_test(status__every_class_has_a_word),
   };
