@@ -14,11 +14,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import common  # first: it finds a Python that has the others
+
 import numpy as np
 import torch
 from torch import nn
-
-import common
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BATCH = 8
