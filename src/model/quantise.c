@@ -265,6 +265,7 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
   /* Once more, as the output's kind may ask for a wider last ring. */
   TRY(quantise_rings(best.model, job.bounds, job.overflow, err));
   describe(report, &job, &best);
+  if (options->step_errors) TRY(quantise_errors(report->steps, &job, graph, best.model, err));
   if (options->rounding == PLAN_ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, best.model, err));
   *out = best.model;
   best.model = NULL;
