@@ -50,7 +50,8 @@ typedef struct fusion_compile_settings {
   double agreement;     /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
   double logit_error;   /**< and the error of the logits, root mean square relative to their spread, that it allows;
                            default 1/16 */
-  bool equalise;        /**< rescale channels between layers; default true */
+  bool equalise;        /**< rescale channels between layers; with given widths only where that errs less. Default
+                           true */
   bool layer_errors;    /**< measure the error of every layer's values (fusion_model_layer_error); default false */
   fusion_output output; /**< default logits */
   unsigned top_k;       /**< for FUSION_OUTPUT_TOP_K */

@@ -15,8 +15,8 @@ struct quantise_options {
   double accuracy_loss;     /* accuracy that the search may lose, expected, 0..1 */
   double logit_error;       /* root mean square error of the logits, relative to their spread, that the search allows */
   const int64_t *labels; /* [samples], or NULL; then the search also keeps the samples' accuracy, within half a point */
-  bool equalise;
-  bool step_errors; /* measure each step's error too */
+  bool equalise;         /* with given widths only where it errs less */
+  bool step_errors;      /* measure each step's error too */
   enum plan_output output;
   uint32_t top_k;
   enum plan_rounding rounding;

@@ -204,6 +204,32 @@ static void quantise_graph__reports_each_steps_error(void **state) {
   }
 }
 
+static void quantise_graph__never_errs_more_by_equalising(void **state) {
+  (void)state;
+  uint64_t seed = network_seed();
+  size_t better = 0;
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct graph *g = random_network(network_kinds[k], &seed);
+    float *x = random_floats(&seed, CALIBRATION * shape_size(g->nodes[0].shape), 1);
+    struct quantise_options options = quantise_defaults();
+    struct quantise_report with, without;
+    options.weight_bits = options.activation_bits = 8;
+    struct model *m = compiled(g, x, &options, &with);
+    options.equalise = false;
+    struct model *plain = compiled(g, x, &options, &without);
+    if (with.logit_error > without.logit_error)
+      fail_msg("%s: error %g with equalisation, %g without", network_kinds[k], with.logit_error, without.logit_error);
+    better += with.logit_error < without.logit_error;
+    mem_free(with.steps);
+    mem_free(without.steps);
+    model_free(m);
+    model_free(plain);
+    mem_free(x);
+    graph_free(g);
+  }
+  assert_true(better > 0);
+}
+
 /** Maxima of light-tailed values: few pass the bound, and the estimate of how many is no smaller than it was. */
 static void extremes_bound__holds_for_new_samples(void **state) {
   (void)state;
@@ -233,9 +259,11 @@ static void extremes_bound__holds_for_new_samples(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(quantise_graph__stays_near_the_float_network), cmocka_unit_test(quantise_graph__every_operator),
-      cmocka_unit_test(quantise_graph__searches_each_layer), cmocka_unit_test(quantise_graph__reports_each_steps_error),
-      cmocka_unit_test(extremes_bound__holds_for_new_samples)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
+                                     cmocka_unit_test(quantise_graph__every_operator),
+                                     cmocka_unit_test(quantise_graph__searches_each_layer),
+                                     cmocka_unit_test(quantise_graph__reports_each_steps_error),
+                                     cmocka_unit_test(quantise_graph__never_errs_more_by_equalising),
+                                     cmocka_unit_test(extremes_bound__holds_for_new_samples)};
   return cmocka_run_group_tests_name("quantise", tests, NULL, NULL);
 }
