@@ -15,13 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
-import common  # noqa: E402
+import common  # noqa: E402  first: it finds a Python that has the others
 import imagenet  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
 
 def prepare(name, fusion, folder, images, bits):

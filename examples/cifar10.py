@@ -9,11 +9,11 @@ FOLDER holds train4000_lossless_{images,labels}.npy and test1000_lossless_{image
 import argparse
 from pathlib import Path
 
+import common  # first: it finds a Python that has the others
+
 import numpy as np
 import torch
 from torch import nn
-
-import common
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / "../shared/data/cifar10"
 

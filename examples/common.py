@@ -6,9 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
+import interpreter
+
+interpreter.need("numpy", "torch")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
 
 
 class Square(nn.Module):

@@ -8,10 +8,13 @@ usage: digits.py [--out FOLDER] [--queries N] [--quality good|low]"""
 import argparse
 from pathlib import Path
 
-from sklearn.datasets import load_digits
-from torch import nn
+import interpreter
 
-import common
+interpreter.need("numpy", "torch", "sklearn")
+
+import common  # noqa: E402
+from sklearn.datasets import load_digits  # noqa: E402
+from torch import nn  # noqa: E402
 
 TRAIN, PUBLIC = 1100, 250  # the rest are queries
 

@@ -10,10 +10,10 @@ FOLDER holds train60k.npz (images, labels), test_images.npy, test_labels.npy: ui
 import argparse
 from pathlib import Path
 
+import common  # first: it finds a Python that has the others
+
 import numpy as np
 from torch import nn
-
-import common
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / "../shared/data/mnist"
 

@@ -50,7 +50,9 @@ typedef struct fusion_compile_settings {
   double agreement;     /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
   double logit_error;   /**< and the error of the logits, root mean square relative to their spread, that it allows;
                            default 1/16 */
-  bool equalise;        /**< rescale channels between layers; default true */
+  bool equalise;        /**< rescale channels between layers; with given widths only where that errs less. Default
+                           true */
+  bool layer_errors;    /**< measure the error of every layer's values (fusion_model_layer_error); default false */
   fusion_output output; /**< default logits */
   unsigned top_k;       /**< for FUSION_OUTPUT_TOP_K */
   fusion_rounding rounding; /**< default exact */
@@ -156,13 +158,17 @@ typedef struct fusion_layer {
 /** `index` below info.layers. */
 FUSION_API void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
 
-/** Which layer costs accuracy: what a step of a model just compiled adds to the mean square error of the logits,
- * relative to their spread. Estimated by the search of widths; zeros where widths were given. */
+/** Which layer costs accuracy. value_error and weight_error are what a step of a model just compiled adds to the mean
+ * square error of the logits, relative to their spread: estimated by the search of widths, zeros where widths were
+ * given. */
 typedef struct fusion_layer_error {
   double value_error;  /**< by rounding its values (of the first step of those that share a scale) */
   double weight_error; /**< by rounding the weights whose sums it cleans */
   double overflow;     /**< estimated probability for a sample that its ring overflows, of accumulators */
   bool guaranteed;     /**< an accumulator that no input can overflow */
+  double error;        /**< where settings.layer_errors: root mean square error of its values on up to 16 calibration
+                          samples, all layers before it included, relative to the float values' spread about each
+                          sample's mean; 0 for a step inside what the file has as one operator */
 } fusion_layer_error;
 
 /** False (and zeros) for a model that was loaded: a file does not keep it. `index` below info.layers. */

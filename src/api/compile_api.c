@@ -44,6 +44,7 @@ static struct quantise_options options_of(const fusion_compile_settings *s) {
                                    .accuracy_loss = s->accuracy_loss,
                                    .logit_error = s->logit_error,
                                    .equalise = s->equalise,
+                                   .step_errors = s->layer_errors,
                                    .output = (enum plan_output)s->output,
                                    .top_k = s->top_k,
                                    .rounding = (enum plan_rounding)s->rounding,

@@ -241,6 +241,6 @@ bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_la
   *error = (fusion_layer_error){0};
   if (!model->steps) return false;
   const struct quantise_step_report *s = &model->steps[index];
-  *error = (fusion_layer_error){s->value_error, s->weight_error, s->overflow, s->guaranteed};
+  *error = (fusion_layer_error){s->value_error, s->weight_error, s->overflow, s->guaranteed, s->error};
   return true;
 }

@@ -160,6 +160,16 @@ static void scale_linear(struct equaliser *e, uint32_t i) {
   }
 }
 
+static fusion_status factors_open(struct network *n) {
+  for (uint32_t i = 0; i < n->count; i++) {
+    struct network_node *d = &n->nodes[i];
+    d->factor = mem_alloc(d->shape.channels, sizeof *d->factor);
+    if (!d->factor) return FUSION_E_MEMORY;
+    for (uint32_t c = 0; c < d->shape.channels; c++) d->factor[c] = 1;
+  }
+  return FUSION_OK;
+}
+
 static void apply(struct equaliser *e) {
   for (size_t v = 0; v < e->count; v++) e->factor[v] = choose_factor(&e->groups[find(e, v)]);
   for (uint32_t i = 0; i < e->net->count; i++) {
@@ -171,6 +181,7 @@ static void apply(struct equaliser *e) {
       d->low[c] = (float)(d->low[c] * e->factor[e->first[i] + c]);
       d->high[c] = (float)(d->high[c] * e->factor[e->first[i] + c]);
       d->mean[c] = (float)(d->mean[c] * e->factor[e->first[i] + c]);
+      d->factor[c] *= e->factor[e->first[i] + c];
     }
   }
 }
@@ -188,6 +199,7 @@ fusion_status network_equalise(struct network *n) {
   e.groups = mem_alloc(e.count, sizeof *e.groups);
   e.factor = mem_alloc(e.count, sizeof *e.factor);
   FAIL_IF(!e.parent || !e.groups || !e.factor, FUSION_E_MEMORY);
+  TRY(factors_open(n));
   for (size_t v = 0; v < e.count; v++) e.parent[v] = v;
   tie_all(&e);
   pin_ends(&e);

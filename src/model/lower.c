@@ -25,6 +25,7 @@ void network_free(struct network *n) {
     mem_free(d->low);
     mem_free(d->high);
     mem_free(d->mean);
+    mem_free(d->factor);
   }
   mem_free(n->nodes);
   *n = (struct network){0};
@@ -422,6 +423,16 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
   return FUSION_E_INTERNAL;
 }
 
+/** What was made of a Relu that is still owed lacks it. */
+static void find_twins(struct lowering *l) {
+  for (uint32_t i = 0; i < l->net->count; i++) l->net->nodes[i].twin = NOT_MADE;
+  for (uint32_t g = 0; g < l->graph->count; g++) {
+    if (l->owes_relu[g]) continue;
+    if (l->made[g] != NOT_MADE) l->net->nodes[l->made[g]].twin = g;
+    if (l->cleaned[g] != NOT_MADE) l->net->nodes[l->cleaned[g]].twin = g;
+  }
+}
+
 static void count_consumers(struct lowering *l) {
   for (uint32_t i = 0; i < l->graph->count; i++) {
     l->made[i] = l->cleaned[i] = NOT_MADE;
@@ -446,6 +457,7 @@ fusion_status network_lower(struct network *out, const struct graph *graph, fusi
   for (uint32_t g = 0; g < graph->count; g++) TRY(lower_node(&l, g));
   uint32_t last;
   TRY(make_clean(&l, out->logits, &last));
+  find_twins(&l);
   if (last != out->count - 1 || out->count > PLAN_STEPS_MAX)
     status = error_set(err, FUSION_E_UNSUPPORTED,
                        "the network has unused layers after its output, or more than %d steps", (int)PLAN_STEPS_MAX);

@@ -20,9 +20,11 @@ struct network_node {
   struct gather_source *gather; /* owned. GATHER */
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
+  int64_t twin;                 /* graph node whose values these are; below 0: none, a step within an operator */
   uint8_t noise_terms;          /* raw when not 0 */
   float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
   float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
+  double *factor;               /* owned: what equalisation multiplied each channel by; NULL: nothing */
 };
 
 struct network {

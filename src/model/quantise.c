@@ -203,20 +203,22 @@ static fusion_status set_output(struct model *m, const struct network *net, cons
   return FUSION_OK;
 }
 
+/** The network with what the samples show of it; calibrates at the first call. */
 static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
-                             const struct quantise_options *options, const float *input, size_t samples,
-                             fusion_error *err) {
+                             const float *input, size_t samples, fusion_error *err) {
   fusion_status status = network_lower(net, graph, err);
   if (status != FUSION_OK) return status;
-  status = calibrate(calibration, graph, net->logits, input, samples);
+  if (!calibration->samples) status = calibrate(calibration, graph, net->logits, input, samples);
   if (status != FUSION_OK)
     return error_set(err, status, "calibration: %s",
                      status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
                                               : fusion_status_text(status));
   const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
-  status = network_set_ranges(net, graph, &ranges);
-  if (status == FUSION_OK && options->equalise) status = network_equalise(net);
-  return status;
+  return network_set_ranges(net, graph, &ranges);
+}
+
+static bool widths_are_given(const struct quantise_options *o) {
+  return o->weight_bits && o->activation_bits;
 }
 
 /** The widths that were given, or the search for those that were not. */
@@ -233,8 +235,8 @@ static fusion_status choose(struct attempt *best, struct quantise_job *job, stru
   struct attempt base = {0};
   fusion_status status;
   TRY(run_fine(&base, job, &fine, err));
-  report->candidates = 1;
-  if (o->weight_bits && o->activation_bits) {
+  report->candidates++;
+  if (widths_are_given(o)) {
     report->candidates++;
     TRY(attempt_run(best, job, &start, job->calibration->samples, NULL, err));
   } else {
@@ -245,39 +247,88 @@ cleanup:
   return status;
 }
 
+/** A network, equalised or not, and the best model that was made of it. */
+struct candidate {
+  struct network net;
+  struct attempt best;
+  struct step_bound *bounds; /* owned */
+};
+
+static void candidate_close(struct candidate *c) {
+  attempt_free(&c->best);
+  mem_free(c->bounds);
+  network_free(&c->net);
+}
+
+/** The job goes on with this candidate. */
+static void take(struct quantise_job *job, const struct candidate *c) {
+  job->net = &c->net;
+  job->bounds = c->bounds;
+}
+
+static fusion_status make_candidate(struct candidate *c, struct quantise_job *job, struct quantise_report *report,
+                                    bool equalise, fusion_error *err) {
+  fusion_status status = equalise ? network_equalise(&c->net) : FUSION_OK;
+  if (status != FUSION_OK) return status;
+  take(job, c);
+  status = choose(&c->best, job, report, err);
+  c->bounds = job->bounds;
+  return status;
+}
+
+/** Shrinking a channel spares weights and costs values; with given widths, which do not follow, either may weigh more:
+ *  so the network is tried as it is, too. */
+static fusion_status compare_unequalised(struct candidate *chosen, struct quantise_job *job,
+                                         struct calibration *calibration, const struct graph *graph,
+                                         struct quantise_report *report, fusion_error *err) {
+  struct candidate plain = {0};
+  fusion_status status;
+  TRY(prepare(&plain.net, calibration, graph, job->input, calibration->samples, err));
+  TRY(make_candidate(&plain, job, report, false, err));
+  if (plain.best.likeness.error < chosen->best.likeness.error) {
+    const struct candidate worse = *chosen;
+    *chosen = plain;
+    plain = worse;
+  }
+cleanup:
+  take(job, chosen);
+  candidate_close(&plain);
+  return status;
+}
+
 fusion_status quantise_graph(struct model **out, const struct graph *graph, const float *input, size_t samples,
                              const struct quantise_options *options, struct quantise_report *report,
                              fusion_error *err) {
-  struct network net = {0};
   struct calibration calibration = {0};
-  struct attempt best = {0};
-  struct quantise_job job = {.net = &net, .calibration = &calibration, .input = input, .options = options};
+  struct candidate c = {0};
+  struct quantise_job job = {.calibration = &calibration, .input = input, .options = options};
   fusion_status status;
   *out = NULL;
   *report = (struct quantise_report){.samples = samples};
   TRY(check_options(options, samples, err));
-  TRY(prepare(&net, &calibration, graph, options, input, samples, err));
-  job.overflow = mem_alloc(net.count, sizeof *job.overflow);
-  report->steps = mem_alloc(net.count, sizeof *report->steps);
+  TRY(prepare(&c.net, &calibration, graph, input, samples, err));
+  job.overflow = mem_alloc(c.net.count, sizeof *job.overflow);
+  report->steps = mem_alloc(c.net.count, sizeof *report->steps);
   FAIL_IF(!job.overflow || !report->steps, FUSION_E_MEMORY);
-  TRY(choose(&best, &job, report, err));
-  TRY(set_output(best.model, &net, options, err));
+  TRY(make_candidate(&c, &job, report, options->equalise, err));
+  if (options->equalise && widths_are_given(options))
+    TRY(compare_unequalised(&c, &job, &calibration, graph, report, err));
+  TRY(set_output(c.best.model, &c.net, options, err));
   /* Once more, as the output's kind may ask for a wider last ring. */
-  TRY(quantise_rings(best.model, job.bounds, job.overflow, err));
-  describe(report, &job, &best);
-  if (options->rounding == PLAN_ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, best.model, err));
-  *out = best.model;
-  best.model = NULL;
+  TRY(quantise_rings(c.best.model, job.bounds, job.overflow, err));
+  describe(report, &job, &c.best);
+  if (options->step_errors) TRY(quantise_errors(report->steps, &job, graph, c.best.model, err));
+  if (options->rounding == PLAN_ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, c.best.model, err));
+  *out = c.best.model;
+  c.best.model = NULL;
 cleanup:
   if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while compiling");
   if (status != FUSION_OK) {
     mem_free(report->steps);
     report->steps = NULL;
   }
-  attempt_free(&best);
-  mem_free(job.bounds);
+  candidate_close(&c);
   mem_free(job.overflow);
   calibration_free(&calibration);
-  network_free(&net);
   return status;
 }

@@ -15,7 +15,8 @@ struct quantise_options {
   double accuracy_loss;     /* accuracy that the search may lose, expected, 0..1 */
   double logit_error;       /* root mean square error of the logits, relative to their spread, that the search allows */
   const int64_t *labels; /* [samples], or NULL; then the search also keeps the samples' accuracy, within half a point */
-  bool equalise;
+  bool equalise;         /* with given widths only where it errs less */
+  bool step_errors;      /* measure each step's error too */
   enum plan_output output;
   uint32_t top_k;
   enum plan_rounding rounding;
@@ -34,6 +35,8 @@ struct quantise_options quantise_defaults(void);
  *  searched): by rounding its values, and by rounding the weights before it. */
 struct quantise_step_report {
   double value_error, weight_error;
+  double error;    /* measured where the options ask for it: root mean square error of its values, all steps before it
+                      included, relative to the float values' spread about each sample's mean; 0 where they have none */
   double overflow; /* estimated probability for a sample; 0: no input can */
   bool guaranteed; /* no input can overflow it */
 };

@@ -100,6 +100,11 @@ fusion_status attempt_run(struct attempt *out, const struct quantise_job *job, c
 fusion_status quantise_tolerance(uint64_t *out, const struct quantise_job *job, const struct model *model,
                                  fusion_error *err) FUSION_MUST_CHECK;
 
+/** Fills the steps' `error`, by runs of the float network and the model on a few calibration samples. */
+fusion_status quantise_errors(struct quantise_step_report *steps, const struct quantise_job *job,
+                              const struct graph *graph, const struct model *model,
+                              fusion_error *err) FUSION_MUST_CHECK;
+
 /** Bits for each layer. `base`: an attempt that is fine enough to be near the float network. Fills the report's steps.
  */
 fusion_status quantise_search(struct attempt *best, const struct quantise_job *job, const struct attempt *base,

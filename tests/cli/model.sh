@@ -18,6 +18,7 @@ np.save("labels.npy", y.argmax(1))
 np.save("short.npy", np.arange(3))
 P
 $FUSION compile tiny.onnx --calibrate x.npy --labels labels.npy --bits 8,8 --samples 0 -o tiny.fsn | sed 's/ in [0-9.]* *m*s$//'
+$FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --samples 0 --sensitivity -o tiny.fsn | sed '1,/^$/d'
 $FUSION inspect tiny.fsn -n 0
 $FUSION run tiny.fsn --input x.npy --labels labels.npy --float tiny.onnx -o answers.npy --real | grep -v ^samples | sed 's/ (float: .*//'
 $FUSION inspect tiny.fsn --json >inspect.json && /usr/bin/python3 -c '
@@ -26,7 +27,8 @@ print(d["input"], d["output"], len(d["layers"]), d["prediction"]["samples"], sor
 $FUSION compile tiny.onnx --calibrate x.npy --labels labels.npy --rounding fast --network wan --max-memory 64M --json -o auto.fsn >auto.json && /usr/bin/python3 -c '
 import json; d = json.load(open("auto.json")); p = d["prediction"]
 layers = [s["name"] for s in d["sensitivity"] if s["weight_error"] > 0]
-print(d["fixed_accuracy"], d["expected_loss"] <= 0.002, d["overflow"] <= 0.001, d["tolerance"] > 0, layers)
+errors = [s["step"] for s in d["sensitivity"] if s["error"] > 0]
+print(d["fixed_accuracy"], d["expected_loss"] <= 0.002, d["overflow"] <= 0.001, d["tolerance"] > 0, layers, errors)
 print(p["network"], p["seconds"] > p["rounds"] * 0.02, max(p["server_memory"], p["client_memory"]) <= 64 << 20)'
 $FUSION compile tiny.onnx --calibrate x.npy --network 10M -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --overflow 0.5 -o bad.fsn; echo "exit $?"

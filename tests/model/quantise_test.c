@@ -161,6 +161,75 @@ static void quantise_graph__searches_each_layer(void **state) {
   }
 }
 
+/** Fine widths leave no step far from the float network's values, whatever equalisation did; the last step's error is
+ * that of the logits; and with coarse widths errors are reported for as many steps. */
+static void check_step_errors(const char *name, const struct graph *g, const float *x, bool equalise) {
+  enum { ALL_SEEN = 16 };
+  static const unsigned widths[] = {15, 7};
+  size_t told[2] = {0, 0};
+  struct quantise_options options = quantise_defaults();
+  options.step_errors = true;
+  options.equalise = equalise;
+  for (unsigned w = 0; w < 2; w++) {
+    struct quantise_report report;
+    struct model *m = NULL;
+    fusion_error err = {.status = FUSION_OK};
+    options.weight_bits = options.activation_bits = widths[w];
+    if (quantise_graph(&m, g, x, ALL_SEEN, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
+    for (uint32_t i = 0; i < m->plan.count; i++) {
+      told[w] += report.steps[i].error > 0;
+      if (w == 0 && report.steps[i].error > 0.01)
+        fail_msg("%s: step %u (%s): error %g with 15 bits", name, i, m->plan.steps[i].name, report.steps[i].error);
+    }
+    const double last = report.steps[m->plan.count - 1].error;
+    if (fabs(last - report.logit_error) > 1e-9 + 1e-6 * last)
+      fail_msg("%s with %u bits: last step's error %g, logits' %g", name, widths[w], last, report.logit_error);
+    mem_free(report.steps);
+    model_free(m);
+  }
+  assert_true(told[0] >= 3);
+  assert_int_equal(told[0], told[1]);
+}
+
+static void quantise_graph__reports_each_steps_error(void **state) {
+  (void)state;
+  uint64_t seed = network_seed();
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct graph *g = random_network(network_kinds[k], &seed);
+    float *x = random_floats(&seed, CALIBRATION * shape_size(g->nodes[0].shape), 1);
+    check_step_errors(network_kinds[k], g, x, true);
+    check_step_errors(network_kinds[k], g, x, false);
+    mem_free(x);
+    graph_free(g);
+  }
+}
+
+static void quantise_graph__never_errs_more_by_equalising(void **state) {
+  (void)state;
+  uint64_t seed = network_seed();
+  size_t better = 0;
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct graph *g = random_network(network_kinds[k], &seed);
+    float *x = random_floats(&seed, CALIBRATION * shape_size(g->nodes[0].shape), 1);
+    struct quantise_options options = quantise_defaults();
+    struct quantise_report with, without;
+    options.weight_bits = options.activation_bits = 8;
+    struct model *m = compiled(g, x, &options, &with);
+    options.equalise = false;
+    struct model *plain = compiled(g, x, &options, &without);
+    if (with.logit_error > without.logit_error)
+      fail_msg("%s: error %g with equalisation, %g without", network_kinds[k], with.logit_error, without.logit_error);
+    better += with.logit_error < without.logit_error;
+    mem_free(with.steps);
+    mem_free(without.steps);
+    model_free(m);
+    model_free(plain);
+    mem_free(x);
+    graph_free(g);
+  }
+  assert_true(better > 0);
+}
+
 /** Maxima of light-tailed values: few pass the bound, and the estimate of how many is no smaller than it was. */
 static void extremes_bound__holds_for_new_samples(void **state) {
   (void)state;
@@ -190,8 +259,11 @@ static void extremes_bound__holds_for_new_samples(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(quantise_graph__stays_near_the_float_network), cmocka_unit_test(quantise_graph__every_operator),
-      cmocka_unit_test(quantise_graph__searches_each_layer), cmocka_unit_test(extremes_bound__holds_for_new_samples)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
+                                     cmocka_unit_test(quantise_graph__every_operator),
+                                     cmocka_unit_test(quantise_graph__searches_each_layer),
+                                     cmocka_unit_test(quantise_graph__reports_each_steps_error),
+                                     cmocka_unit_test(quantise_graph__never_errs_more_by_equalising),
+                                     cmocka_unit_test(extremes_bound__holds_for_new_samples)};
   return cmocka_run_group_tests_name("quantise", tests, NULL, NULL);
 }

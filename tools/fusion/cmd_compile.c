@@ -88,7 +88,7 @@ static void add_answers(struct cli_option *table, struct compile_line *l) {
       CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default logits."),
       CLI_OPT_CHOICE("rounding", &l->rounding, "exact|fast",
                      "fast: each truncation may be one unit off, at random, for less traffic. Default exact."),
-      CLI_OPT_FLAG("sensitivity", &l->sensitivity, "Also print which layers cost accuracy."),
+      CLI_OPT_FLAG("sensitivity", &l->sensitivity, "Also print each layer's error, and which layers cost accuracy."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -188,7 +188,7 @@ static const char *output_text(const fusion_model_info *info, char text[CLI_TEXT
   return text;
 }
 
-/** Steps that cost accuracy or may overflow, in JSON. */
+/** Steps that err, cost accuracy or may overflow, in JSON. */
 static json_t *sensitivity_json(const fusion_model *model, const fusion_model_info *info) {
   json_t *list = json_array();
   for (size_t i = 0; i < info->layers; i++) {
@@ -196,10 +196,10 @@ static json_t *sensitivity_json(const fusion_model *model, const fusion_model_in
     fusion_layer_error e;
     fusion_model_layer(model, i, &d);
     if (!fusion_model_layer_error(model, i, &e)) continue;
-    if (e.value_error > 0 || e.weight_error > 0 || e.overflow > 0)
-      json_array_append_new(
-          list, json_pack("{s:I, s:s, s:s, s:f, s:f, s:f}", "step", (json_int_t)i, "kind", d.kind, "name", d.name,
-                          "value_error", e.value_error, "weight_error", e.weight_error, "overflow", e.overflow));
+    if (e.value_error > 0 || e.weight_error > 0 || e.overflow > 0 || e.error > 0)
+      json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:f, s:f, s:f, s:f}", "step", (json_int_t)i, "kind",
+                                            d.kind, "name", d.name, "error", e.error, "value_error", e.value_error,
+                                            "weight_error", e.weight_error, "overflow", e.overflow));
   }
   return list;
 }
@@ -227,25 +227,29 @@ static int print_json(const fusion_model *model, const fusion_model_info *info, 
   return cli_print_json(json);
 }
 
-/** Each step's part of the mean square error of the logits, largest causes marked by their size. */
+/** "12.34 %", or "-" where there is nothing to say. */
+static const char *percent(char text[CLI_TEXT_LEN], double share, bool known) {
+  snprintf(text, CLI_TEXT_LEN, known ? "%.2f %%" : "-", 100 * share);
+  return text;
+}
+
+/** Each step's error, and its part of the mean square error of the logits, which a search of widths alone knows. */
 static void print_sensitivity(const fusion_model *model, const fusion_model_info *info) {
   double total = 0;
   fusion_layer_error e;
+  char error[CLI_TEXT_LEN], values[CLI_TEXT_LEN], weights[CLI_TEXT_LEN];
   for (size_t i = 0; i < info->layers; i++)
     if (fusion_model_layer_error(model, i, &e)) total += e.value_error + e.weight_error;
-  if (!(total > 0)) {
-    printf("\nsensitivity: measured by --bits auto alone\n");
-    return;
-  }
-  printf("\n%4s  %-8s %-28s %6s %12s %12s %10s\n", "step", "kind", "name", "ring", "by values", "by weights",
-         "overflow");
+  printf("\n%4s  %-8s %-28s %6s %10s %12s %12s %10s\n", "step", "kind", "name", "ring", "error", "by values",
+         "by weights", "overflow");
   for (size_t i = 0; i < info->layers; i++) {
     fusion_layer d;
     fusion_model_layer(model, i, &d);
     fusion_model_layer_error(model, i, &e);
-    if (!(e.value_error + e.weight_error + e.overflow > 0) && !e.guaranteed) continue;
-    printf("%4zu  %-8s %-28.28s %6u %10.2f %% %10.2f %% %10.1g\n", i, d.kind, d.name, d.ring_bits + d.guard_bits,
-           100 * e.value_error / total, 100 * e.weight_error / total, e.overflow);
+    if (!(e.error + e.value_error + e.weight_error + e.overflow > 0) && !e.guaranteed) continue;
+    printf("%4zu  %-8s %-28.28s %6u %10s %12s %12s %10.1g\n", i, d.kind, d.name, d.ring_bits + d.guard_bits,
+           percent(error, e.error, e.error > 0), percent(values, e.value_error / total, total > 0),
+           percent(weights, e.weight_error / total, total > 0), e.overflow);
   }
 }
 
@@ -342,6 +346,7 @@ int cmd_compile(int argc, char **argv) {
   settings.output_bits = (unsigned)l.output_bits;
   settings.rounding = (fusion_rounding)l.rounding;
   settings.equalise = !l.no_equalise;
+  settings.layer_errors = l.sensitivity || l.json;
   settings.threads = (unsigned)l.threads;
   if (code == CLI_GO) code = compile(&l, positional[0], &settings);
   free(mean);
