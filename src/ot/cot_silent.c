@@ -106,8 +106,14 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
   fusion_status status = FUSION_OK;
   for (size_t i = 0; i < supply->next; i++) {
     its[i] = (struct silent_iteration){.set = supply->set, .sender = d->sender, .number = supply->iterations + i};
-    its[i].base = heap_take(s->cot.heap, base, sizeof(block));
-    if (!its[i].base) return FUSION_E_MEMORY;
+    const size_t member = i % supply->set->together;
+    const size_t members = silent_group_size(supply->set, i, supply->next);
+    if (member == 0) {
+      its[i].memory_len = members * base * sizeof(block);
+      its[i].memory = heap_take(s->cot.heap, its[i].memory_len, 1);
+      if (!its[i].memory) return FUSION_E_MEMORY;
+    }
+    its[i].base = its[i - member].memory + member * base;
   }
   if (supply->made)
     status = grow_held(d, s->cot.heap, its, supply->next, base);
@@ -159,7 +165,7 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
   }
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
-    if (its[i].base) heap_give(s->cot.heap, its[i].base, silent_set_base(its[i].set) * sizeof(block));
+    heap_give(s->cot.heap, its[i].memory, its[i].memory_len);
   }
   mem_free(its);
   return status;

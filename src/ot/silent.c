@@ -30,7 +30,7 @@ struct forest {
   struct heap *heap;       /* borrowed */
   bool tree_open, sends;
   block delta;     /* the sender's */
-  block *base;     /* while the iteration runs: the LPN vector, tree correlations, check correlations */
+  block *base;     /* borrowed while the iteration runs: the LPN vector, tree correlations, check correlations */
   block *levels;   /* tree correlations, in `base`; in a harvest the receiver's level sums, by themselves */
   block *roots;    /* the sender's, one per tree */
   uint64_t *turns; /* the receiver's, one per tree */
@@ -102,7 +102,6 @@ static size_t levels_len(const struct silent_set *set) {
 static void forest_free(struct forest *f) {
   if (!f) return;
   if (f->tree_open) f->aes->close(&f->tree_key);
-  if (f->base) heap_give(f->heap, f->base, silent_set_base(f->set) * sizeof(block));
   if (!f->base) heap_give(f->heap, f->levels, levels_len(f->set));
   mem_free_secret(f->roots, f->set->trees * sizeof(block));
   mem_free_secret(f->turns, f->set->trees * sizeof(uint64_t));
@@ -115,7 +114,6 @@ static void iteration_keys(const struct silent_party *p, const struct silent_ite
   iteration_hash(p, it, "fusion silent keys", NULL, 0, keys, (size_t)2 * AES_KEY_LEN);
 }
 
-/* Takes the iteration's base over, also on failure. */
 static fusion_status forest_new(struct forest **out, const struct silent_party *p, struct silent_iteration *it) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
@@ -131,7 +129,6 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
                        .sends = sends,
                        .base = it->base,
                        .levels = it->base + silent_set_k(set)};
-  it->base = NULL;
   if (sends) f->delta = p->delta;
   iteration_keys(p, it, keys);
   TRY(f->aes->open(&f->tree_key, keys));
@@ -155,7 +152,6 @@ static fusion_status forest_shrink(struct forest *f) {
     if (!levels) return FUSION_E_MEMORY;
     memcpy(levels, f->levels, levels_len(f->set));
   }
-  heap_give(f->heap, f->base, silent_set_base(f->set) * sizeof(block));
   f->base = NULL;
   f->levels = levels;
   return FUSION_OK;
@@ -435,6 +431,11 @@ static const struct {
 } steps[] = {{true, send_trees},        {false, receive_trees}, {false, send_challenge},
              {true, receive_challenge}, {true, send_digest},    {false, check_digest}};
 
+static void give_memory(const struct silent_party *p, struct silent_iteration *it) {
+  heap_give(p->heap, it->memory, it->memory_len);
+  it->memory = it->base = NULL;
+}
+
 fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count) {
   fusion_status status = FUSION_OK;
   struct batch *b = NULL;
@@ -449,6 +450,7 @@ fusion_status silent_iterate(const struct silent_party *p, struct silent_iterati
   for (size_t i = 0, n; i < count; i += n) {
     for (n = 1; i + n < count && its[i + n].sender == its[i].sender && n < its[i].set->together;) n++;
     TRY(harvest_new(&its[i].harvest, p, &b->runs[i], n));
+    for (size_t k = i; k < i + n; k++) give_memory(p, &its[k]); /* the next harvest may take it */
   }
 cleanup:
   for (size_t i = 0; status != FUSION_OK && i < count; i++) {
@@ -456,10 +458,7 @@ cleanup:
     its[i].harvest = NULL;
   }
   if (b) batch_close(b);
-  for (size_t i = 0; i < count; i++) {
-    heap_give(p->heap, its[i].base, silent_set_base(its[i].set) * sizeof(block));
-    its[i].base = NULL;
-  }
+  for (size_t i = 0; i < count; i++) give_memory(p, &its[i]);
   return status;
 }
 

@@ -47,7 +47,11 @@ struct silent_iteration {
   const struct silent_set *set;
   enum role sender; /* who is the OT sender */
   uint64_t number;  /* of the iteration in its direction, from 0 */
-  block *base;      /* silent_set_base(set) correlations from the heap; taken over, also on failure */
+  block *base;      /* silent_set_base(set) correlations, used up */
+  /* From the heap, with base in it; taken over, also on failure. NULL: base is in that of an earlier iteration which
+   * will share its matrix. */
+  block *memory;
+  size_t memory_len; /* bytes */
   /* Result, owned by the caller; NULL unless all checks of the batch have passed, and in all but the first of those
    * that share a matrix (up to silent_set.together in a row, of one set and sender). */
   struct silent_harvest *harvest;

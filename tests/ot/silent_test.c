@@ -32,7 +32,12 @@ static void *run_end(void *arg) {
       .role = e->role, .channel = e->channel, .prg = prg, .session = 99, .delta = e->delta};
   struct silent_iteration its[ITERATIONS_MAX];
   for (size_t i = 0; i < e->iterations; i++)
-    its[i] = (struct silent_iteration){.set = e->set, .sender = e->sender, .number = 3 + i, .base = e->base[i]};
+    its[i] = (struct silent_iteration){.set = e->set,
+                                       .sender = e->sender,
+                                       .number = 3 + i,
+                                       .base = e->base[i],
+                                       .memory = e->base[i],
+                                       .memory_len = silent_set_base(e->set) * sizeof(block)};
   e->status = silent_iterate(&party, its, e->iterations);
   block *out = e->out;
   size_t members = 0;
