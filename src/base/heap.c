@@ -13,12 +13,10 @@ struct entry {
   void *block; /* NULL: unused */
   size_t capacity;
   bool taken;
-  uint64_t given; /* when it was given back last */
 };
 
 struct heap {
   size_t held, taken, most_taken; /* bytes: of all blocks; of taken ones, now and at most */
-  uint64_t clock;                 /* counts what is given back */
   size_t entries;
   struct entry entry[BLOCKS_MAX];
 };
@@ -58,13 +56,16 @@ static struct entry *find_free(struct heap *heap, size_t len) {
   return best;
 }
 
-static struct entry *oldest_free(struct heap *heap) {
-  struct entry *oldest = NULL;
+/* What to drop for `excess` bytes: the smallest free block that makes them up, else the largest. */
+static struct entry *find_dropped(struct heap *heap, size_t excess) {
+  struct entry *best = NULL;
   for (size_t i = 0; i < heap->entries; i++) {
     struct entry *e = &heap->entry[i];
-    if (e->block && !e->taken && (!oldest || e->given < oldest->given)) oldest = e;
+    if (!e->block || e->taken) continue;
+    const bool enough = e->capacity >= excess, smaller = best && e->capacity < best->capacity;
+    if (!best || (enough ? smaller || best->capacity < excess : !smaller)) best = e;
   }
-  return oldest;
+  return best;
 }
 
 static struct entry *find_unused(struct heap *heap) {
@@ -76,11 +77,15 @@ static struct entry *find_unused(struct heap *heap) {
 /* A new block, in the place of free ones where the bound asks for it. NULL: no memory, or no entry left. */
 static struct entry *make(struct heap *heap, size_t len) {
   const size_t capacity = capacity_of(len), most = size_max(heap->most_taken, heap->taken + capacity);
-  for (struct entry *e; heap->held + capacity > most + most / SLACK && (e = oldest_free(heap));) drop(heap, e);
+  const size_t bound = most + most / SLACK;
+  for (struct entry *e; heap->held + capacity > bound; drop(heap, e)) {
+    e = find_dropped(heap, heap->held + capacity - bound);
+    if (!e) break;
+  }
   struct entry *e = find_unused(heap);
   if (!e) return NULL;
   void *block = mem_alloc(capacity, 1);
-  for (struct entry *f; !block && (f = oldest_free(heap));) {
+  for (struct entry *f; !block && (f = find_dropped(heap, capacity));) {
     drop(heap, f);
     block = mem_alloc(capacity, 1);
   }
@@ -119,6 +124,5 @@ void heap_give(struct heap *heap, void *block, size_t len) {
   }
   assert(e->taken && len <= e->capacity);
   e->taken = false;
-  e->given = heap->clock++;
   heap->taken -= e->capacity;
 }

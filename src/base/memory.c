@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21, HUGE_FROM = 4 * HUGE_PAGE };
+enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21, HUGE_FROM = 2 * HUGE_PAGE };
 
 void *mem_alloc(size_t count, size_t element_len) {
   size_t len;
