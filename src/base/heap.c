@@ -7,6 +7,7 @@ static const size_t kept_from = SIZE_MAX;
 #else
 static const size_t kept_from = 1 << 15;
 #endif
+static const size_t pages_from = 2 * MEM_PAGES_LEN;
 enum { BLOCKS_MAX = 256, SLACK = 8 };
 
 struct entry {
@@ -25,9 +26,16 @@ struct heap *heap_new(void) {
   return mem_alloc(1, sizeof(struct heap));
 }
 
+static bool in_pages(size_t capacity) {
+  return capacity >= pages_from;
+}
+
 static void drop(struct heap *heap, struct entry *e) {
   heap->held -= e->capacity;
-  mem_free(e->block);
+  if (in_pages(e->capacity))
+    mem_free_pages(e->block, e->capacity);
+  else
+    mem_free(e->block);
   *e = (struct entry){0};
 }
 
@@ -39,10 +47,14 @@ void heap_free(struct heap *heap) {
   mem_free(heap);
 }
 
-/* Sizes in steps of a sixteenth, so that layers of nearly one size use the same blocks. */
+/* Sizes in steps of a sixteenth, so that layers of nearly one size use the same blocks; large ones in whole pages. */
 static size_t capacity_of(size_t len) {
-  const size_t step = (size_t)1 << (log2_up(len) - 4);
-  return div_up(len, step) * step;
+  const size_t step = (size_t)1 << (log2_up(len) - 4), capacity = div_up(len, step) * step;
+  return in_pages(capacity) ? div_up(capacity, MEM_PAGES_LEN) * MEM_PAGES_LEN : capacity;
+}
+
+static void *block_new(size_t capacity) {
+  return in_pages(capacity) ? mem_pages(capacity) : mem_alloc(capacity, 1);
 }
 
 /* The smallest free block that fits and is not much too large. */
@@ -84,10 +96,10 @@ static struct entry *make(struct heap *heap, size_t len) {
   }
   struct entry *e = find_unused(heap);
   if (!e) return NULL;
-  void *block = mem_alloc(capacity, 1);
+  void *block = block_new(capacity);
   for (struct entry *f; !block && (f = find_dropped(heap, capacity));) {
     drop(heap, f);
-    block = mem_alloc(capacity, 1);
+    block = block_new(capacity);
   }
   if (!block) return NULL;
   *e = (struct entry){.block = block, .capacity = capacity};

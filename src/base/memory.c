@@ -1,20 +1,21 @@
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21, HUGE_FROM = 2 * HUGE_PAGE };
+enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21 };
+_Static_assert(HUGE_PAGE == MEM_PAGES_LEN, "blocks of pages are whole huge pages");
 
 void *mem_alloc(size_t count, size_t element_len) {
   size_t len;
   if (!size_mul(count, element_len, &len) || len > SIZE_MAX / 2) return NULL;
   /* A layer's arrays come and go: in huge pages, where the system gives them, that costs few page faults. */
-  const size_t align = len >= HUGE_FROM ? HUGE_PAGE : CACHE_LINE;
+  const size_t align = len >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
   len = size_max(div_up(len, CACHE_LINE), 1) * CACHE_LINE;
   void *p = aligned_alloc(align, div_up(len, align) * align);
 #ifdef MADV_HUGEPAGE
@@ -24,7 +25,9 @@ void *mem_alloc(size_t count, size_t element_len) {
   return p;
 }
 
-void mem_free(void *p) { free(p); }
+void mem_free(void *p) {
+  free(p);
+}
 
 void mem_wipe(void *p, size_t len) {
   if (p && len) explicit_bzero(p, len);
@@ -33,6 +36,24 @@ void mem_wipe(void *p, size_t len) {
 void mem_free_secret(void *p, size_t len) {
   mem_wipe(p, len);
   free(p);
+}
+
+void *mem_pages(size_t len) {
+  assert(len && len % HUGE_PAGE == 0);
+  /* A huge page more, of which the ends are given back, so that the block begins at one. */
+  uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  const size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+  if (before) munmap(p, before);
+  munmap(p + before + len, HUGE_PAGE - before);
+#ifdef MADV_HUGEPAGE
+  (void)madvise(p + before, len, MADV_HUGEPAGE);
+#endif
+  return p + before;
+}
+
+void mem_free_pages(void *p, size_t len) {
+  munmap(p, len);
 }
 
 uint64_t mem_half_of_machine(void) {
@@ -49,7 +70,9 @@ void *key_alloc(size_t len) {
   return p;
 }
 
-void key_free(void *p) { sodium_free(p); }
+void key_free(void *p) {
+  sodium_free(p);
+}
 
 fusion_status os_random(void *out, size_t len) {
   uint8_t *at = out;

@@ -62,6 +62,7 @@ struct batch {
   size_t count, trees, leaves; /* most trees, and leaves of a tree, of any iteration */
   const struct field_ops *field;
   struct check check;
+  struct prg *coins;  /* of the challenge at hand */
   block *corrections; /* of one chunk */
   block *leaf;        /* of one tree */
 };
@@ -205,6 +206,7 @@ static void batch_close(struct batch *b) {
   for (size_t i = 0; b->runs && i < b->count; i++) forest_free(b->runs[i].forest);
   mem_free_secret(b->runs, b->count * sizeof *b->runs);
   mem_free(b->check.psi);
+  prg_free(b->coins);
   heap_give(b->party->heap, b->corrections, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX * sizeof(block));
   heap_give(b->party->heap, b->leaf, b->leaves * sizeof(block));
   mem_free(b);
@@ -227,9 +229,10 @@ static fusion_status batch_open(struct batch **out, const struct silent_party *p
     TRY(forest_new(&b->runs[i].forest, p, &its[i]));
   }
   b->check.psi = mem_alloc(b->trees, sizeof(block));
+  b->coins = prg_fork(p->prg, "silent coins", 0); /* any seed: it is started anew */
   b->corrections = heap_take(p->heap, (size_t)SILENT_CHUNK_TREES * GGM_DEPTH_MAX, sizeof(block));
   b->leaf = heap_take(p->heap, b->leaves, sizeof(block));
-  FAIL_IF(!b->check.psi || !b->corrections || !b->leaf, FUSION_E_MEMORY);
+  FAIL_IF(!b->check.psi || !b->coins || !b->corrections || !b->leaf, FUSION_E_MEMORY);
   *out = b;
   b = NULL;
 cleanup:
@@ -266,11 +269,10 @@ static fusion_status check_draw(struct batch *b, const struct run *r) {
   struct check *c = &b->check;
   const block one = block_make(0, 1);
   block chi;
-  struct prg *g = prg_new(r->challenge);
-  if (!g) return FUSION_E_MEMORY;
-  prg_bytes(g, &chi, sizeof chi);
-  prg_bytes(g, c->psi, set->trees * sizeof(block));
-  prg_free(g);
+  const fusion_status status = prg_restart(b->coins, r->challenge);
+  if (status != FUSION_OK) return status;
+  prg_bytes(b->coins, &chi, sizeof chi);
+  prg_bytes(b->coins, c->psi, set->trees * sizeof(block));
   c->squares[0] = chi;
   for (size_t i = 1; i < set->depth; i++) {
     c->squares[i] = b->field->multiply(c->squares[i - 1], c->squares[i - 1]);

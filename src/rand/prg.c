@@ -16,15 +16,29 @@ struct prg {
   size_t used;               /* bytes of buffer already given out */
 };
 
+/* On failure `ops` is NULL: there is no key to close. */
+static fusion_status start(struct prg *g, const uint8_t seed[PRG_SEED_LEN]) {
+  memcpy(g->seed, seed, PRG_SEED_LEN);
+  g->counter = 0;
+  g->used = BUFFER_LEN;
+  g->ops = aes_ops();
+  const fusion_status status = g->ops->open(&g->key, seed);
+  if (status != FUSION_OK) g->ops = NULL;
+  return status;
+}
+
 struct prg *prg_new(const uint8_t seed[PRG_SEED_LEN]) {
   struct prg *g = key_alloc(sizeof *g);
   if (!g) return NULL;
-  memcpy(g->seed, seed, PRG_SEED_LEN);
-  g->used = BUFFER_LEN;
-  g->ops = aes_ops();
-  if (g->ops->open(&g->key, seed) == FUSION_OK) return g;
+  if (start(g, seed) == FUSION_OK) return g;
   key_free(g);
   return NULL;
+}
+
+fusion_status prg_restart(struct prg *g, const uint8_t seed[PRG_SEED_LEN]) {
+  if (g->ops) g->ops->close(&g->key);
+  mem_wipe(g->buffer, sizeof g->buffer);
+  return start(g, seed);
 }
 
 fusion_status prg_new_random(struct prg **out) {
@@ -56,7 +70,7 @@ struct prg *prg_fork(const struct prg *parent, const char *label, uint64_t index
 
 void prg_free(struct prg *g) {
   if (!g) return;
-  g->ops->close(&g->key);
+  if (g->ops) g->ops->close(&g->key);
   key_free(g);
 }
 

@@ -18,6 +18,9 @@ fusion_status prg_new_random(struct prg **out) FUSION_MUST_CHECK;
  *  parent. */
 struct prg *prg_fork(const struct prg *parent, const char *label, uint64_t index);
 void prg_free(struct prg *g);
+/** Begins the stream of another seed, as a new generator would, in the same guarded memory: that takes a dozen system
+ *  calls to get and return. On failure the generator must not be used but for prg_free(). */
+fusion_status prg_restart(struct prg *g, const uint8_t seed[PRG_SEED_LEN]) FUSION_MUST_CHECK;
 
 /** The next `len` bytes of the stream. Successive calls of lengths a, b give the bytes of one call of a + b. */
 void prg_bytes(struct prg *g, void *out, size_t len);
