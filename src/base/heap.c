@@ -8,7 +8,7 @@ static const size_t kept_from = SIZE_MAX;
 static const size_t kept_from = 1 << 15;
 #endif
 static const size_t pages_from = 2 * MEM_PAGES_LEN;
-enum { BLOCKS_MAX = 256, SLACK = 8 };
+enum { BLOCKS_MAX = 256 };
 
 struct entry {
   void *block; /* NULL: unused */
@@ -89,7 +89,7 @@ static struct entry *find_unused(struct heap *heap) {
 /* A new block, in the place of free ones where the bound asks for it. NULL: no memory, or no entry left. */
 static struct entry *make(struct heap *heap, size_t len) {
   const size_t capacity = capacity_of(len), most = size_max(heap->most_taken, heap->taken + capacity);
-  const size_t bound = most + most / SLACK;
+  const size_t bound = most + most / HEAP_SLACK;
   for (struct entry *e; heap->held + capacity > bound; drop(heap, e)) {
     e = find_dropped(heap, heap->held + capacity - bound);
     if (!e) break;

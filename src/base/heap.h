@@ -10,6 +10,9 @@
 
 struct heap;
 
+/** The part of what was in use at most that a heap may hold beyond it: an eighth. */
+enum { HEAP_SLACK = 8 };
+
 /** NULL when memory is out. */
 struct heap *heap_new(void);
 /** Frees it with its blocks, all of which have been given back; NULL is allowed. */
