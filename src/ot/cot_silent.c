@@ -104,16 +104,15 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
   const struct silent_supply *supply = &s->schedule.supply[d->sender];
   const size_t base = silent_set_base(supply->set);
   fusion_status status = FUSION_OK;
-  for (size_t i = 0; i < supply->next; i++) {
-    its[i] = (struct silent_iteration){.set = supply->set, .sender = d->sender, .number = supply->iterations + i};
-    const size_t member = i % supply->set->together;
-    const size_t members = silent_group_size(supply->set, i, supply->next);
-    if (member == 0) {
-      its[i].memory_len = members * base * sizeof(block);
-      its[i].memory = heap_take(s->cot.heap, its[i].memory_len, 1);
-      if (!its[i].memory) return FUSION_E_MEMORY;
-    }
-    its[i].base = its[i - member].memory + member * base;
+  for (size_t first = 0; first < supply->next; first += supply->set->together) {
+    const size_t members = silent_group_size(supply->set, first, supply->next), len = members * base * sizeof(block);
+    block *memory = heap_take(s->cot.heap, len, 1);
+    if (!memory) return FUSION_E_MEMORY;
+    for (size_t i = 0; i < members; i++)
+      its[first + i] = (struct silent_iteration){
+          .set = supply->set, .sender = d->sender, .number = supply->iterations + first + i, .base = memory + i * base};
+    its[first].memory = memory;
+    its[first].memory_len = len;
   }
   if (supply->made)
     status = grow_held(d, s->cot.heap, its, supply->next, base);
