@@ -20,6 +20,8 @@ BATCHES = [109, 868, 2660, 8292, 32868]  # a query alone, then the paper's R = 2
 PAPER = [(2 ** 3, 8, 100), (2 ** 5, 7, 100), (2 ** 7, 6, 100), (2 ** 9, 5, 100), (2 ** 13, 4, 100)]
 IMAGENET = {"SqueezeNet-1.0": 16, "ResNet50": 16}
 SMALL = {"mlp": "MLP", "quadratic": "quadratic", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
+LINES = [("mlp", 868, (1, 2, 4)), ("mlp", 2660, (1, 2, 4)), ("mlp", 16384, (1, 4, 8)), ("cnn", 868, (1, 2, 4)),
+         ("SqueezeNet-1.0", 16, (1, 4))]
 WHOLE = 150  # seconds: a run predicted to take longer is projected instead
 
 
@@ -126,10 +128,10 @@ def stages(b):
 
 
 def networks(b):
-    """1.0  LAN and WAN by a shaped channel, one and more connections"""
-    return [{"model": name, **b.model(name, samples, network, workers, runs=3 if name == "mlp" else 1)}
-            for name, samples in (("mlp", 868), ("mlp", 2660), ("cnn", 868)) if name in b.models
-            for network in ("lan", "wan") for workers in (1, 4)]
+    """5.0  LAN and WAN by a shaped channel, one and more connections"""
+    return [{"model": name, **b.model(name, samples, network, workers, runs=3 if name == "mlp" and samples < 8000 else 1)}
+            for name, samples, connections in LINES if name in b.models
+            for network in ("lan", "wan") for workers in connections]
 
 
 def netns(b):

@@ -143,9 +143,14 @@ def stages(found):
 
 
 def networks(found):
-    rows = [[f"{NAMES[s['model']]}, N = {s['samples']}", s["network"].upper(), s["workers"], f"{s['seconds']:.3f}",
-             f"{1e3 * s['seconds'] / s['samples']:.3f}"] for s in found]
-    return table(["network", "line", "connections", "seconds", "ms a sample"], rows, 2)
+    rows = []
+    for s in found:
+        computing = max(s["server_cpu"], s["client_cpu"])
+        line = max(s["bytes_to_server"], s["bytes_to_client"]) / s["bytes_per_second"]
+        rows.append([f"{NAMES.get(s['model'], s['model'])}, N = {s['samples']}", s["network"].upper(), s["workers"], f"{s['seconds']:.3f}",
+                     f"{1e3 * s['seconds'] / s['samples']:.3f}", f"{computing:.2f}", f"{line:.2f}",
+                     f"{100 * max(computing, line) / s['seconds']:.0f} %"])
+    return table(["network", "line", "connections", "seconds", "ms a sample", "computing s", "line s", "larger of both"], rows, 2)
 
 
 def netns(found):

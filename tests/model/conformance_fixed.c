@@ -119,5 +119,6 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
   compare(&r, m, &c, input);
   calibration_free(&c);
   model_free(m);
+  mem_free(report.steps);
   return r;
 }
