@@ -332,7 +332,7 @@ static void job__what_a_cheater_spoiled_is_wiped_and_final(void **state) {
   scene_start(&s);
   run_half(&s);
   open_journal(&s);
-  fake.short_answers = 1;
+  fake.short_answers = 100; /* a run of the cancelled job may still be on its way to one */
   expect_failure(&s, FUSION_E_PEER, "bytes in a message");
   close_journal(&s);
   assert_in_range(load(bytes), 1, 32); /* no seed, no answers */
