@@ -68,8 +68,10 @@ def by_tier(rows):
 
 
 def machine(m):
+    caches = [f"{name} {m[key]}" for name, key in (("L1d", "l1d"), ("L2", "l2"), ("L3", "l3")) if m[key] != "?"]
+    what = ", ".join([f"family {m.get('family', '?')}", *caches])
     return (f"Figures of {m['date']}, commit {m['commit']}, {m['version']}: {m['cores']} cores of {m['processor']} "
-            f"(L1d {m['l1d']}, L2 {m['l2']}, L3 {m['l3']}), nothing else running.\n")
+            f"({what}), nothing else running.\n")
 
 
 def ceilings(micro):
@@ -210,10 +212,9 @@ def imagenet(found):
         mib = (s["bytes_to_server"] + s["bytes_to_client"]) / 2 ** 20 / n
         rows.append([s["model"], f"{s['seconds'] / n:.2f}", f"{stage['linear']} / {stage['relu']} / {stage['pool']}",
                      f"{s['server_cpu'] / n:.2f} / {s['client_cpu'] / n:.2f}", f"{mib:.0f}", f"{s['peak_memory'] / 2 ** 20:.0f}", s["delays"],
-                     *(["-"] * 3 if not oc else [f"{oc[0]} s, {oc[1]:,} MiB, {oc[2]:,} / {oc[3]:,} MiB", f"{oc[0] * n / s['seconds']:.0f}x",
-                                                 f"{oc[1] / mib:.1f}x"])])
+                     *(["-"] * 2 if not oc else [f"{oc[0]} s, {oc[1]:,} MiB, {oc[2]:,} / {oc[3]:,} MiB", f"{oc[1] / mib:.1f}x"])])
     return table(["network", "s a sample", "linear / relu / pool", "CPU server / client s", "MiB a sample", "peak MiB, both parties",
-                  "delays", "OC 2022: time, traffic, peak", "faster", "fewer bytes"], rows)
+                  "delays", "OC 2022: time, traffic, peak", "fewer bytes"], rows)
 
 
 WRITERS = {"machine": ("machine", machine), "ceilings": ("micro", ceilings), "roofline": ("micro", roofline), "parts": ("micro", parts),

@@ -47,9 +47,10 @@ void heap_free(struct heap *heap) {
   mem_free(heap);
 }
 
-/* Sizes in steps of a sixteenth, so that layers of nearly one size use the same blocks; large ones in whole pages. */
+/* Sizes in steps of at most a sixteenth (HEAP_ROUNDING), so that layers of nearly one size use the same blocks; large
+ * ones in whole pages. */
 static size_t capacity_of(size_t len) {
-  const size_t step = (size_t)1 << (log2_up(len) - 4), capacity = div_up(len, step) * step;
+  const size_t step = (size_t)1 << (log2_up(len) - 5), capacity = div_up(len, step) * step;
   return in_pages(capacity) ? div_up(capacity, MEM_PAGES_LEN) * MEM_PAGES_LEN : capacity;
 }
 

@@ -10,8 +10,15 @@
 
 struct heap;
 
-/** The part of what was in use at most that a heap may hold beyond it: an eighth. */
-enum { HEAP_SLACK = 8 };
+/** Sizes are rounded up by at most a sixteenth (and large ones to MEM_PAGES_LEN), and an eighth of the most in use may
+ * be held beyond it. */
+enum { HEAP_ROUNDING = 16, HEAP_SLACK = 8 };
+
+/** Most bytes of a heap of which `len` are in use at once; SIZE_MAX stays. For predictions. */
+static inline size_t heap_most(size_t len) {
+  const size_t rounded = len + len / HEAP_ROUNDING;
+  return len < SIZE_MAX / 2 ? rounded + rounded / HEAP_SLACK : len;
+}
 
 /** NULL when memory is out. */
 struct heap *heap_new(void);

@@ -133,8 +133,7 @@ static size_t session_memory(const struct plan *plan, size_t samples, enum role 
   }
   mem_free(last_use);
   if (cheetah_silent_params(&params, plan, samples, profile) != FUSION_OK) return SIZE_MAX;
-  const size_t taken = add_memory(peak, cot_silent_memory(&params));
-  return add_memory(taken, taken / HEAP_SLACK);
+  return heap_most(add_memory(peak, cot_silent_memory(&params)));
 }
 
 size_t cheetah_memory(const struct plan *plan, size_t samples, enum role role) {
