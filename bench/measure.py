@@ -82,7 +82,8 @@ def machine(b):
     cpu = {k.strip(): v.strip() for k, v in (line.split(":", 1) for line in lines if ":" in line)}
     commit = b.call("git", "-C", ROOT, "rev-parse", "--short", "HEAD", check=False).strip()
     return {"processor": cpu.get("Model name", platform.processor()), "cores": os.cpu_count(),
-            "family": f"{cpu.get('CPU family', '?')}.{cpu.get('Model', '?')}", "l1d": cpu.get("L1d cache", "?"), "l2": cpu.get("L2 cache", "?"), "l3": cpu.get("L3 cache", "?"),
+            "family": f"{cpu.get('CPU family', '?')}.{cpu.get('Model', '?')}",
+            "l1d": cpu.get("L1d cache", "?"), "l2": cpu.get("L2 cache", "?"), "l3": cpu.get("L3 cache", "?"),
             "version": b.call(b.fusion, "version").strip(), "commit": commit, "date": time.strftime("%Y-%m-%d", time.gmtime())}
 
 

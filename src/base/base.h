@@ -56,8 +56,8 @@ void mem_free(void *p);
 void mem_free_secret(void *p, size_t len);
 void mem_wipe(void *p, size_t len);
 
-/** Zeroed memory straight from the system, in huge pages where it gives them, for long-lived large blocks. `len` as a
- *  multiple of MEM_PAGES_LEN. NULL when memory is out. */
+/** Zeroed memory straight from the system, in huge pages (MEM_PAGES_LEN) where it gives them, for long-lived large blocks.
+ *  `len`: a multiple of MEM_PAGES_LEN. NULL when memory is out. */
 #define MEM_PAGES_LEN ((size_t)1 << 21)
 void *mem_pages(size_t len);
 void mem_free_pages(void *p, size_t len);

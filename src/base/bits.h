@@ -16,8 +16,7 @@ void bits_pack(uint8_t *out, const uint64_t *values, size_t count, unsigned bits
 void bits_unpack(uint64_t *values, const uint8_t *in, size_t count, unsigned bits);
 
 /* The same format value by value. Both directions touch whole words: a buffer has BITS_SLACK bytes more than its
- * stream.
- */
+ * stream. */
 enum { BITS_SLACK = 8, BITS_WORD = 56 /* widest value that is handled in one step */ };
 
 struct bit_writer {

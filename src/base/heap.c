@@ -2,7 +2,7 @@
 
 /* Smaller blocks are left to the C library, which gives no pages back for them; under the address sanitizer all are, so
  * that it sees their ends. */
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef HEAP_KEEPS_NOTHING
 static const size_t kept_from = SIZE_MAX;
 #else
 static const size_t kept_from = 1 << 15;
@@ -50,7 +50,7 @@ void heap_free(struct heap *heap) {
 /* Sizes in steps of at most a sixteenth (HEAP_ROUNDING), so that layers of nearly one size use the same blocks; large
  * ones in whole pages. */
 static size_t capacity_of(size_t len) {
-  const size_t step = (size_t)1 << (log2_up(len) - 5), capacity = div_up(len, step) * step;
+  const size_t step = ((size_t)1 << log2_up(len)) / (2 * HEAP_ROUNDING), capacity = div_up(len, step) * step;
   return in_pages(capacity) ? div_up(capacity, MEM_PAGES_LEN) * MEM_PAGES_LEN : capacity;
 }
 

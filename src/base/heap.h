@@ -8,6 +8,15 @@
 
 #include "base/base.h"
 
+/* The address sanitizer: gcc says so by a macro, clang by a feature. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_KEEPS_NOTHING
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEAP_KEEPS_NOTHING
+#endif
+#endif
+
 struct heap;
 
 /** Sizes are rounded up by at most a sixteenth (and large ones to MEM_PAGES_LEN), and an eighth of the most in use may

@@ -8,18 +8,17 @@
 
 #include "base/base.h"
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21 };
-_Static_assert(HUGE_PAGE == MEM_PAGES_LEN, "blocks of pages are whole huge pages");
+enum { CACHE_LINE = 64 };
 
 void *mem_alloc(size_t count, size_t element_len) {
   size_t len;
   if (!size_mul(count, element_len, &len) || len > SIZE_MAX / 2) return NULL;
   /* A layer's arrays come and go: in huge pages, where the system gives them, that costs few page faults. */
-  const size_t align = len >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
+  const size_t align = len >= MEM_PAGES_LEN ? MEM_PAGES_LEN : CACHE_LINE;
   len = size_max(div_up(len, CACHE_LINE), 1) * CACHE_LINE;
   void *p = aligned_alloc(align, div_up(len, align) * align);
 #ifdef MADV_HUGEPAGE
-  if (p && align == HUGE_PAGE) (void)madvise(p, len / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+  if (p && align == MEM_PAGES_LEN) (void)madvise(p, len / MEM_PAGES_LEN * MEM_PAGES_LEN, MADV_HUGEPAGE);
 #endif
   if (p) memset(p, 0, len);
   return p;
@@ -39,13 +38,13 @@ void mem_free_secret(void *p, size_t len) {
 }
 
 void *mem_pages(size_t len) {
-  assert(len && len % HUGE_PAGE == 0);
+  assert(len && len % MEM_PAGES_LEN == 0);
   /* A huge page more, of which the ends are given back, so that the block begins at one. */
-  uint8_t *p = mmap(NULL, len + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  uint8_t *p = mmap(NULL, len + MEM_PAGES_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return NULL;
-  const size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+  const size_t before = (MEM_PAGES_LEN - (uintptr_t)p % MEM_PAGES_LEN) % MEM_PAGES_LEN;
   if (before) munmap(p, before);
-  munmap(p + before + len, HUGE_PAGE - before);
+  munmap(p + before + len, MEM_PAGES_LEN - before);
 #ifdef MADV_HUGEPAGE
   (void)madvise(p + before, len, MADV_HUGEPAGE);
 #endif
