@@ -24,11 +24,11 @@ static void add(struct line *l, const char *arg) {
   l->args[l->count++] = arg;
 }
 
-static pid_t start(const struct line *l, const char *log, const struct limits *limits) {
+/* What the command prints goes to `out`. */
+static pid_t start(const struct line *l, int out, const struct limits *limits) {
   const pid_t parent = getpid(), pid = fork();
   if (pid < 0) fail_msg("fork failed");
   if (pid > 0) return pid;
-  const int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (out < 0 || dup2(out, 2) < 0 || dup2(out, 1) < 0 || getppid() != parent) _exit(126);
   if (limits && limits->file_len) {
     const struct rlimit limit = {(rlim_t)limits->file_len, (rlim_t)limits->file_len};
@@ -59,17 +59,18 @@ void command_kill(pid_t pid) {
 
 pid_t command_serve(const struct fault_scene *s, uint16_t *port) {
   struct line l = {.count = 0};
-  char listen[32], ready[PATH_LEN], log[PATH_LEN + 8];
+  char listen[32], ready[PATH_LEN];
   unsigned got = 0;
   snprintf(listen, sizeof listen, "127.0.0.1:%u", *port);
   snprintf(ready, sizeof ready, "%s/ready", s->dir);
-  snprintf(log, sizeof log, "%s/server", s->dir);
   unlink(ready);
   const char *const args[] = {s->command,     "serve", s->model,      "--listen",        listen,      "--plaintext",
                               "--ready-file", ready,   "--timeout-s", s->server_timeout, "--grace-s", "5"};
   for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
   const double deadline = clock_seconds() + 120;
-  const pid_t pid = start(&l, log, NULL);
+  const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  const pid_t pid = start(&l, nowhere, NULL);
+  if (nowhere >= 0) close(nowhere);
   while (!got) {
     FILE *f = fopen(ready, "r");
     if (f && fscanf(f, "%u", &got) != 1) got = 0;
@@ -78,12 +79,22 @@ pid_t command_serve(const struct fault_scene *s, uint16_t *port) {
     if (!got) usleep(1000);
   }
   unlink(ready);
-  unlink(log);
   *port = (uint16_t)got;
   return pid;
 }
 
-pid_t command_query(const struct fault_scene *s, uint16_t port, const struct limits *limits, const char *const *extra) {
+/* Reads what lies in the pipe; keeps the last line. */
+static void collect_words(struct fault_scene *s) {
+  char byte;
+  while (read(s->said[0], &byte, 1) == 1) {
+    if (s->said_len && s->last_words[s->said_len - 1] == '\n') s->said_len = 0;
+    if (s->said_len == sizeof s->last_words - 1) s->said_len--;
+    s->last_words[s->said_len++] = byte;
+  }
+  s->last_words[s->said_len] = '\0';
+}
+
+pid_t command_query(struct fault_scene *s, uint16_t port, const struct limits *limits, const char *const *extra) {
   struct line l = {.count = 0};
   char address[32];
   const char *answers = limits && limits->answers ? limits->answers : s->answers;
@@ -119,21 +130,17 @@ pid_t command_query(const struct fault_scene *s, uint16_t port, const struct lim
                               "--quiet"};
   for (size_t i = 0; i < sizeof args / sizeof args[0]; i++) add(&l, args[i]);
   for (; extra && *extra; extra++) add(&l, *extra);
-  return start(&l, s->log, limits);
+  collect_words(s);
+  s->said_len = 0;
+  return start(&l, s->said[1], limits);
 }
 
-void command_last_words(const struct fault_scene *s, char *out, size_t len) {
-  char line[512];
-  FILE *f = fopen(s->log, "r");
-  snprintf(out, len, "%s", "");
-  while (f && fgets(line, sizeof line, f)) {
-    line[strcspn(line, "\n")] = '\0';
-    snprintf(out, len, "%.*s", (int)len - 1, line);
-  }
-  if (f) fclose(f);
+void command_last_words(struct fault_scene *s, char *out, size_t len) {
+  collect_words(s);
+  snprintf(out, len, "%.*s", (int)strcspn(s->last_words, "\n"), s->last_words);
 }
 
-enum outcome command_outcome(const struct fault_scene *s, int exit_status) {
+enum outcome command_outcome(struct fault_scene *s, int exit_status) {
   char words[512];
   const enum found found = scene_answers(s);
   command_last_words(s, words, sizeof words);

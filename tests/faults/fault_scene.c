@@ -1,5 +1,6 @@
 #include "faults/fault_scene.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -67,9 +68,11 @@ void scene_open(struct fault_scene *s, uint64_t seed, const char *command) {
     const char *name;
   } names[] = {{s->model, "model.fsn"},    {s->queries, "queries.npy"}, {s->public_samples, "public.npy"},
                {s->labels, "labels.npy"},  {s->journal, "journal"},     {s->answers, "answers.npy"},
-               {s->report, "report.json"}, {s->html, "report.html"},    {s->log, "log"}};
+               {s->report, "report.json"}, {s->html, "report.html"}};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     snprintf(names[i].path, PATH_LEN, "%s/%s", s->dir, names[i].name);
+  assert_int_equal(pipe2(s->said, O_CLOEXEC), 0);
+  assert_int_equal(fcntl(s->said[0], F_SETFL, O_NONBLOCK), 0);
   certs_make(&s->certs);
   struct net n = make_net(seed);
   if (plan_validate(&n.model->plan, &err) != FUSION_OK) fail_msg("%s", err.text);
@@ -92,7 +95,8 @@ void scene_close(struct fault_scene *s) {
   unlink(s->queries);
   unlink(s->public_samples);
   unlink(s->labels);
-  unlink(s->log);
+  close(s->said[0]);
+  close(s->said[1]);
   if (rmdir(s->dir)) fail_msg("something is left in %s", s->dir);
   certs_free(&s->certs);
   mem_free(s->expected);

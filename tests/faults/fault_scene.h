@@ -24,13 +24,16 @@ struct fault_scene {
   const char *command; /* path of the program `fusion` */
   char dir[64];
   char model[PATH_LEN], queries[PATH_LEN], public_samples[PATH_LEN], labels[PATH_LEN], journal[PATH_LEN];
-  char answers[PATH_LEN], report[PATH_LEN], html[PATH_LEN], log[PATH_LEN];
+  char answers[PATH_LEN], report[PATH_LEN], html[PATH_LEN];
   struct certs certs;
   int64_t *expected; /* raw answers */
   size_t answer_count;
   const char *client_timeout, *server_timeout; /* of the command, in seconds */
   double seconds;                              /* of an unbroken job of the command */
   uint64_t random;
+  int said[2]; /* a pipe, that of the command's standard error: no limit on files cuts it */
+  char last_words[512];
+  size_t said_len;
 };
 
 /** A model with every kind of step that has messages of its own, its inputs and answers, in a new folder. */
@@ -76,15 +79,15 @@ struct limits {
 
 /** Starts `fusion serve` on `port` (0: any); waits until it listens. */
 pid_t command_serve(const struct fault_scene *s, uint16_t *port);
-/** Starts `fusion query`, its standard error into s->log; `extra`: further arguments, NULL at the end. */
-pid_t command_query(const struct fault_scene *s, uint16_t port, const struct limits *limits, const char *const *extra);
+/** Starts `fusion query`, its standard error into s->said; `extra`: further arguments, NULL at the end. */
+pid_t command_query(struct fault_scene *s, uint16_t port, const struct limits *limits, const char *const *extra);
 /** Waits for the process: its exit status, 128 + signal, or -1 (then it was killed) after so many seconds. */
 int command_wait(pid_t pid, double seconds);
 /** Kills and waits. */
 void command_kill(pid_t pid);
 /** What an ended query came to, by its exit status, files and last words. */
-enum outcome command_outcome(const struct fault_scene *s, int exit_status);
+enum outcome command_outcome(struct fault_scene *s, int exit_status);
 /** The last line on standard error. */
-void command_last_words(const struct fault_scene *s, char *out, size_t len);
+void command_last_words(struct fault_scene *s, char *out, size_t len);
 
 #endif
