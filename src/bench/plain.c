@@ -125,7 +125,7 @@ void bench_plain(struct bench *b) {
   struct plan_weights weights[2] = {{NULL, NULL}, {NULL, NULL}};
   const struct model model = {.plan = {.steps = steps, .count = 2}, .weights = weights};
   struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_best()};
-  const fusion_status laid = layout_make(&w.layout, &layer, 1);
+  const fusion_status laid = layout_make(&w.layout, &layer, NULL, 1);
   bench_check(b, laid);
   w.w = weights[1].weights = bench_alloc(b, CHANNELS * DEPTH, sizeof *w.w);
   weights[1].bias = bench_alloc(b, CHANNELS, sizeof *weights[1].bias);

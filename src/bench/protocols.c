@@ -253,8 +253,10 @@ static fusion_status layer_open(struct bench_end *e) {
   for (size_t i = 0; i < in; i++) s->x[i] = i * UINT64_C(0x9e3779b97f4a7c15);
   const fusion_status status = prg_new_random(&s->prg);
   if (status != FUSION_OK) return status;
-  return e->role == ROLE_SERVER ? rlwe_open_server(&s->rlwe, e->channel, s->prg)
-                                : rlwe_open_client(&s->rlwe, e->channel, s->prg);
+  struct rlwe_keys keys = {0};
+  rlwe_keys_add(&keys, l, t->samples);
+  return e->role == ROLE_SERVER ? rlwe_open_server(&s->rlwe, e->channel, s->prg, &keys)
+                                : rlwe_open_client(&s->rlwe, e->channel, s->prg, &keys);
 }
 
 static fusion_status layer_run(struct bench_end *e) {

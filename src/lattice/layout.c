@@ -15,6 +15,8 @@ struct axis {
 #define ELEMENTS_LIMIT ((size_t)1 << 40) /* elements of x or y */
 #define AHEAD_LEN ((size_t)32 << 20)     /* queries, and answers, in flight */
 
+enum { PART_OUTS = 120, /* channels computed together: their sums stay in the second-level cache */ PART_STEP = 8 };
+
 static struct axis axis_make(size_t in, size_t out, size_t kernel, size_t stride, size_t pad, size_t dilation) {
   const size_t taps = (kernel - 1) * dilation / stride, full = out + taps;
   size_t lead = full, last = 0;
@@ -82,7 +84,20 @@ static bool make_geometry(struct linear_layout *l) {
   return l->reach < l->params->n;
 }
 
-static bool make_tiles(struct linear_layout *l) {
+/* Parts of a group are as equal as the product kernels' steps allow; small groups share a message. */
+static void make_parts(struct linear_layout *l) {
+  const size_t parts = div_up(l->group_outs, PART_OUTS);
+  l->part_outs = size_min(l->group_outs, div_up(div_up(l->group_outs, parts), PART_STEP) * PART_STEP);
+  l->message_outs = parts > 1 ? l->part_outs : PART_OUTS / l->group_outs * l->group_outs;
+}
+
+size_t layout_message_end(const struct linear_layout *l, size_t first) {
+  const bool shared = l->message_outs >= l->group_outs;
+  const size_t end = shared ? l->layer.out_channels : (first / l->group_outs + 1) * l->group_outs;
+  return size_min(first + l->message_outs, end);
+}
+
+static bool make_tiles(struct linear_layout *l, size_t keys) {
   const size_t n = l->params->n;
   const struct linear_layer *a = &l->layer;
   l->tiles = div_up(l->lanes, n - l->reach);
@@ -95,6 +110,8 @@ static bool make_tiles(struct linear_layout *l) {
   l->rows = a->in_channels / a->groups * l->taps;
   if (l->rows > ROWS_LIMIT) return false;
   l->group_outs = a->out_channels / a->groups;
+  l->bundle = div_up(l->tiles, div_up(l->tiles, keys));
+  make_parts(l);
   size_t weights;
   if (!size_mul(a->out_channels, l->rows, &weights) || weights > ((size_t)1 << 32)) return false;
   /* Row bases are 32-bit element indices; messages fit a frame. */
@@ -102,11 +119,16 @@ static bool make_tiles(struct linear_layout *l) {
   if (a->out_channels * n * RLWE_KAPPA_MAX / 4 > CHANNEL_FRAME_MAX) return false;
   const size_t query = layout_query_len(l, 0);
   if (query > CHANNEL_FRAME_MAX) return false;
-  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / layout_answer_max(l)));
+  const size_t common = layout_common_len(l, a->out_channels);
+  const size_t answer = bits_len((uint64_t)a->out_channels * l->tile_lanes, l->kept_bits);
+  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / (common + answer)));
+  /* Both would be under way at once: see CHANNEL_EXCHANGE_MAX. */
+  l->common_first = size_min(query, common) <= AHEAD_LEN;
   return true;
 }
 
-fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer, size_t samples) {
+fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer, const struct rlwe_keys *keys,
+                          size_t samples) {
   fusion_status status = FUSION_OK;
   struct linear_layout l = {
       .layer = *layer, .samples = samples, .params = rlwe_params_find(rlwe_set_id(layer->rlwe_set))};
@@ -122,7 +144,9 @@ fusion_status layout_make(struct linear_layout *out, const struct linear_layer *
   FAIL_IF(!l.tap || !l.phase, FUSION_E_MEMORY);
   FAIL_IF(!make_geometry(&l), FUSION_E_PEER);
   make_taps(&l);
-  FAIL_IF(!make_tiles(&l), FUSION_E_PEER);
+  const size_t key_count = keys ? keys->of_ring[l.params->ring] : RLWE_KEYS_MAX;
+  FAIL_IF(!key_count, FUSION_E_INTERNAL);
+  FAIL_IF(!make_tiles(&l, key_count), FUSION_E_PEER);
 cleanup:
   if (status != FUSION_OK) layout_free(&l);
   *out = l;
@@ -152,14 +176,16 @@ size_t layout_query_len(const struct linear_layout *l, size_t t) {
   return bits_len((uint64_t)l->channels * (layout_tile_lanes(l, t) + l->reach), l->query_bits);
 }
 
-size_t layout_answer_len(const struct linear_layout *l, size_t t) {
-  const uint64_t bits = (uint64_t)l->params->n * l->kappa + (uint64_t)layout_tile_outputs(l, t) * l->kept_bits;
-  return (size_t)((l->layer.out_channels * bits + 7) / 8);
+size_t layout_common_len(const struct linear_layout *l, size_t outs) {
+  return bits_len((uint64_t)outs * l->params->n, l->kappa);
 }
 
-size_t layout_answer_max(const struct linear_layout *l) {
-  const uint64_t bits = (uint64_t)l->params->n * l->kappa + (uint64_t)l->tile_lanes * l->kept_bits;
-  return (size_t)((l->layer.out_channels * bits + 7) / 8);
+size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs) {
+  return bits_len((uint64_t)outs * layout_tile_outputs(l, t), l->kept_bits);
+}
+
+size_t layout_message_max(const struct linear_layout *l) {
+  return layout_common_len(l, size_min(l->message_outs, l->layer.out_channels)); /* at most n values, of fewer bits */
 }
 
 void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_t *source) {

@@ -6,7 +6,11 @@
  * in the stream; the zeros right of a row are those left of the next where possible (pitch = W + 1 for a 3x3 kernel
  * with pad 1). The stream is cut into tiles of `tile_lanes` lanes; a tile's polynomial carries `reach` more values, so
  * that all taps of its lanes are inside. When one tile holds the whole stream and there is room, `packed` channels
- * share a polynomial. */
+ * share a polynomial.
+ *
+ *  Tiles come in bundles: those of one bundle have their queries' c1 in common, each under a secret key of its own, so
+ *  that the products on c1 and the answers' c1 are made and sent once for all of them. Outputs travel in messages of
+ *  some tens of channels, so that a party works while the next ones are on their way. */
 #ifndef FUSION_LATTICE_LAYOUT_H
 #define FUSION_LATTICE_LAYOUT_H
 
@@ -37,12 +41,17 @@ struct linear_layout {
   size_t samples, lanes, tiles, tile_lanes;
   size_t packed, polys; /* streams in a polynomial; polynomials of a tile */
   size_t span;          /* values of a stream in a full tile: tile_lanes + reach */
+  size_t bundle;        /* tiles that share their c1; the last bundle may have fewer */
+  size_t part_outs;     /* output channels of one matrix product */
+  size_t message_outs;  /* of a message: layout_message_end */
   size_t window;        /* queries that may be ahead of their answers */
+  bool common_first;    /* a bundle's c1 is sent before its first query has arrived */
 };
 
-/** FUSION_E_PEER for shapes or parameters that make no sense or pass the limits (the layer may come from a peer's
- *  manifest), FUSION_E_MEMORY. On success to be freed. */
-fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer,
+/** keys: of the session; NULL: as many as there may be. FUSION_E_PEER for shapes or parameters that make no sense or
+ *  pass the limits (the layer may come from a peer's manifest), FUSION_E_MEMORY, FUSION_E_INTERNAL for a session
+ * without a key for this N. On success to be freed. */
+fusion_status layout_make(struct linear_layout *out, const struct linear_layer *layer, const struct rlwe_keys *keys,
                           size_t samples) FUSION_MUST_CHECK;
 void layout_free(struct linear_layout *l);
 
@@ -58,12 +67,15 @@ static inline unsigned query_low_bits(const struct linear_layout *l) {
 size_t layout_outputs_below(const struct linear_layout *l, size_t lane);
 /** Outputs of one channel in tile t. */
 size_t layout_tile_outputs(const struct linear_layout *l, size_t t);
-/** Payload bytes of tile t's messages. */
+/** Output channels travel in messages: the end of the one that begins with channel `first`. It is made of whole parts
+ * (matrix products) of part_outs channels or what is left of a group. */
+size_t layout_message_end(const struct linear_layout *l, size_t first);
+/** Payload bytes of the messages: a tile's query; `outs` channels of a bundle's c1, and of a tile's answer. */
 size_t layout_query_len(const struct linear_layout *l, size_t t);
-size_t layout_answer_len(const struct linear_layout *l, size_t t);
-
-/** At least every tile's answer. */
-size_t layout_answer_max(const struct linear_layout *l);
+size_t layout_common_len(const struct linear_layout *l, size_t outs);
+size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs);
+/** At least every message to the client. */
+size_t layout_message_max(const struct linear_layout *l);
 
 #define LAYOUT_ZERO SIZE_MAX
 /** For tile t and a phase: for each of its lanes + reach values the index into x for input channel 0, or LAYOUT_ZERO.

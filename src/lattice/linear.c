@@ -3,32 +3,72 @@
 
 #include "lattice/workspace.h"
 
-void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples) {
+void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples) {
   struct linear_layout l;
-  if (layout_make(&l, layer, samples) != FUSION_OK) {
-    cost->out_of_memory = true;
-    return;
-  }
-  /* A query waits for the answer `window` tiles back, so delays add up by batches of that many. */
-  for (size_t first = 0; first < l.tiles; first += l.window) {
-    const size_t end = size_min(first + l.window, l.tiles);
-    for (size_t t = first; t < end; t++) cost_to_server(cost, layout_query_len(&l, t));
-    for (size_t t = first; t < end; t++) cost_to_client(cost, layout_answer_len(&l, t));
-  }
+  if (layout_make(&l, layer, NULL, samples) != FUSION_OK) return; /* who runs the layer finds the same */
+  size_t *count = &keys->of_ring[l.params->ring];
+  *count = size_max(*count, size_min(l.tiles, RLWE_KEYS_MAX));
   layout_free(&l);
 }
 
-uint64_t linear_macs(const struct linear_layer *layer, size_t samples) {
+/* Outputs in messages, of a bundle's c1 or a tile's answer, from a server whose chain of messages is `depth` long. */
+static void common_cost(struct cost *cost, const struct linear_layout *l, uint32_t depth) {
+  const struct cost begun = {.depth_server = depth};
+  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+    end = layout_message_end(l, out);
+    cost_in_flight(cost, &begun, ROLE_SERVER, layout_common_len(l, end - out));
+  }
+}
+
+static void answer_cost(struct cost *cost, const struct linear_layout *l, size_t tile, uint32_t depth) {
+  const struct cost begun = {.depth_server = depth};
+  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+    end = layout_message_end(l, out);
+    cost_in_flight(cost, &begun, ROLE_SERVER, layout_answer_len(l, tile, end - out));
+  }
+}
+
+/* Each query leaves when the answer `window` tiles back has come; both parties' chains grow only by what they wait for.
+ */
+static void tiles_cost(struct cost *cost, const struct linear_layout *l, uint32_t *answered) {
+  uint32_t server = cost->depth_server;
+  const uint32_t client = cost->depth_client;
+  for (size_t t = 0; t < l->tiles; t++) {
+    const struct cost asked = {.depth_client = t < l->window ? client : answered[t - l->window]};
+    const bool first = t % l->bundle == 0;
+    if (first && l->common_first) common_cost(cost, l, server);
+    cost_in_flight(cost, &asked, ROLE_CLIENT, layout_query_len(l, t));
+    if (server < asked.depth_client + 1) server = asked.depth_client + 1;
+    if (first && !l->common_first) common_cost(cost, l, server);
+    answer_cost(cost, l, t, server);
+    answered[t] = cost->depth_client;
+  }
+}
+
+void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
-  if (layout_make(&l, layer, samples) != FUSION_OK) return 0;
-  const uint64_t macs = (uint64_t)l.tiles * l.params->n * l.rows * layer->out_channels;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) {
+    cost->out_of_memory = true;
+    return;
+  }
+  uint32_t *answered = mem_alloc(l.tiles, sizeof *answered);
+  if (answered) tiles_cost(cost, &l, answered);
+  if (!answered) cost->out_of_memory = true;
+  mem_free(answered);
   layout_free(&l);
-  return macs;
+}
+
+uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
+  const uint64_t lanes = (uint64_t)l.params->n * div_up(l.tiles, l.bundle) + (uint64_t)l.tiles * l.tile_lanes;
+  layout_free(&l);
+  return lanes * l.rows * layer->out_channels;
 }
 
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
   struct linear_layout l;
-  if (layout_make(&l, layer, samples) != FUSION_OK) return SIZE_MAX;
+  if (layout_make(&l, layer, NULL, samples) != FUSION_OK) return SIZE_MAX;
   /* The server also holds the packed weights: at most eight bytes each, groups of outputs filled up. */
   const size_t weights = layer->groups * (l.group_outs + 8) * (l.rows + 1) * 8;
   const size_t len = role == ROLE_CLIENT ? linear_client_workspace(&l) : linear_server_workspace(&l) + weights;
@@ -77,9 +117,8 @@ static void weight_norms(const struct linear_layout *l, const int16_t *weights, 
  * transforms of 2,048 points a second. */
 static double nominal_seconds(const struct linear_layout *l) {
   struct cost cost = {0};
-  linear_cost(&cost, &l->layer, l->samples);
-  const double products = (double)l->layer.out_channels * (double)l->rows * (double)l->params->limbs *
-                          (double)l->tiles * (double)(l->params->n + l->tile_lanes);
+  linear_cost(&cost, &l->layer, NULL, l->samples);
+  const double products = (double)linear_macs(&l->layer, NULL, l->samples) * (double)l->params->limbs;
   const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.out_channels) *
                             (double)l->params->limbs * (double)l->params->n / 2048;
   return (double)(cost.bytes_to_server + cost.bytes_to_client) / 1e8 + products / 1e10 + transforms / 1e5;
@@ -93,7 +132,7 @@ uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weigh
     struct linear_layer tried = *layer;
     struct linear_layout l;
     tried.rlwe_set = rlwe_set_make(id, 0);
-    if (layout_make(&l, &tried, NOMINAL_SAMPLES) != FUSION_OK) continue;
+    if (layout_make(&l, &tried, NULL, NOMINAL_SAMPLES) != FUSION_OK) continue;
     double norm_1, norm_2;
     weight_norms(&l, weights, &norm_1, &norm_2);
     unsigned dropped = 0;
@@ -104,7 +143,7 @@ uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weigh
     layout_free(&l);
     if (!fits) continue;
     tried.rlwe_set = rlwe_set_make(id, dropped);
-    if (layout_make(&l, &tried, NOMINAL_SAMPLES) != FUSION_OK) continue;
+    if (layout_make(&l, &tried, NULL, NOMINAL_SAMPLES) != FUSION_OK) continue;
     const double seconds = nominal_seconds(&l);
     layout_free(&l);
     if (seconds >= best_seconds) continue;

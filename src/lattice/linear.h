@@ -1,10 +1,12 @@
-/** lattice: RLWE and the encrypted matrix product. This file: the two-party linear layer (DESIGN 6.4) on additive shares.
+/** lattice: RLWE and the encrypted matrix product. This file: the two-party linear layer (DESIGN 6.4) on additive
+ * shares.
  *
- *  shares of 2^guard * (W (*) x + bias) + eps modulo 2^(ring_bits + guard_bits), for a batch of samples. Callers may rely
- *  on eps in {-2,-1,0} only; this implementation gives {-1,0}. Protocol and argument: docs/protocols/linear.md. */
+ *  shares of 2^guard * (W (*) x + bias) + eps modulo 2^(ring_bits + guard_bits), for a batch of samples. Callers may
+ * rely on eps in {-2,-1,0} only; this implementation gives {-1,0}. Protocol and argument: docs/protocols/linear.md. */
 #ifndef FUSION_LATTICE_LINEAR_H
 #define FUSION_LATTICE_LINEAR_H
 
+#include "lattice/params.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "rand/prg.h"
@@ -20,28 +22,40 @@ struct linear_layer {
 /** One party's RLWE state of a session: the client's secret key, or the server's copy of the public key. */
 struct rlwe;
 
-/** Client: fresh secret key, sends the public key. Server: receives it. Cost: rlwe_open_cost. */
-fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed) FUSION_MUST_CHECK;
-fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed) FUSION_MUST_CHECK;
-void rlwe_open_cost(struct cost *cost);
+/** How many secret keys a session has for each N: so many tiles of a layer share their uniform halves, each under a key
+ *  of its own. Public, at most RLWE_KEYS_MAX. */
+struct rlwe_keys {
+  size_t of_ring[RLWE_RINGS];
+};
+/** Raises the numbers to what `layer` makes use of with `samples` samples. */
+void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples);
+
+/** Client: fresh secret keys, sends the public ones. Server: receives them. Cost: rlwe_open_cost. */
+fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) FUSION_MUST_CHECK;
+fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) FUSION_MUST_CHECK;
+void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys);
 void rlwe_close(struct rlwe *r);
 
 /** Server, at compile time: the cheapest parameter set whose noise bound, from these very weights, leaves a failure
  *  probability below 2^-78 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
 uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights);
 
-/** The layer on `samples` samples. ring_bits + guard_bits <= 47 or 48 (by set), guard_bits >= 1. The server's x may be NULL:
- *  a share of zeros (the client's own input). Errors: FUSION_E_PEER for a layer that makes no sense (client: it came in a
- *  manifest), FUSION_E_UNSUPPORTED (server), FUSION_E_MODEL for weights outside weight_bits. Shares: x [samples][in_channels][in_h][in_w] modulo 2^ring_bits (higher bits ignored),
- *  y [samples][out_channels][out_h][out_w] modulo 2^(ring_bits + guard_bits). weights [out][in/groups][kh][kw],
- *  bias [out]. Streams by tile: memory does not grow with the number of samples beyond x and y. */
-fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, const int64_t *bias,
-                            const uint64_t *x, uint64_t *y, size_t samples) FUSION_MUST_CHECK;
+/** The layer on `samples` samples. ring_bits + guard_bits <= 47 or 48 (by set), guard_bits >= 1. The server's x may be
+ * NULL: a share of zeros (the client's own input). Errors: FUSION_E_PEER for a layer that makes no sense (client: it
+ * came in a manifest), FUSION_E_UNSUPPORTED (server), FUSION_E_MODEL for weights outside weight_bits. Shares: x
+ * [samples][in_channels][in_h][in_w] modulo 2^ring_bits (higher bits ignored), y [samples][out_channels][out_h][out_w]
+ * modulo 2^(ring_bits + guard_bits). weights [out][in/groups][kh][kw], bias [out]. Streams by tile: memory does not
+ * grow with the number of samples beyond x and y. */
+fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
+                            const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) FUSION_MUST_CHECK;
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) FUSION_MUST_CHECK;
-void linear_cost(struct cost *cost, const struct linear_layer *layer, size_t samples);
-/** Encrypted multiply-accumulates (limbs and polynomials not counted) and peak bytes of a party, for predictions. */
-uint64_t linear_macs(const struct linear_layer *layer, size_t samples);
+void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+/** Multiply-accumulates on a coefficient of one polynomial (limbs not counted) and peak bytes of a party, for
+ * predictions. */
+uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);
 
 #endif

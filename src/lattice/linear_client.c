@@ -2,9 +2,9 @@
  *
  *  Ideal functionality: on shares of x and the server's weights, gives both parties additive shares modulo
  *  2^(ring + guard) of 2^guard * (W x + bias) + eps, eps in {-1, 0}, the client's share uniform.
- *  A cheating server learns nothing: all it gets are RLWE ciphertexts under the client's fresh key (c1 from a seed of
- * the client's choice), and nothing that depends on its answers is ever sent back by this protocol. Its answers may
- * have any value: they are read as fixed-width integers. */
+ *  A cheating server learns nothing: all it gets are RLWE ciphertexts under the client's fresh keys (c1 from a seed of
+ * the client's choice; one c1 under several keys is as good as one key, see rlwe.c), and nothing that depends on its
+ * answers is ever sent back by this protocol. Its answers may have any value: they are read as fixed-width integers. */
 #include "base/bits.h"
 #include "base/secret.h"
 #include "lattice/layout.h"
@@ -17,15 +17,17 @@ struct client_tile {
   const uint64_t *x;
   uint64_t *y;
   /* In the session's workspace: */
-  size_t secret_len;  /* secrets come first, and are wiped at the end */
-  uint64_t *values;   /* [n]: plaintext, secret */
-  uint64_t *gathered; /* [LAYOUT_GATHER][span]: streams, or the top bits of an answer's c0; secret */
-  int32_t *noise;     /* [n] secret */
-  uint32_t *residues; /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
-  uint32_t *uniform;  /* [limbs][n], then its product with the secret key: secret */
-  uint8_t *message;   /* a query or an answer */
-  size_t *source;     /* [phases][span] */
-  uint32_t *lane;     /* [tile outputs] */
+  size_t secret_len;   /* secrets come first, and are wiped at the end */
+  uint64_t *values;    /* [n]: plaintext, secret */
+  uint64_t *gathered;  /* [LAYOUT_GATHER][span]: streams, or the top bits of an answer's c0; secret */
+  int32_t *noise;      /* [n] secret */
+  uint32_t *residues;  /* [2 * RLWE_LIMBS_MAX][n]: residues, then mixed-radix digits; secret */
+  uint32_t *uniform;   /* [limbs][n], then its product with the secret key: secret */
+  size_t answer_limbs; /* so many primes hold an answer's c1 times a secret */
+  uint32_t *common;    /* [out_channels][answer_limbs][n]: the bundle's c1, transformed */
+  uint8_t *message;    /* a query, or outputs of an answer */
+  size_t *source;      /* [phases][span] */
+  uint32_t *lane;      /* [tile outputs] */
   size_t *target;
 };
 
@@ -38,7 +40,10 @@ static void tile_place(struct client_tile *t, struct workspace *w) {
   t->residues = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
   t->uniform = workspace_take(w, RLWE_LIMBS_MAX * n, sizeof *t->uniform);
   t->secret_len = w->used;
-  t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_answer_max(l)) + BITS_SLACK, 1);
+  /* |c1 * s| <= 2^(kappa-1) * n is to be below half of the primes' product. */
+  t->answer_limbs = l->kappa + l->params->log_n <= 53 ? 2 : 3;
+  t->common = workspace_take(w, l->layer.out_channels * t->answer_limbs * n, sizeof *t->common);
+  t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_message_max(l)) + BITS_SLACK, 1);
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
   t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
   t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
@@ -61,8 +66,14 @@ static void to_digits(struct client_tile *t, size_t limbs, size_t count) {
     t->r->kernels->mixed_digit(digits + k * n, t->residues + k * n, lower, k, count, t->r->moduli);
 }
 
-/* c0 of the polynomial that carries t->values (first `used` coefficients), its low bits dropped, into the message. */
-static void encrypt(struct client_tile *t, struct prg *stream, size_t used) {
+/* The secret of tile number `tile`, for the prime of `limb`. */
+static const uint32_t *tile_key(const struct client_tile *t, size_t tile, size_t limb) {
+  const struct linear_layout *l = t->l;
+  return t->r->key[l->params->ring] + (tile % l->bundle * RLWE_LIMBS_MAX + limb) * l->params->n;
+}
+
+/* c0 of the polynomial that carries t->values (first `used` coefficients), into the digits. */
+static void encrypt(struct client_tile *t, size_t tile, struct prg *stream, size_t used) {
   const struct linear_layout *l = t->l;
   const struct rlwe_params *params = l->params;
   const struct lattice_kernels *kernels = t->r->kernels;
@@ -72,7 +83,7 @@ static void encrypt(struct client_tile *t, struct prg *stream, size_t used) {
   for (size_t k = 0; k < params->limbs; k++) {
     const struct modulus *m = &t->r->moduli[k];
     uint32_t *c0 = t->residues + k * n, *product = t->uniform + k * n;
-    kernels->multiply(product, product, t->r->key[params->ring] + k * n, n, m);
+    kernels->multiply(product, product, tile_key(t, tile, k), n, m);
     kernels->ntt_inverse(product, &t->r->ntt[params->ring][k]);
     kernels->encode(c0, t->values, used, l->layer.ring_bits, rlwe_q_low(params), m);
     kernels->add_small(c0, c0, t->noise, used, m);
@@ -106,7 +117,7 @@ static void put_coefficients(const struct client_tile *t, struct bit_writer *w, 
 static fusion_status send_query(struct client_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
   const size_t span = layout_tile_lanes(l, tile) + l->reach, len = layout_query_len(l, tile);
-  struct prg *stream = prg_fork(t->r->shared, "query", t->r->queries++);
+  struct prg *stream = prg_fork(t->r->shared, "query", t->r->bundles + tile / l->bundle);
   if (!stream) return FUSION_E_MEMORY;
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, tile, phase, t->source + phase * l->span);
   struct bit_writer w = {.out = t->message};
@@ -116,33 +127,52 @@ static fusion_status send_query(struct client_tile *t, size_t tile) {
       layout_gather(l, t->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, t->x, t->gathered, span);
     memcpy(t->values + filled++ * span, t->gathered + c % LAYOUT_GATHER * span, span * sizeof *t->values);
     if (filled < l->packed && c + 1 < l->channels) continue;
-    encrypt(t, stream, filled * span);
+    encrypt(t, tile, stream, filled * span);
     put_coefficients(t, &w, filled * span);
     filled = 0;
   }
   bits_finish(&w);
   prg_free(stream);
-  secret_declassify(t->message, len, "RLWE encryption under the session's key");
+  secret_declassify(t->message, len, "RLWE encryption under a key of the session");
   return channel_send(t->r->channel, MSG_RLWE_QUERY, t->message, len);
 }
 
-/* values[lane] = d1 * s modulo 2^64 where d1 = values[0..n) are kappa-bit integers: the product over the integers, by
- * residues, exact as |d1 * s| <= 2^(kappa-1) * N is below half of the primes' product. */
-static void multiply_by_secret(struct client_tile *t, size_t lanes) {
+/* The bundle's c1, kappa-bit integers of either sign, to residues, transformed. */
+static fusion_status receive_common(struct client_tile *t) {
   const struct linear_layout *l = t->l;
   const struct lattice_kernels *kernels = t->r->kernels;
   const size_t n = l->params->n;
-  const size_t limbs = l->kappa + l->params->log_n <= 53 ? 2 : 3;
   int64_t *wide = (int64_t *)(void *)t->values;
-  for (size_t i = 0; i < n; i++) wide[i] = ring_signed(t->values[i], l->kappa);
+  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+    end = layout_message_end(l, out);
+    const fusion_status status =
+        channel_recv(t->r->channel, MSG_RLWE_COMMON, t->message, layout_common_len(l, end - out));
+    if (status != FUSION_OK) return status;
+    struct bit_reader b = {.in = t->message};
+    for (size_t o = out; o < end; o++) {
+      bits_get_all(&b, t->values, n, l->kappa);
+      for (size_t i = 0; i < n; i++) wide[i] = ring_signed(t->values[i], l->kappa);
+      for (size_t k = 0; k < t->answer_limbs; k++) {
+        uint32_t *c1 = t->common + (o * t->answer_limbs + k) * n;
+        kernels->reduce_signed(c1, wide, n, &t->r->moduli[k]);
+        kernels->ntt_forward(c1, &t->r->ntt[l->params->ring][k]);
+      }
+    }
+  }
+  return FUSION_OK;
+}
+
+/* values[lane] = c1 * s modulo 2^64 for output `out`: the product over the integers, by residues. */
+static void multiply_by_secret(struct client_tile *t, size_t tile, size_t out, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const struct lattice_kernels *kernels = t->r->kernels;
+  const size_t n = l->params->n, limbs = t->answer_limbs;
   unsigned __int128 product = 1;
   for (size_t k = 0; k < limbs; k++) {
     const struct modulus *m = &t->r->moduli[k];
     uint32_t *a = t->residues + k * n;
     product *= m->p;
-    kernels->reduce_signed(a, wide, n, m);
-    kernels->ntt_forward(a, &t->r->ntt[l->params->ring][k]);
-    kernels->multiply(a, a, t->r->key[l->params->ring] + k * n, n, m);
+    kernels->multiply(a, t->common + (out * limbs + k) * n, tile_key(t, tile, k), n, m);
     kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
     /* Half of the product added modulo each prime, (p-1)/2, makes the value non-negative. */
     for (size_t i = 0; i < lanes; i++) a[i] = mod_subtract_once(a[i] + m->p / 2, m->p);
@@ -157,20 +187,22 @@ static void multiply_by_secret(struct client_tile *t, size_t lanes) {
 
 static fusion_status receive_answer(struct client_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
-  const size_t n = l->params->n, lanes = layout_tile_lanes(l, tile), len = layout_answer_len(l, tile);
-  const size_t outputs = layout_tile_outputs(l, tile);
-  const fusion_status status = channel_recv(t->r->channel, MSG_RLWE_ANSWER, t->message, len);
-  if (status != FUSION_OK) return status;
-  layout_targets(l, tile, t->lane, t->target);
-  struct bit_reader b = {.in = t->message};
+  const size_t lanes = layout_tile_lanes(l, tile), outputs = layout_tile_outputs(l, tile);
   const uint64_t mask = low_mask(l->kept_bits);
-  for (size_t out = 0; out < l->layer.out_channels; out++) {
-    bits_get_all(&b, t->values, n, l->kappa);
-    multiply_by_secret(t, lanes);
-    bits_get_all(&b, t->gathered, outputs, l->kept_bits); /* the top bits of c0 */
-    for (size_t i = 0; i < outputs; i++) {
-      const uint64_t rest = t->values[t->lane[i]] >> l->params->low_bits;
-      t->y[t->target[i] + out * l->out_plane] = (t->gathered[i] + rest) & mask;
+  layout_targets(l, tile, t->lane, t->target);
+  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+    end = layout_message_end(l, out);
+    const fusion_status status =
+        channel_recv(t->r->channel, MSG_RLWE_ANSWER, t->message, layout_answer_len(l, tile, end - out));
+    if (status != FUSION_OK) return status;
+    struct bit_reader b = {.in = t->message};
+    for (size_t o = out; o < end; o++) {
+      multiply_by_secret(t, tile, o, lanes);
+      bits_get_all(&b, t->gathered, outputs, l->kept_bits); /* the top bits of c0 */
+      for (size_t i = 0; i < outputs; i++) {
+        const uint64_t rest = t->values[t->lane[i]] >> l->params->low_bits;
+        t->y[t->target[i] + o * l->out_plane] = (t->gathered[i] + rest) & mask;
+      }
     }
   }
   return FUSION_OK;
@@ -179,7 +211,7 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) {
   struct linear_layout l;
-  fusion_status status = layout_make(&l, layer, samples);
+  fusion_status status = layout_make(&l, layer, &r->keys, samples);
   if (status == FUSION_E_PEER)
     return channel_fail(r->channel, status,
                         "'linear layer': impossible shape, ring or parameter set; the manifest is bad");
@@ -190,11 +222,14 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
   status = rlwe_workspace(r, w.used, &w);
   if (status == FUSION_OK) tile_place(&t, &w);
   for (size_t sent = 0, received = 0; status == FUSION_OK && received < l.tiles;) {
-    if (sent < l.tiles && sent - received < l.window)
+    if (sent < l.tiles && sent - received < l.window) {
       status = send_query(&t, sent++);
-    else
-      status = receive_answer(&t, received++);
+      continue;
+    }
+    if (received % l.bundle == 0) status = receive_common(&t);
+    if (status == FUSION_OK) status = receive_answer(&t, received++);
   }
+  r->bundles += div_up(l.tiles, l.bundle);
   rlwe_workspace_wipe(r, t.secret_len);
   layout_free(&l);
   return status;

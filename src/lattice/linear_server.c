@@ -1,9 +1,10 @@
 /** The server's half of a linear layer (DESIGN 6.4): the encrypted integer matrix product, re-randomised, rescaled to
  *  2^kappa and masked. Functionality: see linear_client.c.
  *
- *  What the client sees of the weights: c1 plus a fresh encryption of zero under its own public key (uniform to it by
- * RLWE with the server's fresh ternary u), and the top bits of c0 minus a mask uniform in Z_{2^(ring + guard)}. Only
- * those bits of c0 are sent, so the mask needs no more bits to hide it completely.
+ *  What the client sees of the weights: c1 plus the c1 of a fresh encryption of zero under its own public keys (uniform
+ * to it by RLWE with the server's fresh ternary u), once for a bundle of tiles, and for each tile the top bits of c0
+ * minus a mask uniform in Z_{2^(ring + guard)}. Only those bits of c0 are sent, so the mask needs no more bits to hide
+ * it completely. The zero has one u for all keys of the bundle: their c1 is one.
  *
  *  Exactness. Let the phase be 2^kappa * y / 2^ring + noise, |noise| < 2^low / 2 (linear_choose_set). The server adds
  *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
@@ -14,10 +15,7 @@
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"
 
-enum {
-  PIECE_BITS = 28, /* the share is cut into signed pieces that the exact product kernel takes */
-  PART_OUTS = 120, /* outputs computed together: their sums stay in the second-level cache */
-};
+enum { PIECE_BITS = 28 /* the share is cut into signed pieces that the exact product kernel takes */ };
 
 struct server_tile {
   struct rlwe *r;
@@ -25,28 +23,29 @@ struct server_tile {
   const int64_t *bias;
   const uint64_t *x; /* NULL: zero */
   uint64_t *y;
-  size_t pieces, c1_stride, lanes_stride;
-  size_t group_parts, part_outs;  /* each group's outputs are cut into parts of at most part_outs */
-  struct matrix_weights *weights; /* owned, [groups][group_parts] */
+  size_t pieces, c1_stride, sum_stride;
+  size_t parts;                   /* of all groups */
+  struct matrix_weights *weights; /* owned, [parts] */
   /* In the session's workspace: */
-  size_t secret_len;           /* secrets come first, and are wiped at the end */
-  int32_t *share;              /* [pieces][channels][span]: the server's share, secret */
-  int64_t *block;              /* [part_outs][MATRIX_LANES] secret */
-  uint32_t *sum1, *sum0;       /* [part_outs][limbs][n], [part_outs][limbs][lanes_stride]: secret */
-  uint64_t *product;           /* [part_outs][lanes_stride]: W * share, secret */
-  uint32_t *work;              /* [2][n] secret */
-  int32_t *small;              /* [3][n]: u and two noises, secret */
-  uint64_t *fraction;          /* [2][n] secret */
-  uint64_t *mask;              /* [tile_lanes] secret */
-  uint64_t *values;            /* [LAYOUT_GATHER][span] secret */
-  uint8_t *scratch;            /* the product kernel's */
-  uint8_t *query, *answer;     /* messages */
-  size_t *source, *target;     /* [phases][span], [tile_lanes] */
-  uint32_t *lane;              /* [tile_lanes] */
-  int32_t *c1;                 /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
-  int32_t *c0;                 /* [limbs][channels][span] */
-  uint32_t *c1_base, *c0_base; /* [rows] */
-  uint32_t *uniform;           /* [limbs][n] */
+  size_t secret_len;       /* secrets come first, and are wiped at the end */
+  int32_t *share;          /* [pieces][channels][span]: the server's share, secret */
+  int64_t *block;          /* [part_outs][MATRIX_LANES] secret */
+  uint32_t *sums;          /* [part_outs][limbs][sum_stride]: W * c1 or W * c0, secret */
+  uint64_t *product;       /* [part_outs][sum_stride]: W * share, secret */
+  uint32_t *work;          /* [2][n] secret */
+  int32_t *small;          /* [2][n]: u and a noise, secret */
+  int8_t *ternary;         /* [out_channels][n]: u of the bundle's zeros, secret */
+  uint64_t *fraction;      /* [n] secret */
+  uint64_t *mask;          /* [tile_lanes] secret */
+  uint64_t *values;        /* [LAYOUT_GATHER][span] secret */
+  uint8_t *scratch;        /* the product kernel's */
+  uint8_t *query, *answer; /* messages */
+  size_t *source, *target; /* [phases][span], [tile_lanes] */
+  uint32_t *lane;          /* [tile_lanes] */
+  int32_t *c1;             /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
+  int32_t *c0;             /* [limbs][channels][span] */
+  uint32_t *base;          /* [rows]: where a matrix' rows begin in a plane */
+  uint32_t *uniform;       /* [limbs][n] */
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -62,30 +61,28 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.ring_bits, PIECE_BITS);
   t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
-  t->lanes_stride = div_up(l->tile_lanes, MATRIX_LANES) * MATRIX_LANES;
-  t->part_outs = size_min(l->group_outs, PART_OUTS);
-  t->group_parts = div_up(l->group_outs, t->part_outs);
+  t->sum_stride = n; /* a multiple of MATRIX_LANES, and a tile has at most n lanes */
+  t->parts = l->layer.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
-  t->block = workspace_take(w, t->part_outs * MATRIX_LANES, sizeof *t->block);
-  t->sum1 = workspace_take(w, t->part_outs * limbs * n, sizeof *t->sum1);
-  t->sum0 = workspace_take(w, t->part_outs * limbs * t->lanes_stride, sizeof *t->sum0);
-  t->product = workspace_take(w, t->part_outs * t->lanes_stride, sizeof *t->product);
+  t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
+  t->sums = workspace_take(w, l->part_outs * limbs * t->sum_stride, sizeof *t->sums);
+  t->product = workspace_take(w, l->part_outs * t->sum_stride, sizeof *t->product);
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
-  t->small = workspace_take(w, 3 * n, sizeof *t->small);
-  t->fraction = workspace_take(w, 2 * n, sizeof *t->fraction);
+  t->small = workspace_take(w, 2 * n, sizeof *t->small);
+  t->ternary = workspace_take(w, l->layer.out_channels * n, sizeof *t->ternary);
+  t->fraction = workspace_take(w, n, sizeof *t->fraction);
   t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
   t->values = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->values);
   t->scratch = workspace_take(w, kernels->matrix_scratch(l->rows), 1);
   t->secret_len = w->used;
   t->query = workspace_take(w, layout_query_len(l, 0) + BITS_SLACK, 1);
-  t->answer = workspace_take(w, layout_answer_max(l) + BITS_SLACK, 1);
+  t->answer = workspace_take(w, layout_message_max(l) + BITS_SLACK, 1);
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
   t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
   t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
   t->c1 = workspace_take(w, limbs * c1_plane(t), sizeof *t->c1);
   t->c0 = workspace_take(w, limbs * c0_plane(l), sizeof *t->c0);
-  t->c1_base = workspace_take(w, l->rows, sizeof *t->c1_base);
-  t->c0_base = workspace_take(w, l->rows, sizeof *t->c0_base);
+  t->base = workspace_take(w, l->rows, sizeof *t->base);
   t->uniform = workspace_take(w, limbs * n, sizeof *t->uniform);
 }
 
@@ -104,7 +101,7 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   TRY(rlwe_workspace(t->r, w.used, &w));
   tile_place(t, &w, t->r->kernels);
   if (!t->x) t->pieces = 0;
-  t->weights = mem_alloc(l->layer.groups * t->group_parts, sizeof *t->weights);
+  t->weights = mem_alloc(t->parts, sizeof *t->weights);
   FAIL_IF(!t->weights, FUSION_E_MEMORY);
   /* The lanes after the last row are read, their sums unused: they must be numbers of the right size. */
   for (size_t k = 0; k < l->params->limbs; k++) {
@@ -113,29 +110,25 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   }
   for (size_t k = 0; k < t->pieces; k++)
     memset(t->share + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->share);
-  for (size_t g = 0; g < l->layer.groups; g++) {
-    for (size_t p = 0; p < t->group_parts; p++) {
-      const size_t first = p * t->part_outs;
-      TRY(t->r->kernels->matrix_pack(&t->weights[g * t->group_parts + p],
-                                     weights + (g * l->group_outs + first) * l->rows,
-                                     size_min(t->part_outs, l->group_outs - first), l->rows, l->layer.weight_bits));
-    }
+  for (size_t p = 0, out = 0, count; p < t->parts; p++, out += count) {
+    count = size_min(l->part_outs, l->group_outs - out % l->group_outs);
+    TRY(t->r->kernels->matrix_pack(&t->weights[p], weights + out * l->rows, count, l->rows, l->layer.weight_bits));
   }
 cleanup:
   return status;
 }
 
 static void tile_close(struct server_tile *t) {
-  for (size_t k = 0; t->weights && k < t->l->layer.groups * t->group_parts; k++) matrix_weights_free(&t->weights[k]);
+  for (size_t k = 0; t->weights && k < t->parts; k++) matrix_weights_free(&t->weights[k]);
   mem_free(t->weights);
   rlwe_workspace_wipe(t->r, t->secret_len);
 }
 
-/* The uniform halves of the tile's polynomials from the public stream: coefficients and their negacyclic extension. */
-static fusion_status expand_c1(struct server_tile *t) {
+/* The uniform halves of a bundle's polynomials from the public stream: coefficients and their negacyclic extension. */
+static fusion_status expand_c1(struct server_tile *t, size_t bundle) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
-  struct prg *stream = prg_fork(t->r->shared, "query", t->r->queries++);
+  struct prg *stream = prg_fork(t->r->shared, "query", t->r->bundles + bundle);
   if (!stream) return FUSION_E_MEMORY;
   for (size_t j = 0; j < l->polys; j++) {
     rlwe_expand_uniform(t->r, l->params, stream, t->uniform);
@@ -195,47 +188,51 @@ static void split_share(struct server_tile *t, size_t tile) {
   }
 }
 
-/* Where the rows (channel, tap) of a group's matrix begin in the c1 and c0 planes. */
-static void make_bases(struct server_tile *t, size_t group, size_t lanes) {
+/* Where the rows (channel, tap) of a group's matrix begin in the planes of c0 and of the share. */
+static void set_c0_base(struct server_tile *t, size_t group) {
   const struct linear_layout *l = t->l;
-  const size_t group_in = l->layer.in_channels / l->layer.groups, span = lanes + l->reach;
-  for (size_t c = 0; c < group_in; c++) {
-    for (size_t k = 0; k < l->taps; k++) {
-      const size_t stream = (group * group_in + c) * l->phase_count + l->tap[k].phase;
-      t->c0_base[c * l->taps + k] = (uint32_t)(stream * l->span + l->tap[k].offset);
-      t->c1_base[c * l->taps + k] =
-          (uint32_t)(stream / l->packed * t->c1_stride + stream % l->packed * span + l->tap[k].offset);
-    }
+  const size_t group_in = l->layer.in_channels / l->layer.groups;
+  for (size_t r = 0; r < l->rows; r++) {
+    const struct linear_tap *tap = &l->tap[r % l->taps];
+    const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
+    t->base[r] = (uint32_t)(stream * l->span + tap->offset);
   }
 }
 
-/* sums[out][stride] at limb k: W times a plane of lanes, modulo the limb's prime. */
-struct modular_product {
-  const int32_t *plane;
-  const uint32_t *base;
-  uint32_t *sums;
-  size_t limb, lanes, stride;
-};
+/* In the planes of c1. Streams that share a polynomial are those of a layer of one tile, a full one. */
+static void set_c1_base(struct server_tile *t, size_t group) {
+  const struct linear_layout *l = t->l;
+  const size_t group_in = l->layer.in_channels / l->layer.groups;
+  for (size_t r = 0; r < l->rows; r++) {
+    const struct linear_tap *tap = &l->tap[r % l->taps];
+    const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
+    t->base[r] = (uint32_t)(stream / l->packed * t->c1_stride + stream % l->packed * l->span + tap->offset);
+  }
+}
 
-static void multiply_modular(struct server_tile *t, const struct matrix_weights *w, const struct modular_product *p) {
+/* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. */
+static void multiply_modular(struct server_tile *t, const struct matrix_weights *w, const int32_t *planes,
+                             size_t plane_len, size_t lanes) {
   const struct lattice_kernels *kernels = t->r->kernels;
   const size_t limbs = t->l->params->limbs;
-  for (size_t i = 0; i < p->lanes; i += MATRIX_LANES) {
-    kernels->matrix(t->block, p->plane + i, p->base, w, t->scratch);
-    for (size_t o = 0; o < w->outs; o++)
-      kernels->reduce_signed(p->sums + (o * limbs + p->limb) * p->stride + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
-                             &t->r->moduli[p->limb]);
+  for (size_t k = 0; k < limbs; k++) {
+    for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
+      kernels->matrix(t->block, planes + k * plane_len + i, t->base, w, t->scratch);
+      for (size_t o = 0; o < w->outs; o++)
+        kernels->reduce_signed(t->sums + (o * limbs + k) * t->sum_stride + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
+                               &t->r->moduli[k]);
+    }
   }
 }
 
 /* product[out][lane] = W times the server's share, modulo 2^64. */
 static void multiply_share(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
-  memset(t->product, 0, w->outs * t->lanes_stride * sizeof *t->product);
+  memset(t->product, 0, w->outs * t->sum_stride * sizeof *t->product);
   for (size_t k = 0; k < t->pieces; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
-      t->r->kernels->matrix(t->block, t->share + k * c0_plane(t->l) + i, t->c0_base, w, t->scratch);
+      t->r->kernels->matrix(t->block, t->share + k * c0_plane(t->l) + i, t->base, w, t->scratch);
       for (size_t o = 0; o < w->outs; o++) {
-        uint64_t *out = t->product + o * t->lanes_stride + i;
+        uint64_t *out = t->product + o * t->sum_stride + i;
         const int64_t *in = t->block + o * MATRIX_LANES;
         for (size_t j = 0; j < MATRIX_LANES; j++) out[j] += (uint64_t)in[j] << (k * PIECE_BITS);
       }
@@ -243,95 +240,124 @@ static void multiply_share(struct server_tile *t, const struct matrix_weights *w
   }
 }
 
-static void multiply_part(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
-  const size_t n = t->l->params->n;
-  for (size_t k = 0; k < t->l->params->limbs; k++) {
-    const struct modular_product c1 = {t->c1 + k * c1_plane(t), t->c1_base, t->sum1, k, n, n};
-    const struct modular_product c0 = {t->c0 + k * c0_plane(t->l), t->c0_base, t->sum0, k, lanes, t->lanes_stride};
-    multiply_modular(t, w, &c1);
-    multiply_modular(t, w, &c0);
-  }
-  multiply_share(t, w, lanes);
-}
-
-/* Adds a fresh encryption of zero to output `o` of the group, and turns both halves into fractions of 2^64. */
-static void rerandomise(struct server_tile *t, size_t o, size_t lanes) {
+/* fraction[0..count) = 2^64 * (W * c + u * key + noise) / q for output `o` of the part; u lies in small[0..n), key is a
+ * half of a public key. */
+static void rerandomise(struct server_tile *t, size_t o, const uint32_t *key, size_t count) {
   const struct linear_layout *l = t->l;
   const struct rlwe_params *params = l->params;
   const struct lattice_kernels *kernels = t->r->kernels;
   const size_t n = params->n;
-  const size_t counts[2] = {lanes, n};
   uint32_t *u = t->work, *zero = t->work + n;
-  rlwe_draw_ternary(t->r, t->small, n);
-  rlwe_draw_noise(t->r, t->small + n, n);
-  rlwe_draw_noise(t->r, t->small + 2 * n, n);
-  memset(t->fraction, 0, 2 * n * sizeof *t->fraction);
+  rlwe_draw_noise(t->r, t->small + n, count);
+  memset(t->fraction, 0, count * sizeof *t->fraction);
   for (size_t k = 0; k < params->limbs; k++) {
     const struct modulus *m = &t->r->moduli[k];
     memset(u, 0, n * sizeof *u);
     kernels->add_small(u, u, t->small, n, m);
     kernels->ntt_forward(u, &t->r->ntt[params->ring][k]);
-    const uint32_t *sums[2] = {t->sum0 + (o * params->limbs + k) * t->lanes_stride,
-                               t->sum1 + (o * params->limbs + k) * n};
-    for (size_t half = 0; half < 2; half++) {
-      kernels->multiply(zero, u, t->r->public_key[params->ring][half] + k * n, n, m);
-      kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
-      kernels->add_small(zero, zero, t->small + (1 + half) * n, counts[half], m);
-      kernels->add(zero, zero, sums[half], counts[half], m);
-      kernels->add_fraction(t->fraction + half * n, zero, counts[half], rlwe_switch_factor(params, k), m);
-    }
+    kernels->multiply(zero, u, key + k * n, n, m);
+    kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
+    kernels->add_small(zero, zero, t->small + n, count, m);
+    kernels->add(zero, zero, t->sums + (o * params->limbs + k) * t->sum_stride, count, m);
+    kernels->add_fraction(t->fraction, zero, count, rlwe_switch_factor(params, k), m);
   }
 }
 
-/* Masks output `o` of the group (`out` of all), writes it to the answer and sets the server's share. */
-static void emit(struct server_tile *t, struct bit_writer *w, size_t o, size_t out, size_t outputs) {
+/* The c1 of output `o` of the part (`out` of all) for all tiles of the bundle, with a fresh u. */
+static void emit_common(struct server_tile *t, struct bit_writer *w, size_t o, size_t out) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
-  const unsigned kept = l->kept_bits, kappa = l->kappa;
-  const uint64_t *c0 = t->fraction;
-  uint64_t *c1 = t->fraction + n;
+  int8_t *kept = t->ternary + out * n;
+  rlwe_draw_ternary(t->r, t->small, n);
+  for (size_t i = 0; i < n; i++) kept[i] = (int8_t)t->small[i];
+  rerandomise(t, o, t->r->public_key[l->params->ring][1], n);
   /* `limbs` is the middle of the truncation error of the fractions. */
-  const uint64_t round_c1 = (UINT64_C(1) << (63 - kappa)) + l->params->limbs;
-  const uint64_t round_c0 = (UINT64_C(1) << (63 - kept)) + l->params->limbs;
+  const uint64_t round = (UINT64_C(1) << (63 - l->kappa)) + l->params->limbs;
+  for (size_t i = 0; i < n; i++) t->fraction[i] = (t->fraction[i] + round) >> (64 - l->kappa);
+  bits_put_all(w, t->fraction, n, l->kappa);
+}
+
+/* Masks the c0 of output `o` of the part (`out` of all) and sets the server's share. */
+static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, size_t out, size_t tile) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, ring = l->params->ring, outputs = layout_tile_outputs(l, tile);
+  const int8_t *u = t->ternary + out * n;
+  for (size_t i = 0; i < n; i++) t->small[i] = u[i];
+  rerandomise(t, o, t->r->public_key[ring][0] + tile % l->bundle * rlwe_ring_limbs[ring] * n,
+              layout_tile_lanes(l, tile));
+  const unsigned kept = l->kept_bits;
+  const uint64_t round = (UINT64_C(1) << (63 - kept)) + l->params->limbs;
   const uint64_t mask = low_mask(kept), bias = (uint64_t)t->bias[out];
-  for (size_t i = 0; i < n; i++) c1[i] = (c1[i] + round_c1) >> (64 - kappa);
-  bits_put_all(w, c1, n, kappa);
+  uint64_t *masked = t->values;
   prg_ring(t->r->secret, t->mask, outputs, kept);
-  uint64_t *masked = c1; /* which is written */
   for (size_t i = 0; i < outputs; i++) {
     const size_t lane = t->lane[i];
-    masked[i] = ((c0[lane] + round_c0) >> (64 - kept)) - t->mask[i];
-    const uint64_t own = (t->product[o * t->lanes_stride + lane] + bias) << l->layer.guard_bits;
+    masked[i] = ((t->fraction[lane] + round) >> (64 - kept)) - t->mask[i];
+    const uint64_t own = (t->product[o * t->sum_stride + lane] + bias) << l->layer.guard_bits;
     t->y[t->target[i] + out * l->out_plane] = (own + t->mask[i]) & mask;
   }
   bits_put_all(w, masked, outputs, kept);
 }
 
-static fusion_status answer_tile(struct server_tile *t, size_t tile) {
+static fusion_status send_outputs(struct server_tile *t, enum message_type type, size_t len) {
+  secret_declassify(t->answer, len, "re-randomised ciphertexts, c0 less a uniform mask");
+  const fusion_status status = channel_send(t->r->channel, type, t->answer, len);
+  return status == FUSION_OK ? channel_flush(t->r->channel) : status;
+}
+
+/* What the answers of a bundle have in common: needs no query. */
+static fusion_status send_common(struct server_tile *t, size_t bundle) {
   fusion_status status = FUSION_OK;
   const struct linear_layout *l = t->l;
-  const size_t lanes = layout_tile_lanes(l, tile), outputs = layout_tile_outputs(l, tile);
-  TRY(channel_recv(t->r->channel, MSG_RLWE_QUERY, t->query, layout_query_len(l, tile)));
-  TRY(expand_c1(t));
+  const struct matrix_weights *weights = t->weights;
+  TRY(expand_c1(t, bundle));
+  for (size_t out = 0, end; out < l->layer.out_channels;) {
+    const size_t first = out;
+    struct bit_writer w = {.out = t->answer};
+    for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
+      set_c1_base(t, out / l->group_outs);
+      multiply_modular(t, weights, t->c1, c1_plane(t), l->params->n);
+      for (size_t o = 0; o < weights->outs; o++) emit_common(t, &w, o, out + o);
+    }
+    bits_finish(&w);
+    TRY(send_outputs(t, MSG_RLWE_COMMON, layout_common_len(l, end - first)));
+  }
+cleanup:
+  return status;
+}
+
+static fusion_status send_answer(struct server_tile *t, size_t tile) {
+  fusion_status status = FUSION_OK;
+  const struct linear_layout *l = t->l;
+  const struct matrix_weights *weights = t->weights;
+  const size_t lanes = layout_tile_lanes(l, tile);
   unpack_c0(t, tile);
   split_share(t, tile);
   layout_targets(l, tile, t->lane, t->target);
-  struct bit_writer w = {.out = t->answer};
-  for (size_t g = 0; g < l->layer.groups; g++) {
-    make_bases(t, g, lanes);
-    for (size_t p = 0; p < t->group_parts; p++) {
-      const struct matrix_weights *weights = &t->weights[g * t->group_parts + p];
-      multiply_part(t, weights, lanes);
-      for (size_t o = 0; o < weights->outs; o++) {
-        rerandomise(t, o, lanes);
-        emit(t, &w, o, g * l->group_outs + p * t->part_outs + o, outputs);
-      }
+  for (size_t out = 0, end; out < l->layer.out_channels;) {
+    const size_t first = out;
+    struct bit_writer w = {.out = t->answer};
+    for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
+      set_c0_base(t, out / l->group_outs);
+      multiply_modular(t, weights, t->c0, c0_plane(l), lanes);
+      multiply_share(t, weights, lanes);
+      for (size_t o = 0; o < weights->outs; o++) emit_answer(t, &w, o, out + o, tile);
     }
+    bits_finish(&w);
+    TRY(send_outputs(t, MSG_RLWE_ANSWER, layout_answer_len(l, tile, end - first)));
   }
-  bits_finish(&w);
-  secret_declassify(t->answer, layout_answer_len(l, tile), "re-randomised ciphertexts less a uniform mask");
-  TRY(channel_send(t->r->channel, MSG_RLWE_ANSWER, t->answer, layout_answer_len(l, tile)));
-  TRY(channel_flush(t->r->channel));
+cleanup:
+  return status;
+}
+
+static fusion_status answer_tile(struct server_tile *t, size_t tile) {
+  fusion_status status = FUSION_OK;
+  const struct linear_layout *l = t->l;
+  const bool first = tile % l->bundle == 0;
+  if (first && l->common_first) TRY(send_common(t, tile / l->bundle));
+  TRY(channel_recv(t->r->channel, MSG_RLWE_QUERY, t->query, layout_query_len(l, tile)));
+  if (first && !l->common_first) TRY(send_common(t, tile / l->bundle));
+  TRY(send_answer(t, tile));
 cleanup:
   return status;
 }
@@ -348,13 +374,14 @@ static bool weights_fit(const int16_t *weights, size_t count, unsigned bits) {
 fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
                             const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) {
   struct linear_layout l;
-  fusion_status status = layout_make(&l, layer, samples);
+  fusion_status status = layout_make(&l, layer, &r->keys, samples);
   if (status == FUSION_E_PEER) return FUSION_E_UNSUPPORTED; /* the model's own layer */
   if (status != FUSION_OK) return status;
   struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
   status = weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits) ? FUSION_OK : FUSION_E_MODEL;
   if (status == FUSION_OK) status = tile_open(&t, weights);
   for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
+  r->bundles += div_up(l.tiles, l.bundle);
   tile_close(&t);
   layout_free(&l);
   return status;

@@ -10,8 +10,9 @@
 
 enum {
   RLWE_LIMBS_MAX = 3,
-  RLWE_RINGS = 2, /* distinct N: 2048, 4096 */
-  RLWE_SETS = 3,  /* ids 1..RLWE_SETS */
+  RLWE_RINGS = 2,    /* distinct N: 2048, 4096 */
+  RLWE_SETS = 3,     /* ids 1..RLWE_SETS */
+  RLWE_KEYS_MAX = 8, /* secret keys of a session for one N: tiles of a layer that share their uniform halves */
   RLWE_LIMB_BITS = 27,
   RLWE_KAPPA_MAX = 58,   /* widest modulus of an answer: 2^kappa */
   RLWE_DROPPED_MAX = 63, /* low bits that a query may drop */

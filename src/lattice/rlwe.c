@@ -1,14 +1,22 @@
-/* Keys: the client's fresh secret, its public key on the wire, and sampling. */
+/* Keys: the client's fresh secrets, its public keys on the wire, and sampling.
+ *
+ * The public keys of one N have their c1 in common, as the queries of a bundle of tiles have theirs: samples of several
+ * secrets on the same uniform polynomials. Replacing one secret's samples after the other by uniform ones shows that
+ * whoever tells all from uniform tells those of one secret, with at least 1/keys of the advantage (Peikert,
+ * Vaikuntanathan, Waters, CRYPTO 2008, do the same to encrypt several messages at once). */
 #include "lattice/rlwe.h"
 
-#include "base/secret.h"
 #include "base/bits.h"
+#include "base/secret.h"
 #include "lattice/workspace.h"
 
-static size_t key_payload_len(void) {
+static size_t ring_payload_len(const struct rlwe_keys *keys, size_t ring) {
+  return bits_len((keys->of_ring[ring] * rlwe_ring_limbs[ring]) << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+}
+
+static size_t key_payload_len(const struct rlwe_keys *keys) {
   size_t len = PRG_SEED_LEN;
-  for (size_t ring = 0; ring < RLWE_RINGS; ring++)
-    len += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) len += ring_payload_len(keys, ring);
   return len;
 }
 
@@ -58,12 +66,14 @@ void rlwe_draw_ternary(struct rlwe *r, int32_t *out, size_t count) {
   draw(r, out, count, r->kernels->ternary);
 }
 
-static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel *channel, const struct prg *seed) {
+static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel *channel, const struct prg *seed,
+                              const struct rlwe_keys *keys) {
   fusion_status status = FUSION_OK;
   struct rlwe *r = mem_alloc(1, sizeof *r);
   if (!r) return FUSION_E_MEMORY;
   r->role = role;
   r->channel = channel;
+  r->keys = *keys;
   r->kernels = lattice_kernels(cpu_tier());
   r->secret = prg_fork(seed, "rlwe", role);
   FAIL_IF(!r->secret, FUSION_E_MEMORY);
@@ -97,22 +107,25 @@ static const struct rlwe_params *ring_params(size_t ring) {
   return rlwe_params_find(ring == 0 ? 1 : RLWE_SETS);
 }
 
-/* A fresh secret for one ring, and its public key c0 = e - c1*s (transformed, packed by 27 bits) into `out`. */
-static fusion_status make_key(struct rlwe *r, size_t ring, uint8_t *out) {
+/* Fresh secrets for one ring, and their public keys c0 = e - c1*s (transformed, packed by 27 bits) into `out`. */
+static fusion_status make_keys(struct rlwe *r, size_t ring, uint8_t *out) {
   fusion_status status = FUSION_OK;
   const struct rlwe_params *params = ring_params(ring);
-  const size_t n = params->n;
+  const size_t n = params->n, count = r->keys.of_ring[ring];
   struct prg *stream = prg_fork(r->shared, "key", ring);
   int32_t *small = mem_alloc(2 * n, sizeof *small);
   uint32_t *uniform = mem_alloc(params->limbs * n, sizeof *uniform), *work = mem_alloc(2 * n, sizeof *work);
-  r->key[ring] = key_alloc(RLWE_LIMBS_MAX * n * sizeof(uint32_t));
+  r->key[ring] = key_alloc(size_max(1, count) * RLWE_LIMBS_MAX * n * sizeof(uint32_t));
   FAIL_IF(!stream || !small || !uniform || !work || !r->key[ring], FUSION_E_MEMORY);
-  rlwe_draw_ternary(r, small, n);
-  rlwe_draw_noise(r, small + n, n);
   rlwe_expand_uniform(r, params, stream, uniform);
   struct bit_writer w = {.out = out};
-  for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) {
-    uint32_t *key = r->key[ring] + k * n;
+  for (size_t j = 0; j < count * RLWE_LIMBS_MAX; j++) {
+    const size_t k = j % RLWE_LIMBS_MAX;
+    uint32_t *key = r->key[ring] + j * n;
+    if (k == 0) {
+      rlwe_draw_ternary(r, small, n);
+      rlwe_draw_noise(r, small + n, n);
+    }
     lift(r, key, small, ring, k);
     to_montgomery(r, key, n, k);
     if (k >= params->limbs) continue;
@@ -132,17 +145,17 @@ cleanup:
   return status;
 }
 
-static fusion_status read_key(struct rlwe *r, size_t ring, const uint8_t *in) {
+static fusion_status read_keys(struct rlwe *r, size_t ring, const uint8_t *in) {
   fusion_status status = FUSION_OK;
   const struct rlwe_params *params = ring_params(ring);
-  const size_t n = params->n, count = params->limbs * n;
+  const size_t n = params->n, polys[2] = {r->keys.of_ring[ring] * params->limbs, params->limbs};
   struct prg *stream = prg_fork(r->shared, "key", ring);
-  for (size_t half = 0; half < 2; half++) r->public_key[ring][half] = mem_alloc(count, sizeof(uint32_t));
+  for (size_t half = 0; half < 2; half++) r->public_key[ring][half] = mem_alloc(polys[half] * n, sizeof(uint32_t));
   FAIL_IF(!stream || !r->public_key[ring][0] || !r->public_key[ring][1], FUSION_E_MEMORY);
   struct bit_reader b = {.in = in};
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < polys[0] * n; i++) {
     const uint32_t v = (uint32_t)bits_get(&b, RLWE_LIMB_BITS);
-    if (v >= rlwe_primes[i / n]) {
+    if (v >= rlwe_primes[i / n % params->limbs]) {
       status = channel_fail(r->channel, FUSION_E_PEER, "'public key': a value is not reduced; the peer is faulty");
       goto cleanup;
     }
@@ -150,29 +163,30 @@ static fusion_status read_key(struct rlwe *r, size_t ring, const uint8_t *in) {
   }
   rlwe_expand_uniform(r, params, stream, r->public_key[ring][1]);
   for (size_t half = 0; half < 2; half++)
-    for (size_t k = 0; k < params->limbs; k++) to_montgomery(r, r->public_key[ring][half] + k * n, n, k);
+    for (size_t j = 0; j < polys[half]; j++) to_montgomery(r, r->public_key[ring][half] + j * n, n, j % params->limbs);
 cleanup:
   prg_free(stream);
   return status;
 }
 
-fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed) {
+fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) {
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
-  const size_t len = key_payload_len();
+  const size_t len = key_payload_len(keys);
   uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!payload, FUSION_E_MEMORY);
-  TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed));
+  TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed, keys));
   prg_bytes(r->secret, payload, PRG_SEED_LEN);
   secret_declassify(payload, PRG_SEED_LEN, "the seed of the uniform halves of keys and queries is public");
   r->shared = prg_new(payload);
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   uint8_t *at = payload + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(make_key(r, ring, at));
-    at += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+    TRY(make_keys(r, ring, at));
+    at += ring_payload_len(keys, ring);
   }
-  secret_declassify(payload, len, "a public key: RLWE samples");
+  secret_declassify(payload, len, "public keys: RLWE samples");
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
 cleanup:
@@ -185,20 +199,21 @@ cleanup:
   return status;
 }
 
-fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed) {
+fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) {
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
-  const size_t len = key_payload_len();
+  const size_t len = key_payload_len(keys);
   uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!payload, FUSION_E_MEMORY);
-  TRY(rlwe_new(&r, ROLE_SERVER, channel, seed));
+  TRY(rlwe_new(&r, ROLE_SERVER, channel, seed, keys));
   TRY(channel_recv(channel, MSG_RLWE_KEY, payload, len));
   r->shared = prg_new(payload);
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   const uint8_t *at = payload + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(read_key(r, ring, at));
-    at += bits_len(rlwe_ring_limbs[ring] << rlwe_ring_log_n[ring], RLWE_LIMB_BITS);
+    TRY(read_keys(r, ring, at));
+    at += ring_payload_len(keys, ring);
   }
 cleanup:
   mem_free(payload);
@@ -226,8 +241,8 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
   mem_wipe(r->workspace, size_min(len, r->workspace_len));
 }
 
-void rlwe_open_cost(struct cost *cost) {
-  cost_to_server(cost, key_payload_len());
+void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
+  cost_to_server(cost, key_payload_len(keys));
 }
 
 void rlwe_close(struct rlwe *r) {

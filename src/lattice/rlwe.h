@@ -15,11 +15,12 @@ struct rlwe {
   const struct lattice_kernels *kernels;
   struct prg *secret; /* owned: noise, masks */
   struct prg *shared; /* owned: from the public seed */
-  uint64_t queries;   /* query messages so far: numbers the forks of `shared` */
+  uint64_t bundles;   /* of tiles, so far: numbers the forks of `shared` */
+  struct rlwe_keys keys;
   struct modulus moduli[RLWE_LIMBS_MAX];
   struct ntt_table ntt[RLWE_RINGS][RLWE_LIMBS_MAX];
-  /* Transformed, in Montgomery form, [ring][limb][n]. Client: the secret for every prime (guarded memory). Server: both
-   * halves of the public key for the ring's limbs. */
+  /* Transformed, in Montgomery form. Client: the secrets for every prime, [keys][RLWE_LIMBS_MAX][n] (guarded memory).
+   * Server: of the public keys the c0, [keys][limbs of the ring][n], and the c1 that all have in common. */
   uint32_t *key[RLWE_RINGS];
   uint32_t *public_key[RLWE_RINGS][2];
   uint8_t *workspace; /* owned: see workspace.h */

@@ -66,8 +66,9 @@ static fusion_status open_keys(struct stack_session *s, size_t expected_samples)
   struct silent_params params;
   TRY(cheetah_silent_params(&params, s->plan, expected_samples, s->profile));
   TRY(cot_open_silent(&s->cot, s->role, s->channel, s->heap, ot_prg, &params));
-  if (s->role == ROLE_SERVER) TRY(rlwe_open_server(&s->rlwe, s->channel, s->prg));
-  if (s->role == ROLE_CLIENT) TRY(rlwe_open_client(&s->rlwe, s->channel, s->prg));
+  const struct rlwe_keys keys = cheetah_rlwe_keys(s->plan, expected_samples);
+  if (s->role == ROLE_SERVER) TRY(rlwe_open_server(&s->rlwe, s->channel, s->prg, &keys));
+  if (s->role == ROLE_CLIENT) TRY(rlwe_open_client(&s->rlwe, s->channel, s->prg, &keys));
 cleanup:
   prg_free(ot_prg);
   return status;

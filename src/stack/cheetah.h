@@ -21,6 +21,9 @@ struct top_k cheetah_top_k(const struct plan *plan);
 fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples,
                                     enum silent_profile profile) FUSION_MUST_CHECK;
 
+/** Keys for a session of `expected_samples`. */
+struct rlwe_keys cheetah_rlwe_keys(const struct plan *plan, size_t expected_samples);
+
 /** Bits of one share of the step's tensor: ring and guard. */
 static inline unsigned cheetah_share_bits(const struct plan_tensor *t) {
   return (unsigned)t->ring_bits + t->guard_bits;

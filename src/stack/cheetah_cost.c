@@ -2,12 +2,21 @@
 #include "ot/cot_silent.h"
 #include "stack/cheetah.h"
 
-static void step_cost(struct cost *cost, const struct plan *plan, const struct plan_step *step, size_t samples) {
+/* One run of a session: what its steps' costs depend on. */
+struct run {
+  const struct plan *plan;
+  struct rlwe_keys keys;
+  size_t samples;
+};
+
+static void step_cost(struct cost *cost, const struct run *run, const struct plan_step *step) {
+  const struct plan *plan = run->plan;
+  const size_t samples = run->samples;
   const size_t count = samples * shape_size(step->out.shape);
   switch (step->kind) {
     case PLAN_LINEAR: {
       const struct linear_layer layer = cheetah_linear(plan, step);
-      linear_cost(cost, &layer, samples);
+      linear_cost(cost, &layer, &run->keys, samples);
       return;
     }
     case PLAN_RELU:
@@ -30,19 +39,21 @@ static void step_cost(struct cost *cost, const struct plan *plan, const struct p
   }
 }
 
-static void run_cost(struct cost *cost, const struct plan *plan, size_t samples) {
-  for (uint32_t i = 1; i < plan->count; i++) step_cost(cost, plan, &plan->steps[i], samples);
+static void run_cost(struct cost *cost, const struct run *run) {
+  const struct plan *plan = run->plan;
+  for (uint32_t i = 1; i < plan->count; i++) step_cost(cost, run, &plan->steps[i]);
   if (plan->output != PLAN_OUTPUT_LOGITS) {
     const struct top_k params = cheetah_top_k(plan);
-    top_k_cost(cost, &params, samples);
+    top_k_cost(cost, &params, run->samples);
   }
-  cost_to_client(cost, cheetah_output_len(plan, samples));
+  cost_to_client(cost, cheetah_output_len(plan, run->samples));
 }
 
 fusion_status cheetah_silent_params(struct silent_params *out, const struct plan *plan, size_t expected_samples,
                                     enum silent_profile profile) {
   struct cost cost = {0};
-  run_cost(&cost, plan, expected_samples);
+  const struct run run = {plan, cheetah_rlwe_keys(plan, expected_samples), expected_samples};
+  run_cost(&cost, &run);
   *out = (struct silent_params){.profile = profile,
                                 .expected_server_sends = cost.cots_server_sends,
                                 .expected_client_sends = cost.cots_client_sends};
@@ -57,8 +68,12 @@ static fusion_status session_cost(const struct plan *plan, const size_t *shard_s
   struct cot_cost refill;
   if (cheetah_silent_params(&params, plan, samples, profile) != FUSION_OK) return FUSION_E_MEMORY;
   cot_open_silent_cost(cost, &refill, &params);
-  rlwe_open_cost(cost);
-  for (size_t i = 0; i < shards; i++) run_cost(cost, plan, shard_samples[i]);
+  struct run run = {plan, cheetah_rlwe_keys(plan, samples), 0};
+  rlwe_open_cost(cost, &run.keys);
+  for (size_t i = 0; i < shards; i++) {
+    run.samples = shard_samples[i];
+    run_cost(cost, &run);
+  }
   cost->refill = NULL; /* the model lives on this call's stack */
   return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
 }
@@ -73,17 +88,18 @@ fusion_status cheetah_wan_cost(const struct plan *plan, const size_t *shard_samp
 
 struct stack_work cheetah_work(const struct plan *plan, size_t samples) {
   struct stack_work work = {0};
+  const struct run run = {plan, cheetah_rlwe_keys(plan, samples), samples};
   for (uint32_t i = 1; i < plan->count; i++) {
     const struct plan_step *step = &plan->steps[i];
     struct cost cost = {0};
-    step_cost(&cost, plan, step, samples);
+    step_cost(&cost, &run, step);
     const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
     work.correlations += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
     if (step->kind != PLAN_LINEAR) work.gate_bytes += bytes;
     if (step->kind != PLAN_LINEAR) continue;
     const struct linear_layer layer = cheetah_linear(plan, step);
     work.linear_bytes += bytes;
-    work.products += (double)linear_macs(&layer, samples);
+    work.products += (double)linear_macs(&layer, &run.keys, samples);
   }
   return work;
 }

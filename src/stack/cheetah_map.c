@@ -27,6 +27,16 @@ struct linear_layer cheetah_linear(const struct plan *plan, const struct plan_st
   };
 }
 
+struct rlwe_keys cheetah_rlwe_keys(const struct plan *plan, size_t expected_samples) {
+  struct rlwe_keys keys = {0};
+  for (uint32_t i = 1; i < plan->count; i++) {
+    if (plan->steps[i].kind != PLAN_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
+    rlwe_keys_add(&keys, &layer, size_max(1, expected_samples));
+  }
+  return keys;
+}
+
 struct relu_truncate cheetah_relu(const struct plan *plan, const struct plan_step *step) {
   const struct plan_tensor *in = &plan->steps[step->inputs[0]].out;
   const unsigned shift = (unsigned)step->shift + in->guard_bits;

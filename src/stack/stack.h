@@ -26,7 +26,7 @@ struct stack_work {
   double correlations; /* taken, both directions */
   double gate_bytes;   /* of nonlinear steps, both ways, refills of correlations not counted */
   double linear_bytes; /* both ways */
-  double products;     /* encrypted multiply-adds at the server */
+  double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
 };
 
 struct stack {

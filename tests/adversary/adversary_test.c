@@ -238,7 +238,8 @@ static void run_flips(struct table *t) {
 
 /* Every message of a type, not one: then it cannot go unnoticed. */
 static void run_floods_of_garbage(struct table *t) {
-  static const uint16_t types[] = {MSG_OT_CHOICE, MSG_OT_TABLE, MSG_AND, MSG_MULTIPLY, MSG_RLWE_ANSWER, MSG_OUTPUT};
+  static const uint16_t types[] = {MSG_OT_CHOICE,   MSG_OT_TABLE,    MSG_AND,   MSG_MULTIPLY,
+                                   MSG_RLWE_COMMON, MSG_RLWE_ANSWER, MSG_OUTPUT};
   for (size_t k = 0; k < sizeof types / sizeof types[0]; k++) {
     const struct cheat cheat = {.kind = CHEAT_GARBAGE, .type = types[k]};
     for (unsigned i = 0; i < t->factor; i++) run(t, "random bytes in every message of a type", STOPPED, &cheat, 0);
@@ -256,7 +257,7 @@ static void run_keyed(struct table *t) {
       snprintf(name, sizeof name, "%s, %s", names[how], every ? "always" : "once");
       for (unsigned i = 0; i < t->factor; i++) {
         const struct cheat cheat = {
-            .kind = CHEAT_KEYED, .type = MSG_RLWE_ANSWER, .nth = every ? 0 : any_nth(t, MSG_RLWE_ANSWER), .value = how};
+            .kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON, .nth = every ? 0 : any_nth(t, MSG_RLWE_COMMON), .value = how};
         run(t, name, HARMLESS, &cheat, 0);
       }
       if (row_of(t, name, HARMLESS)->outcomes[OUTCOME_FAILED]) fail_msg("%s: the client ended with an error", name);

@@ -25,14 +25,17 @@ static void put_bits(uint8_t *bytes, size_t at, unsigned bits, uint64_t v) {
   }
 }
 
-/* The layer, and its tile, that has answers of this length. */
-static bool find_layout(struct linear_layout *l, size_t *tile, const struct plan *plan, size_t samples, size_t len) {
+/* The layer that sends such messages of so many channels' c1. */
+static bool find_layout(struct linear_layout *l, size_t *outs, const struct plan *plan, size_t samples, size_t len) {
   for (uint32_t i = 1; i < plan->count; i++) {
     if (plan->steps[i].kind != PLAN_LINEAR) continue;
     const struct linear_layer layer = cheetah_linear(plan, &plan->steps[i]);
-    if (layout_make(l, &layer, samples) != FUSION_OK) continue;
-    for (*tile = 0; *tile < l->tiles; ++*tile)
-      if (layout_answer_len(l, *tile) == len) return true;
+    if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
+    for (size_t first = 0, end; first < l->layer.out_channels; first = end) {
+      end = layout_message_end(l, first);
+      *outs = end - first;
+      if (layout_common_len(l, *outs) == len) return true;
+    }
     layout_free(l);
   }
   return false;
@@ -40,16 +43,15 @@ static bool find_layout(struct linear_layout *l, size_t *tile, const struct plan
 
 void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len) {
   struct linear_layout l;
-  size_t tile;
-  if (!find_layout(&l, &tile, &c->model.plan, samples, len)) return;
+  size_t outs;
+  if (!find_layout(&l, &outs, &c->model.plan, samples, len)) return;
   const uint64_t how = cheat->value == CHEAT_RANDOM ? cheat_random(c) % 4 : cheat->value;
   const unsigned unit = how == 1 ? l.params->low_bits - 1 : l.params->low_bits + l.layer.guard_bits;
   const uint64_t a = UINT64_C(1) << (how == 0 ? l.kappa - 1 : unit);
   const size_t n = l.params->n, j = cheat_random(c) % n;
-  const size_t channel = n * l.kappa + layout_tile_outputs(&l, tile) * l.kept_bits;
   if (how == 3) memset(payload, 0, len);
-  for (size_t out = 0; out < l.layer.out_channels; out++) {
-    const size_t at = out * channel + j * l.kappa;
+  for (size_t out = 0; out < outs; out++) {
+    const size_t at = (out * n + j) * l.kappa;
     put_bits(payload, at, l.kappa, (get_bits(payload, at, l.kappa) + a) & low_mask(l.kappa));
   }
   layout_free(&l);

@@ -50,6 +50,7 @@ static const struct {
     {MSG_MULTIPLY, "MULTIPLY"},
     {MSG_RLWE_KEY, "RLWE_KEY"},
     {MSG_RLWE_QUERY, "RLWE_QUERY"},
+    {MSG_RLWE_COMMON, "RLWE_COMMON"},
     {MSG_RLWE_ANSWER, "RLWE_ANSWER"},
     {MSG_OUTPUT, "OUTPUT"},
 };

@@ -48,16 +48,17 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
   return 2;
 }
 
-static size_t key_put(uint8_t *out, const uint8_t *in) {
+static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
+  const struct rlwe_keys keys = cheetah_rlwe_keys(&m->plan, SAMPLES);
   size_t at = PRG_SEED_LEN;
   memcpy(out, in, PRG_SEED_LEN);
   in += PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
+    const size_t n = (size_t)1 << rlwe_ring_log_n[ring], limbs = rlwe_ring_limbs[ring];
     struct bit_reader b = {.in = in};
-    for (size_t i = 0; i < rlwe_ring_limbs[ring] * n; i++)
-      at += number_put(out + at, bits_get(&b, RLWE_LIMB_BITS), rlwe_primes[i / n]);
-    in += bits_len(rlwe_ring_limbs[ring] * n, RLWE_LIMB_BITS);
+    for (size_t i = 0; i < keys.of_ring[ring] * limbs * n; i++)
+      at += number_put(out + at, bits_get(&b, RLWE_LIMB_BITS), rlwe_primes[i / n % limbs]);
+    in += bits_len(keys.of_ring[ring] * limbs * n, RLWE_LIMB_BITS);
   }
   return at;
 }
@@ -67,7 +68,7 @@ static void query_layout(struct linear_layout *l, size_t *tile, const struct mod
   for (uint32_t i = 1; i < m->plan.count; i++) {
     if (m->plan.steps[i].kind != PLAN_LINEAR) continue;
     const struct linear_layer layer = cheetah_linear(&m->plan, &m->plan.steps[i]);
-    assert_ok(layout_make(l, &layer, SAMPLES));
+    assert_ok(layout_make(l, &layer, NULL, SAMPLES));
     *tile = number;
     if (number < l->tiles) return;
     number -= l->tiles;
@@ -97,7 +98,7 @@ static size_t query_put(uint8_t *out, const uint8_t *in, size_t len, const struc
 
 static size_t message_put(uint8_t *out, const struct recorded *m, const struct model *model, size_t nth) {
   if (m->type == MSG_BASE_OT) return points_put(out, m->payload, m->len);
-  if (m->type == MSG_RLWE_KEY) return key_put(out, m->payload);
+  if (m->type == MSG_RLWE_KEY) return key_put(out, m->payload, model);
   if (m->type == MSG_RLWE_QUERY) return query_put(out, m->payload, m->len, model, nth);
   memcpy(out, m->payload, m->len);
   return m->len;
@@ -277,7 +278,7 @@ static void transcript__tells_a_cheating_server_nothing(void **state) {
   static const struct {
     const char *name;
     struct cheat cheat;
-  } servers[] = {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_ANSWER}},
+  } servers[] = {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
                  {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
                  {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}};

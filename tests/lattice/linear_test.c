@@ -10,7 +10,7 @@
 
 struct job {
   struct linear_layer layer;
-  size_t samples;
+  size_t samples, keys; /* of the session, for every N; 0: as many as the layer makes use of */
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -32,12 +32,19 @@ static size_t row_count(const struct job *j) {
   return (size_t)j->layer.in_channels / j->layer.groups * j->layer.kernel_h * j->layer.kernel_w;
 }
 
+static struct rlwe_keys keys_of(const struct job *j) {
+  struct rlwe_keys keys = {{j->keys, j->keys}};
+  if (!j->keys) rlwe_keys_add(&keys, &j->layer, j->samples);
+  return keys;
+}
+
 static void *run_server(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
+  const struct rlwe_keys keys = keys_of(j);
   j->server_status = prg_new_random(&prg);
-  if (j->server_status == FUSION_OK) j->server_status = rlwe_open_server(&r, j->server, prg);
+  if (j->server_status == FUSION_OK) j->server_status = rlwe_open_server(&r, j->server, prg, &keys);
   if (j->server_status == FUSION_OK)
     j->server_status = linear_server(r, &j->layer, j->weights, j->bias, j->x_server, j->y_server, j->samples);
   j->server_stats = channel_get_stats(j->server);
@@ -51,8 +58,9 @@ static void *run_client(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
+  const struct rlwe_keys keys = keys_of(j);
   j->client_status = prg_new_random(&prg);
-  if (j->client_status == FUSION_OK) j->client_status = rlwe_open_client(&r, j->client, prg);
+  if (j->client_status == FUSION_OK) j->client_status = rlwe_open_client(&r, j->client, prg, &keys);
   if (j->client_status == FUSION_OK)
     j->client_status = linear_client(r, &j->layer, j->x_client, j->y_client, j->samples);
   j->client_stats = channel_get_stats(j->client);
@@ -136,8 +144,9 @@ static unsigned check_outputs(const struct job *j, uint64_t *seed) {
 
 static void check_cost(const struct job *j) {
   struct cost cost = {0};
-  rlwe_open_cost(&cost);
-  linear_cost(&cost, &j->layer, j->samples);
+  const struct rlwe_keys keys = keys_of(j);
+  rlwe_open_cost(&cost, &keys);
+  linear_cost(&cost, &j->layer, &keys, j->samples);
   assert_int_equal(cost.bytes_to_server, j->client_stats.bytes_sent);
   assert_int_equal(cost.bytes_to_client, j->server_stats.bytes_sent);
   assert_int_equal(cost.messages_to_server, j->client_stats.messages_sent);
@@ -189,8 +198,8 @@ static struct linear_layer conv(uint32_t in, uint32_t size, uint32_t out, uint32
                                .weight_bits = 8};
 }
 
-static unsigned run_checked(struct linear_layer layer, size_t samples, enum fill fill, uint64_t *seed) {
-  struct job j = {.layer = layer, .samples = samples};
+static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t keys, enum fill fill, uint64_t *seed) {
+  struct job j = {.layer = layer, .samples = samples, .keys = keys};
   job_open(&j, fill, seed);
   print_message(
       "%ux%ux%u -> %ux%ux%u, kernel %ux%u stride %u, ring %u+%u, weights %u, %zu samples: set %u, %u dropped\n",
@@ -204,6 +213,10 @@ static unsigned run_checked(struct linear_layer layer, size_t samples, enum fill
   check_cost(&j);
   job_close(&j);
   return seen;
+}
+
+static unsigned run_checked(struct linear_layer layer, size_t samples, enum fill fill, uint64_t *seed) {
+  return run_with_keys(layer, samples, 0, fill, seed);
 }
 
 static void dense__every_batch_size(void **state) {
@@ -263,6 +276,60 @@ static void conv__wide_image_over_several_tiles(void **state) {
   run_checked(layer, 1, FILL_RANDOM, &seed);
 }
 
+/* Bundles: full ones and a last one of fewer tiles, by the number of tiles and by that of the session's keys. */
+static void linear__every_number_of_keys(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const struct linear_layer layer = conv(2, 30, 3, 3, 1, 1, 1, 1); /* 961 lanes a sample */
+  struct linear_layout l;
+  struct linear_layer probe = layer;
+  probe.rlwe_set = rlwe_set_make(1, 0);
+  assert_ok(layout_make(&l, &probe, NULL, 21));
+  assert_true(l.tiles == 11 && l.bundle == 6); /* two bundles, of 6 and 5 */
+  layout_free(&l);
+  for (size_t keys = 0; keys <= RLWE_KEYS_MAX; keys++) run_with_keys(layer, 21, keys, FILL_RANDOM, &seed);
+  run_with_keys(dense(30, 130, 24, 2, 8), 2 * 2048 * RLWE_KEYS_MAX + 1, 0, FILL_RANDOM, &seed);
+  for (unsigned id = 2; id <= RLWE_SETS; id++) {
+    struct linear_layer wide = dense(5, 3, 20, 2, 8);
+    wide.rlwe_set = rlwe_set_make(id, 0);
+    run_with_keys(wide, 3 * 4096, 2, FILL_RANDOM, &seed);
+  }
+}
+
+/* Messages of several groups, of parts of a group, and a group of two unequal parts. */
+static void linear__every_cut_of_outputs(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const uint32_t outs[] = {119, 120, 121, 128, 250}, groups[] = {1, 2, 7, 60};
+  for (size_t i = 0; i < sizeof outs / sizeof *outs; i++)
+    run_checked(dense(3, outs[i], 20, 2, 8), 40, FILL_RANDOM, &seed);
+  for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+    run_checked(conv(2 * groups[i], 5, 9 * groups[i], 3, 1, 1, 1, groups[i]), 3, FILL_RANDOM, &seed);
+  run_checked(conv(4, 5, 300, 1, 1, 0, 1, 2), 3, FILL_RANDOM, &seed);
+}
+
+/* Query and c1 too long to be under way at once: the server waits for the query. */
+static void linear__long_messages_take_turns(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct linear_layer layer = dense(4608, 4608, 20, 2, 8);
+  layer.groups = 4608;
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  struct linear_layout l;
+  assert_ok(layout_make(&l, &layer, NULL, 1200));
+  assert_true(!l.common_first && l.window == 1);
+  layout_free(&l);
+  run_checked(layer, 1200, FILL_RANDOM, &seed);
+}
+
+static void linear__session_without_key(void **state) {
+  (void)state;
+  struct linear_layout l;
+  struct linear_layer layer = dense(20, 3, 20, 2, 8);
+  layer.rlwe_set = rlwe_set_make(1, 0);
+  assert_int_equal(layout_make(&l, &layer, &(struct rlwe_keys){{0, 3}}, 1), FUSION_E_INTERNAL);
+}
+
 /* Every set by hand, nothing dropped. */
 static void dense__every_set(void **state) {
   (void)state;
@@ -279,22 +346,22 @@ static void layer__impossible_is_refused(void **state) {
   struct linear_layout l;
   struct linear_layer layer = dense(20, 3, 20, 2, 8);
   layer.rlwe_set = rlwe_set_make(0, 0);
-  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer.rlwe_set = rlwe_set_make(1, 0);
-  assert_int_equal(layout_make(&l, &layer, 0), FUSION_E_PEER);
-  assert_int_equal(layout_make(&l, &layer, SIZE_MAX), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 0), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, SIZE_MAX), FUSION_E_PEER);
   layer.ring_bits = 60;
-  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer = conv(UINT32_MAX, UINT32_MAX, UINT32_MAX, 3, 1, 1, 1, 1);
   layer.rlwe_set = rlwe_set_make(1, 0);
-  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer = conv(4, 8, 4, 3, 1, 1, 1, 3); /* groups do not divide */
   layer.rlwe_set = rlwe_set_make(1, 0);
-  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer = conv(4, 8, 4, 3, 1, 1, 1, 1);
   layer.rlwe_set = rlwe_set_make(1, 0);
   layer.stride_w = 0;
-  assert_int_equal(layout_make(&l, &layer, 1), FUSION_E_PEER);
+  assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
 }
 
 static void choose_set__too_wide_is_refused(void **state) {
@@ -313,11 +380,11 @@ static void dense__queries_beyond_the_window(void **state) {
   struct linear_layer layer = dense(400, 1, 20, 2, 8);
   layer.rlwe_set = rlwe_set_make(3, 0);
   struct linear_layout l;
-  assert_ok(layout_make(&l, &layer, 9000));
+  assert_ok(layout_make(&l, &layer, NULL, 9000));
   assert_true(l.tiles == 3 && l.window == 2);
   layout_free(&l);
   struct cost cost = {0};
-  linear_cost(&cost, &layer, 9000);
+  linear_cost(&cost, &layer, NULL, 9000);
   assert_int_equal(cost.depth_client, 4);
   run_checked(layer, 9000, FILL_RANDOM, &seed);
 }
@@ -390,11 +457,13 @@ static void linear_memory__covers_the_parts(void **state) {
   assert_true(linear_memory(&layer, 2048, ROLE_SERVER) < (size_t)784 * 2048 * 2 * 2 * 4 * 3);
   assert_true(linear_memory(&layer, 2048, ROLE_CLIENT) < (size_t)784 * 2048 * 8 * 2);
   assert_true(linear_memory(&layer, 20480, ROLE_SERVER) == linear_memory(&layer, 2048, ROLE_SERVER));
-  assert_int_equal(linear_macs(&layer, 4096), (uint64_t)784 * 128 * 4096);
+  assert_int_equal(linear_macs(&layer, NULL, 4096), (uint64_t)784 * 128 * (2048 + 4096));
 }
 
 /* --- a network that damages one message ----------------------------------------------------------------------------
  */
+
+enum { MESSAGES = 4 };
 
 enum damage { DAMAGE_NONE, DAMAGE_FLIP, DAMAGE_TRUNCATE, DAMAGE_SILENCE };
 
@@ -405,12 +474,12 @@ struct relay {
   uint64_t seed;
 };
 
-/* Passes on the three messages of a one-tile layer. */
+/* Passes on the messages of a layer of one tile. */
 static void *run_relay(void *arg) {
   struct relay *r = arg;
-  const enum message_type types[] = {MSG_RLWE_KEY, MSG_RLWE_QUERY, MSG_RLWE_ANSWER};
-  for (size_t k = 0; k < 3; k++) {
-    struct channel *in = k == 2 ? r->to_server : r->to_client, *out = k == 2 ? r->to_client : r->to_server;
+  const enum message_type types[MESSAGES] = {MSG_RLWE_KEY, MSG_RLWE_QUERY, MSG_RLWE_COMMON, MSG_RLWE_ANSWER};
+  for (size_t k = 0; k < MESSAGES; k++) {
+    struct channel *in = k >= 2 ? r->to_server : r->to_client, *out = k >= 2 ? r->to_client : r->to_server;
     uint8_t *data = NULL;
     size_t len = 0;
     if (channel_recv_sized(in, types[k], CHANNEL_FRAME_MAX, &data, &len) != FUSION_OK) break;
@@ -438,7 +507,8 @@ static void linear__damaged_message(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (size_t round = 0; round < 60; round++) {
-    struct relay r = {.damaged = round % 3, .damage = (enum damage)(1 + round / 3 % 3), .seed = seed + round};
+    struct relay r = {
+        .damaged = round % MESSAGES, .damage = (enum damage)(1 + round / MESSAGES % 3), .seed = seed + round};
     if (round >= 54) r.damage = DAMAGE_NONE;
     struct job j = {.layer = conv(2, 6, 3, 3, 1, 1, 1, 1), .samples = 2};
     job_open(&j, FILL_RANDOM, &seed);
@@ -487,6 +557,10 @@ int main(void) {
       cmocka_unit_test(dense__every_width),
       cmocka_unit_test(dense__extremes),
       cmocka_unit_test(dense__every_set),
+      cmocka_unit_test(linear__every_number_of_keys),
+      cmocka_unit_test(linear__every_cut_of_outputs),
+      cmocka_unit_test(linear__long_messages_take_turns),
+      cmocka_unit_test(linear__session_without_key),
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
       cmocka_unit_test(dense__queries_beyond_the_window),
