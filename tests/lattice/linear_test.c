@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/bits.h"
 #include "base/cpu.h"
 #include "lattice/layout.h"
 #include "support/support.h"
@@ -322,6 +323,88 @@ static void linear__long_messages_take_turns(void **state) {
   run_checked(layer, 1200, FILL_RANDOM, &seed);
 }
 
+/* --- no two queries under one uniform half and one key -------------------------------------------------------------
+ */
+
+enum { ASKED_LAYERS = 2, ASKED_TILES = 10 };
+
+struct asked {
+  struct channel *server, *client;
+  struct linear_layer layer;
+  size_t samples;
+  uint64_t *queries; /* [ASKED_LAYERS * ASKED_TILES][2048] */
+  fusion_status status;
+};
+
+static void *ask_zeros(void *arg) {
+  struct asked *a = arg;
+  struct rlwe *r = NULL;
+  struct prg *prg = NULL;
+  struct rlwe_keys keys = {0};
+  rlwe_keys_add(&keys, &a->layer, a->samples);
+  uint64_t *x = mem_alloc(a->samples, 8), *y = mem_alloc(a->samples, 8);
+  a->status = prg_new_random(&prg);
+  if (a->status == FUSION_OK) a->status = rlwe_open_client(&r, a->client, prg, &keys);
+  for (int k = 0; k < ASKED_LAYERS && a->status == FUSION_OK; k++)
+    a->status = linear_client(r, &a->layer, x, y, a->samples);
+  rlwe_close(r);
+  prg_free(prg);
+  mem_free(x);
+  mem_free(y);
+  return NULL;
+}
+
+/* A server that only keeps what it is sent, and answers with zeros. */
+static void *keep_queries(void *arg) {
+  struct asked *a = arg;
+  struct linear_layout l;
+  uint8_t *message = mem_alloc(1 << 20, 1);
+  size_t len;
+  uint8_t *key;
+  assert_ok(layout_make(&l, &a->layer, NULL, a->samples));
+  assert_true(l.tiles == ASKED_TILES && l.bundle == ASKED_TILES / 2);
+  assert_ok(channel_recv_sized(a->server, MSG_RLWE_KEY, CHANNEL_FRAME_MAX, &key, &len));
+  mem_free(key);
+  for (size_t k = 0; k < (size_t)ASKED_LAYERS * ASKED_TILES; k++) {
+    const size_t t = k % ASKED_TILES;
+    assert_ok(channel_recv(a->server, MSG_RLWE_QUERY, message, layout_query_len(&l, t)));
+    bits_unpack(a->queries + k * 2048, message, layout_tile_lanes(&l, t), l.query_bits);
+    memset(message, 0, layout_common_len(&l, 1));
+    if (t % l.bundle == 0) assert_ok(channel_send(a->server, MSG_RLWE_COMMON, message, layout_common_len(&l, 1)));
+    assert_ok(channel_send(a->server, MSG_RLWE_ANSWER, message, layout_answer_len(&l, t, 1)));
+    assert_ok(channel_flush(a->server));
+  }
+  layout_free(&l);
+  mem_free(message);
+  return NULL;
+}
+
+/* All inputs are zero: two queries with one uniform half and one key would differ by small noise alone. */
+static void linear_client__never_repeats_a_key_on_its_uniform_half(void **state) {
+  (void)state;
+  enum { LANES = 2000, NEAR_BITS = 40 };
+  struct asked a = {.layer = dense(1, 1, 20, 2, 8), .samples = (size_t)ASKED_TILES * LANES + 40};
+  a.layer.rlwe_set = rlwe_set_make(1, 0);
+  a.queries = mem_alloc((size_t)ASKED_LAYERS * ASKED_TILES * 2048, 8);
+  assert_non_null(a.queries);
+  assert_ok(channel_pipe(&a.server, &a.client));
+  test_run_both(keep_queries, &a, ask_zeros, &a);
+  assert_ok(a.status);
+  for (size_t i = 0; i < (size_t)ASKED_LAYERS * ASKED_TILES; i++) {
+    for (size_t j = 0; j < i; j++) {
+      size_t near = 0;
+      for (size_t k = 0; k < LANES; k++) {
+        const int64_t d = (int64_t)(a.queries[i * 2048 + k] - a.queries[j * 2048 + k]);
+        near += d < (INT64_C(1) << NEAR_BITS) && d > -(INT64_C(1) << NEAR_BITS);
+      }
+      if (near > 10) fail_msg("queries %zu and %zu are near in %zu of %d places", i, j, near, (int)LANES);
+    }
+  }
+  channel_close(a.server);
+  channel_close(a.client);
+  mem_free(a.queries);
+}
+
 static void linear__session_without_key(void **state) {
   (void)state;
   struct linear_layout l;
@@ -561,6 +644,7 @@ int main(void) {
       cmocka_unit_test(linear__every_cut_of_outputs),
       cmocka_unit_test(linear__long_messages_take_turns),
       cmocka_unit_test(linear__session_without_key),
+      cmocka_unit_test(linear_client__never_repeats_a_key_on_its_uniform_half),
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
       cmocka_unit_test(dense__queries_beyond_the_window),
