@@ -151,7 +151,7 @@ cleanup:
   return status;
 }
 
+/* When refills happen follows from how many were taken before, not from how they are cut into takes. */
 void ot_random_cost(struct cost *cost, enum role sender, unsigned width, size_t count) {
-  for (size_t done = 0; done < count; done += BATCH)
-    cost_take_cots(cost, sender, width * size_min(BATCH, count - done));
+  cost_take_cots(cost, sender, (uint64_t)width * count);
 }

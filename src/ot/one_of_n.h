@@ -49,8 +49,7 @@ fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_
 /** choices: one plane. */
 fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, uint64_t *pads) FUSION_MUST_CHECK;
 
-/** Correlations taken by ot_bits_* of `count` instances (ot_words_*: width 1), call by call as the functions take them.
- */
+/** Correlations taken by ot_bits_* of `count` instances (ot_words_*: width 1). */
 void ot_random_cost(struct cost *cost, enum role sender, unsigned width, size_t count);
 
 #endif
