@@ -1,58 +1,68 @@
 /* The cheapest shape of the comparison tree, by dynamic programming over parts of the number and levels. */
 #include "share/carry.h"
 
-/* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. */
-enum { COT_BITS = 3, LEVELS_MAX = 9, BITS_MAX = 62 };
-static const uint32_t impossible = UINT32_MAX / 4;
+/* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. A
+ * chain of single bits is the deepest tree. */
+enum { COT_BITS = 3, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
 
-/* `taken` bits are merged at this level: of a block the upper part, of the chain what it absorbs. 0: nothing is. */
-struct choice {
-  uint32_t price;
-  uint8_t taken;
-  bool single; /* the chain absorbs one bit as it is */
+/* Prices of what can be known after so many levels. */
+struct row {
+  int32_t block[BITS_MAX + 1]; /* G and P of so many bits */
+  int32_t chain[BITS_MAX + 1]; /* the carry into a bit */
 };
 
 struct table {
   unsigned middle, top;
-  struct choice block[LEVELS_MAX + 1][BITS_MAX + 1]; /* G and P of so many bits, known after so many levels */
-  struct choice chain[LEVELS_MAX + 1][BITS_MAX + 1]; /* the carry into a bit */
+  struct row any; /* after any number of levels */
+  struct row level[LEVELS_MAX + 1];
 };
 
-static uint32_t digit_price(unsigned width, bool propagate) {
-  return width + (propagate ? 2u : 1u) * ((1u << width) - 1) + COT_BITS * width;
+static int32_t digit_price(unsigned width, bool propagate) {
+  if (width > CARRY_DIGIT_BITS_MAX) return IMPOSSIBLE;
+  return (int32_t)width * (1 + COT_BITS) + (propagate ? 2 : 1) * ((1 << width) - 1);
 }
 
-static uint32_t merge_price(bool propagate) {
-  return (propagate ? 6u : 4u) + 2u * COT_BITS;
+static int32_t merge_price(bool propagate) {
+  return (propagate ? 6 : 4) + 2 * COT_BITS;
 }
 
-static void improve(struct choice *c, uint32_t price, unsigned taken, bool single) {
-  if (price < c->price) *c = (struct choice){price, (uint8_t)taken, single};
+static int32_t lesser(int32_t a, int32_t b) {
+  return a < b ? a : b;
 }
 
-static void fill_blocks(struct table *t, unsigned level) {
+/* The least price of both parts of `bits` bits, of which the upper one, a block, has at most `most`. */
+static int32_t parts_price(const int32_t *lower, const int32_t *upper, unsigned bits, unsigned most) {
+  int32_t least = IMPOSSIBLE;
+  for (unsigned high = 1; high <= most; high++) least = lesser(least, lower[bits - high] + upper[high]);
+  return least;
+}
+
+/* below: the row one level lower; NULL: there is none; `row` itself: after any number of levels. */
+static void fill_blocks(const struct table *t, struct row *row, const struct row *below) {
   for (unsigned bits = 1; bits <= t->top; bits++) {
-    struct choice *c = &t->block[level][bits];
-    *c = (struct choice){.price = bits <= CARRY_DIGIT_BITS_MAX ? digit_price(bits, true) : impossible};
-    for (unsigned high = 1; level > 0 && high < bits; high++)
-      improve(c, t->block[level - 1][bits - high].price + t->block[level - 1][high].price + merge_price(true), high,
-              false);
+    row->block[bits] = digit_price(bits, true);
+    if (!below) continue;
+    /* Both parts are blocks: the wider one may as well be the lower. */
+    const int32_t merged = parts_price(below->block, below->block, bits, bits / 2) + merge_price(true);
+    row->block[bits] = lesser(row->block[bits], merged);
   }
 }
 
-/* The carry into `middle` must turn up on the way. */
-static void fill_chain(struct table *t, unsigned level) {
+/* The largest block that the chain may absorb on its way to `bits`: the carry into `middle` must turn up. */
+static unsigned most_absorbed(const struct table *t, unsigned bits) {
+  return bits > t->middle && t->middle > 0 ? bits - t->middle : bits - 1;
+}
+
+static void fill_chain(const struct table *t, struct row *row, const struct row *below) {
   for (unsigned bits = 1; bits <= t->top; bits++) {
-    struct choice *c = &t->chain[level][bits];
-    const bool digit = level == 0 && bits <= CARRY_DIGIT_BITS_MAX && (t->middle == 0 || bits <= t->middle);
-    *c = (struct choice){.price = digit ? digit_price(bits, false) : impossible};
-    if (level == 0) continue;
-    improve(c, t->chain[level - 1][bits].price, 0, false);
-    const unsigned most = bits > t->middle ? bits - t->middle : bits;
-    for (unsigned high = 1; high <= most && high < bits; high++)
-      improve(c, t->chain[level - 1][bits - high].price + t->block[level - 1][high].price + merge_price(false), high,
-              false);
-    if (bits > 1) improve(c, t->chain[level - 1][bits - 1].price + merge_price(false), 1, true);
+    const bool digit = t->middle == 0 || bits <= t->middle;
+    int32_t price = digit ? digit_price(bits, false) : IMPOSSIBLE;
+    if (below && below != row) price = lesser(price, below->chain[bits]);
+    if (below && bits > 1 && price > t->any.chain[bits]) { /* else nothing can improve it */
+      const int32_t parts = parts_price(below->chain, below->block, bits, most_absorbed(t, bits));
+      price = lesser(price, lesser(parts, below->chain[bits - 1]) + merge_price(false));
+    }
+    row->chain[bits] = price;
   }
 }
 
@@ -75,38 +85,66 @@ static void add_merge(struct carry_plan *plan, struct carry_merge merge, unsigne
   plan->merge[plan->merges++] = merge;
 }
 
+/* How much the upper part takes where both together have this price; 0: no two parts do. */
+static unsigned find_parts(const int32_t *lower, const int32_t *upper, unsigned bits, unsigned most, int32_t price) {
+  for (unsigned high = 1; high <= most; high++)
+    if (lower[bits - high] + upper[high] == price) return high;
+  return 0;
+}
+
 static uint8_t emit_block(struct carry_plan *plan, const struct table *t, unsigned level, unsigned low, unsigned bits) {
-  const unsigned high = t->block[level][bits].taken;
-  if (!high) return add_digit(plan, low, bits, true);
+  const int32_t price = t->level[level].block[bits];
+  if (price == digit_price(bits, true)) return add_digit(plan, low, bits, true);
+  const int32_t *below = t->level[level - 1].block;
+  const unsigned high = find_parts(below, below, bits, bits / 2, price - merge_price(true));
   const uint8_t node = emit_block(plan, t, level - 1, low, bits - high);
   const uint8_t above = emit_block(plan, t, level - 1, low + bits - high, high);
   add_merge(plan, (struct carry_merge){.high = above, .low = node, .propagate = true}, level);
   return node;
 }
 
+static void emit_chain(struct carry_plan *plan, const struct table *t, unsigned level, unsigned bits);
+
+/* The chain absorbs a block, or a single bit where that is cheaper. */
+static void emit_growth(struct carry_plan *plan, const struct table *t, unsigned level, unsigned bits) {
+  const struct row *below = &t->level[level - 1];
+  const int32_t parts = t->level[level].chain[bits] - merge_price(false);
+  const unsigned high = find_parts(below->chain, below->block, bits, most_absorbed(t, bits), parts);
+  emit_chain(plan, t, level - 1, bits - (high ? high : 1));
+  const uint8_t node = high ? emit_block(plan, t, level - 1, bits - high, high) : (uint8_t)(bits - 1);
+  add_merge(plan, (struct carry_merge){.high = node, .single = !high}, level);
+}
+
 static void emit_chain(struct carry_plan *plan, const struct table *t, unsigned level, unsigned bits) {
-  if (level == 0) {
+  if (level == 0)
     add_digit(plan, 0, bits, false);
-  } else {
-    const struct choice c = t->chain[level][bits];
-    emit_chain(plan, t, level - 1, bits - c.taken);
-    if (!c.taken) return;
-    const uint8_t high = c.single ? (uint8_t)(bits - 1) : emit_block(plan, t, level - 1, bits - c.taken, c.taken);
-    add_merge(plan, (struct carry_merge){.high = high, .single = c.single}, level);
-  }
+  else if (t->level[level].chain[bits] == t->level[level - 1].chain[bits])
+    emit_chain(plan, t, level - 1, bits);
+  else
+    emit_growth(plan, t, level, bits);
   if (bits == t->middle) plan->middle_level = level;
 }
 
 struct carry_plan carry_plan_make(unsigned middle, unsigned top, size_t count) {
-  struct table t = {.middle = middle, .top = top};
+  struct table t; /* rows are filled before they are read */
   struct carry_plan plan = {0};
   uint64_t least = UINT64_MAX;
   if (!top) return plan;
+  t.middle = middle;
+  t.top = top;
+  t.any = (struct row){0}; /* a lower bound while it is filled itself */
+  fill_blocks(&t, &t.any, &t.any);
+  fill_chain(&t, &t.any, &t.any);
   for (unsigned level = 0; level <= LEVELS_MAX; level++) {
-    fill_blocks(&t, level);
-    fill_chain(&t, level);
-    const uint64_t price = (uint64_t)count * t.chain[level][top].price + (uint64_t)CARRY_FLIGHT_BITS * level;
-    if (t.chain[level][top].price >= impossible || price >= least) continue;
+    const struct row *below = level ? &t.level[level - 1] : NULL;
+    const uint64_t flights = CARRY_FLIGHT_BITS * level;
+    /* No deeper tree is cheaper than the cheapest of all with so few flights. */
+    if ((uint64_t)count * (uint64_t)t.any.chain[top] + flights >= least) break;
+    fill_blocks(&t, &t.level[level], below);
+    fill_chain(&t, &t.level[level], below);
+    const int32_t bits = t.level[level].chain[top];
+    const uint64_t price = (uint64_t)count * (uint64_t)bits + flights;
+    if (bits >= IMPOSSIBLE || price >= least) continue;
     least = price;
     plan.levels = level;
   }
