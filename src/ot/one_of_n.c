@@ -4,21 +4,28 @@
 #include "ot/one_of_n_kernels.h"
 #include "rand/tccr.h"
 
-/* Instances handled at a time, so that keys and hashes stay in the first two cache levels. A multiple of 64. */
-enum { BATCH = 1024 };
+/* Instances handled at a time, so that keys and hashes stay in the second cache level; as many as a silent harvest
+ * grows at once (cot_silent.c), which then need not be copied. A multiple of 64. */
+enum { BATCH = 4096 };
 
-/* Working memory of one call. All of it is secret. */
+/* Working memory of one call, for batches of up to `rows` instances. All of it is secret. */
 struct work {
-  block keys[OT_WIDTH_MAX * BATCH]; /* [width][n], n the batch rounded up to 64; the filling is stale, never used */
-  block packed[BATCH];
-  block hashed[BATCH];
+  block *keys; /* [width][n], n the batch rounded up to 64; the filling is stale, never used */
+  block *packed, *hashed;
+  size_t rows, len;
 };
 
-static struct work *work_new(const struct cot *c) {
-  return heap_take(c->heap, 1, sizeof(struct work));
+static fusion_status work_open(struct work *w, const struct cot *c, unsigned width, size_t count) {
+  w->rows = div_up(size_min(BATCH, size_max(count, 1)), 64) * 64;
+  w->len = (width + 2) * w->rows * sizeof(block);
+  w->keys = heap_take(c->heap, w->len, 1);
+  if (!w->keys) return FUSION_E_MEMORY;
+  w->packed = w->keys + width * w->rows;
+  w->hashed = w->packed + w->rows;
+  return FUSION_OK;
 }
-static void work_free(const struct cot *c, struct work *w) {
-  heap_give(c->heap, w, sizeof *w);
+static void work_close(const struct cot *c, const struct work *w) {
+  heap_give(c->heap, w->keys, w->len);
 }
 
 /* Clears the filling of a plane's last word. */
@@ -45,29 +52,29 @@ fusion_status ot_bits_send(struct cot *c, unsigned width, unsigned string_bits, 
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role)};
   const size_t stride = plane_words(count);
-  struct work *w = work_new(c);
-  FAIL_IF(!w, FUSION_E_MEMORY);
+  struct work w = {0};
+  TRY(work_open(&w, c, width, count));
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
     uint64_t first;
-    TRY(cot_take_sender(c, w->keys, width * n, &first));
-    spread(w->keys, width, n, 64 * words);
-    const block *packed = w->keys;
+    TRY(cot_take_sender(c, w.keys, width * n, &first));
+    spread(w.keys, width, n, 64 * words);
+    const block *packed = w.keys;
     if (width > 1) {
-      kernels->pack(w->packed, w->keys, 64 * words, width);
-      packed = w->packed;
+      kernels->pack(w.packed, w.keys, 64 * words, width);
+      packed = w.packed;
     }
     for (unsigned z = 0; z < 1u << width; z++) {
-      tccr_hash(&hash, w->hashed, packed, n, multiple(c->delta, z), first);
+      tccr_hash(&hash, w.hashed, packed, n, multiple(c->delta, z), first);
       uint64_t *plane0 = pads + z * string_bits * stride + done / 64;
       uint64_t *plane1 = string_bits > 1 ? plane0 + stride : NULL;
-      kernels->bit_planes(plane0, plane1, w->hashed, words);
+      kernels->bit_planes(plane0, plane1, w.hashed, words);
       trim(plane0, n);
       if (plane1) trim(plane1, n);
     }
   }
 cleanup:
-  work_free(c, w);
+  work_close(c, &w);
   return status;
 }
 
@@ -77,30 +84,30 @@ fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bit
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
   const size_t stride = plane_words(count);
-  struct work *w = work_new(c);
-  FAIL_IF(!w, FUSION_E_MEMORY);
+  struct work w = {0};
+  TRY(work_open(&w, c, width, count));
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
     uint64_t first;
-    TRY(cot_take_receiver(c, w->keys, width * n, &first));
-    spread(w->keys, width, n, 64 * words);
+    TRY(cot_take_receiver(c, w.keys, width * n, &first));
+    spread(w.keys, width, n, 64 * words);
     for (unsigned i = 0; i < width; i++) {
-      kernels->bit_planes(choices + i * stride + done / 64, NULL, w->keys + i * 64 * words, words);
+      kernels->bit_planes(choices + i * stride + done / 64, NULL, w.keys + i * 64 * words, words);
       trim(choices + i * stride + done / 64, n);
     }
-    const block *packed = w->keys;
+    const block *packed = w.keys;
     if (width > 1) {
-      kernels->pack(w->packed, w->keys, 64 * words, width);
-      packed = w->packed;
+      kernels->pack(w.packed, w.keys, 64 * words, width);
+      packed = w.packed;
     }
-    tccr_hash(&hash, w->hashed, packed, n, block_make(0, 0), first);
+    tccr_hash(&hash, w.hashed, packed, n, block_make(0, 0), first);
     uint64_t *plane0 = pads + done / 64, *plane1 = string_bits > 1 ? plane0 + stride : NULL;
-    kernels->bit_planes(plane0, plane1, w->hashed, words);
+    kernels->bit_planes(plane0, plane1, w.hashed, words);
     trim(plane0, n);
     if (plane1) trim(plane1, n);
   }
 cleanup:
-  work_free(c, w);
+  work_close(c, &w);
   return status;
 }
 
@@ -115,19 +122,19 @@ fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_
   fusion_status status = FUSION_OK;
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role)};
-  struct work *w = work_new(c);
-  FAIL_IF(!w, FUSION_E_MEMORY);
+  struct work w = {0};
+  TRY(work_open(&w, c, 1, count));
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done);
     uint64_t first;
-    TRY(cot_take_sender(c, w->keys, n, &first));
-    tccr_hash(&hash, w->hashed, w->keys, n, block_make(0, 0), first);
-    store_words(kernels, pad0 + done, w->hashed, n);
-    tccr_hash(&hash, w->hashed, w->keys, n, c->delta, first);
-    store_words(kernels, pad1 + done, w->hashed, n);
+    TRY(cot_take_sender(c, w.keys, n, &first));
+    tccr_hash(&hash, w.hashed, w.keys, n, block_make(0, 0), first);
+    store_words(kernels, pad0 + done, w.hashed, n);
+    tccr_hash(&hash, w.hashed, w.keys, n, c->delta, first);
+    store_words(kernels, pad1 + done, w.hashed, n);
   }
 cleanup:
-  work_free(c, w);
+  work_close(c, &w);
   return status;
 }
 
@@ -135,19 +142,19 @@ fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, u
   fusion_status status = FUSION_OK;
   const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
-  struct work *w = work_new(c);
-  FAIL_IF(!w, FUSION_E_MEMORY);
+  struct work w = {0};
+  TRY(work_open(&w, c, 1, count));
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done);
     uint64_t first;
-    TRY(cot_take_receiver(c, w->keys, n, &first));
-    kernels->bit_planes(choices + done / 64, NULL, w->keys, plane_words(n));
+    TRY(cot_take_receiver(c, w.keys, n, &first));
+    kernels->bit_planes(choices + done / 64, NULL, w.keys, plane_words(n));
     trim(choices + done / 64, n);
-    tccr_hash(&hash, w->hashed, w->keys, n, block_make(0, 0), first);
-    store_words(kernels, pads + done, w->hashed, n);
+    tccr_hash(&hash, w.hashed, w.keys, n, block_make(0, 0), first);
+    store_words(kernels, pads + done, w.hashed, n);
   }
 cleanup:
-  work_free(c, w);
+  work_close(c, &w);
   return status;
 }
 

@@ -50,7 +50,7 @@ static void check_bits(unsigned width, unsigned strings, size_t count, uint64_t 
 
 static void ot_bits__every_shape(void **state) {
   (void)state;
-  static const size_t counts[] = {1, 7, 64, 1023, 1024, 1025, 3000};
+  static const size_t counts[] = {1, 7, 64, 4095, 4096, 4097, 9000};
   const uint64_t seed = test_seed();
   for (unsigned width = 1; width <= OT_WIDTH_MAX; width++) {
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -62,7 +62,7 @@ static void ot_bits__every_shape(void **state) {
 
 static void ot_words__agree(void **state) {
   (void)state;
-  enum { COUNT = 1500 };
+  enum { COUNT = 5001 };
   static uint64_t pad0[COUNT], pad1[COUNT], got[COUNT], choices[COUNT / 64 + 1];
   const uint64_t seed = test_seed();
   struct cot *sender, *receiver;
