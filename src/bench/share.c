@@ -28,7 +28,7 @@ struct share_work {
   struct carry carry;
   struct flight own, peer;
   const struct cross_kernels *cross;
-  uint64_t *a, *b, *c, *planes;
+  uint64_t *a, *b, *c, *planes, *pads;
 };
 
 static void send_strings(void *context) {
@@ -120,8 +120,10 @@ void bench_share(struct bench *b) {
   w.b = bench_alloc(b, COUNT, sizeof *w.b);
   w.c = bench_alloc(b, COUNT, sizeof *w.c);
   w.planes = bench_alloc(b, COUNT, sizeof *w.planes);
+  w.pads = bench_alloc(b, carry_pads_words(&w.plan, ROLE_SERVER, 1, COUNT), sizeof *w.pads);
   bench_check(b, carry_open(&w.carry, &w.plan, &w.party, COUNT));
-  if (bench_ready(b)) bench_check(b, carry_prepare(&w.carry, &w.party, COUNT));
+  carry_start(&w.carry, COUNT);
+  if (bench_ready(b)) bench_check(b, carry_draw(&w.carry, &w.party, 1, w.pads));
   if (bench_ready(b)) rows(b, &w);
   carry_close(&w.carry);
   mem_free(w.own.data);
@@ -130,4 +132,5 @@ void bench_share(struct bench *b) {
   mem_free(w.b);
   mem_free(w.c);
   mem_free(w.planes);
+  mem_free(w.pads);
 }

@@ -34,25 +34,39 @@ size_t carry_open_len(const struct carry_plan *plan, unsigned level, size_t coun
 static size_t lay_out(struct carry *c, uint64_t *base) {
   size_t planes = 0;
   for (unsigned d = 0; d < c->plan->digits; d++) {
+    if (base) c->gen[d] = base + planes * c->stride;
+    if (base) c->prop[d] = c->gen[d] + c->stride;
+    planes += strings_of(&c->plan->digit[d]);
+  }
+  if (base) c->scratch = base + planes * c->stride;
+  return planes + 6;
+}
+
+/* Lays the random OTs of a stage out in `base` (NULL: only counts); returns the number of planes. */
+static size_t lay_out_pads(struct carry *c, unsigned stage, uint64_t *base) {
+  size_t planes = 0;
+  for (unsigned d = 0; d < c->plan->digits && stage == 0; d++) {
     const struct carry_digit *digit = &c->plan->digit[d];
     const bool sends = digit->sender == c->role;
-    if (base) c->choices[d] = base + planes * c->stride;
-    if (!sends) planes += digit->width;
-    if (base) c->pads[d] = c->gen[d] = base + planes * c->stride;
-    if (base) c->prop[d] = c->gen[d] + c->stride;
-    planes += (sends ? 1u << digit->width : 1u) * strings_of(digit);
+    if (base) c->pads[d] = base + planes * c->stride;
+    planes += sends ? strings_of(digit) << digit->width : digit->width;
   }
   for (unsigned m = 0; m < c->plan->merges; m++) {
+    if (c->plan->merge[m].level != stage) continue;
     if (base) c->triple[m] = base + planes * c->stride;
     planes += 1 + 2 * strings_of_merge(&c->plan->merge[m]);
   }
-  if (base) c->scratch = base + planes * c->stride;
-  return planes + 7;
+  return planes;
 }
 
-size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count) {
-  struct carry c = {.plan = plan, .role = role, .count = count, .stride = plane_words(count)};
+size_t carry_memory(const struct carry_plan *plan, size_t count) {
+  struct carry c = {.plan = plan, .count = count, .stride = plane_words(count)};
   return lay_out(&c, NULL) * c.stride * sizeof *c.memory;
+}
+
+size_t carry_pads_words(const struct carry_plan *plan, enum role role, unsigned stage, size_t count) {
+  struct carry c = {.plan = plan, .role = role};
+  return lay_out_pads(&c, stage, NULL) * plane_words(count);
 }
 
 fusion_status carry_open(struct carry *c, const struct carry_plan *plan, const struct party *p, size_t count) {
@@ -65,6 +79,19 @@ fusion_status carry_open(struct carry *c, const struct carry_plan *plan, const s
 void carry_close(struct carry *c) {
   heap_give(c->heap, c->memory, c->memory_words * sizeof *c->memory);
   c->memory = NULL;
+}
+
+void carry_start(struct carry *c, size_t count) {
+  c->count = count;
+  c->stride = plane_words(count);
+  lay_out(c, c->memory);
+}
+
+static fusion_status draw_digit(struct carry *c, struct party *p, unsigned d) {
+  const struct carry_digit *digit = &c->plan->digit[d];
+  const unsigned strings = strings_of(digit);
+  if (digit->sender == c->role) return ot_bits_send(p->cot, digit->width, strings, c->count, c->pads[d]);
+  return ot_bits_receive(p->cot, digit->width, strings, c->count, c->pads[d], c->gen[d]);
 }
 
 /* One triple: a (plane 0), b1 [b2] and the products c1 [c2], from a random OT in each direction. */
@@ -88,27 +115,21 @@ cleanup:
   return status;
 }
 
-fusion_status carry_prepare(struct carry *c, struct party *p, size_t count) {
+fusion_status carry_draw(struct carry *c, struct party *p, unsigned stage, uint64_t *pads) {
   fusion_status status = FUSION_OK;
-  c->count = count;
-  c->stride = plane_words(count);
-  lay_out(c, c->memory);
-  for (unsigned d = 0; d < c->plan->digits; d++) {
-    const struct carry_digit *digit = &c->plan->digit[d];
-    if (digit->sender == c->role) {
-      TRY(ot_bits_send(p->cot, digit->width, strings_of(digit), count, c->pads[d]));
-      continue;
-    }
-    TRY(ot_bits_receive(p->cot, digit->width, strings_of(digit), count, c->choices[d], c->pads[d]));
-  }
-  for (unsigned m = 0; m < c->plan->merges; m++) TRY(draw_triple(c, p, m));
+  lay_out_pads(c, stage, pads);
+  for (unsigned d = 0; d < c->plan->digits && stage == 0; d++) TRY(draw_digit(c, p, d));
+  for (unsigned m = 0; m < c->plan->merges; m++)
+    if (c->plan->merge[m].level == stage) TRY(draw_triple(c, p, m));
 cleanup:
   return status;
 }
 
-void carry_prepare_cost(struct cost *cost, const struct carry_plan *plan, size_t count) {
-  for (unsigned d = 0; d < plan->digits; d++) ot_random_cost(cost, plan->digit[d].sender, plan->digit[d].width, count);
+void carry_draw_cost(struct cost *cost, const struct carry_plan *plan, unsigned stage, size_t count) {
+  for (unsigned d = 0; d < plan->digits && stage == 0; d++)
+    ot_random_cost(cost, plan->digit[d].sender, plan->digit[d].width, count);
   for (unsigned m = 0; m < plan->merges; m++) {
+    if (plan->merge[m].level != stage) continue;
     ot_random_cost(cost, ROLE_SERVER, 1, count);
     ot_random_cost(cost, ROLE_CLIENT, 1, count);
   }
@@ -119,7 +140,7 @@ void carry_put_choices(const struct carry *c, const uint64_t *bits, struct fligh
     const struct carry_digit *digit = &c->plan->digit[d];
     if (digit->sender == c->role) continue;
     for (unsigned i = 0; i < digit->width; i++) {
-      const uint64_t *x = c->choices[d] + i * c->stride, *own = bits + (digit->low + i) * c->stride;
+      const uint64_t *x = c->pads[d] + i * c->stride, *own = bits + (digit->low + i) * c->stride;
       for (size_t w = 0; w < c->stride; w++) c->scratch[w] = x[w] ^ own[w];
       flight_put_plane(out, c->scratch, c->count);
     }
@@ -171,8 +192,9 @@ void carry_answer(struct carry *c, const uint64_t *bits, struct flight *choices,
     for (unsigned i = 0; i < digit->width; i++) flight_get_plane(choices, c->scratch + i * stride, c->count);
     add_table(digit->width, digit->propagate, stride, bits + digit->low * stride, c->scratch, stride, c->pads[d]);
     const unsigned strings = strings_of(digit);
+    memcpy(c->gen[d], c->pads[d], strings * stride * sizeof *c->gen[d]);
     for (unsigned i = strings; i < strings << digit->width; i++) {
-      const uint64_t *share = c->pads[d] + i % strings * stride;
+      const uint64_t *share = c->gen[d] + i % strings * stride;
       uint64_t *entry = c->pads[d] + i * stride;
       for (size_t w = 0; w < stride; w++) entry[w] ^= share[w];
       flight_put_plane(out, entry, c->count);
@@ -189,10 +211,10 @@ void carry_select(struct carry *c, struct flight *tables) {
     const unsigned strings = strings_of(digit);
     for (unsigned i = strings; i < strings << digit->width; i++) {
       const unsigned z = i / strings;
-      uint64_t *share = c->pads[d] + i % strings * stride;
+      uint64_t *share = c->gen[d] + i % strings * stride;
       flight_get_plane(tables, entry, c->count);
       for (unsigned k = 0; k < digit->width; k++) {
-        const uint64_t *x = c->choices[d] + k * stride, flip = (uint64_t)(z >> k & 1) - 1;
+        const uint64_t *x = c->pads[d] + k * stride, flip = (uint64_t)(z >> k & 1) - 1;
         for (size_t w = 0; w < stride; w++) entry[w] &= x[w] ^ flip;
       }
       for (size_t w = 0; w < stride; w++) share[w] ^= entry[w];

@@ -73,22 +73,28 @@ struct carry {
   size_t count, stride;
   uint64_t *memory; /* owned */
   size_t memory_words;
-  uint64_t *choices[CARRY_DIGITS_MAX], *pads[CARRY_DIGITS_MAX]; /* of the table OTs */
-  uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX];     /* shares of the nodes */
-  uint64_t *triple[CARRY_MERGES_MAX];                           /* a, b1 [b2], c1 [c2] of a merge */
-  uint64_t *scratch;                                            /* 16 planes */
+  uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX]; /* shares of the nodes */
+  uint64_t *scratch;                                        /* 6 planes */
+  /* Random OTs of the stage at hand, in memory that is borrowed while it runs. */
+  uint64_t *pads[CARRY_DIGITS_MAX];   /* of a digit's table: the sender's strings, the receiver's choice */
+  uint64_t *triple[CARRY_MERGES_MAX]; /* a, b1 [b2], c1 [c2] of a merge */
 };
 
 /** Bytes that a party's state for chunks of at most `count` takes. */
-size_t carry_memory(const struct carry_plan *plan, enum role role, size_t count);
+size_t carry_memory(const struct carry_plan *plan, size_t count);
 /** Takes that memory. */
 fusion_status carry_open(struct carry *c, const struct carry_plan *plan, const struct party *p,
                          size_t count) FUSION_MUST_CHECK;
 void carry_close(struct carry *c);
 
-/** Starts a chunk of `count` elements: draws its random OTs (no message but refills). */
-fusion_status carry_prepare(struct carry *c, struct party *p, size_t count) FUSION_MUST_CHECK;
-void carry_prepare_cost(struct cost *cost, const struct carry_plan *plan, size_t count);
+/** Starts a chunk of `count` elements. */
+void carry_start(struct carry *c, size_t count);
+
+/** Draws the random OTs of a stage, 0 for the tables, else the level (no message but refills), into carry_pads_words()
+ *  of memory that is left alone until the stage is over. */
+fusion_status carry_draw(struct carry *c, struct party *p, unsigned stage, uint64_t *pads) FUSION_MUST_CHECK;
+void carry_draw_cost(struct cost *cost, const struct carry_plan *plan, unsigned stage, size_t count);
+size_t carry_pads_words(const struct carry_plan *plan, enum role role, unsigned stage, size_t count);
 
 /** The messages in turn; `bits`: `top` planes of this party's number. */
 void carry_put_choices(const struct carry *c, const uint64_t *bits, struct flight *out);

@@ -23,6 +23,8 @@ struct cross_kernels {
   void (*add_bits)(uint64_t *share, const uint64_t *bits, uint64_t addend, size_t count);
   /** plane = bit `bits` - 1 of share[e], then share[e] modulo 2^bits, 1 <= bits <= 64. */
   void (*take_top)(uint64_t *plane, uint64_t *share, unsigned bits, size_t count);
+  /** values[e] = (-1)^bit row[e]; bits: a plane. */
+  void (*negate)(uint64_t *values, const uint64_t *row, const uint64_t *bits, size_t count);
   /** values[e] = (-1)^bit share[e], then share[e] = bit * share[e]; bits: a plane. */
   void (*split_keep)(uint64_t *values, uint64_t *share, const uint64_t *bits, size_t count);
 };

@@ -78,6 +78,18 @@ static void take_top(uint64_t *restrict plane, uint64_t *restrict share, unsigne
   }
 }
 
+static void negate(uint64_t *restrict values, const uint64_t *restrict row, const uint64_t *restrict bits,
+                   size_t count) {
+  for (size_t at = 0; at < count; at += 64) {
+    const size_t n = size_min(64, count - at);
+    const uint64_t word = bits[at / 64];
+    for (size_t e = at; e < at + n; e++) {
+      const uint64_t sign = bit_mask(word, e - at);
+      values[e] = (row[e] ^ sign) - sign;
+    }
+  }
+}
+
 static void split_keep(uint64_t *restrict values, uint64_t *restrict share, const uint64_t *restrict bits,
                        size_t count) {
   for (size_t at = 0; at < count; at += 64) {
@@ -94,7 +106,7 @@ static void split_keep(uint64_t *restrict values, uint64_t *restrict share, cons
 #define CROSS_KERNELS                                                                                 \
   {                                                                                                   \
     .correct = correct, .receive = receive, .send = send, .add_bits = add_bits, .take_top = take_top, \
-    .split_keep = split_keep                                                                          \
+    .negate = negate, .split_keep = split_keep                                                        \
   }
 
 #endif

@@ -7,9 +7,9 @@ struct term {
   enum role sender;
   unsigned bits;
   size_t count;
-  uint64_t *pad0;    /* [bits][row] */
+  uint64_t *pads;    /* [bits][row] */
   uint64_t *choices; /* [bits][stride] */
-  uint64_t *pad1;    /* [row]: one bit's at a time */
+  uint64_t *scratch;
 };
 
 static size_t row_of(size_t count) {
@@ -17,7 +17,7 @@ static size_t row_of(size_t count) {
 }
 
 static size_t term_words(unsigned bits, size_t count) {
-  return bits * (row_of(count) + plane_words(count)) + row_of(count);
+  return bits * (row_of(count) + plane_words(count)) + cross_scratch_words(count);
 }
 
 static struct term term_of(uint64_t *base, enum role sender, unsigned bits, size_t count) {
@@ -28,8 +28,8 @@ static struct term term_of(uint64_t *base, enum role sender, unsigned bits, size
 static struct cross bit_of(const struct term *t, unsigned i) {
   return (struct cross){.sender = t->sender,
                         .bits = t->bits - i,
-                        .pad0 = t->pad0 + i * row_of(t->count),
-                        .pad1 = t->pad1,
+                        .pad = t->pads + i * row_of(t->count),
+                        .scratch = t->scratch,
                         .bit = t->choices + i * plane_words(t->count)};
 }
 
@@ -43,14 +43,18 @@ static size_t term_len(enum role sender, unsigned bits, enum role from, size_t c
  * planes, whichever this party is. */
 static fusion_status term_put(const struct term *t, struct party *p, const uint64_t *values, const uint64_t *planes,
                               uint64_t *spare, struct flight *out) {
+  fusion_status status = FUSION_OK;
   for (unsigned i = 0; i < t->bits; i++) {
     struct cross x = bit_of(t, i);
-    const fusion_status status = cross_prepare(&x, p, t->count);
-    if (status != FUSION_OK) return status;
-    if (t->sender == p->role) cross_put_values(&x, values, t->count, out);
-    if (t->sender != p->role) cross_put_bits(&x, planes + i * plane_words(t->count), spare, t->count, out);
+    if (t->sender == p->role) {
+      TRY(cross_put_values(&x, p, (struct cross_values){.row = values}, t->count, out));
+      continue;
+    }
+    TRY(cross_draw_bits(&x, p, t->count));
+    cross_put_bits(&x, planes + i * plane_words(t->count), spare, t->count, out);
   }
-  return FUSION_OK;
+cleanup:
+  return status;
 }
 
 static void term_get(const struct term *t, enum role self, const uint64_t *values, const uint64_t *planes,
@@ -59,7 +63,7 @@ static void term_get(const struct term *t, enum role self, const uint64_t *value
     struct cross x = bit_of(t, i);
     const struct cross_factor factor = {.shift = shift + i};
     if (t->sender == self)
-      cross_get_sender(&x, values, factor, share, t->count, in);
+      cross_get_sender(&x, (struct cross_values){.row = values}, factor, share, t->count, in);
     else
       cross_get_receiver(&x, planes + i * plane_words(t->count), factor, share, t->count, in);
   }
@@ -178,8 +182,8 @@ void multiply_cost(struct cost *cost, bool square, size_t count, unsigned bits) 
   const size_t chunk = multiply_chunk(square, bits);
   for (size_t done = 0; done < count; done += chunk) {
     const size_t n = size_min(chunk, count - done);
-    for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_SERVER, server_count(&c, n));
-    for (unsigned i = 0; i < c.bits; i++) cross_prepare_cost(cost, ROLE_CLIENT, client_count(&c, n));
+    for (unsigned i = 0; i < c.bits; i++) cross_draw_cost(cost, ROLE_SERVER, server_count(&c, n));
+    for (unsigned i = 0; i < c.bits; i++) cross_draw_cost(cost, ROLE_CLIENT, client_count(&c, n));
     flight_exchange_cost(cost, message_len(&c, ROLE_CLIENT, n), message_len(&c, ROLE_SERVER, n));
   }
 }

@@ -14,6 +14,7 @@ struct course {
   unsigned carry_bits;  /* ring of the product in c_f = cS + cC - 2*cS*cC; 0 = none */
   unsigned carry_stage; /* flight of that product, counted as levels of the tree */
   unsigned last_stage;  /* flights after the tables */
+  unsigned planes;      /* bits of x that are compared, and its top bit */
   struct carry_plan tree;
 };
 
@@ -33,8 +34,9 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
   /* Truncation alone takes the wrap from the carry out of all l bits, and needs no bit above f when it does not show.
    */
   const unsigned top = c.relu ? c.l - 1 : c.correct_wrap ? c.l : c.f;
-  const size_t planned = size_min(params->planned_count ? params->planned_count : count, RELU_TRUNCATE_CHUNK);
+  const size_t planned = size_min(size_max(params->planned_count, count), RELU_TRUNCATE_CHUNK);
   c.tree = carry_plan_make(c.f, top, planned);
+  c.planes = c.relu ? c.l : top;
   c.late_wrap = wraps_late(&c, planned);
   c.keep_bits = c.late_wrap ? c.k : c.m;
   c.carry_bits = c.f > 0 ? c.keep_bits - 1 : 0;
@@ -46,14 +48,15 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
   return c;
 }
 
-/* Which party sends the values of each product. relu: the wrap's choice travels with the table choices. */
+/* Which party sends the values of each product. */
 static const enum role wrap_sender = ROLE_SERVER, carry_sender = ROLE_CLIENT;
 
-static bool wrap_is_early(const struct course *c) {
-  return c->relu && c->wrap_bits && !c->late_wrap;
+/* Which products a stage has: 0 is the choices and tables, then come the levels of the tree and the last flights. */
+static bool wraps(const struct course *c, unsigned stage) {
+  return c->wrap_bits && stage == (c->relu && !c->late_wrap ? 0 : c->last_stage);
 }
-static bool wrap_is_last(const struct course *c, unsigned stage) {
-  return stage == c->last_stage && c->wrap_bits && (!c->relu || c->late_wrap);
+static bool carries(const struct course *c, unsigned stage) {
+  return c->carry_bits && stage == c->carry_stage;
 }
 static bool keeps(const struct course *c, unsigned stage) {
   return c->relu && stage == c->tree.levels + 1;
@@ -61,20 +64,18 @@ static bool keeps(const struct course *c, unsigned stage) {
 
 static size_t choices_len(const struct course *c, enum role from, size_t count) {
   size_t len = carry_choices_len(&c->tree, from, count);
-  if (wrap_is_early(c) && from != wrap_sender) len += cross_len(wrap_sender, c->wrap_bits, from, count);
+  if (wraps(c, 0)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
   return len;
 }
 
 static size_t tables_len(const struct course *c, enum role from, size_t count) {
-  size_t len = carry_tables_len(&c->tree, from, count);
-  if (wrap_is_early(c) && from == wrap_sender) len += cross_len(wrap_sender, c->wrap_bits, from, count);
-  return len;
+  return carry_tables_len(&c->tree, from, count);
 }
 
 static size_t stage_len(const struct course *c, unsigned stage, enum role from, size_t count) {
   size_t len = carry_open_len(&c->tree, stage, count);
-  if (c->carry_bits && stage == c->carry_stage) len += cross_len(carry_sender, c->carry_bits, from, count);
-  if (wrap_is_last(c, stage)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
+  if (carries(c, stage)) len += cross_len(carry_sender, c->carry_bits, from, count);
+  if (wraps(c, stage)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
   if (keeps(c, stage)) len += bits_len(count, c->keep_bits) + plane_len(count);
   return len;
 }
@@ -89,58 +90,72 @@ static size_t longest_len(const struct course *c, enum role from, size_t count) 
 struct work {
   const struct course *c;
   struct party *p;
+  enum role role;
   size_t count; /* of the chunk at hand */
   struct carry carry;
-  struct cross wrap, carry_product, keep_sent, keep_received;
-  uint64_t *values, *t;               /* [count]: own share of x, later a sender's values; of the truncated value */
+  struct cross wrap, carry_product, keep_sent, keep_received; /* of the stage at hand */
+  uint64_t *t;                        /* [count]: share of the truncated value, in the caller's array of results */
   uint64_t *bits;                     /* planes of x */
   uint64_t *low_carry, *flag, *spare; /* planes: c_f; keep or the wrap; scratch */
+  uint64_t *scratch;                  /* of products; values of x at first */
+  uint64_t *pads;                     /* random OTs of the stage at hand */
   uint8_t *out, *in;
   size_t out_len, in_len;
-  uint64_t *memory; /* owns the arrays above */
+  uint64_t *memory; /* owns the arrays above but t, out and in */
   size_t memory_words;
 };
 
-/* Hands out the arrays from `base` (NULL: only counts); returns the number of words. */
-static size_t lay_out(struct work *w, uint64_t *base, size_t count) {
-  const size_t stride = plane_words(count), row = div_up(count, 8) * 8;
-  struct cross *products[] = {&w->wrap, &w->carry_product, &w->keep_sent, &w->keep_received};
-  const bool used[] = {w->c->wrap_bits > 0, w->c->carry_bits > 0, w->c->relu, w->c->relu};
-  uint64_t **rows[] = {&w->values, &w->t}, **planes[] = {&w->low_carry, &w->flag, &w->spare};
-  size_t at = 0;
-  for (unsigned i = 0; i < 2; i++, at += row) *rows[i] = base ? base + at : NULL;
-  for (unsigned i = 0; i < 4; i++) {
-    if (!used[i]) continue;
-    if (base) *products[i] = (struct cross){.pad0 = base + at, .pad1 = base + at + row, .bit = base + at + 2 * row};
-    at += 2 * row + div_up(stride, 8) * 8;
-  }
-  for (unsigned i = 0; i < 3; i++, at += div_up(stride, 8) * 8) *planes[i] = base ? base + at : NULL;
-  w->bits = base ? base + at : NULL;
-  return at + w->c->l * stride;
+static size_t line_of(size_t words) {
+  return div_up(words, 8) * 8;
 }
 
-static void set_products(struct work *w) {
-  w->wrap.sender = wrap_sender;
-  w->wrap.bits = w->c->wrap_bits;
-  w->carry_product.sender = carry_sender;
-  w->carry_product.bits = w->c->carry_bits;
-  w->keep_sent.sender = w->p->role;
-  w->keep_received.sender = role_peer(w->p->role);
-  w->keep_sent.bits = w->keep_received.bits = w->c->keep_bits;
+/* Puts a product's random OTs at base[*at] (NULL: only counts) and moves on. */
+static struct cross product_at(const struct work *w, uint64_t *base, size_t *at, enum role sender, unsigned bits) {
+  const size_t pad = *at, bit = pad + line_of(w->count);
+  *at = bit + line_of(plane_words(w->count));
+  if (!base) return (struct cross){0};
+  return (struct cross){.sender = sender, .bits = bits, .pad = base + pad, .bit = base + bit, .scratch = w->scratch};
+}
+
+/* Lays a stage's random OTs out in `base` (NULL: only counts), the tree's first; returns the number of words. */
+static size_t lay_out_stage(struct work *w, unsigned stage, uint64_t *base) {
+  const struct course *c = w->c;
+  size_t at = line_of(carry_pads_words(&c->tree, w->role, stage, w->count));
+  if (wraps(c, stage)) w->wrap = product_at(w, base, &at, wrap_sender, c->wrap_bits);
+  if (carries(c, stage)) w->carry_product = product_at(w, base, &at, carry_sender, c->carry_bits);
+  if (!keeps(c, stage)) return at;
+  w->keep_sent = product_at(w, base, &at, w->role, c->keep_bits);
+  w->keep_received = product_at(w, base, &at, role_peer(w->role), c->keep_bits);
+  return at;
+}
+
+/* Hands out the arrays from `base` (NULL: only counts); returns the number of words. */
+static size_t lay_out(struct work *w, uint64_t *base) {
+  uint64_t **planes[] = {&w->low_carry, &w->flag, &w->spare};
+  const size_t plane = line_of(plane_words(w->count));
+  size_t at = 0, pads = 0;
+  for (unsigned i = 0; i < 3; i++, at += plane) *planes[i] = base ? base + at : NULL;
+  w->scratch = base ? base + at : NULL;
+  at += line_of(cross_scratch_words(w->count));
+  w->bits = base ? base + at : NULL;
+  at += line_of(w->c->planes * plane_words(w->count));
+  w->pads = base ? base + at : NULL;
+  for (unsigned s = 0; s <= w->c->last_stage; s++) pads = size_max(pads, lay_out_stage(w, s, NULL));
+  return at + pads;
 }
 
 static fusion_status work_open(struct work *w, const struct course *c, struct party *p, size_t count) {
   fusion_status status = FUSION_OK;
-  *w = (struct work){.c = c, .p = p};
-  w->memory_words = lay_out(w, NULL, count);
+  *w = (struct work){.c = c, .p = p, .role = p->role, .count = count};
+  w->memory_words = lay_out(w, NULL);
   w->memory = heap_take(p->heap, w->memory_words, sizeof *w->memory);
   w->out_len = longest_len(c, p->role, count);
   w->in_len = longest_len(c, role_peer(p->role), count);
+  assert(size_max(w->out_len, w->in_len) < CHANNEL_EXCHANGE_MAX / 2); /* see RELU_TRUNCATE_CHUNK */
   w->out = heap_take(p->heap, w->out_len, 1);
   w->in = heap_take(p->heap, w->in_len, 1);
   FAIL_IF(!w->memory || !w->out || !w->in, FUSION_E_MEMORY);
-  lay_out(w, w->memory, count);
-  set_products(w);
+  lay_out(w, w->memory);
   TRY(carry_open(&w->carry, &c->tree, p, count));
 cleanup:
   return status;
@@ -153,32 +168,19 @@ static void work_close(struct work *w) {
   heap_give(w->p->heap, w->in, w->in_len);
 }
 
-static fusion_status prepare(struct work *w) {
-  fusion_status status = FUSION_OK;
-  const struct course *c = w->c;
-  const bool server = w->p->role == ROLE_SERVER;
-  TRY(carry_prepare(&w->carry, w->p, w->count));
-  if (c->wrap_bits) TRY(cross_prepare(&w->wrap, w->p, w->count));
-  if (c->carry_bits) TRY(cross_prepare(&w->carry_product, w->p, w->count));
-  if (!c->relu) goto cleanup;
-  TRY(cross_prepare(server ? &w->keep_sent : &w->keep_received, w->p, w->count));
-  TRY(cross_prepare(server ? &w->keep_received : &w->keep_sent, w->p, w->count));
-cleanup:
-  return status;
+/* Random OTs are drawn directly before the flight that uses them, so that stages share their memory. */
+static fusion_status draw_tree(struct work *w, unsigned stage) {
+  lay_out_stage(w, stage, w->pads);
+  return carry_draw(&w->carry, w->p, stage, w->pads);
 }
 
-static void prepare_cost(struct cost *cost, const struct course *c, size_t count) {
-  carry_prepare_cost(cost, &c->tree, count);
-  if (c->wrap_bits) cross_prepare_cost(cost, wrap_sender, count);
-  if (c->carry_bits) cross_prepare_cost(cost, carry_sender, count);
-  if (!c->relu) return;
-  cross_prepare_cost(cost, ROLE_SERVER, count);
-  cross_prepare_cost(cost, ROLE_CLIENT, count);
-}
-
-/* values[e] = bit e of the plane. */
-static void spread_bits(uint64_t *values, const uint64_t *plane, size_t count) {
-  for (size_t e = 0; e < count; e++) values[e] = plane_mask(plane, e) & 1;
+static void draw_cost(struct cost *cost, const struct course *c, unsigned stage, size_t count) {
+  carry_draw_cost(cost, &c->tree, stage, count);
+  if (wraps(c, stage)) cross_draw_cost(cost, wrap_sender, count);
+  if (carries(c, stage)) cross_draw_cost(cost, carry_sender, count);
+  if (!keeps(c, stage)) return;
+  cross_draw_cost(cost, ROLE_SERVER, count);
+  cross_draw_cost(cost, ROLE_CLIENT, count);
 }
 
 /* t += addend where the plane's bit is set. */
@@ -187,50 +189,43 @@ static void add_bits(uint64_t *t, const uint64_t *plane, uint64_t addend, size_t
 }
 
 /* A product of own bits with the peer's bits: the sender's value is its bit. */
-static void put_bit_product(struct work *w, struct cross *x, const uint64_t *own, struct flight *out) {
-  if (x->sender != w->p->role) {
-    cross_put_bits(x, own, w->spare, w->count, out);
-    return;
-  }
-  spread_bits(w->values, own, w->count);
-  cross_put_values(x, w->values, w->count, out);
+static fusion_status put_bit_product(struct work *w, struct cross *x, const uint64_t *own, struct flight *out) {
+  if (x->sender == w->role) return cross_put_values(x, w->p, (struct cross_values){.plane = own}, w->count, out);
+  const fusion_status status = cross_draw_bits(x, w->p, w->count);
+  if (status == FUSION_OK) cross_put_bits(x, own, w->spare, w->count, out);
+  return status;
 }
 
 static void get_bit_product(struct work *w, struct cross *x, const uint64_t *own, struct cross_factor factor,
                             struct flight *in) {
-  if (x->sender != w->p->role) {
+  if (x->sender == w->role)
+    cross_get_sender(x, (struct cross_values){.plane = own}, factor, w->t, w->count, in);
+  else
     cross_get_receiver(x, own, factor, w->t, w->count, in);
-    return;
-  }
-  spread_bits(w->values, own, w->count);
-  cross_get_sender(x, w->values, factor, w->t, w->count, in);
 }
 
-/* Steps 1 and 2: choices, then tables, with the product mS*mC if the wrap shows. */
+/* Stage 0: choices, with the product mS*mC if the wrap shows early; then tables. */
 static fusion_status run_tables(struct work *w) {
   fusion_status status = FUSION_OK;
   const struct course *c = w->c;
-  const enum role self = w->p->role, peer = role_peer(self);
-  const bool receiver = wrap_is_early(c) && self != wrap_sender, sender = wrap_is_early(c) && self == wrap_sender;
+  const enum role self = w->role, peer = role_peer(self);
   const uint64_t *top = w->bits + (c->l - 1) * plane_words(w->count);
-  const struct cross_factor factor = {.shift = c->k};
   struct flight out = {.data = w->out, .len = choices_len(c, self, w->count)};
   struct flight in = {.data = w->in, .len = choices_len(c, peer, w->count)};
+  TRY(draw_tree(w, 0));
   carry_put_choices(&w->carry, w->bits, &out);
-  if (receiver) put_bit_product(w, &w->wrap, top, &out);
+  if (wraps(c, 0)) TRY(put_bit_product(w, &w->wrap, top, &out));
   TRY(flight_exchange(w->p, MSG_OT_CHOICE, &out, &in));
 
   out = (struct flight){.data = w->out, .len = tables_len(c, self, w->count)};
   carry_answer(&w->carry, w->bits, &in, &out);
-  if (sender) {
-    put_bit_product(w, &w->wrap, top, &out);
-    get_bit_product(w, &w->wrap, top, factor, &in);
+  if (wraps(c, 0)) {
+    get_bit_product(w, &w->wrap, top, (struct cross_factor){.shift = c->k}, &in);
+    add_bits(w->t, top, 0 - (UINT64_C(1) << c->k), w->count);
   }
   in = (struct flight){.data = w->in, .len = tables_len(c, peer, w->count)};
   TRY(flight_exchange(w->p, MSG_OT_TABLE, &out, &in));
   carry_select(&w->carry, &in);
-  if (receiver) get_bit_product(w, &w->wrap, top, factor, &in);
-  if (wrap_is_early(c)) add_bits(w->t, top, 0 - (UINT64_C(1) << c->k), w->count);
 cleanup:
   return status;
 }
@@ -254,36 +249,45 @@ static void set_top(struct work *w) {
   add_bits(w->t, w->flag, 0 - (UINT64_C(1) << w->c->k), w->count);
 }
 
-/* keep * t = keep_own * t_own + both cross products of one's bit with the other's t * (1 - 2 keep). */
-static void put_keep(struct work *w, struct flight *out) {
-  cross_kernels_get(cpu_tier())->split_keep(w->values, w->t, w->flag, w->count);
+/* keep * t = keep_own * t_own + both cross products of one's bit with the other's t * (1 - 2 keep). The client's bits
+ * come before its values; the server, whose values are drawn for first, leaves room for its bits. */
+static fusion_status put_keep(struct work *w, struct flight *out) {
+  fusion_status status = FUSION_OK;
+  const struct cross_values values = {.row = w->t, .plane = w->flag};
+  struct flight behind = *out;
+  behind.at += plane_len(w->count);
+  if (w->role == ROLE_SERVER) TRY(cross_put_values(&w->keep_sent, w->p, values, w->count, &behind));
+  TRY(cross_draw_bits(&w->keep_received, w->p, w->count));
+  if (w->role == ROLE_CLIENT) TRY(cross_put_values(&w->keep_sent, w->p, values, w->count, &behind));
   cross_put_bits(&w->keep_received, w->flag, w->spare, w->count, out);
-  cross_put_values(&w->keep_sent, w->values, w->count, out);
+  out->at = behind.at;
+cleanup:
+  return status;
 }
 
 static void get_keep(struct work *w, struct flight *in) {
-  const struct cross_factor plain = {0};
-  cross_get_sender(&w->keep_sent, w->values, plain, w->t, w->count, in);
-  cross_get_receiver(&w->keep_received, w->flag, plain, w->t, w->count, in);
+  cross_get_kept(&w->keep_sent, w->flag, w->t, w->count, in);
+  cross_get_receiver(&w->keep_received, w->flag, (struct cross_factor){0}, w->t, w->count, in);
 }
 
 /* One flight of the tree with the products that are due. */
 static fusion_status run_stage(struct work *w, unsigned stage) {
   fusion_status status = FUSION_OK;
   const struct course *c = w->c;
-  const bool carry = c->carry_bits && stage == c->carry_stage, wrap = wrap_is_last(c, stage), keep = keeps(c, stage);
+  const bool wrap = wraps(c, stage), carry = carries(c, stage), keep = keeps(c, stage);
   const struct cross_factor wrap_factor = {.shift = c->relu ? c->k : c->k + 1};
-  struct flight out = {.data = w->out, .len = stage_len(c, stage, w->p->role, w->count)};
-  struct flight in = {.data = w->in, .len = stage_len(c, stage, role_peer(w->p->role), w->count)};
+  struct flight out = {.data = w->out, .len = stage_len(c, stage, w->role, w->count)};
+  struct flight in = {.data = w->in, .len = stage_len(c, stage, role_peer(w->role), w->count)};
+  TRY(draw_tree(w, stage));
   carry_put_level(&w->carry, stage, w->bits, &out);
-  if (carry) put_bit_product(w, &w->carry_product, w->low_carry, &out);
-  if (wrap) put_bit_product(w, &w->wrap, w->flag, &out);
-  if (keep) put_keep(w, &out);
+  if (wrap) TRY(put_bit_product(w, &w->wrap, w->flag, &out));
+  if (carry) TRY(put_bit_product(w, &w->carry_product, w->low_carry, &out));
+  if (keep) TRY(put_keep(w, &out));
   TRY(flight_exchange(w->p, wrap || keep ? MSG_MULTIPLY : MSG_AND, &out, &in));
   out.at = 0;
   carry_get_level(&w->carry, stage, &out, &in);
-  if (carry) get_bit_product(w, &w->carry_product, w->low_carry, (struct cross_factor){1, true}, &in);
   if (wrap) get_bit_product(w, &w->wrap, w->flag, wrap_factor, &in);
+  if (carry) get_bit_product(w, &w->carry_product, w->low_carry, (struct cross_factor){1, true}, &in);
   if (keep) get_keep(w, &in);
 cleanup:
   return status;
@@ -300,26 +304,38 @@ static void after_level(struct work *w, unsigned stage) {
   if (stage == c->tree.levels + 1 && c->late_wrap) set_top(w);
 }
 
-static fusion_status run_chunk(struct work *w, const struct relu_truncate *params, const uint64_t *x, uint64_t *y,
-                               size_t count) {
-  fusion_status status = FUSION_OK;
+/* A chunk's own shares of x: their bit planes, and the first part of the truncated value in w->t. */
+static void start_chunk(struct work *w, const struct relu_truncate *params, const uint64_t *x) {
   const struct course *c = w->c;
-  const uint64_t in_mask = low_mask(params->in_bits), out_mask = low_mask(c->m);
+  const uint64_t mask = low_mask(params->in_bits);
   const unsigned dropped = params->fast ? params->shift : 0;
   /* Truncation alone works on x + 2^(l-1), which is not negative, and takes 2^(l-1-f) off again. */
-  const bool server = w->p->role == ROLE_SERVER;
+  const bool server = w->role == ROLE_SERVER;
   const uint64_t offset = !c->relu && server ? UINT64_C(1) << (params->in_bits - 1) : 0;
   /* Half a unit more makes the average over the dropped bits' carry right (see the header). */
   const uint64_t half = server && params->fast && params->shift ? UINT64_C(1) << (params->shift - 1) : 0;
   const uint64_t add = (server ? params->add : 0) + offset + half, subtract = offset >> params->shift;
-  w->count = count;
-  for (size_t e = 0; e < count; e++) {
-    w->values[e] = ((x[e] + add) & in_mask) >> dropped;
-    w->t[e] = (w->values[e] >> c->f) - subtract;
+  for (size_t at = 0; at < w->count; at += CROSS_BLOCK) {
+    const size_t n = size_min(CROSS_BLOCK, w->count - at);
+    uint64_t *values = w->scratch;
+    for (size_t e = 0; e < n; e++) {
+      values[e] = ((x[at + e] + add) & mask) >> dropped;
+      w->t[at + e] = (values[e] >> c->f) - subtract;
+    }
+    planes_from_values(w->bits + at / 64, plane_words(w->count), values, n, c->planes);
   }
+}
+
+static fusion_status run_chunk(struct work *w, const struct relu_truncate *params, const uint64_t *x, uint64_t *y,
+                               size_t count) {
+  fusion_status status = FUSION_OK;
+  const struct course *c = w->c;
+  const uint64_t mask = low_mask(c->m);
+  w->count = count;
+  w->t = y;
+  start_chunk(w, params, x);
   if (c->tree.digits) {
-    planes_from_values(w->bits, plane_words(count), w->values, count, c->l);
-    TRY(prepare(w));
+    carry_start(&w->carry, count);
     TRY(run_tables(w));
     after_level(w, 0);
     for (unsigned stage = 1; stage <= c->last_stage; stage++) {
@@ -327,7 +343,7 @@ static fusion_status run_chunk(struct work *w, const struct relu_truncate *param
       after_level(w, stage);
     }
   }
-  for (size_t e = 0; e < count; e++) y[e] = w->t[e] & out_mask;
+  for (size_t e = 0; e < count; e++) y[e] &= mask;
 cleanup:
   return status;
 }
@@ -358,10 +374,11 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
   if (!c.tree.digits) return;
   for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
     const size_t n = size_min(RELU_TRUNCATE_CHUNK, count - done);
-    prepare_cost(cost, &c, n);
+    draw_cost(cost, &c, 0, n);
     flight_exchange_cost(cost, choices_len(&c, ROLE_CLIENT, n), choices_len(&c, ROLE_SERVER, n));
     flight_exchange_cost(cost, tables_len(&c, ROLE_CLIENT, n), tables_len(&c, ROLE_SERVER, n));
     for (unsigned s = 1; s <= c.last_stage; s++) {
+      draw_cost(cost, &c, s, n);
       flight_exchange_cost(cost, stage_len(&c, s, ROLE_CLIENT, n), stage_len(&c, s, ROLE_SERVER, n));
     }
   }
@@ -370,7 +387,7 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
 size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count) {
   const struct course c = course_of(params, count);
   const size_t n = size_min(count, RELU_TRUNCATE_CHUNK);
-  struct work w = {.c = &c};
-  return lay_out(&w, NULL, n) * sizeof *w.memory + carry_memory(&c.tree, role, n) + longest_len(&c, ROLE_SERVER, n) +
+  struct work w = {.c = &c, .role = role, .count = n};
+  return lay_out(&w, NULL) * sizeof *w.memory + carry_memory(&c.tree, n) + longest_len(&c, ROLE_SERVER, n) +
          longest_len(&c, ROLE_CLIENT, n);
 }

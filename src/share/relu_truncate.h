@@ -16,8 +16,13 @@
  *  takes the wrap from one more bit of the tree instead of the sign, needs no keep, and without extension (out_bits
  *  <= in_bits - shift) only the carry out of the low `shift` bits.
  *
+ *  Random OTs are drawn directly before the flight that uses them, so that flights share their memory.
+ *
  *  Why a cheating server learns nothing: all that the client sends is masked by fresh uniform bits of its
- *  correlations, as carry.h and cross.h argue, and nothing is ever opened. Leaks: nothing.
+ *  correlations, as carry.h and cross.h argue, and nothing is ever opened. The source hands correlations out after
+ *  their check has passed (ot/cot_silent.h); whether it passes depends on their own randomness and on what the peer
+ *  sent for them, not on shares, so a refill between two flights tells no more than one between two gates. Leaks:
+ *  nothing.
  *  Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 or 2 flights a chunk.
  *  Source: DESIGN 6.5; spec relu_truncate_model.py; comparison tree after CrypTFlow2 sec. 3.1. */
 #ifndef FUSION_SHARE_RELU_TRUNCATE_H
@@ -26,8 +31,12 @@
 #include "share/party.h"
 
 /** Elements that share their flights: enough that message delays do not count beside the traffic (44 MB/s, 40 ms).
- *  Memory is 90 to 190 bytes each at either party (relu_truncate_memory()); all messages of a chunk together are at
- * most 45 bytes each, below CHANNEL_EXCHANGE_MAX. */
+ *  Memory is 20 to 41 bytes each at either party, 124 in the wide trees of few elements (relu_truncate_memory()).
+ *
+ *  A party that writes a message of flight i has read all earlier flights, and the peer cannot pass flight i without
+ *  that message: what is under way to a blocked writer is one flight. The longest takes 8 bytes an element each way,
+ *  28 in the wide trees of few elements (18 from 2^18 on, 8 from 2^20 on): 17 MiB, where CHANNEL_EXCHANGE_MAX is
+ *  64. */
 #define RELU_TRUNCATE_CHUNK ((size_t)1 << 20)
 
 struct relu_truncate {
@@ -37,7 +46,7 @@ struct relu_truncate {
   uint64_t add;     /* public constant added to x first (rounding, guard correction) */
   bool relu;        /* y = max(x + add, 0) >> shift; else y = (x + add) >> shift, arithmetic */
   bool fast;        /* rounding may be one unit off: the low bits are dropped locally (DESIGN 6.5) */
-  /** Plan for so many elements, which decides between traffic and flights; 0: for those of the call. Public. */
+  /** Plan for so many elements, if the call has fewer: it decides between traffic and flights. Public. */
   size_t planned_count;
 };
 
