@@ -3,7 +3,7 @@
 
 /* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. A
  * chain of single bits is the deepest tree. */
-enum { COT_BITS = 3, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
+enum { COT_BITS = 4, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
 
 /* Prices of what can be known after so many levels. */
 struct row {

@@ -37,7 +37,7 @@
  *  that message: what is under way to a blocked writer is one flight. The longest takes 8 bytes an element each way,
  *  28 in the wide trees of few elements (18 from 2^18 on, 8 from 2^20 on): 17 MiB, where CHANNEL_EXCHANGE_MAX is
  *  64. */
-#define RELU_TRUNCATE_CHUNK ((size_t)1 << 20)
+#define RELU_TRUNCATE_CHUNK ((size_t)1 << 21)
 
 struct relu_truncate {
   uint8_t in_bits;  /* ring of x, guard included, 2..62 */
