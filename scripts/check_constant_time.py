@@ -45,7 +45,7 @@ ALLOWED = [
     ("src/lattice/linear_server.c", "l->bundle", SHAPES),
     ("src/lattice/linear_server.c", "l->group_outs", SHAPES),
     ("src/lattice/linear_server.c", "l->layer.groups", SHAPES),
-    ("src/lattice/linear_server.c", "l->packed", SHAPES),
+    ("src/lattice/linear_server.c", "packed", SHAPES),
     ("src/lattice/linear_server.c", "l->taps", SHAPES),
     ("src/lattice/modular.c", "p", TABLE),
     ("src/lattice/modular.h", "p", TABLE),

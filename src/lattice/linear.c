@@ -58,12 +58,17 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
   layout_free(&l);
 }
 
+static uint64_t layout_macs(const struct linear_layout *l) {
+  const uint64_t lanes = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) + (uint64_t)l->tiles * l->tile_lanes;
+  return lanes * l->rows * l->layer.out_channels;
+}
+
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
-  const uint64_t lanes = (uint64_t)l.params->n * div_up(l.tiles, l.bundle) + (uint64_t)l.tiles * l.tile_lanes;
+  const uint64_t macs = layout_macs(&l);
   layout_free(&l);
-  return lanes * l.rows * layer->out_channels;
+  return macs;
 }
 
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
@@ -118,7 +123,7 @@ static void weight_norms(const struct linear_layout *l, const int16_t *weights, 
 static double nominal_seconds(const struct linear_layout *l) {
   struct cost cost = {0};
   linear_cost(&cost, &l->layer, NULL, l->samples);
-  const double products = (double)linear_macs(&l->layer, NULL, l->samples) * (double)l->params->limbs;
+  const double products = (double)layout_macs(l) * (double)l->params->limbs;
   const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.out_channels) *
                             (double)l->params->limbs * (double)l->params->n / 2048;
   return (double)(cost.bytes_to_server + cost.bytes_to_client) / 1e8 + products / 1e10 + transforms / 1e5;

@@ -23,15 +23,15 @@ struct server_tile {
   const int64_t *bias;
   const uint64_t *x; /* NULL: zero */
   uint64_t *y;
-  size_t pieces, c1_stride, sum_stride;
+  size_t pieces, c1_stride;
   size_t parts;                   /* of all groups */
   struct matrix_weights *weights; /* owned, [parts] */
   /* In the session's workspace: */
   size_t secret_len;       /* secrets come first, and are wiped at the end */
   int32_t *share;          /* [pieces][channels][span]: the server's share, secret */
   int64_t *block;          /* [part_outs][MATRIX_LANES] secret */
-  uint32_t *sums;          /* [part_outs][limbs][sum_stride]: W * c1 or W * c0, secret */
-  uint64_t *product;       /* [part_outs][sum_stride]: W * share, secret */
+  uint32_t *sums;          /* [part_outs][limbs][n]: W * c1 or W * c0, secret */
+  uint64_t *product;       /* [part_outs][n]: W * share, secret */
   uint32_t *work;          /* [2][n] secret */
   int32_t *small;          /* [2][n]: u and a noise, secret */
   int8_t *ternary;         /* [out_channels][n]: u of the bundle's zeros, secret */
@@ -61,12 +61,11 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.ring_bits, PIECE_BITS);
   t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
-  t->sum_stride = n; /* a multiple of MATRIX_LANES, and a tile has at most n lanes */
   t->parts = l->layer.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
   t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
-  t->sums = workspace_take(w, l->part_outs * limbs * t->sum_stride, sizeof *t->sums);
-  t->product = workspace_take(w, l->part_outs * t->sum_stride, sizeof *t->product);
+  t->sums = workspace_take(w, l->part_outs * limbs * n, sizeof *t->sums);
+  t->product = workspace_take(w, l->part_outs * n, sizeof *t->product);
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
   t->small = workspace_take(w, 2 * n, sizeof *t->small);
   t->ternary = workspace_take(w, l->layer.out_channels * n, sizeof *t->ternary);
@@ -188,38 +187,29 @@ static void split_share(struct server_tile *t, size_t tile) {
   }
 }
 
-/* Where the rows (channel, tap) of a group's matrix begin in the planes of c0 and of the share. */
-static void set_c0_base(struct server_tile *t, size_t group) {
+/* Where the rows (channel, tap) of a group's matrix begin in planes of which each `stride` values hold `packed`
+ * streams. Several share a polynomial of c1 in a layer of one tile only, a full one. */
+static void set_base(struct server_tile *t, size_t group, size_t packed, size_t stride) {
   const struct linear_layout *l = t->l;
   const size_t group_in = l->layer.in_channels / l->layer.groups;
   for (size_t r = 0; r < l->rows; r++) {
     const struct linear_tap *tap = &l->tap[r % l->taps];
     const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
-    t->base[r] = (uint32_t)(stream * l->span + tap->offset);
+    t->base[r] = (uint32_t)(stream / packed * stride + stream % packed * l->span + tap->offset);
   }
 }
 
-/* In the planes of c1. Streams that share a polynomial are those of a layer of one tile, a full one. */
-static void set_c1_base(struct server_tile *t, size_t group) {
-  const struct linear_layout *l = t->l;
-  const size_t group_in = l->layer.in_channels / l->layer.groups;
-  for (size_t r = 0; r < l->rows; r++) {
-    const struct linear_tap *tap = &l->tap[r % l->taps];
-    const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
-    t->base[r] = (uint32_t)(stream / l->packed * t->c1_stride + stream % l->packed * l->span + tap->offset);
-  }
-}
-
-/* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. */
+/* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. Whole blocks of MATRIX_LANES, of which n
+ * is a multiple. */
 static void multiply_modular(struct server_tile *t, const struct matrix_weights *w, const int32_t *planes,
                              size_t plane_len, size_t lanes) {
   const struct lattice_kernels *kernels = t->r->kernels;
-  const size_t limbs = t->l->params->limbs;
+  const size_t limbs = t->l->params->limbs, n = t->l->params->n;
   for (size_t k = 0; k < limbs; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
       kernels->matrix(t->block, planes + k * plane_len + i, t->base, w, t->scratch);
       for (size_t o = 0; o < w->outs; o++)
-        kernels->reduce_signed(t->sums + (o * limbs + k) * t->sum_stride + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
+        kernels->reduce_signed(t->sums + (o * limbs + k) * n + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
                                &t->r->moduli[k]);
     }
   }
@@ -227,12 +217,13 @@ static void multiply_modular(struct server_tile *t, const struct matrix_weights 
 
 /* product[out][lane] = W times the server's share, modulo 2^64. */
 static void multiply_share(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
-  memset(t->product, 0, w->outs * t->sum_stride * sizeof *t->product);
+  const size_t n = t->l->params->n;
+  memset(t->product, 0, w->outs * n * sizeof *t->product);
   for (size_t k = 0; k < t->pieces; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
       t->r->kernels->matrix(t->block, t->share + k * c0_plane(t->l) + i, t->base, w, t->scratch);
       for (size_t o = 0; o < w->outs; o++) {
-        uint64_t *out = t->product + o * t->sum_stride + i;
+        uint64_t *out = t->product + o * n + i;
         const int64_t *in = t->block + o * MATRIX_LANES;
         for (size_t j = 0; j < MATRIX_LANES; j++) out[j] += (uint64_t)in[j] << (k * PIECE_BITS);
       }
@@ -258,7 +249,7 @@ static void rerandomise(struct server_tile *t, size_t o, const uint32_t *key, si
     kernels->multiply(zero, u, key + k * n, n, m);
     kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
     kernels->add_small(zero, zero, t->small + n, count, m);
-    kernels->add(zero, zero, t->sums + (o * params->limbs + k) * t->sum_stride, count, m);
+    kernels->add(zero, zero, t->sums + (o * params->limbs + k) * n, count, m);
     kernels->add_fraction(t->fraction, zero, count, rlwe_switch_factor(params, k), m);
   }
 }
@@ -293,7 +284,7 @@ static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, s
   for (size_t i = 0; i < outputs; i++) {
     const size_t lane = t->lane[i];
     masked[i] = ((t->fraction[lane] + round) >> (64 - kept)) - t->mask[i];
-    const uint64_t own = (t->product[o * t->sum_stride + lane] + bias) << l->layer.guard_bits;
+    const uint64_t own = (t->product[o * n + lane] + bias) << l->layer.guard_bits;
     t->y[t->target[i] + out * l->out_plane] = (own + t->mask[i]) & mask;
   }
   bits_put_all(w, masked, outputs, kept);
@@ -315,7 +306,7 @@ static fusion_status send_common(struct server_tile *t, size_t bundle) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
-      set_c1_base(t, out / l->group_outs);
+      set_base(t, out / l->group_outs, l->packed, t->c1_stride);
       multiply_modular(t, weights, t->c1, c1_plane(t), l->params->n);
       for (size_t o = 0; o < weights->outs; o++) emit_common(t, &w, o, out + o);
     }
@@ -338,7 +329,7 @@ static fusion_status send_answer(struct server_tile *t, size_t tile) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
-      set_c0_base(t, out / l->group_outs);
+      set_base(t, out / l->group_outs, 1, l->span);
       multiply_modular(t, weights, t->c0, c0_plane(l), lanes);
       multiply_share(t, weights, lanes);
       for (size_t o = 0; o < weights->outs; o++) emit_answer(t, &w, o, out + o, tile);

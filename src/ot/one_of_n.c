@@ -8,20 +8,20 @@
  * grows at once (cot_silent.c), which then need not be copied. A multiple of 64. */
 enum { BATCH = 4096 };
 
-/* Working memory of one call, for batches of up to `rows` instances. All of it is secret. */
+/* Working memory of one call. All of it is secret. */
 struct work {
   block *keys; /* [width][n], n the batch rounded up to 64; the filling is stale, never used */
   block *packed, *hashed;
-  size_t rows, len;
+  size_t len;
 };
 
 static fusion_status work_open(struct work *w, const struct cot *c, unsigned width, size_t count) {
-  w->rows = div_up(size_min(BATCH, size_max(count, 1)), 64) * 64;
-  w->len = (width + 2) * w->rows * sizeof(block);
+  const size_t rows = div_up(size_min(BATCH, size_max(count, 1)), 64) * 64;
+  w->len = (width + 2) * rows * sizeof(block);
   w->keys = heap_take(c->heap, w->len, 1);
   if (!w->keys) return FUSION_E_MEMORY;
-  w->packed = w->keys + width * w->rows;
-  w->hashed = w->packed + w->rows;
+  w->packed = w->keys + width * rows;
+  w->hashed = w->packed + rows;
   return FUSION_OK;
 }
 static void work_close(const struct cot *c, const struct work *w) {

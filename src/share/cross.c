@@ -67,7 +67,8 @@ void cross_get_kept(struct cross *x, const uint64_t *keep, uint64_t *share, size
   flight_get_plane(in, x->bit, count);
   for (size_t at = 0; at < count; at += CROSS_BLOCK) {
     const size_t n = size_min(CROSS_BLOCK, count - at);
-    kernels->split_keep(x->scratch, share + at, keep + at / 64, n);
-    kernels->send(share + at, x->pad + at, x->scratch, x->bit + at / 64, (struct cross_factor){0}, n);
+    const uint64_t *v = values_at((struct cross_values){share, keep}, at, n, x->scratch);
+    kernels->keep(share + at, keep + at / 64, n);
+    kernels->send(share + at, x->pad + at, v, x->bit + at / 64, (struct cross_factor){0}, n);
   }
 }

@@ -25,8 +25,8 @@ struct cross_kernels {
   void (*take_top)(uint64_t *plane, uint64_t *share, unsigned bits, size_t count);
   /** values[e] = (-1)^bit row[e]; bits: a plane. */
   void (*negate)(uint64_t *values, const uint64_t *row, const uint64_t *bits, size_t count);
-  /** values[e] = (-1)^bit share[e], then share[e] = bit * share[e]; bits: a plane. */
-  void (*split_keep)(uint64_t *values, uint64_t *share, const uint64_t *bits, size_t count);
+  /** share[e] = bit * share[e]; bits: a plane. */
+  void (*keep)(uint64_t *share, const uint64_t *bits, size_t count);
 };
 
 extern const struct cross_kernels cross_kernels_c;

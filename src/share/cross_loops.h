@@ -90,23 +90,18 @@ static void negate(uint64_t *restrict values, const uint64_t *restrict row, cons
   }
 }
 
-static void split_keep(uint64_t *restrict values, uint64_t *restrict share, const uint64_t *restrict bits,
-                       size_t count) {
+static void keep(uint64_t *restrict share, const uint64_t *restrict bits, size_t count) {
   for (size_t at = 0; at < count; at += 64) {
     const size_t n = size_min(64, count - at);
     const uint64_t word = bits[at / 64];
-    for (size_t e = at; e < at + n; e++) {
-      const uint64_t keep = bit_mask(word, e - at);
-      values[e] = (share[e] ^ keep) - keep;
-      share[e] &= keep;
-    }
+    for (size_t e = 0; e < n; e++) share[at + e] &= bit_mask(word, e);
   }
 }
 
 #define CROSS_KERNELS                                                                                 \
   {                                                                                                   \
     .correct = correct, .receive = receive, .send = send, .add_bits = add_bits, .take_top = take_top, \
-    .negate = negate, .split_keep = split_keep                                                        \
+    .negate = negate, .keep = keep                                                                    \
   }
 
 #endif

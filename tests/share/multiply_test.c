@@ -108,8 +108,8 @@ static void cross_kernels__every_tier_equals_portable(void **state) {
         k->receive(share[i], in[0], in[1], bits[0], bits[1], factor, count);
         k->send(share[i], in[1], in[2], bits[1], factor, count);
         k->add_bits(share[i], bits[0], 12345, count);
-        k->split_keep(values[i], share[i], bits[1], count);
-        k->negate(share[i], values[i], bits[0], count);
+        k->negate(values[i], share[i], bits[1], count);
+        k->keep(share[i], bits[1], count);
       }
       assert_memory_equal(share[0], share[1], sizeof share[0]);
       assert_memory_equal(values[0], values[1], sizeof values[0]);
