@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BATCHES = [109, 868, 2660, 8292, 32868]  # a query alone, then the paper's R = 2^7, 2^9, 2^11 and 2^13
 PAPER = [(2 ** 3, 8, 100), (2 ** 5, 7, 100), (2 ** 7, 6, 100), (2 ** 9, 5, 100), (2 ** 13, 4, 100)]
 IMAGENET = {"SqueezeNet-1.0": 16, "ResNet50": 16}
-STACKS = ("cheetah", "cheetah-wan")
+ENGINES = ("cheetah", "cheetah-wan")
 SMALL = {"mlp": "MLP", "quadratic": "quadratic", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
 LINES = [("mlp", 868, (1, 2, 4)), ("mlp", 2660, (1, 2, 4)), ("mlp", 16384, (1, 4, 8)), ("cnn", 868, (1, 2, 4)),
          ("SqueezeNet-1.0", 16, (1, 4))]
@@ -41,9 +41,9 @@ class Bench:
     def json(self, *words, **more):
         return json.loads(self.call(*words, **more))
 
-    def model(self, name, samples, network="none", workers=1, runs=3, stack="cheetah", **more):
+    def model(self, name, samples, network="none", workers=1, runs=3, engine="cheetah", **more):
         return self.json(self.fusion, "bench", "model", self.models[name], "--samples", samples, "--network", network,
-                         "--workers", workers, "--runs", runs, "--stack", stack, "--quiet", "--json", **more)
+                         "--workers", workers, "--runs", runs, "--engine", engine, "--quiet", "--json", **more)
 
     def folder(self, name):
         return self.args.work / ("cifar" if name == "cifar" else "mnist")
@@ -176,9 +176,9 @@ def paper(b):
 
 
 def imagenet(b):
-    """6.0  SqueezeNet 1.0 and ResNet50, 16 samples, on both stacks"""
-    return [{"model": name, "stack": stack, **b.model(name, samples, runs=1, stack=stack)}
-            for name, samples in IMAGENET.items() if name in b.models for stack in STACKS]
+    """6.0  SqueezeNet 1.0 and ResNet50, 16 samples, on both engines"""
+    return [{"model": name, "engine": engine, **b.model(name, samples, runs=1, engine=engine)}
+            for name, samples in IMAGENET.items() if name in b.models for engine in ENGINES]
 
 
 SECTIONS = [machine, micro, jobs, stages, imagenet, networks, netns, scale, paper, threads]

@@ -186,7 +186,7 @@ def paper(results):
                      f"{1e3 * r['seconds'] / r['R']:.3g} ms", f"{r['bytes'] / r['R'] / 1024:.4g} KiB",
                      "projected" if r["projected"] else "measured", theirs])
     text = "MLP, a query:\n\n" + table(["R, B, T", "N", "line", "time", "traffic", "how", "paper"], rows)
-    for s in (s for s in results.get("imagenet", []) if s["stack"] == "cheetah"):
+    for s in (s for s in results.get("imagenet", []) if s["engine"] == "cheetah"):
         rows = []
         for r, copies, public in ((8, 8, 100), (32, 7, 100), (128, 6, 100), (512, 5, 100), (8192, 4, 100)):
             samples = (r * copies + public) / r
@@ -210,10 +210,10 @@ def imagenet(found):
         n, oc = s["samples"], OC.get(s["model"])
         stage = {g["name"]: f"{g['seconds'] / n:.2f}" for g in s["stages"]}
         mib = (s["bytes_to_server"] + s["bytes_to_client"]) / 2 ** 20 / n
-        rows.append([s["model"], s["stack"], f"{s['seconds'] / n:.2f}", f"{stage['linear']} / {stage['relu']} / {stage['pool']}",
+        rows.append([s["model"], s["engine"], f"{s['seconds'] / n:.2f}", f"{stage['linear']} / {stage['relu']} / {stage['pool']}",
                      f"{s['server_cpu'] / n:.2f} / {s['client_cpu'] / n:.2f}", f"{mib:.0f}", f"{s['peak_memory'] / 2 ** 20:.0f}", s["delays"],
                      *(["-"] * 2 if not oc else [f"{oc[0]} s, {oc[1]:,} MiB, {oc[2]:,} / {oc[3]:,} MiB", f"{oc[1] / mib:.1f}x"])])
-    return table(["network", "stack", "s a sample", "linear / relu / pool", "CPU server / client s", "MiB a sample", "peak MiB, both parties",
+    return table(["network", "engine", "s a sample", "linear / relu / pool", "CPU server / client s", "MiB a sample", "peak MiB, both parties",
                   "delays", "OC 2022: time, traffic, peak", "fewer bytes"], rows)
 
 

@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/share/**/*.[ch]", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/local_steps.[ch]", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -54,24 +54,24 @@ ALLOWED = [
     ("src/lattice/rlwe.c", "n", "index of a value in a message"),
     ("src/lattice/rlwe.c", "params->limbs", "index of a value in a message"),
     ("src/lattice/rlwe.c", "p", TABLE),
-    ("src/ot/cot_silent.c", "t->unit", "how many correlations are taken"),
-    ("src/ot/cot_silent.c", "base", "how many base correlations an iteration takes"),
-    ("src/ot/cot_silent.c", "silent_set_outputs", "parameter sets and the declared expectation"),
-    ("src/ot/silent_schedule.c", "(", PLAN),
-    ("src/ot/silent_schedule.c", "base", PLAN),
-    ("src/ot/silent_schedule.c", "set->together", PLAN),
-    ("src/ot/silent_schedule.c", "unit", PLAN),
-    ("src/ot/silent_schedule.c", "most", PLAN),
-    ("src/ot/silent_schedule.c", "net", PLAN),
-    ("src/ot/silent_schedule.c", "rounds", PLAN),
+    ("src/silent/cot_silent.c", "t->unit", "how many correlations are taken"),
+    ("src/silent/cot_silent.c", "base", "how many base correlations an iteration takes"),
+    ("src/silent/cot_silent.c", "silent_set_outputs", "parameter sets and the declared expectation"),
+    ("src/silent/silent_schedule.c", "(", PLAN),
+    ("src/silent/silent_schedule.c", "base", PLAN),
+    ("src/silent/silent_schedule.c", "set->together", PLAN),
+    ("src/silent/silent_schedule.c", "unit", PLAN),
+    ("src/silent/silent_schedule.c", "most", PLAN),
+    ("src/silent/silent_schedule.c", "net", PLAN),
+    ("src/silent/silent_schedule.c", "rounds", PLAN),
     ("src/ot/softspoken_internal.h", "k", "field size, a constant of the session"),
-    ("src/share/carry.c", "strings", "index of a table entry"),
-    ("src/share/maxpool.c", "step", SHAPES),
-    ("src/share/multiply.c", "pads", "chunk size"),
-    ("src/share/maxpool.c", "(", SHAPES),
-    ("src/share/top_k.c", "(", SHAPES),
-    ("src/share/top_k.c", "p", SHAPES),
-    ("src/share/top_k.c", "params->width", SHAPES),
+    ("src/gates/carry.c", "strings", "index of a table entry"),
+    ("src/gates/maxpool.c", "step", SHAPES),
+    ("src/gates/multiply.c", "pads", "chunk size"),
+    ("src/gates/maxpool.c", "(", SHAPES),
+    ("src/gates/top_k.c", "(", SHAPES),
+    ("src/gates/top_k.c", "p", SHAPES),
+    ("src/gates/top_k.c", "params->width", SHAPES),
 ]
 
 EARLY_OUT = re.compile(r"\b(memcmp|bcmp|strcmp|strncmp|qsort|bsearch|rand|random)\s*\(")

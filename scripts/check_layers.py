@@ -1,58 +1,157 @@
 #!/usr/bin/env python3
-"""Checks that dependencies run downwards only. usage: check_layers.py [project folder]
+"""Checks the structure of the sources. usage: check_layers.py [project folder]
 
-base < rand, net, data < lattice, ot, garble < share < stack < session < bench < api < tools. model and mixcheck see base alone. The
-command (tools) and the examples see the public headers alone; a public header sees public headers. Prints each include that
-breaks this, and exits 1 if there is any."""
+Each folder may include itself, the public headers and the folders that LAYERS names for it: dependencies run downwards
+only. `program`, the compiled network, is the waist: what makes programs (graph, onnx, execute, compile) and what runs
+them privately (engine, session) know it and not each other. One engine never includes another. The command and the
+examples see the public headers alone; a public header sees public headers; tests and bench see every folder but no
+private header of the command. Also: no circle of includes, file names unique in the tree, no folder of src/ with more
+than an eighth of its lines. Prints each finding and exits 1 if there is any."""
 import re
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
+MATHS = {"base", "rand", "net"}
 # What each folder of src may include, besides itself and <fusion/...>.
-ALLOWED = {
+LAYERS = {
     "base": set(),
     "rand": {"base"},
     "net": {"base"},
     "data": {"base"},
-    "model": {"base"},
     "mixcheck": {"base"},
-    "lattice": {"base", "rand", "net"},
-    "ot": {"base", "rand", "net"},
-    "garble": {"base", "rand", "net"},
-    "share": {"base", "rand", "net", "lattice", "ot", "garble"},
-    "stack": {"base", "rand", "net", "lattice", "ot", "garble", "share", "model"},
+    "program": {"base"},
+    "graph": {"base", "program"},
+    "onnx": {"base", "program", "graph"},
+    "execute": {"base", "program"},
+    "compile": {"base", "program", "graph", "execute"},
+    "lattice": MATHS,
+    "ot": MATHS,
+    "silent": MATHS | {"ot"},
+    "garble": MATHS | {"ot"},
+    "gates": MATHS | {"ot", "garble"},
+    "engine": MATHS | {"program"},
+    "engine/cheetah": MATHS | {"program", "lattice", "ot", "silent", "gates", "engine"},
 }
-ALLOWED["session"] = ALLOWED["stack"] | {"stack", "mixcheck", "data"}
-ALLOWED["bench"] = ALLOWED["session"] | {"session"}
-ALLOWED["api"] = ALLOWED["bench"] | {"bench"}
-NO_CRYPTO = {"model", "mixcheck", "data"}
+LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine"}
+LAYERS["bench"] = set(LAYERS) - {"bench"}
+LAYERS["api"] = set(LAYERS)
+ENGINES = {folder for folder in LAYERS if folder.startswith("engine/")}
+# The registry alone knows which engines there are.
+EXCEPTIONS = {("src/engine/registry.c", engine) for engine in ENGINES}
+NO_CRYPTO = {"data", "mixcheck", "program", "graph", "onnx", "execute", "compile"}
 CRYPTO = re.compile(r"(sodium|openssl)[./]")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+PARTS = ("src", "tools", "include", "tests", "bench", "examples")
+SHARED_NAMES = {"meson.build", "README.md"}
+LARGEST_PART = 8  # a folder of src/ holds at most this fraction of its lines
 
 
-def findings(root):
-    for path in sorted([*root.glob("src/**/*.[ch]"), *root.glob("tools/**/*.[ch]"), *root.glob("include/**/*.h")]):
-        part, folder = path.relative_to(root).parts[:2]
-        for kind, target in INCLUDE.findall(path.read_text()):
-            top = target.split("/")[0]
-            if part == "include":
-                if top in ALLOWED or kind == '"':
-                    yield path, target, "a public header includes public headers only"
-            elif part == "tools":
-                if kind == '"' and "/" in target:
-                    yield path, target, "the command uses the public headers only"
-            elif folder not in ALLOWED:
-                yield path, target, f"src/{folder} has no place in the order; add it to check_layers.py"
-            elif top in ALLOWED and top != folder and top not in ALLOWED[folder]:
-                yield path, target, f"{folder} may include: {', '.join(sorted(ALLOWED[folder])) or 'nothing'}"
-            elif kind == '"' and "/" not in target and target != "onnx.pb-c.h":
-                yield path, target, "write the folder too: \"folder/file.h\""
-            elif folder in NO_CRYPTO and CRYPTO.match(target):
-                yield path, target, f"{folder} is free of cryptography"
+def folder_of(path):
+    """The place in LAYERS of a path below src/."""
+    folder = "/".join(path.split("/")[:-1])
+    while folder and folder not in LAYERS:
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
-root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
-wrong = list(findings(root))
-for path, target, rule in wrong:
-    print(f"{path.relative_to(root)}: includes {target}: {rule}")
-sys.exit(bool(wrong))
+def source_rule(path, kind, target):
+    own, other = folder_of("/".join(path.split("/")[1:])), folder_of(target)
+    if not own:
+        return f"{path.rpartition('/')[0]} has no place in the order; add it to LAYERS"
+    if other and other != own and other not in LAYERS[own] and (path, other) not in EXCEPTIONS:
+        return f"{own} may include: {', '.join(sorted(LAYERS[own])) or 'nothing'}"
+    if kind == '"' and "/" not in target:
+        return 'write the folder too: "folder/file.h"'
+    if own in NO_CRYPTO and CRYPTO.match(target):
+        return f"{own} is free of cryptography"
+    return None
+
+
+def rule_broken(path, kind, target):
+    part = path.split("/")[0]
+    if part == "src":
+        return source_rule(path, kind, target)
+    if part == "include" and (kind == '"' or folder_of(target)):
+        return "a public header includes public headers only"
+    if part in ("tools", "examples") and kind == '"' and "/" in target:
+        return "the command and the examples use the public headers only"
+    if part in ("tests", "bench") and target.startswith(("tools/", "../tools")):
+        return "the command is tested through its command line"
+    return None
+
+
+def include_findings(root, files):
+    for path in files:
+        for kind, target in INCLUDE.findall((root / path).read_text()):
+            rule = rule_broken(path, kind, target)
+            if rule:
+                yield f"{path}: includes {target}: {rule}"
+
+
+def resolve(target, files):
+    for prefix in ("src/", "tests/", "include/", "tools/fusion/"):
+        if prefix + target in files:
+            return prefix + target
+    return None
+
+
+def circles(root, files):
+    """Circles of headers; and of folders, by the includes of all their files."""
+    known, headers, folders = set(files), defaultdict(set), defaultdict(set)
+    for path in files:
+        for _, target in INCLUDE.findall((root / path).read_text()):
+            other = resolve(target, known)
+            if not other:
+                continue
+            if path.endswith(".h"):
+                headers[path].add(other)
+            if path.startswith("src/") and other.startswith("src/") and (path, folder_of(target)) not in EXCEPTIONS:
+                own = folder_of(path[len("src/"):])
+                if own != folder_of(target):
+                    folders[own].add(folder_of(target))
+    for name, edges in (("headers", headers), ("folders", folders)):
+        done = set()
+
+        def visit(node, trail):
+            if node in trail:
+                yield f"a circle of {name}: {' -> '.join(trail[trail.index(node):] + [node])}"
+                return
+            if node in done:
+                return
+            for other in sorted(edges.get(node, ())):
+                yield from visit(other, trail + [node])
+            done.add(node)
+
+        for node in sorted(edges):
+            yield from visit(node, [])
+
+
+def name_findings(files):
+    places = defaultdict(list)
+    for path in files:
+        places[path.rpartition("/")[2]].append(path)
+    for name, paths in sorted(places.items()):
+        if len(paths) > 1 and name not in SHARED_NAMES:
+            yield f"{name}: more than one file has this name: {', '.join(paths)}"
+
+
+def size_findings(root, files):
+    lines = Counter()
+    for path in files:
+        if path.startswith("src/"):
+            lines[folder_of(path[len("src/"):])] += (root / path).read_text().count("\n")
+    for folder, count in sorted(lines.items()):
+        if count * LARGEST_PART > sum(lines.values()):
+            yield f"src/{folder}: {count} of {sum(lines.values())} lines, more than an eighth"
+
+
+def main():
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
+    files = sorted(str(p.relative_to(root)) for part in PARTS for p in (root / part).rglob("*.[ch]"))
+    findings = [*include_findings(root, files), *circles(root, files), *name_findings(files), *size_findings(root, files)]
+    print("\n".join(findings), end="\n" if findings else "")
+    sys.exit(bool(findings))
+
+
+main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Estimated bit security of the silent extension's parameter sets (src/ot/silent_set.c), recomputed.
+"""Estimated bit security of the silent extension's parameter sets (src/silent/silent_set.c), recomputed.
 
 Problem: LPN over F_2 with n samples, dimension k and regular noise: one noise position in each of t blocks of beta = n/t.
 The estimate is the cheapest of the attacks below, in bit operations, memory free of charge. With regular noise each block
@@ -234,7 +234,7 @@ def estimate(n, k, t):
 
 def source_sets():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with open(os.path.join(root, "src", "ot", "silent_set.c"), encoding="utf-8") as f:
+    with open(os.path.join(root, "src", "silent", "silent_set.c"), encoding="utf-8") as f:
         text = f.read()
     pattern = (r'\.name = "(\w+)",\s*\.depth = (\d+),\s*\.trees = (\d+),\s*\.factor = (\d+),\s*\.shift = (\d+),\s*'
                r'\.together = (\d+),\s*\.security_bits = (\d+)')

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes docs/operators.md: which ONNX operators are read, and what the official test suite says.
 
-The operators come from the table in src/model/onnx.c, the suite's verdicts from the conformance test.
+The operators come from the table in src/onnx/onnx.c, the suite's verdicts from the conformance test.
 Usage: operators_doc.py CONFORMANCE_TEST > docs/operators.md"""
 import collections
 import os
@@ -65,7 +65,7 @@ NOTES = {
 
 
 def operators():
-    with open(os.path.join(ROOT, 'src/model/onnx.c'), encoding='utf-8') as f:
+    with open(os.path.join(ROOT, 'src/onnx/onnx.c'), encoding='utf-8') as f:
         text = f.read()
     names = []
     for table in ('ops', 'ml_ops'):

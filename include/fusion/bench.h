@@ -66,8 +66,8 @@ FUSION_API bool fusion_bench_network_named(const char *name, fusion_bench_networ
 
 /** Start from fusion_bench_model_defaults(). */
 typedef struct fusion_bench_model_settings {
-  const char *stack; /**< protocol stack, as fusion_client_settings says; default "cheetah" */
-  uint64_t samples;  /**< inputs at random; default 868 */
+  const char *engine; /**< protocol engine, as fusion_client_settings says; default "cheetah" */
+  uint64_t samples;   /**< inputs at random; default 868 */
   uint64_t
       shard; /**< at most so many at once on a connection; 0 (default): an equal part for each worker, 4,096 at most */
   unsigned workers; /**< connections side by side, 1 to 256; default 1 */

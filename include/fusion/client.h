@@ -31,7 +31,7 @@ typedef struct fusion_client_settings {
   const char *tls_cert;        /**< PEM: shown to the server; with tls_key, or both NULL (default) */
   const char *tls_key;         /**< PEM, without a password */
   bool plaintext;              /**< no TLS; to a loopback address only; default false */
-  const char *stack;           /**< protocol stack: "cheetah" (default), or "cheetah-wan" for slow links */
+  const char *engine;          /**< protocol engine: "cheetah" (default), or "cheetah-wan" for slow links */
   uint32_t workers;            /**< connections side by side, 1 to 256; 0 (default): by the round trip and the cores */
   uint32_t shard_samples;      /**< at most so many samples run at once on a connection; 0 (default): 4,096 */
   uint32_t tries;              /**< how often a shard runs before its loss ends the job; default 3 */

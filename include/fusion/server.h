@@ -22,7 +22,7 @@ typedef struct fusion_server_settings {
   const char *tls_key;      /**< PEM, without a password */
   const char *client_ca;    /**< PEM: clients must show a certificate signed by it; NULL (default): any client */
   bool plaintext;           /**< no TLS; on a loopback address only; default false */
-  const char *stack;        /**< protocol stack: "cheetah" (default), or "cheetah-wan" for slow links */
+  const char *engine;       /**< protocol engine: "cheetah" (default), or "cheetah-wan" for slow links */
   uint32_t max_clients;     /**< connections at once; each worker of a client is one; default 32 */
   uint64_t max_samples_job; /**< samples of one job, copies and public ones included; default 1,000,000 */
   uint64_t max_samples_day; /**< samples of all jobs in 24 hours; default 100,000,000 */

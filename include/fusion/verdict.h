@@ -45,7 +45,7 @@ typedef struct fusion_verdict {
   fusion_verdict_stage stages[FUSION_VERDICT_STAGES];
 
   char server[256];          /**< host:port */
-  char stack[24];            /**< protocol stack */
+  char engine[24];           /**< protocol engine */
   char rounding[12];         /**< "exact" or "fast" */
   char started_utc[32];      /**< ISO 8601 */
   char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */

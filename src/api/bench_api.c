@@ -1,8 +1,8 @@
 #include <fusion/bench.h>
 
 #include "api/model_api.h"
-#include "bench/bench.h"
-#include "bench/network.h"
+#include "bench/bench_network.h"
+#include "bench/bench_suite.h"
 #include "net/shaped.h"
 
 fusion_bench_settings fusion_bench_defaults(void) {
@@ -23,7 +23,7 @@ bool fusion_bench_network_named(const char *name, fusion_bench_network *out) {
 }
 
 fusion_bench_model_settings fusion_bench_model_defaults(void) {
-  return (fusion_bench_model_settings){.stack = "cheetah", .samples = 868, .workers = 1, .pin = true};
+  return (fusion_bench_model_settings){.engine = "cheetah", .samples = 868, .workers = 1, .pin = true};
 }
 
 fusion_status fusion_bench_model(const fusion_model *model, const fusion_bench_model_settings *settings,

@@ -5,7 +5,7 @@
 
 #include "api/model_api.h"
 #include "rand/prg.h"
-#include "session/client.h"
+#include "session/job.h"
 
 enum { WORKERS_MAX = 256, SHARD_DEFAULT = 4096 };
 
@@ -31,7 +31,7 @@ struct inputs {
 
 fusion_client_settings fusion_client_defaults(void) {
   const fusion_plan_request plan = fusion_plan_request_default();
-  return (fusion_client_settings){.stack = "cheetah",
+  return (fusion_client_settings){.engine = "cheetah",
                                   .tries = 3,
                                   .max_manifest = UINT64_C(64) << 20,
                                   .connect_timeout_ms = 10000,
@@ -44,8 +44,8 @@ fusion_client_settings fusion_client_defaults(void) {
 
 static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
   if (!s->server) return error_set(err, FUSION_E_USAGE, "a client needs a server's address");
-  if (!s->stack || !stack_find(s->stack))
-    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
+  if (!s->engine || !engine_find(s->engine))
+    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
   if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (s->workers > WORKERS_MAX)
@@ -67,7 +67,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
   c->settings = *s;
   c->job = (struct job_settings){
-      .stack = stack_find(s->stack),
+      .engine = engine_find(s->engine),
       .workers = s->workers,
       .shard_samples = s->shard_samples ? s->shard_samples : SHARD_DEFAULT,
       .tries = s->tries,
@@ -257,7 +257,7 @@ const fusion_verdict *fusion_result_verdict(const fusion_result *result) {
 }
 
 bool fusion_result_is_label(const fusion_result *result) {
-  return result->output.plan.output == PLAN_OUTPUT_LABEL;
+  return result->output.program.output == OUTPUT_LABEL;
 }
 
 static fusion_status to_labels(const fusion_model *model, const fusion_array *raw, fusion_array **out,
@@ -276,8 +276,8 @@ fusion_status fusion_result_answers(const fusion_result *r, fusion_answer_form f
                                     fusion_error *err) {
   *out = NULL;
   if (!r->output.answers) return error_set(err, FUSION_E_USAGE, "rejected answers cannot be read");
-  struct model plan_alone = {.plan = r->output.plan};
-  const fusion_model model = {.model = &plan_alone};
+  struct model program_alone = {.program = r->output.program};
+  const fusion_model model = {.model = &program_alone};
   const size_t shape[2] = {r->output.queries, r->output.answer_size};
   fusion_array *raw;
   fusion_status status = fusion_array_create(&raw, FUSION_I64, 2, shape, r->output.answers);

@@ -2,9 +2,10 @@
 #include <stdio.h>
 
 #include "api/model_api.h"
-#include "model/execute.h"
-#include "model/quantise.h"
-#include "stack/stack.h"
+#include "compile/quantise.h"
+#include "engine/engine.h"
+#include "execute/execute.h"
+#include "onnx/onnx.h"
 
 enum { FLOAT_ROWS = 256 };
 
@@ -24,11 +25,11 @@ fusion_compile_settings fusion_compile_defaults(void) {
 static fusion_status sample_bytes(void *context, struct model *model, double *bytes) {
   enum { SHARD = 16 };
   (void)context;
-  const struct stack *stack = stack_find("cheetah");
+  const struct engine *engine = engine_find("cheetah");
   const size_t samples = SHARD;
   struct cost cost = {0};
-  fusion_status status = stack->prepare(model, NULL);
-  if (status == FUSION_OK) status = stack->cost(&model->plan, &samples, 1, &cost);
+  fusion_status status = engine->prepare(model, NULL);
+  if (status == FUSION_OK) status = engine->cost(&model->program, &samples, 1, &cost);
   *bytes = (double)(cost.bytes_to_server + cost.bytes_to_client) / SHARD;
   return status;
 }
@@ -45,17 +46,17 @@ static struct quantise_options options_of(const fusion_compile_settings *s) {
                                    .logit_error = s->logit_error,
                                    .equalise = s->equalise,
                                    .step_errors = s->layer_errors,
-                                   .output = (enum plan_output)s->output,
+                                   .output = (enum program_output)s->output,
                                    .top_k = s->top_k,
-                                   .rounding = (enum plan_rounding)s->rounding,
+                                   .rounding = (enum program_rounding)s->rounding,
                                    .threads = s->threads,
                                    .cost = sample_bytes};
 }
 
-/** Copies the caller's preprocessing into owned memory; the numbers are checked when the plan is. */
-static fusion_status take_preprocess(struct plan_preprocess *out, const fusion_preprocess *p, uint32_t channels,
+/** Copies the caller's preprocessing into owned memory; the numbers are checked when the program is. */
+static fusion_status take_preprocess(struct preprocess *out, const fusion_preprocess *p, uint32_t channels,
                                      fusion_error *err) {
-  *out = (struct plan_preprocess){
+  *out = (struct preprocess){
       .channels_last = p->channels_last, .reverse_channels = p->reverse_channels, .scale = p->scale};
   if (p->count > 1 && p->count != channels)
     return error_set(err, FUSION_E_USAGE, "preprocessing: %zu means and deviations, give 1 or %u (the channels)",
@@ -87,8 +88,8 @@ static int64_t float_label(enum graph_op last, const float *v, size_t count) {
 }
 
 /** Runs the graph on rows of raw data, in parts; out [rows][outputs]. */
-static fusion_status run_float(const struct graph *g, const struct plan_preprocess *p, const fusion_array *input,
-                               float *out, fusion_error *err) {
+static fusion_status run_float(const struct graph *g, const struct preprocess *p, const fusion_array *input, float *out,
+                               fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
   const size_t size = shape_size(shape), width = shape_size(g->nodes[g->count - 1].shape);
   const size_t rows = fusion_array_rows(input);
@@ -97,7 +98,7 @@ static fusion_status run_float(const struct graph *g, const struct plan_preproce
   fusion_status status = FUSION_OK;
   for (size_t first = 0; first < rows && status == FUSION_OK; first += FLOAT_ROWS) {
     const size_t count = size_min(FLOAT_ROWS, rows - first);
-    status = plan_real_rows(p, shape, input, first, count, real, err);
+    status = program_real_rows(p, shape, input, first, count, real, err);
     if (status != FUSION_OK) break;
     status = graph_run(g, real, count, out + first * width, NULL, NULL);
     if (status != FUSION_OK) error_set(err, status, "run: %s", fusion_status_text(status));
@@ -106,7 +107,7 @@ static fusion_status run_float(const struct graph *g, const struct plan_preproce
   return status;
 }
 
-static fusion_status measure_float(const struct graph *g, const struct plan_preprocess *p, const fusion_array *input,
+static fusion_status measure_float(const struct graph *g, const struct preprocess *p, const fusion_array *input,
                                    const int64_t *labels, double *accuracy, fusion_error *err) {
   const size_t rows = fusion_array_rows(input), width = shape_size(g->nodes[g->count - 1].shape);
   const enum graph_op last = g->nodes[g->count - 1].op;
@@ -147,7 +148,7 @@ static fusion_status measure(const fusion_model *m, const struct graph *g, const
   fusion_status status;
   FAIL_IF(!expected, error_set(err, FUSION_E_MEMORY, "labels: out of memory"));
   TRY(fusion_array_to_int64(labels, 0, rows, expected, err));
-  TRY(measure_float(g, &m->model->plan.preprocess, input, expected, &report->float_accuracy, err));
+  TRY(measure_float(g, &m->model->program.preprocess, input, expected, &report->float_accuracy, err));
   TRY(measure_fixed(m, input, expected, threads, &report->fixed_accuracy, err));
   report->labelled = true;
 cleanup:
@@ -156,16 +157,16 @@ cleanup:
 }
 
 /** A model that pictures calibrated keeps their normalisation, so that clients need no numbers. */
-static fusion_status keep_pictures(struct plan_preprocess *p, struct shape shape, const fusion_array *calibration,
+static fusion_status keep_pictures(struct preprocess *p, struct shape shape, const fusion_array *calibration,
                                    fusion_error *err) {
   struct picture_form form;
-  struct plan_preprocess chosen;
+  struct preprocess chosen;
   if (!array_picture_form(calibration, &form)) return FUSION_OK;
   fusion_status status = preprocess_choose(&chosen, p, shape, &form, err);
   if (status != FUSION_OK) return status;
   const fusion_preprocess settings = {chosen.channels_last, chosen.reverse_channels, chosen.scale, chosen.count,
                                       chosen.mean,          chosen.deviation};
-  struct plan_preprocess kept;
+  struct preprocess kept;
   status = take_preprocess(&kept, &settings, shape.channels, err);
   if (status == FUSION_OK) {
     mem_free(p->mean);
@@ -178,7 +179,7 @@ static fusion_status keep_pictures(struct plan_preprocess *p, struct shape shape
   return status;
 }
 
-/** Graph to model; the preprocessing moves into the plan. */
+/** Graph to model; the preprocessing moves into the program. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
                              const fusion_array *labels, const fusion_compile_settings *settings,
                              struct quantise_report *report, fusion_error *err) {
@@ -186,7 +187,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
   struct quantise_options options = options_of(settings);
-  struct plan_preprocess p = {0};
+  struct preprocess p = {0};
   float *real = NULL;
   int64_t *expected = NULL;
   size_t len;
@@ -195,7 +196,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   TRY(keep_pictures(&p, shape, calibration, err));
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
           error_set(err, FUSION_E_MEMORY, "calibration: out of memory"));
-  TRY(plan_real_rows(&p, shape, calibration, 0, rows, real, err));
+  TRY(program_real_rows(&p, shape, calibration, 0, rows, real, err));
   status = graph_relax_limits(g, real, rows);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
   if (labels) {
@@ -205,10 +206,10 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
     options.labels = expected;
   }
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
-  m->model->plan.preprocess = p;
-  p = (struct plan_preprocess){0};
-  TRY(plan_validate(&m->model->plan, err));
-  TRY(stack_find("cheetah")->prepare(m->model, err));
+  m->model->program.preprocess = p;
+  p = (struct preprocess){0};
+  TRY(program_validate(&m->model->program, err));
+  TRY(engine_find("cheetah")->prepare(m->model, err));
 cleanup:
   mem_free(real);
   mem_free(expected);
@@ -267,19 +268,19 @@ cleanup:
 
 fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx_path, const fusion_array *input,
                                      fusion_array **answers, fusion_error *err) {
-  const struct plan *plan = &model->model->plan;
+  const struct program *program = &model->model->program;
   struct graph *g = NULL;
   fusion_array *out = NULL;
   fusion_status status;
   *answers = NULL;
   TRY(graph_from_onnx(&g, onnx_path, err));
-  const struct shape a = g->nodes[0].shape, b = plan->steps[0].out.shape;
+  const struct shape a = g->nodes[0].shape, b = program->steps[0].out.shape;
   FAIL_IF(a.channels != b.channels || a.height != b.height || a.width != b.width,
           error_set(err, FUSION_E_INPUT, "'%s': takes %ux%ux%u, the compiled model %ux%ux%u", onnx_path, a.channels,
                     a.height, a.width, b.channels, b.height, b.width));
   const size_t shape[2] = {fusion_array_rows(input), shape_size(g->nodes[g->count - 1].shape)};
   TRY(fusion_array_create(&out, FUSION_F32, 2, shape, NULL));
-  TRY(run_float(g, &plan->preprocess, input, fusion_array_data_mutable(out), err));
+  TRY(run_float(g, &program->preprocess, input, fusion_array_data_mutable(out), err));
   *answers = out;
   out = NULL;
 cleanup:

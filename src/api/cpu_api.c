@@ -1,7 +1,7 @@
 /* Public face of base/cpu.h: tiers by name. */
 #include <fusion/cpu.h>
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 fusion_status fusion_cpu_tier_set(const char *name, fusion_error *err) {
   for (int tier = 0; tier < CPU_TIER_COUNT; tier++) {

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "data/data.h"
-#include "model/fsn.h"
+#include "program/fsn.h"
 
 enum { CHUNK_ELEMENTS = 1 << 20 };
 
@@ -46,7 +46,7 @@ bool array_picture_form(const fusion_array *a, struct picture_form *out) {
 }
 
 /** Rows must have as many elements as the input; images must not have their channels where the model has not. */
-static fusion_status check_rows(const struct plan_preprocess *p, struct shape shape, const fusion_array *input,
+static fusion_status check_rows(const struct preprocess *p, struct shape shape, const fusion_array *input,
                                 fusion_error *err) {
   const size_t size = shape_size(shape);
   if (fusion_array_row_size(input) != size)
@@ -61,11 +61,11 @@ static fusion_status check_rows(const struct plan_preprocess *p, struct shape sh
                    p->channels_last ? "" : "; compile with --channels-last if the data are so");
 }
 
-fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,
-                             size_t first, size_t rows, float *out, fusion_error *err) {
+fusion_status program_real_rows(const struct preprocess *preprocess, struct shape shape, const fusion_array *input,
+                                size_t first, size_t rows, float *out, fusion_error *err) {
   const size_t size = shape_size(shape), chunk = size_max(1, CHUNK_ELEMENTS / size);
   struct picture_form form;
-  struct plan_preprocess chosen;
+  struct preprocess chosen;
   const bool pictures = array_picture_form(input, &form);
   fusion_status status = preprocess_choose(&chosen, preprocess, shape, pictures ? &form : NULL, err);
   if (status == FUSION_OK) status = check_rows(&chosen, shape, input, err);
@@ -81,24 +81,24 @@ fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct sh
   return status;
 }
 
-fusion_status plan_quantise_rows(const struct plan *plan, const fusion_array *input, size_t first, size_t rows,
-                                 int64_t *out, fusion_error *err) {
-  const struct shape shape = plan->steps[0].out.shape;
+fusion_status program_quantise_rows(const struct program *program, const fusion_array *input, size_t first, size_t rows,
+                                    int64_t *out, fusion_error *err) {
+  const struct shape shape = program->steps[0].out.shape;
   const size_t size = shape_size(shape);
   size_t len;
   float *real = size_mul(rows, size, &len) ? mem_alloc(len, sizeof *real) : NULL;
   if (!real) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
-  fusion_status status = plan_real_rows(&plan->preprocess, shape, input, first, rows, real, err);
-  if (status == FUSION_OK) status = plan_quantise_input(plan, real, rows, out, err);
+  fusion_status status = program_real_rows(&program->preprocess, shape, input, first, rows, real, err);
+  if (status == FUSION_OK) status = program_quantise_input(program, real, rows, out, err);
   mem_free_secret(real, len * sizeof *real);
   return status;
 }
 
 fusion_status fusion_model_run(const fusion_model *model, const fusion_array *input, unsigned threads,
                                fusion_array **answers, fusion_error *err) {
-  const struct plan *plan = &model->model->plan;
-  const size_t size = shape_size(plan->steps[0].out.shape), rows = fusion_array_rows(input);
-  const size_t shape[2] = {rows, plan_answer_size(plan)};
+  const struct program *program = &model->model->program;
+  const size_t size = shape_size(program->steps[0].out.shape), rows = fusion_array_rows(input);
+  const size_t shape[2] = {rows, program_answer_size(program)};
   /* Rows go through in parts, so that their integers take little room. */
   const size_t chunk = size_min(size_max(256, 16 * CHUNK_ELEMENTS / size), size_max(rows, 1));
   const struct execute_options options = {.threads = threads};
@@ -112,9 +112,9 @@ fusion_status fusion_model_run(const fusion_model *model, const fusion_array *in
   int64_t *to = status == FUSION_OK ? fusion_array_data_mutable(out) : NULL;
   for (size_t first = 0; first < rows && status == FUSION_OK; first += chunk) {
     const size_t count = size_min(chunk, rows - first);
-    status = plan_quantise_rows(plan, input, first, count, quantised, err);
+    status = program_quantise_rows(program, input, first, count, quantised, err);
     if (status != FUSION_OK) break;
-    status = plan_execute(model->model, quantised, count, to + first * shape[1], &options);
+    status = program_execute(model->model, quantised, count, to + first * shape[1], &options);
     if (status != FUSION_OK) error_set(err, status, "run: %s", fusion_status_text(status));
   }
 cleanup:
@@ -126,48 +126,48 @@ cleanup:
   return status;
 }
 
-static fusion_status check_answers(const struct plan *plan, const fusion_array *answers, fusion_error *err) {
-  if (fusion_array_type(answers) != FUSION_I64 || fusion_array_row_size(answers) != plan_answer_size(plan))
+static fusion_status check_answers(const struct program *program, const fusion_array *answers, fusion_error *err) {
+  if (fusion_array_type(answers) != FUSION_I64 || fusion_array_row_size(answers) != program_answer_size(program))
     return error_set(err, FUSION_E_INPUT, "answers: expected I64 rows of %zu, got %s rows of %zu",
-                     plan_answer_size(plan), fusion_type_name(fusion_array_type(answers)),
+                     program_answer_size(program), fusion_type_name(fusion_array_type(answers)),
                      fusion_array_row_size(answers));
   return FUSION_OK;
 }
 
 fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers, bool probabilities,
                                         fusion_array **real, fusion_error *err) {
-  const struct plan *plan = &model->model->plan;
-  const size_t rows = fusion_array_rows(answers), width = plan_answer_size(plan);
+  const struct program *program = &model->model->program;
+  const size_t rows = fusion_array_rows(answers), width = program_answer_size(program);
   const size_t shape[2] = {rows, width};
   *real = NULL;
-  fusion_status status = check_answers(plan, answers, err);
+  fusion_status status = check_answers(program, answers, err);
   if (status != FUSION_OK) return status;
   status = fusion_array_create(real, FUSION_F64, 2, shape, NULL);
   if (status != FUSION_OK) return error_set(err, status, "answers: out of memory");
   const int64_t *from = fusion_array_data(answers);
   double *to = fusion_array_data_mutable(*real);
-  if (plan->output == PLAN_OUTPUT_LOGITS) {
-    plan_dequantise(plan, from, rows * width, to);
-    for (size_t r = 0; probabilities && plan->softmax && r < rows; r++) softmax_in_place(to + r * width, width);
-    if (probabilities && plan->sigmoid) sigmoid_in_place(to, rows * width);
+  if (program->output == OUTPUT_LOGITS) {
+    program_dequantise(program, from, rows * width, to);
+    for (size_t r = 0; probabilities && program->softmax && r < rows; r++) softmax_in_place(to + r * width, width);
+    if (probabilities && program->sigmoid) sigmoid_in_place(to, rows * width);
     return FUSION_OK;
   }
   for (size_t i = 0; i < rows * width; i++) to[i] = (double)from[i];
-  for (size_t i = 1; plan->output == PLAN_OUTPUT_TOP_K && i < rows * width; i += 2)
-    plan_dequantise(plan, from + i, 1, to + i);
+  for (size_t i = 1; program->output == OUTPUT_TOP_K && i < rows * width; i += 2)
+    program_dequantise(program, from + i, 1, to + i);
   return FUSION_OK;
 }
 
 fusion_status fusion_model_labels(const fusion_model *model, const fusion_array *answers, int64_t *labels,
                                   fusion_error *err) {
-  const struct plan *plan = &model->model->plan;
-  const size_t rows = fusion_array_rows(answers), width = plan_answer_size(plan);
-  const fusion_status status = check_answers(plan, answers, err);
+  const struct program *program = &model->model->program;
+  const size_t rows = fusion_array_rows(answers), width = program_answer_size(program);
+  const fusion_status status = check_answers(program, answers, err);
   if (status != FUSION_OK) return status;
   const int64_t *from = fusion_array_data(answers);
   for (size_t r = 0; r < rows; r++, from += width) {
     labels[r] = from[0];
-    if (plan->output != PLAN_OUTPUT_LOGITS) continue;
+    if (program->output != OUTPUT_LOGITS) continue;
     size_t best = 0;
     for (size_t i = 1; i < width; i++)
       if (from[i] > from[best]) best = i;
@@ -176,53 +176,53 @@ fusion_status fusion_model_labels(const fusion_model *model, const fusion_array 
   return FUSION_OK;
 }
 
-static uint64_t step_weights(const struct plan *plan, uint32_t i) {
-  return plan->steps[i].kind == PLAN_LINEAR ? plan_weight_count(plan, i) : 0;
+static uint64_t step_weights(const struct program *program, uint32_t i) {
+  return program->steps[i].op == OP_LINEAR ? program_weight_count(program, i) : 0;
 }
 
-static uint64_t step_multiplications(const struct plan *plan, uint32_t i) {
-  const struct shape s = plan->steps[i].out.shape;
-  return step_weights(plan, i) * s.height * s.width;
+static uint64_t step_multiplications(const struct program *program, uint32_t i) {
+  const struct shape s = program->steps[i].out.shape;
+  return step_weights(program, i) * s.height * s.width;
 }
 
 void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
-  const struct plan *plan = &model->model->plan;
-  const struct plan_tensor *in = &plan->steps[0].out, *last = &plan->steps[plan->count - 1].out;
-  const struct plan_preprocess *p = &plan->preprocess;
+  const struct program *program = &model->model->program;
+  const struct program_tensor *in = &program->steps[0].out, *last = &program->steps[program->count - 1].out;
+  const struct preprocess *p = &program->preprocess;
   struct writer w = {0};
-  plan_encode(&w, plan);
+  program_encode(&w, program);
   *info = (fusion_model_info){
-      .layers = plan->count,
+      .layers = program->count,
       .input_channels = in->shape.channels,
       .input_height = in->shape.height,
       .input_width = in->shape.width,
       .outputs = shape_size(last->shape),
-      .answer_size = plan_answer_size(plan),
-      .output = (fusion_output)plan->output,
-      .top_k = plan->top_k,
-      .rounding = (fusion_rounding)plan->rounding,
-      .softmax = plan->softmax,
-      .sigmoid = plan->sigmoid,
+      .answer_size = program_answer_size(program),
+      .output = (fusion_output)program->output,
+      .top_k = program->top_k,
+      .rounding = (fusion_rounding)program->rounding,
+      .softmax = program->softmax,
+      .sigmoid = program->sigmoid,
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
       .manifest_len = w.len};
   writer_free(&w);
-  for (uint32_t i = 0; i < plan->count; i++) {
-    const unsigned ring = (unsigned)plan->steps[i].out.ring_bits + plan->steps[i].out.guard_bits;
-    info->weights += step_weights(plan, i);
-    info->multiplications += step_multiplications(plan, i);
+  for (uint32_t i = 0; i < program->count; i++) {
+    const unsigned ring = (unsigned)program->steps[i].out.ring_bits + program->steps[i].out.guard_bits;
+    info->weights += step_weights(program, i);
+    info->multiplications += step_multiplications(program, i);
     if (ring > info->widest_ring) info->widest_ring = ring;
   }
 }
 
 void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
   static const char *const kinds[] = {
-      [PLAN_INPUT] = "input",   [PLAN_LINEAR] = "linear", [PLAN_RELU] = "relu",       [PLAN_TRUNCATE] = "truncate",
-      [PLAN_ADD] = "add",       [PLAN_MUL] = "mul",       [PLAN_MAXPOOL] = "maxpool", [PLAN_SUMPOOL] = "sumpool",
-      [PLAN_GATHER] = "gather", [PLAN_OFFSET] = "offset"};
-  const struct plan *plan = &model->model->plan;
-  const struct plan_step *s = &plan->steps[index];
-  *layer = (fusion_layer){.kind = kinds[s->kind],
+      [OP_INPUT] = "input",   [OP_LINEAR] = "linear", [OP_RELU] = "relu",       [OP_TRUNCATE] = "truncate",
+      [OP_ADD] = "add",       [OP_MUL] = "mul",       [OP_MAXPOOL] = "maxpool", [OP_SUMPOOL] = "sumpool",
+      [OP_GATHER] = "gather", [OP_OFFSET] = "offset"};
+  const struct program *program = &model->model->program;
+  const struct program_step *s = &program->steps[index];
+  *layer = (fusion_layer){.kind = kinds[s->op],
                           .name = s->name,
                           .channels = s->out.shape.channels,
                           .height = s->out.shape.height,
@@ -231,9 +231,9 @@ void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *l
                           .guard_bits = s->out.guard_bits,
                           .value_bits = s->out.value_bits,
                           .shift = s->shift,
-                          .weight_bits = s->kind == PLAN_LINEAR ? s->weight_bits : 0,
-                          .weights = step_weights(plan, (uint32_t)index),
-                          .multiplications = step_multiplications(plan, (uint32_t)index),
+                          .weight_bits = s->op == OP_LINEAR ? s->weight_bits : 0,
+                          .weights = step_weights(program, (uint32_t)index),
+                          .multiplications = step_multiplications(program, (uint32_t)index),
                           .scale = s->out.scale};
 }
 

@@ -4,24 +4,24 @@
 
 #include <fusion/model.h>
 
-#include "model/execute.h"
-#include "model/quantise.h"
+#include "compile/quantise.h"
+#include "execute/execute.h"
 
 struct fusion_model {
   struct model *model;                /* owned */
   struct quantise_step_report *steps; /* owned: one for each step, of a model compiled here; else NULL */
 };
 
-/** Rows [first, first + rows) of raw data as the plan's input integers, [rows][input size]. Usable with a plan alone,
- * as a client has it. FUSION_E_INPUT when the rows do not fit the plan's input. */
-fusion_status plan_quantise_rows(const struct plan *plan, const fusion_array *input, size_t first, size_t rows,
-                                 int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
+/** Rows [first, first + rows) of raw data as the program's input integers, [rows][input size]. Usable with a program
+ * alone, as a client has it. FUSION_E_INPUT when the rows do not fit the program's input. */
+fusion_status program_quantise_rows(const struct program *program, const fusion_array *input, size_t first, size_t rows,
+                                    int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
 
 /** What an array of pictures brings along (true), borrowed from it; false for any other array. */
 bool array_picture_form(const fusion_array *a, struct picture_form *out);
 
 /** The same up to the real-valued input. */
-fusion_status plan_real_rows(const struct plan_preprocess *preprocess, struct shape shape, const fusion_array *input,
-                             size_t first, size_t rows, float *out, fusion_error *err) FUSION_MUST_CHECK;
+fusion_status program_real_rows(const struct preprocess *preprocess, struct shape shape, const fusion_array *input,
+                                size_t first, size_t rows, float *out, fusion_error *err) FUSION_MUST_CHECK;
 
 #endif

@@ -3,7 +3,7 @@
 #include <fusion/server.h>
 
 #include "api/model_api.h"
-#include "session/server.h"
+#include "session/serve.h"
 
 struct fusion_server {
   struct server *server;   /* owned */
@@ -12,7 +12,7 @@ struct fusion_server {
 };
 
 fusion_server_settings fusion_server_defaults(void) {
-  return (fusion_server_settings){.stack = "cheetah",
+  return (fusion_server_settings){.engine = "cheetah",
                                   .max_clients = 32,
                                   .max_samples_job = 1000000,
                                   .max_samples_day = 100000000,
@@ -24,8 +24,8 @@ fusion_server_settings fusion_server_defaults(void) {
 
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
   if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
-  if (!s->stack || !stack_find(s->stack))
-    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol stack", s->stack ? s->stack : "");
+  if (!s->engine || !engine_find(s->engine))
+    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
   if (s->plaintext && (s->tls_cert || s->tls_key || s->client_ca))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (!s->plaintext && (!s->tls_cert || !s->tls_key))
@@ -55,7 +55,7 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
                                 .log = s->log,
                                 .log_context = s->log_context};
   if (status != FUSION_OK) return status;
-  set.stack = stack_find(s->stack);
+  set.engine = engine_find(s->engine);
   TRY(net_address_parse(&set.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));

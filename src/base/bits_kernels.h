@@ -3,7 +3,7 @@
 #ifndef FUSION_BASE_BITS_KERNELS_H
 #define FUSION_BASE_BITS_KERNELS_H
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 struct bits_kernels {
   /** bits_pack(), 1 <= bits <= 64. */

@@ -23,10 +23,18 @@ static uint64_t read_little(struct reader *r, size_t len) {
   return v;
 }
 
-uint8_t read_u8(struct reader *r) { return (uint8_t)read_little(r, 1); }
-uint16_t read_u16(struct reader *r) { return (uint16_t)read_little(r, 2); }
-uint32_t read_u32(struct reader *r) { return (uint32_t)read_little(r, 4); }
-uint64_t read_u64(struct reader *r) { return read_little(r, 8); }
+uint8_t read_u8(struct reader *r) {
+  return (uint8_t)read_little(r, 1);
+}
+uint16_t read_u16(struct reader *r) {
+  return (uint16_t)read_little(r, 2);
+}
+uint32_t read_u32(struct reader *r) {
+  return (uint32_t)read_little(r, 4);
+}
+uint64_t read_u64(struct reader *r) {
+  return read_little(r, 8);
+}
 
 double read_f64(struct reader *r) {
   const uint64_t bits = read_u64(r);
@@ -52,7 +60,9 @@ void read_string(struct reader *r, char *out, size_t capacity) {
   out[len] = '\0';
 }
 
-bool reader_done(const struct reader *r) { return !r->failed && r->pos == r->len; }
+bool reader_done(const struct reader *r) {
+  return !r->failed && r->pos == r->len;
+}
 
 void write_bytes(struct writer *w, const void *data, size_t len) {
   size_t need;
@@ -81,10 +91,18 @@ static void write_little(struct writer *w, uint64_t v, size_t len) {
   write_bytes(w, bytes, len);
 }
 
-void write_u8(struct writer *w, uint8_t v) { write_little(w, v, 1); }
-void write_u16(struct writer *w, uint16_t v) { write_little(w, v, 2); }
-void write_u32(struct writer *w, uint32_t v) { write_little(w, v, 4); }
-void write_u64(struct writer *w, uint64_t v) { write_little(w, v, 8); }
+void write_u8(struct writer *w, uint8_t v) {
+  write_little(w, v, 1);
+}
+void write_u16(struct writer *w, uint16_t v) {
+  write_little(w, v, 2);
+}
+void write_u32(struct writer *w, uint32_t v) {
+  write_little(w, v, 4);
+}
+void write_u64(struct writer *w, uint64_t v) {
+  write_little(w, v, 8);
+}
 
 void write_f64(struct writer *w, double v) {
   uint64_t bits;

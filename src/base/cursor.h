@@ -22,7 +22,9 @@ void read_bytes(struct reader *r, void *out, size_t len);
 const uint8_t *read_span(struct reader *r, size_t len);
 /** A string of u16 length into out (NUL-terminated); fails when it does not fit `capacity` or holds a NUL. */
 void read_string(struct reader *r, char *out, size_t capacity);
-static inline size_t reader_left(const struct reader *r) { return r->failed ? 0 : r->len - r->pos; }
+static inline size_t reader_left(const struct reader *r) {
+  return r->failed ? 0 : r->len - r->pos;
+}
 /** True when nothing failed and every byte was read. */
 bool reader_done(const struct reader *r);
 

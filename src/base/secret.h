@@ -1,9 +1,9 @@
 /** Secrets, followed by a memory checker. A secret is marked where it is born and stays marked in everything that is
  *  computed from it; what a party sends is declassified at the point of sending, with the reason why the peer may see
- *  it. In a build with -Dctgrind=true (make test-constant-time) the marks are valgrind's "undefined" bits: memcheck then
- *  reports every branch and every address that depends on a secret, and channel_send reports every byte that goes out
- *  undeclared. With -Dmsan=true (make msan) the marks are MemorySanitizer's shadow, for AVX-512, which valgrind does not
- *  know. In every other build these are nothing.
+ *  it. In a build with -Dctgrind=true (make test-constant-time) the marks are valgrind's "undefined" bits: memcheck
+ * then reports every branch and every address that depends on a secret, and channel_send reports every byte that goes
+ * out undeclared. With -Dmsan=true (make msan) the marks are MemorySanitizer's shadow, for AVX-512, which valgrind does
+ * not know. In every other build these are nothing.
  *
  *  `grep -rn secret_declassify src` is the whole list of what leaves a party. Divisions are not seen by the checker:
  *  scripts/check_constant_time.py looks for those. */

@@ -34,7 +34,9 @@ const char *fusion_status_text(fusion_status status) {
   return "a defect of this library";
 }
 
-const char *fusion_version(void) { return FUSION_VERSION; }
+const char *fusion_version(void) {
+  return FUSION_VERSION;
+}
 
 fusion_status error_set(fusion_error *err, fusion_status status, const char *format, ...) {
   if (!err) return status;

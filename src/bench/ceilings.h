@@ -2,7 +2,7 @@
 #ifndef FUSION_BENCH_CEILINGS_H
 #define FUSION_BENCH_CEILINGS_H
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 enum ceiling {
   CEILING_NONE,

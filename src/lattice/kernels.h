@@ -3,7 +3,7 @@
 #ifndef FUSION_LATTICE_KERNELS_H
 #define FUSION_LATTICE_KERNELS_H
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "lattice/ntt.h"
 
 enum {

@@ -88,7 +88,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_count(&r, "workers", v->workers);
   put(&r, "stages", stages_json(v));
   put_text(&r, "server", v->server);
-  put_text(&r, "stack", v->stack);
+  put_text(&r, "engine", v->engine);
   put_text(&r, "rounding", v->rounding);
   put_text(&r, "started_utc", v->started_utc);
   put_text(&r, "manifest_hash", v->manifest_hash);

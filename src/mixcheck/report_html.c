@@ -142,7 +142,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   put(p, "</table></section>\n<section><h2>The run</h2><table>\n");
   if (v->server[0]) put_row(p, "Server", "%s", v->server);
   if (v->started_utc[0]) put_row(p, "Started (UTC)", "%s", v->started_utc);
-  if (v->stack[0]) put_row(p, "Protocol", "%s, rounding %s", v->stack, v->rounding[0] ? v->rounding : "exact");
+  if (v->engine[0]) put_row(p, "Protocol", "%s, rounding %s", v->engine, v->rounding[0] ? v->rounding : "exact");
   put_row(p, "Connections", "%u", v->workers);
   put_row(p, "Rounds", "%u", v->rounds);
   put_row(p, "Sent", "%.2f MiB", (double)v->bytes_sent / 1048576);

@@ -1,18 +1,26 @@
-/** Declared cost: a dry run of a protocol's messages. Every protocol function f() has a twin f_cost() that says here what
- *  f() sends; tests assert that the counted bytes, messages and depth are exactly the declared ones. */
+/** Declared cost: a dry run of a protocol's messages. Every protocol function f() has a twin f_cost() that says here
+ * what f() sends; tests assert that the counted bytes, messages and depth are exactly the declared ones. */
 #ifndef FUSION_NET_COST_H
 #define FUSION_NET_COST_H
 
 #include "net/channel.h"
 
+struct cost;
+
+/** Where a session's correlations come from, for its costs: what a take of `count` of them in one call sets off. Kinds
+ *  embed this as their first member. */
+struct cost_source {
+  void (*taken)(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count);
+};
+
 struct cost {
   uint64_t bytes_to_server, bytes_to_client; /* headers included */
   uint64_t messages_to_server, messages_to_client;
   uint32_t depth_server, depth_client; /* one-way delays: see channel.h */
-  /* Correlations consumed, by who is the OT sender; ot/cot_cost turns them into refills. */
+  /* Correlations consumed, by who is the OT sender (cost_take_cots in ot/cot.h). */
   uint64_t cots_server_sends, cots_client_sends;
-  bool out_of_memory; /* while it was counted: the cost is too small */
-  void *refill; /* ot's state (struct cot_cost), NULL when refills are not modelled */
+  bool out_of_memory;         /* while it was counted: the cost is too small */
+  struct cost_source *source; /* borrowed; NULL when refills are not modelled */
 };
 
 static inline void cost_to_server(struct cost *c, size_t payload_len) {
@@ -29,12 +37,14 @@ static inline void cost_to_client(struct cost *c, size_t payload_len) {
 
 /** The party `from` sends `payload_len` bytes. */
 static inline void cost_send(struct cost *c, enum role from, size_t payload_len) {
-  if (from == ROLE_SERVER) cost_to_client(c, payload_len);
-  else cost_to_server(c, payload_len);
+  if (from == ROLE_SERVER)
+    cost_to_client(c, payload_len);
+  else
+    cost_to_server(c, payload_len);
 }
 
-/** A message of a flight in which both may send: it waits for nothing that came after `begun`, a copy of the cost at the
- *  flight's beginning. */
+/** A message of a flight in which both may send: it waits for nothing that came after `begun`, a copy of the cost at
+ * the flight's beginning. */
 static inline void cost_in_flight(struct cost *c, const struct cost *begun, enum role from, size_t payload_len) {
   struct cost sent = *c;
   sent.depth_server = begun->depth_server;

@@ -21,3 +21,9 @@ uint64_t cot_domain(const struct cot *c, enum role sender) {
 void cot_close(struct cot *c) {
   if (c) c->ops->close(c);
 }
+
+void cost_take_cots(struct cost *cost, enum role sender, uint64_t count) {
+  if (sender == ROLE_SERVER) cost->cots_server_sends += count;
+  if (sender == ROLE_CLIENT) cost->cots_client_sends += count;
+  if (cost->source) cost->source->taken(cost->source, cost, sender, count);
+}

@@ -24,20 +24,24 @@ struct cot_ops {
 struct cot {
   const struct cot_ops *ops;
   enum role role;
-  struct channel *channel;       /* borrowed */
-  struct heap *heap;             /* borrowed: large temporaries; NULL: none */
-  block delta;                   /* this party's, as sender */
-  uint64_t session;              /* public, the same on both sides: enters every tweak */
-  uint64_t sent, received;       /* correlations taken so far in each direction: the tweak index */
+  struct channel *channel; /* borrowed */
+  struct heap *heap;       /* borrowed: large temporaries; NULL: none */
+  block delta;             /* this party's, as sender */
+  uint64_t session;        /* public, the same on both sides: enters every tweak */
+  uint64_t sent, received; /* correlations taken so far in each direction: the tweak index */
 };
 
-/** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of the
- *  first, the same number that the receiver sees: with the direction it makes the hash tweak unique. */
+/** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of
+ * the first, the same number that the receiver sees: with the direction it makes the hash tweak unique. */
 fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** Takes `count` correlations in which this party is the receiver: macs M_i. */
 fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** TCCR domain for the correlations in which `sender` is the sender. */
 uint64_t cot_domain(const struct cot *c, enum role sender);
 void cot_close(struct cot *c);
+
+/** Declares one cot_take_* call for `count` correlations in which `sender` is the sender, with what it sets off where
+ * the cost knows the correlations' source. A gate's cost twin calls it wherever the gate takes correlations. */
+void cost_take_cots(struct cost *cost, enum role sender, uint64_t count);
 
 #endif

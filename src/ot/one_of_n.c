@@ -1,6 +1,5 @@
 #include "ot/one_of_n.h"
 
-#include "ot/cot_cost.h"
 #include "ot/one_of_n_kernels.h"
 #include "rand/tccr.h"
 

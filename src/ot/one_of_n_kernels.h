@@ -3,7 +3,7 @@
 #define FUSION_OT_ONE_OF_N_KERNELS_H
 
 #include "base/block.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 struct ot_kernels {
   /** plane0 / plane1: bits 0 / 1 of 64*words blocks; plane1 may be NULL. */

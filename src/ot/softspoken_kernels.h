@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 #include "base/block.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 enum {
   SOFTSPOKEN_GRANULE = 4, /* blocks: one AVX-512 vector */

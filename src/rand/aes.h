@@ -5,7 +5,7 @@
 #define FUSION_RAND_AES_H
 
 #include "base/block.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 
 enum { AES_KEY_LEN = 16, AES_ROUND_KEYS = 11 };
 

@@ -166,7 +166,7 @@ static fusion_status check_header(const struct journal *j, const uint8_t header[
 static fusion_status parse_job(struct journal *j, const uint8_t *bytes, size_t len, fusion_error *err) {
   struct reader r = reader_of(bytes, len);
   read_bytes(&r, j->seed, sizeof j->seed);
-  read_string(&r, j->job.stack, sizeof j->job.stack);
+  read_string(&r, j->job.engine, sizeof j->job.engine);
   read_bytes(&r, j->job.input_hash, sizeof j->job.input_hash);
   j->job.samples = read_u64(&r);
   j->job.answer_size = read_u64(&r);
@@ -258,7 +258,7 @@ const struct journal_job *journal_resumed(const struct journal *j) {
 }
 
 fusion_status journal_check(const struct journal *j, const struct journal_job *job, fusion_error *err) {
-  if (strcmp(j->job.stack, job->stack) == 0 && j->job.samples == job->samples &&
+  if (strcmp(j->job.engine, job->engine) == 0 && j->job.samples == job->samples &&
       memcmp(j->job.input_hash, job->input_hash, sizeof job->input_hash) == 0)
     return FUSION_OK;
   return error_set(err, FUSION_E_INPUT,
@@ -291,7 +291,7 @@ fusion_status journal_begin(struct journal *j, const struct journal_job *job, fu
   memcpy(header + 8, &byte_order, 4);
   memcpy(header + 12, &(uint32_t){JOURNAL_VERSION}, 4);
   write_bytes(&w, j->seed, sizeof j->seed); /* within the writer's first 256 bytes: never moved, wiped below */
-  write_string(&w, job->stack);
+  write_string(&w, job->engine);
   write_bytes(&w, job->input_hash, sizeof job->input_hash);
   write_u64(&w, job->samples);
   write_u64(&w, job->answer_size);

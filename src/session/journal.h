@@ -24,7 +24,7 @@ struct journal; /* one job at a time; journal_keep from any thread */
 
 /** What a journal's job is. */
 struct journal_job {
-  char stack[SESSION_STACK_LEN];
+  char engine[SESSION_ENGINE_LEN];
   uint8_t input_hash[SESSION_HASH_LEN]; /* of inputs, labels and everything that the check depends on */
   uint64_t samples, answer_size;
   const uint8_t *manifest; /* borrowed; in a resumed job owned by the journal */
@@ -40,7 +40,7 @@ const struct journal_job *journal_resumed(const struct journal *j);
 /** Secret: the job's randomness, PRG_SEED_LEN bytes from the operating system. */
 const uint8_t *journal_seed(const struct journal *j);
 
-/** FUSION_E_INPUT unless stack, input_hash and samples are those of the resumed job. */
+/** FUSION_E_INPUT unless engine, input_hash and samples are those of the resumed job. */
 fusion_status journal_check(const struct journal *j, const struct journal_job *job,
                             fusion_error *err) FUSION_MUST_CHECK;
 /** Writes what the job is into a new journal. FUSION_E_IO, FUSION_E_MEMORY. */

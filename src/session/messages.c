@@ -16,15 +16,15 @@ static fusion_status send_writer(struct channel *c, enum message_type type, stru
   return status;
 }
 
-static void write_hello_head(struct writer *w, uint8_t role, const char *stack) {
+static void write_hello_head(struct writer *w, uint8_t role, const char *engine) {
   write_bytes(w, magic, sizeof magic);
   write_u32(w, SESSION_VERSION);
   write_u8(w, role);
-  write_string(w, stack);
+  write_string(w, engine);
 }
 
-/* Magic, version and role; then the stack's name. */
-static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_t role, char *stack) {
+/* Magic, version and role; then the engine's name. */
+static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_t role, char *engine) {
   uint8_t got[sizeof magic];
   read_bytes(r, got, sizeof got);
   const uint32_t version = read_u32(r);
@@ -36,7 +36,7 @@ static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_
                         SESSION_VERSION);
   if (got_role != role)
     return channel_fail(c, FUSION_E_PEER, "the peer is a %s too", role == ROLE_BYTE_SERVER ? "client" : "server");
-  read_string(r, stack, SESSION_STACK_LEN);
+  read_string(r, engine, SESSION_ENGINE_LEN);
   return FUSION_OK;
 }
 
@@ -46,7 +46,7 @@ static fusion_status malformed(struct channel *c, const char *what) {
 
 fusion_status client_hello_send(struct channel *c, const struct client_hello *m) {
   struct writer w = {0};
-  write_hello_head(&w, ROLE_BYTE_CLIENT, m->stack);
+  write_hello_head(&w, ROLE_BYTE_CLIENT, m->engine);
   write_bytes(&w, m->job, sizeof m->job);
   write_u64(&w, m->samples);
   write_u8(&w, m->has_manifest);
@@ -61,7 +61,7 @@ fusion_status client_hello_recv(struct channel *c, struct client_hello *m) {
   if (status != FUSION_OK) return status;
   struct reader r = reader_of(data, len);
   *m = (struct client_hello){0};
-  TRY(read_hello_head(c, &r, ROLE_BYTE_CLIENT, m->stack));
+  TRY(read_hello_head(c, &r, ROLE_BYTE_CLIENT, m->engine));
   read_bytes(&r, m->job, sizeof m->job);
   m->samples = read_u64(&r);
   const uint8_t flag = read_u8(&r);
@@ -76,7 +76,7 @@ cleanup:
 
 fusion_status server_hello_send(struct channel *c, const struct server_hello *m) {
   struct writer w = {0};
-  write_hello_head(&w, ROLE_BYTE_SERVER, m->stack);
+  write_hello_head(&w, ROLE_BYTE_SERVER, m->engine);
   write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
   write_u32(&w, m->manifest_len);
   return send_writer(c, MSG_HELLO, &w);
@@ -89,7 +89,7 @@ fusion_status server_hello_recv(struct channel *c, struct server_hello *m) {
   if (status != FUSION_OK) return status;
   struct reader r = reader_of(data, len);
   *m = (struct server_hello){0};
-  TRY(read_hello_head(c, &r, ROLE_BYTE_SERVER, m->stack));
+  TRY(read_hello_head(c, &r, ROLE_BYTE_SERVER, m->engine));
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
   m->manifest_len = read_u32(&r);
   if (!reader_done(&r) || !m->manifest_len) status = malformed(c, "greeting");

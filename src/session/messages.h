@@ -2,14 +2,14 @@
  * session.
  *
  *      client                                   server
- *      HELLO  version, stack, job, samples  ->
- *                                           <-  HELLO     version, stack, hash and length of the manifest
- *                                           <-  MANIFEST  the plan's canonical bytes; left out if the client has them
- *      START  samples a shard, samples here ->            the client has checked the manifest against its limits
+ *      HELLO  version, engine, job, samples  ->
+ *                                           <-  HELLO     version, engine, hash and length of the manifest
+ *                                           <-  MANIFEST  the program's canonical bytes; left out if the client has
+ * them START  samples a shard, samples here ->            the client has checked the manifest against its limits
  *                                           <-  READY     samples a shard that the server grants
- *      ... the stack opens ...
+ *      ... the engine opens ...
  *      SHARD  samples                       ->
- *      ... the stack runs ...                             any number of times
+ *      ... the engine runs ...                             any number of times
  *      SHARD  0: the client is done         ->
  *
  *  In place of any message either side may send a REFUSAL (net/channel.h). See docs/protocols/session.md. */
@@ -22,14 +22,14 @@ enum {
   SESSION_VERSION = 1,
   SESSION_HASH_LEN = 32,
   SESSION_JOB_LEN = 16,
-  SESSION_STACK_LEN = 24,
+  SESSION_ENGINE_LEN = 24,
   SESSION_HELLO_MAX = 256,     /* bytes of a HELLO */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
 };
 #define SESSION_SAMPLES_MAX ((uint64_t)1 << 32) /* samples in a job */
 
 struct client_hello {
-  char stack[SESSION_STACK_LEN];
+  char engine[SESSION_ENGINE_LEN];
   uint8_t job[SESSION_JOB_LEN]; /* random, the same for all connections of a job */
   uint64_t samples;             /* of the job */
   bool has_manifest;            /* manifest_hash is the one that the client has */
@@ -37,7 +37,7 @@ struct client_hello {
 };
 
 struct server_hello {
-  char stack[SESSION_STACK_LEN];
+  char engine[SESSION_ENGINE_LEN];
   uint8_t manifest_hash[SESSION_HASH_LEN];
   uint32_t manifest_len;
 };

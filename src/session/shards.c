@@ -11,11 +11,12 @@ struct shard shard_at(size_t samples, size_t shards, size_t i) {
   return (struct shard){.first = i * part + size_min(i, longer), .count = part + (i < longer)};
 }
 
-size_t shard_limit(const struct stack *stack, const struct plan *plan, enum role role, size_t limit, uint64_t memory) {
+size_t shard_limit(const struct engine *engine, const struct program *program, enum role role, size_t limit,
+                   uint64_t memory) {
   size_t fits = 0, high = limit + 1; /* `fits` fits, `high` does not or is above the limit */
   while (high - fits > 1) {
     const size_t middle = fits + (high - fits) / 2;
-    if (stack->memory(plan, middle, role) <= memory)
+    if (engine->memory(program, middle, role) <= memory)
       fits = middle;
     else
       high = middle;

@@ -2,7 +2,7 @@
 #ifndef FUSION_SESSION_SHARDS_H
 #define FUSION_SESSION_SHARDS_H
 
-#include "stack/stack.h"
+#include "engine/engine.h"
 
 /** Samples [first, first + count) of the shuffled batch. */
 struct shard {
@@ -16,9 +16,10 @@ size_t shards_count(size_t samples, size_t limit, size_t workers);
 /** The i-th of `shards` balanced parts: sizes differ by one at most. */
 struct shard shard_at(size_t samples, size_t shards, size_t i);
 
-/** Most samples, at most `limit`, for which a party of the stack needs at most `memory` bytes; 0 when even one does not
- *  fit. */
-size_t shard_limit(const struct stack *stack, const struct plan *plan, enum role role, size_t limit, uint64_t memory);
+/** Most samples, at most `limit`, for which a party of the engine needs at most `memory` bytes; 0 when even one does
+ * not fit. */
+size_t shard_limit(const struct engine *engine, const struct program *program, enum role role, size_t limit,
+                   uint64_t memory);
 
 /** First in, first out; not thread-safe: the job's lock guards it. */
 struct shard_queue {

@@ -12,7 +12,7 @@ static const double setup_seconds = 0.045, seconds_a_byte = 15e-9;
 static double job_seconds(const struct workers_choice *c, size_t workers) {
   struct cost cost = {0};
   const size_t limit =
-      shard_limit(c->stack, c->plan, ROLE_CLIENT, size_min(c->shard_samples, c->samples), c->max_memory / workers);
+      shard_limit(c->engine, c->program, ROLE_CLIENT, size_min(c->shard_samples, c->samples), c->max_memory / workers);
   if (!limit) return INFINITY;
   const size_t shards = shards_count(c->samples, limit, workers);
   if (shards < workers) return INFINITY;
@@ -21,7 +21,7 @@ static double job_seconds(const struct workers_choice *c, size_t workers) {
   size_t *sizes = mem_alloc(count, sizeof *sizes);
   if (!sizes) return INFINITY;
   for (size_t i = 0; i < count; i++) sizes[i] = shard_at(c->samples, shards, i).count;
-  const fusion_status status = c->stack->cost(c->plan, sizes, count, &cost);
+  const fusion_status status = c->engine->cost(c->program, sizes, count, &cost);
   mem_free(sizes);
   if (status != FUSION_OK) return INFINITY;
   const double computing = setup_seconds + seconds_a_byte * (double)(cost.bytes_to_client + cost.bytes_to_server);

@@ -2,14 +2,14 @@
 #ifndef FUSION_SESSION_WORKERS_H
 #define FUSION_SESSION_WORKERS_H
 
-#include "stack/stack.h"
+#include "engine/engine.h"
 
 enum { WORKERS_AUTO_MAX = 16 };
 
 /** What the choice depends on; all public. */
 struct workers_choice {
-  const struct stack *stack;
-  const struct plan *plan;
+  const struct engine *engine;
+  const struct program *program;
   size_t samples;
   size_t shard_samples;      /* at most so many in a shard */
   uint64_t max_memory;       /* of all workers together */

@@ -1,7 +1,7 @@
 /* Attacks in the messages of a session: greeting, START, shards, and the protocols' own messages. */
 #include "adversary/attack.h"
 #include "base/cursor.h"
-#include "model/plan.h"
+#include "program/program.h"
 #include "support/support.h"
 
 enum { HELLO_MAX = 300, SAMPLES = 4 };
@@ -11,8 +11,8 @@ struct raw_hello {
   char magic[8];
   uint32_t version;
   uint8_t role;
-  char stack[64];
-  uint16_t stack_len; /* as announced */
+  char engine[64];
+  uint16_t engine_len; /* as announced */
   uint64_t samples;
   uint8_t flag;
 };
@@ -20,8 +20,8 @@ struct raw_hello {
 static const struct raw_hello good_hello = {.magic = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'},
                                             .version = SESSION_VERSION,
                                             .role = 'C',
-                                            .stack = "cheetah",
-                                            .stack_len = 7,
+                                            .engine = "cheetah",
+                                            .engine_len = 7,
                                             .samples = SAMPLES};
 
 static size_t put_hello(uint8_t out[HELLO_MAX], const struct raw_hello *h, const uint8_t job[SESSION_JOB_LEN]) {
@@ -30,8 +30,8 @@ static size_t put_hello(uint8_t out[HELLO_MAX], const struct raw_hello *h, const
   write_bytes(&w, h->magic, sizeof h->magic);
   write_u32(&w, h->version);
   write_u8(&w, h->role);
-  write_u16(&w, h->stack_len);
-  write_bytes(&w, h->stack, strlen(h->stack));
+  write_u16(&w, h->engine_len);
+  write_bytes(&w, h->engine, strlen(h->engine));
   write_bytes(&w, job, SESSION_JOB_LEN);
   write_u64(&w, h->samples);
   write_u8(&w, h->flag);
@@ -79,11 +79,11 @@ static enum attack_end wrong_fields(const struct attack_target *target, uint64_t
   h[2].version = UINT32_MAX;
   h[3].role = 'S';
   h[4].role = 0;
-  strcpy(h[5].stack, "delphii");
-  strcpy(h[6].stack, "cheetah-with-a-name-that-is-far-too-long-for-the-field");
-  h[6].stack_len = (uint16_t)strlen(h[6].stack);
-  h[7].stack_len = UINT16_MAX;
-  h[8].stack_len = 0;
+  strcpy(h[5].engine, "delphii");
+  strcpy(h[6].engine, "cheetah-with-a-name-that-is-far-too-long-for-the-field");
+  h[6].engine_len = (uint16_t)strlen(h[6].engine);
+  h[7].engine_len = UINT16_MAX;
+  h[8].engine_len = 0;
   h[9].samples = 0;
   h[10].samples = SESSION_SAMPLES_MAX + 1;
   h[11].samples = UINT64_MAX;
@@ -117,8 +117,8 @@ static enum attack_end damaged_hellos(const struct attack *a, const struct attac
 }
 
 /* Greets well and takes the manifest. */
-static fusion_status greet(struct channel *c, uint64_t samples, uint64_t *random, struct plan *plan) {
-  struct client_hello hello = {.stack = "cheetah", .samples = samples};
+static fusion_status greet(struct channel *c, uint64_t samples, uint64_t *random, struct program *program) {
+  struct client_hello hello = {.engine = "cheetah", .samples = samples};
   struct server_hello answer;
   uint8_t *bytes = NULL;
   size_t len;
@@ -128,7 +128,7 @@ static fusion_status greet(struct channel *c, uint64_t samples, uint64_t *random
   if (status == FUSION_OK) status = channel_recv_sized(c, MSG_MANIFEST, 1 << 24, &bytes, &len);
   if (status == FUSION_OK) {
     struct reader r = reader_of(bytes, len);
-    status = plan_decode(plan, &r, NULL);
+    status = program_decode(program, &r, NULL);
   }
   mem_free(bytes);
   return status;
@@ -140,18 +140,18 @@ enum attack_end attack_hello(const struct attack *a, const struct attack_target 
   enum attack_end end = ATTACK_ENDED;
   for (int twice = 0; twice < 2 && end == ATTACK_ENDED; twice++) {
     struct channel *c;
-    struct plan plan = {0};
+    struct program program = {0};
     uint32_t granted;
     const struct start start = {.shard_samples = 1, .expected_samples = 1};
-    const struct client_hello again = {.stack = "cheetah", .samples = SAMPLES};
+    const struct client_hello again = {.engine = "cheetah", .samples = SAMPLES};
     fusion_status status = dial(&c, target);
     if (status != FUSION_OK) return ATTACK_NO_START;
-    if (twice) status = greet(c, SAMPLES, random, &plan);
+    if (twice) status = greet(c, SAMPLES, random, &program);
     if (status == FUSION_OK) status = twice ? client_hello_send(c, &again) : start_send(c, &start);
     if (status == FUSION_OK) status = ready_recv(c, &granted);
     end = status == FUSION_OK ? ATTACK_ENDURED : end_of(status);
     channel_close(c);
-    plan_free(&plan);
+    program_free(&program);
   }
   return end;
 }
@@ -167,13 +167,13 @@ enum attack_end attack_start(const struct attack *a, const struct attack_target 
   enum attack_end end = ATTACK_ENDED;
   for (size_t i = 0; i < count && end == ATTACK_ENDED; i++) {
     struct channel *c;
-    struct plan plan = {0};
+    struct program program = {0};
     uint32_t granted;
     /* The largest that is allowed, in a job of 2^19 samples, reserves all that a client may; then silence. */
     const struct start start = a->value ? (struct start){1 << 19, 1 << 19} : wrong[i].start;
     fusion_status status = dial(&c, target);
     if (status != FUSION_OK) return ATTACK_NO_START;
-    status = greet(c, a->value ? 1 << 19 : wrong[i].samples, random, &plan);
+    status = greet(c, a->value ? 1 << 19 : wrong[i].samples, random, &program);
     if (status == FUSION_OK) status = start_send(c, &start);
     if (status == FUSION_OK) status = ready_recv(c, &granted);
     if (status == FUSION_OK && a->value) {
@@ -183,37 +183,37 @@ enum attack_end attack_start(const struct attack *a, const struct attack_target 
     }
     end = status == FUSION_OK ? ATTACK_ENDURED : end_of(status);
     channel_close(c);
-    plan_free(&plan);
+    program_free(&program);
   }
   return end;
 }
 
 /* A whole session with `samples` announced as `claimed` in each shard. `c` is taken. */
 static enum attack_end run_session(struct channel *c, uint64_t claimed, unsigned shards, uint64_t *random) {
-  const struct stack *stack = stack_find("cheetah");
-  struct plan plan = {0};
-  struct stack_session *session = NULL;
+  const struct engine *engine = engine_find("cheetah");
+  struct program program = {0};
+  struct engine_session *session = NULL;
   int64_t *inputs = NULL, *answers = NULL;
   uint32_t granted;
   const struct start start = {.shard_samples = SAMPLES, .expected_samples = SAMPLES};
-  fusion_status status = greet(c, SAMPLES, random, &plan);
+  fusion_status status = greet(c, SAMPLES, random, &program);
   if (status == FUSION_OK) status = start_send(c, &start);
   if (status == FUSION_OK) status = ready_recv(c, &granted);
   if (status == FUSION_OK) {
-    inputs = mem_alloc(SAMPLES * shape_size(plan.steps[0].out.shape), sizeof *inputs);
-    answers = mem_alloc(SAMPLES * plan_answer_size(&plan), sizeof *answers);
-    status = inputs && answers ? stack->open_client(&session, &plan, c, SAMPLES) : FUSION_E_MEMORY;
+    inputs = mem_alloc(SAMPLES * shape_size(program.steps[0].out.shape), sizeof *inputs);
+    answers = mem_alloc(SAMPLES * program_answer_size(&program), sizeof *answers);
+    status = inputs && answers ? engine->open_client(&session, &program, c, SAMPLES) : FUSION_E_MEMORY;
   }
   for (unsigned i = 0; i < shards && status == FUSION_OK; i++) {
     status = shard_send(c, (uint32_t)claimed);
-    if (status == FUSION_OK) status = stack->run_client(session, inputs, answers, SAMPLES);
+    if (status == FUSION_OK) status = engine->run_client(session, inputs, answers, SAMPLES);
   }
   if (status == FUSION_OK) status = shard_send(c, 0);
-  stack->close(session);
+  engine->close(session);
   channel_close(c);
   mem_free(inputs);
   mem_free(answers);
-  plan_free(&plan);
+  program_free(&program);
   return end_of(status);
 }
 
@@ -238,7 +238,7 @@ enum attack_end attack_session(const struct attack *a, const struct attack_targe
   struct cheater *cheater = mem_alloc(1, sizeof *cheater);
   const struct model none = {0};
   if (!cheater) return ATTACK_NO_START;
-  cheater_open(cheater, &none, stack_find("cheetah"), test_random(random));
+  cheater_open(cheater, &none, engine_find("cheetah"), test_random(random));
   cheater->role = ROLE_CLIENT;
   const uint16_t type = types[test_random(random) % (sizeof types / sizeof types[0])];
   const bool once = type == MSG_HELLO || type == MSG_START || type == MSG_RLWE_KEY;

@@ -11,7 +11,7 @@
 
 #include "adversary/attack.h"
 #include "adversary/scene.h"
-#include "session/server_internal.h"
+#include "session/serve_internal.h"
 #include "support/certs.h"
 #include "support/support.h"
 
@@ -94,7 +94,7 @@ static void table_open(struct table *t, bool tls) {
   const struct server_settings settings = {.listen = {.host = "127.0.0.1"},
                                            .tls = t->server_tls,
                                            .model = t->scene.model,
-                                           .stack = stack_find("cheetah"),
+                                           .engine = engine_find("cheetah"),
                                            .max_clients = CLIENTS,
                                            .max_samples_job = 1u << 20,
                                            .max_samples_day = 1u << 30,

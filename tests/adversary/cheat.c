@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
-#include "model/fsn.h"
-#include "stack/cheetah.h"
+#include "engine/cheetah/cheetah.h"
+#include "program/fsn.h"
 #include "support/support.h"
 
 static struct cheater *attached;
@@ -34,8 +34,8 @@ void cheater_attach(struct cheater *c) {
   attached = c;
 }
 
-void cheater_open(struct cheater *c, const struct model *model, const struct stack *stack, uint64_t seed) {
-  *c = (struct cheater){.model = *model, .stack = stack, .random = seed};
+void cheater_open(struct cheater *c, const struct model *model, const struct engine *engine, uint64_t seed) {
+  *c = (struct cheater){.model = *model, .engine = engine, .random = seed};
   pthread_mutex_init(&c->lock, NULL);
 }
 
@@ -53,10 +53,10 @@ void cheater_close(struct cheater *c) {
 
 /* A tenth of the weights moved by up to three units, within their range. */
 static void spoil_weights(struct cheater *c, struct model *m) {
-  for (uint32_t i = 1; i < m->plan.count; i++) {
-    if (m->plan.steps[i].kind != PLAN_LINEAR) continue;
-    const int64_t top = INT64_C(1) << (m->plan.steps[i].weight_bits - 1);
-    const size_t count = plan_weight_count(&m->plan, i);
+  for (uint32_t i = 1; i < m->program.count; i++) {
+    if (m->program.steps[i].op != OP_LINEAR) continue;
+    const int64_t top = INT64_C(1) << (m->program.steps[i].weight_bits - 1);
+    const size_t count = program_weight_count(&m->program, i);
     int16_t *weights = m->weights[i].weights;
     for (size_t k = 0; k < count; k++) {
       const uint64_t r = cheat_random(c);
@@ -153,11 +153,11 @@ struct answers {
   unsigned bits;
 };
 
-static struct answers output_layout(const struct plan *plan) {
-  const struct plan_tensor *last = &plan->steps[plan->count - 1].out;
-  if (plan->output == PLAN_OUTPUT_LOGITS)
+static struct answers output_layout(const struct program *program) {
+  const struct program_tensor *last = &program->steps[program->count - 1].out;
+  if (program->output == OUTPUT_LOGITS)
     return (struct answers){.size = shape_size(last->shape), .bits = last->ring_bits};
-  const struct top_k top = cheetah_top_k(plan);
+  const struct top_k top = cheetah_top_k(program);
   return (struct answers){.size = top.k, .bits = top_k_index_bits(&top)};
 }
 
@@ -175,7 +175,7 @@ static void alter_sample(struct cheater *c, const struct cheat *cheat, const str
 }
 
 void cheat_output(struct cheater *c, const struct cheat_connection *connection, uint8_t *payload, size_t len) {
-  struct answers a = output_layout(&c->model.plan);
+  struct answers a = output_layout(&c->model.program);
   const size_t count = (size_t)connection->samples * a.size;
   if (!connection->job || bits_len(count, a.bits) > len) return;
   a.values = mem_alloc(count, sizeof *a.values);

@@ -2,8 +2,8 @@
  *  the weights it uses. Nothing of it is installed.
  *
  *  How it takes hold: the program is linked with --wrap=listener_handshake, so that every accepted channel gets a
- *  transport that sees the frames going out (cheat_channel.c), and it serves with a stack that swaps weights before a
- *  shard runs (cheat_stack.c). Frames are renumbered on their way, so dropping or repeating one is not given away by
+ *  transport that sees the frames going out (cheat_channel.c), and it serves with a engine that swaps weights before a
+ *  shard runs (cheat_engine.c). Frames are renumbered on their way, so dropping or repeating one is not given away by
  * its number. */
 #ifndef FUSION_TESTS_CHEAT_H
 #define FUSION_TESTS_CHEAT_H
@@ -11,9 +11,9 @@
 #include <pthread.h>
 
 #include "base/cursor.h"
+#include "engine/engine.h"
 #include "net/connect.h"
 #include "session/messages.h"
-#include "stack/stack.h"
 
 enum { CHEATS_MAX = 16, CHEAT_TYPES = 256, CHEAT_LENGTHS_MAX = 4096 };
 #define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */
@@ -70,8 +70,8 @@ struct cheat_job {
 };
 
 struct cheater {
-  struct model model; /* first: what the server is told to serve; plan and weights are borrowed */
-  const struct stack *stack;
+  struct model model; /* first: what the server is told to serve; program and weights are borrowed */
+  const struct engine *engine;
   struct cheat cheats[CHEATS_MAX];
   size_t cheat_count;
   uint64_t limit; /* wire cheats take place at most so often; 0: always */
@@ -93,8 +93,8 @@ struct cheater {
   uint32_t lengths[CHEAT_TYPES][CHEAT_LENGTHS_MAX];
 };
 
-/** `model` and `stack` are borrowed. At most one cheater can be attached to the process's listeners at a time. */
-void cheater_open(struct cheater *c, const struct model *model, const struct stack *stack, uint64_t seed);
+/** `model` and `engine` are borrowed. At most one cheater can be attached to the process's listeners at a time. */
+void cheater_open(struct cheater *c, const struct model *model, const struct engine *engine, uint64_t seed);
 void cheater_close(struct cheater *c);
 void cheater_attach(struct cheater *c);
 /** Whether this thread serves a connection of a listener. */
@@ -108,8 +108,8 @@ const char *cheat_kind_name(enum cheat_kind kind);
 const char *cheat_type_name(unsigned type);
 extern const char *const cheat_help;
 
-/** The stack to serve with: that of the attached model's cheater, with weights swapped shard by shard. */
-extern const struct stack cheat_stack;
+/** The engine to serve with: that of the attached model's cheater, with weights swapped shard by shard. */
+extern const struct engine cheat_engine;
 
 /* Between the files. */
 fusion_status cheat_wrap(struct cheater *c, struct channel **channel) FUSION_MUST_CHECK;

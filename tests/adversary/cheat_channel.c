@@ -270,10 +270,10 @@ static void look_at(struct wrapped *w, const uint8_t *payload, size_t len) {
   struct reader r = reader_of(payload, len);
   struct cheat_connection *connection = w->connection;
   if (w->in_type == MSG_HELLO) {
-    char stack[SESSION_STACK_LEN];
+    char engine[SESSION_ENGINE_LEN];
     uint8_t id[SESSION_JOB_LEN];
     (void)read_span(&r, 8 + 4 + 1); /* magic, version, role */
-    read_string(&r, stack, sizeof stack);
+    read_string(&r, engine, sizeof engine);
     read_bytes(&r, id, sizeof id);
     const uint64_t samples = read_u64(&r);
     if (!r.failed && samples && samples < (UINT64_C(1) << 32)) connection->job = cheat_job_of(w->cheater, id, samples);

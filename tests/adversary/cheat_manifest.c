@@ -5,18 +5,18 @@
 #include "adversary/cheat.h"
 #include "support/support.h"
 
-/* Places in a server's greeting: magic, version, role, the stack's name with its length. */
+/* Places in a server's greeting: magic, version, role, the engine's name with its length. */
 enum { HASH_AT = 8 + 4 + 1 + 2 + 7, LEN_AT = HASH_AT + SESSION_HASH_LEN };
 
 /* The first step of a kind. */
-static struct plan_step *step_of(struct plan *p, enum plan_kind kind) {
+static struct program_step *step_of(struct program *p, enum program_op op) {
   for (uint32_t i = 0; i < p->count; i++)
-    if (p->steps[i].kind == kind) return &p->steps[i];
+    if (p->steps[i].op == op) return &p->steps[i];
   return &p->steps[0];
 }
 
-static void spoil_layer(struct plan *p, uint64_t how) {
-  struct plan_step *linear = step_of(p, PLAN_LINEAR), *pool = step_of(p, PLAN_MAXPOOL);
+static void spoil_layer(struct program *p, uint64_t how) {
+  struct program_step *linear = step_of(p, OP_LINEAR), *pool = step_of(p, OP_MAXPOOL);
   switch (how) {
     case 0: linear->window.kernel_h = 0; break;
     case 1: pool->window.stride_w = 0; break;
@@ -32,8 +32,8 @@ static void spoil_layer(struct plan *p, uint64_t how) {
   }
 }
 
-static void spoil_plan(struct plan *p, uint64_t how) {
-  struct plan_step *first = &p->steps[0], *relu = step_of(p, PLAN_RELU);
+static void spoil_program(struct program *p, uint64_t how) {
+  struct program_step *first = &p->steps[0], *relu = step_of(p, OP_RELU);
   switch (how) {
     case 0: p->steps[1].out.shape.channels = 0; break;
     case 1: p->steps[1].out.shape.channels = UINT32_MAX; break;
@@ -46,12 +46,12 @@ static void spoil_plan(struct plan *p, uint64_t how) {
     case 8: relu->out.ring_bits = UINT8_MAX; break;
     case 9: relu->out.value_bits = 0; break;
     case 10: relu->shift = UINT8_MAX; break;
-    case 11: p->output = (enum plan_output)200; break;
+    case 11: p->output = (enum program_output)200; break;
     case 12:
       p->top_k = UINT32_MAX;
-      p->output = PLAN_OUTPUT_TOP_K;
+      p->output = OUTPUT_TOP_K;
       break;
-    case 13: p->rounding = (enum plan_rounding)200; break;
+    case 13: p->rounding = (enum program_rounding)200; break;
     default: p->preprocess.scale = 0; break;
   }
 }
@@ -61,15 +61,15 @@ const unsigned cheat_manifest_ways = PLAN_WAYS + LAYER_WAYS + BYTE_WAYS;
 
 void cheat_manifest(struct cheater *c, uint64_t how, struct writer *out) {
   struct writer honest = {0};
-  struct plan plan;
-  plan_encode(&honest, &c->model.plan);
+  struct program program;
+  program_encode(&honest, &c->model.program);
   struct reader r = reader_of(honest.data, honest.len);
   how %= cheat_manifest_ways;
-  if (plan_decode(&plan, &r, NULL) != FUSION_OK) abort();
-  if (how < PLAN_WAYS) spoil_plan(&plan, how);
-  if (how >= PLAN_WAYS && how < PLAN_WAYS + LAYER_WAYS) spoil_layer(&plan, how - PLAN_WAYS);
-  plan_encode(out, &plan);
-  plan_free(&plan);
+  if (program_decode(&program, &r, NULL) != FUSION_OK) abort();
+  if (how < PLAN_WAYS) spoil_program(&program, how);
+  if (how >= PLAN_WAYS && how < PLAN_WAYS + LAYER_WAYS) spoil_layer(&program, how - PLAN_WAYS);
+  program_encode(out, &program);
+  program_free(&program);
   writer_free(&honest);
   switch (how - PLAN_WAYS - LAYER_WAYS) { /* of fewer ways: above all */
     case 0: out->len = 1; break;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "adversary/cheat.h"
-#include "model/fsn.h"
+#include "program/fsn.h"
 
 const char *const cheat_help =
     "Cheats on what is computed (COUNT samples at random places of each job; a number below 1 is a share of them;\n"
@@ -119,12 +119,12 @@ static bool read_count(const char *part, struct cheat *cheat) {
   return true;
 }
 
-static bool same_shapes(const struct plan *a, const struct plan *b) {
+static bool same_shapes(const struct program *a, const struct program *b) {
   if (a->count != b->count) return false;
   for (uint32_t i = 0; i < a->count; i++) {
-    const struct plan_step *x = &a->steps[i], *y = &b->steps[i];
-    if (x->kind != y->kind || x->out.shape.channels != y->out.shape.channels) return false;
-    if (x->kind == PLAN_LINEAR && plan_weight_count(a, i) != plan_weight_count(b, i)) return false;
+    const struct program_step *x = &a->steps[i], *y = &b->steps[i];
+    if (x->op != y->op || x->out.shape.channels != y->out.shape.channels) return false;
+    if (x->op == OP_LINEAR && program_weight_count(a, i) != program_weight_count(b, i)) return false;
   }
   return true;
 }
@@ -136,7 +136,7 @@ static fusion_status parse_model(struct cheater *c, struct cheat *cheat, char *r
   const fusion_status status = fsn_load(&cheat->owned, path, err);
   if (status != FUSION_OK) return status;
   cheat->other = cheat->owned;
-  if (same_shapes(&c->model.plan, &cheat->owned->plan)) return FUSION_OK;
+  if (same_shapes(&c->model.program, &cheat->owned->program)) return FUSION_OK;
   model_free(cheat->owned);
   return error_set(err, FUSION_E_USAGE, "'%s': its layers differ from those of the model that is served", path);
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "adversary/cheat.h"
-#include "model/fsn.h"
-#include "session/server.h"
+#include "program/fsn.h"
+#include "session/serve.h"
 #include "support/support.h"
 
 struct options {
@@ -101,7 +101,7 @@ static int serve(const struct options *o, struct cheater *c, struct tls_context 
   fusion_error err = {.status = FUSION_OK};
   struct server_settings settings = {.tls = tls,
                                      .model = &c->model,
-                                     .stack = &cheat_stack,
+                                     .engine = &cheat_engine,
                                      .max_clients = 16,
                                      .max_samples_job = 1u << 24,
                                      .max_samples_day = 1u << 30,
@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
   fusion_status status = fsn_load(&model, o.model, &err);
   if (status == FUSION_OK && !o.plaintext) status = tls_server_new(&tls, o.cert, o.key, o.client_ca, &err);
   if (status != FUSION_OK) return failed(status, &err);
-  cheater_open(cheater, model, stack_find("cheetah"), o.seed);
+  cheater_open(cheater, model, engine_find("cheetah"), o.seed);
   cheater->log = print_line;
   cheater->limit = limit;
   for (size_t i = 0; i < o.cheat_count && status == FUSION_OK; i++) status = cheat_parse(cheater, o.cheats[i], &err);

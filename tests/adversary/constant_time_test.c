@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "adversary/scene.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "base/secret.h"
 #include "support/support.h"
 
@@ -23,30 +23,30 @@ struct side {
 
 static void *run_server(void *arg) {
   struct side *s = arg;
-  const struct stack *stack = stack_find("cheetah");
-  struct stack_session *session = NULL;
-  s->status = stack->open_server(&session, s->model, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = stack->run_server(session, SAMPLES);
-  stack->close(session);
+  const struct engine *engine = engine_find("cheetah");
+  struct engine_session *session = NULL;
+  s->status = engine->open_server(&session, s->model, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = engine->run_server(session, SAMPLES);
+  engine->close(session);
   return NULL;
 }
 
 static void *run_client(void *arg) {
   struct side *s = arg;
-  const struct stack *stack = stack_find("cheetah");
-  struct stack_session *session = NULL;
-  s->status = stack->open_client(&session, &s->model->plan, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = stack->run_client(session, s->inputs, s->answers, SAMPLES);
-  stack->close(session);
+  const struct engine *engine = engine_find("cheetah");
+  struct engine_session *session = NULL;
+  s->status = engine->open_client(&session, &s->model->program, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = engine->run_client(session, s->inputs, s->answers, SAMPLES);
+  engine->close(session);
   return NULL;
 }
 
 static void mark_weights(const struct scene *s, bool secret) {
-  for (uint32_t i = 1; i < s->model->plan.count; i++) {
-    if (s->model->plan.steps[i].kind != PLAN_LINEAR) continue;
-    const struct plan_weights *w = &s->model->weights[i];
-    const size_t weights = plan_weight_count(&s->model->plan, i) * sizeof *w->weights;
-    const size_t bias = s->model->plan.steps[i].out.shape.channels * sizeof *w->bias;
+  for (uint32_t i = 1; i < s->model->program.count; i++) {
+    if (s->model->program.steps[i].op != OP_LINEAR) continue;
+    const struct program_weights *w = &s->model->weights[i];
+    const size_t weights = program_weight_count(&s->model->program, i) * sizeof *w->weights;
+    const size_t bias = s->model->program.steps[i].out.shape.channels * sizeof *w->bias;
     if (secret) {
       secret_mark(w->weights, weights);
       secret_mark(w->bias, bias);

@@ -3,7 +3,7 @@
  * only (msan_intrinsics.h). */
 #include <stdio.h>
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "support/support.h"
 
 #ifdef FUSION_MSAN

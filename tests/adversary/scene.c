@@ -2,40 +2,40 @@
 
 #include <stdio.h>
 
-#include "model/execute.h"
-#include "model/fsn.h"
-#include "session/client.h"
-#include "session/server.h"
+#include "execute/execute.h"
+#include "program/fsn.h"
+#include "session/job.h"
+#include "session/serve.h"
 #include "support/support.h"
 
 enum { STEPS = 9, CLASSES = 6 };
 
 static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
 
-static struct plan_step *add_step(struct model *m, enum plan_kind kind, uint32_t input, struct shape shape,
-                                  unsigned ring_bits, unsigned value_bits) {
-  struct plan_step *s = &m->plan.steps[m->plan.count++];
-  s->kind = kind;
-  s->input_count = kind == PLAN_INPUT ? 0 : kind == PLAN_MUL ? 2 : 1;
+static struct program_step *add_step(struct model *m, enum program_op op, uint32_t input, struct shape shape,
+                                     unsigned ring_bits, unsigned value_bits) {
+  struct program_step *s = &m->program.steps[m->program.count++];
+  s->op = op;
+  s->input_count = op == OP_INPUT ? 0 : op == OP_MUL ? 2 : 1;
   s->inputs = mem_alloc(2, sizeof *s->inputs);
   for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
-  s->out = (struct plan_tensor){
+  s->out = (struct program_tensor){
       .shape = shape, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
   s->window = dense;
   s->groups = 1;
-  snprintf(s->name, sizeof s->name, "step%u", m->plan.count - 1);
+  snprintf(s->name, sizeof s->name, "step%u", m->program.count - 1);
   return s;
 }
 
 static void add_linear(struct scene *s, uint32_t input, struct shape shape, unsigned ring_bits, unsigned weight_bits) {
   struct model *m = s->model;
-  struct plan_step *step = add_step(m, PLAN_LINEAR, input, shape, ring_bits, ring_bits);
-  const uint32_t number = m->plan.count - 1;
+  struct program_step *step = add_step(m, OP_LINEAR, input, shape, ring_bits, ring_bits);
+  const uint32_t number = m->program.count - 1;
   step->weight_bits = (uint8_t)weight_bits;
   step->out.guard_bits = 2;
   step->out.noise_terms = 1;
-  const size_t count = plan_weight_count(&m->plan, number);
-  struct plan_weights *w = &m->weights[number];
+  const size_t count = program_weight_count(&m->program, number);
+  struct program_weights *w = &m->weights[number];
   w->weights = mem_alloc(count, sizeof *w->weights);
   w->bias = mem_alloc(shape.channels, sizeof *w->bias);
   for (size_t i = 0; i < count; i++) w->weights[i] = (int16_t)ring_signed(test_random(&s->random), weight_bits);
@@ -44,41 +44,41 @@ static void add_linear(struct scene *s, uint32_t input, struct shape shape, unsi
 static void make_model(struct scene *s) {
   fusion_error err = {.status = FUSION_OK};
   s->model = mem_alloc(1, sizeof *s->model);
-  s->model->plan.steps = mem_alloc(STEPS, sizeof *s->model->plan.steps);
+  s->model->program.steps = mem_alloc(STEPS, sizeof *s->model->program.steps);
   s->model->weights = mem_alloc(STEPS, sizeof *s->model->weights);
-  s->model->plan.preprocess.scale = 1;
-  add_step(s->model, PLAN_INPUT, 0, (struct shape){2, 4, 4}, 24, 8);
+  s->model->program.preprocess.scale = 1;
+  add_step(s->model, OP_INPUT, 0, (struct shape){2, 4, 4}, 24, 8);
   add_linear(s, 0, (struct shape){4, 4, 4}, 24, 8);
-  add_step(s->model, PLAN_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
-  add_step(s->model, PLAN_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window =
+  add_step(s->model, OP_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
+  add_step(s->model, OP_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window =
       (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
-  add_step(s->model, PLAN_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
+  add_step(s->model, OP_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
   add_linear(s, 4, (struct shape){5, 2, 2}, 24, 8);
-  add_step(s->model, PLAN_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
+  add_step(s->model, OP_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
   add_linear(s, 6, (struct shape){CLASSES, 1, 1}, 24, 7);
-  s->model->plan.steps[7].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
-  const size_t count = plan_weight_count(&s->model->plan, 7);
+  s->model->program.steps[7].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  const size_t count = program_weight_count(&s->model->program, 7);
   mem_free(s->model->weights[7].weights);
   s->model->weights[7].weights = mem_alloc(count, sizeof(int16_t));
   for (size_t i = 0; i < count; i++) s->model->weights[7].weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
-  add_step(s->model, PLAN_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
-  if (plan_validate(&s->model->plan, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (stack_find("cheetah")->prepare(s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  add_step(s->model, OP_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
+  if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_find("cheetah")->prepare(s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
 }
 
 void scene_expect(struct scene *s, size_t samples) {
   int64_t *rows = mem_alloc(samples * s->row_size, sizeof *rows);
   assert_non_null(rows);
   for (size_t i = 0; i < samples * s->row_size; i++) rows[i] = (int64_t)s->inputs[i];
-  assert_ok(plan_execute(s->model, rows, samples, s->expected, &(struct execute_options){.threads = 1}));
+  assert_ok(program_execute(s->model, rows, samples, s->expected, &(struct execute_options){.threads = 1}));
   mem_free(rows);
 }
 
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
   *s = (struct scene){.shard_samples = 16, .workers = 1, .tries = 2, .timeout_ms = 5000, .random = seed};
   make_model(s);
-  s->row_size = shape_size(s->model->plan.steps[0].out.shape);
-  s->answer_size = plan_answer_size(&s->model->plan);
+  s->row_size = shape_size(s->model->program.steps[0].out.shape);
+  s->answer_size = program_answer_size(&s->model->program);
   s->inputs = mem_alloc(samples_max * s->row_size, sizeof *s->inputs);
   s->labels = mem_alloc(samples_max, sizeof *s->labels);
   s->expected = mem_alloc(samples_max * s->answer_size, sizeof *s->expected);
@@ -101,7 +101,7 @@ struct model *scene_wrong_model(const struct scene *s) {
   assert_ok(fsn_encode(&w, s->model));
   assert_ok(fsn_decode(&m, w.data, w.len, "the model", NULL));
   writer_free(&w);
-  const size_t row = plan_weight_count(&m->plan, last) / CLASSES;
+  const size_t row = program_weight_count(&m->program, last) / CLASSES;
   for (size_t k = 0; k < CLASSES; k++)
     memcpy(m->weights[last].weights + (k + 1) % CLASSES * row, s->model->weights[last].weights + k * row,
            row * sizeof(int16_t));
@@ -144,7 +144,7 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   label_public(s);
   const struct job_settings asking = {.address = {.host = "127.0.0.1", .port = port},
                                       .tls = tls,
-                                      .stack = stack_find("cheetah"),
+                                      .engine = engine_find("cheetah"),
                                       .workers = s->workers,
                                       .shard_samples = s->shard_samples,
                                       .tries = s->tries,
@@ -167,7 +167,7 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   pthread_t thread;
   const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
                                           .model = &cheater->model,
-                                          .stack = &cheat_stack,
+                                          .engine = &cheat_engine,
                                           .max_clients = 4,
                                           .max_samples_job = 1u << 20,
                                           .max_samples_day = 1u << 30,

@@ -4,7 +4,7 @@
 #define FUSION_TESTS_ADVERSARY_SCENE_H
 
 #include "adversary/cheat.h"
-#include "model/plan.h"
+#include "program/program.h"
 
 enum outcome {
   OUTCOME_REJECTED, /* the verdict says reject; no answers */

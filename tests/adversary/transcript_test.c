@@ -17,9 +17,9 @@
 #include "adversary/randomness.h"
 #include "adversary/record.h"
 #include "base/bits.h"
+#include "engine/cheetah/cheetah.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
-#include "stack/cheetah.h"
 #include "support/support.h"
 
 enum { SAMPLES = 16, RUNS_MAX = 4096, KINDS = CHEAT_TYPES };
@@ -49,7 +49,7 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
 }
 
 static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
-  const struct rlwe_keys keys = cheetah_rlwe_keys(&m->plan, SAMPLES);
+  const struct rlwe_keys keys = cheetah_rlwe_keys(&m->program, SAMPLES);
   size_t at = PRG_SEED_LEN;
   memcpy(out, in, PRG_SEED_LEN);
   in += PRG_SEED_LEN;
@@ -65,16 +65,16 @@ static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
 
 /* The layout of the job's query number `number`; which tile of it. */
 static void query_layout(struct linear_layout *l, size_t *tile, const struct model *m, size_t number) {
-  for (uint32_t i = 1; i < m->plan.count; i++) {
-    if (m->plan.steps[i].kind != PLAN_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(&m->plan, &m->plan.steps[i]);
+  for (uint32_t i = 1; i < m->program.count; i++) {
+    if (m->program.steps[i].op != OP_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(&m->program, &m->program.steps[i]);
     assert_ok(layout_make(l, &layer, NULL, SAMPLES));
     *tile = number;
     if (number < l->tiles) return;
     number -= l->tiles;
     layout_free(l);
   }
-  fail_msg("more queries than the plan has");
+  fail_msg("more queries than the program has");
 }
 
 static size_t query_put(uint8_t *out, const uint8_t *in, size_t len, const struct model *m, size_t number) {

@@ -2,7 +2,7 @@
 
 #include "base/bits.h"
 #include "base/bits_kernels.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "base/cursor.h"
 #include "support/support.h"
 

@@ -14,7 +14,7 @@ try bench model "$model" --network slow
 try bench model "$model" --network 10M
 try bench model "$model" --network 0,5
 try bench model "$model" --samples 0
-try bench model "$model" --stack nonsense
+try bench model "$model" --engine nonsense
 
 # Rates exist and are finite; a declared kernel names its ceiling, a protocol both parties' time and bytes.
 "$FUSION" bench micro --cpu-tier c --only "AES" --runs 1 --seconds 0.001 --quiet --json >micro.json

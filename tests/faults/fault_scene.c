@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "model/execute.h"
-#include "model/fsn.h"
-#include "stack/stack.h"
+#include "engine/engine.h"
+#include "execute/execute.h"
+#include "program/fsn.h"
 #include "support/net.h"
 #include "support/support.h"
 
@@ -16,13 +16,13 @@ enum { CLASSES = 6 };
 static struct net make_net(uint64_t seed) {
   struct net n = net_open((struct shape){2, 4, 4}, 24, 8, seed);
   net_linear(&n, 0, (struct shape){4, 4, 4}, net_dense, 1, 24, 8);
-  net_add(&n, PLAN_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
-  net_add(&n, PLAN_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window = (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
-  net_add(&n, PLAN_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
+  net_add(&n, OP_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
+  net_add(&n, OP_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window = (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
+  net_add(&n, OP_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
   net_linear(&n, 4, (struct shape){5, 2, 2}, net_dense, 1, 24, 8);
-  net_add(&n, PLAN_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
+  net_add(&n, OP_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
   net_linear(&n, 6, (struct shape){CLASSES, 1, 1}, (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1}, 1, 24, 7);
-  net_add(&n, PLAN_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
+  net_add(&n, OP_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
   return n;
 }
 
@@ -39,12 +39,12 @@ static void save(const char *path, fusion_type type, size_t rows, size_t width, 
 }
 
 static void make_data(struct fault_scene *s, const struct model *m) {
-  const size_t rows = QUERIES + PUBLIC_ROWS, in = shape_size(m->plan.steps[0].out.shape);
-  const size_t out = plan_answer_size(&m->plan);
+  const size_t rows = QUERIES + PUBLIC_ROWS, in = shape_size(m->program.steps[0].out.shape);
+  const size_t out = program_answer_size(&m->program);
   int64_t *inputs = mem_alloc(rows * in, sizeof *inputs), *labels = mem_alloc(PUBLIC_ROWS, sizeof *labels);
   s->expected = mem_alloc(rows * out, sizeof *s->expected);
   for (size_t i = 0; i < rows * in; i++) inputs[i] = ring_signed(test_random(&s->random), 8);
-  assert_ok(plan_execute(m, inputs, rows, s->expected, &(struct execute_options){.threads = 1}));
+  assert_ok(program_execute(m, inputs, rows, s->expected, &(struct execute_options){.threads = 1}));
   for (size_t i = 0; i < PUBLIC_ROWS; i++) {
     const int64_t *row = s->expected + (QUERIES + i) * out;
     for (int64_t k = 1; k < (int64_t)out; k++)
@@ -75,8 +75,8 @@ void scene_open(struct fault_scene *s, uint64_t seed, const char *command) {
   assert_int_equal(fcntl(s->said[0], F_SETFL, O_NONBLOCK), 0);
   certs_make(&s->certs);
   struct net n = make_net(seed);
-  if (plan_validate(&n.model->plan, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (stack_find("cheetah")->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (program_validate(&n.model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_find("cheetah")->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
   assert_ok(fsn_save(n.model, s->model, NULL));
   make_data(s, n.model);
   model_free(n.model);

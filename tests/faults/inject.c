@@ -16,29 +16,29 @@ static struct {
   atomic_bool counting, all;
   atomic_int kind;
   atomic_ullong first, calls[INJECT_KIND_COUNT];
-} plan;
+} program;
 
 static bool refuse(enum inject_kind kind) {
-  if (!atomic_load(&plan.counting)) return false;
-  const uint64_t call = atomic_fetch_add(&plan.calls[kind], 1) + 1, first = atomic_load(&plan.first);
-  if (!first || atomic_load(&plan.kind) != (int)kind) return false;
-  return atomic_load(&plan.all) ? call >= first : call == first;
+  if (!atomic_load(&program.counting)) return false;
+  const uint64_t call = atomic_fetch_add(&program.calls[kind], 1) + 1, first = atomic_load(&program.first);
+  if (!first || atomic_load(&program.kind) != (int)kind) return false;
+  return atomic_load(&program.all) ? call >= first : call == first;
 }
 
 void inject_start(enum inject_kind kind, uint64_t first, bool all) {
-  for (int i = 0; i < INJECT_KIND_COUNT; i++) atomic_store(&plan.calls[i], 0);
-  atomic_store(&plan.first, first);
-  atomic_store(&plan.all, all);
-  atomic_store(&plan.kind, (int)kind);
-  atomic_store(&plan.counting, true);
+  for (int i = 0; i < INJECT_KIND_COUNT; i++) atomic_store(&program.calls[i], 0);
+  atomic_store(&program.first, first);
+  atomic_store(&program.all, all);
+  atomic_store(&program.kind, (int)kind);
+  atomic_store(&program.counting, true);
 }
 
 void inject_stop(void) {
-  atomic_store(&plan.counting, false);
+  atomic_store(&program.counting, false);
 }
 
 uint64_t inject_calls(enum inject_kind kind) {
-  return atomic_load(&plan.calls[kind]);
+  return atomic_load(&program.calls[kind]);
 }
 
 /* ---- what is allocated and not freed ---- */

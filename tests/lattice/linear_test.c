@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/bits.h"
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "lattice/layout.h"
 #include "support/support.h"
 

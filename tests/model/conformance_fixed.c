@@ -4,17 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model/calibrate.h"
-#include "model/execute.h"
-#include "model/quantise.h"
+#include "compile/calibrate.h"
+#include "compile/quantise.h"
+#include "execute/execute.h"
 
 enum { BITS = 12 };
 
 /* Largest sum of |weight| over an output's row. */
 static double widest_row(const struct model *m, uint32_t i, size_t *depth) {
-  const size_t rows = m->plan.steps[i].out.shape.channels;
+  const size_t rows = m->program.steps[i].out.shape.channels;
   double widest = 0;
-  *depth = plan_weight_count(&m->plan, i) / rows;
+  *depth = program_weight_count(&m->program, i) / rows;
   for (size_t r = 0; r < rows; r++) {
     double sum = 0;
     for (size_t k = 0; k < *depth; k++) sum += abs(m->weights[i].weights[r * *depth + k]);
@@ -26,44 +26,44 @@ static double widest_row(const struct model *m, uint32_t i, size_t *depth) {
 /* Weights are rounded to half a unit; so is the bias, which may also make up for what the weights' rounding shifts on
  * average (as much again at most). */
 static double linear_error(const struct model *m, uint32_t i, double in, double top) {
-  const struct plan_step *s = &m->plan.steps[i];
-  const double unit = s->out.scale / m->plan.steps[s->inputs[0]].out.scale;
+  const struct program_step *s = &m->program.steps[i];
+  const double unit = s->out.scale / m->program.steps[s->inputs[0]].out.scale;
   size_t depth;
   const double row = widest_row(m, i, &depth), rounding = (double)depth * unit / 2;
   return row * unit * in + 2 * rounding * (top + in) + s->out.scale / 2;
 }
 
 static double step_error(const struct model *m, uint32_t i, const double *error, const double *top) {
-  const struct plan_step *s = &m->plan.steps[i], *steps = m->plan.steps;
+  const struct program_step *s = &m->program.steps[i], *steps = m->program.steps;
   const uint32_t a = s->input_count ? s->inputs[0] : 0, b = s->input_count > 1 ? s->inputs[1] : a;
   double widest = 0;
-  switch (s->kind) {
-    case PLAN_INPUT: return s->out.scale / 2;
-    case PLAN_LINEAR: return linear_error(m, i, error[a], top[a]);
-    case PLAN_RELU:
-    case PLAN_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
-    case PLAN_ADD: return error[a] + error[b];
-    case PLAN_MUL: return top[a] * error[b] + top[b] * error[a] + error[a] * error[b];
-    case PLAN_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
-    case PLAN_OFFSET: return error[a] + s->out.scale / 2;
-    case PLAN_MAXPOOL: return error[a];
-    case PLAN_GATHER:
+  switch (s->op) {
+    case OP_INPUT: return s->out.scale / 2;
+    case OP_LINEAR: return linear_error(m, i, error[a], top[a]);
+    case OP_RELU:
+    case OP_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
+    case OP_ADD: return error[a] + error[b];
+    case OP_MUL: return top[a] * error[b] + top[b] * error[a] + error[a] * error[b];
+    case OP_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
+    case OP_OFFSET: return error[a] + s->out.scale / 2;
+    case OP_MAXPOOL: return error[a];
+    case OP_GATHER:
       for (uint32_t k = 0; k < s->input_count; k++) widest = fmax(widest, error[s->inputs[k]]);
       return widest;
   }
   return INFINITY;
 }
 
-double plan_predicted_error(const struct model *m, const double *top) {
-  double *error = calloc(m->plan.count, sizeof *error);
-  for (uint32_t i = 0; error && i < m->plan.count; i++) error[i] = step_error(m, i, error, top);
-  const double last = error ? error[m->plan.count - 1] : 0;
+double program_predicted_error(const struct model *m, const double *top) {
+  double *error = calloc(m->program.count, sizeof *error);
+  for (uint32_t i = 0; error && i < m->program.count; i++) error[i] = step_error(m, i, error, top);
+  const double last = error ? error[m->program.count - 1] : 0;
   free(error);
   return last;
 }
 
 struct tops {
-  const struct plan *plan;
+  const struct program *program;
   double *top;
 };
 
@@ -71,25 +71,25 @@ static void watch(void *context, uint32_t step, size_t sample, const int64_t *va
   const struct tops *t = context;
   (void)sample;
   for (size_t i = 0; i < count; i++)
-    t->top[step] = fmax(t->top[step], fabs((double)values[i]) * t->plan->steps[step].out.scale);
+    t->top[step] = fmax(t->top[step], fabs((double)values[i]) * t->program->steps[step].out.scale);
 }
 
 static void compare(struct fixed_result *r, const struct model *m, const struct calibration *c, const float *input) {
-  const size_t in = shape_size(m->plan.steps[0].out.shape), total = c->samples * c->logit_count;
-  struct tops t = {.plan = &m->plan, .top = calloc(m->plan.count, sizeof *t.top)};
+  const size_t in = shape_size(m->program.steps[0].out.shape), total = c->samples * c->logit_count;
+  struct tops t = {.program = &m->program, .top = calloc(m->program.count, sizeof *t.top)};
   const struct execute_options options = {.threads = 1, .observe = watch, .context = &t};
   int64_t *x = calloc(c->samples * in, sizeof *x), *y = calloc(total, sizeof *y);
   double *real = calloc(total, sizeof *real);
-  if (!t.top || !x || !y || !real || plan_quantise_input(&m->plan, input, c->samples, x, NULL) != FUSION_OK ||
-      plan_execute(m, x, c->samples, y, &options) != FUSION_OK)
+  if (!t.top || !x || !y || !real || program_quantise_input(&m->program, input, c->samples, x, NULL) != FUSION_OK ||
+      program_execute(m, x, c->samples, y, &options) != FUSION_OK)
     abort();
-  plan_dequantise(&m->plan, y, total, real);
+  program_dequantise(&m->program, y, total, real);
   for (size_t i = 0; i < total; i++) {
     r->error = fmax(r->error, fabs(real[i] - (double)c->logits[i]));
     r->top = fmax(r->top, fabs((double)c->logits[i]));
   }
   /* The reference is in single precision. */
-  r->bound = plan_predicted_error(m, t.top) + 0x1p-20 * r->top;
+  r->bound = program_predicted_error(m, t.top) + 0x1p-20 * r->top;
   free(t.top);
   free(x);
   free(y);
@@ -114,7 +114,7 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
     return r;
   }
   r.compiled = true;
-  m->plan.output = PLAN_OUTPUT_LOGITS;
+  m->program.output = OUTPUT_LOGITS;
   if (calibrate(&c, g, logits, input, samples) != FUSION_OK) abort();
   compare(&r, m, &c, input);
   calibration_free(&c);

@@ -1,19 +1,20 @@
-/** A conformance case in fixed point, against the error that its plan predicts. */
+/** A conformance case in fixed point, against the error that its program predicts. */
 #ifndef FUSION_TESTS_MODEL_CONFORMANCE_FIXED_H
 #define FUSION_TESTS_MODEL_CONFORMANCE_FIXED_H
 
-#include "model/plan.h"
+#include "graph/graph.h"
+#include "program/program.h"
 
 struct fixed_result {
   bool compiled;
-  double error, bound, top; /* of the logits: largest error, largest that the plan allows, largest magnitude */
+  double error, bound, top; /* of the logits: largest error, largest that the program allows, largest magnitude */
   char why[256];            /* not compiled: the reason */
 };
 
-/** Largest error that the plan's widths and scales allow on its last tensor, in real units. For each step: half a unit
- *  for every rounding, the errors of what it reads passed on, and half a unit of every weight times the largest value
- *  that `top` [step] saw there. */
-double plan_predicted_error(const struct model *m, const double *top);
+/** Largest error that the program's widths and scales allow on its last tensor, in real units. For each step: half a
+ * unit for every rounding, the errors of what it reads passed on, and half a unit of every weight times the largest
+ * value that `top` [step] saw there. */
+double program_predicted_error(const struct model *m, const double *top);
 
 /** Compiles the graph with these samples as calibration and runs them. */
 struct fixed_result fixed_run(struct graph *g, const float *input, size_t samples);

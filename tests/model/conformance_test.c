@@ -1,7 +1,7 @@
 /* The official ONNX backend tests (Debian's libonnx-testdata) through the importer, the float executor, and the
  * fixed-point executor. A node test gives weights and parameters as inputs: all inputs but the first become constants
  * here. The first dimension is the batch; where an operator looks along it, all of the input is one sample instead.
- * Every case must pass (float: within the suite's tolerance; fixed: within the error that its plan predicts) or be
+ * Every case must pass (float: within the suite's tolerance; fixed: within the error that its program predicts) or be
  * refused with a message; none may give a wrong answer.
  * Usage: test_onnx_conformance [--list] [case ...]; the folder is taken from ONNX_TESTDATA. */
 #include <dirent.h>
@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "model/conformance_fixed.h"
-#include "model/onnx_import.h"
+#include "onnx/onnx.h"
+#include "onnx/onnx_import.h"
 
 enum { SKIPPED = 77, NAME_LEN = 256, MAX_OUTPUTS = 8, MAX_CASES = 4096 };
 

@@ -1,9 +1,9 @@
 /** The executor against a naive one, on inputs that overflow rings too; every CPU tier, every number of threads. */
-#include "model/execute.h"
+#include "execute/execute.h"
 
 #include <math.h>
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "model/model_support.h"
 
 enum { SAMPLES = 7, TAPS_MAX = 16 };
@@ -13,7 +13,7 @@ static int64_t at(const struct shape s, const int64_t *x, size_t c, int64_t y, i
   return x[(c * s.height + (size_t)y) * s.width + (size_t)z];
 }
 
-/* The plan's maximum of a list, which wraps where values are out of range. */
+/* The program's maximum of a list, which wraps where values are out of range. */
 static int64_t naive_maximum(const int64_t *v, uint32_t count, unsigned value_bits) {
   if (count == 1) return v[0];
   uint32_t half = 1;
@@ -23,7 +23,7 @@ static int64_t naive_maximum(const int64_t *v, uint32_t count, unsigned value_bi
   return difference > 0 ? (int64_t)((uint64_t)b + (uint64_t)difference) : b;
 }
 
-static int64_t naive_pool(const struct plan_step *s, const struct plan_tensor *in, const int64_t *x, uint32_t c,
+static int64_t naive_pool(const struct program_step *s, const struct program_tensor *in, const int64_t *x, uint32_t c,
                           uint32_t oy, uint32_t ox) {
   int64_t rows[TAPS_MAX], taps[TAPS_MAX];
   uint32_t height = 0;
@@ -44,14 +44,14 @@ static int64_t naive_pool(const struct plan_step *s, const struct plan_tensor *i
 
 static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x, uint32_t c, uint32_t oy,
                              uint32_t ox) {
-  const struct plan_step *s = &m->plan.steps[i];
+  const struct program_step *s = &m->program.steps[i];
   const struct window *w = &s->window;
-  const struct shape in = m->plan.steps[s->inputs[0]].out.shape;
-  const bool linear = s->kind == PLAN_LINEAR;
+  const struct shape in = m->program.steps[s->inputs[0]].out.shape;
+  const bool linear = s->op == OP_LINEAR;
   const uint32_t depth = linear ? in.channels / s->groups : 1;
   const uint32_t first = linear ? c / (s->out.shape.channels / s->groups) * depth : c;
   uint64_t sum = linear ? (uint64_t)m->weights[i].bias[c] : 0;
-  if (s->kind == PLAN_MAXPOOL) return (uint64_t)naive_pool(s, &m->plan.steps[s->inputs[0]].out, x, c, oy, ox);
+  if (s->op == OP_MAXPOOL) return (uint64_t)naive_pool(s, &m->program.steps[s->inputs[0]].out, x, c, oy, ox);
   for (uint32_t d = 0; d < depth; d++)
     for (uint32_t ky = 0; ky < w->kernel_h; ky++)
       for (uint32_t kx = 0; kx < w->kernel_w; kx++) {
@@ -65,24 +65,23 @@ static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x
 }
 
 static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const *values, size_t k) {
-  const struct plan_step *s = &m->plan.steps[i];
+  const struct program_step *s = &m->program.steps[i];
   const struct shape o = s->out.shape;
   const int64_t *x = values[s->inputs[0]];
   const uint64_t round = s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
-  const unsigned in_bits = m->plan.steps[s->inputs[0]].out.ring_bits;
+  const unsigned in_bits = m->program.steps[s->inputs[0]].out.ring_bits;
   int64_t v;
-  switch (s->kind) {
-    case PLAN_RELU:
-    case PLAN_TRUNCATE:
+  switch (s->op) {
+    case OP_RELU:
+    case OP_TRUNCATE:
       v = ring_signed((uint64_t)x[k] + round, in_bits);
-      if (s->kind == PLAN_RELU && v < 0) v = 0;
+      if (s->op == OP_RELU && v < 0) v = 0;
       return (uint64_t)(v >> s->shift);
-    case PLAN_ADD:
-      return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
-    case PLAN_OFFSET:
+    case OP_ADD: return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
+    case OP_OFFSET:
       return (uint64_t)m->weights[i].bias[k / o.width / o.height] + (s->negate ? 0 - (uint64_t)x[k] : (uint64_t)x[k]);
-    case PLAN_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
-    case PLAN_GATHER:
+    case OP_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
+    case OP_GATHER:
       if (s->gather[k].input == GATHER_ZERO) return 0;
       return (uint64_t)values[s->inputs[s->gather[k].input]][s->gather[k].index];
     default:
@@ -92,31 +91,31 @@ static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const 
 }
 
 static void naive_execute(const struct model *m, const int64_t *input, int64_t *output) {
-  int64_t **values = mem_alloc(m->plan.count, sizeof *values);
+  int64_t **values = mem_alloc(m->program.count, sizeof *values);
   assert_non_null(values);
-  for (uint32_t i = 0; i < m->plan.count; i++) {
-    const struct plan_tensor *t = &m->plan.steps[i].out;
+  for (uint32_t i = 0; i < m->program.count; i++) {
+    const struct program_tensor *t = &m->program.steps[i].out;
     const size_t size = shape_size(t->shape);
     values[i] = mem_alloc(size, sizeof **values);
     assert_non_null(values[i]);
     for (size_t k = 0; k < size; k++)
       values[i][k] = ring_signed(i ? naive_element(m, i, values, k) : (uint64_t)input[k], t->ring_bits);
   }
-  const uint32_t last = m->plan.count - 1;
-  memcpy(output, values[last], shape_size(m->plan.steps[last].out.shape) * sizeof *output);
-  for (uint32_t i = 0; i < m->plan.count; i++) mem_free(values[i]);
+  const uint32_t last = m->program.count - 1;
+  memcpy(output, values[last], shape_size(m->program.steps[last].out.shape) * sizeof *output);
+  for (uint32_t i = 0; i < m->program.count; i++) mem_free(values[i]);
   mem_free(values);
 }
 
 /** Inputs of `bits` signed bits: small ones, and such as wrap every ring. */
 static void check_model(const struct model *m, uint64_t *seed, unsigned bits, unsigned threads) {
-  const size_t in = shape_size(m->plan.steps[0].out.shape), out = plan_answer_size(&m->plan);
+  const size_t in = shape_size(m->program.steps[0].out.shape), out = program_answer_size(&m->program);
   int64_t *x = mem_alloc(SAMPLES * in, sizeof *x), *y = mem_alloc(SAMPLES * out, sizeof *y);
   int64_t *expected = mem_alloc(out, sizeof *expected);
   const struct execute_options options = {.threads = threads};
   assert_true(x && y && expected);
   for (size_t i = 0; i < SAMPLES * in; i++) x[i] = ring_signed(test_random(seed), bits);
-  assert_ok(plan_execute(m, x, SAMPLES, y, &options));
+  assert_ok(program_execute(m, x, SAMPLES, y, &options));
   for (size_t k = 0; k < SAMPLES; k++) {
     naive_execute(m, x + k * in, expected);
     assert_memory_equal(y + k * out, expected, out * sizeof *y);
@@ -126,7 +125,7 @@ static void check_model(const struct model *m, uint64_t *seed, unsigned bits, un
   mem_free(expected);
 }
 
-static void plan_execute__equals_naive(void **state) {
+static void program_execute__equals_naive(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
@@ -135,7 +134,7 @@ static void plan_execute__equals_naive(void **state) {
       for (unsigned width = 6; width <= 16; width += 5) {
         struct model *m = random_model(network_kinds[k], &seed, width, width > 14 ? 14 : width);
         check_model(m, &seed, width, 1);
-        check_model(m, &seed, m->plan.steps[0].out.ring_bits, 2);
+        check_model(m, &seed, m->program.steps[0].out.ring_bits, 2);
         model_free(m);
       }
     }
@@ -144,33 +143,35 @@ static void plan_execute__equals_naive(void **state) {
 }
 
 /** Rings above 32 bits, where the narrow accumulator may or may not serve. */
-static void plan_execute__wide_rings(void **state) {
+static void program_execute__wide_rings(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (size_t k = 0; network_kinds[k]; k++) {
     struct model *m = random_model(network_kinds[k], &seed, 9, 9);
-    for (uint32_t i = 0; i < m->plan.count; i++) {
-      m->plan.steps[i].out.ring_bits = (uint8_t)(58 - m->plan.steps[i].out.guard_bits);
-      if (m->plan.steps[i].out.guard_bits) m->plan.steps[i].out.ring_bits = 50;
+    for (uint32_t i = 0; i < m->program.count; i++) {
+      m->program.steps[i].out.ring_bits = (uint8_t)(58 - m->program.steps[i].out.guard_bits);
+      if (m->program.steps[i].out.guard_bits) m->program.steps[i].out.ring_bits = 50;
     }
-    assert_ok(plan_validate(&m->plan, NULL));
+    assert_ok(program_validate(&m->program, NULL));
     for (unsigned bits = 8; bits <= 56; bits += 12) check_model(m, &seed, bits, 1);
     model_free(m);
   }
 }
 
 /** Rounding at random: reproducible from its seed on any number of threads, near the exact result, and different. */
-static void plan_execute__dither(void **state) {
+static void program_execute__dither(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   struct model *m = random_model("conv", &seed, 12, 14);
-  const size_t in = shape_size(m->plan.steps[0].out.shape), out = plan_answer_size(&m->plan), count = SAMPLES * out;
+  const size_t in = shape_size(m->program.steps[0].out.shape), out = program_answer_size(&m->program),
+               count = SAMPLES * out;
   int64_t *x = mem_alloc(SAMPLES * in, sizeof *x), *y = mem_alloc(4 * count, sizeof *y);
   assert_true(x && y);
-  for (size_t i = 0; i < SAMPLES * in; i++) x[i] = ring_signed(test_random(&seed), m->plan.steps[0].out.value_bits - 2);
+  for (size_t i = 0; i < SAMPLES * in; i++)
+    x[i] = ring_signed(test_random(&seed), m->program.steps[0].out.value_bits - 2);
   const struct execute_options runs[4] = {
       {.threads = 1}, {.dither = 1, .threads = 1}, {.dither = 1, .threads = 3}, {.dither = 2, .threads = 1}};
-  for (size_t r = 0; r < 4; r++) assert_ok(plan_execute(m, x, SAMPLES, y + r * count, &runs[r]));
+  for (size_t r = 0; r < 4; r++) assert_ok(program_execute(m, x, SAMPLES, y + r * count, &runs[r]));
   assert_memory_equal(y + count, y + 2 * count, count * sizeof *y);
   double off = 0, apart = 0, size = 0;
   for (size_t i = 0; i < count; i++) {
@@ -185,17 +186,17 @@ static void plan_execute__dither(void **state) {
   model_free(m);
 }
 
-static void plan_select_answer__ties_and_order(void **state) {
+static void program_select_answer__ties_and_order(void **state) {
   (void)state;
-  struct plan_step step = {.out = {.shape = {5, 1, 1}}};
-  struct plan plan = {.steps = &step, .count = 1, .output = PLAN_OUTPUT_TOP_K, .top_k = 5};
+  struct program_step step = {.out = {.shape = {5, 1, 1}}};
+  struct program program = {.steps = &step, .count = 1, .output = OUTPUT_TOP_K, .top_k = 5};
   const int64_t logits[5] = {3, 9, 9, -4, 3};
   const int64_t order[10] = {1, 9, 2, 9, 0, 3, 4, 3, 3, -4};
   int64_t answer[10];
-  plan_select_answer(&plan, logits, answer);
+  program_select_answer(&program, logits, answer);
   assert_memory_equal(answer, order, sizeof order);
-  plan.output = PLAN_OUTPUT_LABEL;
-  plan_select_answer(&plan, logits, answer);
+  program.output = OUTPUT_LABEL;
+  program_select_answer(&program, logits, answer);
   assert_int_equal(answer[0], 1);
 }
 
@@ -206,7 +207,7 @@ static void preprocess_apply__layouts(void **state) {
   const double first[6] = {10, 20, 30, 40, 50, 60}, last[6] = {40, 10, 50, 20, 60, 30};
   const float expected[6] = {0, .5f, 1, .5f, .75f, 1};
   float out[6];
-  struct plan_preprocess p = {.scale = 0.1, .count = 2, .mean = mean, .deviation = deviation};
+  struct preprocess p = {.scale = 0.1, .count = 2, .mean = mean, .deviation = deviation};
   preprocess_apply(&p, shape, first, 1, out);
   for (int i = 0; i < 6; i++) assert_float_equal(out[i], expected[i], 1e-6);
   p.channels_last = p.reverse_channels = true;
@@ -214,26 +215,26 @@ static void preprocess_apply__layouts(void **state) {
   for (int i = 0; i < 6; i++) assert_float_equal(out[i], expected[i], 1e-6);
 }
 
-static void plan_quantise_input__rounds_and_clamps(void **state) {
+static void program_quantise_input__rounds_and_clamps(void **state) {
   (void)state;
-  struct plan_step step = {.out = {.shape = {6, 1, 1}, .value_bits = 4, .scale = 0.5}};
-  const struct plan plan = {.steps = &step, .count = 1};
+  struct program_step step = {.out = {.shape = {6, 1, 1}, .value_bits = 4, .scale = 0.5}};
+  const struct program program = {.steps = &step, .count = 1};
   const float real[6] = {0.25f, 0.75f, -0.26f, 100, -100, 3.5f};
   const int64_t expected[6] = {0, 2, -1, 7, -8, 7};
   int64_t out[6];
-  assert_ok(plan_quantise_input(&plan, real, 1, out, NULL));
+  assert_ok(program_quantise_input(&program, real, 1, out, NULL));
   assert_memory_equal(out, expected, sizeof out);
   const float bad[6] = {0, 0, 0.0f / 0.0f, 0, 0, 0};
   fusion_error err = {.status = FUSION_OK};
-  assert_int_equal(plan_quantise_input(&plan, bad, 1, out, &err), FUSION_E_INPUT);
+  assert_int_equal(program_quantise_input(&program, bad, 1, out, &err), FUSION_E_INPUT);
   assert_true(err.text[0] != '\0');
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(plan_execute__equals_naive), cmocka_unit_test(plan_execute__wide_rings),
-      cmocka_unit_test(plan_execute__dither),       cmocka_unit_test(plan_select_answer__ties_and_order),
-      cmocka_unit_test(preprocess_apply__layouts),  cmocka_unit_test(plan_quantise_input__rounds_and_clamps),
+      cmocka_unit_test(program_execute__equals_naive), cmocka_unit_test(program_execute__wide_rings),
+      cmocka_unit_test(program_execute__dither),       cmocka_unit_test(program_select_answer__ties_and_order),
+      cmocka_unit_test(preprocess_apply__layouts),     cmocka_unit_test(program_quantise_input__rounds_and_clamps),
   };
   return cmocka_run_group_tests_name("execute", tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "model/execute.h"
-#include "model/fsn.h"
+#include "execute/execute.h"
+#include "program/fsn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -13,22 +13,22 @@ enum { RUN_LIMIT = 1 << 16, CHECKSUM_LEN = 8 };
 
 /* Runs one sample of ones when neither tensors nor products are many. */
 static void run_small(const struct model *m) {
-  const struct plan *plan = &m->plan;
+  const struct program *program = &m->program;
   const struct execute_options options = {.threads = 1};
   uint64_t work = 0;
-  for (uint32_t i = 0; i < plan->count; i++) {
-    const struct plan_step *s = &plan->steps[i];
+  for (uint32_t i = 0; i < program->count; i++) {
+    const struct program_step *s = &program->steps[i];
     const uint64_t taps = (uint64_t)s->window.kernel_h * s->window.kernel_w + 1;
     const uint64_t plane = (uint64_t)s->out.shape.height * s->out.shape.width;
-    work += s->kind == PLAN_LINEAR ? plane * plan_weight_count(plan, i) : plane * s->out.shape.channels * taps;
+    work += s->op == OP_LINEAR ? plane * program_weight_count(program, i) : plane * s->out.shape.channels * taps;
     work += (uint64_t)s->window.pad_top + s->window.pad_left + s->window.pad_bottom + s->window.pad_right;
     if (work > RUN_LIMIT) return;
   }
-  const size_t in = shape_size(plan->steps[0].out.shape);
-  int64_t *x = mem_alloc(in, sizeof *x), *y = mem_alloc(plan_answer_size(plan), sizeof *y);
+  const size_t in = shape_size(program->steps[0].out.shape);
+  int64_t *x = mem_alloc(in, sizeof *x), *y = mem_alloc(program_answer_size(program), sizeof *y);
   if (!x || !y) abort();
   for (size_t i = 0; i < in; i++) x[i] = 1;
-  if (plan_execute(m, x, 1, y, &options) != FUSION_OK) abort();
+  if (program_execute(m, x, 1, y, &options) != FUSION_OK) abort();
   mem_free(x);
   mem_free(y);
 }
@@ -41,7 +41,7 @@ static void try_file(const uint8_t *data, size_t len) {
     if (m || !err.text[0]) abort();
     return;
   }
-  if (plan_validate(&m->plan, NULL) != FUSION_OK || fsn_encode(&w, m) != FUSION_OK) abort();
+  if (program_validate(&m->program, NULL) != FUSION_OK || fsn_encode(&w, m) != FUSION_OK) abort();
   if (w.len != len || memcmp(w.data, data, len) != 0) abort();
   run_small(m);
   writer_free(&w);

@@ -1,5 +1,5 @@
 /** .fsn files: round trip, damage at every byte, truncation at every length. */
-#include "model/fsn.h"
+#include "program/fsn.h"
 
 #include <stdio.h>
 #include <stdlib.h>

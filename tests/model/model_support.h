@@ -2,7 +2,7 @@
 #ifndef FUSION_TESTS_MODEL_SUPPORT_H
 #define FUSION_TESTS_MODEL_SUPPORT_H
 
-#include "model/quantise.h"
+#include "compile/quantise.h"
 #include "support/support.h"
 
 /** Uniform in [-1, 1). */

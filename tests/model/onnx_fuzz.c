@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "model/graph.h"
-#include "model/onnx.pb-c.h"
+#include "onnx/onnx.h"
+#include "onnx/onnx.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t len, size_t max_len);

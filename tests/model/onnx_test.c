@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "model/graph.h"
+#include "onnx/onnx.h"
 #include "support/support.h"
 
 static void data_path(char *out, size_t capacity, const char *name, const char *ending) {

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model/execute.h"
+#include "compile/quantise_internal.h"
+#include "execute/execute.h"
 #include "model/model_support.h"
-#include "model/quantise_internal.h"
+#include "onnx/onnx.h"
 
 enum { SAMPLES = 40, CALIBRATION = 50 };
 
@@ -22,9 +23,9 @@ static double worst_error(const struct graph *g, const struct model *m, uint64_t
   double *real = mem_alloc(SAMPLES * out, sizeof *real);
   struct calibration c;
   assert_ok(calibrate(&c, g, logits, x, SAMPLES));
-  assert_ok(plan_quantise_input(&m->plan, x, SAMPLES, fixed_in, NULL));
-  assert_ok(plan_execute(m, fixed_in, SAMPLES, fixed, NULL));
-  plan_dequantise(&m->plan, fixed, SAMPLES * out, real);
+  assert_ok(program_quantise_input(&m->program, x, SAMPLES, fixed_in, NULL));
+  assert_ok(program_execute(m, fixed_in, SAMPLES, fixed, NULL));
+  program_dequantise(&m->program, fixed, SAMPLES * out, real);
   double worst = 0, top = 0;
   for (size_t i = 0; i < SAMPLES * out; i++) {
     worst = fmax(worst, fabs(real[i] - (double)c.logits[i]));
@@ -56,8 +57,8 @@ static void check_graph(const char *name, const struct graph *g, uint64_t *state
   options.output_bits = 20;
   if (quantise_graph(&m, g, x, CALIBRATION, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
   mem_free(report.steps);
-  assert_ok(plan_validate(&m->plan, &err));
-  m->plan.output = PLAN_OUTPUT_LOGITS;
+  assert_ok(program_validate(&m->program, &err));
+  m->program.output = OUTPUT_LOGITS;
   const double error = worst_error(g, m, state);
   if (!(error <= w->tolerance))
     fail_msg("%s with %u,%u bits: error %g of the largest logit, expected at most %g", name, w->weight, w->activation,
@@ -114,8 +115,8 @@ static void quantise_graph__every_operator(void **state) {
 
 static uint64_t ring_bits_of(const struct model *m) {
   uint64_t bits = 0;
-  for (uint32_t i = 0; i < m->plan.count; i++)
-    bits += (uint64_t)m->plan.steps[i].out.ring_bits * shape_size(m->plan.steps[i].out.shape);
+  for (uint32_t i = 0; i < m->program.count; i++)
+    bits += (uint64_t)m->program.steps[i].out.ring_bits * shape_size(m->program.steps[i].out.shape);
   return bits;
 }
 
@@ -141,7 +142,7 @@ static void quantise_graph__searches_each_layer(void **state) {
     options.weight_bits = options.activation_bits = 12;
     struct model *wide = compiled(g, x, &options, &uniform);
     double causes = 0;
-    for (uint32_t i = 0; i < m->plan.count; i++) causes += found.steps[i].value_error + found.steps[i].weight_error;
+    for (uint32_t i = 0; i < m->program.count; i++) causes += found.steps[i].value_error + found.steps[i].weight_error;
     if (!found.enough || found.expected < options.agreement || found.loss > options.accuracy_loss ||
         found.logit_error > options.logit_error || found.overflow > options.overflow)
       fail_msg("%s: agreement %g, loss %g, error %g, overflow %g", kinds[k], found.expected, found.loss,
@@ -176,12 +177,12 @@ static void check_step_errors(const char *name, const struct graph *g, const flo
     fusion_error err = {.status = FUSION_OK};
     options.weight_bits = options.activation_bits = widths[w];
     if (quantise_graph(&m, g, x, ALL_SEEN, &options, &report, &err) != FUSION_OK) fail_msg("%s: %s", name, err.text);
-    for (uint32_t i = 0; i < m->plan.count; i++) {
+    for (uint32_t i = 0; i < m->program.count; i++) {
       told[w] += report.steps[i].error > 0;
       if (w == 0 && report.steps[i].error > 0.01)
-        fail_msg("%s: step %u (%s): error %g with 15 bits", name, i, m->plan.steps[i].name, report.steps[i].error);
+        fail_msg("%s: step %u (%s): error %g with 15 bits", name, i, m->program.steps[i].name, report.steps[i].error);
     }
-    const double last = report.steps[m->plan.count - 1].error;
+    const double last = report.steps[m->program.count - 1].error;
     if (fabs(last - report.logit_error) > 1e-9 + 1e-6 * last)
       fail_msg("%s with %u bits: last step's error %g, logits' %g", name, widths[w], last, report.logit_error);
     mem_free(report.steps);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "model/graph.h"
+#include "onnx/onnx.h"
 #include "support/support.h"
 
 struct real_model {

@@ -1,8 +1,8 @@
-#include "ot/cot_silent.h"
+#include "silent/cot_silent.h"
 
-#include "ot/cot_cost.h"
 #include "ot/softspoken.h"
 #include "ot/tamper.h"
+#include "silent/cot_silent_cost.h"
 #include "support/support.h"
 
 struct take {

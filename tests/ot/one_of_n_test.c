@@ -1,7 +1,7 @@
 /* Random 1-of-n OT: strings agree, choices match, kernels of every tier equal the portable ones. */
 #include "ot/one_of_n.h"
-#include "ot/cot_cost.h"
 #include "ot/one_of_n_kernels.h"
+#include "silent/cot_silent_cost.h"
 #include "support/dealer.h"
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
-#include "base/cpu.h"
-#include "ot/ggm.h"
-#include "ot/lpn.h"
-#include "ot/silent_field.h"
+#include "base/cpu_tier.h"
+#include "silent/ggm.h"
+#include "silent/lpn.h"
+#include "silent/silent_field.h"
 #include "support/support.h"
 
 enum { DEPTH = 9, LEAVES = 1 << DEPTH };

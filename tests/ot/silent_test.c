@@ -1,6 +1,6 @@
-#include "ot/silent.h"
+#include "silent/silent.h"
 
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "ot/tamper.h"
 #include "support/support.h"
 

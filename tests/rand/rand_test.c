@@ -1,4 +1,4 @@
-#include "base/cpu.h"
+#include "base/cpu_tier.h"
 #include "rand/aes.h"
 #include "rand/prg.h"
 #include "rand/tccr.h"

@@ -51,7 +51,7 @@ static size_t make_journal(uint8_t *bytes, uint8_t seed[PRG_SEED_LEN]) {
   struct journal *j;
   int64_t rows[ROWS * ROW];
   for (size_t i = 0; i < ROWS * ROW; i++) rows[i] = answer(i / ROW, i % ROW);
-  const struct journal_job job = {.stack = "fake",
+  const struct journal_job job = {.engine = "fake",
                                   .input_hash = {1, 2, 3},
                                   .samples = ROWS,
                                   .answer_size = ROW,

@@ -7,9 +7,9 @@
 
 #include "base/cursor.h"
 #include "lattice/rlwe.h"
-#include "model/plan.h"
 #include "net/channel_internal.h"
 #include "ot/base_ot.h"
+#include "program/program.h"
 #include "session/messages.h"
 #include "session/shards.h"
 
@@ -62,23 +62,24 @@ enum { KINDS = 9, POINTS = 3, MEMORY_MAX = 1 << 30 };
 
 /* What a client does with a manifest before it sends anything else. */
 static fusion_status receive_manifest(struct channel *c) {
-  const struct stack *stack = stack_find("cheetah");
+  const struct engine *engine = engine_find("cheetah");
   uint8_t *bytes;
   size_t len;
   fusion_status status = channel_recv_sized(c, MSG_MANIFEST, 1 << 16, &bytes, &len);
   if (status != FUSION_OK) return status;
-  struct plan plan;
+  struct program program;
   struct reader r = reader_of(bytes, len);
   fusion_error err = {.status = FUSION_OK};
-  status = plan_decode(&plan, &r, &err);
+  status = program_decode(&program, &r, &err);
   if ((status == FUSION_OK) != !err.text[0]) abort();
   if (status != FUSION_OK) status = channel_fail(c, FUSION_E_PEER, "%s", err.text);
   if (status == FUSION_OK) {
     struct cost cost = {0};
-    const size_t most = shard_limit(stack, &plan, ROLE_CLIENT, 64, MEMORY_MAX);
-    if (most > 64 || (most && stack->memory(&plan, most, ROLE_CLIENT) > MEMORY_MAX)) abort();
-    if (most && stack->cost(&plan, &most, 1, &cost) != FUSION_OK) status = channel_fail(c, FUSION_E_PEER, "unsuitable");
-    plan_free(&plan);
+    const size_t most = shard_limit(engine, &program, ROLE_CLIENT, 64, MEMORY_MAX);
+    if (most > 64 || (most && engine->memory(&program, most, ROLE_CLIENT) > MEMORY_MAX)) abort();
+    if (most && engine->cost(&program, &most, 1, &cost) != FUSION_OK)
+      status = channel_fail(c, FUSION_E_PEER, "unsuitable");
+    program_free(&program);
   }
   mem_free(bytes);
   return status;
@@ -128,11 +129,11 @@ static fusion_status receive(struct channel *c, unsigned kind) {
     case 0:
       status = client_hello_recv(c, &client);
       if (status == FUSION_OK && (!client.samples || client.samples > SESSION_SAMPLES_MAX)) abort();
-      if (status == FUSION_OK && !memchr(client.stack, 0, sizeof client.stack)) abort();
+      if (status == FUSION_OK && !memchr(client.engine, 0, sizeof client.engine)) abort();
       break;
     case 1:
       status = server_hello_recv(c, &server);
-      if (status == FUSION_OK && (!server.manifest_len || !memchr(server.stack, 0, sizeof server.stack))) abort();
+      if (status == FUSION_OK && (!server.manifest_len || !memchr(server.engine, 0, sizeof server.engine))) abort();
       break;
     case 2:
       status = start_recv(c, &start);

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "model/execute.h"
+#include "execute/execute.h"
 #include "support/support.h"
 
 static void keep_line(void *context, const char *line) {
@@ -22,7 +22,7 @@ static void make_inputs(struct session_scene *s) {
   for (size_t i = 0; i < (QUERIES + PUBLIC) * IN; i++) rows[i] = (int64_t)(test_random(&seed) % 200) - 100;
   for (size_t i = 0; i < QUERIES * IN; i++) s->queries[i] = (double)rows[i];
   for (size_t i = 0; i < PUBLIC * IN; i++) s->public_samples[i] = (double)rows[QUERIES * IN + i];
-  assert_ok(plan_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
+  assert_ok(program_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
   memcpy(s->expected, answers, sizeof s->expected);
   for (size_t i = 0; i < PUBLIC; i++) {
     const int64_t *row = answers + (QUERIES + i) * OUT;
@@ -38,7 +38,7 @@ void scene_prepare(struct session_scene *s) {
   make_inputs(s);
   s->serve = (struct server_settings){.listen = {.host = "127.0.0.1"},
                                       .model = s->model,
-                                      .stack = &fake_stack,
+                                      .engine = &fake_engine,
                                       .max_clients = 8,
                                       .max_samples_job = 1000,
                                       .max_samples_day = 100000,
@@ -50,7 +50,7 @@ void scene_prepare(struct session_scene *s) {
                                       .log = keep_line,
                                       .log_context = s};
   s->ask = (struct job_settings){.address = {.host = "127.0.0.1"},
-                                 .stack = &fake_stack,
+                                 .engine = &fake_engine,
                                  .workers = 1,
                                  .shard_samples = 20,
                                  .tries = 3,

@@ -1,13 +1,13 @@
-/** Jobs between a server and a client in this process, over real connections, on the fake stack unless told otherwise.
+/** Jobs between a server and a client in this process, over real connections, on the fake engine unless told otherwise.
  */
 #ifndef FUSION_TESTS_SESSION_SCENE_H
 #define FUSION_TESTS_SESSION_SCENE_H
 
 #include <pthread.h>
 
-#include "session/client.h"
-#include "session/fake_stack.h"
-#include "session/server.h"
+#include "session/fake_engine.h"
+#include "session/job.h"
+#include "session/serve.h"
 
 enum { IN = 6, OUT = 4, QUERIES = 12, COPIES = 4, PUBLIC = 30, SAMPLES = QUERIES * COPIES + PUBLIC };
 

@@ -1,4 +1,4 @@
-/* Whole jobs between a server and a client in one process, over real connections, on the fake stack. */
+/* Whole jobs between a server and a client in one process, over real connections, on the fake engine. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,13 +32,13 @@ static void job__tls_and_several_workers(void **state) {
   assert_in_range(v.workers, 2, 3);
   assert_int_equal(strlen(v.certificate_hash), 64);
   assert_int_equal(strlen(v.manifest_hash), 64);
-  assert_string_equal(v.stack, "fake");
+  assert_string_equal(v.engine, "fake");
   assert_string_equal(v.rounding, "exact");
   scene_end(&s);
   expect_log(&s, "done; 78 of 78 samples");
 }
 
-static void job__the_real_stack(void **state) {
+static void job__the_real_engine(void **state) {
   (void)state;
   struct session_scene s;
   fusion_verdict v = {0};
@@ -47,18 +47,18 @@ static void job__the_real_stack(void **state) {
   assert_ok(tls_client_new(&s.client_tls, certs.ca, NULL, NULL, NULL));
   s.serve.tls = s.server_tls;
   s.ask.tls = s.client_tls;
-  s.serve.stack = s.ask.stack = stack_find("cheetah");
-  assert_ok(s.serve.stack->prepare(s.model, NULL));
+  s.serve.engine = s.ask.engine = engine_find("cheetah");
+  assert_ok(s.serve.engine->prepare(s.model, NULL));
   s.serve.timeout_ms = s.ask.limits.timeout_ms = 20000;
   s.ask.workers = 2;
   s.ask.shard_samples = 50;
   scene_start(&s);
   expect_accept(&s, &v);
-  assert_string_equal(v.stack, "cheetah");
-  s.ask.stack = stack_find("cheetah-wan"); /* the client says how it is tuned */
+  assert_string_equal(v.engine, "cheetah");
+  s.ask.engine = engine_find("cheetah-wan"); /* the client says how it is tuned */
   s.ask.workers = 1;
   expect_accept(&s, &v);
-  assert_string_equal(v.stack, "cheetah-wan");
+  assert_string_equal(v.engine, "cheetah-wan");
   scene_end(&s);
   expect_log(&s, "done; 78 of 78 samples");
 }
@@ -404,11 +404,11 @@ static void server__strange_clients_are_refused(void **state) {
   assert_ok(channel_send(c, MSG_HELLO, bytes + 5, 20));
   assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
   channel_close(c);
-  c = play_client(&s); /* another stack */
-  struct client_hello wrong = {.stack = "other", .samples = 1};
+  c = play_client(&s); /* another engine */
+  struct client_hello wrong = {.engine = "other", .samples = 1};
   assert_ok(client_hello_send(c, &wrong));
   assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
-  assert_non_null(strstr(channel_error(c)->text, "fake stack"));
+  assert_non_null(strstr(channel_error(c)->text, "fake engine"));
   channel_close(c);
   c = play_client(&s); /* silent */
   assert_int_equal(server_hello_recv(c, &hello), FUSION_E_CLOSED);
@@ -418,9 +418,9 @@ static void server__strange_clients_are_refused(void **state) {
   expect_log(&s, "silent for 0.2 seconds");
 }
 
-/* Opens a session for `samples` samples of the fake stack. */
+/* Opens a session for `samples` samples of the fake engine. */
 static struct channel *open_session(struct session_scene *s, uint32_t samples) {
-  const struct client_hello mine = {.stack = "fake", .samples = samples};
+  const struct client_hello mine = {.engine = "fake", .samples = samples};
   const uint64_t expected = samples;
   struct server_hello hello;
   uint8_t *manifest;
@@ -469,7 +469,7 @@ static void server__late_connections_are_no_failed_jobs(void **state) {
   channel_close(c);
   wait_for_connections(s.server, 0);
   for (uint8_t job = 0; job < 2; job++) {
-    const struct client_hello late = {.stack = "fake", .job = {job}, .samples = 5};
+    const struct client_hello late = {.engine = "fake", .job = {job}, .samples = 5};
     c = play_client(&s);
     assert_ok(client_hello_send(c, &late));
     assert_ok(server_hello_recv(c, &hello));
@@ -494,7 +494,7 @@ struct played_server {
 static void *play_server(void *arg) {
   struct played_server *p = arg;
   const struct net_limits limits = {.connect_timeout_ms = 2000, .timeout_ms = 2000};
-  struct server_hello hello = {.stack = "fake", .manifest_len = p->announced};
+  struct server_hello hello = {.engine = "fake", .manifest_len = p->announced};
   struct client_hello asked;
   struct channel *c;
   struct net_peer peer;
@@ -517,7 +517,7 @@ static void client__hostile_manifests_are_refused(void **state) {
   struct session_scene s;
   struct writer good = {0};
   scene_prepare(&s);
-  plan_encode(&good, &s.model->plan);
+  program_encode(&good, &s.model->program);
   const uint32_t len = (uint32_t)good.len;
   struct played_server cases[] = {
       {.manifest = good.data, .len = len, .announced = len, .wrong_hash = true},
@@ -573,7 +573,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(job__chooses_its_workers),
       cmocka_unit_test(job__tls_and_several_workers),
-      cmocka_unit_test(job__the_real_stack),
+      cmocka_unit_test(job__the_real_engine),
       cmocka_unit_test(job__plaintext_counts_every_byte),
       cmocka_unit_test(job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire),
       cmocka_unit_test(job__a_bad_model_is_rejected),

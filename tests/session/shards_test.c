@@ -10,8 +10,12 @@ static void workers__are_chosen_by_round_trip_cores_and_memory(void **state) {
   struct model *m = fake_model(IN, OUT, 5);
   fake_reset();
   /* 1,000 shards of a few hundred bytes: on a long line nearly all is waiting. */
-  const struct workers_choice base = {
-      .stack = &fake_stack, .plan = &m->plan, .samples = 1000, .shard_samples = 1, .max_memory = 1 << 30, .cores = 1};
+  const struct workers_choice base = {.engine = &fake_engine,
+                                      .program = &m->program,
+                                      .samples = 1000,
+                                      .shard_samples = 1,
+                                      .max_memory = 1 << 30,
+                                      .cores = 1};
   struct workers_choice c = base;
   assert_int_equal(workers_choose(&c), 1);
   c.round_trip_seconds = 1e-6;

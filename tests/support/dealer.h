@@ -1,4 +1,5 @@
-/** Correlations from a trusted dealer, for tests and benchmarks only: both ends derive them from one seed. Sends nothing. */
+/** Correlations from a trusted dealer, for tests and benchmarks only: both ends derive them from one seed. Sends
+ * nothing. */
 #ifndef FUSION_TESTS_DEALER_H
 #define FUSION_TESTS_DEALER_H
 

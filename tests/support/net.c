@@ -15,27 +15,27 @@ static void *need(size_t count, size_t element_len) {
 
 struct net net_open(struct shape input, unsigned ring_bits, unsigned value_bits, uint64_t seed) {
   struct net n = {.model = need(1, sizeof(struct model)), .seed = seed};
-  n.model->plan.steps = need(NET_STEPS_MAX, sizeof(struct plan_step));
-  n.model->weights = need(NET_STEPS_MAX, sizeof(struct plan_weights));
-  n.model->plan.preprocess.scale = 1;
-  n.model->plan.count = 1;
-  struct plan_step *s = &n.model->plan.steps[0];
-  s->kind = PLAN_INPUT;
-  s->out = (struct plan_tensor){
+  n.model->program.steps = need(NET_STEPS_MAX, sizeof(struct program_step));
+  n.model->weights = need(NET_STEPS_MAX, sizeof(struct program_weights));
+  n.model->program.preprocess.scale = 1;
+  n.model->program.count = 1;
+  struct program_step *s = &n.model->program.steps[0];
+  s->op = OP_INPUT;
+  s->out = (struct program_tensor){
       .shape = input, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
   return n;
 }
 
-struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, struct shape shape, unsigned ring_bits,
-                          unsigned value_bits) {
-  struct plan *p = &n->model->plan;
+struct program_step *net_add(struct net *n, enum program_op op, uint32_t input, struct shape shape, unsigned ring_bits,
+                             unsigned value_bits) {
+  struct program *p = &n->model->program;
   if (p->count >= NET_STEPS_MAX) abort();
-  struct plan_step *s = &p->steps[p->count++];
-  s->kind = kind;
-  s->input_count = kind == PLAN_ADD || kind == PLAN_MUL ? 2 : 1;
+  struct program_step *s = &p->steps[p->count++];
+  s->op = op;
+  s->input_count = op == OP_ADD || op == OP_MUL ? 2 : 1;
   s->inputs = need(s->input_count, sizeof *s->inputs);
   for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
-  s->out = (struct plan_tensor){
+  s->out = (struct program_tensor){
       .shape = shape, .ring_bits = (uint8_t)ring_bits, .value_bits = (uint8_t)value_bits, .scale = 1};
   s->window = (struct window){1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
   s->groups = 1;
@@ -43,17 +43,17 @@ struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, st
   return s;
 }
 
-struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
-                             unsigned ring_bits, unsigned weight_bits) {
-  struct plan_step *s = net_add(n, PLAN_LINEAR, input, shape, ring_bits, ring_bits);
-  const uint32_t number = n->model->plan.count - 1;
+struct program_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
+                                unsigned ring_bits, unsigned weight_bits) {
+  struct program_step *s = net_add(n, OP_LINEAR, input, shape, ring_bits, ring_bits);
+  const uint32_t number = n->model->program.count - 1;
   s->window = w;
   s->groups = groups;
   s->weight_bits = (uint8_t)weight_bits;
   s->out.guard_bits = 2;
   s->out.noise_terms = 1;
-  struct plan_weights *pw = &n->model->weights[number];
-  const size_t count = plan_weight_count(&n->model->plan, number);
+  struct program_weights *pw = &n->model->weights[number];
+  const size_t count = program_weight_count(&n->model->program, number);
   pw->weights = need(count, sizeof *pw->weights);
   pw->bias = need(shape.channels, sizeof *pw->bias);
   for (size_t i = 0; i < count; i++) pw->weights[i] = (int16_t)ring_signed(test_random(&n->seed), weight_bits);
@@ -61,10 +61,10 @@ struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, 
   return s;
 }
 
-struct plan_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
-                             unsigned value_bits) {
-  struct plan_step *s = net_add(n, PLAN_OFFSET, input, shape, ring_bits, value_bits);
-  struct plan_weights *pw = &n->model->weights[n->model->plan.count - 1];
+struct program_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
+                                unsigned value_bits) {
+  struct program_step *s = net_add(n, OP_OFFSET, input, shape, ring_bits, value_bits);
+  struct program_weights *pw = &n->model->weights[n->model->program.count - 1];
   s->negate = negate;
   pw->bias = need(shape.channels, sizeof *pw->bias);
   for (size_t i = 0; i < shape.channels; i++) pw->bias[i] = ring_signed(test_random(&n->seed), value_bits - 1);

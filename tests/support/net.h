@@ -2,7 +2,7 @@
 #ifndef FUSION_TESTS_NET_H
 #define FUSION_TESTS_NET_H
 
-#include "model/plan.h"
+#include "program/program.h"
 
 enum { NET_STEPS_MAX = 24 };
 
@@ -17,14 +17,14 @@ extern const struct window net_dense;
 
 struct net net_open(struct shape input, unsigned ring_bits, unsigned value_bits, uint64_t seed);
 /** Appends a clean step that reads `input` (twice if it takes two) with a 1x1 window; the caller sets what differs. */
-struct plan_step *net_add(struct net *n, enum plan_kind kind, uint32_t input, struct shape shape, unsigned ring_bits,
-                          unsigned value_bits);
+struct program_step *net_add(struct net *n, enum program_op kind, uint32_t input, struct shape shape,
+                             unsigned ring_bits, unsigned value_bits);
 /** Appends a convolution with random weights and biases; its output is raw. */
-struct plan_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
-                             unsigned ring_bits, unsigned weight_bits);
+struct program_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
+                                unsigned ring_bits, unsigned weight_bits);
 
 /** Appends bias + x, or bias - x, with random biases that take value_bits - 1 bits. */
-struct plan_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
-                             unsigned value_bits);
+struct program_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
+                                unsigned value_bits);
 
 #endif

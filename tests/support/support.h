@@ -2,10 +2,12 @@
 #ifndef FUSION_TESTS_SUPPORT_H
 #define FUSION_TESTS_SUPPORT_H
 
+/* cmocka.h needs what comes before it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"

@@ -165,7 +165,8 @@ static void print_help(const struct cli_syntax *s) {
   printf("usage: fusion %s %s\n\n", s->command, s->synopsis);
   print_wrapped(s->about, 0, 0);
   printf("\noptions:\n");
-  for (const struct cli_option *o = s->options; o->name; o++) print_option(o);
+  for (const struct cli_option *o = s->options; o->name; o++)
+    if (o->help) print_option(o);
   static const struct cli_option common[] = {
       {.name = "cpu-tier", .value = "c|avx2|avx512", .help = "Use slower processor kernels than this machine's best."},
       {.name = "help", .letter = 'h', .help = "Show this text."},

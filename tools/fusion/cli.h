@@ -65,7 +65,7 @@ struct cli_option {
   double min, max; /* COUNT, BYTES, NUMBER; max == 0 means no upper bound */
   const char *choices;
   const char *value; /* name of the value in --help, "R" */
-  const char *help;  /* one or more sentences; say the unit and the default */
+  const char *help;  /* one or more sentences; say the unit and the default. NULL: an old spelling, not shown */
 };
 
 /** Entries of a table. What `out` points to is checked by the compiler; after the help further fields may follow:
@@ -113,11 +113,14 @@ void cli_add_threads(struct cli_option *table, uint64_t *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);
 
-/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --stack. */
+/** --engine, and its old spelling --stack. */
+void cli_add_engine(struct cli_option *table, const char **engine);
+
+/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --engine. */
 struct cli_limits {
   double timeout_s;
   uint64_t max_memory;
-  const char *stack;
+  const char *engine;
 };
 void cli_add_limits(struct cli_option *table, struct cli_limits *limits);
 

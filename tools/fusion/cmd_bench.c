@@ -131,7 +131,7 @@ static int bench_micro(int argc, char **argv) {
 
 struct model_line {
   uint64_t samples, shard, workers, threads, runs;
-  const char *network, *stack;
+  const char *network, *engine;
   bool no_pin, json, quiet;
 };
 
@@ -208,7 +208,7 @@ enum { MODEL_RUNS_MAX = 99 };
 static int bench_model(int argc, char **argv) {
   fusion_bench_model_settings settings = fusion_bench_model_defaults();
   struct model_line l = {
-      .samples = settings.samples, .workers = 1, .runs = 3, .network = "none", .stack = settings.stack};
+      .samples = settings.samples, .workers = 1, .runs = 3, .network = "none", .engine = settings.engine};
   const struct cli_option own[] = {
       CLI_OPT_COUNT("samples", &l.samples, 1, 1e9, "N", "Samples of the job (default 868)."),
       CLI_OPT_COUNT("shard", &l.shard, 0, 1e9, "K",
@@ -216,7 +216,6 @@ static int bench_model(int argc, char **argv) {
       CLI_OPT_TEXT("network", &l.network, "none|lan|wan|RATE,RTT",
                    "The connection to imitate: 382 MB/s with 0.3 ms (lan), 44 MB/s with 40 ms (wan), or bytes a second "
                    "and round trip in ms, 100M,10 (default none)."),
-      CLI_OPT_TEXT("stack", &l.stack, "NAME", "Protocol stack (default cheetah)."),
       CLI_OPT_COUNT("workers", &l.workers, 1, 256, "W", "Connections side by side (default 1)."),
       CLI_OPT_COUNT("runs", &l.runs, 1, MODEL_RUNS_MAX, "N", "Runs of which the median is shown (default 3)."),
       CLI_OPT_FLAG("no-pin", &l.no_pin,
@@ -224,6 +223,7 @@ static int bench_model(int argc, char **argv) {
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
+  cli_add_engine(options, &l.engine);
   cli_add_threads(options, &l.threads);
   cli_add_json(options, &l.json);
   cli_add_quiet(options, &l.quiet);
@@ -242,7 +242,7 @@ static int bench_model(int argc, char **argv) {
   if (!cli_parse_network(l.network, &settings.network))
     return cli_usage("bench model", "--network: '%s' is not allowed; give none, lan, wan, or RATE,RTT as in 44M,40",
                      l.network);
-  settings.stack = l.stack;
+  settings.engine = l.engine;
   settings.samples = l.samples;
   settings.shard = l.shard;
   settings.workers = (unsigned)l.workers;

@@ -129,7 +129,7 @@ static struct query_line line_defaults(const fusion_client_settings *s) {
                              .tries = s->tries,
                              .max_manifest = s->max_manifest,
                              .connect_timeout_s = s->connect_timeout_ms / 1e3,
-                             .limits = {.timeout_s = s->timeout_ms / 1e3, .stack = s->stack}};
+                             .limits = {.timeout_s = s->timeout_ms / 1e3, .engine = s->engine}};
 }
 
 static void fill_settings(fusion_client_settings *s, const struct query_line *l, const char *server) {
@@ -138,7 +138,7 @@ static void fill_settings(fusion_client_settings *s, const struct query_line *l,
   s->tls_cert = l->tls.cert;
   s->tls_key = l->tls.key;
   s->plaintext = l->tls.plaintext;
-  s->stack = l->limits.stack;
+  s->engine = l->limits.engine;
   s->workers = (uint32_t)l->workers;
   s->shard_samples = (uint32_t)l->shard_samples;
   s->tries = (uint32_t)l->tries;

@@ -73,7 +73,7 @@ static int parse(struct serve_line *l, fusion_server_settings *s, int argc, char
                            .max_shard = s->max_shard,
                            .handshake_timeout_s = s->handshake_timeout_ms / 1e3,
                            .grace_s = s->stop_grace_ms / 1e3,
-                           .limits = {.timeout_s = s->timeout_ms / 1e3, .stack = s->stack}};
+                           .limits = {.timeout_s = s->timeout_ms / 1e3, .engine = s->engine}};
   int done = parse_line(l, argc, argv, positional);
   if (done == CLI_GO) done = cli_check_tls("serve", &l->tls, true);
   if (done != CLI_GO) return done;
@@ -82,7 +82,7 @@ static int parse(struct serve_line *l, fusion_server_settings *s, int argc, char
   s->tls_key = l->tls.key;
   s->client_ca = l->tls.ca;
   s->plaintext = l->tls.plaintext;
-  s->stack = l->limits.stack;
+  s->engine = l->limits.engine;
   s->max_clients = (uint32_t)l->max_clients;
   s->max_samples_job = l->max_samples;
   s->max_samples_day = l->max_samples_day;

@@ -93,13 +93,22 @@ void cli_add_quiet(struct cli_option *table, bool *quiet) {
   cli_add_options(table, options);
 }
 
+void cli_add_engine(struct cli_option *table, const char **engine) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("engine", engine, "NAME",
+                   "Protocol engine: cheetah (default) or cheetah-wan (fewer bytes, more computing)."),
+      CLI_OPT_TEXT("stack", engine, "NAME", NULL),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
 void cli_add_limits(struct cli_option *table, struct cli_limits *limits) {
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("timeout-s", &limits->timeout_s, 0.01, 86400, "S",
                      "Silence of the other party tolerated in a running job (default 120)."),
       CLI_OPT_BYTES("max-memory", &limits->max_memory, 0,
                     "For all running shards together (default: half of the machine's)."),
-      CLI_OPT_TEXT("stack", &limits->stack, "NAME", "Protocol stack: cheetah (default) or cheetah-wan (fewer bytes, more computing)."),
       {.name = NULL}};
   cli_add_options(table, options);
+  cli_add_engine(table, &limits->engine);
 }

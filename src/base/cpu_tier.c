@@ -1,0 +1,65 @@
+#include "base/cpu_tier.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#ifdef FUSION_X86_TIERS
+#include <cpuid.h>
+#endif
+
+static _Atomic int tier_in_force = -1;
+
+#ifdef FUSION_X86_TIERS
+/* Leaf 7, ECX bit 9: clang 14 has no name for it. */
+static bool has_vaes(void) {
+  unsigned eax, ebx, ecx = 0, edx;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx >> 9 & 1);
+}
+#endif
+
+enum cpu_tier cpu_tier_best(void) {
+#ifdef FUSION_X86_TIERS
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("aes") &&
+                    __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2") &&
+                    __builtin_cpu_supports("popcnt");
+  if (!avx2) return CPU_TIER_C;
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi") &&
+                      __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
+                      __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
+                      __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni") && has_vaes();
+  return avx512 ? CPU_TIER_AVX512 : CPU_TIER_AVX2;
+#else
+  return CPU_TIER_C;
+#endif
+}
+
+enum cpu_tier cpu_tier(void) {
+  int tier = atomic_load_explicit(&tier_in_force, memory_order_relaxed);
+  if (tier < 0) {
+    tier = (int)cpu_tier_best();
+    atomic_store_explicit(&tier_in_force, tier, memory_order_relaxed);
+  }
+  return (enum cpu_tier)tier;
+}
+
+fusion_status cpu_tier_force(enum cpu_tier tier) {
+  if (tier > cpu_tier_best()) return FUSION_E_USAGE;
+  atomic_store_explicit(&tier_in_force, (int)tier, memory_order_relaxed);
+  return FUSION_OK;
+}
+
+unsigned cpu_cores(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  /* Fails on machines with more cores than a cpu_set_t holds: then as many. */
+  if (sched_getaffinity(0, sizeof set, &set)) return CPU_SETSIZE;
+  const int cores = CPU_COUNT(&set);
+  return cores > 0 ? (unsigned)cores : 1;
+}
+
+const char *cpu_tier_name(enum cpu_tier tier) {
+  static const char *const names[] = {"c", "avx2", "avx512"};
+  return tier < CPU_TIER_COUNT ? names[tier] : "?";
+}

@@ -1,0 +1,29 @@
+/** CPU tiers: which kernels run. Probed once; the only mutable global of the library. */
+#ifndef FUSION_BASE_CPU_TIER_H
+#define FUSION_BASE_CPU_TIER_H
+
+#include "base/base.h"
+
+enum cpu_tier {
+  CPU_TIER_C = 0,  /**< portable C */
+  CPU_TIER_AVX2,   /**< AVX2, AES-NI, PCLMUL, BMI2 */
+  CPU_TIER_AVX512, /**< AVX-512 F/BW/DQ/VL/IFMA/VBMI/VBMI2/VNNI/BITALG/VPOPCNTDQ, VAES, VPCLMUL, GFNI */
+  CPU_TIER_COUNT,
+};
+
+/** The tier in force: the best that the CPU has, or a lower one forced. */
+enum cpu_tier cpu_tier(void);
+
+/** Forces a tier at or below what the CPU has. Before any session opens. FUSION_E_USAGE when the CPU lacks it. */
+fusion_status cpu_tier_force(enum cpu_tier tier) FUSION_MUST_CHECK;
+
+/** The best tier that this CPU has. */
+enum cpu_tier cpu_tier_best(void);
+
+/** Cores that this process may use, at least 1. */
+unsigned cpu_cores(void);
+
+/** "c", "avx2", "avx512". */
+const char *cpu_tier_name(enum cpu_tier tier);
+
+#endif

@@ -1,0 +1,136 @@
+/* Rows of the gates' own loops: random OT strings, merges of the comparison tree, products, planes. Correlations are
+ * constants here: a row counts what a gate does with them. */
+#include "bench/bench_suite.h"
+#include "gates/carry.h"
+#include "gates/cross_kernels.h"
+#include "gates/planes.h"
+#include "ot/one_of_n.h"
+#include "rand/aes.h"
+
+enum { COUNT = 1 << 14, WIDTH = 3, STRINGS = 2, TOP = 25, MIDDLE = 8, RING = 26 };
+
+static fusion_status constant_blocks(struct cot *c, block *out, size_t count) {
+  (void)c;
+  memset(out, 2, count * sizeof *out);
+  return FUSION_OK;
+}
+static void close_nothing(struct cot *c) {
+  (void)c;
+}
+static const struct cot_ops constant_ops = {
+    .take_sender = constant_blocks, .take_receiver = constant_blocks, .close = close_nothing};
+
+struct share_work {
+  struct bench *bench;
+  struct cot cot;
+  struct party party;
+  struct carry_tree plan;
+  struct carry carry;
+  struct flight own, peer;
+  const struct cross_kernels *cross;
+  uint64_t *a, *b, *c, *planes, *pads;
+};
+
+static void send_strings(void *context) {
+  struct share_work *w = context;
+  bench_check(w->bench, ot_bits_send(&w->cot, WIDTH, STRINGS, COUNT, w->planes));
+}
+static void receive_strings(void *context) {
+  struct share_work *w = context;
+  bench_check(w->bench, ot_bits_receive(&w->cot, WIDTH, STRINGS, COUNT, w->planes, w->a));
+}
+static void merge(void *context) {
+  struct share_work *w = context;
+  w->own.at = w->peer.at = 0;
+  carry_put_level(&w->carry, 1, w->planes, &w->own);
+  w->own.at = 0;
+  carry_get_level(&w->carry, 1, &w->own, &w->peer);
+}
+static const struct cross_factor factor = {.shift = 3};
+static void product_receive(void *context) {
+  const struct share_work *w = context;
+  w->cross->receive(w->a, w->b, w->c, w->planes, w->planes + COUNT / 64, factor, COUNT);
+}
+static void product_send(void *context) {
+  const struct share_work *w = context;
+  w->cross->send(w->a, w->b, w->c, w->planes, factor, COUNT);
+}
+static void product_correct(void *context) {
+  const struct share_work *w = context;
+  w->cross->correct(w->a, w->b, w->c, COUNT);
+}
+static void to_planes(void *context) {
+  const struct share_work *w = context;
+  planes_from_values(w->planes, COUNT / 64, w->a, COUNT, RING);
+}
+
+static void rows(struct bench *b, struct share_work *w) {
+  unsigned merges = 0;
+  double words = 0; /* of 64 elements, read or written */
+  for (unsigned m = 0; m < w->plan.merges; m++) {
+    if (w->plan.merge[m].level != 1) continue;
+    merges++;
+    words += w->plan.merge[m].propagate ? 21 : 13;
+  }
+  /* Hashes are two AES calls; two planes of each. */
+  const double strings = 1 << WIDTH, plane_bytes = 2 * STRINGS / 8.0;
+  const struct {
+    const char *name, *unit;
+    bench_call call;
+    double units;
+    struct bench_demand demand[FUSION_BENCH_DEMANDS];
+  } table[] = {
+      {"OT, 8 random strings of 2 bits, sender",
+       "instance",
+       send_strings,
+       COUNT,
+       {{CEILING_AES, 2 * strings}, {CEILING_L1, (16 + 16 + plane_bytes) * strings + 32 * WIDTH}}},
+      {"OT, one of 8 strings, receiver",
+       "instance",
+       receive_strings,
+       COUNT,
+       {{CEILING_AES, 2}, {CEILING_L1, 32 + 48 * WIDTH}}},
+      {"AND merge of the comparison tree",
+       "merge",
+       merge,
+       (double)merges * COUNT,
+       {{CEILING_L2, 8 * words / merges / 64}}},
+      {"product by a bit, receiver", "value", product_receive, COUNT, {{CEILING_L2, 32.25}}},
+      {"product by a bit, sender", "value", product_send, COUNT, {{CEILING_L2, 32.25}}},
+      {"product by a bit, correction", "value", product_correct, COUNT, {{CEILING_L2, 32}}},
+      {"26-bit values to bit planes", "value", to_planes, COUNT, {{CEILING_L2, 8 + RING / 8.0}}},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    struct bench_row row = {.group = "share", .name = table[i].name, .unit = table[i].unit, .units = table[i].units};
+    memcpy(row.demand, table[i].demand, sizeof row.demand);
+    bench_kernel(b, &row, table[i].call, w);
+  }
+}
+
+void bench_share(struct bench *b) {
+  struct share_work w = {
+      .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_tree_make(MIDDLE, TOP, COUNT)};
+  w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
+  w.cot.delta = block_make(7, 1);
+  w.cross = cross_kernels_get(b->tier);
+  w.own.len = w.peer.len = carry_open_len(&w.plan, 1, COUNT);
+  w.own.data = bench_alloc(b, w.own.len, 1);
+  w.peer.data = bench_alloc(b, w.peer.len, 1);
+  w.a = bench_alloc(b, COUNT, sizeof *w.a);
+  w.b = bench_alloc(b, COUNT, sizeof *w.b);
+  w.c = bench_alloc(b, COUNT, sizeof *w.c);
+  w.planes = bench_alloc(b, COUNT, sizeof *w.planes);
+  w.pads = bench_alloc(b, carry_pads_words(&w.plan, ROLE_SERVER, 1, COUNT), sizeof *w.pads);
+  bench_check(b, carry_open(&w.carry, &w.plan, &w.party, COUNT));
+  carry_start(&w.carry, COUNT);
+  if (bench_ready(b)) bench_check(b, carry_draw(&w.carry, &w.party, 1, w.pads));
+  if (bench_ready(b)) rows(b, &w);
+  carry_close(&w.carry);
+  mem_free(w.own.data);
+  mem_free(w.peer.data);
+  mem_free(w.a);
+  mem_free(w.b);
+  mem_free(w.c);
+  mem_free(w.planes);
+  mem_free(w.pads);
+}

@@ -1,0 +1,157 @@
+/* Rows of the plaintext: integer matrix products (the executor's), a convolution with its lowering, the lowering of a
+ * convolution to encrypted lanes, the float reference. */
+#include "bench/bench_suite.h"
+#include "execute/execute_linear.h"
+#include "graph/float_tile.h"
+#include "lattice/layout.h"
+
+enum { ROWS = 64, PAIRS = 288, DEPTH = 2 * PAIRS, SIDE = 28, CHANNELS = 64, FLOAT_DEPTH = 512 };
+
+struct plain_work {
+  struct bench *bench;
+  const struct gemm_kernels *gemm;
+  struct float_tile tile;
+  int16_t *w, *x;
+  uint32_t *y;
+  int64_t *wide_x, *conv_y;
+  uint64_t *wide_y, *lanes;
+  float *fa, *fb, *fc;
+  size_t *source;
+  struct linear_layout layout;
+  struct linear_packed packed;
+};
+
+static void narrow(void *context) {
+  const struct plain_work *w = context;
+  w->gemm->narrow(w->y, w->w, w->x, ROWS, PAIRS, GEMM_COLUMNS);
+}
+static void wide(void *context) {
+  const struct plain_work *w = context;
+  w->gemm->wide(w->wide_y, w->w, DEPTH, w->wide_x, ROWS, DEPTH);
+}
+static void float_product(void *context) {
+  const struct plain_work *w = context;
+  w->tile.multiply(w->fc, w->fa, w->fb, FLOAT_DEPTH);
+}
+static void convolution(void *context) {
+  const struct plain_work *w = context;
+  bench_check(w->bench, execute_linear(&w->packed, w->wide_x, w->conv_y, 1, 1));
+}
+static void lower(void *context) {
+  const struct plain_work *w = context;
+  const struct linear_layout *l = &w->layout;
+  const size_t span = layout_tile_lanes(l, 0) + l->reach;
+  for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, 0, phase, w->source + phase * l->span);
+  for (size_t c = 0; c < l->channels; c += LAYOUT_GATHER)
+    layout_gather(l, w->source, c, size_min(LAYOUT_GATHER, l->channels - c), span,
+                  (const uint64_t *)(const void *)w->wide_x, w->lanes, l->span);
+}
+
+static void products(struct bench *b, struct plain_work *w) {
+  const bool words = b->tier != CPU_TIER_C;
+  const enum ceiling dot = words ? CEILING_DOT : CEILING_MULTIPLY_LOW;
+  const struct bench_row small = {.group = "model",
+                                  .name = "ring matrix 64 x 576, 16-bit values",
+                                  .unit = "product",
+                                  .units = (double)ROWS * DEPTH * GEMM_COLUMNS,
+                                  .demand = {{dot, 1}, {CEILING_L2, 2.0 / ROWS + 2.0 / GEMM_COLUMNS}}};
+  const struct bench_row large = {
+      .group = "model",
+      .name = "ring matrix 64 x 576, 64-bit values",
+      .unit = "product",
+      .units = (double)ROWS * DEPTH * GEMM_COLUMNS,
+      .demand = {{CEILING_MULTIPLY_WIDE, 2}, {CEILING_L2, 8.0 / ROWS + 2.0 / GEMM_COLUMNS}}};
+  const struct bench_row real = {.group = "model",
+                                 .name = "float matrix (reference)",
+                                 .unit = "product",
+                                 .units = (double)(w->tile.rows * w->tile.columns) * FLOAT_DEPTH,
+                                 .demand = {{CEILING_FLOAT, 1}}};
+  bench_kernel(b, &small, narrow, w);
+  bench_kernel(b, &large, wide, w);
+  bench_kernel(b, &real, float_product, w);
+}
+
+static void convolutions(struct bench *b, struct plain_work *w) {
+  const struct bench_row conv = {.group = "model",
+                                 .name = "convolution 3x3, 64 to 64, 28x28, with lowering",
+                                 .unit = "product",
+                                 .units = (double)CHANNELS * CHANNELS * 9 * SIDE * SIDE,
+                                 .demand = {{b->tier == CPU_TIER_C ? CEILING_MULTIPLY_LOW : CEILING_DOT, 1}}};
+  const struct linear_layout *l = &w->layout;
+  const struct bench_row lowering = {.group = "model",
+                                     .name = "convolution lowering to lanes",
+                                     .unit = "value",
+                                     .units = (double)(l->channels * (layout_tile_lanes(l, 0) + l->reach)),
+                                     .portable = true,
+                                     .demand = {{CEILING_L2, 16}}};
+  bench_kernel(b, &conv, convolution, w);
+  bench_kernel(b, &lowering, lower, w);
+}
+
+/* A 3x3 convolution of CHANNELS to CHANNELS on SIDE x SIDE, as the model and as the encrypted layer see it. */
+static const struct window window = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+static const struct linear_layer layer = {.in_channels = CHANNELS,
+                                          .in_h = SIDE,
+                                          .in_w = SIDE,
+                                          .out_channels = CHANNELS,
+                                          .out_h = SIDE,
+                                          .out_w = SIDE,
+                                          .groups = 1,
+                                          .kernel_h = 3,
+                                          .kernel_w = 3,
+                                          .stride_h = 1,
+                                          .stride_w = 1,
+                                          .pad_top = 1,
+                                          .pad_left = 1,
+                                          .dilation_h = 1,
+                                          .dilation_w = 1,
+                                          .ring_bits = 26,
+                                          .guard_bits = 2,
+                                          .weight_bits = 8,
+                                          .rlwe_set = 1};
+
+void bench_plain(struct bench *b) {
+  const struct shape shape = {CHANNELS, SIDE, SIDE};
+  uint32_t input = 0;
+  struct program_step steps[2] = {
+      {.op = OP_INPUT, .out = {.shape = shape, .ring_bits = 26, .value_bits = 8}},
+      {.op = OP_LINEAR,
+       .input_count = 1,
+       .inputs = &input,
+       .window = window,
+       .groups = 1,
+       .weight_bits = 8,
+       .out = {.shape = shape, .ring_bits = 26, .guard_bits = 2, .value_bits = 26, .noise_terms = 1}}};
+  struct program_weights weights[2] = {{NULL, NULL}, {NULL, NULL}};
+  const struct model model = {.program = {.steps = steps, .count = 2}, .weights = weights};
+  struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_best()};
+  const fusion_status laid = layout_make(&w.layout, &layer, NULL, 1);
+  bench_check(b, laid);
+  w.w = weights[1].weights = bench_alloc(b, CHANNELS * DEPTH, sizeof *w.w);
+  weights[1].bias = bench_alloc(b, CHANNELS, sizeof *weights[1].bias);
+  w.x = bench_alloc(b, PAIRS * GEMM_COLUMNS, 2 * sizeof *w.x);
+  w.y = bench_alloc(b, ROWS * GEMM_COLUMNS, sizeof *w.y);
+  w.wide_x = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.wide_x);
+  w.wide_y = bench_alloc(b, ROWS * GEMM_COLUMNS, sizeof *w.wide_y);
+  w.conv_y = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.conv_y);
+  w.fa = bench_alloc(b, w.tile.rows * FLOAT_DEPTH, sizeof *w.fa);
+  w.fb = bench_alloc(b, w.tile.columns * FLOAT_DEPTH, sizeof *w.fb);
+  w.fc = bench_alloc(b, FLOAT_TILE_MAX, sizeof *w.fc);
+  if (laid == FUSION_OK) {
+    w.source = bench_alloc(b, w.layout.phase_count * w.layout.span, sizeof *w.source);
+    w.lanes = bench_alloc(b, LAYOUT_GATHER * w.layout.span, sizeof *w.lanes);
+  }
+  if (w.w && weights[1].bias) {
+    for (size_t i = 0; i < CHANNELS * DEPTH; i++) w.w[i] = (int16_t)((int)(i * 7919 % 251) - 125);
+    bench_check(b, linear_pack(&w.packed, &model, 1));
+  }
+  if (bench_ready(b)) {
+    products(b, &w);
+    convolutions(b, &w);
+  }
+  if (laid == FUSION_OK) layout_free(&w.layout);
+  linear_packed_free(&w.packed);
+  void *const all[] = {w.w,  weights[1].bias, w.x,    w.y, w.wide_x, w.wide_y, w.conv_y, w.fa, w.fb,
+                       w.fc, w.source,        w.lanes};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
+}

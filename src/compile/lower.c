@@ -1,0 +1,496 @@
+/** Lowering: decides which tensors are raw (straight from a linear layer) and puts the truncations. */
+#include <stdio.h>
+
+#include "compile/network.h"
+
+enum { FIRST_CAPACITY = 64, NOISE_MAX = 4, NOT_MADE = -1 };
+
+struct lowering {
+  const struct graph *graph;
+  struct network *net;
+  int64_t *made;       /* network node of a graph node, raw or clean; NOT_MADE before */
+  int64_t *cleaned;    /* its clean version */
+  bool *owes_relu;     /* what was made lacks the Relu, which goes behind the MaxPool that reads it */
+  uint32_t *consumers; /* readers of a graph node, counted with multiplicity */
+  uint32_t *reader;    /* one of them */
+};
+
+void network_free(struct network *n) {
+  for (uint32_t i = 0; n->nodes && i < n->count; i++) {
+    struct network_node *d = &n->nodes[i];
+    mem_free(d->inputs);
+    mem_free(d->weights);
+    mem_free(d->bias);
+    mem_free(d->gather);
+    mem_free(d->low);
+    mem_free(d->high);
+    mem_free(d->mean);
+    mem_free(d->factor);
+  }
+  mem_free(n->nodes);
+  *n = (struct network){0};
+}
+
+static bool grow(struct network *n) {
+  if (n->count < n->capacity) return true;
+  const uint32_t capacity = n->capacity ? 2 * n->capacity : FIRST_CAPACITY;
+  struct network_node *nodes = mem_alloc(capacity, sizeof *nodes);
+  if (!nodes) return false;
+  if (n->count) memcpy(nodes, n->nodes, n->count * sizeof *nodes);
+  mem_free(n->nodes);
+  n->nodes = nodes;
+  n->capacity = capacity;
+  return true;
+}
+
+/** Appends a node of `origin`'s name and shape, reading network nodes `inputs`. NULL when out of memory. */
+static struct network_node *append(struct lowering *l, enum program_op op, uint32_t origin, const uint32_t *inputs,
+                                   uint32_t input_count) {
+  if (!grow(l->net)) return NULL;
+  struct network_node *d = &l->net->nodes[l->net->count];
+  const struct graph_node *from = &l->graph->nodes[origin];
+  *d = (struct network_node){.op = op, .shape = from->shape, .origin = origin, .groups = 1};
+  snprintf(d->name, sizeof d->name, "%s", from->name);
+  for (char *p = d->name; *p; p++)
+    if ((unsigned char)*p < 0x20 || (unsigned char)*p == 0x7f) *p = '?';
+  if (input_count) {
+    d->inputs = mem_alloc(input_count, sizeof *d->inputs);
+    if (!d->inputs) return NULL;
+    memcpy(d->inputs, inputs, input_count * sizeof *inputs);
+    d->input_count = input_count;
+  }
+  l->net->count++;
+  return d;
+}
+
+static bool is_raw(const struct lowering *l, int64_t node) {
+  return l->net->nodes[node].noise_terms > 0;
+}
+
+/** Network node with graph node g's values, clean; truncates a raw one once. */
+static fusion_status make_clean(struct lowering *l, uint32_t g, uint32_t *out) {
+  if (l->cleaned[g] == NOT_MADE) {
+    if (is_raw(l, l->made[g])) {
+      const uint32_t from = (uint32_t)l->made[g];
+      if (!append(l, OP_TRUNCATE, g, &from, 1)) return FUSION_E_MEMORY;
+      l->cleaned[g] = l->net->count - 1;
+    } else {
+      l->cleaned[g] = l->made[g];
+    }
+  }
+  *out = (uint32_t)l->cleaned[g];
+  return FUSION_OK;
+}
+
+/** The raw version where there is one and nobody else needs the tensor; else the clean one. */
+static fusion_status make_raw(struct lowering *l, uint32_t g, uint32_t *out) {
+  if (l->consumers[g] > 1) return make_clean(l, g, out);
+  *out = (uint32_t)l->made[g];
+  return FUSION_OK;
+}
+
+static fusion_status done(struct lowering *l, uint32_t g) {
+  l->made[g] = l->net->count - 1;
+  return FUSION_OK;
+}
+
+static float *copy_floats(const float *from, size_t count) {
+  float *to = mem_alloc(count, sizeof *to);
+  if (to && from) memcpy(to, from, count * sizeof *to);
+  return to;
+}
+
+static fusion_status lower_linear(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const bool affine = n->op == GRAPH_AFFINE;
+  const uint32_t in_channels = l->graph->nodes[n->inputs[0]].shape.channels;
+  const uint32_t groups = affine ? n->shape.channels : n->groups;
+  uint32_t from;
+  fusion_status status = make_clean(l, n->inputs[0], &from);
+  if (status != FUSION_OK) return status;
+  struct network_node *d = append(l, OP_LINEAR, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->window = affine ? window_make(1, 1, 1) : n->window;
+  d->groups = groups;
+  d->noise_terms = 1;
+  d->weights = copy_floats(
+      n->weights, (size_t)n->shape.channels * (in_channels / groups) * d->window.kernel_h * d->window.kernel_w);
+  d->bias = copy_floats(n->bias, n->shape.channels);
+  return d->weights && d->bias ? done(l, g) : FUSION_E_MEMORY;
+}
+
+/** 1 or -1 when an affine map multiplies every channel by that; else 0. */
+static int common_sign(const struct graph_node *n) {
+  const float sign = n->weights ? n->weights[0] : 1;
+  for (uint32_t c = 1; n->weights && c < n->shape.channels; c++)
+    if (n->weights[c] != sign) return 0;
+  return sign == 1 ? 1 : sign == -1 ? -1 : 0;
+}
+
+static fusion_status lower_affine(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const int sign = common_sign(n);
+  if (!sign) return lower_linear(l, g);
+  uint32_t from;
+  const fusion_status status = make_clean(l, n->inputs[0], &from);
+  if (status != FUSION_OK) return status;
+  struct network_node *d = append(l, OP_OFFSET, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->negate = sign < 0;
+  d->bias = copy_floats(n->bias, n->shape.channels);
+  return d->bias ? done(l, g) : FUSION_E_MEMORY;
+}
+
+static fusion_status lower_add(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  uint32_t from[2];
+  for (unsigned k = 0; k < 2; k++) {
+    const fusion_status status = make_raw(l, n->inputs[k], &from[k]);
+    if (status != FUSION_OK) return status;
+  }
+  unsigned noise = l->net->nodes[from[0]].noise_terms + l->net->nodes[from[1]].noise_terms;
+  if (noise > NOISE_MAX) {
+    const fusion_status status = make_clean(l, n->inputs[0], &from[0]);
+    if (status != FUSION_OK) return status;
+    noise = l->net->nodes[from[1]].noise_terms;
+  }
+  struct network_node *d = append(l, OP_ADD, g, from, 2);
+  if (!d) return FUSION_E_MEMORY;
+  d->noise_terms = (uint8_t)noise;
+  return done(l, g);
+}
+
+/** Products have twice the bits: they are truncated at once. */
+static fusion_status lower_mul(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  uint32_t from[2];
+  for (unsigned k = 0; k < 2; k++) {
+    const fusion_status status = make_clean(l, n->inputs[k], &from[k]);
+    if (status != FUSION_OK) return status;
+  }
+  if (!append(l, OP_MUL, g, from, 2)) return FUSION_E_MEMORY;
+  const uint32_t product = l->net->count - 1;
+  return append(l, OP_TRUNCATE, g, &product, 1) ? done(l, g) : FUSION_E_MEMORY;
+}
+
+/** A MaxPool alone reads g, directly or through a rearrangement, and makes few values of many. */
+static bool feeds_shrinking_pool(const struct lowering *l, uint32_t g, bool through) {
+  if (l->consumers[g] != 1) return false;
+  const uint32_t r = l->reader[g];
+  const struct graph_node *reader = &l->graph->nodes[r];
+  if (reader->op == GRAPH_GATHER && through) return feeds_shrinking_pool(l, r, false);
+  return reader->op == GRAPH_MAXPOOL && 2 * shape_size(reader->shape) <= shape_size(l->graph->nodes[g].shape);
+}
+
+/** maxpool(relu(x)) = relu(maxpool(x)): fewer Relus, each narrower, and a truncation alone is much cheaper than a Relu.
+ *  Through a Concat only if all that it reads are such Relus. */
+static bool goes_behind_pool(const struct lowering *l, uint32_t g) {
+  if (!feeds_shrinking_pool(l, g, true)) return false;
+  const struct graph_node *reader = &l->graph->nodes[l->reader[g]];
+  for (uint32_t k = 0; reader->op == GRAPH_GATHER && k < reader->input_count; k++) {
+    const uint32_t from = reader->inputs[k];
+    if (l->graph->nodes[from].op != GRAPH_RELU || l->consumers[from] != 1) return false;
+  }
+  return true;
+}
+
+static fusion_status lower_relu(struct lowering *l, uint32_t g) {
+  uint32_t from;
+  const fusion_status status = make_raw(l, l->graph->nodes[g].inputs[0], &from);
+  if (status != FUSION_OK) return status;
+  l->owes_relu[g] = goes_behind_pool(l, g);
+  l->made[g] = from;
+  if (l->owes_relu[g]) return FUSION_OK;
+  return append(l, OP_RELU, g, &from, 1) ? done(l, g) : FUSION_E_MEMORY;
+}
+
+/** A Relu behind makes small negative values no reason for a coarser scale. */
+static bool is_rectified(const struct lowering *l, uint32_t g) {
+  return l->consumers[g] == 1 && l->graph->nodes[l->reader[g]].op == GRAPH_RELU;
+}
+
+static fusion_status lower_maxpool(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const uint32_t x = n->inputs[0];
+  const bool rectified = is_rectified(l, g), owes_relu = l->owes_relu[x];
+  uint32_t from;
+  const fusion_status status = make_clean(l, x, &from);
+  if (status != FUSION_OK) return status;
+  if (rectified && l->consumers[x] == 1 && l->net->nodes[from].op == OP_TRUNCATE) l->net->nodes[from].rectified = true;
+  struct network_node *d = append(l, OP_MAXPOOL, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->window = n->window;
+  d->rectified = rectified;
+  from = l->net->count - 1;
+  if (owes_relu && !append(l, OP_RELU, g, &from, 1)) return FUSION_E_MEMORY;
+  return done(l, g);
+}
+
+/** Taps of a window along one axis that lie inside, at output position `at`. */
+static uint32_t taps_inside(uint32_t in, uint32_t at, uint32_t kernel, uint32_t stride, uint32_t before,
+                            uint32_t dilation) {
+  uint32_t count = 0;
+  for (uint32_t k = 0; k < kernel; k++) {
+    const int64_t pos = (int64_t)at * stride + (int64_t)k * dilation - before;
+    count += pos >= 0 && pos < in;
+  }
+  return count;
+}
+
+/** A layer that multiplies each channel by its own factor. */
+static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
+                                    const float *factors) {
+  struct network_node *d = append(l, OP_LINEAR, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->shape = shape;
+  d->window = window_make(1, 1, 1);
+  d->groups = shape.channels;
+  d->noise_terms = 1;
+  d->weights = copy_floats(factors, shape.channels);
+  d->bias = copy_floats(NULL, shape.channels);
+  for (uint32_t c = 0; d->weights && !factors && c < shape.channels; c++) d->weights[c] = 1;
+  return d->weights && d->bias ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static fusion_status append_reshape(struct lowering *l, uint32_t g, struct shape shape) {
+  const uint32_t from = l->net->count - 1;
+  struct network_node *d = append(l, OP_GATHER, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->shape = shape;
+  d->gather = mem_alloc(shape_size(shape), sizeof *d->gather);
+  if (!d->gather) return FUSION_E_MEMORY;
+  for (uint32_t i = 0; i < shape_size(shape); i++) d->gather[i].index = i;
+  return FUSION_OK;
+}
+
+/** Windows at the border that divide by fewer elements: every position gets its own factor. */
+static fusion_status lower_uneven_average(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const struct window *w = &n->window;
+  const struct shape in = l->graph->nodes[n->inputs[0]].shape;
+  const uint32_t size = (uint32_t)shape_size(n->shape), area = w->kernel_h * w->kernel_w;
+  const struct shape flat = {.channels = size, .height = 1, .width = 1};
+  float *factors = mem_alloc(size, sizeof *factors);
+  fusion_status status = factors ? FUSION_OK : FUSION_E_MEMORY;
+  for (uint32_t i = 0; factors && i < size; i++) {
+    const uint32_t y = i / n->shape.width % n->shape.height, x = i % n->shape.width;
+    const uint32_t taps = taps_inside(in.height, y, w->kernel_h, w->stride_h, w->pad_top, w->dilation_h) *
+                          taps_inside(in.width, x, w->kernel_w, w->stride_w, w->pad_left, w->dilation_w);
+    factors[i] = taps ? (float)area / (float)taps : 1;
+  }
+  if (status == FUSION_OK) status = append_reshape(l, g, flat);
+  if (status == FUSION_OK) status = append_factors(l, g, l->net->count - 1, flat, factors);
+  mem_free(factors);
+  if (status != FUSION_OK) return status;
+  const uint32_t raw = l->net->count - 1;
+  struct network_node *d = append(l, OP_TRUNCATE, g, &raw, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->shape = flat;
+  status = append_reshape(l, g, n->shape);
+  return status == FUSION_OK ? done(l, g) : status;
+}
+
+/** True when some reader ties this tensor's scale to another's: then the average's own scale cannot just be carried. */
+static bool scale_is_tied(const struct lowering *l, uint32_t g) {
+  for (uint32_t i = g + 1; i < l->graph->count; i++) {
+    const struct graph_node *n = &l->graph->nodes[i];
+    for (uint32_t k = 0; k < n->input_count; k++) {
+      if (n->inputs[k] != g) continue;
+      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || (n->op == GRAPH_GATHER && n->input_count > 1)) return true;
+      const bool offset = n->op == GRAPH_AFFINE && common_sign(n);
+      const bool passes =
+          n->op == GRAPH_GATHER || n->op == GRAPH_MAXPOOL || n->op == GRAPH_RELU || n->op == GRAPH_AVGPOOL || offset;
+      if (passes && scale_is_tied(l, i)) return true;
+    }
+  }
+  return false;
+}
+
+static fusion_status lower_average(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const struct window *w = &n->window;
+  const bool padded = w->pad_top || w->pad_left || w->pad_bottom || w->pad_right;
+  uint32_t from;
+  fusion_status status = make_clean(l, n->inputs[0], &from);
+  if (status != FUSION_OK) return status;
+  struct network_node *d = append(l, OP_SUMPOOL, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->window = n->window;
+  const uint32_t sum = l->net->count - 1;
+  if (padded && !n->count_pad) return lower_uneven_average(l, g);
+  if (!scale_is_tied(l, g)) return done(l, g);
+  /* A layer of ones takes the divisor into its weights. */
+  status = append_factors(l, g, sum, n->shape, NULL);
+  return status == FUSION_OK ? done(l, g) : status;
+}
+
+static fusion_status lower_gather(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  uint32_t *from = mem_alloc(n->input_count, sizeof *from);
+  if (!from) return FUSION_E_MEMORY;
+  fusion_status status = FUSION_OK;
+  for (uint32_t k = 0; k < n->input_count && status == FUSION_OK; k++) status = make_clean(l, n->inputs[k], &from[k]);
+  struct network_node *d = status == FUSION_OK ? append(l, OP_GATHER, g, from, n->input_count) : NULL;
+  l->owes_relu[g] = l->owes_relu[n->inputs[0]];
+  mem_free(from);
+  if (!d) return status == FUSION_OK ? FUSION_E_MEMORY : status;
+  const size_t size = shape_size(n->shape);
+  d->gather = mem_alloc(size, sizeof *d->gather);
+  if (!d->gather) return FUSION_E_MEMORY;
+  for (size_t i = 0; i < size; i++) {
+    const struct gather_source s = n->gather[i];
+    d->gather[i] = s.input == GATHER_ZERO || s.index == GATHER_ZERO ? (struct gather_source){GATHER_ZERO, 0} : s;
+  }
+  return done(l, g);
+}
+
+static bool never_negative(const struct graph *graph, uint32_t g) {
+  const struct graph_node *n = &graph->nodes[g];
+  if (n->op == GRAPH_RELU || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
+  if (n->op != GRAPH_MAXPOOL && n->op != GRAPH_AVGPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_ADD) return false;
+  for (uint32_t k = 0; k < n->input_count; k++)
+    if (!never_negative(graph, n->inputs[k])) return false;
+  return true;
+}
+
+/** y = bias + x, or bias - x, one bias for all, on the grid of QUANTISE node g. */
+static fusion_status append_shift(struct lowering *l, uint32_t g, uint32_t *at, bool negate, double bias) {
+  struct network_node *d = append(l, OP_OFFSET, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->negate = negate;
+  d->step = l->graph->nodes[g].step;
+  d->bias = copy_floats(NULL, d->shape.channels);
+  for (uint32_t c = 0; d->bias && c < d->shape.channels; c++) d->bias[c] = (float)bias;
+  return d->bias ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static fusion_status append_bend(struct lowering *l, uint32_t g, uint32_t *at) {
+  struct network_node *d = append(l, OP_RELU, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->step = l->graph->nodes[g].step;
+  return FUSION_OK;
+}
+
+/** The file's own grid: rounding happens where the tensor becomes clean. A range that begins at 0 is a Relu; other
+ * limits that matter are cut as clips are: high - relu(high - low - relu(x - low)). */
+static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const double low = (double)n->low * (double)n->step, high = (double)n->high * (double)n->step;
+  const bool from_zero = n->low == 0;
+  const bool cut = from_zero ? !never_negative(l->graph, n->inputs[0]) : n->keep_low;
+  uint32_t at;
+  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : make_clean(l, n->inputs[0], &at);
+  if (status == FUSION_OK && cut && !from_zero) status = append_shift(l, g, &at, false, -low);
+  if (status == FUSION_OK && cut) status = append_bend(l, g, &at);
+  if (status == FUSION_OK && n->keep_high) {
+    status = append_shift(l, g, &at, true, cut ? high - low : high);
+    if (status == FUSION_OK) status = append_bend(l, g, &at);
+    if (status == FUSION_OK) status = append_shift(l, g, &at, true, high);
+  } else if (status == FUSION_OK && cut && !from_zero) {
+    status = append_shift(l, g, &at, false, low);
+  }
+  if (status != FUSION_OK) return status;
+  l->made[g] = at;
+  l->net->nodes[at].step = n->step;
+  return FUSION_OK;
+}
+
+static fusion_status lower_node(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  switch (n->op) {
+    case GRAPH_INPUT: return append(l, OP_INPUT, g, NULL, 0) ? done(l, g) : FUSION_E_MEMORY;
+    case GRAPH_LINEAR: return lower_linear(l, g);
+    case GRAPH_AFFINE: return lower_affine(l, g);
+    case GRAPH_ADD: return lower_add(l, g);
+    case GRAPH_MUL: return lower_mul(l, g);
+    case GRAPH_RELU: return lower_relu(l, g);
+    case GRAPH_MAXPOOL: return lower_maxpool(l, g);
+    case GRAPH_AVGPOOL: return lower_average(l, g);
+    case GRAPH_GATHER: return lower_gather(l, g);
+    case GRAPH_QUANTISE: return lower_quantise(l, g);
+    case GRAPH_SOFTMAX:
+    case GRAPH_SIGMOID:
+    case GRAPH_ARGMAX:
+      l->net->softmax = n->op == GRAPH_SOFTMAX;
+      l->net->sigmoid = n->op == GRAPH_SIGMOID;
+      l->net->argmax = n->op == GRAPH_ARGMAX;
+      l->net->logits = n->inputs[0];
+      return FUSION_OK;
+  }
+  return FUSION_E_INTERNAL;
+}
+
+/** What was made of a Relu that is still owed lacks it. */
+static void find_twins(struct lowering *l) {
+  for (uint32_t i = 0; i < l->net->count; i++) l->net->nodes[i].twin = NOT_MADE;
+  for (uint32_t g = 0; g < l->graph->count; g++) {
+    if (l->owes_relu[g]) continue;
+    if (l->made[g] != NOT_MADE) l->net->nodes[l->made[g]].twin = g;
+    if (l->cleaned[g] != NOT_MADE) l->net->nodes[l->cleaned[g]].twin = g;
+  }
+}
+
+static void count_consumers(struct lowering *l) {
+  for (uint32_t i = 0; i < l->graph->count; i++) {
+    l->made[i] = l->cleaned[i] = NOT_MADE;
+    for (uint32_t k = 0; k < l->graph->nodes[i].input_count; k++) {
+      l->consumers[l->graph->nodes[i].inputs[k]]++;
+      l->reader[l->graph->nodes[i].inputs[k]] = i;
+    }
+  }
+}
+
+fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) {
+  *out = (struct network){.logits = graph->count - 1};
+  struct lowering l = {.graph = graph, .net = out};
+  fusion_status status = FUSION_OK;
+  l.made = mem_alloc(graph->count, sizeof *l.made);
+  l.cleaned = mem_alloc(graph->count, sizeof *l.cleaned);
+  l.consumers = mem_alloc(graph->count, sizeof *l.consumers);
+  l.reader = mem_alloc(graph->count, sizeof *l.reader);
+  l.owes_relu = mem_alloc(graph->count, sizeof *l.owes_relu);
+  FAIL_IF(!l.made || !l.cleaned || !l.consumers || !l.reader || !l.owes_relu, FUSION_E_MEMORY);
+  count_consumers(&l);
+  for (uint32_t g = 0; g < graph->count; g++) TRY(lower_node(&l, g));
+  uint32_t last;
+  TRY(make_clean(&l, out->logits, &last));
+  find_twins(&l);
+  if (last != out->count - 1 || out->count > PROGRAM_STEPS_MAX)
+    status = error_set(err, FUSION_E_UNSUPPORTED,
+                       "the network has unused layers after its output, or more than %d steps", (int)PROGRAM_STEPS_MAX);
+cleanup:
+  if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while lowering the network");
+  if (status != FUSION_OK) network_free(out);
+  mem_free(l.made);
+  mem_free(l.cleaned);
+  mem_free(l.consumers);
+  mem_free(l.reader);
+  mem_free(l.owes_relu);
+  return status;
+}
+
+static fusion_status set_range(struct network_node *d, const struct network_ranges *r, uint32_t g, uint32_t channels) {
+  d->low = mem_alloc(d->shape.channels, sizeof *d->low);
+  d->high = mem_alloc(d->shape.channels, sizeof *d->high);
+  d->mean = mem_alloc(d->shape.channels, sizeof *d->mean);
+  if (!d->low || !d->high || !d->mean) return FUSION_E_MEMORY;
+  /* A reshaped intermediate has other channels than its origin: each of its equal parts belongs to one of them. */
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const uint32_t from = (uint32_t)((uint64_t)c * channels / d->shape.channels);
+    d->low[c] = d->rectified && r->low[g][from] < 0 ? 0 : r->low[g][from];
+    d->high[c] = d->rectified && r->high[g][from] < 0 ? 0 : r->high[g][from];
+    d->mean[c] = r->mean[g][from];
+  }
+  return FUSION_OK;
+}
+
+fusion_status network_set_ranges(struct network *n, const struct graph *graph, const struct network_ranges *ranges) {
+  for (uint32_t i = 0; i < n->count; i++) {
+    const uint32_t g = n->nodes[i].origin;
+    const fusion_status status = set_range(&n->nodes[i], ranges, g, graph->nodes[g].shape.channels);
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
+}

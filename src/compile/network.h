@@ -1,0 +1,59 @@
+/** The lowered network: the program's steps with real weights, between the graph (what the file said) and the program
+ * (integers). A node's real value is that of a graph node, its `origin`; SUMPOOL's is the average, its divisor living
+ * in the scale. */
+#ifndef FUSION_COMPILE_NETWORK_H
+#define FUSION_COMPILE_NETWORK_H
+
+#include "graph/graph.h"
+#include "program/program.h"
+
+struct network_node {
+  enum program_op op;
+  char name[MODEL_NAME_LEN];
+  struct shape shape;
+  uint32_t input_count;
+  uint32_t *inputs; /* owned */
+  struct window window;
+  uint32_t groups;
+  float *weights;               /* owned. LINEAR */
+  float *bias;                  /* owned. LINEAR, OFFSET: always there */
+  bool negate;                  /* OFFSET */
+  struct gather_source *gather; /* owned. GATHER */
+  uint32_t origin;              /* graph node with the same real values */
+  bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
+  int64_t twin;                 /* graph node whose values these are; below 0: none, a step within an operator */
+  uint8_t noise_terms;          /* raw when not 0 */
+  float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
+  float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
+  double *factor;               /* owned: what equalisation multiplied each channel by; NULL: nothing */
+};
+
+struct network {
+  struct network_node *nodes;
+  uint32_t count, capacity;
+  uint32_t logits;               /* graph node whose values the answers are made of */
+  bool softmax, sigmoid, argmax; /* what the graph ended in */
+};
+
+/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
+ *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
+ *  constant to x or -x, else as depthwise layers. `graph` must be valid. */
+fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
+void network_free(struct network *n);
+
+/** What calibration saw: [graph node] -> [channels]. */
+struct network_ranges {
+  float *const *low, *const *high, *const *mean;
+};
+
+/** Takes each channel's range and average from the graph's. */
+fusion_status network_set_ranges(struct network *n, const struct graph *graph,
+                                 const struct network_ranges *ranges) FUSION_MUST_CHECK;
+
+/** Rescales channels between layers so that small ones use the ranges of weights and activations better; the network's
+ *  real outputs stay as they are (Relu is positively homogeneous). Needs ranges. Source: Nagel et al., "Data-free
+ *  quantization through weight equalization and bias correction", ICCV 2019, sec. 4.1; here over groups of channels
+ * that additions and concatenations tie together, and bounded by the activations' ranges. */
+fusion_status network_equalise(struct network *n) FUSION_MUST_CHECK;
+
+#endif

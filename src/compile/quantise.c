@@ -1,0 +1,334 @@
+/** From graph to model. First a fine model, whose run on the calibration samples shows how large values get; then the
+ *  widths that were asked for, or a search. */
+#include "compile/quantise.h"
+
+#include <math.h>
+
+#include "compile/quantise_internal.h"
+#include "execute/execute.h"
+
+enum {
+  INPUT_BITS_LEAST = 9,
+  OUTPUT_BITS_DEFAULT = 16,
+  INPUT_BITS_MOST = 16,
+  FINE_BITS = 12, /* of weights and activations of the first run */
+};
+
+struct quantise_options quantise_defaults(void) {
+  return (struct quantise_options){.margin_bits = 2,
+                                   .overflow = 1e-3,
+                                   .agreement = 0.9,
+                                   .accuracy_loss = 0.002,
+                                   .logit_error = 0.0625,
+                                   .equalise = true};
+}
+
+void attempt_free(struct attempt *a) {
+  model_free(a->model);
+  mem_free(a->logits);
+  *a = (struct attempt){0};
+}
+
+struct watch {
+  struct step_extremes *extremes;
+  const struct program *program;
+};
+
+/* Each step and sample has its own place: no lock. */
+static void watch_step(void *context, uint32_t step, size_t sample, const int64_t *values, size_t count) {
+  const struct watch *w = context;
+  extremes_take(w->extremes, step, sample, values, count, w->program->steps[step].out.scale);
+}
+
+fusion_status attempt_run(struct attempt *out, const struct quantise_job *job, const struct precision *precision,
+                          size_t samples, struct step_extremes *extremes, fusion_error *err) {
+  const struct calibration *c = job->calibration;
+  struct attempt a = {0};
+  int64_t *inputs = NULL;
+  fusion_status status;
+  TRY(quantise_scales(&a.model, job->net, precision, err));
+  if (job->bounds) TRY(quantise_rings(a.model, job->bounds, job->overflow, err));
+  const struct program *program = &a.model->program;
+  struct watch watch = {extremes, program};
+  const struct execute_options options = {
+      .threads = job->options->threads, .observe = extremes ? watch_step : NULL, .context = &watch};
+  inputs = mem_alloc(samples * shape_size(program->steps[0].out.shape), sizeof *inputs);
+  a.logits = mem_alloc(samples * c->logit_count, sizeof *a.logits);
+  FAIL_IF(!inputs || !a.logits, FUSION_E_MEMORY);
+  TRY(program_quantise_input(program, job->input, samples, inputs, err));
+  TRY(program_execute(a.model, inputs, samples, a.logits, &options));
+  if (samples == c->samples)
+    a.likeness = judge_logits(c, a.logits, program->steps[program->count - 1].out.scale, job->options->labels);
+cleanup:
+  mem_free(inputs);
+  if (status != FUSION_OK) attempt_free(&a);
+  *out = a;
+  return status;
+}
+
+static unsigned input_width(const struct quantise_options *o, unsigned activation) {
+  if (o->input_bits) return o->input_bits;
+  return activation > INPUT_BITS_LEAST ? activation : INPUT_BITS_LEAST;
+}
+
+/** Accumulators whose ring may overflow: they share the probability that the options allow. */
+static unsigned count_trees(const struct network *net) {
+  unsigned trees = 0;
+  for (uint32_t i = 0; i < net->count; i++) {
+    const struct network_node *d = &net->nodes[i];
+    trees += (d->op == OP_RELU || d->op == OP_TRUNCATE) && net->nodes[d->inputs[0]].noise_terms;
+  }
+  return trees ? trees : 1;
+}
+
+static void find_degrees(const struct network *net, double *degree) {
+  enum { MOST = 16 };
+  for (uint32_t i = 0; i < net->count; i++) {
+    const struct network_node *d = &net->nodes[i];
+    degree[i] = 1;
+    for (uint32_t k = 0; k < d->input_count; k++) degree[i] = fmax(degree[i], degree[d->inputs[k]]);
+    if (d->op == OP_MUL) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
+  }
+}
+
+/** The fine model, and what it shows of the values' ranges. */
+static fusion_status run_fine(struct attempt *fine, struct quantise_job *job, const struct precision *precision,
+                              fusion_error *err) {
+  const struct quantise_options *o = job->options;
+  const uint32_t count = job->net->count;
+  struct step_extremes extremes = {0};
+  fusion_status status;
+  job->bounds = NULL;
+  struct step_bound *bounds = mem_alloc(count, sizeof *bounds);
+  FAIL_IF(!bounds, FUSION_E_MEMORY);
+  TRY(extremes_open(&extremes, count, job->calibration->samples));
+  find_degrees(job->net, extremes.degree);
+  TRY(attempt_run(fine, job, precision, job->calibration->samples, &extremes, err));
+  extremes_bound(bounds, &extremes, o->overflow / count_trees(job->net), o->margin_bits);
+  job->bounds = bounds;
+  bounds = NULL;
+cleanup:
+  mem_free(bounds);
+  extremes_close(&extremes);
+  return status;
+}
+
+bool likeness_enough(const struct likeness *l, const struct quantise_options *o, size_t samples) {
+  enum { HALF_A_POINT = 200 };
+  return l->right + samples / HALF_A_POINT >= l->float_right && l->expected >= o->agreement &&
+         l->loss <= o->accuracy_loss && l->error <= o->logit_error;
+}
+
+static double largest_deviation(const struct calibration *c, const struct attempt *a) {
+  const struct program *program = &a->model->program;
+  const double scale = program->steps[program->count - 1].out.scale;
+  double worst = 0;
+  for (size_t i = 0; i < c->samples * c->logit_count; i++)
+    worst = fmax(worst, fabs((double)a->logits[i] * scale - (double)c->logits[i]));
+  return worst;
+}
+
+/** What the report says of a finished model. */
+static void describe(struct quantise_report *r, const struct quantise_job *job, const struct attempt *a) {
+  const struct program *program = &a->model->program;
+  const struct quantise_options *o = job->options;
+  double weights = 0, values = 0;
+  r->agreement = a->likeness.agreement;
+  r->expected = a->likeness.expected;
+  r->expected_error = a->likeness.expected_error;
+  r->logit_error = a->likeness.error;
+  r->logit_deviation = largest_deviation(job->calibration, a);
+  r->loss = a->likeness.loss;
+  r->enough = likeness_enough(&a->likeness, o, r->samples);
+  for (uint32_t i = 0; i < program->count; i++) {
+    const struct program_step *s = &program->steps[i];
+    if (s->op == OP_LINEAR) {
+      const double count = (double)program_weight_count(program, i);
+      r->weight_bits = s->weight_bits > r->weight_bits ? s->weight_bits : r->weight_bits;
+      r->mean_weight_bits += s->weight_bits * count;
+      weights += count;
+    }
+    r->steps[i].overflow = job->overflow[i];
+    r->overflow += job->overflow[i];
+    const bool cleans = (s->op == OP_RELU || s->op == OP_TRUNCATE) && i + 1 < program->count;
+    if (cleans && program->steps[s->inputs[0]].out.guard_bits) {
+      const unsigned bits = (unsigned)program->steps[s->inputs[0]].out.ring_bits - s->shift;
+      const double count = (double)shape_size(s->out.shape);
+      r->steps[s->inputs[0]].guaranteed = !(job->overflow[s->inputs[0]] > 0);
+      r->trees++;
+      r->guaranteed += !(job->overflow[s->inputs[0]] > 0);
+      r->activation_bits = bits > r->activation_bits ? bits : r->activation_bits;
+      r->mean_activation_bits += bits * count;
+      values += count;
+    }
+  }
+  r->overflow = r->overflow < 1 ? r->overflow : 1;
+  if (weights > 0) r->mean_weight_bits /= weights;
+  if (values > 0) r->mean_activation_bits /= values;
+}
+
+static fusion_status check_options(const struct quantise_options *o, size_t samples, fusion_error *err) {
+  if (!samples) return error_set(err, FUSION_E_INPUT, "calibration: no samples; give at least one, better 100");
+  if (o->weight_bits && (o->weight_bits < 2 || o->weight_bits > 16))
+    return error_set(err, FUSION_E_USAGE, "weight bits %u: out of range, give 2 to 16", o->weight_bits);
+  if (o->activation_bits && (o->activation_bits < 4 || o->activation_bits > 16))
+    return error_set(err, FUSION_E_USAGE, "activation bits %u: out of range, give 4 to 16", o->activation_bits);
+  if (o->input_bits && (o->input_bits < 2 || o->input_bits > INPUT_BITS_MOST))
+    return error_set(err, FUSION_E_USAGE, "input bits %u: out of range, give 2 to 16", o->input_bits);
+  if (o->output_bits && (o->output_bits < 2 || o->output_bits > 32))
+    return error_set(err, FUSION_E_USAGE, "output bits %u: out of range, give 2 to 32", o->output_bits);
+  if (!(o->overflow >= 0 && o->overflow <= 0.1))
+    return error_set(err, FUSION_E_USAGE, "overflow %g: out of range, give 0 to 0.1", o->overflow);
+  if (o->margin_bits > 8) return error_set(err, FUSION_E_USAGE, "margin %u: out of range, give 0 to 8", o->margin_bits);
+  if (!(o->agreement >= 0 && o->agreement <= 1))
+    return error_set(err, FUSION_E_USAGE, "agreement %g: out of range, give 0 to 1", o->agreement);
+  if (!(o->accuracy_loss >= 0 && o->accuracy_loss <= 1))
+    return error_set(err, FUSION_E_USAGE, "accuracy loss %g: out of range, give 0 to 1", o->accuracy_loss);
+  if (!(o->logit_error >= 0))
+    return error_set(err, FUSION_E_USAGE, "logit error %g: out of range, give 0 or more", o->logit_error);
+  return FUSION_OK;
+}
+
+static fusion_status set_output(struct model *m, const struct network *net, const struct quantise_options *o,
+                                fusion_error *err) {
+  struct program *program = &m->program;
+  const size_t size = shape_size(program->steps[program->count - 1].out.shape);
+  program->rounding = o->rounding;
+  program->output = net->argmax && o->output == OUTPUT_LOGITS ? OUTPUT_LABEL : o->output;
+  program->softmax = net->softmax && program->output == OUTPUT_LOGITS;
+  program->sigmoid = net->sigmoid && program->output == OUTPUT_LOGITS;
+  program->top_k = program->output == OUTPUT_TOP_K ? o->top_k : 0;
+  if (program->output == OUTPUT_TOP_K && (program->top_k < 1 || program->top_k > size))
+    return error_set(err, FUSION_E_USAGE, "top-k %u: the network has %zu outputs", o->top_k, size);
+  return FUSION_OK;
+}
+
+/** The network with what the samples show of it; calibrates at the first call. */
+static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
+                             const float *input, size_t samples, fusion_error *err) {
+  fusion_status status = network_lower(net, graph, err);
+  if (status != FUSION_OK) return status;
+  if (!calibration->samples) status = calibrate(calibration, graph, net->logits, input, samples);
+  if (status != FUSION_OK)
+    return error_set(err, status, "calibration: %s",
+                     status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
+                                              : fusion_status_text(status));
+  const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
+  return network_set_ranges(net, graph, &ranges);
+}
+
+static bool widths_are_given(const struct quantise_options *o) {
+  return o->weight_bits && o->activation_bits;
+}
+
+/** The widths that were given, or the search for those that were not. */
+static fusion_status choose(struct attempt *best, struct quantise_job *job, struct quantise_report *report,
+                            fusion_error *err) {
+  const struct quantise_options *o = job->options;
+  const unsigned output = o->output_bits ? o->output_bits : OUTPUT_BITS_DEFAULT;
+  const struct precision fine = {
+      .weight = FINE_BITS, .activation = FINE_BITS, .input = input_width(o, FINE_BITS), .output = output};
+  const struct precision start = {.weight = o->weight_bits ? o->weight_bits : FINE_BITS,
+                                  .activation = o->activation_bits ? o->activation_bits : FINE_BITS,
+                                  .input = input_width(o, o->activation_bits ? o->activation_bits : INPUT_BITS_LEAST),
+                                  .output = output};
+  struct attempt base = {0};
+  fusion_status status;
+  TRY(run_fine(&base, job, &fine, err));
+  report->candidates++;
+  if (widths_are_given(o)) {
+    report->candidates++;
+    TRY(attempt_run(best, job, &start, job->calibration->samples, NULL, err));
+  } else {
+    TRY(quantise_search(best, job, &base, &start, report, err));
+  }
+cleanup:
+  attempt_free(&base);
+  return status;
+}
+
+/** A network, equalised or not, and the best model that was made of it. */
+struct candidate {
+  struct network net;
+  struct attempt best;
+  struct step_bound *bounds; /* owned */
+};
+
+static void candidate_close(struct candidate *c) {
+  attempt_free(&c->best);
+  mem_free(c->bounds);
+  network_free(&c->net);
+}
+
+/** The job goes on with this candidate. */
+static void take(struct quantise_job *job, const struct candidate *c) {
+  job->net = &c->net;
+  job->bounds = c->bounds;
+}
+
+static fusion_status make_candidate(struct candidate *c, struct quantise_job *job, struct quantise_report *report,
+                                    bool equalise, fusion_error *err) {
+  fusion_status status = equalise ? network_equalise(&c->net) : FUSION_OK;
+  if (status != FUSION_OK) return status;
+  take(job, c);
+  status = choose(&c->best, job, report, err);
+  c->bounds = job->bounds;
+  return status;
+}
+
+/** Shrinking a channel spares weights and costs values; with given widths, which do not follow, either may weigh more:
+ *  so the network is tried as it is, too. */
+static fusion_status compare_unequalised(struct candidate *chosen, struct quantise_job *job,
+                                         struct calibration *calibration, const struct graph *graph,
+                                         struct quantise_report *report, fusion_error *err) {
+  struct candidate plain = {0};
+  fusion_status status;
+  TRY(prepare(&plain.net, calibration, graph, job->input, calibration->samples, err));
+  TRY(make_candidate(&plain, job, report, false, err));
+  if (plain.best.likeness.error < chosen->best.likeness.error) {
+    const struct candidate worse = *chosen;
+    *chosen = plain;
+    plain = worse;
+  }
+cleanup:
+  take(job, chosen);
+  candidate_close(&plain);
+  return status;
+}
+
+fusion_status quantise_graph(struct model **out, const struct graph *graph, const float *input, size_t samples,
+                             const struct quantise_options *options, struct quantise_report *report,
+                             fusion_error *err) {
+  struct calibration calibration = {0};
+  struct candidate c = {0};
+  struct quantise_job job = {.calibration = &calibration, .input = input, .options = options};
+  fusion_status status;
+  *out = NULL;
+  *report = (struct quantise_report){.samples = samples};
+  TRY(check_options(options, samples, err));
+  TRY(prepare(&c.net, &calibration, graph, input, samples, err));
+  job.overflow = mem_alloc(c.net.count, sizeof *job.overflow);
+  report->steps = mem_alloc(c.net.count, sizeof *report->steps);
+  FAIL_IF(!job.overflow || !report->steps, FUSION_E_MEMORY);
+  TRY(make_candidate(&c, &job, report, options->equalise, err));
+  if (options->equalise && widths_are_given(options))
+    TRY(compare_unequalised(&c, &job, &calibration, graph, report, err));
+  TRY(set_output(c.best.model, &c.net, options, err));
+  /* Once more, as the output's kind may ask for a wider last ring. */
+  TRY(quantise_rings(c.best.model, job.bounds, job.overflow, err));
+  describe(report, &job, &c.best);
+  if (options->step_errors) TRY(quantise_errors(report->steps, &job, graph, c.best.model, err));
+  if (options->rounding == ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, c.best.model, err));
+  *out = c.best.model;
+  c.best.model = NULL;
+cleanup:
+  if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while compiling");
+  if (status != FUSION_OK) {
+    mem_free(report->steps);
+    report->steps = NULL;
+  }
+  candidate_close(&c);
+  mem_free(job.overflow);
+  calibration_free(&calibration);
+  return status;
+}

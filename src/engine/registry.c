@@ -1,0 +1,21 @@
+#include "engine/engine.h"
+
+#include "engine/cheetah/cheetah.h"
+
+const struct engine *engine_find(const char *name) {
+  static const struct engine *const engines[] = {&engine_cheetah, &engine_cheetah_wan};
+  for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
+    if (!strcmp(engines[i]->name, name)) return engines[i];
+  return NULL;
+}
+
+const struct engine *engine_variant(const struct engine *served, const char *name) {
+  if (!strcmp(served->name, name)) return served;
+  const struct engine *other = served->family ? engine_find(name) : NULL;
+  return other && other->family && !strcmp(other->family, served->family) ? other : NULL;
+}
+
+const char *engine_stage_name(enum engine_stage stage) {
+  static const char *const names[] = {"setup", "linear", "relu", "pool", "multiply", "output"};
+  return stage < STAGE_COUNT ? names[stage] : "?";
+}

@@ -1,0 +1,107 @@
+/** Carries of a sum of two private numbers: the comparison tree of DESIGN 6.5, steps 1 to 3, bit-sliced.
+ *
+ *  Ideal functionality: the server has a, the client b, of `top` bits each; both get XOR shares of the carry of a + b
+ *  into bit `top` and of the carry into bit `middle`.
+ *
+ *  1. Digits of 1 to 4 bits (see carry_tree_make). Both parties get shares of G = [a_j + b_j >= 2^w] and
+ *     P = [a_j + b_j = 2^w - 1] from one random 1-of-2^w OT in which one party is the sender; the digits take turns,
+ *     which spreads hashing and traffic evenly. The receiver says e = X ^ digit (w bits), the sender answers entry
+ *     z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the
+ *     lowest digit is not used and not made.
+ *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo, with triples (a; b1, b2; a b1, a b2) from a random OT in
+ *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1
+ *     where it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one
+ *     flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
+ *     Upwards from bit 0 grows a chain, whose G is the carry itself: at each level it absorbs a block, the larger the
+ *     later, or a single bit without a digit: carry ^ (a ^ carry)(b ^ carry), one product of shared bits.
+ *
+ *  Why a cheating peer learns nothing: e is masked by the uniform choice X. A table entry that the peer did not
+ *  choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows only
+ *  if X = 0, and then no entry of the message is the chosen one. The openings are masked by a choice bit and by r0 ^
+ *  r1, of which the peer knows at most one. Every mask is uniform and used once. What a cheating peer sends can only
+ *  make the carries wrong.
+ *
+ *  Leaks: nothing. Error probability: 0.
+ *  Source: DESIGN 6.5; tree after CrypTFlow2 (Rathee et al. 2020) sec. 3.1; the one-flight triples are ours. */
+#ifndef FUSION_GATES_CARRY_H
+#define FUSION_GATES_CARRY_H
+
+#include "gates/planes.h"
+
+/** What a flight is worth in traffic, in bits: 250 kB, 6 ms at 44 MB/s. That is less than the delay of such a link (20
+ * ms), as the connections of a job fill one another's gaps. */
+#define CARRY_FLIGHT_BITS UINT64_C(2000000)
+
+enum { CARRY_DIGIT_BITS_MAX = 4, CARRY_DIGITS_MAX = 62, CARRY_MERGES_MAX = 61 };
+
+struct carry_digit {
+  uint8_t low, width; /* bits low .. low + width - 1 */
+  bool propagate;     /* P is used */
+  enum role sender;
+};
+
+/** Nodes are named by their lowest digit; the result of a merge takes the place of `low`. */
+struct carry_merge {
+  uint8_t high, low, level;
+  bool propagate;
+  bool single; /* low is node 0, a carry, and `high` the number of the bit that it goes over */
+};
+
+/** The public shape. Level 0 is the table; a merge of level i needs results of level i - 1. */
+struct carry_tree {
+  unsigned digits, merges, levels;
+  unsigned middle_level; /* after this level node 0 is the carry into bit `middle` (if middle > 0) */
+  struct carry_digit digit[CARRY_DIGITS_MAX];
+  struct carry_merge merge[CARRY_MERGES_MAX];
+};
+
+/** 0 <= middle <= top <= 62. The cheapest shape when `count` elements share the flights: traffic, correlations and
+ * flights each have their price (carry_tree.c), so that few elements take few flights. Both parties must pass the same
+ * count. */
+struct carry_tree carry_tree_make(unsigned middle, unsigned top, size_t count);
+
+/** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */
+size_t carry_choices_len(const struct carry_tree *tree, enum role from, size_t count);
+size_t carry_tables_len(const struct carry_tree *tree, enum role from, size_t count);
+size_t carry_open_len(const struct carry_tree *tree, unsigned level, size_t count);
+
+/** One chunk's state at one party. Secret. */
+struct carry {
+  const struct carry_tree *tree; /* borrowed */
+  enum role role;
+  struct heap *heap; /* borrowed */
+  size_t count, stride;
+  uint64_t *memory; /* owned */
+  size_t memory_words;
+  uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX]; /* shares of the nodes */
+  uint64_t *scratch;                                        /* 6 planes */
+  /* Random OTs of the stage at hand, in memory that is borrowed while it runs. */
+  uint64_t *pads[CARRY_DIGITS_MAX];   /* of a digit's table: the sender's strings, the receiver's choice */
+  uint64_t *triple[CARRY_MERGES_MAX]; /* a, b1 [b2], c1 [c2] of a merge */
+};
+
+/** Bytes that a party's state for chunks of at most `count` takes. */
+size_t carry_memory(const struct carry_tree *tree, size_t count);
+/** Takes that memory. */
+fusion_status carry_open(struct carry *c, const struct carry_tree *tree, const struct party *p,
+                         size_t count) FUSION_MUST_CHECK;
+void carry_close(struct carry *c);
+
+/** Starts a chunk of `count` elements. */
+void carry_start(struct carry *c, size_t count);
+
+/** Draws the random OTs of a stage, 0 for the tables, else the level (no message but refills), into carry_pads_words()
+ *  of memory that is left alone until the stage is over. */
+fusion_status carry_draw(struct carry *c, struct party *p, unsigned stage, uint64_t *pads) FUSION_MUST_CHECK;
+void carry_draw_cost(struct cost *cost, const struct carry_tree *tree, unsigned stage, size_t count);
+size_t carry_pads_words(const struct carry_tree *tree, enum role role, unsigned stage, size_t count);
+
+/** The messages in turn; `bits`: `top` planes of this party's number. */
+void carry_put_choices(const struct carry *c, const uint64_t *bits, struct flight *out);
+void carry_answer(struct carry *c, const uint64_t *bits, struct flight *choices, struct flight *out);
+void carry_select(struct carry *c, struct flight *tables);
+void carry_put_level(const struct carry *c, unsigned level, const uint64_t *bits, struct flight *out);
+/** `own`: what carry_put_level wrote at this party, rewound. */
+void carry_get_level(struct carry *c, unsigned level, struct flight *own, struct flight *peer);
+
+#endif

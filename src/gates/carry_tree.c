@@ -1,0 +1,153 @@
+/* The cheapest shape of the comparison tree, by dynamic programming over parts of the number and levels. */
+#include "gates/carry.h"
+
+/* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. A
+ * chain of single bits is the deepest tree. */
+enum { COT_BITS = 4, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
+
+/* Prices of what can be known after so many levels. */
+struct row {
+  int32_t block[BITS_MAX + 1]; /* G and P of so many bits */
+  int32_t chain[BITS_MAX + 1]; /* the carry into a bit */
+};
+
+struct table {
+  unsigned middle, top;
+  struct row any; /* after any number of levels */
+  struct row level[LEVELS_MAX + 1];
+};
+
+static int32_t digit_price(unsigned width, bool propagate) {
+  if (width > CARRY_DIGIT_BITS_MAX) return IMPOSSIBLE;
+  return (int32_t)width * (1 + COT_BITS) + (propagate ? 2 : 1) * ((1 << width) - 1);
+}
+
+static int32_t merge_price(bool propagate) {
+  return (propagate ? 6 : 4) + 2 * COT_BITS;
+}
+
+static int32_t lesser(int32_t a, int32_t b) {
+  return a < b ? a : b;
+}
+
+/* The least price of both parts of `bits` bits, of which the upper one, a block, has at most `most`. */
+static int32_t parts_price(const int32_t *lower, const int32_t *upper, unsigned bits, unsigned most) {
+  int32_t least = IMPOSSIBLE;
+  for (unsigned high = 1; high <= most; high++) least = lesser(least, lower[bits - high] + upper[high]);
+  return least;
+}
+
+/* below: the row one level lower; NULL: there is none; `row` itself: after any number of levels. */
+static void fill_blocks(const struct table *t, struct row *row, const struct row *below) {
+  for (unsigned bits = 1; bits <= t->top; bits++) {
+    row->block[bits] = digit_price(bits, true);
+    if (!below) continue;
+    /* Both parts are blocks: the wider one may as well be the lower. */
+    const int32_t merged = parts_price(below->block, below->block, bits, bits / 2) + merge_price(true);
+    row->block[bits] = lesser(row->block[bits], merged);
+  }
+}
+
+/* The largest block that the chain may absorb on its way to `bits`: the carry into `middle` must turn up. */
+static unsigned most_absorbed(const struct table *t, unsigned bits) {
+  return bits > t->middle && t->middle > 0 ? bits - t->middle : bits - 1;
+}
+
+static void fill_chain(const struct table *t, struct row *row, const struct row *below) {
+  for (unsigned bits = 1; bits <= t->top; bits++) {
+    const bool digit = t->middle == 0 || bits <= t->middle;
+    int32_t price = digit ? digit_price(bits, false) : IMPOSSIBLE;
+    if (below && below != row) price = lesser(price, below->chain[bits]);
+    if (below && bits > 1 && price > t->any.chain[bits]) { /* else nothing can improve it */
+      const int32_t parts = parts_price(below->chain, below->block, bits, most_absorbed(t, bits));
+      price = lesser(price, lesser(parts, below->chain[bits - 1]) + merge_price(false));
+    }
+    row->chain[bits] = price;
+  }
+}
+
+/* The digits take turns as near as their widths allow, so that both directions' correlations are used alike. */
+static uint8_t add_digit(struct carry_tree *tree, unsigned low, unsigned width, bool propagate) {
+  unsigned server = 0, client = 0;
+  for (unsigned d = 0; d < tree->digits; d++) {
+    if (tree->digit[d].sender == ROLE_SERVER) server += tree->digit[d].width;
+    if (tree->digit[d].sender == ROLE_CLIENT) client += tree->digit[d].width;
+  }
+  tree->digit[tree->digits] = (struct carry_digit){.low = (uint8_t)low,
+                                                   .width = (uint8_t)width,
+                                                   .propagate = propagate,
+                                                   .sender = server > client ? ROLE_CLIENT : ROLE_SERVER};
+  return (uint8_t)tree->digits++;
+}
+
+static void add_merge(struct carry_tree *tree, struct carry_merge merge, unsigned level) {
+  merge.level = (uint8_t)level;
+  tree->merge[tree->merges++] = merge;
+}
+
+/* How much the upper part takes where both together have this price; 0: no two parts do. */
+static unsigned find_parts(const int32_t *lower, const int32_t *upper, unsigned bits, unsigned most, int32_t price) {
+  for (unsigned high = 1; high <= most; high++)
+    if (lower[bits - high] + upper[high] == price) return high;
+  return 0;
+}
+
+static uint8_t emit_block(struct carry_tree *tree, const struct table *t, unsigned level, unsigned low, unsigned bits) {
+  const int32_t price = t->level[level].block[bits];
+  if (price == digit_price(bits, true)) return add_digit(tree, low, bits, true);
+  const int32_t *below = t->level[level - 1].block;
+  const unsigned high = find_parts(below, below, bits, bits / 2, price - merge_price(true));
+  const uint8_t node = emit_block(tree, t, level - 1, low, bits - high);
+  const uint8_t above = emit_block(tree, t, level - 1, low + bits - high, high);
+  add_merge(tree, (struct carry_merge){.high = above, .low = node, .propagate = true}, level);
+  return node;
+}
+
+static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits);
+
+/* The chain absorbs a block, or a single bit where that is cheaper. */
+static void emit_growth(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits) {
+  const struct row *below = &t->level[level - 1];
+  const int32_t parts = t->level[level].chain[bits] - merge_price(false);
+  const unsigned high = find_parts(below->chain, below->block, bits, most_absorbed(t, bits), parts);
+  emit_chain(tree, t, level - 1, bits - (high ? high : 1));
+  const uint8_t node = high ? emit_block(tree, t, level - 1, bits - high, high) : (uint8_t)(bits - 1);
+  add_merge(tree, (struct carry_merge){.high = node, .single = !high}, level);
+}
+
+static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits) {
+  if (level == 0)
+    add_digit(tree, 0, bits, false);
+  else if (t->level[level].chain[bits] == t->level[level - 1].chain[bits])
+    emit_chain(tree, t, level - 1, bits);
+  else
+    emit_growth(tree, t, level, bits);
+  if (bits == t->middle) tree->middle_level = level;
+}
+
+struct carry_tree carry_tree_make(unsigned middle, unsigned top, size_t count) {
+  struct table t; /* rows are filled before they are read */
+  struct carry_tree tree = {0};
+  uint64_t least = UINT64_MAX;
+  if (!top) return tree;
+  t.middle = middle;
+  t.top = top;
+  t.any = (struct row){0}; /* a lower bound while it is filled itself */
+  fill_blocks(&t, &t.any, &t.any);
+  fill_chain(&t, &t.any, &t.any);
+  for (unsigned level = 0; level <= LEVELS_MAX; level++) {
+    const struct row *below = level ? &t.level[level - 1] : NULL;
+    const uint64_t flights = CARRY_FLIGHT_BITS * level;
+    /* No deeper tree is cheaper than the cheapest of all with so few flights. */
+    if ((uint64_t)count * (uint64_t)t.any.chain[top] + flights >= least) break;
+    fill_blocks(&t, &t.level[level], below);
+    fill_chain(&t, &t.level[level], below);
+    const int32_t bits = t.level[level].chain[top];
+    const uint64_t price = (uint64_t)count * (uint64_t)bits + flights;
+    if (bits >= IMPOSSIBLE || price >= least) continue;
+    least = price;
+    tree.levels = level;
+  }
+  emit_chain(&tree, &t, tree.levels, top);
+  return tree;
+}

@@ -1,0 +1,444 @@
+/* From an ONNX file to a graph: inputs and initialisers get their values, each node is folded, moved or mapped in the
+ * file's order, and the result is simplified and checked. */
+#include "onnx/onnx.h"
+#include "onnx/onnx_import.h"
+
+/* What an operator accepts and who reads it. */
+struct op_entry {
+  const char *name;
+  const char *attributes; /* all that are understood, each followed by a space */
+  uint8_t min_in, max_in; /* inputs; the first min_in must be there */
+  bool constants;         /* `run` takes constants as well */
+  fusion_status (*run)(struct call *c);
+  fusion_status (*fold)(struct call *c); /* when all inputs are constant; may be NULL */
+};
+
+enum { MANY = 255 };
+
+#define WINDOW "auto_pad kernel_shape pads strides dilations "
+#define BROADCAST "axis broadcast " /* operator set 6 */
+#define RESIZE                                                                      \
+  "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside " \
+  "extrapolation_value keep_aspect_ratio_policy "
+
+static const struct op_entry ops[] = {
+    {"Abs", "", 1, 1, false, op_abs, op_fold_unary},
+    {"Add", BROADCAST, 2, 2, true, op_binary, NULL},
+    {"And", "", 2, 2, true, op_fold_binary, NULL},
+    {"ArgMax", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
+    {"ArgMin", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
+    {"AveragePool", WINDOW "ceil_mode count_include_pad ", 1, 1, false, op_pool, NULL},
+    {"BatchNormalization", "epsilon momentum spatial training_mode is_test ", 5, 5, false, op_batch_norm, NULL},
+    {"Cast", "to saturate ", 1, 1, true, op_cast, NULL},
+    {"Ceil", "", 1, 1, true, op_fold_unary, NULL},
+    {"Clip", "min max ", 1, 3, false, op_clip, NULL},
+    {"Concat", "axis ", 1, MANY, true, op_concat, NULL},
+    {"Constant", "value value_float value_floats value_int value_ints ", 0, 0, true, op_constant, NULL},
+    {"ConstantOfShape", "value ", 1, 1, true, op_constant_of_shape, NULL},
+    {"Conv", WINDOW "group ", 2, 3, false, op_conv, NULL},
+    {"ConvTranspose", WINDOW "group output_padding output_shape ", 2, 3, false, op_conv_transpose, NULL},
+    {"DepthToSpace", "blocksize mode ", 1, 1, false, op_depth_to_space, NULL},
+    {"DequantizeLinear", "axis output_dtype ", 2, 3, true, op_dequantize, NULL},
+    {"Div", BROADCAST, 2, 2, true, op_binary, NULL},
+    {"Dropout", "ratio seed is_test ", 1, 3, true, op_dropout, NULL},
+    {"Equal", "", 2, 2, true, op_fold_binary, NULL},
+    {"Exp", "", 1, 1, true, op_fold_unary, NULL},
+    {"Expand", "", 2, 2, true, op_expand, NULL},
+    {"Flatten", "axis ", 1, 1, true, op_flatten, NULL},
+    {"Floor", "", 1, 1, true, op_fold_unary, NULL},
+    {"Gather", "axis ", 2, 2, true, op_gather, NULL},
+    {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
+    {"GlobalAveragePool", "", 1, 1, false, op_global_pool, NULL},
+    {"GlobalMaxPool", "", 1, 1, false, op_global_pool, NULL},
+    {"Greater", "", 2, 2, true, op_fold_binary, NULL},
+    {"GreaterOrEqual", "", 2, 2, true, op_fold_binary, NULL},
+    {"HardSigmoid", "alpha beta ", 1, 1, false, op_hard_sigmoid, NULL},
+    {"HardSwish", "", 1, 1, false, op_hard_swish, NULL},
+    {"Identity", "", 1, 1, true, op_identity, NULL},
+    {"LeakyRelu", "alpha ", 1, 1, false, op_leaky_relu, NULL},
+    {"Less", "", 2, 2, true, op_fold_binary, NULL},
+    {"LessOrEqual", "", 2, 2, true, op_fold_binary, NULL},
+    {"Log", "", 1, 1, true, op_fold_unary, NULL},
+    {"LogSoftmax", "axis ", 1, 1, false, op_softmax, NULL},
+    {"MatMul", "", 2, 2, true, op_matmul, NULL},
+    {"Max", "", 1, MANY, true, op_max_min, NULL},
+    {"MaxPool", WINDOW "ceil_mode storage_order ", 1, 1, false, op_pool, NULL},
+    {"Mean", "", 1, MANY, true, op_sum, NULL},
+    {"Min", "", 1, MANY, true, op_max_min, NULL},
+    {"Mod", "fmod ", 2, 2, true, op_fold_binary, NULL},
+    {"Mul", BROADCAST, 2, 2, true, op_binary, NULL},
+    {"Neg", "", 1, 1, false, op_neg, op_fold_unary},
+    {"Not", "", 1, 1, true, op_fold_unary, NULL},
+    {"Or", "", 2, 2, true, op_fold_binary, NULL},
+    {"PRelu", "", 2, 2, false, op_prelu, NULL},
+    {"Pad", "mode pads value ", 1, 4, true, op_pad, NULL},
+    {"Pow", "", 2, 2, true, op_pow, op_fold_binary},
+    {"QuantizeLinear", "axis output_dtype saturate ", 2, 3, true, op_quantize, NULL},
+    {"Range", "", 3, 3, true, op_range, NULL},
+    {"Reciprocal", "", 1, 1, true, op_fold_unary, NULL},
+    {"ReduceL1", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceMax", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceMean", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceMin", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceProd", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceSum", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"ReduceSumSquare", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
+    {"Relu", "", 1, 1, false, op_relu, op_fold_unary},
+    {"Reshape", "allowzero ", 2, 2, true, op_reshape, NULL},
+    {"Resize", RESIZE, 1, 4, true, op_resize, NULL},
+    {"Round", "", 1, 1, true, op_fold_unary, NULL},
+    {"Shape", "start end ", 1, 1, true, op_shape, NULL},
+    {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
+    {"Size", "", 1, 1, true, op_size, NULL},
+    {"Slice", "starts ends axes ", 1, 5, true, op_slice, NULL},
+    {"Softmax", "axis ", 1, 1, false, op_softmax, NULL},
+    {"SpaceToDepth", "blocksize ", 1, 1, false, op_space_to_depth, NULL},
+    {"Split", "axis split num_outputs ", 1, 2, true, op_split, NULL},
+    {"Sqrt", "", 1, 1, true, op_fold_unary, NULL},
+    {"Squeeze", "axes ", 1, 2, true, op_squeeze, NULL},
+    {"Sub", BROADCAST, 2, 2, true, op_binary, NULL},
+    {"Sum", "", 1, MANY, true, op_sum, NULL},
+    {"Tanh", "", 1, 1, true, op_fold_unary, NULL},
+    {"Tile", "", 2, 2, true, op_tile, NULL},
+    {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},
+    {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
+    {"Upsample", "mode scales ", 1, 2, true, op_resize, NULL},
+    {"Where", "", 3, 3, true, op_where, NULL},
+};
+
+/* Domain ai.onnx.ml. */
+static const struct op_entry ml_ops[] = {
+    {"LinearClassifier", "classlabels_ints classlabels_strings coefficients intercepts multi_class post_transform ", 1,
+     1, false, op_linear_classifier, NULL},
+    {"LinearRegressor", "coefficients intercepts post_transform targets ", 1, 1, false, op_linear_regressor, NULL},
+    {"Normalizer", "norm ", 1, 1, false, op_normalizer, NULL},
+    {"Scaler", "offset scale ", 1, 1, false, op_scaler, NULL},
+    {"ZipMap", "classlabels_int64s classlabels_strings ", 1, 1, false, op_zip_map, NULL},
+};
+
+/* Operators that people meet and cannot use here: what to do about each. */
+static const struct {
+  const char *name, *remedy;
+} remedies[] = {
+    {"LSTM", "export the network without recurrent layers"},
+    {"GRU", "export the network without recurrent layers"},
+    {"RNN", "export the network without recurrent layers"},
+    {"QLinearConv", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"QLinearMatMul", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"ConvInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"MatMulInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
+    {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
+    {"TreeEnsembleClassifier", "use a linear model or a network of Relus; trees are not supported"},
+    {"TreeEnsembleRegressor", "use a linear model or a network of Relus; trees are not supported"},
+    {"SVMClassifier", "use a linear model or a network of Relus; kernels are not supported"},
+    {"SVMRegressor", "use a linear model or a network of Relus; kernels are not supported"},
+    {"ArrayFeatureExtractor", "answer with the scores instead of the label: FILE:TENSOR names them"},
+    {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
+    {"OneHotEncoder", "encode the data before the network"},
+    {"Imputer", "fill in missing values before the network"},
+    {"LRN", "use BatchNormalization instead, or none"},
+    {"InstanceNormalization", "use BatchNormalization instead"},
+    {"LayerNormalization", "use BatchNormalization instead"},
+    {"GroupNormalization", "use BatchNormalization instead"},
+    {"Erf", "use Relu or HardSwish as activation"},
+    {"Gelu", "use Relu or HardSwish as activation"},
+    {"Elu", "use Relu or LeakyRelu as activation"},
+    {"Selu", "use Relu or LeakyRelu as activation"},
+    {"Softplus", "use Relu as activation"},
+    {"Softsign", "use Relu as activation"},
+    {"If", "export the model for inference with fixed shapes, so that no branch is left"},
+    {"Loop", "export the model with its loops unrolled"},
+    {"Scan", "export the model with its loops unrolled"},
+    {"NonMaxSuppression", "cut the model before it"},
+};
+
+static const char *remedy_of(const char *name) {
+  for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
+    if (!strcmp(name, remedies[i].name)) return remedies[i].remedy;
+  }
+  return "rewrite the model with the operators of docs/operators.md, or cut it there";
+}
+
+static const struct op_entry *op_find(const char *domain, const char *name) {
+  const bool ml = !strcmp(domain, "ai.onnx.ml");
+  const struct op_entry *table = ml ? ml_ops : ops;
+  const size_t count = ml ? sizeof ml_ops / sizeof ml_ops[0] : sizeof ops / sizeof ops[0];
+  for (size_t i = 0; i < count; i++) {
+    if (!strcmp(name, table[i].name)) return &table[i];
+  }
+  return NULL;
+}
+
+/* The domains that are read: the standard, its classical models, and the standard operators that ONNX Runtime's
+ * quantiser writes under its own name. */
+static bool domain_known(const char *domain, const char *name) {
+  if (!strcmp(domain, "com.microsoft")) return !strcmp(name, "QuantizeLinear") || !strcmp(name, "DequantizeLinear");
+  return !domain[0] || !strcmp(domain, "ai.onnx") || !strcmp(domain, "ai.onnx.ml");
+}
+
+static fusion_status check_attributes(const struct call *c, const struct op_entry *op) {
+  for (size_t i = 0; i < c->node->n_attribute; i++) {
+    const char *name = c->node->attribute[i]->name ? c->node->attribute[i]->name : "";
+    const size_t len = strlen(name);
+    const char *at = op->attributes;
+    while (*at && (strncmp(at, name, len) || at[len] != ' ')) at = strchr(at, ' ') + 1;
+    char shown[64];
+    name_for_print(shown, name);
+    if (!*at)
+      return call_refuse(c, "export the model without it", "has the attribute '%s', which is not supported", shown);
+  }
+  return FUSION_OK;
+}
+
+static fusion_status check_inputs(const struct call *c, const struct op_entry *op) {
+  if (c->in_count > op->max_in && op->max_in != MANY) return call_malformed(c, "has too many inputs");
+  /* Of any number of inputs none is optional. */
+  const size_t needed = op->max_in == MANY ? size_max(op->min_in, c->in_count) : op->min_in;
+  for (size_t i = 0; i < needed; i++) {
+    if (!call_input(c, i)) return call_malformed(c, "lacks an input");
+  }
+  return FUSION_OK;
+}
+
+/* Integers wrap around and divide towards 0; activations here are reals. */
+static bool computes_integers(const struct call *c) {
+  static const char *const names[] = {"Add",  "Sub", "Mul", "Div",        "Sum",
+                                      "Mean", "Neg", "Pow", "ReduceMean", "ReduceSum"};
+  bool integer = false, named = false;
+  for (size_t i = 0; i < c->in_count; i++) integer = integer || (c->in[i] && !c->in[i]->constant && c->in[i]->integer);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
+  return integer && named;
+}
+
+/* Between QuantizeLinear and DequantizeLinear: what moves or compares whole numbers gives what it would on reals. */
+static bool spoils_quantised(const struct call *c) {
+  static const char *const names[] = {"DequantizeLinear", "Reshape",  "Flatten", "Squeeze",      "Unsqueeze",
+                                      "Transpose",        "Identity", "MaxPool", "Slice",        "Split",
+                                      "Gather",           "Shape",    "Size",    "GlobalMaxPool"};
+  bool quantised = false, named = false;
+  for (size_t i = 0; i < c->in_count; i++) quantised = quantised || (c->in[i] && c->in[i]->quantised);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
+  return quantised && !named;
+}
+
+static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
+  bool all = true;
+  if (spoils_quantised(c))
+    return call_refuse(c, "export in the QDQ format, a DequantizeLinear before each operator",
+                       "computes with quantised integers");
+  if (computes_integers(c)) return call_refuse(c, "cast them to float first", "computes with integer activations");
+  for (size_t i = 0; i < c->in_count; i++) all = all && (!c->in[i] || c->in[i]->constant);
+  if (all && op->fold) return op->fold(c);
+  if (c->in_count && c->in[0] && c->in[0]->constant && !op->constants)
+    return call_refuse(c, "simplify the model before export, so that constants are folded", "works on a constant");
+  return op->run(c);
+}
+
+static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node, struct call *c) {
+  *c = (struct call){.im = im, .node = node};
+  if (!node->op_type) return call_malformed(c, "without a type");
+  const char *domain = node->domain ? node->domain : "";
+  if (!domain_known(domain, node->op_type)) {
+    char shown[64];
+    name_for_print(shown, domain);
+    return call_refuse(c, "export with standard ONNX operators", "of domain '%s' is not supported", shown);
+  }
+  c->in = mem_alloc(node->n_input, sizeof *c->in);
+  if (!c->in) return call_out_of_memory(c);
+  c->in_count = node->n_input;
+  for (size_t i = 0; i < node->n_input; i++) {
+    if (!node->input[i] || !node->input[i][0]) continue;
+    c->in[i] = importer_find(im, node->input[i]);
+    if (!c->in[i]) return call_malformed(c, "uses a tensor that no earlier node makes");
+  }
+  while (c->in_count && !c->in[c->in_count - 1]) c->in_count--;
+  return FUSION_OK;
+}
+
+static fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) {
+  struct call c;
+  fusion_status status;
+  TRY(call_open(im, node, &c));
+  const struct op_entry *op = op_find(node->domain ? node->domain : "", node->op_type);
+  if (!op) status = call_refuse(&c, remedy_of(node->op_type), "is not supported");
+  if (op) {
+    TRY(check_attributes(&c, op));
+    TRY(check_inputs(&c, op));
+    TRY(call_dispatch(&c, op));
+  }
+cleanup:
+  mem_free(c.in);
+  return status;
+}
+
+static fusion_status import_opset(struct importer *im) {
+  for (size_t i = 0; i < im->model->n_opset_import; i++) {
+    const Onnx__OperatorSetIdProto *o = im->model->opset_import[i];
+    if (!o->domain || !o->domain[0] || !strcmp(o->domain, "ai.onnx")) im->opset = o->version;
+  }
+  if (im->opset >= MIN_OPSET && im->opset <= MAX_OPSET) return FUSION_OK;
+  return error_set(im->err, FUSION_E_UNSUPPORTED,
+                   "'%s': operator set version %lld is not supported; export with opset 13", im->path,
+                   (long long)im->opset);
+}
+
+/* Those that the answer needs. */
+static fusion_status import_initialisers(struct importer *im, const struct importer *needed) {
+  Onnx__GraphProto *g = im->model->graph;
+  if (g->n_sparse_initializer)
+    return error_set(im->err, FUSION_E_UNSUPPORTED, "'%s': sparse initialisers are not supported; export dense weights",
+                     im->path);
+  for (size_t i = 0; i < g->n_initializer; i++) {
+    Onnx__TensorProto *p = g->initializer[i];
+    if (p->name && importer_find(needed, p->name)) {
+      struct tensor *t = NULL;
+      fusion_status status = tensor_from_proto(im, p, &t);
+      if (status == FUSION_OK) status = importer_define(im, p->name, &(struct value){.constant = t});
+      if (status != FUSION_OK) return status;
+    }
+    /* The copy is ours now: do not hold large weights twice. */
+    protobuf_c_message_free_unpacked(&p->base, NULL);
+    g->initializer[i] = NULL;
+  }
+  g->n_initializer = 0;
+  return FUSION_OK;
+}
+
+static fusion_status refuse_input(const struct importer *im, const char *name, const char *what) {
+  char shown[64];
+  name_for_print(shown, name);
+  return error_set(im->err, FUSION_E_UNSUPPORTED, "'%s': input '%s' %s", im->path, shown, what);
+}
+
+/* Dimensions of the network's input: the first is the batch (left out when there is only one). */
+static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto *in, struct value *v) {
+  const Onnx__TypeProto__Tensor *t =
+      in->type && in->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? in->type->tensor_type : NULL;
+  if (!t || !t->shape || t->shape->n_dim == 0 || t->shape->n_dim > MAX_RANK)
+    return refuse_input(im, in->name, "has no shape; export the model with its input's shape");
+  const size_t rank = t->shape->n_dim;
+  for (size_t k = 0; k < rank; k++) {
+    const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[k];
+    const bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value > 0;
+    const bool batch = k == 0 && !im->whole && (rank > 1 || !fixed);
+    if (!fixed && !batch)
+      return refuse_input(im, in->name, "has an open dimension; export with all but the batch dimension fixed");
+    if (batch && !(fixed && d->dim_value == 1)) v->batched = true;
+    if (batch && fixed) im->batch = (uint64_t)d->dim_value;
+    if (!dims_push(&v->dims, batch ? 1 : (uint64_t)d->dim_value))
+      return refuse_input(im, in->name, "is too large; a sample has at most 2^28 values");
+  }
+  v->integer =
+      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
+      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL ||
+      t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+    return refuse_input(im, in->name, "has an element type that is not supported; export a model of floats");
+  return FUSION_OK;
+}
+
+static fusion_status import_input(struct importer *im, const struct importer *needed) {
+  const Onnx__GraphProto *g = im->model->graph;
+  for (size_t i = 0; i < g->n_input; i++) {
+    const Onnx__ValueInfoProto *in = g->input[i];
+    /* Older files list initialisers as inputs. */
+    if (!in->name || !importer_find(needed, in->name) || importer_find(im, in->name)) continue;
+    if (im->g->count) return refuse_input(im, in->name, "is a second input; export a model of one input");
+    struct value v = {0};
+    fusion_status status = input_dims(im, in, &v);
+    if (status != FUSION_OK) return status;
+    if (graph_add_input(im->g, dims_shape(&v.dims), &v.node) != FUSION_OK)
+      return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
+    status = importer_define(im, in->name, &v);
+    if (status != FUSION_OK) return status;
+  }
+  if (im->g->count) return FUSION_OK;
+  return error_set(im->err, FUSION_E_MODEL, "'%s' has no input; export a model of one input", im->path);
+}
+
+/* By the bits, without an early end: the compiler makes vectors of it. */
+static bool all_finite(const float *v, size_t count) {
+  const uint32_t exponent = UINT32_C(0x7f800000);
+  uint32_t bad = 0;
+  for (size_t i = 0; v && i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, v + i, sizeof bits);
+    bad |= (bits & exponent) == exponent;
+  }
+  return !bad;
+}
+
+static fusion_status check_result(const struct importer *im) {
+  const struct graph *g = im->g;
+  for (uint32_t i = 0; i < g->count; i++) {
+    const struct graph_node *n = &g->nodes[i];
+    const bool last = n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX || n->op == GRAPH_SIGMOID;
+    if (last && i + 1 < g->count)
+      return error_set(im->err, FUSION_E_UNSUPPORTED,
+                       "'%s': %s is followed by other layers (node '%s'); use it at the end only", im->path,
+                       n->op == GRAPH_SOFTMAX   ? "Softmax"
+                       : n->op == GRAPH_SIGMOID ? "Sigmoid"
+                                                : "ArgMax",
+                       n->name);
+    const size_t fan = n->op == GRAPH_LINEAR ? (size_t)g->nodes[n->inputs[0]].shape.channels / n->groups *
+                                                   n->window.kernel_h * n->window.kernel_w
+                                             : 1;
+    if (!all_finite(n->weights, n->weights ? n->shape.channels * fan : 0) || !all_finite(n->bias, n->shape.channels))
+      return error_set(im->err, FUSION_E_MODEL,
+                       "'%s': node '%s' has weights that are not finite; train the model again", im->path, n->name);
+  }
+  return graph_validate(g, im->err);
+}
+
+static fusion_status import_nodes(struct importer *im, const struct importer *needed) {
+  const Onnx__GraphProto *g = im->model->graph;
+  for (size_t i = 0; i < g->n_node; i++) {
+    const fusion_status status = output_is_needed(needed, g->node[i]) ? import_node(im, g->node[i]) : FUSION_OK;
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
+}
+
+static fusion_status import_model(struct importer *im, const char *path) {
+  struct importer needed = {.err = im->err};
+  uint32_t output = 0;
+  fusion_status status;
+  TRY(output_split(im, path));
+  needed.path = im->path;
+  TRY(onnx_load(im));
+  TRY(import_opset(im));
+  TRY(output_find_needed(im, &needed));
+  im->needed = &needed;
+  im->g = graph_alloc();
+  FAIL_IF(!im->g, error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path));
+  TRY(import_initialisers(im, &needed));
+  TRY(import_input(im, &needed));
+  TRY(import_nodes(im, &needed));
+  TRY(output_find(im, &output));
+  status = graph_simplify(im->g, output);
+  if (status == FUSION_OK) status = tail_fold(im->g);
+  if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
+  if (status == FUSION_OK) status = check_result(im);
+cleanup:
+  importer_clear(&needed);
+  return status;
+}
+
+static fusion_status import_file(struct graph **out, const char *path, bool whole, fusion_error *err) {
+  struct importer im = {.path = path, .err = err, .batch = 1, .whole = whole};
+  const fusion_status status = import_model(&im, path);
+  if (status == FUSION_OK) {
+    *out = im.g;
+    im.g = NULL;
+  }
+  importer_clear(&im);
+  return status;
+}
+
+fusion_status graph_from_onnx(struct graph **out, const char *path, fusion_error *err) {
+  return import_file(out, path, false, err);
+}
+
+fusion_status graph_from_onnx_whole(struct graph **out, const char *path, fusion_error *err) {
+  return import_file(out, path, true, err);
+}

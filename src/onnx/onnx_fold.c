@@ -1,0 +1,336 @@
+/* Arithmetic on constants: what exporters leave in a file to compute shapes, and weights in pieces. Integers stay
+ * integers (64-bit, wrapping); reals are computed in double and rounded once. */
+#include <math.h>
+
+#include "onnx/onnx_import.h"
+
+/* One result of an integer operator; false on a division by zero or an unknown operator. */
+static bool integer_apply(const char *op, int64_t a, int64_t b, int64_t *out) {
+  const bool divides = !strcmp(op, "Div") || !strcmp(op, "Mod");
+  if (divides && b == 0) return false;
+  if (divides && b == -1) {
+    *out = !strcmp(op, "Div") ? (int64_t)(0 - (uint64_t)a) : 0;
+    return true;
+  }
+  if (!strcmp(op, "Add"))
+    *out = (int64_t)((uint64_t)a + (uint64_t)b);
+  else if (!strcmp(op, "Sub"))
+    *out = (int64_t)((uint64_t)a - (uint64_t)b);
+  else if (!strcmp(op, "Mul"))
+    *out = (int64_t)((uint64_t)a * (uint64_t)b);
+  else if (!strcmp(op, "Div"))
+    *out = a / b;
+  else if (!strcmp(op, "Mod"))
+    *out = a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0);
+  else if (!strcmp(op, "Min"))
+    *out = a < b ? a : b;
+  else if (!strcmp(op, "Max"))
+    *out = a > b ? a : b;
+  else if (!strcmp(op, "Equal"))
+    *out = a == b;
+  else if (!strcmp(op, "Greater"))
+    *out = a > b;
+  else if (!strcmp(op, "Less"))
+    *out = a < b;
+  else if (!strcmp(op, "GreaterOrEqual"))
+    *out = a >= b;
+  else if (!strcmp(op, "LessOrEqual"))
+    *out = a <= b;
+  else if (!strcmp(op, "And"))
+    *out = a && b;
+  else if (!strcmp(op, "Or"))
+    *out = a || b;
+  else
+    return false;
+  return true;
+}
+
+static bool compares(const char *op) {
+  static const char *const names[] = {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if (!strcmp(op, names[i])) return true;
+  }
+  return false;
+}
+
+static bool real_apply(const char *op, double a, double b, double *out) {
+  if (!strcmp(op, "Add"))
+    *out = a + b;
+  else if (!strcmp(op, "Sub"))
+    *out = a - b;
+  else if (!strcmp(op, "Mul"))
+    *out = a * b;
+  else if (!strcmp(op, "Div"))
+    *out = a / b;
+  else if (!strcmp(op, "Pow"))
+    *out = pow(a, b);
+  else if (!strcmp(op, "Min"))
+    *out = fmin(a, b);
+  else if (!strcmp(op, "Max"))
+    *out = fmax(a, b);
+  else if (!strcmp(op, "Equal"))
+    *out = a >= b && a <= b;
+  else if (!strcmp(op, "Greater"))
+    *out = a > b;
+  else if (!strcmp(op, "Less"))
+    *out = a < b;
+  else if (!strcmp(op, "GreaterOrEqual"))
+    *out = a >= b;
+  else if (!strcmp(op, "LessOrEqual"))
+    *out = a <= b;
+  else
+    return false;
+  return true;
+}
+
+/* Strides of a tensor read under broadcasting to `to`: 0 along repeated dimensions. */
+static void broadcast_strides(const struct dims *from, const struct dims *to, size_t strides[MAX_RANK]) {
+  const uint32_t missing = to->rank - from->rank;
+  for (uint32_t k = 0; k < to->rank; k++)
+    strides[k] = k < missing || from->d[k - missing] == 1 ? 0 : dims_span(from, k - missing + 1, from->rank);
+}
+
+static bool fold_element(const char *op, const struct tensor *a, size_t ia, const struct tensor *b, size_t ib,
+                         struct tensor *out, size_t io) {
+  if (a->i && b->i && strcmp(op, "Pow")) {
+    int64_t v = 0;
+    const bool ok = integer_apply(op, a->i[ia], b->i[ib], &v);
+    if (ok) out->i[io] = v;
+    return ok;
+  }
+  double v = 0;
+  if (!real_apply(op, tensor_get(a, ia), tensor_get(b, ib), &v)) return false;
+  tensor_set(out, io, v);
+  return true;
+}
+
+fusion_status fold_binary(const struct call *c, const char *op, const struct tensor *a, const struct tensor *b,
+                          struct tensor **out) {
+  struct dims dims;
+  if (!dims_broadcast(&a->dims, &b->dims, &dims)) return call_malformed(c, "has shapes that do not broadcast");
+  struct tensor *t = tensor_alloc(&dims, (a->i && b->i) || (a->i && !strcmp(op, "Pow")) || compares(op));
+  if (!t) return call_out_of_memory(c);
+  size_t sa[MAX_RANK], sb[MAX_RANK], index[MAX_RANK] = {0}, ia = 0, ib = 0;
+  broadcast_strides(&a->dims, &dims, sa);
+  broadcast_strides(&b->dims, &dims, sb);
+  const size_t count = dims_size(&dims);
+  for (size_t i = 0; i < count; i++) {
+    if (!fold_element(op, a, ia, b, ib, t, i)) {
+      tensor_free(t);
+      return call_refuse(c, "simplify the model before export", "cannot be computed on these constants");
+    }
+    for (uint32_t k = dims.rank; k-- > 0;) {
+      ia += sa[k];
+      ib += sb[k];
+      if (++index[k] < dims.d[k]) break;
+      ia -= sa[k] * dims.d[k];
+      ib -= sb[k] * dims.d[k];
+      index[k] = 0;
+    }
+  }
+  *out = t;
+  return FUSION_OK;
+}
+
+fusion_status op_fold_binary(struct call *c) {
+  if (!call_constant(c, 0) || !call_constant(c, 1))
+    return call_refuse(c, "rewrite it with Relu, or remove it", "is supported on constants only");
+  struct tensor *t = NULL;
+  const fusion_status status = fold_binary(c, c->node->op_type, c->in[0]->constant, c->in[1]->constant, &t);
+  return status == FUSION_OK ? call_set_constant(c, 0, t) : status;
+}
+
+static bool unary_apply(const char *op, double x, double *out) {
+  if (!strcmp(op, "Neg"))
+    *out = -x;
+  else if (!strcmp(op, "Abs"))
+    *out = fabs(x);
+  else if (!strcmp(op, "Sqrt"))
+    *out = sqrt(x);
+  else if (!strcmp(op, "Reciprocal"))
+    *out = 1 / x;
+  else if (!strcmp(op, "Exp"))
+    *out = exp(x);
+  else if (!strcmp(op, "Log"))
+    *out = log(x);
+  else if (!strcmp(op, "Floor"))
+    *out = floor(x);
+  else if (!strcmp(op, "Ceil"))
+    *out = ceil(x);
+  else if (!strcmp(op, "Round"))
+    *out = nearbyint(x);
+  else if (!strcmp(op, "Not"))
+    *out = x >= 0 && x <= 0;
+  else if (!strcmp(op, "Relu"))
+    *out = x > 0 ? x : 0;
+  else if (!strcmp(op, "Sigmoid"))
+    *out = 1 / (1 + exp(-x));
+  else if (!strcmp(op, "Tanh"))
+    *out = tanh(x);
+  else
+    return false;
+  return true;
+}
+
+fusion_status op_fold_unary(struct call *c) {
+  const struct tensor *x = call_constant(c, 0);
+  if (!x) return call_refuse(c, "use Relu, HardSwish or x*x as activation", "is not supported");
+  struct tensor *t = tensor_alloc(&x->dims, x->i != NULL);
+  if (!t) return call_out_of_memory(c);
+  const size_t count = dims_size(&x->dims);
+  for (size_t i = 0; i < count; i++) {
+    double v = 0;
+    if (!unary_apply(c->node->op_type, tensor_get(x, i), &v)) {
+      tensor_free(t);
+      return call_refuse(c, "simplify the model before export", "cannot be computed on constants");
+    }
+    tensor_set(t, i, v);
+  }
+  return call_set_constant(c, 0, t);
+}
+
+fusion_status op_where(struct call *c) {
+  const struct tensor *test = call_constant(c, 0), *a = call_constant(c, 1), *b = call_constant(c, 2);
+  if (!test || !a || !b) return call_refuse(c, "remove the node", "is supported on constants only");
+  struct dims ab, dims;
+  if (!dims_broadcast(&a->dims, &b->dims, &ab) || !dims_broadcast(&ab, &test->dims, &dims))
+    return call_malformed(c, "has shapes that do not broadcast");
+  struct tensor *t = tensor_alloc(&dims, a->i != NULL);
+  if (!t) return call_out_of_memory(c);
+  size_t s[3][MAX_RANK];
+  broadcast_strides(&test->dims, &dims, s[0]);
+  broadcast_strides(&a->dims, &dims, s[1]);
+  broadcast_strides(&b->dims, &dims, s[2]);
+  const size_t count = dims_size(&dims);
+  for (size_t i = 0; i < count; i++) {
+    size_t at[3] = {0, 0, 0}, left = i;
+    for (uint32_t k = dims.rank; k-- > 0; left /= dims.d[k]) {
+      for (int j = 0; j < 3; j++) at[j] += left % dims.d[k] * s[j][k];
+    }
+    tensor_set(t, i, tensor_get(test, at[0]) > 0 ? tensor_get(a, at[1]) : tensor_get(b, at[2]));
+  }
+  return call_set_constant(c, 0, t);
+}
+
+static bool is_integer_type(int64_t type) {
+  switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16: return false;
+    default: return true;
+  }
+}
+
+fusion_status op_cast(struct call *c) {
+  const int64_t type = attr_int(c, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+  const bool integer = is_integer_type(type), truth = type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+  const struct value *v = c->in[0];
+  if (!v->constant) {
+    if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
+    struct value out = *v;
+    out.integer = integer;
+    if (truth) return call_refuse(c, "remove the node", "turns an activation into truth values");
+    if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+      return call_refuse(c, "export the model in float", "rounds an activation to 8 bits");
+    return call_set(c, 0, &out);
+  }
+  const struct tensor *x = v->constant;
+  struct tensor *t = tensor_alloc(&x->dims, integer);
+  if (!t) return call_out_of_memory(c);
+  const size_t count = dims_size(&x->dims);
+  for (size_t i = 0; i < count; i++) {
+    if (x->i && integer) t->i[i] = truth ? x->i[i] != 0 : x->i[i];
+    if (!x->i || !integer) tensor_set(t, i, truth ? fabs(tensor_get(x, i)) > 0 : tensor_get(x, i));
+  }
+  return call_set_constant(c, 0, t);
+}
+
+fusion_status op_constant(struct call *c) {
+  const Onnx__AttributeProto *a = c->node->n_attribute == 1 ? c->node->attribute[0] : NULL;
+  struct tensor *t = NULL;
+  if (a && a->t && !strcmp(a->name, "value")) {
+    const fusion_status status = tensor_from_proto(c->im, a->t, &t);
+    return status == FUSION_OK ? call_set_constant(c, 0, t) : status;
+  }
+  const bool reals = a && (a->n_floats || a->has_f), many = a && (a->n_floats || a->n_ints);
+  if (!a || (!reals && !a->n_ints && !a->has_i)) return call_refuse(c, "use a tensor of numbers", "holds no numbers");
+  struct dims dims = {0};
+  const size_t count = many ? size_max(a->n_floats, a->n_ints) : 1;
+  if (many && !dims_push(&dims, count)) return call_malformed(c, "has a tensor above the limit");
+  t = tensor_alloc(&dims, !reals);
+  if (!t) return call_out_of_memory(c);
+  for (size_t i = 0; i < count; i++) {
+    if (reals) t->f[i] = many ? a->floats[i] : a->f;
+    if (!reals) t->i[i] = many ? a->ints[i] : a->i;
+  }
+  return call_set_constant(c, 0, t);
+}
+
+fusion_status op_constant_of_shape(struct call *c) {
+  const struct tensor *shape = call_constant(c, 0);
+  const Onnx__AttributeProto *a = attr_find(c, "value");
+  if (!shape || !shape->i || shape->dims.rank > 1)
+    return call_refuse(c, "export with fixed shapes", "takes its shape from data");
+  struct dims dims = {0};
+  const size_t rank = dims_size(&shape->dims);
+  for (size_t k = 0; k < rank; k++) {
+    if (shape->i[k] < 0 || !dims_push(&dims, (uint64_t)shape->i[k]))
+      return call_malformed(c, "has a tensor above the limit");
+  }
+  struct tensor *fill = NULL, *t = NULL;
+  if (a && a->t) {
+    const fusion_status status = tensor_from_proto(c->im, a->t, &fill);
+    if (status != FUSION_OK) return status;
+  }
+  if (fill && dims_size(&fill->dims) != 1) {
+    tensor_free(fill);
+    return call_malformed(c, "has a value of more than one element");
+  }
+  t = tensor_alloc(&dims, fill && fill->i);
+  const size_t count = dims_size(&dims);
+  for (size_t i = 0; t && fill && i < count; i++) tensor_set(t, i, tensor_get(fill, 0));
+  tensor_free(fill);
+  return t ? call_set_constant(c, 0, t) : call_out_of_memory(c);
+}
+
+fusion_status op_shape(struct call *c) {
+  const struct value *v = c->in[0];
+  const struct dims *in = v->constant ? &v->constant->dims : &v->dims;
+  int64_t from = attr_int(c, "start", 0), to = attr_int(c, "end", in->rank);
+  from = from < 0 ? from + in->rank : from;
+  to = to < 0 ? to + in->rank : to;
+  from = from < 0 ? 0 : from > in->rank ? in->rank : from;
+  to = to < from ? from : to > in->rank ? in->rank : to;
+  struct tensor *t = tensor_alloc(&(struct dims){1, {(uint32_t)(to - from)}}, true);
+  if (!t) return call_out_of_memory(c);
+  for (int64_t k = from; k < to; k++) t->i[k - from] = in->d[k];
+  return call_set_constant(c, 0, t);
+}
+
+fusion_status op_size(struct call *c) {
+  const struct value *v = c->in[0];
+  if (!v->constant && v->batched) return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
+  struct tensor *t = tensor_alloc(&(struct dims){0}, true);
+  if (!t) return call_out_of_memory(c);
+  t->i[0] = (int64_t)dims_size(v->constant ? &v->constant->dims : &v->dims);
+  return call_set_constant(c, 0, t);
+}
+
+fusion_status op_range(struct call *c) {
+  const struct tensor *p[3];
+  for (size_t i = 0; i < 3; i++) {
+    p[i] = call_constant(c, i);
+    if (!p[i] || dims_size(&p[i]->dims) != 1)
+      return call_refuse(c, "use constants", "does not have three constant numbers");
+  }
+  const double start = tensor_get(p[0], 0), end = tensor_get(p[1], 0), step = tensor_get(p[2], 0);
+  const double places = ceil((end - start) / step);
+  struct dims dims = {0};
+  if (!(places <= MODEL_MAX_TENSOR) || !dims_push(&dims, places > 0 ? (uint64_t)places : 0))
+    return call_malformed(c, "has a tensor above the limit");
+  struct tensor *t = tensor_alloc(&dims, p[0]->i != NULL);
+  if (!t) return call_out_of_memory(c);
+  for (uint32_t i = 0; i < dims.d[0]; i++) tensor_set(t, i, start + i * step);
+  return call_set_constant(c, 0, t);
+}

@@ -1,0 +1,129 @@
+/* QuantizeLinear and DequantizeLinear. Constants are computed away. On an activation the pair is one QUANTISE node: the
+ * tensor's own grid and range, which fixed point takes over; between the two only operators that move or compare values
+ * may stand. */
+#include <math.h>
+
+#include "onnx/onnx_import.h"
+
+enum { UNSIGNED_PRESET = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 };
+
+/* Scale and zero point of an element: one for all, or one for each place along `axis`. */
+static bool scale_at(const struct call *c, const struct dims *d, size_t index, double *scale, double *zero) {
+  const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
+  const size_t count = dims_size(&s->dims);
+  uint32_t axis;
+  if (!axis_fix(attr_int(c, "axis", 1), d->rank, &axis)) axis = 0;
+  if (count != 1 && (d->rank == 0 || count != d->d[axis])) return false;
+  if (z && dims_size(&z->dims) != count) return false;
+  const size_t at = count == 1 ? 0 : index / dims_span(d, axis + 1, d->rank) % count;
+  *scale = tensor_get(s, at);
+  *zero = z ? tensor_get(z, at) : 0;
+  return true;
+}
+
+/* Range of the integers: the zero point's type says it, else the attribute, else unsigned bytes. */
+static bool integer_range(const struct call *c, double *low, double *high) {
+  const struct tensor *z = call_constant(c, 2);
+  const int64_t type = z ? z->type : attr_int(c, "output_dtype", UNSIGNED_PRESET);
+  switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8: *low = INT8_MIN, *high = INT8_MAX; return true;
+    case 0: /* output_dtype's preset */
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8: *low = 0, *high = UINT8_MAX; return z == NULL || type != 0;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT16: *low = INT16_MIN, *high = INT16_MAX; return true;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: *low = 0, *high = UINT16_MAX; return true;
+    default: return false;
+  }
+}
+
+static double clamp_to(double v, double low, double high) {
+  return v < low ? low : v > high ? high : v;
+}
+
+static fusion_status quantise_constant(struct call *c, const struct tensor *x, double low, double high) {
+  struct tensor *t = tensor_alloc(&x->dims, true);
+  if (!t) return call_out_of_memory(c);
+  const size_t count = dims_size(&x->dims);
+  for (size_t i = 0; i < count; i++) {
+    double scale = 1, zero = 0;
+    if (!scale_at(c, &x->dims, i, &scale, &zero) || !(scale > 0)) {
+      tensor_free(t);
+      return call_malformed(c, "has scales that do not fit its input");
+    }
+    /* As the standard has it: divided in single precision. */
+    const float steps = (float)tensor_get(x, i) / (float)scale;
+    tensor_set(t, i, clamp_to(nearbyint((double)steps) + zero, low, high));
+  }
+  return call_set_constant(c, 0, t);
+}
+
+/* The constant scale and zero point of a whole tensor. */
+static fusion_status whole_scale(const struct call *c, double *scale, double *zero) {
+  const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
+  if (!s || (call_input(c, 2) && !z))
+    return call_refuse(c, "quantise the model statically", "takes its scale from data");
+  if (dims_size(&s->dims) != 1 || (z && dims_size(&z->dims) != 1))
+    return call_refuse(c, "quantise activations per tensor", "has several scales for an activation");
+  *scale = tensor_get(s, 0);
+  *zero = z ? tensor_get(z, 0) : 0;
+  if (!(*scale > 0) || !(*scale <= 1e30)) return call_malformed(c, "has a scale that is not positive");
+  return FUSION_OK;
+}
+
+fusion_status op_quantize(struct call *c) {
+  struct value x = *c->in[0];
+  double low, high, scale, zero;
+  fusion_status status;
+  if (!integer_range(c, &low, &high))
+    return call_refuse(c, "quantise to 8 or 16 bits", "makes integers of a type that is not supported");
+  if (x.constant && call_constant(c, 1) && (!call_input(c, 2) || call_constant(c, 2)))
+    return quantise_constant(c, x.constant, low, high);
+  TRY(whole_scale(c, &scale, &zero));
+  TRY(call_added(
+      c, graph_add_quantise(c->im->g, x.node, (float)scale, (int32_t)(low - zero), (int32_t)(high - zero), &x.node)));
+  call_name_node(c, x.node);
+  x.integer = true;
+  x.quantised = true;
+  x.step = scale;
+  x.zero = zero;
+  TRY(call_set(c, 0, &x));
+cleanup:
+  return status;
+}
+
+/* (q - zero point) * scale of integers that are data: the input, or what was quantised before. */
+static fusion_status dequantise_activation(struct call *c) {
+  struct value x = *c->in[0];
+  double scale, zero;
+  fusion_status status;
+  TRY(whole_scale(c, &scale, &zero));
+  if (!x.integer) return call_malformed(c, "works on floats");
+  if (!x.quantised) {
+    TRY(value_scale(c, &x, scale, -zero * scale, &x));
+  } else if (x.step < scale || x.step > scale || x.zero < zero || x.zero > zero) {
+    return call_refuse(c, "dequantise with the scale that quantised", "has another scale than its input was given");
+  }
+  x.integer = x.quantised = false;
+  TRY(call_set(c, 0, &x));
+cleanup:
+  return status;
+}
+
+/* Weights stored as integers: (q - zero point) * scale. */
+fusion_status op_dequantize(struct call *c) {
+  const struct tensor *q = call_constant(c, 0), *s = call_constant(c, 1);
+  if (!c->in[0]->constant) return dequantise_activation(c);
+  if (!s || (call_input(c, 2) && !call_constant(c, 2)))
+    return call_refuse(c, "quantise the model statically", "takes its scale from data");
+  struct tensor *t = tensor_alloc(&q->dims, false);
+  if (!t) return call_out_of_memory(c);
+  const size_t count = dims_size(&q->dims);
+  for (size_t i = 0; i < count; i++) {
+    double scale = 1, zero = 0;
+    if (!scale_at(c, &q->dims, i, &scale, &zero)) {
+      tensor_free(t);
+      return call_malformed(c, "has scales that do not fit its input");
+    }
+    t->f[i] = (float)((tensor_get(q, i) - zero) * scale);
+  }
+  return call_set_constant(c, 0, t);
+}

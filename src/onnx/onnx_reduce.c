@@ -1,0 +1,171 @@
+/* Reductions along axes (a pooling over one wide window), and what stands at the end of a classifier. */
+#include <math.h>
+
+#include "onnx/onnx_layout.h"
+
+struct reduction {
+  bool axis[MAX_RANK];
+  struct dims kept; /* the result's dimensions */
+  uint32_t perm[MAX_RANK];
+  bool trailing; /* the reduced axes come last already */
+  size_t count;  /* elements that become one */
+};
+
+static fusion_status reduction_program(const struct call *c, struct reduction *r) {
+  const struct dims *in = value_dims(c->in[0]);
+  const bool keep = attr_int(c, "keepdims", 1) != 0;
+  int64_t axes[MAX_RANK];
+  size_t count;
+  const fusion_status status = call_integers(c, "axes", 1, axes, &count);
+  if (status != FUSION_OK) return status;
+  if ((count == SIZE_MAX || count == 0) && !attr_int(c, "noop_with_empty_axes", 0)) {
+    for (count = 0; count < in->rank; count++) axes[count] = (int64_t)count;
+  }
+  if (count == SIZE_MAX) count = 0;
+  if (!axes_set(axes, count, in->rank, r->axis)) return call_malformed(c, "has axes outside its input");
+  if (!c->in[0]->constant && c->in[0]->batched && in->rank && r->axis[0])
+    return call_refuse(c, "reduce other axes only", "works across the batch dimension");
+  uint32_t n = 0;
+  for (uint32_t k = 0; k < in->rank; k++) {
+    if (!r->axis[k]) r->perm[n++] = k;
+    if (!r->axis[k] || keep) dims_push(&r->kept, r->axis[k] ? 1 : in->d[k]);
+  }
+  const uint32_t first = n;
+  r->count = 1;
+  for (uint32_t k = 0; k < in->rank; k++) {
+    if (!r->axis[k]) continue;
+    r->perm[n++] = k;
+    r->count *= in->d[k];
+  }
+  r->trailing = true;
+  for (uint32_t k = 0; k < first; k++) r->trailing = r->trailing && r->perm[k] == k;
+  return FUSION_OK;
+}
+
+static bool is_op(const struct call *c, const char *name) {
+  return !strcmp(c->node->op_type, name);
+}
+
+static double reduce_step(const struct call *c, double acc, double v) {
+  if (is_op(c, "ReduceProd")) return acc * v;
+  if (is_op(c, "ReduceMax")) return fmax(acc, v);
+  if (is_op(c, "ReduceMin")) return fmin(acc, v);
+  if (is_op(c, "ReduceL1")) return acc + fabs(v);
+  if (is_op(c, "ReduceSumSquare")) return acc + v * v;
+  return acc + v;
+}
+
+static fusion_status reduce_constant(struct call *c, const struct reduction *r) {
+  const struct tensor *x = c->in[0]->constant;
+  struct value turned = {0};
+  const fusion_status status = value_transpose(c, c->in[0], r->perm, &turned);
+  if (status != FUSION_OK) return status;
+  struct tensor *t = tensor_alloc(&r->kept, x->i != NULL);
+  const size_t count = dims_size(&r->kept);
+  for (size_t i = 0; t && i < count; i++) {
+    double acc = is_op(c, "ReduceProd") ? 1 : is_op(c, "ReduceMax") ? -INFINITY : is_op(c, "ReduceMin") ? INFINITY : 0;
+    for (size_t k = 0; k < r->count; k++) acc = reduce_step(c, acc, tensor_get(turned.constant, i * r->count + k));
+    tensor_set(t, i, is_op(c, "ReduceMean") ? acc / (double)r->count : acc);
+  }
+  tensor_free(turned.constant);
+  return t ? call_set_constant(c, 0, t) : call_out_of_memory(c);
+}
+
+/* Mean or maximum over the reduced axes: the spatial sides of a feature map, or one row of a rearranged tensor. */
+static fusion_status reduce_window(struct call *c, const struct reduction *r, enum graph_op op, struct value *x) {
+  const struct shape now = c->im->g->nodes[x->node].shape;
+  const size_t kept = dims_size(&r->kept);
+  struct window w = window_make(now.height, now.width, 1);
+  fusion_status status = FUSION_OK;
+  if (!r->trailing || now.channels != kept) {
+    if (!r->trailing) {
+      struct value turned;
+      TRY(value_transpose(c, x, r->perm, &turned));
+      x->node = turned.node;
+    }
+    TRY(value_view(c, x, (struct shape){(uint32_t)kept, 1, (uint32_t)r->count}, &x->node));
+    w = window_make(1, (uint32_t)r->count, 1);
+  }
+  TRY(call_added(c, graph_add_pool(c->im->g, op, x->node, w, &x->node)));
+  call_name_node(c, x->node);
+cleanup:
+  return status;
+}
+
+fusion_status op_reduce(struct call *c) {
+  struct reduction r = {0};
+  struct value x = *c->in[0];
+  fusion_status status;
+  TRY(reduction_program(c, &r));
+  if (x.constant) return reduce_constant(c, &r);
+  if (is_op(c, "ReduceL1")) TRY(value_abs(c, &x, &x));
+  if (is_op(c, "ReduceSumSquare")) TRY(value_binary(c, '*', &x, &x, &x));
+  if (is_op(c, "ReduceProd")) return call_refuse(c, "use sums", "multiplies activations");
+  const bool max = is_op(c, "ReduceMax"), min = is_op(c, "ReduceMin");
+  if (r.count > 1) {
+    if (min) TRY(value_scale(c, &x, -1, 0, &x));
+    TRY(reduce_window(c, &r, max || min ? GRAPH_MAXPOOL : GRAPH_AVGPOOL, &x));
+  }
+  x.dims = r.kept;
+  if (min && r.count > 1) TRY(value_scale(c, &x, -1, 0, &x));
+  const bool sum = is_op(c, "ReduceSum") || is_op(c, "ReduceL1") || is_op(c, "ReduceSumSquare");
+  if (sum && r.count > 1) TRY(value_scale(c, &x, (double)r.count, 0, &x));
+  TRY(call_set(c, 0, &x));
+cleanup:
+  return status;
+}
+
+/* Softmax and LogSoftmax: over all elements of a sample, at the end; the client applies them. */
+fusion_status op_softmax(struct call *c) {
+  struct value x = *c->in[0];
+  const bool older = c->im->opset < 13;
+  uint32_t axis;
+  if (!axis_fix(attr_int(c, "axis", older ? 1 : -1), x.dims.rank, &axis))
+    return call_malformed(c, "has an axis outside its input");
+  const size_t along = older ? dims_span(&x.dims, axis, x.dims.rank) : x.dims.d[axis];
+  if (along != dims_size(&x.dims) || (x.batched && axis == 0))
+    return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
+  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_SOFTMAX, x.node, &x.node));
+  if (status != FUSION_OK) return status;
+  call_name_node(c, x.node);
+  c->im->g->nodes[x.node].log = is_op(c, "LogSoftmax");
+  return call_set(c, 0, &x);
+}
+
+/* Element by element, at the end; the client applies it. */
+fusion_status op_sigmoid(struct call *c) {
+  struct value x = *c->in[0];
+  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_SIGMOID, x.node, &x.node));
+  if (status != FUSION_OK) return status;
+  call_name_node(c, x.node);
+  return call_set(c, 0, &x);
+}
+
+/* ArgMax, and ArgMin as that of -x. */
+fusion_status op_argmax(struct call *c) {
+  struct value x = *c->in[0];
+  uint32_t axis;
+  if (!axis_fix(attr_int(c, "axis", 0), x.dims.rank, &axis)) return call_malformed(c, "has an axis outside its input");
+  if (x.dims.d[axis] != dims_size(&x.dims) || (x.batched && axis == 0))
+    return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
+  if (attr_int(c, "select_last_index", 0))
+    return call_refuse(c, "let the first win", "lets the last of equal values win");
+  /* Softmax and Sigmoid keep the order. */
+  const struct graph_node *from = &c->im->g->nodes[x.node];
+  if (from->op == GRAPH_SOFTMAX || from->op == GRAPH_SIGMOID) x.node = from->inputs[0];
+  if (is_op(c, "ArgMin")) {
+    const fusion_status turned = value_scale(c, &x, -1, 0, &x);
+    if (turned != FUSION_OK) return turned;
+  }
+  const uint32_t input = x.node;
+  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_ARGMAX, input, &x.node));
+  if (status != FUSION_OK) return status;
+  call_name_node(c, x.node);
+  struct dims dims = {0};
+  for (uint32_t k = 0; k < x.dims.rank; k++) {
+    if (k != axis || attr_int(c, "keepdims", 1)) dims_push(&dims, k == axis ? 1 : x.dims.d[k]);
+  }
+  x.dims = dims;
+  x.integer = true;
+  return call_set(c, 0, &x);
+}

@@ -1,0 +1,86 @@
+/** The two ends of an execution: raw arrays to integers, integers to real answers. */
+#include <math.h>
+
+#include "program/program.h"
+
+void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out) {
+  const size_t plane = (size_t)shape.height * shape.width, size = shape_size(shape);
+  for (size_t sample = 0; sample < samples; sample++) {
+    const double *x = raw + sample * size;
+    for (size_t c = 0; c < shape.channels; c++) {
+      const size_t from = p->reverse_channels ? shape.channels - 1 - c : c;
+      const size_t k = p->count == 1 ? 0 : c;
+      const double mean = p->count ? p->mean[k] : 0, deviation = p->count ? p->deviation[k] : 1;
+      for (size_t i = 0; i < plane; i++) {
+        const double v = p->channels_last ? x[i * shape.channels + from] : x[from * plane + i];
+        *out++ = (float)((v * p->scale - mean) / deviation);
+      }
+    }
+  }
+}
+
+static bool is_near(double a, double b) {
+  return fabs(a - b) <= 1e-6 * fmax(1e-3, fmax(fabs(a), fabs(b)));
+}
+
+/** The two normalise alike; a count of 0 means 0 and 1, a count of 1 holds for every channel. */
+static bool preprocess_equal(const struct preprocess *a, const struct preprocess *b, uint32_t channels) {
+  for (uint32_t c = 0; c < channels; c++) {
+    const uint32_t i = a->count == 1 ? 0 : c, j = b->count == 1 ? 0 : c;
+    if (!is_near(a->count ? a->mean[i] : 0, b->count ? b->mean[j] : 0)) return false;
+    if (!is_near(a->count ? a->deviation[i] : 1, b->count ? b->deviation[j] : 1)) return false;
+  }
+  return is_near(a->scale, b->scale);
+}
+
+fusion_status preprocess_choose(struct preprocess *out, const struct preprocess *model, struct shape shape,
+                                const struct picture_form *pictures, fusion_error *err) {
+  *out = *model;
+  if (!pictures) return FUSION_OK;
+  const struct shape is = pictures->shape;
+  const struct preprocess *own = &pictures->preprocess;
+  if (is.channels != shape.channels || is.height != shape.height || is.width != shape.width)
+    return error_set(err, FUSION_E_INPUT,
+                     "pictures of %ux%u with %u channels: the model takes %ux%u with %u; resize and crop them with "
+                     "--preprocess",
+                     is.height, is.width, is.channels, shape.height, shape.width, shape.channels);
+  const bool model_has_numbers = model->scale != 1 || model->count;
+  if (pictures->normalise && model_has_numbers && !preprocess_equal(model, own, shape.channels))
+    return error_set(
+        err, FUSION_E_INPUT,
+        "pictures: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
+        "not %.6g, or mean and std); leave them out",
+        model->scale, own->scale);
+  if (pictures->normalise && !model_has_numbers) *out = *own;
+  out->channels_last = true;
+  out->reverse_channels = model->reverse_channels || own->reverse_channels;
+  return FUSION_OK;
+}
+
+fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
+                                     fusion_error *err) {
+  const struct program_tensor *t = &program->steps[0].out;
+  const size_t size = shape_size(t->shape);
+  const double low = -ldexp(1, t->value_bits - 1), high = -low - 1;
+  for (size_t i = 0; i < samples * size; i++) {
+    if (isnan(real[i])) return error_set(err, FUSION_E_INPUT, "input: sample %zu holds a NaN", i / size);
+    out[i] = (int64_t)fmin(fmax(rint(real[i] / t->scale), low), high);
+  }
+  return FUSION_OK;
+}
+
+void program_dequantise(const struct program *program, const int64_t *values, size_t count, double *out) {
+  const double scale = program->steps[program->count - 1].out.scale;
+  for (size_t i = 0; i < count; i++) out[i] = (double)values[i] * scale;
+}
+
+void softmax_in_place(double *values, size_t count) {
+  double largest = -INFINITY, sum = 0;
+  for (size_t i = 0; i < count; i++) largest = fmax(largest, values[i]);
+  for (size_t i = 0; i < count; i++) sum += values[i] = exp(values[i] - largest);
+  for (size_t i = 0; i < count; i++) values[i] /= sum;
+}
+
+void sigmoid_in_place(double *values, size_t count) {
+  for (size_t i = 0; i < count; i++) values[i] = 1 / (1 + exp(-values[i]));
+}

@@ -1,0 +1,133 @@
+/** The program: what both parties execute, step by step, on integers. Its plaintext meaning (execute.h) is exact, and
+ * the two-party run equals it bit for bit.
+ *
+ *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean (shares sum
+ *  to the value modulo 2^ring_bits) or raw: the output of a LINEAR step or an ADD of such, whose shares sum to
+ *  value * 2^guard_bits + eps modulo 2^(ring_bits + guard_bits), -2*noise_terms <= eps <= 0, 2^guard_bits >
+ * 2*noise_terms. guard_bits > 0 exactly when noise_terms > 0. In the plaintext meaning there is no guard and no eps.
+ *  Raw tensors are consumed by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of
+ *  two than its ring. */
+#ifndef FUSION_PROGRAM_PROGRAM_H
+#define FUSION_PROGRAM_PROGRAM_H
+
+#include "base/cursor.h"
+#include "program/preprocess.h"
+
+enum program_op {
+  OP_INPUT = 0, /**< step 0: the client's quantised input */
+  OP_LINEAR,    /**< y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1 */
+  OP_RELU, /**< y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring
+            */
+  OP_TRUNCATE, /**< y = (x + round) >> shift, arithmetic */
+  OP_ADD, /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
+           */
+  OP_MUL, /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
+  OP_MAXPOOL, /**< clean; padding never wins. Pairwise, max(a, b) = b + max(a - b, 0), the difference read as signed
+                   modulo 2^(value_bits+1): true maxima while values are in range. Along the width, then along the
+                   height; of n taps the first 2^(ceil(log2 n) - 1) against the others */
+  OP_SUMPOOL, /**< clean; sum over the window, padding is 0 */
+  OP_GATHER,  /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
+  OP_OFFSET,  /**< clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */
+};
+
+enum program_output {
+  OUTPUT_LOGITS = 0, /**< every element of the last tensor (clean) */
+  OUTPUT_LABEL,      /**< index of the largest; the lowest index wins ties */
+  OUTPUT_TOP_K,      /**< the k best as (index, value), best first; ties as above */
+};
+
+enum program_rounding { ROUNDING_EXACT = 0, ROUNDING_FAST };
+
+struct program_tensor {
+  struct shape shape;
+  uint8_t ring_bits;  /* 2..62 with the guard */
+  uint8_t guard_bits; /* 0 when clean */
+  uint8_t value_bits; /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
+                         value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
+  uint8_t noise_terms; /* 0 when clean */
+  double scale;        /* real value = integer * scale */
+};
+
+struct program_step {
+  enum program_op op;
+  char name[MODEL_NAME_LEN];
+  uint32_t input_count;
+  uint32_t *inputs; /* owned: step numbers (a step and the tensor it makes share a number) */
+  struct program_tensor out;
+  struct window window;  /* LINEAR, MAXPOOL, SUMPOOL */
+  uint32_t groups;       /* LINEAR */
+  uint8_t weight_bits;   /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
+  uint8_t rlwe_set;      /* LINEAR: parameter set, chosen by the engine from the actual weights (0 = not chosen yet) */
+  uint8_t shift;         /* RELU, TRUNCATE */
+  uint8_t shift_left[2]; /* ADD */
+  bool negate;           /* OFFSET */
+  struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
+};
+
+struct program {
+  struct program_step *steps;
+  uint32_t count;
+  struct preprocess preprocess;
+  enum program_output output;
+  uint32_t top_k;
+  enum program_rounding rounding;
+  bool softmax; /* the client may turn logits into probabilities */
+  bool sigmoid; /* the same, each by itself; not both */
+};
+
+/** What only the server has. */
+struct program_weights {
+  int16_t *weights; /* owned: [out][in/groups][kernel_h][kernel_w]; NULL for OFFSET */
+  int64_t *bias;    /* owned: [out], at the output's scale, reduced modulo 2^ring_bits and signed */
+};
+
+struct model {
+  struct program program;          /* public */
+  struct program_weights *weights; /* one per step, empty but for LINEAR and OFFSET; NULL at the client */
+};
+
+/** Limits that program_validate enforces. */
+enum {
+  PROGRAM_STEPS_MAX = 4096,
+  PROGRAM_INPUTS_MAX = 256,      /* of one step */
+  PROGRAM_TENSOR_MAX = 1 << 26,  /* elements of one tensor */
+  PROGRAM_PADDED_MAX = 1 << 28,  /* elements of a window's input with its padding */
+  PROGRAM_MAPS_MAX = 1 << 24,    /* elements of all GATHER maps together */
+  PROGRAM_WEIGHTS_MAX = 1 << 28, /* weights of one step */
+  PROGRAM_RING_MAX = 62,         /* ring_bits + guard_bits */
+  PROGRAM_WEIGHT_BITS_MAX = 16,
+};
+
+/** Number of integers that an answer has: the output size, 1, or 2*top_k. */
+size_t program_answer_size(const struct program *program);
+
+/** Number of weights of a LINEAR step of a valid program. */
+size_t program_weight_count(const struct program *program, uint32_t step);
+
+/** Least guard for `noise_terms` raw terms: 2^guard > 2 * noise_terms; 0 for 0. */
+uint8_t program_guard_bits(unsigned noise_terms);
+
+/** Structural check of a program from anywhere (peer, file): ranges, shapes that follow from the inputs, raw/clean
+ * rules, sizes below the limits. Every consumer may rely on it. */
+fusion_status program_validate(const struct program *program, fusion_error *err) FUSION_MUST_CHECK;
+
+/** The public manifest. Canonical: equal programs give equal bytes. program_encode needs a valid program; a failure to
+ * grow sticks in the writer. program_decode takes every byte of `r` as hostile, validates, and leaves *out empty on
+ * failure; on success the caller owns it (program_free). It reads one program and leaves the cursor behind it. */
+void program_encode(struct writer *w, const struct program *program);
+fusion_status program_decode(struct program *out, struct reader *r, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Real inputs to integers: nearest, halves to even, clamped to the input's value_bits. FUSION_E_INPUT on a NaN. */
+fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
+                                     fusion_error *err) FUSION_MUST_CHECK;
+
+/** Integers of the last tensor to real values. */
+void program_dequantise(const struct program *program, const int64_t *values, size_t count, double *out);
+
+/** Frees what the program owns, not the struct itself. */
+void program_free(struct program *program);
+
+/** Frees the model, its program and weights, and the struct (from mem_alloc). NULL is fine. */
+void model_free(struct model *m);
+
+#endif

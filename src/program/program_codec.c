@@ -1,0 +1,227 @@
+/** The public manifest as bytes. Each step writes only the fields that its op has, in one order, so that equal programs
+ * give equal bytes; a GATHER map is written as runs, which makes Concat and Flatten a few bytes. */
+#include "program/program.h"
+
+enum { MANIFEST_VERSION = 1 };
+
+static bool has_window(enum program_op op) {
+  return op == OP_LINEAR || op == OP_MAXPOOL || op == OP_SUMPOOL;
+}
+
+static void encode_tensor(struct writer *w, const struct program_tensor *t) {
+  write_u32(w, t->shape.channels);
+  write_u32(w, t->shape.height);
+  write_u32(w, t->shape.width);
+  write_u8(w, t->ring_bits);
+  write_u8(w, t->guard_bits);
+  write_u8(w, t->value_bits);
+  write_u8(w, t->noise_terms);
+  write_f64(w, t->scale);
+}
+
+static struct program_tensor decode_tensor(struct reader *r) {
+  struct program_tensor t = {0};
+  t.shape.channels = read_u32(r);
+  t.shape.height = read_u32(r);
+  t.shape.width = read_u32(r);
+  t.ring_bits = read_u8(r);
+  t.guard_bits = read_u8(r);
+  t.value_bits = read_u8(r);
+  t.noise_terms = read_u8(r);
+  t.scale = read_f64(r);
+  return t;
+}
+
+static void encode_window(struct writer *w, const struct window *v) {
+  const uint32_t fields[] = {v->kernel_h, v->kernel_w,   v->stride_h,  v->stride_w,   v->pad_top,
+                             v->pad_left, v->pad_bottom, v->pad_right, v->dilation_h, v->dilation_w};
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) write_u32(w, fields[i]);
+}
+
+static struct window decode_window(struct reader *r) {
+  struct window v = {0};
+  uint32_t *fields[] = {&v.kernel_h, &v.kernel_w,   &v.stride_h,  &v.stride_w,   &v.pad_top,
+                        &v.pad_left, &v.pad_bottom, &v.pad_right, &v.dilation_h, &v.dilation_w};
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) *fields[i] = read_u32(r);
+  return v;
+}
+
+/** Length of the longest run from `at`: one input, indices rising by one (zeros: all zero). */
+static size_t run_length(const struct gather_source *map, size_t at, size_t count) {
+  const bool zero = map[at].input == GATHER_ZERO;
+  size_t n = 1;
+  while (at + n < count && map[at + n].input == map[at].input &&
+         map[at + n].index == map[at].index + (zero ? 0 : (uint32_t)n))
+    n++;
+  return n;
+}
+
+static void encode_gather(struct writer *w, const struct program_step *s) {
+  const size_t count = shape_size(s->out.shape);
+  for (size_t at = 0; at < count;) {
+    const size_t n = run_length(s->gather, at, count);
+    write_u32(w, s->gather[at].input);
+    write_u32(w, s->gather[at].index);
+    write_u32(w, (uint32_t)n);
+    at += n;
+  }
+}
+
+/** `budget`: map elements that may still be allocated, over all steps of the program. */
+static fusion_status decode_gather(struct reader *r, struct program_step *s, uint64_t *budget) {
+  const struct shape d = s->out.shape;
+  const uint64_t plane = (uint64_t)d.height * d.width;
+  if (plane > *budget || (uint64_t)d.channels * plane > *budget) return FUSION_E_LIMIT;
+  const size_t count = shape_size(d);
+  *budget -= count;
+  s->gather = mem_alloc(count, sizeof *s->gather);
+  if (!s->gather) return FUSION_E_MEMORY;
+  struct gather_source expected = {0};
+  bool merge = false;
+  for (size_t at = 0; at < count;) {
+    const struct gather_source first = {.input = read_u32(r), .index = read_u32(r)};
+    const size_t n = read_u32(r);
+    const bool zero = first.input == GATHER_ZERO;
+    if (r->failed || n < 1 || n > count - at || n - 1 > UINT32_MAX - first.index) return FUSION_E_MODEL;
+    /* Two runs that could have been one are not canonical. */
+    if (merge && first.input == expected.input && first.index == expected.index) return FUSION_E_MODEL;
+    for (size_t k = 0; k < n; k++)
+      s->gather[at + k] = (struct gather_source){first.input, zero ? first.index : first.index + (uint32_t)k};
+    at += n;
+    expected = (struct gather_source){first.input, zero ? first.index : first.index + (uint32_t)n};
+    merge = true;
+  }
+  return FUSION_OK;
+}
+
+static void encode_step(struct writer *w, const struct program_step *s) {
+  write_u8(w, (uint8_t)s->op);
+  write_string(w, s->name);
+  encode_tensor(w, &s->out);
+  if (s->op == OP_GATHER) write_u32(w, s->input_count);
+  for (uint32_t k = 0; k < s->input_count; k++) write_u32(w, s->inputs[k]);
+  if (has_window(s->op)) encode_window(w, &s->window);
+  if (s->op == OP_LINEAR) {
+    write_u32(w, s->groups);
+    write_u8(w, s->weight_bits);
+    write_u8(w, s->rlwe_set);
+  }
+  if (s->op == OP_RELU || s->op == OP_TRUNCATE) write_u8(w, s->shift);
+  if (s->op == OP_ADD) write_bytes(w, s->shift_left, sizeof s->shift_left);
+  if (s->op == OP_OFFSET) write_u8(w, s->negate);
+  if (s->op == OP_GATHER) encode_gather(w, s);
+}
+
+static uint32_t decode_input_count(struct reader *r, enum program_op op) {
+  if (op == OP_INPUT) return 0;
+  if (op == OP_ADD || op == OP_MUL) return 2;
+  return op == OP_GATHER ? read_u32(r) : 1;
+}
+
+static bool decode_bool(struct reader *r) {
+  const uint8_t v = read_u8(r);
+  if (v > 1) r->failed = true;
+  return v == 1;
+}
+
+static fusion_status decode_step(struct reader *r, struct program_step *s, uint64_t *budget) {
+  const uint8_t op = read_u8(r);
+  if (op > OP_OFFSET) return FUSION_E_MODEL;
+  s->op = (enum program_op)op;
+  read_string(r, s->name, sizeof s->name);
+  s->out = decode_tensor(r);
+  const uint32_t inputs = decode_input_count(r, s->op);
+  if (r->failed || inputs > PROGRAM_INPUTS_MAX) return FUSION_E_MODEL;
+  if (inputs) {
+    s->inputs = mem_alloc(inputs, sizeof *s->inputs);
+    if (!s->inputs) return FUSION_E_MEMORY;
+  }
+  s->input_count = inputs;
+  for (uint32_t k = 0; k < inputs; k++) s->inputs[k] = read_u32(r);
+  if (has_window(s->op)) s->window = decode_window(r);
+  if (s->op == OP_LINEAR) {
+    s->groups = read_u32(r);
+    s->weight_bits = read_u8(r);
+    s->rlwe_set = read_u8(r);
+  }
+  if (s->op == OP_RELU || s->op == OP_TRUNCATE) s->shift = read_u8(r);
+  if (s->op == OP_ADD) read_bytes(r, s->shift_left, sizeof s->shift_left);
+  if (s->op == OP_OFFSET) s->negate = decode_bool(r);
+  if (r->failed) return FUSION_E_MODEL;
+  return s->op == OP_GATHER ? decode_gather(r, s, budget) : FUSION_OK;
+}
+
+static void encode_preprocess(struct writer *w, const struct preprocess *p) {
+  write_u8(w, p->channels_last);
+  write_u8(w, p->reverse_channels);
+  write_f64(w, p->scale);
+  write_u32(w, p->count);
+  for (uint32_t c = 0; c < p->count; c++) write_f64(w, p->mean[c]);
+  for (uint32_t c = 0; c < p->count; c++) write_f64(w, p->deviation[c]);
+}
+
+static fusion_status decode_preprocess(struct reader *r, struct preprocess *p) {
+  p->channels_last = decode_bool(r);
+  p->reverse_channels = decode_bool(r);
+  p->scale = read_f64(r);
+  const uint32_t count = read_u32(r);
+  if (r->failed || count > reader_left(r) / (2 * sizeof(double))) return FUSION_E_MODEL;
+  if (!count) return FUSION_OK;
+  p->mean = mem_alloc(count, sizeof *p->mean);
+  p->deviation = mem_alloc(count, sizeof *p->deviation);
+  if (!p->mean || !p->deviation) return FUSION_E_MEMORY;
+  p->count = count;
+  for (uint32_t c = 0; c < count; c++) p->mean[c] = read_f64(r);
+  for (uint32_t c = 0; c < count; c++) p->deviation[c] = read_f64(r);
+  return FUSION_OK;
+}
+
+void program_encode(struct writer *w, const struct program *program) {
+  write_u8(w, MANIFEST_VERSION);
+  write_u8(w, (uint8_t)program->output);
+  write_u32(w, program->top_k);
+  write_u8(w, (uint8_t)program->rounding);
+  write_u8(w, program->softmax ? 1 : program->sigmoid ? 2 : 0);
+  encode_preprocess(w, &program->preprocess);
+  write_u32(w, program->count);
+  for (uint32_t i = 0; i < program->count; i++) encode_step(w, &program->steps[i]);
+}
+
+static fusion_status decode_program(struct program *out, struct reader *r) {
+  uint64_t budget = PROGRAM_MAPS_MAX;
+  const uint8_t output = read_u8(r);
+  out->top_k = read_u32(r);
+  const uint8_t rounding = read_u8(r);
+  const uint8_t last = read_u8(r);
+  out->softmax = last == 1;
+  out->sigmoid = last == 2;
+  if (r->failed || last > 2 || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  out->output = (enum program_output)output;
+  out->rounding = (enum program_rounding)rounding;
+  fusion_status status = decode_preprocess(r, &out->preprocess);
+  if (status != FUSION_OK) return status;
+  const uint32_t count = read_u32(r);
+  if (r->failed || count < 1 || count > PROGRAM_STEPS_MAX) return FUSION_E_MODEL;
+  out->steps = mem_alloc(count, sizeof *out->steps);
+  if (!out->steps) return FUSION_E_MEMORY;
+  out->count = count;
+  for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, &out->steps[i], &budget);
+  return status;
+}
+
+fusion_status program_decode(struct program *out, struct reader *r, fusion_error *err) {
+  *out = (struct program){0};
+  const uint8_t version = read_u8(r);
+  if (!r->failed && version != MANIFEST_VERSION)
+    return error_set(err, FUSION_E_MODEL, "manifest: version %u is not known here; use the same release on both sides",
+                     version);
+  fusion_status status = decode_program(out, r);
+  if (status == FUSION_OK)
+    status = program_validate(out, err);
+  else if (status == FUSION_E_MEMORY)
+    error_set(err, status, "manifest: out of memory");
+  else
+    error_set(err, status, "manifest: damaged or too large");
+  if (status != FUSION_OK) program_free(out);
+  return status;
+}

@@ -1,0 +1,136 @@
+/* One connection of the server: a worker of a client's job. */
+#include <unistd.h>
+
+#include "session/serve_internal.h"
+
+/* What the peer is told: about limits, why; about everything else, no more than its kind. */
+static const char *refusal_text(const fusion_error *failure) {
+  switch (failure->status) {
+    case FUSION_E_BUSY:
+    case FUSION_E_LIMIT: return failure->text;
+    case FUSION_E_MEMORY: return "the server is out of memory";
+    case FUSION_E_PEER: return "the protocol was not followed";
+    default: return "the run failed";
+  }
+}
+
+static fusion_status fail(fusion_error *failure, struct channel *channel, fusion_status status) {
+  const fusion_error *e = channel_error(channel);
+  if (e->status == status)
+    *failure = *e;
+  else
+    error_set(failure, status, "%s", fusion_status_text(status));
+  return status;
+}
+
+static fusion_status open_channel(struct connection *c, fusion_error *failure) {
+  struct server *s = c->server;
+  const struct net_limits limits = {.connect_timeout_ms = s->settings.handshake_timeout_ms,
+                                    .timeout_ms = s->settings.handshake_timeout_ms};
+  struct channel *channel;
+  const fusion_status status = listener_handshake(s->listener, &channel, c->fd, &limits, &c->peer, failure);
+  c->fd = -1;
+  if (status != FUSION_OK) return status;
+  pthread_mutex_lock(&s->lock);
+  c->channel = channel;
+  const int stopping = atomic_load(&s->stopping);
+  pthread_mutex_unlock(&s->lock);
+  if (stopping) return error_set(failure, FUSION_E_BUSY, "the server is shutting down");
+  if (c->overflow)
+    return error_set(failure, FUSION_E_BUSY, "the server is busy (%u connections); try again later",
+                     s->settings.max_clients);
+  return FUSION_OK;
+}
+
+static fusion_status greet(struct connection *c, struct start *start, fusion_error *failure) {
+  struct server *s = c->server;
+  struct client_hello hello;
+  fusion_status status = client_hello_recv(c->channel, &hello);
+  if (status != FUSION_OK) return fail(failure, c->channel, status);
+  c->engine = engine_variant(s->settings.engine, hello.engine);
+  if (!c->engine) return error_set(failure, FUSION_E_LIMIT, "this server runs the %s engine", s->settings.engine->name);
+  TRY(job_join(s, c, &hello, failure));
+  struct server_hello answer = {.manifest_len = (uint32_t)s->manifest.len};
+  strcpy(answer.engine, c->engine->name);
+  memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
+  status = server_hello_send(c->channel, &answer);
+  const bool known = hello.has_manifest && memcmp(hello.manifest_hash, s->manifest_hash, sizeof s->manifest_hash) == 0;
+  if (status == FUSION_OK && !known) status = channel_send(c->channel, MSG_MANIFEST, s->manifest.data, s->manifest.len);
+  if (status == FUSION_OK) status = channel_flush(c->channel);
+  if (status == FUSION_OK) status = start_recv(c->channel, start);
+  if (status != FUSION_OK) return fail(failure, c->channel, status);
+  TRY(job_reserve(s, c, &start->shard_samples, failure));
+  /* The hint sizes memory: it is the job's size at most. */
+  if (start->expected_samples > hello.samples)
+    return error_set(failure, FUSION_E_PEER, "the client expects more samples than the job has");
+  status = ready_send(c->channel, start->shard_samples);
+  return status == FUSION_OK ? status : fail(failure, c->channel, status);
+cleanup:
+  return status;
+}
+
+static fusion_status serve_shards(struct connection *c, struct engine_session *session, uint32_t limit,
+                                  fusion_error *failure) {
+  const struct engine *engine = c->engine;
+  for (;;) {
+    uint32_t samples;
+    fusion_status status = shard_recv(c->channel, &samples);
+    if (status != FUSION_OK) return fail(failure, c->channel, status);
+    if (!samples) return FUSION_OK;
+    if (samples > limit)
+      return error_set(failure, FUSION_E_PEER, "a shard of %u samples where %u were granted", samples, limit);
+    status = job_book(c->server, c, samples, failure);
+    if (status != FUSION_OK) return status;
+    status = engine->run_server(session, samples);
+    if (status == FUSION_OK) status = channel_flush(c->channel);
+    if (status != FUSION_OK) return fail(failure, c->channel, status);
+    job_finish(c->server, c, samples);
+  }
+}
+
+static fusion_status serve(struct connection *c, fusion_error *failure) {
+  const struct server_settings *set = &c->server->settings;
+  struct start start;
+  fusion_status status = open_channel(c, failure);
+  if (status == FUSION_OK) status = greet(c, &start, failure);
+  if (status != FUSION_OK) return status;
+  channel_set_timeout(c->channel, set->timeout_ms);
+  struct engine_session *session;
+  status = c->engine->open_server(&session, set->model, c->channel, (size_t)start.expected_samples);
+  if (status != FUSION_OK) return fail(failure, c->channel, status);
+  status = serve_shards(c, session, start.shard_samples, failure);
+  c->engine->close(session);
+  return status;
+}
+
+void *connection_main(void *arg) {
+  struct connection *c = arg;
+  struct server *s = c->server;
+  fusion_error failure = {.status = FUSION_OK};
+  const fusion_status status = serve(c, &failure);
+  if (status != FUSION_OK && !c->job)
+    server_log(s, "refused %s: %s", c->peer.address[0] ? c->peer.address : "a connection", failure.text);
+  const bool had_job = c->job;
+  if (status != FUSION_OK && c->channel) channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(&failure));
+  job_leave(s, c, &failure);
+  pthread_mutex_lock(&s->lock);
+  struct channel *channel = c->channel;
+  c->channel = NULL;
+  pthread_mutex_unlock(&s->lock);
+  channel_close(channel);
+
+  pthread_mutex_lock(&s->lock);
+  struct connection **at = &s->connections;
+  while (*at != c) at = &(*at)->next;
+  *at = c->next;
+  if (status != FUSION_OK && !had_job) s->totals.refused++;
+  s->memory_reserved -= c->memory;
+  if (c->overflow)
+    s->overflowing--;
+  else
+    s->active--;
+  pthread_cond_broadcast(&s->changed);
+  pthread_mutex_unlock(&s->lock);
+  mem_free(c);
+  return NULL;
+}

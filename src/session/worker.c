@@ -1,0 +1,273 @@
+/* One worker of a job: a connection at a time, the shards that it runs, and what happens when it is lost. */
+#include <stdio.h>
+#include <time.h>
+
+#include "session/job_internal.h"
+
+enum {
+  CONNECT_TRIES = 3,     /* in a row, before a worker gives up */
+  CONNECT_PAUSE_MS = 200 /* before the second; doubled each time */
+};
+
+static fusion_status channel_failure(struct channel *c, fusion_status status, fusion_error *why) {
+  const fusion_error *e = channel_error(c);
+  if (e->status == status) return error_set(why, status, "%s", e->text);
+  return error_set(why, status, "%s", fusion_status_text(status));
+}
+
+/* The first greeting of a job learns the manifest; later ones must meet the same. */
+static fusion_status greet_first(struct worker *w, const struct server_hello *hello, fusion_error *why) {
+  struct client_job *job = w->job;
+  uint8_t *bytes, hash[SESSION_HASH_LEN];
+  size_t len;
+  if (hello->manifest_len > job->settings->max_manifest) {
+    channel_refuse(w->channel, false, "the manifest is larger than the client allows");
+    return error_set(why, FUSION_E_LIMIT, "the server's manifest has %u bytes; the limit is %llu", hello->manifest_len,
+                     (unsigned long long)job->settings->max_manifest);
+  }
+  fusion_status status = channel_recv_sized(w->channel, MSG_MANIFEST, hello->manifest_len, &bytes, &len);
+  if (status != FUSION_OK) return channel_failure(w->channel, status, why);
+  manifest_hash(hash, bytes, len);
+  if (memcmp(hash, hello->manifest_hash, sizeof hash) != 0)
+    status = error_set(why, FUSION_E_PEER, "the server's manifest does not have the announced hash");
+  if (status == FUSION_OK) status = job_take_manifest(job, bytes, len, why);
+  mem_free(bytes);
+  if (status == FUSION_OK)
+    memcpy(job->manifest_hash, hash, sizeof hash);
+  else
+    channel_refuse(w->channel, false, "the client does not take this manifest");
+  return status;
+}
+
+static fusion_status greet(struct worker *w, fusion_error *why) {
+  struct client_job *job = w->job;
+  struct client_hello hello = {.samples = job->todo, .has_manifest = job->has_program};
+  struct server_hello answer;
+  strcpy(hello.engine, job->settings->engine->name);
+  memcpy(hello.job, job->id, sizeof hello.job);
+  if (job->has_program) memcpy(hello.manifest_hash, job->manifest_hash, sizeof hello.manifest_hash);
+  const double begun = clock_seconds();
+  fusion_status status = client_hello_send(w->channel, &hello);
+  if (status == FUSION_OK) status = server_hello_recv(w->channel, &answer);
+  if (status != FUSION_OK) return channel_failure(w->channel, status, why);
+  if (strcmp(answer.engine, hello.engine) != 0)
+    return error_set(why, FUSION_E_PEER, "the server answered with another protocol engine");
+  if (job->has_program && memcmp(answer.manifest_hash, job->manifest_hash, SESSION_HASH_LEN) != 0)
+    return error_set(why, FUSION_E_PEER, "the server offers another model than at the start of the job");
+  if (!job->queue.shards) job->round_trip_seconds = clock_seconds() - begun;
+  if (!job->has_program)
+    status = greet_first(w, &answer, why);
+  else if (!job->queue.shards)
+    status = job_cut(job, why); /* a resumed job, whose program was there before the connection */
+  if (status != FUSION_OK) return status;
+  const struct start start = {.shard_samples = job->shard_samples,
+                              .expected_samples = div_up(job->todo, job->worker_count)};
+  uint32_t granted;
+  status = start_send(w->channel, &start);
+  if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
+  if (status != FUSION_OK) return channel_failure(w->channel, status, why);
+  if (granted > start.shard_samples)
+    return error_set(why, FUSION_E_PEER, "the server grants larger shards than were asked for");
+  if (granted < job->shard_samples && job->queue.shards)
+    return error_set(why, FUSION_E_REFUSED, "the server has no memory left for another worker");
+  if (!job->queue.shards) job->shard_samples = granted;
+  return FUSION_OK;
+}
+
+fusion_status worker_connect(struct worker *w, fusion_error *why) {
+  struct client_job *job = w->job;
+  const double start = clock_seconds();
+  struct channel *channel;
+  struct net_peer peer;
+  fusion_status status =
+      channel_dial(&channel, &job->settings->address, job->settings->tls, &job->settings->limits, &peer, why);
+  if (status != FUSION_OK) return status;
+  pthread_mutex_lock(&job->lock);
+  w->channel = channel;
+  const bool ended = job->ended;
+  if (!job->connections++) job->peer = peer;
+  pthread_mutex_unlock(&job->lock);
+  status = ended ? error_set(why, FUSION_E_CLOSED, "the job has ended") : greet(w, why);
+  if (status != FUSION_OK) worker_disconnect(w);
+  pthread_mutex_lock(&job->lock);
+  job->greeting_seconds += clock_seconds() - start;
+  pthread_mutex_unlock(&job->lock);
+  return status;
+}
+
+static void add_stages(struct engine_stats *sum, const struct engine_stats *part) {
+  for (int i = 0; i < STAGE_COUNT; i++) {
+    sum->seconds[i] += part->seconds[i];
+    sum->bytes_sent[i] += part->bytes_sent[i];
+    sum->bytes_received[i] += part->bytes_received[i];
+    sum->depth[i] += part->depth[i];
+  }
+}
+
+void worker_disconnect(struct worker *w) {
+  struct client_job *job = w->job;
+  struct engine_stats stages = {0};
+  if (!w->channel) return;
+  if (w->session) {
+    stages = job->settings->engine->stats(w->session);
+    job->settings->engine->close(w->session);
+  }
+  w->session = NULL;
+  const struct channel_stats stats = channel_get_stats(w->channel);
+  pthread_mutex_lock(&job->lock);
+  struct channel *channel = w->channel;
+  w->channel = NULL;
+  job->bytes_sent += stats.bytes_sent;
+  job->bytes_received += stats.bytes_received;
+  if (stats.depth > job->depth) job->depth = stats.depth;
+  add_stages(&job->stages, &stages);
+  pthread_mutex_unlock(&job->lock);
+  channel_close(channel);
+}
+
+/* Lost connections are nobody's cheating: the shard runs again. What the peer did against the protocol ends the job. */
+static bool is_loss(fusion_status status) {
+  return status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_IO;
+}
+
+static bool is_refusal(fusion_status status) {
+  return status == FUSION_E_REFUSED || status == FUSION_E_BUSY;
+}
+
+static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
+  struct client_job *job = w->job;
+  const struct engine *engine = job->settings->engine;
+  size_t len = 0;
+  if (!size_mul(s->count, job->input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
+  int64_t *rows = mem_alloc(len, sizeof *rows);
+  if (!rows) return error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
+  fusion_status status = FUSION_OK;
+  mix_rows(job->mix, rows, job->queries, job->public_samples, job->input_size, s->first, s->count);
+  if (!w->session)
+    status = engine->open_client(&w->session, &job->program, w->channel, div_up(job->todo, job->worker_count));
+  if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
+  if (status == FUSION_OK)
+    status = engine->run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);
+  mem_free_secret(rows, len * sizeof *rows);
+  return status == FUSION_OK ? status : channel_failure(w->channel, status, why);
+}
+
+/* Takes the next shard, waiting while none waits but lost ones may come back. The idle connection is closed first: an
+ * idle worker is no load on the server. */
+static bool next_shard(struct worker *w, struct shard *out) {
+  struct client_job *job = w->job;
+  bool taken = false;
+  pthread_mutex_lock(&job->lock);
+  while (!job->ended && !(taken = shard_queue_take(&job->queue, out)) && !shard_queue_all_done(&job->queue)) {
+    if (w->channel) {
+      pthread_mutex_unlock(&job->lock);
+      if (shard_send(w->channel, 0) == FUSION_OK) (void)!channel_flush(w->channel);
+      worker_disconnect(w);
+      pthread_mutex_lock(&job->lock);
+      continue;
+    }
+    pthread_cond_wait(&job->changed, &job->lock);
+  }
+  pthread_mutex_unlock(&job->lock);
+  return taken;
+}
+
+/* Puts a shard back; `ran`: it was tried. Fails the job when it was tried too often or the failure is no mere loss. */
+static void give_back(struct client_job *job, struct shard *s, bool ran, const fusion_error *why) {
+  char text[sizeof why->text];
+  struct journal *journal = job->settings->journal;
+  const bool wrong = why->status == FUSION_E_PEER || why->status == FUSION_E_CRYPTO;
+  if (ran && wrong && journal) journal_spoil(journal, why->status);
+  if (ran && !is_loss(why->status)) job_fail(job, why->status, why->text);
+  s->tries += ran;
+  if (s->tries >= job->settings->tries) {
+    snprintf(text, sizeof text, "%u of %u tries of a shard failed; the last: %.380s", s->tries, job->settings->tries,
+             why->text);
+    job_fail(job, why->status, text);
+  }
+  pthread_mutex_lock(&job->lock);
+  job->last_loss = *why;
+  shard_queue_return(&job->queue, s);
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+}
+
+/* A shard has run once its answers are kept; without a journal they are. */
+static fusion_status keep(struct client_job *job, const struct shard *s, fusion_error *why) {
+  struct journal *journal = job->settings->journal;
+  if (!journal) return FUSION_OK;
+  const int64_t *answers = job->answers + s->first * job->answer_size;
+  const fusion_status status = journal_keep(journal, s->first, (uint32_t)s->count, answers, why);
+  if (status != FUSION_OK) job_fail(job, status, why->text);
+  return status;
+}
+
+static void finish(struct client_job *job, const struct shard *s) {
+  pthread_mutex_lock(&job->lock);
+  shard_queue_finish(&job->queue);
+  job->samples_done += s->count;
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+}
+
+/* Sleeps, but not beyond the job's end. */
+static void pause_unless_ended(struct client_job *job, int ms) {
+  const double until = clock_seconds() + ms * 1e-3;
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  at.tv_sec += ms / 1000;
+  at.tv_nsec += (long)(ms % 1000) * 1000000;
+  if (at.tv_nsec >= 1000000000) at.tv_sec++, at.tv_nsec -= 1000000000;
+  pthread_mutex_lock(&job->lock);
+  while (!job->ended && clock_seconds() < until) pthread_cond_timedwait(&job->changed, &job->lock, &at);
+  pthread_mutex_unlock(&job->lock);
+}
+
+/* The worker stops; the last one takes the job with it if shards are left. */
+static void give_up(struct client_job *job, const fusion_error *why) {
+  pthread_mutex_lock(&job->lock);
+  const bool last = --job->working == 0 && !shard_queue_all_done(&job->queue);
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+  if (last) job_fail(job, why->status, why->text);
+}
+
+void *worker_greet_main(void *arg) {
+  struct worker *w = arg;
+  struct client_job *job = w->job;
+  fusion_error why = {.status = FUSION_OK};
+  if (worker_connect(w, &why) != FUSION_OK) job_fail(job, why.status, why.text);
+  pthread_mutex_lock(&job->lock);
+  job->working--;
+  pthread_cond_broadcast(&job->changed);
+  pthread_mutex_unlock(&job->lock);
+  return NULL;
+}
+
+void *worker_main(void *arg) {
+  struct worker *w = arg;
+  struct client_job *job = w->job;
+  struct shard shard;
+  int failures = 0;
+  fusion_error why = {.status = FUSION_OK};
+  while (failures < CONNECT_TRIES && next_shard(w, &shard)) {
+    if (!w->channel && worker_connect(w, &why) != FUSION_OK) {
+      give_back(job, &shard, false, &why);
+      if (why.status == FUSION_E_PEER || why.status == FUSION_E_TLS) job_fail(job, why.status, why.text);
+      failures = is_refusal(why.status) ? CONNECT_TRIES : failures + 1;
+      if (failures < CONNECT_TRIES) pause_unless_ended(job, CONNECT_PAUSE_MS << (failures - 1));
+      continue;
+    }
+    failures = 0;
+    if (run_shard(w, &shard, &why) == FUSION_OK && keep(job, &shard, &why) == FUSION_OK) {
+      finish(job, &shard);
+      continue;
+    }
+    worker_disconnect(w);
+    give_back(job, &shard, true, &why);
+  }
+  if (w->channel && shard_send(w->channel, 0) == FUSION_OK) (void)!channel_flush(w->channel);
+  worker_disconnect(w);
+  give_up(job, &why);
+  return NULL;
+}

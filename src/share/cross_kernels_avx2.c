@@ -1,3 +1,0 @@
-#include "share/cross_loops.h"
-
-const struct cross_kernels cross_kernels_avx2 = CROSS_KERNELS;

@@ -1,0 +1,310 @@
+#include "silent/cot_silent.h"
+
+#include <sodium.h>
+
+#include "base/secret.h"
+#include "ot/softspoken.h"
+#include "silent/silent.h"
+#include "silent/silent_schedule.h"
+
+/* What is left of iterations that share a matrix: trees [next, end) of each to be taken, [end, last) held back for the
+ * next batch. */
+struct store {
+  struct silent_harvest *harvest;
+  size_t next, end, last;
+  size_t unit; /* correlations of one tree of each */
+};
+
+/* One direction's stock, used from its head on. How much of it may be taken is the schedule's. */
+struct direction {
+  enum role sender;
+  struct store *stores;
+  size_t head, count;
+  block *unit;              /* the trees in use, grown; all before `next_leaf` is taken */
+  size_t next_leaf, leaves; /* of the trees in use; 0, 0 before the first */
+};
+
+struct cot_silent {
+  struct cot cot; /* first: a struct cot * is one of these */
+  struct prg *prg;
+  struct softspoken_sender *sender;
+  struct softspoken_receiver *receiver;
+  struct silent_schedule schedule;
+  struct direction directions[2]; /* by who is the OT sender */
+  fusion_status failed;           /* the first failure; nothing is handed out after it */
+};
+
+enum { UNIT_MAX = 1 << 12 };
+
+static void direction_close(struct direction *d, struct heap *heap) {
+  for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
+  mem_free(d->stores);
+  heap_give(heap, d->unit, UNIT_MAX * sizeof(block));
+}
+
+/* Grows what is held back into the base correlations of `count` iterations, `base` each. */
+static fusion_status grow_held(struct direction *d, struct heap *heap, struct silent_iteration *its, size_t count,
+                               size_t base) {
+  block *unit = heap_take(heap, UNIT_MAX, sizeof(block));
+  size_t at = 0; /* of all correlations wanted */
+  if (!unit) return FUSION_E_MEMORY;
+  for (size_t i = d->head; i < d->count; i++) {
+    struct store *t = &d->stores[i];
+    for (size_t tree = t->end; tree < t->last; tree++) {
+      silent_grow(t->harvest, unit, tree, 1);
+      for (size_t used = 0; used < t->unit && at < count * base;) {
+        const size_t n = size_min(t->unit - used, base - at % base);
+        memcpy(its[at / base].base + at % base, unit + used, n * sizeof(block));
+        used += n;
+        at += n;
+      }
+    }
+    t->last = t->end;
+  }
+  assert(at == count * base);
+  heap_give(heap, unit, UNIT_MAX * sizeof(block));
+  return FUSION_OK;
+}
+
+/* Holds back the last `need` correlations of the stock, rounded up to whole units. */
+static void hold_back(struct direction *d, size_t need) {
+  for (size_t i = d->count; i-- > d->head && need;) {
+    struct store *t = &d->stores[i];
+    const size_t n = size_min(div_up(need, t->unit), t->end - t->next);
+    t->end -= n;
+    need -= size_min(need, n * t->unit);
+  }
+  assert(!need);
+}
+
+/* Moves what is left of the stock to an array with room for `more` stores. */
+static fusion_status make_room(struct direction *d, struct heap *heap, size_t more) {
+  struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
+  size_t count = 0;
+  if (!d->unit) d->unit = heap_take(heap, UNIT_MAX, sizeof(block));
+  if (!stores || !d->unit) {
+    mem_free(stores);
+    return FUSION_E_MEMORY;
+  }
+  for (size_t i = d->head; i < d->count; i++) {
+    if (d->stores[i].next < d->stores[i].last)
+      stores[count++] = d->stores[i];
+    else
+      silent_free(d->stores[i].harvest);
+  }
+  mem_free(d->stores);
+  d->stores = stores;
+  d->head = 0;
+  d->count = count;
+  return FUSION_OK;
+}
+
+/* The base correlations of a direction's next batch, its[0 .. supply.next). */
+static fusion_status find_bases(struct cot_silent *s, struct direction *d, struct silent_iteration *its) {
+  const struct silent_supply *supply = &s->schedule.supply[d->sender];
+  const size_t base = silent_set_base(supply->set);
+  fusion_status status = FUSION_OK;
+  for (size_t first = 0; first < supply->next; first += supply->set->together) {
+    const size_t members = silent_group_size(supply->set, first, supply->next), len = members * base * sizeof(block);
+    block *memory = heap_take(s->cot.heap, len, 1);
+    if (!memory) return FUSION_E_MEMORY;
+    for (size_t i = 0; i < members; i++)
+      its[first + i] = (struct silent_iteration){
+          .set = supply->set, .sender = d->sender, .number = supply->iterations + first + i, .base = memory + i * base};
+    its[first].memory = memory;
+    its[first].memory_len = len;
+  }
+  if (supply->made)
+    status = grow_held(d, s->cot.heap, its, supply->next, base);
+  else if (d->sender == s->cot.role)
+    status = softspoken_send(s->sender, its[0].base, base);
+  else
+    status = softspoken_receive(s->receiver, its[0].base, base);
+  return status == FUSION_OK ? make_room(d, s->cot.heap, supply->next) : status;
+}
+
+static void store_harvests(struct direction *d, const struct silent_iteration *its, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const size_t trees = its[i].set->trees;
+    if (!its[i].harvest) continue; /* a member of the one before */
+    const size_t unit = silent_members(its[i].harvest) << its[i].set->depth;
+    assert(unit <= UNIT_MAX);
+    d->stores[d->count++] = (struct store){.harvest = its[i].harvest, .end = trees, .last = trees, .unit = unit};
+  }
+}
+
+/* Runs the next batch of direction `empty`, and of the other if it joins, in the same flights. */
+static fusion_status refill(struct cot_silent *s, enum role empty) {
+  fusion_status status = FUSION_OK;
+  bool joins[2];
+  silent_schedule_joins(&s->schedule, empty, joins);
+  const struct silent_supply *supply = s->schedule.supply;
+  const enum role self = s->cot.role, turns[2] = {role_peer(self), self};
+  const size_t counts[2] = {joins[0] ? supply[0].next : 0, joins[1] ? supply[1].next : 0};
+  const size_t count = counts[0] + counts[1], starts[2] = {0, counts[0]};
+  const struct silent_party party = {.role = self,
+                                     .channel = s->cot.channel,
+                                     .heap = s->cot.heap,
+                                     .prg = s->prg,
+                                     .session = s->cot.session,
+                                     .delta = s->cot.delta};
+  struct silent_iteration *its = mem_alloc(count, sizeof *its);
+  FAIL_IF(!its, FUSION_E_MEMORY);
+  /* Where the direction begins, its receiver speaks first: so both parties send before they receive. */
+  for (int i = 0; i < 2; i++) {
+    const enum role sender = turns[i];
+    if (joins[sender]) TRY(find_bases(s, &s->directions[sender], its + starts[sender]));
+  }
+  TRY(silent_iterate(&party, its, count));
+  silent_schedule_refill(&s->schedule, joins);
+  for (int r = 0; r < 2; r++) {
+    if (!joins[r]) continue;
+    store_harvests(&s->directions[r], its + starts[r], counts[r]);
+    hold_back(&s->directions[r], supply[r].next * silent_set_base(supply[r].set));
+  }
+cleanup:
+  for (size_t i = 0; its && i < count; i++) {
+    heap_give(s->cot.heap, its[i].memory, its[i].memory_len);
+  }
+  mem_free(its);
+  return status;
+}
+
+/* Gives out between one and `count` of the stock, which is not empty: whole units grow where they are wanted. Returns
+ * how many. */
+static size_t take_some(struct direction *d, block *out, size_t count) {
+  while (d->next_leaf == d->leaves && d->stores[d->head].next == d->stores[d->head].end) {
+    /* Only behind all that may be taken are trees held back. */
+    assert(d->stores[d->head].last == d->stores[d->head].end);
+    silent_free(d->stores[d->head++].harvest);
+  }
+  struct store *t = &d->stores[d->head];
+  if (d->next_leaf == d->leaves && count < t->unit) {
+    silent_grow(t->harvest, d->unit, t->next++, 1);
+    d->next_leaf = 0;
+    d->leaves = t->unit;
+  }
+  if (d->next_leaf < d->leaves) {
+    const size_t n = size_min(count, d->leaves - d->next_leaf);
+    memcpy(out, d->unit + d->next_leaf, n * sizeof(block));
+    mem_wipe(d->unit + d->next_leaf, n * sizeof(block));
+    d->next_leaf += n;
+    return n;
+  }
+  const size_t trees = size_min(count / t->unit, t->end - t->next);
+  silent_grow(t->harvest, out, t->next, trees);
+  t->next += trees;
+  return trees * t->unit;
+}
+
+static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
+  struct silent_supply *supply = &s->schedule.supply[sender];
+  while (count) {
+    if (s->failed != FUSION_OK) return s->failed;
+    if (!supply->ready) {
+      s->failed = refill(s, sender);
+      continue;
+    }
+    const uint64_t most = supply->ready < count ? supply->ready : count;
+    const size_t n = take_some(&s->directions[sender], out, (size_t)most);
+    supply->ready -= n;
+    out += n;
+    count -= n;
+  }
+  return FUSION_OK;
+}
+
+static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  return take(s, c->role, keys, count);
+}
+
+static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  return take(s, role_peer(c->role), macs, count);
+}
+
+static void close_silent(struct cot *c) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  if (!s) return;
+  direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
+  direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
+  softspoken_sender_free(s->sender);
+  softspoken_receiver_free(s->receiver);
+  prg_free(s->prg);
+  key_free(s);
+}
+
+/* The server's nonce goes first, so that a cheating server cannot choose the session number. */
+static fusion_status agree_session(uint64_t *session, enum role role, struct channel *channel, struct prg *prg) {
+  fusion_status status = FUSION_OK;
+  static const uint8_t label[] = "fusion session number";
+  uint8_t nonces[2 * COT_SILENT_NONCE_LEN], hash[16];
+  uint8_t *const first = nonces, *const second = nonces + COT_SILENT_NONCE_LEN;
+  prg_bytes(prg, role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN);
+  secret_declassify(role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN, "a nonce");
+  if (role == ROLE_SERVER) {
+    TRY(channel_send(channel, MSG_SILENT, first, COT_SILENT_NONCE_LEN));
+    TRY(channel_recv(channel, MSG_SILENT, second, COT_SILENT_NONCE_LEN));
+  } else {
+    TRY(channel_recv(channel, MSG_SILENT, first, COT_SILENT_NONCE_LEN));
+    TRY(channel_send(channel, MSG_SILENT, second, COT_SILENT_NONCE_LEN));
+  }
+  crypto_generichash(hash, sizeof hash, nonces, sizeof nonces, label, sizeof label);
+  memcpy(session, hash, sizeof *session);
+cleanup:
+  return status;
+}
+
+fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
+                              struct prg *prg, const struct silent_params *params) {
+  static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = close_silent};
+  fusion_status status = FUSION_OK;
+  uint8_t seed[PRG_SEED_LEN];
+  struct cot_silent *s = NULL;
+  *out = NULL;
+  FAIL_IF(params->profile != SILENT_LAN && params->profile != SILENT_WAN, FUSION_E_USAGE);
+  s = key_alloc(sizeof *s);
+  FAIL_IF(!s, FUSION_E_MEMORY);
+  s->cot.ops = &ops;
+  s->cot.role = role;
+  s->cot.channel = channel;
+  s->cot.heap = heap;
+  s->schedule = silent_schedule_start(params);
+  s->directions[ROLE_CLIENT].sender = ROLE_CLIENT;
+  prg_bytes(prg, seed, sizeof seed);
+  s->prg = prg_new(seed);
+  FAIL_IF(!s->prg, FUSION_E_MEMORY);
+  TRY(agree_session(&s->cot.session, role, channel, s->prg));
+  const struct softspoken_setup setup = {
+      .channel = channel, .prg = s->prg, .role = role, .session = s->cot.session, .field_bits = SOFTSPOKEN_FIELD_BITS};
+  TRY(softspoken_open(&s->sender, &s->receiver, &setup));
+  s->cot.delta = softspoken_delta(s->sender);
+  *out = &s->cot;
+  s = NULL;
+cleanup:
+  mem_wipe(seed, sizeof seed);
+  if (s) close_silent(&s->cot);
+  return status;
+}
+
+/* One direction at the end of a refill: a batch, what was left when it joined in, the stores in which trees are held
+ * back, the vectors that are being put side by side; the trees in use. */
+static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
+  const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
+  size_t most = silent_batch_max(set);
+  if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
+  return one * (most + most / 2 + 4 + size_min(most, set->together)) + 2 * UNIT_MAX * sizeof(block);
+}
+
+size_t cot_silent_memory(const struct silent_params *params) {
+  const struct silent_set *sets[] = {&silent_set_lan, params->profile == SILENT_WAN ? &silent_set_wan : NULL};
+  size_t most = 0;
+  for (int i = 0; i < 2; i++) {
+    if (sets[i]) {
+      most = size_max(most, direction_memory(sets[i], params->expected_server_sends) +
+                                direction_memory(sets[i], params->expected_client_sends));
+    }
+  }
+  return most;
+}

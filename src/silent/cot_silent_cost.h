@@ -1,0 +1,18 @@
+/** Declared cost of silent correlations: a take declares the refill that it sets off at that very point. */
+#ifndef FUSION_SILENT_COT_SILENT_COST_H
+#define FUSION_SILENT_COT_SILENT_COST_H
+
+#include "net/cost.h"
+#include "silent/silent_schedule.h"
+
+/** Model of one session's silent correlations. Owned by the caller, who must keep it as long as the cost that points to
+ *  it is added to. */
+struct cot_cost {
+  struct cost_source source;
+  struct silent_schedule schedule;
+};
+
+/** Declares cot_open_silent() and attaches `model` to the cost: takes then declare their refills. */
+void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params);
+
+#endif

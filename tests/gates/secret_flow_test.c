@@ -1,0 +1,115 @@
+/* Do the gates branch or index on secrets? Shares, correlations and Delta are marked undefined; run under valgrind's
+ * memcheck, any jump or address that depends on them is an error (meson runs it so where valgrind is installed). Alone
+ * it is a plain run. */
+#include "gates/gates.h"
+#include "support/dealer.h"
+#include "support/support.h"
+
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define MARK_SECRET(p, len) VALGRIND_MAKE_MEM_UNDEFINED(p, len)
+#else
+#define MARK_SECRET(p, len) ((void)(p), (void)(len))
+#endif
+
+enum { COUNT = 100, ROOM = 4 * COUNT };
+
+/* A source of correlations whose every block is marked; the dealer stands behind it. */
+struct marked {
+  struct cot cot;
+  struct cot *dealer;
+};
+
+static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
+  const fusion_status status = cot_take_sender(((struct marked *)c)->dealer, keys, count, NULL);
+  MARK_SECRET(keys, count * sizeof *keys);
+  return status;
+}
+
+static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
+  const fusion_status status = cot_take_receiver(((struct marked *)c)->dealer, macs, count, NULL);
+  MARK_SECRET(macs, count * sizeof *macs);
+  return status;
+}
+
+static void close_marked(struct cot *c) {
+  cot_close(((struct marked *)c)->dealer);
+}
+
+static const struct cot_ops marked_ops = {take_sender, take_receiver, close_marked};
+
+struct side {
+  struct party party;
+  struct marked marked;
+  fusion_status status;
+};
+
+static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64_t *z) {
+  fusion_status status = FUSION_OK;
+  const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true};
+  const struct relu_truncate deep = {
+      .in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true, .planned_count = 1 << 20};
+  const struct relu_truncate truncate = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128};
+  const struct relu_truncate fast = {.in_bits = 26, .shift = 8, .out_bits = 18, .relu = true, .fast = true};
+  const struct top_k best = {.width = 10, .k = 3, .value_bits = 12, .in_bits = 20};
+  const struct maxpool pool = {.in_h = 6,
+                               .in_w = 6,
+                               .out_h = 3,
+                               .out_w = 3,
+                               .kernel_h = 2,
+                               .kernel_w = 2,
+                               .stride_h = 2,
+                               .stride_w = 2,
+                               .dilation_h = 1,
+                               .dilation_w = 1,
+                               .value_bits = 12,
+                               .in_bits = 16,
+                               .out_bits = 16};
+  TRY(relu_truncate(p, &relu, x, y, COUNT));
+  TRY(relu_truncate(p, &deep, x, y, COUNT));
+  TRY(relu_truncate(p, &truncate, x, y, COUNT));
+  TRY(relu_truncate(p, &fast, x, y, COUNT));
+  TRY(multiply(p, x, x, y, COUNT, 20));
+  TRY(multiply(p, x, z, y, COUNT, 20));
+  TRY(top_k(p, &best, x, y, z, COUNT / 10));
+  TRY(maxpool(p, &pool, x, y, 2));
+  TRY(channel_flush(p->channel));
+cleanup:
+  return status;
+}
+
+static void *side_run(void *arg) {
+  struct side *s = arg;
+  uint64_t x[ROOM], y[ROOM], z[ROOM], state = (uint64_t)s->party.role + 1;
+  for (size_t i = 0; i < ROOM; i++) x[i] = z[i] = test_random(&state);
+  MARK_SECRET(x, sizeof x);
+  MARK_SECRET(z, sizeof z);
+  s->status = run_gates(&s->party, x, y, z);
+  return NULL;
+}
+
+static void gates__secrets_steer_nothing(void **state) {
+  (void)state;
+  struct channel *ends[2];
+  struct side sides[2];
+  assert_ok(channel_pipe(&ends[0], &ends[1]));
+  for (unsigned i = 0; i < 2; i++) {
+    struct side *s = &sides[i];
+    *s = (struct side){.party = {.role = i ? ROLE_CLIENT : ROLE_SERVER, .channel = ends[i], .cot = &s->marked.cot}};
+    assert_ok(dealer_open(&s->marked.dealer, s->party.role, ends[i], 1));
+    s->marked.cot = *s->marked.dealer;
+    s->marked.cot.ops = &marked_ops;
+    MARK_SECRET(&s->marked.cot.delta, sizeof s->marked.cot.delta);
+  }
+  test_run_both(side_run, &sides[0], side_run, &sides[1]);
+  for (unsigned i = 0; i < 2; i++) {
+    assert_ok(sides[i].status);
+    cot_close(&sides[i].marked.cot);
+    channel_close(ends[i]);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(gates__secrets_steer_nothing)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

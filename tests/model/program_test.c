@@ -1,0 +1,205 @@
+/** program_validate against broken programs, the manifest's bytes against damage. */
+#include <math.h>
+
+#include "model/model_support.h"
+#include "program/program.h"
+
+enum { FUZZ_ROUNDS = 3000 };
+
+static struct writer encode(const struct program *program) {
+  struct writer w = {0};
+  program_encode(&w, program);
+  assert_false(w.failed);
+  return w;
+}
+
+static void program_encode__round_trip_is_canonical(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    struct writer w = encode(&m->program);
+    struct reader r = reader_of(w.data, w.len);
+    struct program copy;
+    assert_ok(program_decode(&copy, &r, NULL));
+    assert_true(reader_done(&r));
+    struct writer again = encode(&copy);
+    assert_int_equal(again.len, w.len);
+    assert_memory_equal(again.data, w.data, w.len);
+    writer_free(&again);
+    writer_free(&w);
+    program_free(&copy);
+    model_free(m);
+  }
+}
+
+static void program_decode__truncation_is_refused(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("concat", &seed, 8, 8);
+  struct writer w = encode(&m->program);
+  for (size_t len = 0; len < w.len; len++) {
+    struct reader r = reader_of(w.data, len);
+    struct program copy;
+    assert_int_not_equal(program_decode(&copy, &r, NULL), FUSION_OK);
+    assert_null(copy.steps);
+  }
+  writer_free(&w);
+  model_free(m);
+}
+
+/** Whatever bytes are accepted are a valid program, and the only bytes of it. */
+static void program_decode__damage_is_refused_or_means_another_plan(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    struct writer w = encode(&m->program);
+    for (int round = 0; round < FUZZ_ROUNDS; round++) {
+      const size_t at = test_random(&seed) % w.len;
+      const uint8_t old = w.data[at];
+      w.data[at] = (uint8_t)(round % 2 ? old ^ (1u << (test_random(&seed) % 8)) : test_random(&seed));
+      struct reader r = reader_of(w.data, w.len);
+      struct program copy;
+      fusion_error err = {.status = FUSION_OK};
+      if (program_decode(&copy, &r, &err) == FUSION_OK) {
+        assert_ok(program_validate(&copy, NULL));
+        struct writer again = encode(&copy);
+        assert_true(again.len == r.pos);
+        assert_memory_equal(again.data, w.data, again.len);
+        writer_free(&again);
+        program_free(&copy);
+      } else {
+        assert_true(err.text[0] != '\0');
+      }
+      w.data[at] = old;
+    }
+    writer_free(&w);
+    model_free(m);
+  }
+}
+
+static uint32_t step_of(const struct program *program, enum program_op op) {
+  for (uint32_t i = 0; i < program->count; i++)
+    if (program->steps[i].op == op) return i;
+  fail_msg("the network has no step of op %d", (int)op);
+  return 0;
+}
+
+/** Sets a field to a bad value, expects a refusal, and restores it. */
+#define REFUSED(program, field, bad)                                                                \
+  do {                                                                                              \
+    const __typeof__(field) kept = (field);                                                         \
+    (field) = (bad);                                                                                \
+    fusion_error err = {.status = FUSION_OK};                                                       \
+    if (program_validate((program), &err) == FUSION_OK) fail_msg("%s = %s accepted", #field, #bad); \
+    assert_true(err.text[0] != '\0');                                                               \
+    (field) = kept;                                                                                 \
+    assert_ok(program_validate((program), NULL));                                                   \
+  } while (0)
+
+static void check_tensor_rules(struct program *p) {
+  for (uint32_t i = 0; i < p->count; i++) {
+    struct program_tensor *t = &p->steps[i].out;
+    REFUSED(p, t->ring_bits, 1);
+    REFUSED(p, t->ring_bits, 63);
+    REFUSED(p, t->value_bits, 0);
+    REFUSED(p, t->value_bits, t->ring_bits + 1);
+    REFUSED(p, t->scale, 0);
+    REFUSED(p, t->scale, -1);
+    REFUSED(p, t->scale, (double)NAN);
+    REFUSED(p, t->noise_terms, t->noise_terms ? 0 : 1);
+    REFUSED(p, t->shape.channels, 0);
+    REFUSED(p, t->shape.channels, UINT32_MAX);
+    REFUSED(p, t->shape.height, 1u << 27);
+    REFUSED(p, p->steps[i].name[0], '\033');
+    if (i) REFUSED(p, p->steps[i].inputs[0], i);
+    if (i) REFUSED(p, p->steps[i].inputs[0], UINT32_MAX);
+    if (i) REFUSED(p, p->steps[i].input_count, 0);
+    REFUSED(p, p->steps[i].op, (enum program_op)99);
+  }
+}
+
+static void program_validate__each_rule(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("residual", &seed, 8, 8);
+  struct program *p = &m->program;
+  check_tensor_rules(p);
+  struct program_step *linear = &p->steps[step_of(p, OP_LINEAR)];
+  REFUSED(p, linear->groups, 0);
+  REFUSED(p, linear->groups, 5);
+  REFUSED(p, linear->weight_bits, 1);
+  REFUSED(p, linear->weight_bits, 17);
+  REFUSED(p, linear->window.kernel_h, 0);
+  REFUSED(p, linear->window.kernel_h, linear->window.kernel_h + 2);
+  REFUSED(p, linear->window.stride_w, 0);
+  REFUSED(p, linear->window.stride_w, UINT32_MAX);
+  REFUSED(p, linear->window.pad_left, UINT32_MAX);
+  REFUSED(p, linear->window.pad_top, 1u << 25);
+  REFUSED(p, linear->window.dilation_h, 0);
+  REFUSED(p, linear->window.dilation_h, 40);
+  REFUSED(p, linear->out.noise_terms, 2);
+  REFUSED(p, linear->out.guard_bits, 0);
+  REFUSED(p, linear->out.guard_bits, 1);
+  struct program_step *relu = &p->steps[step_of(p, OP_RELU)];
+  REFUSED(p, relu->shift, p->steps[relu->inputs[0]].out.ring_bits - 1);
+  struct program_step *add = &p->steps[step_of(p, OP_ADD)];
+  REFUSED(p, add->shift_left[1], 63);
+  REFUSED(p, add->shift_left[0], 63);
+  REFUSED(p, add->out.noise_terms, 2);
+  REFUSED(p, p->steps[p->count - 1].out.guard_bits, 2);
+  REFUSED(p, p->steps[0].out.ring_bits, 2);
+  REFUSED(p, p->count, 0);
+  REFUSED(p, p->count, PROGRAM_STEPS_MAX + 1);
+  REFUSED(p, p->top_k, 1);
+  REFUSED(p, p->output, (enum program_output)7);
+  REFUSED(p, p->output, OUTPUT_TOP_K);
+  REFUSED(p, p->rounding, (enum program_rounding)2);
+  REFUSED(p, p->preprocess.scale, 0);
+  REFUSED(p, p->preprocess.count, 2);
+  REFUSED(p, p->preprocess.count, 1);
+  model_free(m);
+}
+
+static void program_validate__gather_and_pools(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("concat", &seed, 8, 8);
+  struct program *p = &m->program;
+  struct program_step *gather = &p->steps[step_of(p, OP_GATHER)];
+  REFUSED(p, gather->gather[3].input, 2);
+  REFUSED(p, gather->gather[3].index, 1u << 20);
+  REFUSED(p, gather->gather[3].input, GATHER_ZERO);
+  REFUSED(p, gather->input_count, PROGRAM_INPUTS_MAX + 1);
+  struct gather_source *map = gather->gather;
+  REFUSED(p, gather->gather, NULL);
+  assert_ptr_equal(gather->gather, map);
+  struct program_step *pool = &p->steps[step_of(p, OP_MAXPOOL)];
+  struct program_tensor *in = &p->steps[pool->inputs[0]].out;
+  REFUSED(p, in->value_bits, in->ring_bits);
+  REFUSED(p, pool->out.value_bits, in->value_bits - 1);
+  REFUSED(p, pool->window.pad_top, 3);
+  model_free(m);
+}
+
+static void program_guard_bits__is_least(void **state) {
+  (void)state;
+  assert_int_equal(program_guard_bits(0), 0);
+  assert_int_equal(program_guard_bits(1), 2);
+  assert_int_equal(program_guard_bits(2), 3);
+  assert_int_equal(program_guard_bits(3), 3);
+  assert_int_equal(program_guard_bits(4), 4);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(program_encode__round_trip_is_canonical),
+      cmocka_unit_test(program_decode__truncation_is_refused),
+      cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
+      cmocka_unit_test(program_validate__each_rule),
+      cmocka_unit_test(program_validate__gather_and_pools),
+      cmocka_unit_test(program_guard_bits__is_least),
+  };
+  return cmocka_run_group_tests_name("program", tests, NULL, NULL);
+}
