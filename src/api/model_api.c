@@ -5,6 +5,7 @@
 
 #include "data/data.h"
 #include "program/fsn.h"
+#include "program/operators.h"
 
 enum { CHUNK_ELEMENTS = 1 << 20 };
 
@@ -176,13 +177,9 @@ fusion_status fusion_model_labels(const fusion_model *model, const fusion_array 
   return FUSION_OK;
 }
 
-static uint64_t step_weights(const struct program *program, uint32_t i) {
-  return program->steps[i].op == OP_LINEAR ? program_weight_count(program, i) : 0;
-}
-
 static uint64_t step_multiplications(const struct program *program, uint32_t i) {
   const struct shape s = program->steps[i].out.shape;
-  return step_weights(program, i) * s.height * s.width;
+  return program_weight_count(program, i) * s.height * s.width;
 }
 
 void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
@@ -209,20 +206,16 @@ void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
   writer_free(&w);
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = (unsigned)program->steps[i].out.ring_bits + program->steps[i].out.guard_bits;
-    info->weights += step_weights(program, i);
+    info->weights += program_weight_count(program, i);
     info->multiplications += step_multiplications(program, i);
     if (ring > info->widest_ring) info->widest_ring = ring;
   }
 }
 
 void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
-  static const char *const kinds[] = {
-      [OP_INPUT] = "input",   [OP_LINEAR] = "linear", [OP_RELU] = "relu",       [OP_TRUNCATE] = "truncate",
-      [OP_ADD] = "add",       [OP_MUL] = "mul",       [OP_MAXPOOL] = "maxpool", [OP_SUMPOOL] = "sumpool",
-      [OP_GATHER] = "gather", [OP_OFFSET] = "offset"};
   const struct program *program = &model->model->program;
   const struct program_step *s = &program->steps[index];
-  *layer = (fusion_layer){.kind = kinds[s->op],
+  *layer = (fusion_layer){.kind = step_operator(s)->name,
                           .name = s->name,
                           .channels = s->out.shape.channels,
                           .height = s->out.shape.height,
@@ -231,8 +224,8 @@ void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *l
                           .guard_bits = s->out.guard_bits,
                           .value_bits = s->out.value_bits,
                           .shift = s->shift,
-                          .weight_bits = s->op == OP_LINEAR ? s->weight_bits : 0,
-                          .weights = step_weights(program, (uint32_t)index),
+                          .weight_bits = s->weight_bits,
+                          .weights = program_weight_count(program, (uint32_t)index),
                           .multiplications = step_multiplications(program, (uint32_t)index),
                           .scale = s->out.scale};
 }

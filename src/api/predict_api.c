@@ -42,7 +42,7 @@ fusion_status fusion_model_predict(const fusion_model *model, size_t samples, si
   *out = (fusion_prediction){0};
   if (!samples) return error_set(err, FUSION_E_USAGE, "prediction: no samples; give at least one");
   for (uint32_t i = 0; i < program->count; i++)
-    if (program->steps[i].op == OP_LINEAR && !program->steps[i].rlwe_set)
+    if (step_has_matrix(&program->steps[i]) && !program->steps[i].rlwe_set)
       return error_set(err, FUSION_E_MODEL, "layer '%s' has no encryption parameters; compile the model again",
                        program->steps[i].name);
   if (!shard || shard > samples) shard = samples;

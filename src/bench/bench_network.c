@@ -148,7 +148,7 @@ cleanup:
 static void sum_up(const struct job *j, const struct end *servers, const struct end *clients,
                    fusion_bench_model_result *r) {
   r->stages = STAGE_COUNT;
-  for (size_t i = 0; i < STAGE_COUNT; i++) r->stage[i].name = engine_stage_name((enum engine_stage)i);
+  for (size_t i = 0; i < STAGE_COUNT; i++) r->stage[i].name = engine_stage_name((enum operator_stage)i);
   for (size_t w = 0; w < j->workers; w++) {
     const struct end *s = &servers[w], *c = &clients[w];
     r->server_cpu += s->cpu;
@@ -256,7 +256,7 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
       (s->network.round_trip_ms > 0 && s->network.bytes_per_second <= 0))
     return error_set(err, FUSION_E_USAGE, "bench: a network has a rate, and a round trip of at least 0 ms");
   for (uint32_t i = 0; i < model->program.count; i++)
-    if (model->program.steps[i].op == OP_LINEAR && !model->program.steps[i].rlwe_set)
+    if (step_has_matrix(&model->program.steps[i]) && !model->program.steps[i].rlwe_set)
       return error_set(err, FUSION_E_MODEL, "layer '%s' has no encryption parameters; compile the model again",
                        model->program.steps[i].name);
   job.workers = size_min(job.workers, div_up(job.samples, job.shard));

@@ -49,9 +49,10 @@ static void tie_gather(struct equaliser *e, uint32_t i) {
 static void tie_all(struct equaliser *e) {
   for (uint32_t i = 0; i < e->net->count; i++) {
     const struct network_node *d = &e->net->nodes[i];
-    if (d->op == OP_GATHER)
+    const struct program_operator *op = node_operator(d);
+    if (op->fields & FIELD_GATHER)
       tie_gather(e, i);
-    else if (d->op != OP_LINEAR && d->op != OP_MUL)
+    else if (op->scale != SCALE_ACCUMULATOR && op->scale != SCALE_PRODUCT)
       for (uint32_t k = 0; k < d->input_count; k++) tie_channels(e, i, d->inputs[k]);
   }
 }
@@ -66,7 +67,7 @@ static void pin_ends(struct equaliser *e) {
   for (uint32_t i = 0; i < e->net->count; i++) {
     const struct network_node *d = &e->net->nodes[i];
     if (d->step > 0) pin(e, i); /* the file's own grid */
-    if (d->op != OP_MUL) continue;
+    if (node_operator(d)->scale != SCALE_PRODUCT) continue;
     pin(e, i);
     pin(e, d->inputs[0]);
     pin(e, d->inputs[1]);
@@ -127,11 +128,11 @@ static fusion_status survey(struct equaliser *e) {
   for (size_t v = 0; v < e->count; v++) e->groups[v].made = e->groups[v].read = e->groups[v].value = 0;
   for (uint32_t i = 0; i < e->net->count; i++) {
     const struct network_node *d = &e->net->nodes[i];
-    if (d->op == OP_LINEAR) {
+    if (node_operator(d)->weights == WEIGHTS_MATRIX) {
       const fusion_status status = survey_linear(e, i);
       if (status != FUSION_OK) return status;
     }
-    if (!d->noise_terms) survey_values(e, i);
+    if (!node_is_raw(d)) survey_values(e, i);
   }
   return FUSION_OK;
 }
@@ -174,8 +175,8 @@ static void apply(struct equaliser *e) {
   for (size_t v = 0; v < e->count; v++) e->factor[v] = choose_factor(&e->groups[find(e, v)]);
   for (uint32_t i = 0; i < e->net->count; i++) {
     struct network_node *d = &e->net->nodes[i];
-    if (d->op == OP_LINEAR) scale_linear(e, i);
-    for (uint32_t c = 0; d->op == OP_OFFSET && c < d->shape.channels; c++)
+    if (node_operator(d)->weights == WEIGHTS_MATRIX) scale_linear(e, i);
+    for (uint32_t c = 0; node_operator(d)->weights == WEIGHTS_BIAS && c < d->shape.channels; c++)
       d->bias[c] = (float)(d->bias[c] * e->factor[e->first[i] + c]);
     for (uint32_t c = 0; c < d->shape.channels; c++) {
       d->low[c] = (float)(d->low[c] * e->factor[e->first[i] + c]);

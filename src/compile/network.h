@@ -5,7 +5,7 @@
 #define FUSION_COMPILE_NETWORK_H
 
 #include "graph/graph.h"
-#include "program/program.h"
+#include "program/operators.h"
 
 struct network_node {
   enum program_op op;
@@ -27,6 +27,14 @@ struct network_node {
   float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
   double *factor;               /* owned: what equalisation multiplied each channel by; NULL: nothing */
 };
+
+/** The operator's row. */
+static inline const struct program_operator *node_operator(const struct network_node *d) {
+  return program_operator(d->op);
+}
+static inline bool node_is_raw(const struct network_node *d) {
+  return d->noise_terms > 0;
+}
 
 struct network {
   struct network_node *nodes;

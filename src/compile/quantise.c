@@ -76,7 +76,7 @@ static unsigned count_trees(const struct network *net) {
   unsigned trees = 0;
   for (uint32_t i = 0; i < net->count; i++) {
     const struct network_node *d = &net->nodes[i];
-    trees += (d->op == OP_RELU || d->op == OP_TRUNCATE) && net->nodes[d->inputs[0]].noise_terms;
+    trees += node_operator(d)->raw == RAW_CLEANS && node_is_raw(&net->nodes[d->inputs[0]]);
   }
   return trees ? trees : 1;
 }
@@ -87,7 +87,7 @@ static void find_degrees(const struct network *net, double *degree) {
     const struct network_node *d = &net->nodes[i];
     degree[i] = 1;
     for (uint32_t k = 0; k < d->input_count; k++) degree[i] = fmax(degree[i], degree[d->inputs[k]]);
-    if (d->op == OP_MUL) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
+    if (node_operator(d)->scale == SCALE_PRODUCT) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
   }
 }
 
@@ -142,7 +142,7 @@ static void describe(struct quantise_report *r, const struct quantise_job *job, 
   r->enough = likeness_enough(&a->likeness, o, r->samples);
   for (uint32_t i = 0; i < program->count; i++) {
     const struct program_step *s = &program->steps[i];
-    if (s->op == OP_LINEAR) {
+    if (step_has_matrix(s)) {
       const double count = (double)program_weight_count(program, i);
       r->weight_bits = s->weight_bits > r->weight_bits ? s->weight_bits : r->weight_bits;
       r->mean_weight_bits += s->weight_bits * count;
@@ -150,7 +150,7 @@ static void describe(struct quantise_report *r, const struct quantise_job *job, 
     }
     r->steps[i].overflow = job->overflow[i];
     r->overflow += job->overflow[i];
-    const bool cleans = (s->op == OP_RELU || s->op == OP_TRUNCATE) && i + 1 < program->count;
+    const bool cleans = step_operator(s)->raw == RAW_CLEANS && i + 1 < program->count;
     if (cleans && program->steps[s->inputs[0]].out.guard_bits) {
       const unsigned bits = (unsigned)program->steps[s->inputs[0]].out.ring_bits - s->shift;
       const double count = (double)shape_size(s->out.shape);

@@ -24,7 +24,7 @@ void plan_find_roots(const struct program *program, uint32_t *roots) {
   for (uint32_t i = program->count; i-- > 0;) {
     const struct program_step *s = &program->steps[i];
     for (uint32_t k = 0; k < s->input_count; k++)
-      if (program->steps[s->inputs[k]].out.guard_bits) roots[s->inputs[k]] = s->op == OP_ADD ? roots[i] : i;
+      if (program->steps[s->inputs[k]].out.guard_bits) roots[s->inputs[k]] = s->out.guard_bits ? roots[i] : i;
   }
 }
 
@@ -80,20 +80,6 @@ static unsigned most(unsigned a, unsigned b) {
   return a > b ? a : b;
 }
 
-static unsigned offset_width(const struct rings *q, uint32_t i, unsigned in) {
-  uint64_t bias = 0;
-  for (uint32_t c = 0; c < q->program->steps[i].out.shape.channels; c++) {
-    const int64_t v = q->model->weights[i].bias[c];
-    const uint64_t m = (uint64_t)(v < 0 ? -v : v);
-    bias = m > bias ? m : bias;
-  }
-  return magnitude_bits(saturating_add(bias, UINT64_C(1) << (least(in, 63) - 1)));
-}
-
-static uint64_t rounding(const struct program_step *s) {
-  return s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
-}
-
 /** LINEAR and raw ADD: the width that no input can leave; at the top of a tree also the tree's ring. Sums within the
  * tree may wrap: what counts is what the RELU or TRUNCATE reads. */
 static unsigned raw_width(struct rings *q, uint32_t i) {
@@ -101,7 +87,7 @@ static unsigned raw_width(struct rings *q, uint32_t i) {
   const uint32_t root_step = q->roots[i];
   const struct program_step *root = &q->program->steps[root_step];
   unsigned sure = 0;
-  if (s->op == OP_LINEAR) {
+  if (step_has_matrix(s)) {
     sure = magnitude_bits(linear_bound(q, i));
   } else {
     for (unsigned k = 0; k < 2; k++) {
@@ -112,44 +98,29 @@ static unsigned raw_width(struct rings *q, uint32_t i) {
   }
   q->sure[i] = (uint8_t)least(sure, 64);
   if (root->inputs[0] != i) return q->sure[i];
-  unsigned bits = least(calibrated_bits(q, i, rounding(root)), (unsigned)q->sure[i] + (root->shift > 0));
+  unsigned bits = least(calibrated_bits(q, i, step_rounding(root)), (unsigned)q->sure[i] + (root->shift > 0));
   bits = most(bits, most(3, root->shift + 2u));
   q->raw[root_step] = (uint8_t)least(bits, 64);
   return q->raw[root_step];
 }
 
-static unsigned window_bits(const struct window *w) {
-  return log2_up((uint64_t)w->kernel_h * w->kernel_w);
-}
-
+/** Of a clean step. */
 static unsigned clean_width(const struct rings *q, uint32_t i) {
   const struct program_step *s = &q->program->steps[i];
-  const unsigned in = s->input_count ? q->program->steps[s->inputs[0]].out.value_bits : 0;
-  unsigned bits = in;
-  switch (s->op) {
-    case OP_INPUT: return most(2, calibrated_bits(q, i, 0));
-    case OP_RELU:
-    case OP_TRUNCATE:
-      if (q->program->steps[s->inputs[0]].out.guard_bits) return (unsigned)q->raw[i] - s->shift;
-      return in - s->shift;
-    case OP_ADD:
-      bits = most(in + s->shift_left[0], q->program->steps[s->inputs[1]].out.value_bits + (unsigned)s->shift_left[1]);
-      return bits + 1;
-    case OP_MUL: {
-      /* Its ring is this width exactly, and its reader a TRUNCATE. */
-      const struct program_step *reader = &q->program->steps[i + 1];
-      const unsigned guaranteed = in + q->program->steps[s->inputs[1]].out.value_bits;
-      return most(least(calibrated_bits(q, i, rounding(reader)), guaranteed), reader->shift + 2u);
-    }
-    case OP_MAXPOOL: return in;
-    case OP_SUMPOOL: return in + window_bits(&s->window);
-    case OP_GATHER:
-      for (uint32_t k = 1; k < s->input_count; k++) bits = most(bits, q->program->steps[s->inputs[k]].out.value_bits);
-      return bits;
-    case OP_OFFSET: return offset_width(q, i, in);
-    case OP_LINEAR: break;
+  /* The step that reads it next may add a rounding constant. */
+  const struct program_step *next = i + 1 < q->program->count ? s + 1 : s;
+  unsigned in[PROGRAM_INPUTS_MAX] = {0}, widest = 0;
+  for (uint32_t k = 0; k < s->input_count; k++) {
+    const struct program_tensor *x = step_input(q->program, s, k);
+    in[k] = x->guard_bits ? q->raw[i] : x->value_bits;
+    widest = most(widest, in[k]);
   }
-  return in;
+  if (!step_operator(s)->width) return widest;
+  return step_operator(s)->width(&(struct operator_width){.program = q->program,
+                                                          .step = i,
+                                                          .weights = &q->model->weights[i],
+                                                          .in = in,
+                                                          .calibrated = calibrated_bits(q, i, step_rounding(next))});
 }
 
 static void demand(struct rings *q, uint32_t step, unsigned bits) {
@@ -159,21 +130,14 @@ static void demand(struct rings *q, uint32_t step, unsigned bits) {
 /** What step i asks of the rings of what it reads. */
 static void demand_inputs(struct rings *q, uint32_t i) {
   const struct program_step *s = &q->program->steps[i];
+  const struct program_operator *op = step_operator(s);
   for (uint32_t k = 0; k < s->input_count; k++) {
     const uint32_t from = s->inputs[k];
     const struct program_tensor *in = &q->program->steps[from].out;
-    const bool reduces = s->op == OP_LINEAR || s->op == OP_RELU || s->op == OP_TRUNCATE;
+    const bool reduces = op->raw == RAW_MAKES || op->raw == RAW_CLEANS;
     if (q->ranked[i] && !reduces) q->ranked[from] = true;
     if (in->guard_bits) continue;
-    switch (s->op) {
-      case OP_RELU:
-      case OP_TRUNCATE: demand(q, from, most(in->value_bits, s->shift + 2u)); break;
-      case OP_ADD:
-        if (s->out.ring_bits > s->shift_left[k]) demand(q, from, (unsigned)(s->out.ring_bits - s->shift_left[k]));
-        break;
-      case OP_MAXPOOL: demand(q, from, most(s->out.ring_bits, in->value_bits + 1u)); break;
-      default: demand(q, from, s->out.ring_bits); break;
-    }
+    demand(q, from, op->needs ? op->needs(q->program, s, k) : s->out.ring_bits);
   }
 }
 
@@ -182,7 +146,7 @@ static void demand_inputs(struct rings *q, uint32_t i) {
  * Values out of the calibrated range and its margin may then leave value_bits. */
 static void widen_below(struct rings *q, uint32_t i, unsigned ring) {
   const struct program_step *s = &q->program->steps[i];
-  if (s->op != OP_TRUNCATE || !q->program->steps[s->inputs[0]].out.guard_bits || q->ranked[i]) return;
+  if (step_operator(s)->scale != SCALE_SHIFTS || !step_input(q->program, s, 0)->guard_bits || q->ranked[i]) return;
   const unsigned wanted = ring + s->shift;
   if (wanted > q->raw[i] && wanted <= q->raw[i] + (unsigned)WIDEN_MAX && wanted <= 64) q->raw[i] = (uint8_t)wanted;
 }
@@ -206,7 +170,7 @@ static fusion_status assign(struct rings *q, fusion_error *err) {
 static void reduce_biases(struct model *model) {
   for (uint32_t i = 0; i < model->program.count; i++) {
     const struct program_step *s = &model->program.steps[i];
-    const bool biased = s->op == OP_LINEAR || s->op == OP_OFFSET;
+    const bool biased = step_operator(s)->weights != WEIGHTS_NONE;
     for (uint32_t c = 0; biased && c < s->out.shape.channels; c++)
       model->weights[i].bias[c] = ring_signed((uint64_t)model->weights[i].bias[c], s->out.ring_bits);
   }
@@ -222,7 +186,7 @@ static void estimate_overflow(const struct rings *q, double *overflow) {
     /* A wider ring than the root's values have is for pools, which compare in these. */
     const unsigned bits = least(s->out.ring_bits, (unsigned)root->out.value_bits + root->shift);
     if (bits >= q->sure[i] + (unsigned)(root->shift > 0)) continue;
-    const double room = ldexp(1, (int)bits - 1) - (double)rounding(root);
+    const double room = ldexp(1, (int)bits - 1) - (double)step_rounding(root);
     overflow[i] = fmax(bound_overflow(&q->bounds[i], room * s->out.scale), DBL_MIN);
   }
 }

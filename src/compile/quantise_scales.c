@@ -35,15 +35,16 @@ static void join(struct solver *q, uint32_t a, uint32_t b) {
 }
 
 static bool is_raw(const struct solver *q, uint32_t i) {
-  return q->net->nodes[i].noise_terms > 0;
+  return node_is_raw(&q->net->nodes[i]);
 }
 
 static void find_classes(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) q->parent[i] = i;
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    const bool joins = d->op == OP_MAXPOOL || d->op == OP_GATHER || d->op == OP_OFFSET ||
-                       (d->op == OP_ADD && !is_raw(q, i)) || (d->op == OP_RELU && !is_raw(q, d->inputs[0]));
+    const enum operator_scale rule = node_operator(d)->scale;
+    const bool joins = rule == SCALE_KEEPS || (rule == SCALE_SUM && !is_raw(q, i)) ||
+                       (rule == SCALE_SHIFTS_RAW && !is_raw(q, d->inputs[0]));
     for (uint32_t k = 0; joins && k < d->input_count; k++) join(q, i, d->inputs[k]);
   }
 }
@@ -51,13 +52,15 @@ static void find_classes(struct solver *q) {
 static void find_grid(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    const bool product = d->op == OP_MUL, raw_add = d->op == OP_ADD && is_raw(q, i);
+    const enum operator_scale rule = node_operator(d)->scale;
+    const bool product = rule == SCALE_PRODUCT, raw_add = rule == SCALE_SUM && is_raw(q, i);
     for (uint32_t k = 0; (product || raw_add) && k < d->input_count; k++) {
       if (is_raw(q, d->inputs[k])) continue;
       q->grid[class_of(q, d->inputs[k])] = true;
       if (raw_add) q->grid[class_of(q, q->root[i])] = true;
     }
-    if (d->op == OP_TRUNCATE && q->net->nodes[d->inputs[0]].op == OP_MUL) q->grid[class_of(q, i)] = true;
+    if (rule == SCALE_SHIFTS && node_operator(&q->net->nodes[d->inputs[0]])->scale == SCALE_PRODUCT)
+      q->grid[class_of(q, i)] = true;
   }
 }
 
@@ -69,8 +72,9 @@ static void find_inner(const struct solver *q, bool *inner) {
     const struct network_node *d = &q->net->nodes[i];
     for (uint32_t k = 0; k < d->input_count; k++) {
       const uint32_t from = d->inputs[k];
-      const bool offset = q->net->nodes[from].op == OP_OFFSET;
-      if (d->op != OP_OFFSET && !(d->op == OP_RELU && offset)) inner[from] = false;
+      const bool offset = node_operator(&q->net->nodes[from])->weights == WEIGHTS_BIAS;
+      const bool bend = node_operator(d)->scale == SCALE_SHIFTS_RAW;
+      if (node_operator(d)->weights != WEIGHTS_BIAS && !(bend && offset)) inner[from] = false;
     }
   }
 }
@@ -95,14 +99,14 @@ static void find_roots(struct solver *q) {
   for (uint32_t i = q->net->count; i-- > 0;) {
     const struct network_node *d = &q->net->nodes[i];
     for (uint32_t k = 0; k < d->input_count; k++)
-      if (is_raw(q, d->inputs[k])) q->root[d->inputs[k]] = d->op == OP_ADD ? q->root[i] : i;
+      if (is_raw(q, d->inputs[k])) q->root[d->inputs[k]] = is_raw(q, i) ? q->root[i] : i;
   }
 }
 
 static void find_weight_maxima(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    if (d->op != OP_LINEAR) continue;
+    if (node_operator(d)->weights != WEIGHTS_MATRIX) continue;
     const size_t count = (size_t)d->shape.channels * (q->net->nodes[d->inputs[0]].shape.channels / d->groups) *
                          d->window.kernel_h * d->window.kernel_w;
     for (size_t k = 0; k < count; k++) q->weight_max[i] = fmaxf(q->weight_max[i], fabsf(d->weights[k]));
@@ -137,8 +141,9 @@ static void set_clean_scales(struct solver *q, double *derived) {
     const struct network_node *d = &q->net->nodes[i];
     if (is_raw(q, i)) continue;
     const uint32_t r = class_of(q, i);
-    if (d->op == OP_MUL) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
-    if (d->op == OP_SUMPOOL) derived[r] = q->scale[d->inputs[0]] / ((double)d->window.kernel_h * d->window.kernel_w);
+    const enum operator_scale rule = node_operator(d)->scale;
+    if (rule == SCALE_PRODUCT) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
+    if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / ((double)d->window.kernel_h * d->window.kernel_w);
     q->scale[i] = derived[r] > 0 ? derived[r] : class_scale(q, r);
   }
 }
@@ -168,7 +173,8 @@ static bool solve_root(struct solver *q, uint32_t root) {
   const double target = q->scale[root];
   double least = fmax(ldexp(target, -SHIFT_MAX), wanted_unit(q, root));
   for (uint32_t i = 0; i < root; i++)
-    if (q->root[i] == root && q->net->nodes[i].op == OP_LINEAR) least = fmax(least, finest(q, i));
+    if (q->root[i] == root && node_operator(&q->net->nodes[i])->weights == WEIGHTS_MATRIX)
+      least = fmax(least, finest(q, i));
   const int shift = (int)floor(log2(target / least) + 1e-9);
   if (shift < 0) return raise_class(q, root);
   const double scale = ldexp(target, -shift);
@@ -177,7 +183,7 @@ static bool solve_root(struct solver *q, uint32_t root) {
     if (q->root[i] != root) continue;
     q->scale[i] = scale;
     const struct network_node *d = &q->net->nodes[i];
-    for (uint32_t k = 0; d->op == OP_ADD && k < 2; k++)
+    for (uint32_t k = 0; node_operator(d)->scale == SCALE_SUM && k < d->input_count; k++)
       if (!is_raw(q, d->inputs[k]) && q->scale[d->inputs[k]] < scale * (1 - 1e-9)) return raise_class(q, d->inputs[k]);
   }
   return true;
@@ -194,10 +200,10 @@ static bool solve_product(struct solver *q, uint32_t i) {
 static bool solve_once(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    if (d->op != OP_RELU && d->op != OP_TRUNCATE) continue;
+    if (node_operator(d)->raw != RAW_CLEANS) continue;
     const bool raw = is_raw(q, d->inputs[0]);
     if (raw && !solve_root(q, i)) return false;
-    if (!raw && d->op == OP_TRUNCATE && !solve_product(q, i)) return false;
+    if (!raw && node_operator(d)->scale == SCALE_SHIFTS && !solve_product(q, i)) return false;
   }
   return true;
 }
@@ -315,16 +321,16 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
   s->input_count = d->input_count;
   s->window = d->window;
   s->shift = q->shift[i];
-  for (uint32_t k = 0; s->op == OP_ADD && k < 2; k++)
+  for (uint32_t k = 0; step_has(s, FIELD_SHIFT_LEFT) && k < 2; k++)
     if (!is_raw(q, d->inputs[k])) s->shift_left[k] = (uint8_t)lrint(log2(q->scale[d->inputs[k]] / q->scale[i]));
-  if (s->op == OP_GATHER) {
+  if (step_has(s, FIELD_GATHER)) {
     s->gather = mem_alloc(shape_size(d->shape), sizeof *s->gather);
     if (!s->gather) return FUSION_E_MEMORY;
     memcpy(s->gather, d->gather, shape_size(d->shape) * sizeof *s->gather);
   }
   s->negate = d->negate;
-  if (s->op == OP_OFFSET) return emit_bias(&m->weights[i], q, i, NULL);
-  if (s->op != OP_LINEAR) return FUSION_OK;
+  if (step_operator(s)->weights == WEIGHTS_BIAS) return emit_bias(&m->weights[i], q, i, NULL);
+  if (!step_has_matrix(s)) return FUSION_OK;
   s->groups = d->groups;
   return emit_weights(&m->weights[i], s, q, i);
 }

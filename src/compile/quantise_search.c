@@ -61,14 +61,14 @@ static const struct network_node *node_at(const struct search *s, uint32_t i) {
 }
 
 static bool is_raw(const struct search *s, uint32_t i) {
-  return node_at(s, i)->noise_terms > 0;
+  return node_is_raw(node_at(s, i));
 }
 
 /** A RELU or TRUNCATE that reads a raw tensor, or a TRUNCATE behind a product. */
 static bool cleans(const struct search *s, uint32_t i) {
   const struct network_node *d = node_at(s, i);
-  if (d->op != OP_RELU && d->op != OP_TRUNCATE) return false;
-  return is_raw(s, d->inputs[0]) || d->op == OP_TRUNCATE;
+  if (node_operator(d)->raw != RAW_CLEANS) return false;
+  return is_raw(s, d->inputs[0]) || node_operator(d)->scale == SCALE_SHIFTS;
 }
 
 /** The finest unit at which the class of node i holds the bounds in `bits` bits. A rounding constant takes half a unit.
@@ -121,7 +121,8 @@ static void add_classes(struct search *s, unsigned bits) {
 /** The classes that the linear layers below a root read. */
 static void find_inputs(const struct search *s, struct knob *k) {
   for (uint32_t i = 0; i < k->node; i++)
-    if (s->roots[i] == k->node && node_at(s, i)->op == OP_LINEAR && k->input_count < LAYERS_MOST)
+    if (s->roots[i] == k->node && node_operator(node_at(s, i))->weights == WEIGHTS_MATRIX &&
+        k->input_count < LAYERS_MOST)
       k->inputs[k->input_count++] = class_knob(s, s->first[node_at(s, i)->inputs[0]]);
 }
 
@@ -318,7 +319,7 @@ static size_t sense_samples(const struct search *s, const struct program *progra
   double work = 1;
   for (uint32_t i = 0; i < program->count; i++) {
     const struct shape shape = program->steps[i].out.shape;
-    if (program->steps[i].op == OP_LINEAR)
+    if (step_has_matrix(&program->steps[i]))
       work += (double)program_weight_count(program, i) * shape.height * shape.width * (double)(s->count + 1);
   }
   const size_t fit = (size_t)fmin(sense_work / work, SENSE_SAMPLES_MOST);

@@ -7,14 +7,13 @@
 
 #include "net/channel.h"
 #include "net/cost.h"
-#include "program/program.h"
+#include "program/operators.h"
 
 struct engine_session;
 
-/** Where time and bytes went, by stage, this party's view. */
-enum engine_stage { STAGE_SETUP, STAGE_LINEAR, STAGE_RELU, STAGE_POOL, STAGE_MULTIPLY, STAGE_OUTPUT, STAGE_COUNT };
-const char *engine_stage_name(enum engine_stage stage);
+const char *engine_stage_name(enum operator_stage stage);
 
+/** Where time and bytes went, by stage, this party's view. */
 struct engine_stats {
   double seconds[STAGE_COUNT], cpu_seconds[STAGE_COUNT]; /* cpu: of the calling thread */
   uint64_t bytes_sent[STAGE_COUNT], bytes_received[STAGE_COUNT];

@@ -15,7 +15,7 @@ const struct engine *engine_variant(const struct engine *served, const char *nam
   return other && other->family && !strcmp(other->family, served->family) ? other : NULL;
 }
 
-const char *engine_stage_name(enum engine_stage stage) {
+const char *engine_stage_name(enum operator_stage stage) {
   static const char *const names[] = {"setup", "linear", "relu", "pool", "multiply", "output"};
   return stage < STAGE_COUNT ? names[stage] : "?";
 }

@@ -1,5 +1,5 @@
-/** Runs a program on integers: samples in blocks over threads, tensors freed after their last reader. LINEAR and the
- * pooling steps are in execute_linear.c and execute_pool.c, the others here. */
+/** Runs a program on integers: samples in blocks over threads, tensors freed after their last reader. What a step means
+ * stands in its operator's row; products with weights are in execute_linear.c. */
 #include "execute/execute.h"
 
 #include <pthread.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "execute/execute_linear.h"
-#include "execute/execute_pool.h"
+#include "program/operators.h"
 
 enum {
   BLOCK_ELEMENTS = 1 << 18, /* a block of samples keeps its largest tensor at 2 MiB, near the processor */
@@ -72,136 +72,23 @@ static void give_tensor(struct block *b, int64_t *values, size_t room) {
   b->spare[least].room = room;
 }
 
-static int64_t wrap(uint64_t v, const struct program_tensor *t) {
-  return ring_signed(v, t->ring_bits);
-}
-
-/** The same in 32-bit lanes, for rings that fit: the compiler makes vectors of it on every processor. */
-static void run_shift_short(const struct program_step *s, const int64_t *restrict x, const struct program_tensor *in,
-                            int64_t *restrict y, size_t n) {
-  const int32_t least = s->op == OP_RELU ? 0 : INT32_MIN;
-  const uint32_t round = s->shift ? UINT32_C(1) << (s->shift - 1) : 0;
-  const unsigned spare = 32u - in->ring_bits, shift = s->shift;
-  for (size_t i = 0; i < n; i++) {
-    int32_t v = (int32_t)(((uint32_t)x[i] + round) << spare) >> spare;
-    v = v < least ? least : v;
-    y[i] = v >> shift;
-  }
-}
-
-/** splitmix64 (Steele, Lea, Flood 2014): a simulation's noise, nothing secret. */
-static uint64_t noise(uint64_t at) {
-  at = (at ^ at >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  at = (at ^ at >> 27) * UINT64_C(0x94d049bb133111eb);
-  return at ^ at >> 31;
-}
-
-static void run_shift_dithered(const struct program_step *s, const int64_t *x, const struct program_tensor *in,
-                               int64_t *y, size_t n, uint64_t seed, size_t first) {
-  for (size_t i = 0; i < n; i++) {
-    const uint64_t round = noise(seed + (first + i) * UINT64_C(0x9e3779b97f4a7c15)) & low_mask(s->shift);
-    int64_t v = wrap((uint64_t)x[i] + round, in);
-    if (s->op == OP_RELU && v < 0) v = 0;
-    y[i] = wrap((uint64_t)(v >> s->shift), &s->out);
-  }
-}
-
-static void run_shift(const struct program_step *s, const int64_t *x, const struct program_tensor *in, int64_t *y,
-                      size_t n) {
-  if (in->ring_bits <= 32 && s->out.ring_bits >= in->ring_bits - s->shift) {
-    run_shift_short(s, x, in, y, n);
-    return;
-  }
-  const bool relu = s->op == OP_RELU;
-  const uint64_t round = s->shift ? UINT64_C(1) << (s->shift - 1) : 0;
-  for (size_t i = 0; i < n; i++) {
-    int64_t v = wrap((uint64_t)x[i] + round, in);
-    if (relu && v < 0) v = 0;
-    y[i] = wrap((uint64_t)(v >> s->shift), &s->out);
-  }
-}
-
-static void run_add(const struct program_step *s, const int64_t *restrict a, const int64_t *restrict b,
-                    int64_t *restrict y, size_t n) {
-  const unsigned left = s->shift_left[0], right = s->shift_left[1];
-  if (s->out.ring_bits <= 32) {
-    const unsigned spare = 32u - s->out.ring_bits; /* shift_left is below the ring's width */
-    for (size_t i = 0; i < n; i++)
-      y[i] = (int32_t)((((uint32_t)a[i] << left) + ((uint32_t)b[i] << right)) << spare) >> spare;
-    return;
-  }
-  for (size_t i = 0; i < n; i++) y[i] = wrap(((uint64_t)a[i] << left) + ((uint64_t)b[i] << right), &s->out);
-}
-
-static void run_offset(const struct program_step *s, const int64_t *bias, const int64_t *restrict x,
-                       int64_t *restrict y) {
-  const size_t plane = (size_t)s->out.shape.height * s->out.shape.width;
-  const uint64_t flip = s->negate ? UINT64_MAX : 0; /* bias - x = bias + ~x + 1 */
-  for (size_t c = 0; c < s->out.shape.channels; c++, x += plane, y += plane) {
-    const uint64_t add = (uint64_t)bias[c] - flip;
-    if (s->out.ring_bits > 32) {
-      for (size_t i = 0; i < plane; i++) y[i] = wrap(add + ((uint64_t)x[i] ^ flip), &s->out);
-      continue;
-    }
-    const unsigned spare = 32u - s->out.ring_bits;
-    for (size_t i = 0; i < plane; i++)
-      y[i] = (int32_t)(((uint32_t)add + ((uint32_t)x[i] ^ (uint32_t)flip)) << spare) >> spare;
-  }
-}
-
-static void run_mul(const struct program_step *s, const int64_t *a, const int64_t *b, int64_t *y, size_t n) {
-  for (size_t i = 0; i < n; i++) y[i] = wrap((uint64_t)a[i] * (uint64_t)b[i], &s->out);
-}
-
-static void run_gather(const struct block *b, const struct program_step *s, int64_t *y) {
-  const struct program_step *steps = b->e->model->program.steps;
-  const size_t size = shape_size(s->out.shape);
-  for (size_t sample = 0; sample < b->count; sample++) {
-    for (size_t i = 0; i < size; i++) {
-      const struct gather_source g = s->gather[i];
-      int64_t v = 0;
-      if (g.input != GATHER_ZERO) {
-        const uint32_t from = s->inputs[g.input];
-        v = b->values[from][sample * shape_size(steps[from].out.shape) + g.index];
-      }
-      *y++ = wrap((uint64_t)v, &s->out);
-    }
-  }
-}
-
 static fusion_status run_step(struct block *b, uint32_t i) {
   const struct executor *e = b->e;
   const struct program_step *s = &e->model->program.steps[i];
-  const size_t size = shape_size(s->out.shape), n = size * b->count;
-  int64_t *y = take_tensor(b, n, &b->room[i]);
+  const int64_t *inputs[PROGRAM_INPUTS_MAX] = {e->inputs + b->first * e->input_size};
+  int64_t *y = take_tensor(b, shape_size(s->out.shape) * b->count, &b->room[i]);
   if (!y) return FUSION_E_MEMORY;
   b->values[i] = y;
-  const int64_t *x = s->input_count ? b->values[s->inputs[0]] : e->inputs + b->first * e->input_size;
-  const int64_t *x1 = s->input_count > 1 ? b->values[s->inputs[1]] : NULL;
-  const struct program_tensor *in = s->input_count ? &e->model->program.steps[s->inputs[0]].out : NULL;
-  switch (s->op) {
-    case OP_INPUT:
-      for (size_t k = 0; k < n; k++) y[k] = wrap((uint64_t)x[k], &s->out);
-      break;
-    case OP_LINEAR: return execute_linear(&e->packed[i], x, y, b->count, e->team);
-    case OP_RELU:
-    case OP_TRUNCATE:
-      if (e->options.dither)
-        run_shift_dithered(s, x, in, y, n, noise(e->options.dither + ((uint64_t)i << 32)), b->first * size);
-      else
-        run_shift(s, x, in, y, n);
-      break;
-    case OP_ADD: run_add(s, x, x1, y, n); break;
-    case OP_MUL: run_mul(s, x, x1, y, n); break;
-    case OP_MAXPOOL:
-    case OP_SUMPOOL:
-      for (size_t k = 0; k < b->count; k++) execute_pool(s, in, x + k * shape_size(in->shape), y + k * size);
-      break;
-    case OP_GATHER: run_gather(b, s, y); break;
-    case OP_OFFSET:
-      for (size_t k = 0; k < b->count; k++) run_offset(s, e->model->weights[i].bias, x + k * size, y + k * size);
-      break;
-  }
+  for (uint32_t k = 0; k < s->input_count; k++) inputs[k] = b->values[s->inputs[k]];
+  if (step_has_matrix(s)) return execute_linear(&e->packed[i], inputs[0], y, b->count, e->team);
+  step_operator(s)->run(&(struct operator_run){.program = &e->model->program,
+                                               .step = s,
+                                               .weights = &e->model->weights[i],
+                                               .inputs = inputs,
+                                               .out = y,
+                                               .samples = b->count,
+                                               .first = b->first,
+                                               .dither = e->options.dither});
   return FUSION_OK;
 }
 
@@ -262,7 +149,7 @@ static fusion_status prepare(struct executor *e) {
     e->last_use[i] = i;
     for (uint32_t k = 0; k < s->input_count; k++) e->last_use[s->inputs[k]] = i;
     largest = size_max(largest, shape_size(s->out.shape));
-    if (s->op != OP_LINEAR) continue;
+    if (!step_has_matrix(s)) continue;
     const fusion_status status = linear_pack(&e->packed[i], e->model, i);
     if (status != FUSION_OK) return status;
   }

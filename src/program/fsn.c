@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "program/operators.h"
+
 enum { FSN_VERSION = 1, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
 static const char magic[MAGIC_LEN] = {'F', 'U', 'S', 'I', 'O', 'N', 'M', 'L'};
 
@@ -34,8 +36,8 @@ uint64_t fsn_checksum(const void *data, size_t len) {
 static void encode_weights(struct writer *w, const struct model *model) {
   for (uint32_t i = 0; i < model->program.count; i++) {
     const struct program_step *s = &model->program.steps[i];
-    if (s->op != OP_LINEAR && s->op != OP_OFFSET) continue;
-    const size_t count = s->op == OP_LINEAR ? program_weight_count(&model->program, i) : 0;
+    if (step_operator(s)->weights == WEIGHTS_NONE) continue;
+    const size_t count = program_weight_count(&model->program, i);
     for (size_t k = 0; k < count; k++) write_u16(w, (uint16_t)model->weights[i].weights[k]);
     for (uint32_t c = 0; c < s->out.shape.channels; c++) write_u64(w, (uint64_t)model->weights[i].bias[c]);
   }
@@ -67,7 +69,7 @@ fusion_status fsn_encode(struct writer *w, const struct model *model) {
 static fusion_status decode_layer(struct program_weights *out, struct reader *r, const struct program *program,
                                   uint32_t step) {
   const struct program_step *s = &program->steps[step];
-  const size_t count = s->op == OP_LINEAR ? program_weight_count(program, step) : 0;
+  const size_t count = program_weight_count(program, step);
   if (count > reader_left(r) / sizeof(int16_t)) return FUSION_E_MODEL;
   out->weights = mem_alloc(count, sizeof *out->weights);
   out->bias = mem_alloc(s->out.shape.channels, sizeof *out->bias);
@@ -97,7 +99,7 @@ static fusion_status decode_model(struct model *m, struct reader *r, const char 
   m->weights = mem_alloc(m->program.count, sizeof *m->weights);
   if (!m->weights) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", name);
   for (uint32_t i = 0; i < m->program.count; i++) {
-    if (m->program.steps[i].op != OP_LINEAR && m->program.steps[i].op != OP_OFFSET) continue;
+    if (step_operator(&m->program.steps[i])->weights == WEIGHTS_NONE) continue;
     const fusion_status layer = decode_layer(&m->weights[i], r, &m->program, i);
     if (layer != FUSION_OK) return error_set(err, layer, "'%s': the weights of step %u are damaged", name, i);
   }

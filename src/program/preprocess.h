@@ -16,13 +16,12 @@ struct preprocess {
 };
 
 /** Raw samples [samples][input size] to the network's real input, in [channels][height][width] order. */
-void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples,
-                      float *out);
+void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out);
 
 /** Samples that are pictures: their size, and the preprocessing that they bring along. */
 struct picture_form {
-  struct shape shape;                /* channels, height, width of every picture */
-  bool normalise;                    /* `preprocess` holds numbers; else the model's are to be used */
+  struct shape shape;           /* channels, height, width of every picture */
+  bool normalise;               /* `preprocess` holds numbers; else the model's are to be used */
   struct preprocess preprocess; /* channels_last; mean and deviation borrowed */
 };
 

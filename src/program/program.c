@@ -1,7 +1,7 @@
 /** Structural check of a program: what every later stage (executor, engine, session) relies on without checking again.
  *  The program may come from a hostile peer, so nothing here trusts a count, and each rule is a constant-time formula.
  */
-#include "program/program.h"
+#include "program/operators.h"
 
 #include <math.h>
 
@@ -15,7 +15,8 @@ size_t program_answer_size(const struct program *program) {
 
 size_t program_weight_count(const struct program *program, uint32_t step) {
   const struct program_step *s = &program->steps[step];
-  const struct shape in = program->steps[s->inputs[0]].out.shape;
+  if (!step_has_matrix(s)) return 0;
+  const struct shape in = step_input(program, s, 0)->shape;
   return (size_t)s->out.shape.channels * (in.channels / s->groups) * s->window.kernel_h * s->window.kernel_w;
 }
 
@@ -45,9 +46,6 @@ void model_free(struct model *m) {
   mem_free(m);
 }
 
-/** What is wrong with a step, or NULL. */
-typedef const char *complaint;
-
 static complaint check_name(const char *name) {
   const char *end = memchr(name, '\0', MODEL_NAME_LEN);
   if (!end) return "its name does not end";
@@ -71,147 +69,51 @@ static complaint check_tensor(const struct program_tensor *t) {
   return NULL;
 }
 
-/** One axis of a window: the output length must follow, and (for pooling) every window must touch a real element. */
-static bool axis_fits(uint64_t in, uint64_t out, uint64_t kernel, uint64_t stride, uint64_t before, uint64_t after,
-                      uint64_t dilation, bool touch) {
-  const uint64_t limit = PROGRAM_TENSOR_MAX;
-  if (!kernel || !stride || !dilation) return false;
-  if (kernel > limit || stride > limit || dilation > limit || before > limit || after > limit) return false;
-  const uint64_t span = dilation * (kernel - 1) + 1;
-  if (span > in + before + after || out != (in + before + after - span) / stride + 1) return false;
-  if (!touch) return true;
-  /* The first tap at or behind the edge: windows that start before it need one within the kernel, at a real element. */
-  const uint64_t last = (out - 1) * stride;
-  if (last >= before && last - before >= in) return false;
-  return before == 0 || (in >= dilation && div_up(before, dilation) < kernel);
-}
-
-/** Both axes fit, and the input with its padding stays of a size that can be laid out. */
-static bool window_fits(const struct window *w, struct shape in, struct shape out, bool touch) {
-  if (!axis_fits(in.height, out.height, w->kernel_h, w->stride_h, w->pad_top, w->pad_bottom, w->dilation_h, touch) ||
-      !axis_fits(in.width, out.width, w->kernel_w, w->stride_w, w->pad_left, w->pad_right, w->dilation_w, touch))
-    return false;
-  const uint64_t height = (uint64_t)in.height + w->pad_top + w->pad_bottom;
-  const uint64_t width = (uint64_t)in.width + w->pad_left + w->pad_right;
-  return height * width <= PROGRAM_PADDED_MAX && in.channels * (height * width) <= PROGRAM_PADDED_MAX;
-}
-
 static bool same_shape(struct shape a, struct shape b) {
   return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
 
-static complaint check_linear(const struct program_step *s, const struct program_tensor *in) {
-  if (in->guard_bits) return "it reads a raw tensor";
-  if (in->ring_bits < s->out.ring_bits) return "its input's ring is narrower than its own";
-  if (s->out.noise_terms != 1) return "a linear step makes one noise term";
-  if (s->weight_bits < 2 || s->weight_bits > PROGRAM_WEIGHT_BITS_MAX) return "its weight width is out of range";
-  if (!s->groups || in->shape.channels % s->groups || s->out.shape.channels % s->groups)
-    return "its groups do not divide its channels";
-  if (!window_fits(&s->window, in->shape, s->out.shape, false)) return "its window and shapes disagree";
-  const uint64_t taps = (uint64_t)s->window.kernel_h * s->window.kernel_w;
-  if (taps > PROGRAM_WEIGHTS_MAX) return "it has too many weights";
-  const uint64_t row = taps * (in->shape.channels / s->groups);
-  if (row > PROGRAM_WEIGHTS_MAX || row * s->out.shape.channels > PROGRAM_WEIGHTS_MAX) return "it has too many weights";
-  return NULL;
-}
-
-static complaint check_truncate(const struct program_step *s, const struct program_tensor *in) {
-  if (!same_shape(in->shape, s->out.shape)) return "its shapes differ";
-  if (s->out.guard_bits) return "its output must be clean";
-  if (in->ring_bits + in->guard_bits < 3 || s->shift + 2 > in->ring_bits) return "its shift is too large for its ring";
-  return NULL;
-}
-
-static complaint check_add(const struct program *program, const struct program_step *s) {
-  unsigned noise = 0;
-  for (unsigned k = 0; k < 2; k++) {
-    const struct program_tensor *in = &program->steps[s->inputs[k]].out;
-    if (!same_shape(in->shape, s->out.shape)) return "its shapes differ";
-    if (s->shift_left[k] >= s->out.ring_bits) return "its shift is too large for its ring";
-    if (in->ring_bits + s->shift_left[k] < s->out.ring_bits) return "an input's ring is too narrow";
-    if (in->guard_bits && s->shift_left[k]) return "it shifts a raw tensor";
-    if (in->guard_bits && in->guard_bits != s->out.guard_bits) return "an input's guard differs from its own";
-    noise += in->noise_terms;
-  }
-  return noise == s->out.noise_terms ? NULL : "its noise terms are not the sum of its inputs'";
-}
-
-static complaint check_pool(const struct program_step *s, const struct program_tensor *in) {
-  const bool max = s->op == OP_MAXPOOL;
-  if (in->shape.channels != s->out.shape.channels) return "its channels differ";
-  if (!window_fits(&s->window, in->shape, s->out.shape, true)) return "its window and shapes disagree";
-  if (max && in->ring_bits < in->value_bits + 1) return "its input's ring has no room to compare";
-  if (max && s->out.value_bits < in->value_bits) return "its values are wider than declared";
-  return NULL;
-}
-
-static complaint check_gather(const struct program *program, const struct program_step *s) {
-  if (!s->gather) return "its map is missing";
-  const size_t count = shape_size(s->out.shape);
-  for (size_t i = 0; i < count; i++) {
-    const struct gather_source g = s->gather[i];
-    if (g.input == GATHER_ZERO && g.index == 0) continue;
-    if (g.input >= s->input_count) return "its map names an input that it lacks";
-    if (g.index >= shape_size(program->steps[s->inputs[g.input]].out.shape)) return "its map points outside an input";
-  }
-  return NULL;
-}
-
-/** MUL, MAXPOOL, SUMPOOL, GATHER, OFFSET: clean in, clean out, no wider than what they read. */
-static complaint check_clean(const struct program *program, const struct program_step *s) {
-  if (s->out.guard_bits) return "its output must be clean";
+/** Noise terms that the raw rule gives the output; a message where it forbids an input. */
+static complaint check_raw(const struct program *program, const struct program_step *s) {
+  const enum operator_raw rule = step_operator(s)->raw;
+  unsigned terms = rule == RAW_MAKES;
   for (uint32_t k = 0; k < s->input_count; k++) {
-    const struct program_tensor *in = &program->steps[s->inputs[k]].out;
-    if (in->guard_bits) return "it reads a raw tensor";
-    if (in->ring_bits < s->out.ring_bits) return "its input's ring is narrower than its own";
-    if ((s->op == OP_MUL || s->op == OP_OFFSET) && !same_shape(in->shape, s->out.shape)) return "its shapes differ";
+    const struct program_tensor *in = step_input(program, s, k);
+    if (in->noise_terms && (rule == RAW_NEVER || rule == RAW_MAKES)) return "it reads a raw tensor";
+    if (rule == RAW_SUMS) terms += in->noise_terms;
   }
-  if (s->op == OP_GATHER) return check_gather(program, s);
-  if (s->op == OP_MUL || s->op == OP_OFFSET) return NULL;
-  return check_pool(s, &program->steps[s->inputs[0]].out);
+  if (terms == s->out.noise_terms) return NULL;
+  return terms ? "its noise terms are not those of what it reads" : "its output must be clean";
 }
 
-static bool input_count_fits(const struct program_step *s) {
-  switch (s->op) {
-    case OP_INPUT: return s->input_count == 0;
-    case OP_ADD:
-    case OP_MUL: return s->input_count == 2;
-    case OP_GATHER: return s->input_count >= 1 && s->input_count <= PROGRAM_INPUTS_MAX;
-    case OP_LINEAR:
-    case OP_RELU:
-    case OP_TRUNCATE:
-    case OP_MAXPOOL:
-    case OP_SUMPOOL:
-    case OP_OFFSET: return s->input_count == 1;
+/** Every input's ring holds the output's; a shift's input may be narrower than what is made of it. */
+static complaint check_rings(const struct program *program, const struct program_step *s) {
+  const struct program_operator *op = step_operator(s);
+  for (uint32_t k = 0; k < s->input_count; k++) {
+    const struct program_tensor *in = step_input(program, s, k);
+    if (!op->free_shape && !same_shape(in->shape, s->out.shape)) return "its shapes differ";
+    const unsigned shift = step_has(s, FIELD_SHIFT_LEFT) ? s->shift_left[k] : 0;
+    if (op->raw != RAW_CLEANS && in->ring_bits + shift < s->out.ring_bits)
+      return "an input's ring is narrower than its own";
   }
-  return false;
+  return NULL;
 }
 
 static complaint check_step(const struct program *program, uint32_t i) {
   const struct program_step *s = &program->steps[i];
+  const struct program_operator *op = program_operator(s->op);
   complaint wrong = check_name(s->name);
   if (wrong) return wrong;
+  if (!op) return "its operator is unknown";
   if ((s->op == OP_INPUT) != (i == 0)) return "the input must be the first step and the only one";
-  if (!input_count_fits(s)) return "it has a wrong number of inputs";
+  if (s->input_count < op->inputs_least || s->input_count > op->inputs_most) return "it has a wrong number of inputs";
   if (s->input_count && !s->inputs) return "its inputs are missing";
   for (uint32_t k = 0; k < s->input_count; k++)
     if (s->inputs[k] >= i) return "it reads a later step";
   wrong = check_tensor(&s->out);
-  if (wrong) return wrong;
-  const struct program_tensor *in = i ? &program->steps[s->inputs[0]].out : NULL;
-  switch (s->op) {
-    case OP_INPUT: return s->out.guard_bits ? "the input must be clean" : NULL;
-    case OP_LINEAR: return check_linear(s, in);
-    case OP_RELU:
-    case OP_TRUNCATE: return check_truncate(s, in);
-    case OP_ADD: return check_add(program, s);
-    case OP_MUL:
-    case OP_MAXPOOL:
-    case OP_SUMPOOL:
-    case OP_GATHER:
-    case OP_OFFSET: return check_clean(program, s);
-  }
-  return "its operator is unknown";
+  if (!wrong) wrong = check_raw(program, s);
+  if (!wrong) wrong = check_rings(program, s);
+  return wrong || !op->check ? wrong : op->check(program, s);
 }
 
 static complaint check_preprocess(const struct preprocess *p, uint32_t channels) {
@@ -243,7 +145,7 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
   for (uint32_t i = 0; i < program->count; i++) {
     const complaint wrong = check_step(program, i);
     if (wrong) return error_set(err, FUSION_E_MODEL, "program: step %u: %s", i, wrong);
-    if (program->steps[i].op == OP_GATHER) mapped += shape_size(program->steps[i].out.shape);
+    if (step_has(&program->steps[i], FIELD_GATHER)) mapped += shape_size(program->steps[i].out.shape);
     if (mapped > PROGRAM_MAPS_MAX) return error_set(err, FUSION_E_LIMIT, "program: step %u: the maps are too large", i);
   }
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);

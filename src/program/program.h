@@ -13,22 +13,35 @@
 #include "base/cursor.h"
 #include "program/preprocess.h"
 
-enum program_op {
-  OP_INPUT = 0, /**< step 0: the client's quantised input */
-  OP_LINEAR,    /**< y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1 */
-  OP_RELU, /**< y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring
-            */
-  OP_TRUNCATE, /**< y = (x + round) >> shift, arithmetic */
-  OP_ADD, /**< y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
-           */
-  OP_MUL, /**< y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square */
-  OP_MAXPOOL, /**< clean; padding never wins. Pairwise, max(a, b) = b + max(a - b, 0), the difference read as signed
-                   modulo 2^(value_bits+1): true maxima while values are in range. Along the width, then along the
-                   height; of n taps the first 2^(ceil(log2 n) - 1) against the others */
-  OP_SUMPOOL, /**< clean; sum over the window, padding is 0 */
-  OP_GATHER,  /**< clean; fixed rearrangement, 0 where GATHER_ZERO */
-  OP_OFFSET,  /**< clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */
-};
+/** The operators: number in the manifest (fixed for good), name, row of the operator table (program/operators.h).
+ *
+ *  INPUT     step 0: the client's quantised input
+ *  LINEAR    y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1
+ *  RELU      y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring
+ *  TRUNCATE  y = (x + round) >> shift, arithmetic
+ *  ADD       y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
+ *  MUL       y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square
+ *  MAXPOOL   clean; padding never wins. Pairwise, max(a, b) = b + max(a - b, 0), the difference read as signed modulo
+ *            2^(value_bits+1): true maxima while values are in range. Along the width, then along the height; of n taps
+ *            the first 2^(ceil(log2 n) - 1) against the others
+ *  SUMPOOL   clean; sum over the window, padding is 0
+ *  GATHER    clean; fixed rearrangement, 0 where GATHER_ZERO
+ *  OFFSET    clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */
+#define PROGRAM_OPERATORS(X) \
+  X(0, INPUT, input)         \
+  X(1, LINEAR, linear)       \
+  X(2, RELU, relu)           \
+  X(3, TRUNCATE, truncate)   \
+  X(4, ADD, add)             \
+  X(5, MUL, mul)             \
+  X(6, MAXPOOL, maxpool)     \
+  X(7, SUMPOOL, sumpool)     \
+  X(8, GATHER, gather)       \
+  X(9, OFFSET, offset)
+
+#define PROGRAM_OPERATOR_NUMBER(number, name, row) OP_##name = number,
+enum program_op { PROGRAM_OPERATORS(PROGRAM_OPERATOR_NUMBER) };
+#undef PROGRAM_OPERATOR_NUMBER
 
 enum program_output {
   OUTPUT_LOGITS = 0, /**< every element of the last tensor (clean) */
@@ -101,7 +114,7 @@ enum {
 /** Number of integers that an answer has: the output size, 1, or 2*top_k. */
 size_t program_answer_size(const struct program *program);
 
-/** Number of weights of a LINEAR step of a valid program. */
+/** Number of weights of a step of a valid program; 0 where it has no matrix of them. */
 size_t program_weight_count(const struct program *program, uint32_t step);
 
 /** Least guard for `noise_terms` raw terms: 2^guard > 2 * noise_terms; 0 for 0. */

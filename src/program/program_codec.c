@@ -1,12 +1,8 @@
 /** The public manifest as bytes. Each step writes only the fields that its op has, in one order, so that equal programs
  * give equal bytes; a GATHER map is written as runs, which makes Concat and Flatten a few bytes. */
-#include "program/program.h"
+#include "program/operators.h"
 
 enum { MANIFEST_VERSION = 1 };
-
-static bool has_window(enum program_op op) {
-  return op == OP_LINEAR || op == OP_MAXPOOL || op == OP_SUMPOOL;
-}
 
 static void encode_tensor(struct writer *w, const struct program_tensor *t) {
   write_u32(w, t->shape.channels);
@@ -98,24 +94,19 @@ static void encode_step(struct writer *w, const struct program_step *s) {
   write_u8(w, (uint8_t)s->op);
   write_string(w, s->name);
   encode_tensor(w, &s->out);
-  if (s->op == OP_GATHER) write_u32(w, s->input_count);
+  const struct program_operator *op = step_operator(s);
+  if (op->inputs_least != op->inputs_most) write_u32(w, s->input_count);
   for (uint32_t k = 0; k < s->input_count; k++) write_u32(w, s->inputs[k]);
-  if (has_window(s->op)) encode_window(w, &s->window);
-  if (s->op == OP_LINEAR) {
+  if (op->fields & FIELD_WINDOW) encode_window(w, &s->window);
+  if (op->fields & FIELD_GROUPS) {
     write_u32(w, s->groups);
     write_u8(w, s->weight_bits);
     write_u8(w, s->rlwe_set);
   }
-  if (s->op == OP_RELU || s->op == OP_TRUNCATE) write_u8(w, s->shift);
-  if (s->op == OP_ADD) write_bytes(w, s->shift_left, sizeof s->shift_left);
-  if (s->op == OP_OFFSET) write_u8(w, s->negate);
-  if (s->op == OP_GATHER) encode_gather(w, s);
-}
-
-static uint32_t decode_input_count(struct reader *r, enum program_op op) {
-  if (op == OP_INPUT) return 0;
-  if (op == OP_ADD || op == OP_MUL) return 2;
-  return op == OP_GATHER ? read_u32(r) : 1;
+  if (op->fields & FIELD_SHIFT) write_u8(w, s->shift);
+  if (op->fields & FIELD_SHIFT_LEFT) write_bytes(w, s->shift_left, sizeof s->shift_left);
+  if (op->fields & FIELD_NEGATE) write_u8(w, s->negate);
+  if (op->fields & FIELD_GATHER) encode_gather(w, s);
 }
 
 static bool decode_bool(struct reader *r) {
@@ -125,12 +116,12 @@ static bool decode_bool(struct reader *r) {
 }
 
 static fusion_status decode_step(struct reader *r, struct program_step *s, uint64_t *budget) {
-  const uint8_t op = read_u8(r);
-  if (op > OP_OFFSET) return FUSION_E_MODEL;
-  s->op = (enum program_op)op;
+  s->op = (enum program_op)read_u8(r);
+  const struct program_operator *op = step_operator(s);
+  if (!op) return FUSION_E_MODEL;
   read_string(r, s->name, sizeof s->name);
   s->out = decode_tensor(r);
-  const uint32_t inputs = decode_input_count(r, s->op);
+  const uint32_t inputs = op->inputs_least == op->inputs_most ? op->inputs_least : read_u32(r);
   if (r->failed || inputs > PROGRAM_INPUTS_MAX) return FUSION_E_MODEL;
   if (inputs) {
     s->inputs = mem_alloc(inputs, sizeof *s->inputs);
@@ -138,17 +129,17 @@ static fusion_status decode_step(struct reader *r, struct program_step *s, uint6
   }
   s->input_count = inputs;
   for (uint32_t k = 0; k < inputs; k++) s->inputs[k] = read_u32(r);
-  if (has_window(s->op)) s->window = decode_window(r);
-  if (s->op == OP_LINEAR) {
+  if (op->fields & FIELD_WINDOW) s->window = decode_window(r);
+  if (op->fields & FIELD_GROUPS) {
     s->groups = read_u32(r);
     s->weight_bits = read_u8(r);
     s->rlwe_set = read_u8(r);
   }
-  if (s->op == OP_RELU || s->op == OP_TRUNCATE) s->shift = read_u8(r);
-  if (s->op == OP_ADD) read_bytes(r, s->shift_left, sizeof s->shift_left);
-  if (s->op == OP_OFFSET) s->negate = decode_bool(r);
+  if (op->fields & FIELD_SHIFT) s->shift = read_u8(r);
+  if (op->fields & FIELD_SHIFT_LEFT) read_bytes(r, s->shift_left, sizeof s->shift_left);
+  if (op->fields & FIELD_NEGATE) s->negate = decode_bool(r);
   if (r->failed) return FUSION_E_MODEL;
-  return s->op == OP_GATHER ? decode_gather(r, s, budget) : FUSION_OK;
+  return op->fields & FIELD_GATHER ? decode_gather(r, s, budget) : FUSION_OK;
 }
 
 static void encode_preprocess(struct writer *w, const struct preprocess *p) {

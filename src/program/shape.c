@@ -32,7 +32,8 @@ bool window_apply(struct shape in, const struct window *w, struct shape *out) {
   struct shape s = {.channels = in.channels};
   const uint32_t rows[5] = {w->kernel_h, w->stride_h, w->dilation_h, w->pad_top, w->pad_bottom};
   const uint32_t cols[5] = {w->kernel_w, w->stride_w, w->dilation_w, w->pad_left, w->pad_right};
-  if (!window_side(in.height, rows, &s.height) || !window_side(in.width, cols, &s.width) || !shape_valid(s)) return false;
+  if (!window_side(in.height, rows, &s.height) || !window_side(in.width, cols, &s.width) || !shape_valid(s))
+    return false;
   *out = s;
   return true;
 }

@@ -321,7 +321,7 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   v->stage_count = 0;
   add_stage(v, "session", job->greeting_seconds, sent, received);
   for (int i = 0; i < STAGE_COUNT; i++)
-    add_stage(v, engine_stage_name((enum engine_stage)i), job->stages.seconds[i], job->stages.bytes_sent[i],
+    add_stage(v, engine_stage_name((enum operator_stage)i), job->stages.seconds[i], job->stages.bytes_sent[i],
               job->stages.bytes_received[i]);
   snprintf(v->server, sizeof v->server, "%.240s:%u", job->settings->address.host, job->settings->address.port);
   snprintf(v->engine, sizeof v->engine, "%s", job->settings->engine->name);

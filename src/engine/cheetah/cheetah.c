@@ -37,7 +37,7 @@ static struct mark mark_now(const struct engine_session *s) {
       .stats = channel_get_stats(s->channel), .seconds = clock_seconds(), .cpu_seconds = clock_cpu_seconds()};
 }
 
-static void account(struct engine_session *s, enum engine_stage stage, struct mark since) {
+static void account(struct engine_session *s, enum operator_stage stage, struct mark since) {
   const struct mark now = mark_now(s);
   s->stats.seconds[stage] += now.seconds - since.seconds;
   s->stats.cpu_seconds[stage] += now.cpu_seconds - since.cpu_seconds;
@@ -169,7 +169,7 @@ static void step_add(const struct run *r, const struct program_step *step, uint6
             shift[0], shift[1], cheetah_share_bits(&step->out));
 }
 
-static enum engine_stage stage_of(enum program_op op) {
+static enum operator_stage stage_of(enum program_op op) {
   switch (op) {
     case OP_RELU:
     case OP_TRUNCATE: return STAGE_RELU;
