@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/local_steps.[ch]", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -47,6 +47,8 @@ ALLOWED = [
     ("src/lattice/linear_server.c", "l->layer.groups", SHAPES),
     ("src/lattice/linear_server.c", "packed", SHAPES),
     ("src/lattice/linear_server.c", "l->taps", SHAPES),
+    ("src/program/op_linear.c", "s->groups", SHAPES),
+    ("src/program/op_pool.c", "step", SHAPES),
     ("src/lattice/modular.c", "p", TABLE),
     ("src/lattice/modular.h", "p", TABLE),
     ("src/lattice/ntt.c", "n", TABLE),

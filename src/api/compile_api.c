@@ -28,8 +28,8 @@ static fusion_status sample_bytes(void *context, struct model *model, double *by
   const struct engine *engine = engine_find("cheetah");
   const size_t samples = SHARD;
   struct cost cost = {0};
-  fusion_status status = engine->prepare(model, NULL);
-  if (status == FUSION_OK) status = engine->cost(&model->program, &samples, 1, &cost);
+  fusion_status status = engine_prepare(engine, model, NULL);
+  if (status == FUSION_OK) status = engine_cost(engine, &model->program, &samples, 1, &cost);
   *bytes = (double)(cost.bytes_to_server + cost.bytes_to_client) / SHARD;
   return status;
 }
@@ -209,7 +209,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   m->model->program.preprocess = p;
   p = (struct preprocess){0};
   TRY(program_validate(&m->model->program, err));
-  TRY(engine_find("cheetah")->prepare(m->model, err));
+  TRY(engine_prepare(engine_find("cheetah"), m->model, err));
 cleanup:
   mem_free(real);
   mem_free(expected);

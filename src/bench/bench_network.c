@@ -83,9 +83,9 @@ static fusion_status run_shards(const struct end *e, struct engine_session *s) {
                out_size = program_answer_size(&j->model->program);
   for (size_t at = e->worker * j->shard; at < j->samples; at += j->workers * j->shard) {
     const size_t n = shard_len(j, at);
-    const fusion_status status =
-        e->role == ROLE_SERVER ? j->engine->run_server(s, n)
-                               : j->engine->run_client(s, j->inputs + at * in_size, j->answers + at * out_size, n);
+    const fusion_status status = e->role == ROLE_SERVER
+                                     ? engine_run_server(s, n)
+                                     : engine_run_client(s, j->inputs + at * in_size, j->answers + at * out_size, n);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
@@ -101,15 +101,15 @@ static void *run_end(void *arg) {
   const size_t samples = worker_samples(j, e->worker);
   if (j->pin) pin(e->role);
   TRY(connect_end(e, &channel));
-  TRY(e->role == ROLE_SERVER ? j->engine->open_server(&session, j->model, channel, samples)
-                             : j->engine->open_client(&session, &j->model->program, channel, samples));
+  TRY(e->role == ROLE_SERVER ? engine_open_server(&session, j->engine, j->model, channel, samples)
+                             : engine_open_client(&session, j->engine, &j->model->program, channel, samples));
   e->setup_seconds = clock_seconds() - start;
   TRY(run_shards(e, session));
 cleanup:
   if (channel && status != FUSION_OK && channel_error(channel)->text[0]) e->error = *channel_error(channel);
-  if (session) e->stats = j->engine->stats(session);
+  if (session) e->stats = engine_stats(session);
   if (channel) e->moved = channel_get_stats(channel);
-  j->engine->close(session);
+  engine_close(session);
   channel_close(channel);
   e->cpu = clock_cpu_seconds() - cpu;
   e->status = status;
@@ -255,13 +255,11 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
   if (s->network.bytes_per_second < 0 || s->network.round_trip_ms < 0 ||
       (s->network.round_trip_ms > 0 && s->network.bytes_per_second <= 0))
     return error_set(err, FUSION_E_USAGE, "bench: a network has a rate, and a round trip of at least 0 ms");
-  for (uint32_t i = 0; i < model->program.count; i++)
-    if (step_has_matrix(&model->program.steps[i]) && !model->program.steps[i].rlwe_set)
-      return error_set(err, FUSION_E_MODEL, "layer '%s' has no encryption parameters; compile the model again",
-                       model->program.steps[i].name);
+  fusion_status status = engine_check(job.engine, &model->program, err);
+  if (status != FUSION_OK) return status;
   job.workers = size_min(job.workers, div_up(job.samples, job.shard));
   if (err) err->text[0] = 0;
-  const fusion_status status = run_job(&job, s, result, err);
+  status = run_job(&job, s, result, err);
   if (status != FUSION_OK && err && !err->text[0]) error_set(err, status, "bench: %s", fusion_status_text(status));
   return status;
 }

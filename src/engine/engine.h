@@ -1,14 +1,24 @@
-/** engine: protocol engines run a program on shares. The session layer knows a engine by this interface alone.
+/** engine: protocol engines run a program on shares between two parties. This header has two halves.
+ *
+ *  For those who run programs (session, api, bench): engine_find(), engine_check(), engine_open_server(), ... All of
+ *  them belong to the common walker (walk*.c), which keeps the shares of tensors, runs the local steps, calls the
+ *  engine's gates, opens the answers and adds up costs and memory.
+ *
+ *  For those who write an engine: struct engine, which is one constant object in src/engine/NAME/ and one line in
+ *  registry.c. docs/guide/engine.md goes through it in order.
  *
  *  One engine session is one worker connection: its own keys, its own correlations. A run is one shard: `samples`
- * samples through the whole program. */
+ *  samples through the whole program. */
 #ifndef FUSION_ENGINE_ENGINE_H
 #define FUSION_ENGINE_ENGINE_H
 
+#include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "program/operators.h"
+#include "rand/prg.h"
 
+struct engine;
 struct engine_session;
 
 const char *engine_stage_name(enum operator_stage stage);
@@ -20,46 +30,144 @@ struct engine_stats {
   uint32_t depth[STAGE_COUNT];
 };
 
-/** What a run makes the processors do, in the units that its time is proportional to. */
-struct engine_work {
-  double correlations; /* taken, both directions */
-  double gate_bytes;   /* of nonlinear steps, both ways, refills of correlations not counted */
-  double linear_bytes; /* both ways */
-  double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
+/** Processor seconds of each party, predicted. */
+struct engine_seconds {
+  double server, client;
 };
 
-struct engine {
-  const char *name;
-  /** Stacks of one family differ in how they are tuned, not in the programs that they run: a server of one runs the
-   * others too, whichever the client names. NULL: none. */
-  const char *family;
-  /** Fills the program's fields that depend on the engine (parameter sets) from the weights. At compile time, by the
-   * server. */
-  fusion_status (*prepare)(struct model *model, fusion_error *err);
-  /** `expected_samples`: how many samples this session will run in all, equal on both sides; a hint that sizes the
-   *  correlations, more or fewer may be run. The program or model and the channel are borrowed for the session's life.
-   */
-  fusion_status (*open_server)(struct engine_session **out, const struct model *model, struct channel *channel,
-                               size_t expected_samples);
-  fusion_status (*open_client)(struct engine_session **out, const struct program *program, struct channel *channel,
-                               size_t expected_samples);
-  fusion_status (*run_server)(struct engine_session *s, size_t samples);
-  /** inputs [samples][input size], answers [samples][program_answer_size]. */
-  fusion_status (*run_client)(struct engine_session *s, const int64_t *inputs, int64_t *answers, size_t samples);
-  struct engine_stats (*stats)(const struct engine_session *s);
-  void (*close)(struct engine_session *s);
-  /** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after
-   * the other, into *cost (zeroed by the caller). */
-  fusion_status (*cost)(const struct program *program, const size_t *shard_samples, size_t shards, struct cost *cost);
-  /** The work of a run of `samples` samples. */
-  struct engine_work (*work)(const struct program *program, size_t samples);
-  /** Peak memory of a party for a shard of `samples`; for the shard planner. */
-  size_t (*memory)(const struct program *program, size_t samples, enum role role);
-};
+/* ---- Running programs ---- */
 
 /** "cheetah", "cheetah-wan"; NULL when unknown. */
 const struct engine *engine_find(const char *name);
-/** The engine that a client names, if a server of `served` runs it; else NULL. */
+/** The engine that a client names, if a server of `served` runs it (tunings of one family); else NULL. */
 const struct engine *engine_variant(const struct engine *served, const char *name);
+
+/** Fills the engine's own section of the program from the weights, then checks the program. At compile time, by the
+ *  server. FUSION_E_MODEL with a line that names the layer and the remedy. */
+fusion_status engine_prepare(const struct engine *engine, struct model *model, fusion_error *err) FUSION_MUST_CHECK;
+/** Whether the engine can run the program, which has passed program_validate but may come from the peer. FUSION_E_MODEL
+ *  with a line that names the layer and the remedy, or FUSION_E_MEMORY. */
+fusion_status engine_check(const struct engine *engine, const struct program *program,
+                           fusion_error *err) FUSION_MUST_CHECK;
+
+/** `expected_samples`: how many samples this session will run in all, equal on both sides; a hint that sizes the
+ *  correlations, more or fewer may be run. The program or model and the channel are borrowed for the session's life.
+ *  A program that the engine cannot run fails the channel with the line of engine_check. */
+fusion_status engine_open_server(struct engine_session **out, const struct engine *engine, const struct model *model,
+                                 struct channel *channel, size_t expected_samples) FUSION_MUST_CHECK;
+fusion_status engine_open_client(struct engine_session **out, const struct engine *engine,
+                                 const struct program *program, struct channel *channel,
+                                 size_t expected_samples) FUSION_MUST_CHECK;
+fusion_status engine_run_server(struct engine_session *s, size_t samples) FUSION_MUST_CHECK;
+/** inputs [samples][input size], answers [samples][program_answer_size]. */
+fusion_status engine_run_client(struct engine_session *s, const int64_t *inputs, int64_t *answers,
+                                size_t samples) FUSION_MUST_CHECK;
+struct engine_stats engine_stats(const struct engine_session *s);
+/** NULL is allowed. */
+void engine_close(struct engine_session *s);
+
+/** Declared cost of opening (expected_samples = the sum) and then of runs of the given numbers of samples, one after
+ *  the other, into *cost (zeroed by the caller). Fails as engine_check. */
+fusion_status engine_cost(const struct engine *engine, const struct program *program, const size_t *shard_samples,
+                          size_t shards, struct cost *cost) FUSION_MUST_CHECK;
+/** Peak memory of a party for a shard of `samples`; SIZE_MAX when the program cannot be run. */
+size_t engine_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role);
+/** Of opening and running `samples` samples in shards of `shard`. Fails as engine_check. */
+fusion_status engine_seconds(const struct engine *engine, const struct program *program, size_t samples, size_t shard,
+                             struct engine_seconds *out) FUSION_MUST_CHECK;
+
+/* ---- Writing an engine ---- */
+
+/** What an engine derives from a program, once for a session or a prediction. The walker makes it, the engine's
+ *  layout_open fills it. */
+struct engine_layout {
+  const struct engine *engine;
+  const struct program *program; /* borrowed */
+  size_t expected_samples;       /* of the session, at least 1 */
+  /** Owned: [steps]. Shares of a raw tensor (program.h) hold its values times 2^guard_bits, plus what noise the engine
+   *  has below them. Zeros, as the walker makes them: shares of the very values, as those of clean tensors always are.
+   *  The inputs and the output of an addition of raw tensors have one guard. */
+  uint8_t *guard_bits;
+  void *own; /* the engine's, layout_open to layout_close */
+};
+
+/** Bits of one share of the step's tensor: ring and guard. */
+static inline unsigned engine_share_bits(const struct engine_layout *l, uint32_t number) {
+  return (unsigned)l->program->steps[number].out.ring_bits + l->guard_bits[number];
+}
+
+/** One party of a session, as its engine sees it; everything borrowed for the session's life. */
+struct engine_party {
+  enum role role;
+  struct channel *channel;
+  struct heap *heap; /* large temporaries */
+  struct prg *prg;   /* this party's own secret randomness */
+  const struct engine_layout *layout;
+};
+
+/** One gate of one run. Shares are [samples][shape_size] of engine_share_bits: bits above are ignored on input and zero
+ *  on output. */
+struct gate_call {
+  const struct engine_party *party;
+  uint32_t number; /* of the step; for GATE_TOP_K of the last one, whose winners are wanted */
+  size_t samples;
+  const uint64_t *const *inputs; /* shares of what the step reads; equal pointers: the same tensor twice */
+  bool zero; /* this party's shares of the inputs are all zeros: the server's, of the client's input */
+  const struct program_weights *weights; /* the step's; NULL at the client */
+  uint64_t *out;                         /* the step's share; of GATE_TOP_K the indices, [samples][program_winners] */
+  uint64_t *values;                      /* GATE_TOP_K: the winners' values, modulo 2^ring_bits; NULL: not wanted */
+};
+
+/** A gate as an engine implements it. Which gate a step needs, its row in the operator table says
+ *  (program/operators.h); the local steps are the walker's.
+ *
+ *  GATE_LINEAR         the output's guard is the layout's
+ *  GATE_RELU_TRUNCATE  exact, from a raw or a clean tensor; clean output
+ *  GATE_MULTIPLY       clean tensors; two equal inputs are a square
+ *  GATE_MAXPOOL        a clean tensor
+ *  GATE_TOP_K          of no operator: the largest of the last tensor's rows, for answers that are labels or a top-k */
+struct engine_gate {
+  /** `state` is the session's. Both parties call it with the same public parameters. */
+  fusion_status (*run)(void *state, const struct gate_call *call);
+  /** Its messages and correlations for `samples` samples, exactly. */
+  void (*cost)(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples);
+  /** Bytes that it takes for itself at most, shares of inputs and outputs not counted. */
+  size_t (*memory)(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
+};
+
+struct engine {
+  const char *name;    /* as users say it: small letters, digits, '-'; shorter than PROGRAM_ENGINE_LEN */
+  const char *family;  /* engines of one family run the same prepared programs: names its section of them */
+  const char *summary; /* a line for --help */
+  const void *tuning;  /* the engine's own: what tells it from others of its family; may be NULL */
+  /** Fills the engine's own section of the program from the weights, at compile time. FUSION_E_MODEL with a line that
+   *  names the layer and the remedy. NULL: it needs none. */
+  fusion_status (*prepare)(const struct engine *engine, struct model *model, fusion_error *err);
+  /** Fills guard_bits and own. Fails, with a line as above, for any program that the gates cannot run: the program has
+   *  passed program_validate, the engine's section of it is bytes from anywhere. Whatever gates, costs and memory later
+   *  rely on is checked here. On failure own is NULL. NULL: there is nothing to derive or refuse. */
+  fusion_status (*layout_open)(struct engine_layout *layout, fusion_error *err);
+  void (*layout_close)(struct engine_layout *layout);
+  /** The session's keys and correlations: *state, which is the engine's; NULL on failure. */
+  fusion_status (*open)(void **state, const struct engine_party *party);
+  void (*close)(void *state);
+  /** Declares open(). It may leave a source of correlations in *cost, which lives as long as the layout. */
+  void (*open_cost)(const struct engine_layout *layout, struct cost *cost);
+  /** Bytes that a session's state takes at most. */
+  size_t (*memory)(const struct engine_layout *layout, enum role role);
+  /** Processor seconds of opening, and of a run of `samples` samples, from the engine's own prices. */
+  void (*seconds)(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
+                  struct engine_seconds *run);
+  const struct engine_gate *gates; /* [GATE_COUNT]; one without run: programs that need it are refused */
+};
+
+/** For predictions and tests; sessions have their own. The program is borrowed. Fails as engine_check; on failure
+ *  there is nothing to close. */
+fusion_status engine_layout_open(struct engine_layout *out, const struct engine *engine, const struct program *program,
+                                 size_t expected_samples, fusion_error *err) FUSION_MUST_CHECK;
+void engine_layout_close(struct engine_layout *layout);
+
+/** Declares a run of `samples` samples: for engines that size their correlations by it. */
+void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples);
 
 #endif

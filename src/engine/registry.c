@@ -1,9 +1,13 @@
+/* Which engines there are: one line each. */
+#include "engine/cheetah/cheetah.h"
 #include "engine/engine.h"
 
-#include "engine/cheetah/cheetah.h"
+static const struct engine *const engines[] = {
+    &engine_cheetah,
+    &engine_cheetah_wan,
+};
 
 const struct engine *engine_find(const char *name) {
-  static const struct engine *const engines[] = {&engine_cheetah, &engine_cheetah_wan};
   for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
     if (!strcmp(engines[i]->name, name)) return engines[i];
   return NULL;
@@ -11,8 +15,8 @@ const struct engine *engine_find(const char *name) {
 
 const struct engine *engine_variant(const struct engine *served, const char *name) {
   if (!strcmp(served->name, name)) return served;
-  const struct engine *other = served->family ? engine_find(name) : NULL;
-  return other && other->family && !strcmp(other->family, served->family) ? other : NULL;
+  const struct engine *other = engine_find(name);
+  return other && !strcmp(other->family, served->family) ? other : NULL;
 }
 
 const char *engine_stage_name(enum operator_stage stage) {

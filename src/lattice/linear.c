@@ -45,6 +45,13 @@ static void tiles_cost(struct cost *cost, const struct linear_layout *l, uint32_
   }
 }
 
+fusion_status linear_check(const struct linear_layer *layer) {
+  struct linear_layout l;
+  const fusion_status status = layout_make(&l, layer, NULL, 1);
+  if (status == FUSION_OK) layout_free(&l);
+  return status;
+}
+
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) {

@@ -38,6 +38,9 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys);
 void rlwe_close(struct rlwe *r);
 
+/** FUSION_E_PEER for a layer that makes no sense, its parameter set included; FUSION_E_MEMORY. */
+fusion_status linear_check(const struct linear_layer *layer) FUSION_MUST_CHECK;
+
 /** Server, at compile time: the cheapest parameter set whose noise bound, from these very weights, leaves a failure
  *  probability below 2^-78 a ciphertext coefficient; 0 when none fits (too wide a ring or too large weights). */
 uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights);

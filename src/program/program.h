@@ -114,6 +114,11 @@ enum {
 /** Number of integers that an answer has: the output size, 1, or 2*top_k. */
 size_t program_answer_size(const struct program *program);
 
+/** Rows' largest elements that are selected for a label or a top-k. */
+static inline uint32_t program_winners(const struct program *program) {
+  return program->output == OUTPUT_TOP_K ? program->top_k : 1;
+}
+
 /** Number of weights of a step of a valid program; 0 where it has no matrix of them. */
 size_t program_weight_count(const struct program *program, uint32_t step);
 

@@ -33,12 +33,11 @@ static fusion_status predict_traffic(struct client_job *job, size_t shards, fusi
     struct cost cost = {0};
     size_t count = 0;
     for (size_t i = w; i < shards; i += workers) sizes[count++] = shard_at(job->todo, shards, i).count;
-    status = set->engine->cost(&job->program, sizes, count, &cost);
+    status = engine_cost(set->engine, &job->program, sizes, count, &cost);
     bytes += cost.bytes_to_client + cost.bytes_to_server;
   }
   mem_free(sizes);
-  if (status == FUSION_E_MEMORY) return error_set(why, status, "out of memory for the prediction of traffic");
-  if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model does not suit the protocol engine");
+  if (status != FUSION_OK) return error_set(why, status, "out of memory for the prediction of traffic");
   pthread_mutex_lock(&job->lock);
   job->predicted_bytes = bytes;
   pthread_mutex_unlock(&job->lock);
@@ -163,9 +162,9 @@ fusion_status job_cut(struct client_job *job, fusion_error *why) {
   const uint64_t share = set->max_memory / job->worker_count;
   job->shard_samples = (uint32_t)shard_limit(set->engine, &job->program, ROLE_CLIENT, wanted, share);
   if (!job->shard_samples)
-    return error_set(why, FUSION_E_LIMIT,
-                     "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
-                     set->engine->memory(&job->program, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
+    return error_set(
+        why, FUSION_E_LIMIT, "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
+        engine_memory(set->engine, &job->program, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
   const size_t even = div_up(job->todo, shards_count(job->todo, job->shard_samples, job->worker_count));
   job->shard_samples = (uint32_t)even;
   return predict_traffic(job, div_up(job->todo, even), why);
@@ -179,6 +178,9 @@ fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, si
   if (status != FUSION_OK)
     return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
   job->has_program = true;
+  status = engine_check(job->settings->engine, &job->program, &program_error);
+  if (status == FUSION_E_MEMORY) return error_set(why, status, "%s", program_error.text);
+  if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model: %s", program_error.text);
   if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
   job->input_size = shape_size(job->program.steps[0].out.shape);
   job->answer_size = program_answer_size(&job->program);

@@ -37,11 +37,9 @@ static fusion_status init_condition(pthread_cond_t *cond) {
 }
 
 static fusion_status check_model(const struct server_settings *settings, fusion_error *err) {
-  struct cost cost = {0};
-  if (settings->engine->cost(&settings->model->program, &(size_t){1}, 1, &cost) != FUSION_OK)
-    return error_set(err, FUSION_E_MODEL, "this model was not made for the %s engine; compile it again",
-                     settings->engine->name);
-  const size_t one = settings->engine->memory(&settings->model->program, 1, ROLE_SERVER);
+  const fusion_status status = engine_check(settings->engine, &settings->model->program, err);
+  if (status != FUSION_OK) return status;
+  const size_t one = engine_memory(settings->engine, &settings->model->program, 1, ROLE_SERVER);
   if (one <= settings->max_memory) return FUSION_OK;
   return error_set(err, FUSION_E_LIMIT, "one sample of this model takes %zu MiB; the memory limit is %llu MiB",
                    one >> 20, (unsigned long long)(settings->max_memory >> 20));

@@ -71,7 +71,6 @@ cleanup:
 
 static fusion_status serve_shards(struct connection *c, struct engine_session *session, uint32_t limit,
                                   fusion_error *failure) {
-  const struct engine *engine = c->engine;
   for (;;) {
     uint32_t samples;
     fusion_status status = shard_recv(c->channel, &samples);
@@ -81,7 +80,7 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
       return error_set(failure, FUSION_E_PEER, "a shard of %u samples where %u were granted", samples, limit);
     status = job_book(c->server, c, samples, failure);
     if (status != FUSION_OK) return status;
-    status = engine->run_server(session, samples);
+    status = engine_run_server(session, samples);
     if (status == FUSION_OK) status = channel_flush(c->channel);
     if (status != FUSION_OK) return fail(failure, c->channel, status);
     job_finish(c->server, c, samples);
@@ -96,10 +95,10 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   if (status != FUSION_OK) return status;
   channel_set_timeout(c->channel, set->timeout_ms);
   struct engine_session *session;
-  status = c->engine->open_server(&session, set->model, c->channel, (size_t)start.expected_samples);
+  status = engine_open_server(&session, c->engine, set->model, c->channel, (size_t)start.expected_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
-  c->engine->close(session);
+  engine_close(session);
   return status;
 }
 

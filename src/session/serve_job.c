@@ -151,7 +151,7 @@ fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samp
   pthread_mutex_lock(&s->lock);
   const uint64_t room = set->max_memory - s->memory_reserved;
   *samples = (uint32_t)shard_limit(c->engine, &set->model->program, ROLE_SERVER, wanted, room);
-  const uint64_t memory = *samples ? c->engine->memory(&set->model->program, *samples, ROLE_SERVER) : 0;
+  const uint64_t memory = *samples ? engine_memory(c->engine, &set->model->program, *samples, ROLE_SERVER) : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;

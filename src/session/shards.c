@@ -16,7 +16,7 @@ size_t shard_limit(const struct engine *engine, const struct program *program, e
   size_t fits = 0, high = limit + 1; /* `fits` fits, `high` does not or is above the limit */
   while (high - fits > 1) {
     const size_t middle = fits + (high - fits) / 2;
-    if (engine->memory(program, middle, role) <= memory)
+    if (engine_memory(engine, program, middle, role) <= memory)
       fits = middle;
     else
       high = middle;

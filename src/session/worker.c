@@ -109,8 +109,8 @@ void worker_disconnect(struct worker *w) {
   struct engine_stats stages = {0};
   if (!w->channel) return;
   if (w->session) {
-    stages = job->settings->engine->stats(w->session);
-    job->settings->engine->close(w->session);
+    stages = engine_stats(w->session);
+    engine_close(w->session);
   }
   w->session = NULL;
   const struct channel_stats stats = channel_get_stats(w->channel);
@@ -136,7 +136,6 @@ static bool is_refusal(fusion_status status) {
 
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
   struct client_job *job = w->job;
-  const struct engine *engine = job->settings->engine;
   size_t len = 0;
   if (!size_mul(s->count, job->input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
   int64_t *rows = mem_alloc(len, sizeof *rows);
@@ -144,10 +143,11 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
   fusion_status status = FUSION_OK;
   mix_rows(job->mix, rows, job->queries, job->public_samples, job->input_size, s->first, s->count);
   if (!w->session)
-    status = engine->open_client(&w->session, &job->program, w->channel, div_up(job->todo, job->worker_count));
+    status = engine_open_client(&w->session, job->settings->engine, &job->program, w->channel,
+                                div_up(job->todo, job->worker_count));
   if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
   if (status == FUSION_OK)
-    status = engine->run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);
+    status = engine_run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);
   mem_free_secret(rows, len * sizeof *rows);
   return status == FUSION_OK ? status : channel_failure(w->channel, status, why);
 }

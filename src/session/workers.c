@@ -21,7 +21,7 @@ static double job_seconds(const struct workers_choice *c, size_t workers) {
   size_t *sizes = mem_alloc(count, sizeof *sizes);
   if (!sizes) return INFINITY;
   for (size_t i = 0; i < count; i++) sizes[i] = shard_at(c->samples, shards, i).count;
-  const fusion_status status = c->engine->cost(c->program, sizes, count, &cost);
+  const fusion_status status = engine_cost(c->engine, c->program, sizes, count, &cost);
   mem_free(sizes);
   if (status != FUSION_OK) return INFINITY;
   const double computing = setup_seconds + seconds_a_byte * (double)(cost.bytes_to_client + cost.bytes_to_server);

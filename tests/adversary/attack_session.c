@@ -202,14 +202,14 @@ static enum attack_end run_session(struct channel *c, uint64_t claimed, unsigned
   if (status == FUSION_OK) {
     inputs = mem_alloc(SAMPLES * shape_size(program.steps[0].out.shape), sizeof *inputs);
     answers = mem_alloc(SAMPLES * program_answer_size(&program), sizeof *answers);
-    status = inputs && answers ? engine->open_client(&session, &program, c, SAMPLES) : FUSION_E_MEMORY;
+    status = inputs && answers ? engine_open_client(&session, engine, &program, c, SAMPLES) : FUSION_E_MEMORY;
   }
   for (unsigned i = 0; i < shards && status == FUSION_OK; i++) {
     status = shard_send(c, (uint32_t)claimed);
-    if (status == FUSION_OK) status = engine->run_client(session, inputs, answers, SAMPLES);
+    if (status == FUSION_OK) status = engine_run_client(session, inputs, answers, SAMPLES);
   }
   if (status == FUSION_OK) status = shard_send(c, 0);
-  engine->close(session);
+  engine_close(session);
   channel_close(c);
   mem_free(inputs);
   mem_free(answers);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
-#include "engine/cheetah/cheetah.h"
+#include "engine/walk.h"
 #include "program/fsn.h"
 #include "support/support.h"
 
@@ -32,6 +32,15 @@ bool cheat_on_server(void) {
 
 void cheater_attach(struct cheater *c) {
   attached = c;
+}
+
+struct cheat_connection *cheat_connection_of(const struct channel *channel, const struct engine_session *session) {
+  if (!attached) return NULL;
+  pthread_mutex_lock(&attached->lock);
+  struct cheat_connection *c = attached->connections;
+  while (c && (channel ? c->channel != channel : c->session != session)) c = c->next;
+  pthread_mutex_unlock(&attached->lock);
+  return c;
 }
 
 void cheater_open(struct cheater *c, const struct model *model, const struct engine *engine, uint64_t seed) {
@@ -153,12 +162,9 @@ struct answers {
   unsigned bits;
 };
 
-static struct answers output_layout(const struct program *program) {
-  const struct program_tensor *last = &program->steps[program->count - 1].out;
-  if (program->output == OUTPUT_LOGITS)
-    return (struct answers){.size = shape_size(last->shape), .bits = last->ring_bits};
-  const struct top_k top = cheetah_top_k(program);
-  return (struct answers){.size = top.k, .bits = top_k_index_bits(&top)};
+static struct answers answers_layout(const struct program *program) {
+  const struct output_shares o = output_layout(program, 1);
+  return (struct answers){.size = o.first_count, .bits = o.first_bits};
 }
 
 static void alter_sample(struct cheater *c, const struct cheat *cheat, const struct answers *a, uint64_t sample,
@@ -175,7 +181,7 @@ static void alter_sample(struct cheater *c, const struct cheat *cheat, const str
 }
 
 void cheat_output(struct cheater *c, const struct cheat_connection *connection, uint8_t *payload, size_t len) {
-  struct answers a = output_layout(&c->model.program);
+  struct answers a = answers_layout(&c->model.program);
   const size_t count = (size_t)connection->samples * a.size;
   if (!connection->job || bits_len(count, a.bits) > len) return;
   a.values = mem_alloc(count, sizeof *a.values);

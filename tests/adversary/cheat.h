@@ -2,9 +2,9 @@
  *  the weights it uses. Nothing of it is installed.
  *
  *  How it takes hold: the program is linked with --wrap=listener_handshake, so that every accepted channel gets a
- *  transport that sees the frames going out (cheat_channel.c), and it serves with a engine that swaps weights before a
- *  shard runs (cheat_engine.c). Frames are renumbered on their way, so dropping or repeating one is not given away by
- * its number. */
+ *  transport that sees the frames going out (cheat_channel.c), and with --wrap of the engines' server functions, so
+ * that weights can be swapped before a shard runs (cheat_engine.c). Frames are renumbered on their way, so dropping or
+ *  repeating one is not given away by its number. */
 #ifndef FUSION_TESTS_CHEAT_H
 #define FUSION_TESTS_CHEAT_H
 
@@ -57,7 +57,11 @@ struct cheat {
 /** What one connection's wrapper and its session know. */
 struct cheat_connection {
   struct cheat_connection *next;
-  struct channel *channel; /* borrowed, for finding this */
+  struct cheater *cheater;
+  struct channel *channel;               /* borrowed, for finding this */
+  struct engine_session *session;        /* borrowed, likewise; NULL before it opens */
+  struct model model;                    /* what the session reads: the real program with model_weights */
+  struct program_weights *model_weights; /* owned array of borrowed weights */
   struct cheat_job *job;
   uint64_t first, samples; /* of the running shard, counted over the job in the order in which shards begin */
 };
@@ -70,7 +74,7 @@ struct cheat_job {
 };
 
 struct cheater {
-  struct model model; /* first: what the server is told to serve; program and weights are borrowed */
+  struct model model; /* what the server is told to serve; program and weights are borrowed */
   const struct engine *engine;
   struct cheat cheats[CHEATS_MAX];
   size_t cheat_count;
@@ -108,10 +112,9 @@ const char *cheat_kind_name(enum cheat_kind kind);
 const char *cheat_type_name(unsigned type);
 extern const char *const cheat_help;
 
-/** The engine to serve with: that of the attached model's cheater, with weights swapped shard by shard. */
-extern const struct engine cheat_engine;
-
 /* Between the files. */
+/** The attached cheater's connection with this channel or session (the other NULL); NULL: there is none. */
+struct cheat_connection *cheat_connection_of(const struct channel *channel, const struct engine_session *session);
 fusion_status cheat_wrap(struct cheater *c, struct channel **channel) FUSION_MUST_CHECK;
 uint64_t cheat_random(struct cheater *c);
 /** Counts one more cheat; false when the limit is reached. */

@@ -342,6 +342,7 @@ static void wrapped_close(struct transport *t) {
   frame_free(&w->frame);
   frame_free(&w->held);
   for (size_t i = 0; i < CHEAT_TYPES; i++) frame_free(&w->before[i]);
+  mem_free(w->connection->model_weights);
   mem_free(w->connection);
   mem_free(w);
 }
@@ -368,6 +369,7 @@ fusion_status cheat_wrap(struct cheater *c, struct channel **channel) {
   const fusion_status status = channel_new(channel, &w->base);
   if (status != FUSION_OK) return status;
   pthread_mutex_lock(&c->lock);
+  connection->cheater = c;
   connection->channel = *channel;
   connection->next = c->connections;
   c->connections = connection;

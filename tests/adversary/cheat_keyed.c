@@ -26,11 +26,11 @@ static void put_bits(uint8_t *bytes, size_t at, unsigned bits, uint64_t v) {
 }
 
 /* The layer that sends such messages of so many channels' c1. */
-static bool find_layout(struct linear_layout *l, size_t *outs, const struct program *program, size_t samples,
+static bool find_layout(struct linear_layout *l, size_t *outs, const struct engine_layout *layout, size_t samples,
                         size_t len) {
-  for (uint32_t i = 1; i < program->count; i++) {
-    if (program->steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(program, &program->steps[i]);
+  for (uint32_t i = 1; i < layout->program->count; i++) {
+    if (layout->program->steps[i].op != OP_LINEAR) continue;
+    const struct linear_layer layer = cheetah_linear(layout, i);
     if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
     for (size_t first = 0, end; first < l->layer.out_channels; first = end) {
       end = layout_message_end(l, first);
@@ -45,7 +45,11 @@ static bool find_layout(struct linear_layout *l, size_t *outs, const struct prog
 void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len) {
   struct linear_layout l;
   size_t outs;
-  if (!find_layout(&l, &outs, &c->model.program, samples, len)) return;
+  struct engine_layout layout;
+  if (engine_layout_open(&layout, c->engine, &c->model.program, samples, NULL) != FUSION_OK) return;
+  const bool found = find_layout(&l, &outs, &layout, samples, len);
+  engine_layout_close(&layout);
+  if (!found) return;
   const uint64_t how = cheat->value == CHEAT_RANDOM ? cheat_random(c) % 4 : cheat->value;
   const unsigned unit = how == 1 ? l.params->low_bits - 1 : l.params->low_bits + l.layer.guard_bits;
   const uint64_t a = UINT64_C(1) << (how == 0 ? l.kappa - 1 : unit);

@@ -101,7 +101,7 @@ static int serve(const struct options *o, struct cheater *c, struct tls_context 
   fusion_error err = {.status = FUSION_OK};
   struct server_settings settings = {.tls = tls,
                                      .model = &c->model,
-                                     .engine = &cheat_engine,
+                                     .engine = c->engine,
                                      .max_clients = 16,
                                      .max_samples_job = 1u << 24,
                                      .max_samples_day = 1u << 30,

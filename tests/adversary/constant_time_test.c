@@ -25,9 +25,9 @@ static void *run_server(void *arg) {
   struct side *s = arg;
   const struct engine *engine = engine_find("cheetah");
   struct engine_session *session = NULL;
-  s->status = engine->open_server(&session, s->model, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = engine->run_server(session, SAMPLES);
-  engine->close(session);
+  s->status = engine_open_server(&session, engine, s->model, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = engine_run_server(session, SAMPLES);
+  engine_close(session);
   return NULL;
 }
 
@@ -35,9 +35,9 @@ static void *run_client(void *arg) {
   struct side *s = arg;
   const struct engine *engine = engine_find("cheetah");
   struct engine_session *session = NULL;
-  s->status = engine->open_client(&session, &s->model->program, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = engine->run_client(session, s->inputs, s->answers, SAMPLES);
-  engine->close(session);
+  s->status = engine_open_client(&session, engine, &s->model->program, s->channel, SAMPLES);
+  if (s->status == FUSION_OK) s->status = engine_run_client(session, s->inputs, s->answers, SAMPLES);
+  engine_close(session);
   return NULL;
 }
 

@@ -63,7 +63,7 @@ static void make_model(struct scene *s) {
   for (size_t i = 0; i < count; i++) s->model->weights[7].weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
   add_step(s->model, OP_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
   if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (engine_find("cheetah")->prepare(s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(engine_find("cheetah"), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
 }
 
 void scene_expect(struct scene *s, size_t samples) {
@@ -167,7 +167,7 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   pthread_t thread;
   const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
                                           .model = &cheater->model,
-                                          .engine = &cheat_engine,
+                                          .engine = cheater->engine,
                                           .max_clients = 4,
                                           .max_samples_job = 1u << 20,
                                           .max_samples_day = 1u << 30,

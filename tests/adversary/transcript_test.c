@@ -49,7 +49,10 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
 }
 
 static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
-  const struct rlwe_keys keys = cheetah_rlwe_keys(&m->program, SAMPLES);
+  struct engine_layout layout;
+  assert_ok(engine_layout_open(&layout, &engine_cheetah, &m->program, SAMPLES, NULL));
+  const struct rlwe_keys keys = cheetah_own(&layout)->keys;
+  engine_layout_close(&layout);
   size_t at = PRG_SEED_LEN;
   memcpy(out, in, PRG_SEED_LEN);
   in += PRG_SEED_LEN;
@@ -65,16 +68,21 @@ static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
 
 /* The layout of the job's query number `number`; which tile of it. */
 static void query_layout(struct linear_layout *l, size_t *tile, const struct model *m, size_t number) {
-  for (uint32_t i = 1; i < m->program.count; i++) {
+  struct engine_layout layout;
+  bool found = false;
+  assert_ok(engine_layout_open(&layout, &engine_cheetah, &m->program, SAMPLES, NULL));
+  for (uint32_t i = 1; i < m->program.count && !found; i++) {
     if (m->program.steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(&m->program, &m->program.steps[i]);
+    const struct linear_layer layer = cheetah_linear(&layout, i);
     assert_ok(layout_make(l, &layer, NULL, SAMPLES));
     *tile = number;
-    if (number < l->tiles) return;
+    found = number < l->tiles;
+    if (found) break;
     number -= l->tiles;
     layout_free(l);
   }
-  fail_msg("more queries than the program has");
+  engine_layout_close(&layout);
+  if (!found) fail_msg("more queries than the program has");
 }
 
 static size_t query_put(uint8_t *out, const uint8_t *in, size_t len, const struct model *m, size_t number) {

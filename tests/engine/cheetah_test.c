@@ -118,9 +118,9 @@ static void *run_server(void *arg) {
   struct end *e = arg;
   const struct engine *engine = e->engine;
   struct engine_session *s = NULL;
-  e->status = engine->open_server(&s, e->model, e->channel, e->samples);
-  for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; i++) e->status = engine->run_server(s, e->shards[i]);
-  engine->close(s);
+  e->status = engine_open_server(&s, engine, e->model, e->channel, e->samples);
+  for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; i++) e->status = engine_run_server(s, e->shards[i]);
+  engine_close(s);
   return NULL;
 }
 
@@ -130,17 +130,17 @@ static void *run_client(void *arg) {
   const struct program *program = &e->model->program;
   struct engine_session *s = NULL;
   size_t done = 0;
-  e->status = engine->open_client(&s, program, e->channel, e->samples);
+  e->status = engine_open_client(&s, engine, program, e->channel, e->samples);
   for (size_t i = 0; i < e->shard_count && e->status == FUSION_OK; done += e->shards[i++])
-    e->status = engine->run_client(s, e->inputs + done * shape_size(program->steps[0].out.shape),
-                                   e->answers + done * program_answer_size(program), e->shards[i]);
-  engine->close(s);
+    e->status = engine_run_client(s, e->inputs + done * shape_size(program->steps[0].out.shape),
+                                  e->answers + done * program_answer_size(program), e->shards[i]);
+  engine_close(s);
   return NULL;
 }
 
 static void assert_declared(const struct program *program, const struct end *server, const struct end *client) {
   struct cost cost = {0};
-  assert_ok(client->engine->cost(program, client->shards, client->shard_count, &cost));
+  assert_ok(engine_cost(client->engine, program, client->shards, client->shard_count, &cost));
   const struct channel_stats cs = channel_get_stats(client->channel), ss = channel_get_stats(server->channel);
   assert_int_equal(cs.bytes_sent, cost.bytes_to_server);
   assert_int_equal(cs.bytes_received, cost.bytes_to_client);
@@ -158,7 +158,7 @@ static void check_engine(const char *name, struct net n, const size_t *shards, s
   const size_t in_size = shape_size(program->steps[0].out.shape), out_size = program_answer_size(program);
   if (program_validate(program, &err) != FUSION_OK) fail_msg("%s", err.text);
   const struct engine *engine = engine_find(name);
-  if (engine->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(engine, n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
   struct end server = {
       .engine = engine, .model = n.model, .shards = shards, .shard_count = shard_count, .samples = samples};
   struct end client = server;
@@ -201,9 +201,9 @@ static void cheetah__tuned_for_slow_links_equals_the_executor(void **state) {
   const size_t shards[] = {300, 700};
   struct net n = net_wide(1);
   struct cost usual = {0}, slow = {0};
-  assert_ok(engine_find("cheetah")->prepare(n.model, NULL));
-  assert_ok(engine_find("cheetah")->cost(&n.model->program, shards, 2, &usual));
-  assert_ok(engine_find("cheetah-wan")->cost(&n.model->program, shards, 2, &slow));
+  assert_ok(engine_prepare(engine_find("cheetah"), n.model, NULL));
+  assert_ok(engine_cost(engine_find("cheetah"), &n.model->program, shards, 2, &usual));
+  assert_ok(engine_cost(engine_find("cheetah-wan"), &n.model->program, shards, 2, &slow));
   assert_true(slow.bytes_to_client + slow.bytes_to_server <
               usual.bytes_to_client + usual.bytes_to_server - (UINT64_C(200) << 10));
   assert_int_equal(slow.cots_server_sends, usual.cots_server_sends);
@@ -218,7 +218,7 @@ static void engine__variants_of_one_family_are_served(void **state) {
   assert_ptr_equal(engine_variant(cheetah, "cheetah-wan"), wan);
   assert_ptr_equal(engine_variant(wan, "cheetah"), cheetah);
   assert_null(engine_variant(cheetah, "nonsense"));
-  const struct engine alone = {.name = "alone"};
+  const struct engine alone = {.name = "alone", .family = "alone"};
   assert_ptr_equal(engine_variant(&alone, "alone"), &alone);
   assert_null(engine_variant(&alone, "cheetah"));
 }

@@ -16,18 +16,18 @@ struct end {
 static void *run_server(void *arg) {
   struct end *e = arg;
   struct engine_session *s = NULL;
-  e->status = engine_find("cheetah")->open_server(&s, e->model, e->channel, SAMPLES);
-  if (e->status == FUSION_OK) e->status = engine_find("cheetah")->run_server(s, SAMPLES);
-  engine_find("cheetah")->close(s);
+  e->status = engine_open_server(&s, engine_find("cheetah"), e->model, e->channel, SAMPLES);
+  if (e->status == FUSION_OK) e->status = engine_run_server(s, SAMPLES);
+  engine_close(s);
   return NULL;
 }
 
 static void *run_client(void *arg) {
   struct end *e = arg;
   struct engine_session *s = NULL;
-  e->status = engine_find("cheetah")->open_client(&s, &e->model->program, e->channel, SAMPLES);
-  if (e->status == FUSION_OK) e->status = engine_find("cheetah")->run_client(s, e->inputs, e->answers, SAMPLES);
-  engine_find("cheetah")->close(s);
+  e->status = engine_open_client(&s, engine_find("cheetah"), &e->model->program, e->channel, SAMPLES);
+  if (e->status == FUSION_OK) e->status = engine_run_client(s, e->inputs, e->answers, SAMPLES);
+  engine_close(s);
   return NULL;
 }
 
@@ -45,7 +45,7 @@ static void check_model(const char *kind, struct model *m, uint64_t *seed) {
   struct end server = {.model = m}, client = {.model = m};
   struct cost cost = {0};
   fusion_error err = {.status = FUSION_OK};
-  if (engine_find("cheetah")->prepare(m, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
+  if (engine_prepare(engine_find("cheetah"), m, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
   client.inputs = mem_alloc(SAMPLES * in, sizeof(int64_t));
   client.answers = mem_alloc(SAMPLES * out, sizeof(int64_t));
   int64_t *expected = mem_alloc(SAMPLES * out, sizeof(int64_t));
@@ -58,7 +58,7 @@ static void check_model(const char *kind, struct model *m, uint64_t *seed) {
   assert_ok(program_execute(m, client.inputs, SAMPLES, expected, NULL));
   for (size_t i = 0; i < SAMPLES * out; i++)
     if (client.answers[i] != expected[i]) fail_msg("%s: answer %zu of sample %zu differs", kind, i % out, i / out);
-  assert_ok(engine_find("cheetah")->cost(program, &shard, 1, &cost));
+  assert_ok(engine_cost(engine_find("cheetah"), program, &shard, 1, &cost));
   const struct channel_stats stats = channel_get_stats(client.channel);
   assert_int_equal(stats.bytes_sent, cost.bytes_to_server);
   assert_int_equal(stats.bytes_received, cost.bytes_to_client);

@@ -76,7 +76,7 @@ void scene_open(struct fault_scene *s, uint64_t seed, const char *command) {
   certs_make(&s->certs);
   struct net n = make_net(seed);
   if (program_validate(&n.model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (engine_find("cheetah")->prepare(n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(engine_find("cheetah"), n.model, &err) != FUSION_OK) fail_msg("%s", err.text);
   assert_ok(fsn_save(n.model, s->model, NULL));
   make_data(s, n.model);
   model_free(n.model);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "execute/execute.h"
 #include "support/support.h"
 
 struct fake_behaviour fake;
@@ -14,13 +13,6 @@ void fake_reset(void) {
   fake.memory_per_sample = 1000;
 }
 
-struct engine_session {
-  const struct model *model;
-  const struct program *program;
-  struct channel *channel;
-  struct engine_stats stats;
-};
-
 static bool once(atomic_int *counter) {
   int left = atomic_load(counter);
   while (left > 0)
@@ -28,95 +20,97 @@ static bool once(atomic_int *counter) {
   return false;
 }
 
-static struct engine_session *session_new(const struct model *model, const struct program *program,
-                                          struct channel *channel) {
-  struct engine_session *s = mem_alloc(1, sizeof *s);
-  if (!s) abort();
-  *s = (struct engine_session){.model = model, .program = program, .channel = channel};
-  return s;
-}
-
-static fusion_status open_server(struct engine_session **out, const struct model *model, struct channel *channel,
-                                 size_t expected_samples) {
-  uint64_t expected;
-  *out = NULL;
-  const fusion_status status = channel_recv(channel, MSG_TEST, &expected, sizeof expected);
+static fusion_status open_session(void **state, const struct engine_party *p) {
+  const uint64_t mine = p->layout->expected_samples;
+  uint64_t theirs;
+  *state = &fake; /* there are no keys */
+  if (p->role == ROLE_CLIENT) return channel_send(p->channel, MSG_TEST, &mine, sizeof mine);
+  const fusion_status status = channel_recv(p->channel, MSG_TEST, &theirs, sizeof theirs);
   if (status != FUSION_OK) return status;
-  if (expected != expected_samples) return channel_fail(channel, FUSION_E_PEER, "expectations differ");
+  if (theirs != mine) return channel_fail(p->channel, FUSION_E_PEER, "expectations differ");
   atomic_fetch_add(&fake.opened, 1);
-  *out = session_new(model, &model->program, channel);
   return FUSION_OK;
 }
 
-static fusion_status open_client(struct engine_session **out, const struct program *program, struct channel *channel,
-                                 size_t expected_samples) {
-  const uint64_t expected = expected_samples;
-  *out = session_new(NULL, program, channel);
-  return channel_send(channel, MSG_TEST, &expected, sizeof expected);
+static void close_session(void *state) {
+  (void)state;
 }
 
-static fusion_status run_server(struct engine_session *s, size_t samples) {
-  const size_t in = samples * shape_size(s->program->steps[0].out.shape),
-               out = samples * program_answer_size(s->program);
-  int64_t *inputs = malloc(in * sizeof *inputs), *answers = malloc(out * sizeof *answers);
+/* Dense; the client's input goes over in the clear, the server's share is the value. */
+static fusion_status run_linear(void *state, const struct gate_call *call) {
+  const struct program_step *steps = call->party->layout->program->steps, *s = &steps[call->number];
+  const size_t in = shape_size(steps[call->number - 1].out.shape), out = shape_size(s->out.shape);
+  struct channel *channel = call->party->channel;
   fusion_status status;
+  (void)state;
+  if (!call->weights) return channel_send(channel, MSG_TEST, call->inputs[0], call->samples * in * sizeof(uint64_t));
+  uint64_t *x = mem_alloc(call->samples * in, sizeof *x), *y = call->out;
   atomic_fetch_add(&fake.runs, 1);
-  if ((int)samples > fake.largest_shard) fake.largest_shard = (int)samples;
-  TRY(channel_recv(s->channel, MSG_TEST, inputs, in * sizeof *inputs));
+  if ((int)call->samples > fake.largest_shard) fake.largest_shard = (int)call->samples;
+  TRY(channel_recv(channel, MSG_TEST, x, call->samples * in * sizeof *x));
   if (fake.delay_ms) usleep((useconds_t)fake.delay_ms * 1000);
-  if (once(&fake.cut_runs)) channel_cancel(s->channel);
-  FAIL_IF(once(&fake.refuse_runs), channel_fail(s->channel, FUSION_E_CRYPTO, "a secret reason"));
-  TRY(program_execute(s->model, inputs, samples, answers, &(struct execute_options){.threads = 1}));
-  if (once(&fake.alter_from)) answers[0] ^= 1;
-  if (once(&fake.hang_runs)) TRY(channel_recv(s->channel, MSG_TEST, NULL, 0));
-  TRY(channel_send(s->channel, MSG_TEST, answers, out * sizeof *answers - once(&fake.short_answers)));
-cleanup:
-  free(inputs);
-  free(answers);
-  return status;
-}
-
-static fusion_status run_client(struct engine_session *s, const int64_t *inputs, int64_t *answers, size_t samples) {
-  const size_t in = samples * shape_size(s->program->steps[0].out.shape) * sizeof *inputs;
-  const size_t out = samples * program_answer_size(s->program) * sizeof *answers;
-  fusion_status status = channel_send(s->channel, MSG_TEST, inputs, in);
-  if (status == FUSION_OK) status = channel_recv(s->channel, MSG_TEST, answers, out);
-  s->stats.bytes_sent[STAGE_LINEAR] += in;
-  s->stats.bytes_received[STAGE_LINEAR] += out;
-  return status;
-}
-
-static struct engine_stats stats(const struct engine_session *s) {
-  return s->stats;
-}
-static void close_session(struct engine_session *s) {
-  mem_free(s);
-}
-
-static fusion_status declared_cost(const struct program *program, const size_t *shard_samples, size_t shards,
-                                   struct cost *cost) {
-  cost_to_server(cost, sizeof(uint64_t));
-  for (size_t i = 0; i < shards; i++) {
-    cost_to_server(cost, shard_samples[i] * shape_size(program->steps[0].out.shape) * sizeof(int64_t));
-    cost_to_client(cost, shard_samples[i] * program_answer_size(program) * sizeof(int64_t));
+  if (once(&fake.cut_runs)) channel_cancel(channel);
+  FAIL_IF(once(&fake.refuse_runs), channel_fail(channel, FUSION_E_CRYPTO, "a secret reason"));
+  for (size_t i = 0; i < call->samples * out; i++) {
+    y[i] = (uint64_t)call->weights->bias[i % out];
+    for (size_t k = 0; k < in; k++) y[i] += x[i / out * in + k] * (uint64_t)call->weights->weights[i % out * in + k];
+    y[i] &= low_mask(s->out.ring_bits);
   }
-  return FUSION_OK;
+cleanup:
+  mem_free(x);
+  return status;
 }
 
-static size_t memory(const struct program *program, size_t samples, enum role role) {
-  (void)program, (void)role;
-  return samples * fake.memory_per_sample;
+static fusion_status run_truncate(void *state, const struct gate_call *call) {
+  const struct program_step *s = &call->party->layout->program->steps[call->number];
+  struct channel *channel = call->party->channel;
+  const size_t count = call->samples * shape_size(s->out.shape);
+  (void)state;
+  for (size_t i = 0; call->weights && i < count; i++) {
+    const int64_t x = ring_signed(call->inputs[0][i] + (UINT64_C(1) << (s->shift - 1)), 30);
+    call->out[i] = (uint64_t)(x >> s->shift) & low_mask(s->out.ring_bits);
+  }
+  if (!call->weights) return FUSION_OK;
+  if (once(&fake.alter_from)) call->out[0] ^= 1;
+  if (once(&fake.hang_runs)) return channel_recv(channel, MSG_TEST, NULL, 0);
+  return once(&fake.short_answers) ? channel_send(channel, MSG_OUTPUT, call->out, 1) : FUSION_OK;
 }
+
+static void open_cost(const struct engine_layout *layout, struct cost *cost) {
+  (void)layout;
+  cost_to_server(cost, sizeof(uint64_t));
+}
+
+static void linear_declared(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
+  cost_to_server(cost, samples * shape_size(layout->program->steps[number - 1].out.shape) * sizeof(uint64_t));
+}
+
+static void nothing_declared(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
+  (void)cost, (void)layout, (void)number, (void)samples;
+}
+
+static size_t session_memory(const struct engine_layout *layout, enum role role) {
+  (void)role;
+  return layout->expected_samples * fake.memory_per_sample;
+}
+
+static size_t no_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
+  (void)layout, (void)number, (void)samples, (void)role;
+  return 0;
+}
+
+static const struct engine_gate gates[GATE_COUNT] = {
+    [GATE_LINEAR] = {run_linear, linear_declared, no_memory},
+    [GATE_RELU_TRUNCATE] = {run_truncate, nothing_declared, no_memory},
+};
 
 const struct engine fake_engine = {.name = "fake",
-                                   .open_server = open_server,
-                                   .open_client = open_client,
-                                   .run_server = run_server,
-                                   .run_client = run_client,
-                                   .stats = stats,
+                                   .family = "fake",
+                                   .open = open_session,
                                    .close = close_session,
-                                   .cost = declared_cost,
-                                   .memory = memory};
+                                   .open_cost = open_cost,
+                                   .memory = session_memory,
+                                   .gates = gates};
 
 struct model *fake_model(uint32_t inputs, uint32_t outputs, uint64_t seed) {
   struct model *m = mem_alloc(1, sizeof *m);

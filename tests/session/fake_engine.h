@@ -1,7 +1,7 @@
-/** An engine without secrets for testing sessions: the client sends its inputs in the clear, the server runs the
- * plaintext executor and sends the answers. It can be told to fail or to cheat. */
-#ifndef FUSION_TESTS_FAKE_STACK_H
-#define FUSION_TESTS_FAKE_STACK_H
+/** An engine without secrets for testing sessions: the client sends its inputs in the clear, the server's shares are
+ * the values. It runs fake_model() alone, and can be told to fail or to cheat. */
+#ifndef FUSION_TESTS_FAKE_ENGINE_H
+#define FUSION_TESTS_FAKE_ENGINE_H
 
 #include <stdatomic.h>
 

@@ -76,8 +76,8 @@ static fusion_status receive_manifest(struct channel *c) {
   if (status == FUSION_OK) {
     struct cost cost = {0};
     const size_t most = shard_limit(engine, &program, ROLE_CLIENT, 64, MEMORY_MAX);
-    if (most > 64 || (most && engine->memory(&program, most, ROLE_CLIENT) > MEMORY_MAX)) abort();
-    if (most && engine->cost(&program, &most, 1, &cost) != FUSION_OK)
+    if (most > 64 || (most && engine_memory(engine, &program, most, ROLE_CLIENT) > MEMORY_MAX)) abort();
+    if (most && engine_cost(engine, &program, &most, 1, &cost) != FUSION_OK)
       status = channel_fail(c, FUSION_E_PEER, "unsuitable");
     program_free(&program);
   }

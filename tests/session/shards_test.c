@@ -24,7 +24,7 @@ static void workers__are_chosen_by_round_trip_cores_and_memory(void **state) {
   assert_in_range(workers_choose(&c), 3, 8); /* 1 s of waiting against 0.045 s a worker */
   c.round_trip_seconds = 0.04;
   assert_in_range(workers_choose(&c), 14, WORKERS_AUTO_MAX);
-  c.max_memory = 3 * 1000; /* of 1,000 bytes a sample */
+  c.max_memory = 3 * 1500; /* 1,000 bytes a sample, and its shares */
   assert_int_equal(workers_choose(&c), 3);
   c.samples = 2;
   assert_int_equal(workers_choose(&c), 2);

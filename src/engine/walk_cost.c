@@ -1,0 +1,87 @@
+/* What the walker predicts: bytes, messages and delays; memory; seconds. */
+#include "engine/walk.h"
+
+void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
+  const struct program *program = layout->program;
+  const struct engine_gate *gates = layout->engine->gates;
+  for (uint32_t i = 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate != GATE_LOCAL) gates[gate].cost(cost, layout, i, samples);
+  }
+  if (program->output != OUTPUT_LOGITS) gates[GATE_TOP_K].cost(cost, layout, program->count - 1, samples);
+  const struct output_shares o = output_layout(program, samples);
+  cost_to_client(cost, output_len(&o));
+}
+
+fusion_status engine_cost(const struct engine *engine, const struct program *program, const size_t *shard_samples,
+                          size_t shards, struct cost *cost) {
+  size_t samples = 0;
+  struct engine_layout layout;
+  for (size_t i = 0; i < shards; i++) samples += shard_samples[i];
+  const fusion_status status = engine_layout_open(&layout, engine, program, samples, NULL);
+  if (status != FUSION_OK) return status;
+  engine->open_cost(&layout, cost);
+  for (size_t i = 0; i < shards; i++) engine_run_cost(cost, &layout, shard_samples[i]);
+  cost->source = NULL; /* it lives in the layout */
+  engine_layout_close(&layout);
+  return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
+}
+
+/* Shares alive while step `at` runs, given each tensor's last reader. */
+static size_t live_elements(const struct program *program, const uint32_t *last_use, uint32_t at) {
+  size_t elements = 0;
+  for (uint32_t i = 0; i <= at; i++)
+    if (i == at || last_use[i] >= at) elements += shape_size(program->steps[i].out.shape);
+  return elements;
+}
+
+/* SIZE_MAX, "more than there is", stays so. */
+static size_t add_memory(size_t a, size_t b) {
+  size_t sum;
+  return size_add(a, b, &sum) ? sum : SIZE_MAX;
+}
+
+/* The most that a run's shares and gates take at once. */
+static size_t run_memory(const struct engine_layout *layout, size_t samples, enum role role) {
+  const struct program *program = layout->program;
+  const struct engine_gate *gates = layout->engine->gates;
+  const uint32_t last = program->count - 1;
+  size_t peak = 0;
+  uint32_t *last_use = mem_alloc(program->count, sizeof *last_use);
+  if (!last_use) return SIZE_MAX;
+  for (uint32_t i = 1; i < program->count; i++)
+    for (uint32_t k = 0; k < program->steps[i].input_count; k++) last_use[program->steps[i].inputs[k]] = i;
+  for (uint32_t i = 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    size_t len = live_elements(program, last_use, i) * samples * sizeof(uint64_t);
+    if (gate != GATE_LOCAL) len = add_memory(len, gates[gate].memory(layout, i, samples, role));
+    peak = size_max(peak, len);
+  }
+  if (program->output != OUTPUT_LOGITS) {
+    const size_t len = shape_size(program->steps[last].out.shape) * samples * sizeof(uint64_t);
+    peak = size_max(peak, add_memory(len, gates[GATE_TOP_K].memory(layout, last, samples, role)));
+  }
+  mem_free(last_use);
+  return peak;
+}
+
+size_t engine_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role) {
+  struct engine_layout layout;
+  if (engine_layout_open(&layout, engine, program, samples, NULL) != FUSION_OK) return SIZE_MAX;
+  const size_t len = add_memory(run_memory(&layout, samples, role), engine->memory(&layout, role));
+  engine_layout_close(&layout);
+  return heap_most(len);
+}
+
+fusion_status engine_seconds(const struct engine *engine, const struct program *program, size_t samples, size_t shard,
+                             struct engine_seconds *out) {
+  const double shards = (double)samples / (double)shard;
+  struct engine_layout layout;
+  struct engine_seconds opening = {0}, run = {0};
+  const fusion_status status = engine_layout_open(&layout, engine, program, shard, NULL);
+  if (status != FUSION_OK) return status;
+  engine->seconds(&layout, shard, &opening, &run);
+  engine_layout_close(&layout);
+  *out = (struct engine_seconds){opening.server + shards * run.server, opening.client + shards * run.client};
+  return FUSION_OK;
+}
