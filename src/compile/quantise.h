@@ -60,7 +60,7 @@ struct quantise_report {
 };
 
 /** Returns owned (model_free). `input` [samples][input size], at least one sample. The program's preprocess is left at
- * "none"; rlwe_set at 0. FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE (rings too wide), FUSION_E_MODEL, FUSION_E_MEMORY.
+ * "none"; no sections. FUSION_E_UNSUPPORTED, FUSION_E_UNREACHABLE (rings too wide), FUSION_E_MODEL, FUSION_E_MEMORY.
  */
 fusion_status quantise_graph(struct model **out, const struct graph *graph, const float *input, size_t samples,
                              const struct quantise_options *options, struct quantise_report *report,

@@ -41,6 +41,8 @@ struct engine_seconds {
 const struct engine *engine_find(const char *name);
 /** The engine that a client names, if a server of `served` runs it (tunings of one family); else NULL. */
 const struct engine *engine_variant(const struct engine *served, const char *name);
+/** Names those engines, split by commas; as many as fit. */
+void engine_offered(const struct engine *served, char *text, size_t capacity);
 
 /** Fills the engine's own section of the program from the weights, then checks the program. At compile time, by the
  *  server. FUSION_E_MODEL with a line that names the layer and the remedy. */
@@ -140,8 +142,9 @@ struct engine {
   const char *family;  /* engines of one family run the same prepared programs: names its section of them */
   const char *summary; /* a line for --help */
   const void *tuning;  /* the engine's own: what tells it from others of its family; may be NULL */
-  /** Fills the engine's own section of the program from the weights, at compile time. FUSION_E_MODEL with a line that
-   *  names the layer and the remedy. NULL: it needs none. */
+  /** Gives the program the family's section (program/program_section.h), from the weights, at compile time.
+   *  FUSION_E_MODEL with a line that names the layer and the remedy. NULL: it needs none; else programs without one are
+   *  refused. */
   fusion_status (*prepare)(const struct engine *engine, struct model *model, fusion_error *err);
   /** Fills guard_bits and own. Fails, with a line as above, for any program that the gates cannot run: the program has
    *  passed program_validate, the engine's section of it is bytes from anywhere. Whatever gates, costs and memory later

@@ -1,4 +1,6 @@
 /* Which engines there are: one line each. */
+#include <stdio.h>
+
 #include "engine/cheetah/cheetah.h"
 #include "engine/engine.h"
 
@@ -17,6 +19,19 @@ const struct engine *engine_variant(const struct engine *served, const char *nam
   if (!strcmp(served->name, name)) return served;
   const struct engine *other = engine_find(name);
   return other && !strcmp(other->family, served->family) ? other : NULL;
+}
+
+void engine_offered(const struct engine *served, char *text, size_t capacity) {
+  size_t len = (size_t)snprintf(text, capacity, "%s", served->name);
+  bool first = true;
+  for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+    if (strcmp(engines[i]->family, served->family) != 0) continue;
+    if (first) len = 0;
+    const size_t more = strlen(engines[i]->name) + (first ? 0 : 2);
+    if (len + more >= capacity) return;
+    len += (size_t)snprintf(text + len, capacity - len, "%s%s", first ? "" : ", ", engines[i]->name);
+    first = false;
+  }
 }
 
 const char *engine_stage_name(enum operator_stage stage) {

@@ -1,5 +1,6 @@
 /* Before a program runs: what the engine derives from it, and whether it can run it. */
 #include "engine/engine.h"
+#include "program/program_section.h"
 
 static const char *const gate_names[GATE_COUNT] = {
     [GATE_LINEAR] = "linear layers",
@@ -38,6 +39,10 @@ fusion_status engine_layout_open(struct engine_layout *out, const struct engine 
   layout.guard_bits = mem_alloc(program->count, sizeof *layout.guard_bits);
   FAIL_IF(!layout.guard_bits, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(check_gates(&layout, err));
+  FAIL_IF(
+      engine->prepare && !program_find_section(program, engine->family),
+      error_set(err, FUSION_E_MODEL, "this model was not prepared for the %s engine; compile it again (--engine %s)",
+                engine->name, engine->name));
   if (engine->layout_open) TRY(engine->layout_open(&layout, err));
   *out = layout;
   return FUSION_OK;

@@ -10,7 +10,7 @@
 
 #include "program/operators.h"
 
-enum { FSN_VERSION = 1, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
+enum { FSN_VERSION = 2, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
 static const char magic[MAGIC_LEN] = {'F', 'U', 'S', 'I', 'O', 'N', 'M', 'L'};
 
 static uint64_t rotate(uint64_t v, unsigned by) {

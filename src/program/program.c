@@ -2,6 +2,7 @@
  *  The program may come from a hostile peer, so nothing here trusts a count, and each rule is a constant-time formula.
  */
 #include "program/operators.h"
+#include "program/program_section.h"
 
 #include <math.h>
 
@@ -32,6 +33,7 @@ void program_free(struct program *program) {
   mem_free(program->steps);
   mem_free(program->preprocess.mean);
   mem_free(program->preprocess.deviation);
+  program_free_sections(program);
   *program = (struct program){0};
 }
 
@@ -150,5 +152,6 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
   }
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
   if (!wrong) wrong = check_output(program);
+  if (!wrong) wrong = program_check_sections(program);
   return wrong ? error_set(err, FUSION_E_MODEL, "program: %s", wrong) : FUSION_OK;
 }

@@ -67,14 +67,22 @@ struct program_step {
   uint32_t input_count;
   uint32_t *inputs; /* owned: step numbers (a step and the tensor it makes share a number) */
   struct program_tensor out;
-  struct window window;  /* LINEAR, MAXPOOL, SUMPOOL */
-  uint32_t groups;       /* LINEAR */
-  uint8_t weight_bits;   /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
-  uint8_t rlwe_set;      /* LINEAR: parameter set, chosen by the engine from the actual weights (0 = not chosen yet) */
-  uint8_t shift;         /* RELU, TRUNCATE */
-  uint8_t shift_left[2]; /* ADD */
-  bool negate;           /* OFFSET */
+  struct window window;         /* LINEAR, MAXPOOL, SUMPOOL */
+  uint32_t groups;              /* LINEAR */
+  uint8_t weight_bits;          /* LINEAR: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)), 2..16 */
+  uint8_t shift;                /* RELU, TRUNCATE */
+  uint8_t shift_left[2];        /* ADD */
+  bool negate;                  /* OFFSET */
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
+};
+
+enum { PROGRAM_ENGINE_LEN = 24 /* an engine's name with its end */ };
+
+/** What an engine keeps in a program (program_section.h): its own bytes, made by it at compile time. */
+struct program_section {
+  char engine[PROGRAM_ENGINE_LEN]; /* the family's name: small letters, digits, '-' */
+  uint8_t *data;                   /* owned */
+  uint32_t len;
 };
 
 struct program {
@@ -84,8 +92,10 @@ struct program {
   enum program_output output;
   uint32_t top_k;
   enum program_rounding rounding;
-  bool softmax; /* the client may turn logits into probabilities */
-  bool sigmoid; /* the same, each by itself; not both */
+  bool softmax;                     /* the client may turn logits into probabilities */
+  bool sigmoid;                     /* the same, each by itself; not both */
+  struct program_section *sections; /* owned: sorted by engine, one for each at most */
+  uint32_t section_count;
 };
 
 /** What only the server has. */
@@ -109,6 +119,8 @@ enum {
   PROGRAM_WEIGHTS_MAX = 1 << 28, /* weights of one step */
   PROGRAM_RING_MAX = 62,         /* ring_bits + guard_bits */
   PROGRAM_WEIGHT_BITS_MAX = 16,
+  PROGRAM_SECTIONS_MAX = 16,
+  PROGRAM_SECTION_MAX = 1 << 20, /* bytes of one section */
 };
 
 /** Number of integers that an answer has: the output size, 1, or 2*top_k. */

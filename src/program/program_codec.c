@@ -1,8 +1,12 @@
 /** The public manifest as bytes. Each step writes only the fields that its op has, in one order, so that equal programs
- * give equal bytes; a GATHER map is written as runs, which makes Concat and Flatten a few bytes. */
+ * give equal bytes; a GATHER map is written as runs, which makes Concat and Flatten a few bytes. Engines' sections are
+ * at the end.
+ *
+ *  Versions: 1 had cheetah's parameter sets among the steps' fields. */
 #include "program/operators.h"
+#include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 1 };
+enum { MANIFEST_VERSION = 2 };
 
 static void encode_tensor(struct writer *w, const struct program_tensor *t) {
   write_u32(w, t->shape.channels);
@@ -101,7 +105,6 @@ static void encode_step(struct writer *w, const struct program_step *s) {
   if (op->fields & FIELD_GROUPS) {
     write_u32(w, s->groups);
     write_u8(w, s->weight_bits);
-    write_u8(w, s->rlwe_set);
   }
   if (op->fields & FIELD_SHIFT) write_u8(w, s->shift);
   if (op->fields & FIELD_SHIFT_LEFT) write_bytes(w, s->shift_left, sizeof s->shift_left);
@@ -133,7 +136,6 @@ static fusion_status decode_step(struct reader *r, struct program_step *s, uint6
   if (op->fields & FIELD_GROUPS) {
     s->groups = read_u32(r);
     s->weight_bits = read_u8(r);
-    s->rlwe_set = read_u8(r);
   }
   if (op->fields & FIELD_SHIFT) s->shift = read_u8(r);
   if (op->fields & FIELD_SHIFT_LEFT) read_bytes(r, s->shift_left, sizeof s->shift_left);
@@ -176,6 +178,7 @@ void program_encode(struct writer *w, const struct program *program) {
   encode_preprocess(w, &program->preprocess);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, &program->steps[i]);
+  program_encode_sections(w, program);
 }
 
 static fusion_status decode_program(struct program *out, struct reader *r) {
@@ -197,7 +200,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   if (!out->steps) return FUSION_E_MEMORY;
   out->count = count;
   for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, &out->steps[i], &budget);
-  return status;
+  return status == FUSION_OK ? program_decode_sections(r, out) : status;
 }
 
 fusion_status program_decode(struct program *out, struct reader *r, fusion_error *err) {

@@ -48,7 +48,12 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   c->engine = engine_variant(s->settings.engine, hello.engine);
-  if (!c->engine) return error_set(failure, FUSION_E_LIMIT, "this server runs the %s engine", s->settings.engine->name);
+  if (!c->engine) {
+    char offered[256];
+    engine_offered(s->settings.engine, offered, sizeof offered);
+    return error_set(failure, FUSION_E_LIMIT,
+                     "this server does not run the protocol engine that was asked for; it offers %s", offered);
+  }
   TRY(job_join(s, c, &hello, failure));
   struct server_hello answer = {.manifest_len = (uint32_t)s->manifest.len};
   strcpy(answer.engine, c->engine->name);

@@ -15,6 +15,11 @@ static struct program_step *step_of(struct program *p, enum program_op op) {
   return &p->steps[0];
 }
 
+/* The first layer's parameter set in the engine's section. */
+static void spoil_section(struct program *p, uint8_t set) {
+  if (p->section_count && p->sections[0].len) p->sections[0].data[0] = set;
+}
+
 static void spoil_layer(struct program *p, uint64_t how) {
   struct program_step *linear = step_of(p, OP_LINEAR), *pool = step_of(p, OP_MAXPOOL);
   switch (how) {
@@ -25,9 +30,15 @@ static void spoil_layer(struct program *p, uint64_t how) {
     case 4: linear->groups = 0; break;
     case 5: linear->groups = UINT32_MAX; break;
     case 6: linear->weight_bits = 0; break;
-    case 7: linear->rlwe_set = 0; break;
-    case 8: linear->rlwe_set = UINT8_MAX; break;
+    case 7: spoil_section(p, 0); break;
+    case 8: spoil_section(p, UINT8_MAX); break;
     case 9: linear->out.guard_bits = 60; break;
+    case 10:
+      if (p->section_count) p->sections[0].len /= 2;
+      break;
+    case 11:
+      if (p->section_count) p->sections[0].engine[0] = 'x';
+      break;
     default: linear->out.noise_terms = UINT8_MAX; break;
   }
 }
@@ -56,7 +67,7 @@ static void spoil_program(struct program *p, uint64_t how) {
   }
 }
 
-enum { PLAN_WAYS = 15, LAYER_WAYS = 11, BYTE_WAYS = 5 };
+enum { PLAN_WAYS = 15, LAYER_WAYS = 13, BYTE_WAYS = 5 };
 const unsigned cheat_manifest_ways = PLAN_WAYS + LAYER_WAYS + BYTE_WAYS;
 
 void cheat_manifest(struct cheater *c, uint64_t how, struct writer *out) {

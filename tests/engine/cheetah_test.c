@@ -1,7 +1,8 @@
 /* Whole programs through the cheetah engine, both parties in one process: every answer equals the plaintext executor's
  * bit for bit, and the counted bytes, messages and depth equal the declared ones. */
-#include "engine/engine.h"
+#include "engine/cheetah/cheetah.h"
 #include "execute/execute.h"
+#include "program/program_section.h"
 #include "support/net.h"
 #include "support/support.h"
 
@@ -223,6 +224,85 @@ static void engine__variants_of_one_family_are_served(void **state) {
   assert_null(engine_variant(&alone, "cheetah"));
 }
 
+/* What the shares carry below the values follows from the additions alone. */
+static void cheetah_layout__finds_noise_terms_and_guards(void **state) {
+  (void)state;
+  static const uint8_t terms[] = {0, 1, 1, 2, 0, 1, 1, 0, 0}, guards[] = {0, 3, 3, 3, 0, 2, 2, 0, 0};
+  struct net n = net_residual(1);
+  struct engine_layout layout;
+  assert_ok(engine_prepare(&engine_cheetah, n.model, NULL));
+  assert_ok(engine_layout_open(&layout, &engine_cheetah, &n.model->program, 1, NULL));
+  assert_int_equal(n.model->program.count, sizeof terms);
+  assert_memory_equal(cheetah_own(&layout)->terms, terms, sizeof terms);
+  assert_memory_equal(layout.guard_bits, guards, sizeof guards);
+  engine_layout_close(&layout);
+  model_free(n.model);
+}
+
+static void expect_refused(const struct program *program, const char *text) {
+  fusion_error err = {.status = FUSION_OK};
+  const size_t one = 1;
+  struct cost cost = {0};
+  assert_int_equal(engine_check(&engine_cheetah, program, &err), FUSION_E_MODEL);
+  if (!strstr(err.text, text)) fail_msg("'%s' lacks '%s'", err.text, text);
+  assert_int_equal(engine_cost(&engine_cheetah, program, &one, 1, &cost), FUSION_E_MODEL);
+  assert_true(engine_memory(&engine_cheetah, program, 1, ROLE_CLIENT) == SIZE_MAX);
+}
+
+/* The section of a program comes from the peer or a file. */
+static void cheetah_layout__hostile_sections_are_refused(void **state) {
+  (void)state;
+  struct net n = net_mlp(1);
+  struct program *p = &n.model->program;
+  expect_refused(p, "this model was not prepared for the cheetah engine; compile it again (--engine cheetah)");
+  assert_ok(engine_prepare(&engine_cheetah, n.model, NULL));
+  assert_ok(engine_check(&engine_cheetah_wan, p, NULL));
+  uint8_t sets[3] = {0};
+  assert_int_equal(program_find_section(p, "cheetah")->len, 2);
+  memcpy(sets, program_find_section(p, "cheetah")->data, 2);
+  for (unsigned first = 0; first <= UINT8_MAX; first++) { /* whatever it accepts, it can predict */
+    const uint8_t changed[] = {(uint8_t)first, sets[1]};
+    const size_t one = 1;
+    struct cost cost = {0};
+    assert_ok(program_set_section(p, "cheetah", changed, sizeof changed));
+    const fusion_status status = engine_check(&engine_cheetah, p, NULL);
+    assert_int_equal(engine_cost(&engine_cheetah, p, &one, 1, &cost), status);
+    if (!rlwe_set_id((uint8_t)first)) expect_refused(p, "layer 'step1': its encryption parameters do not fit");
+  }
+  assert_ok(program_set_section(p, "cheetah", sets, 1));
+  expect_refused(p, "layer 'step3': its encryption parameters do not fit");
+  assert_ok(program_set_section(p, "cheetah", sets, 3));
+  expect_refused(p, "damaged");
+  assert_ok(program_set_section(p, "cheetah", sets, 2));
+  assert_ok(engine_check(&engine_cheetah, p, NULL));
+  model_free(n.model);
+}
+
+/* x + x, again and again: the noise terms double each time. */
+static void cheetah_layout__bounds_noise_terms(void **state) {
+  (void)state;
+  const struct shape s = {3, 1, 1};
+  struct net n = net_open(s, 20, 8, 1);
+  fusion_error err = {.status = FUSION_OK};
+  net_linear(&n, 0, s, net_dense, 1, 20, 4);
+  for (uint32_t i = 1; i < 8; i++) net_add(&n, OP_ADD, i, s, 20, 20);
+  assert_int_equal(engine_prepare(&engine_cheetah, n.model, &err), FUSION_E_MODEL);
+  assert_string_equal(err.text, "layer 'step8': it sums too many linear layers; add in smaller groups");
+  model_free(n.model);
+}
+
+static void engine_offered__names_the_family(void **state) {
+  (void)state;
+  char text[64];
+  const struct engine alone = {.name = "alone", .family = "alone"};
+  engine_offered(&engine_cheetah_wan, text, sizeof text);
+  assert_string_equal(text, "cheetah, cheetah-wan");
+  engine_offered(&engine_cheetah_wan, text, 12);
+  assert_string_equal(text, "cheetah");
+  engine_offered(&alone, text, sizeof text);
+  assert_string_equal(text, "alone");
+}
+
 static void cheetah__mlp_equals_the_executor(void **state) {
   (void)state;
   check_net(net_mlp(test_seed()), (const size_t[]){1, 130, 7}, 3);
@@ -262,7 +342,11 @@ int main(void) {
       cmocka_unit_test(cheetah__products_and_top_k_equal_the_executor),
       cmocka_unit_test(cheetah__offsets_equal_the_executor),
       cmocka_unit_test(cheetah__tuned_for_slow_links_equals_the_executor),
+      cmocka_unit_test(cheetah_layout__finds_noise_terms_and_guards),
+      cmocka_unit_test(cheetah_layout__hostile_sections_are_refused),
+      cmocka_unit_test(cheetah_layout__bounds_noise_terms),
       cmocka_unit_test(engine__variants_of_one_family_are_served),
+      cmocka_unit_test(engine_offered__names_the_family),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,21 @@ static void fsn_decode__unknown_version_is_named(void **state) {
   model_free(m);
 }
 
+/* A file of the release before: cheetah's parameter sets were among the steps' fields. */
+static void fsn_load__version_1_is_to_be_compiled_again(void **state) {
+  (void)state;
+  char path[512];
+  struct model *out;
+  fusion_error err = {.status = FUSION_OK};
+  const char *source = getenv("FUSION_SOURCE");
+  assert_non_null(source);
+  snprintf(path, sizeof path, "%s/tests/model/data/version1.fsn", source);
+  assert_int_equal(fsn_load(&out, path, &err), FUSION_E_MODEL);
+  assert_null(out);
+  assert_non_null(strstr(err.text, "version1.fsn': version 1 is not known here (this release reads 2)"));
+  assert_non_null(strstr(err.text, "compile it again"));
+}
+
 static void fsn_save__failure_leaves_nothing(void **state) {
   (void)state;
   uint64_t seed = test_seed();
@@ -93,6 +108,7 @@ int main(void) {
       cmocka_unit_test(fsn_save__round_trip),
       cmocka_unit_test(fsn_decode__every_byte_counts),
       cmocka_unit_test(fsn_decode__unknown_version_is_named),
+      cmocka_unit_test(fsn_load__version_1_is_to_be_compiled_again),
       cmocka_unit_test(fsn_save__failure_leaves_nothing),
   };
   return cmocka_run_group_tests_name("fsn", tests, NULL, NULL);

@@ -1,8 +1,10 @@
 /** program_validate against broken programs, the manifest's bytes against damage. */
 #include <math.h>
+#include <stdio.h>
 
 #include "model/model_support.h"
 #include "program/program.h"
+#include "program/program_section.h"
 
 enum { FUZZ_ROUNDS = 3000 };
 
@@ -13,11 +15,17 @@ static struct writer encode(const struct program *program) {
   return w;
 }
 
+static void add_sections(struct program *program) {
+  assert_ok(program_set_section(program, "aby", "a section of some length", 24));
+  assert_ok(program_set_section(program, "cheetah", NULL, 0));
+}
+
 static void program_encode__round_trip_is_canonical(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (size_t k = 0; network_kinds[k]; k++) {
     struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    add_sections(&m->program);
     struct writer w = encode(&m->program);
     struct reader r = reader_of(w.data, w.len);
     struct program copy;
@@ -37,6 +45,7 @@ static void program_decode__truncation_is_refused(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   struct model *m = random_model("concat", &seed, 8, 8);
+  add_sections(&m->program);
   struct writer w = encode(&m->program);
   for (size_t len = 0; len < w.len; len++) {
     struct reader r = reader_of(w.data, len);
@@ -54,6 +63,7 @@ static void program_decode__damage_is_refused_or_means_another_plan(void **state
   uint64_t seed = test_seed();
   for (size_t k = 0; network_kinds[k]; k++) {
     struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    add_sections(&m->program);
     struct writer w = encode(&m->program);
     for (int round = 0; round < FUZZ_ROUNDS; round++) {
       const size_t at = test_random(&seed) % w.len;
@@ -183,6 +193,83 @@ static void program_validate__gather_and_pools(void **state) {
   model_free(m);
 }
 
+static void program_set_section__replaces_and_keeps_order(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *a = random_model("mlp", &seed, 8, 8), *b;
+  struct program *p = &a->program;
+  struct writer w = encode(p);
+  struct reader r = reader_of(w.data, w.len);
+  b = mem_alloc(1, sizeof *b);
+  assert_ok(program_decode(&b->program, &r, NULL));
+  writer_free(&w);
+  assert_null(program_find_section(p, "delphi"));
+  assert_ok(program_set_section(p, "delphi", "longer than before", 18));
+  assert_ok(program_set_section(p, "aby", NULL, 0));
+  assert_ok(program_set_section(p, "delphi", "four", 4));
+  assert_ok(program_set_section(&b->program, "delphi", "four", 4));
+  assert_ok(program_set_section(&b->program, "aby", "", 0));
+  assert_int_equal(p->section_count, 2);
+  assert_int_equal(program_find_section(p, "delphi")->len, 4);
+  assert_memory_equal(program_find_section(p, "delphi")->data, "four", 4);
+  assert_ok(program_validate(p, NULL));
+  struct writer x = encode(p), y = encode(&b->program);
+  assert_int_equal(x.len, y.len);
+  assert_memory_equal(x.data, y.data, x.len);
+  r = reader_of(x.data, x.len);
+  struct program copy;
+  assert_ok(program_decode(&copy, &r, NULL));
+  assert_true(reader_done(&r));
+  assert_memory_equal(program_find_section(&copy, "delphi")->data, "four", 4);
+  program_free(&copy);
+  writer_free(&x);
+  writer_free(&y);
+  model_free(a);
+  model_free(b);
+}
+
+static void program_set_section__is_bounded(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("mlp", &seed, 8, 8);
+  struct program *p = &m->program;
+  uint8_t *large = mem_alloc(PROGRAM_SECTION_MAX + 1, 1);
+  const char *const names[] = {"", "Upper", "with space", "a-name-of-twenty-four-bytes", "dot."};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    assert_int_equal(program_set_section(p, names[i], "x", 1), FUSION_E_LIMIT);
+  assert_int_equal(program_set_section(p, "large", large, PROGRAM_SECTION_MAX + 1), FUSION_E_LIMIT);
+  assert_ok(program_set_section(p, "large", large, PROGRAM_SECTION_MAX));
+  for (unsigned i = 1; i < PROGRAM_SECTIONS_MAX; i++) {
+    char name[8];
+    snprintf(name, sizeof name, "e%u", i);
+    assert_ok(program_set_section(p, name, &i, sizeof i));
+  }
+  assert_int_equal(program_set_section(p, "another", "x", 1), FUSION_E_LIMIT);
+  assert_ok(program_set_section(p, "e3", "x", 1));
+  assert_ok(program_validate(p, NULL));
+  mem_free(large);
+  model_free(m);
+}
+
+static void program_validate__sections(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("mlp", &seed, 8, 8);
+  struct program *p = &m->program;
+  assert_ok(program_set_section(p, "aby", "abc", 3));
+  assert_ok(program_set_section(p, "delphi", "de", 2));
+  REFUSED(p, p->section_count, PROGRAM_SECTIONS_MAX + 1);
+  REFUSED(p, p->sections[0].len, PROGRAM_SECTION_MAX + 1);
+  REFUSED(p, p->sections[0].engine[0], '\0');
+  REFUSED(p, p->sections[0].engine[0], 'B');
+  REFUSED(p, p->sections[0].engine[0], 'z'); /* out of order */
+  strcpy(p->sections[0].engine, "delphi");   /* twice */
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL);
+  memset(p->sections[0].engine, 'a', PROGRAM_ENGINE_LEN); /* no end */
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL);
+  model_free(m);
+}
+
 static void program_guard_bits__is_least(void **state) {
   (void)state;
   assert_int_equal(program_guard_bits(0), 0);
@@ -199,6 +286,9 @@ int main(void) {
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
       cmocka_unit_test(program_validate__each_rule),
       cmocka_unit_test(program_validate__gather_and_pools),
+      cmocka_unit_test(program_set_section__replaces_and_keeps_order),
+      cmocka_unit_test(program_set_section__is_bounded),
+      cmocka_unit_test(program_validate__sections),
       cmocka_unit_test(program_guard_bits__is_least),
   };
   return cmocka_run_group_tests_name("program", tests, NULL, NULL);

@@ -408,7 +408,7 @@ static void server__strange_clients_are_refused(void **state) {
   struct client_hello wrong = {.engine = "other", .samples = 1};
   assert_ok(client_hello_send(c, &wrong));
   assert_int_equal(server_hello_recv(c, &hello), FUSION_E_REFUSED);
-  assert_non_null(strstr(channel_error(c)->text, "fake engine"));
+  assert_non_null(strstr(channel_error(c)->text, "it offers fake"));
   channel_close(c);
   c = play_client(&s); /* silent */
   assert_int_equal(server_hello_recv(c, &hello), FUSION_E_CLOSED);
@@ -545,6 +545,18 @@ static void client__hostile_manifests_are_refused(void **state) {
   model_free(s.model);
 }
 
+static void server__a_model_that_is_not_prepared_is_refused(void **state) {
+  (void)state;
+  struct session_scene s;
+  fusion_error err = {.status = FUSION_OK};
+  scene_prepare(&s);
+  s.serve.engine = engine_find("cheetah-wan");
+  assert_int_equal(server_open(&s.server, &s.serve, &err), FUSION_E_MODEL);
+  assert_string_equal(
+      err.text, "this model was not prepared for the cheetah-wan engine; compile it again (--engine cheetah-wan)");
+  model_free(s.model);
+}
+
 /* One worker on a short line and one core, more of both with either, no more than memory or work allow. */
 static void job__chooses_its_workers(void **state) {
   (void)state;
@@ -596,6 +608,7 @@ int main(void) {
       cmocka_unit_test(server__shards_beyond_what_was_granted_are_refused),
       cmocka_unit_test(server__late_connections_are_no_failed_jobs),
       cmocka_unit_test(client__hostile_manifests_are_refused),
+      cmocka_unit_test(server__a_model_that_is_not_prepared_is_refused),
   };
   return cmocka_run_group_tests(tests, make_certs, remove_certs);
 }

@@ -1,11 +1,16 @@
 /* What cheetah derives from a program, and which programs it refuses. */
 #include "engine/cheetah/cheetah.h"
+#include "program/program_section.h"
 
 /* Noise terms that a sum of raw tensors may have: 2^8 > 2 * 127. */
 enum { TERMS_MAX = 127 };
 
 static fusion_status refuse(const struct program *program, uint32_t number, const char *why, fusion_error *err) {
   return error_set(err, FUSION_E_MODEL, "layer '%s': %s", program->steps[number].name, why);
+}
+
+static fusion_status out_of_memory(fusion_error *err) {
+  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
 /* Least guard for so many terms: 2^guard > 2 * terms. */
@@ -39,7 +44,7 @@ static fusion_status find_guards(uint8_t *guard_bits, const uint8_t *terms, cons
                                  fusion_error *err) {
   fusion_status status = FUSION_OK;
   uint32_t *groups = mem_alloc(program->count, sizeof *groups);
-  FAIL_IF(!groups, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
+  FAIL_IF(!groups, out_of_memory(err));
   for (uint32_t i = 0; i < program->count; i++) groups[i] = i;
   for (uint32_t i = 1; i < program->count; i++) {
     const struct program_step *s = &program->steps[i];
@@ -142,51 +147,60 @@ struct top_k cheetah_top_k(const struct program *program) {
   };
 }
 
-/* The parameter set of each linear layer, from its weights. */
-static fusion_status choose_sets(struct model *model, const uint8_t *guard_bits, fusion_error *err) {
+/* Its section of the program: the parameter set of each linear layer, a byte each, in the order of the steps. */
+
+static fusion_status choose_sets(struct model *model, const uint8_t *guard_bits, uint8_t *sets, size_t *count,
+                                 fusion_error *err) {
+  *count = 0;
   for (uint32_t i = 1; i < model->program.count; i++) {
-    struct program_step *step = &model->program.steps[i];
+    const struct program_step *step = &model->program.steps[i];
     if (step_operator(step)->gate != GATE_LINEAR) continue;
     const struct linear_layer layer = linear_of(&model->program, i, guard_bits[i], 0);
-    step->rlwe_set = linear_choose_set(&layer, model->weights[i].weights);
-    if (!step->rlwe_set)
+    const uint8_t set = linear_choose_set(&layer, model->weights[i].weights);
+    if (!set)
       return error_set(err, FUSION_E_MODEL,
                        "layer '%s': a ring of %u bits with weights of %u bits leaves no room for the encryption noise; "
                        "compile with fewer bits",
                        step->name, step->out.ring_bits, step->weight_bits);
+    sets[(*count)++] = set;
   }
   return FUSION_OK;
 }
 
 fusion_status cheetah_prepare(const struct engine *engine, struct model *model, fusion_error *err) {
-  const uint32_t count = model->program.count;
-  uint8_t *terms = mem_alloc(count, sizeof *terms), *guard_bits = mem_alloc(count, sizeof *guard_bits);
+  struct program *program = &model->program;
+  uint8_t *terms = mem_alloc(program->count, 1), *guard_bits = mem_alloc(program->count, 1);
+  uint8_t *sets = mem_alloc(program->count, 1);
   fusion_status status;
-  (void)engine; /* all tunings run one prepared program */
-  FAIL_IF(!terms || !guard_bits, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
-  TRY(find_terms(terms, &model->program, err));
-  TRY(find_guards(guard_bits, terms, &model->program, err));
-  TRY(choose_sets(model, guard_bits, err));
+  size_t count;
+  FAIL_IF(!terms || !guard_bits || !sets, out_of_memory(err));
+  TRY(find_terms(terms, program, err));
+  TRY(find_guards(guard_bits, terms, program, err));
+  TRY(choose_sets(model, guard_bits, sets, &count, err));
+  if (program_set_section(program, engine->family, sets, count) != FUSION_OK) status = out_of_memory(err);
 cleanup:
   mem_free(terms);
   mem_free(guard_bits);
+  mem_free(sets);
   return status;
 }
 
 /* Takes each linear layer's parameter set, and checks that the layer can be laid out with it. */
 static fusion_status read_sets(struct engine_layout *layout, struct cheetah_layout *own, fusion_error *err) {
   const struct program *program = layout->program;
+  const struct program_section *section = program_find_section(program, layout->engine->family); /* it is there */
+  struct reader r = reader_of(section->data, section->len);
   for (uint32_t i = 1; i < program->count; i++) {
     if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    own->sets[i] = program->steps[i].rlwe_set;
+    own->sets[i] = read_u8(&r);
     const struct linear_layer layer = cheetah_linear(layout, i);
     const fusion_status status = linear_check(&layer);
-    if (status == FUSION_E_MEMORY) return error_set(err, status, "out of memory for a layout of the program");
-    if (status != FUSION_OK)
-      return refuse(program, i, "no encryption parameters that fit; compile the model again", err);
+    if (status == FUSION_E_MEMORY) return out_of_memory(err);
+    if (status != FUSION_OK) return refuse(program, i, "its encryption parameters do not fit; compile it again", err);
     rlwe_keys_add(&own->keys, &layer, layout->expected_samples);
   }
-  return FUSION_OK;
+  if (reader_done(&r)) return FUSION_OK;
+  return error_set(err, FUSION_E_MODEL, "its cheetah section is damaged; compile it again");
 }
 
 /* Correlations for the session: how many it will take in each direction. */
@@ -197,17 +211,17 @@ static fusion_status size_silent(const struct engine_layout *layout, struct chee
                                        .expected_server_sends = cost.cots_server_sends,
                                        .expected_client_sends = cost.cots_client_sends};
   if (!cost.out_of_memory) return FUSION_OK;
-  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
+  return out_of_memory(err);
 }
 
 fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *err) {
   const struct program *program = layout->program;
   fusion_status status;
   struct cheetah_layout *own = layout->own = mem_alloc(1, sizeof *own);
-  FAIL_IF(!own, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
+  FAIL_IF(!own, out_of_memory(err));
   own->terms = mem_alloc(program->count, sizeof *own->terms);
   own->sets = mem_alloc(program->count, sizeof *own->sets);
-  FAIL_IF(!own->terms || !own->sets, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
+  FAIL_IF(!own->terms || !own->sets, out_of_memory(err));
   TRY(find_terms(own->terms, program, err));
   TRY(find_guards(layout->guard_bits, own->terms, program, err));
   TRY(read_sets(layout, own, err));
