@@ -1,13 +1,17 @@
-/* Which engines there are: one line each. */
 #include <stdio.h>
 
-#include "engine/cheetah/cheetah.h"
 #include "engine/engine.h"
 
-static const struct engine *const engines[] = {
-    &engine_cheetah,
-    &engine_cheetah_wan,
-};
+/* Which engines there are, a line each: X(NAME) is engine_NAME. The engines' folders are not included here. */
+#define ENGINES(X) \
+  X(cheetah)       \
+  X(cheetah_wan)
+
+#define ENGINE_DECLARED(name) extern const struct engine engine_##name;
+ENGINES(ENGINE_DECLARED)
+
+#define ENGINE_POINTER(name) &engine_##name,
+static const struct engine *const engines[] = {ENGINES(ENGINE_POINTER)};
 
 const struct engine *engine_find(const char *name) {
   for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
