@@ -149,7 +149,8 @@ typedef struct fusion_layer {
   const char *kind; /**< "input", "linear", "relu", "truncate", "add", "mul", "maxpool", "sumpool", "gather" */
   const char *name;
   size_t channels, height, width;
-  unsigned ring_bits, guard_bits, value_bits, shift;
+  unsigned ring_bits, value_bits, shift;
+  bool raw;             /**< a sum of products whose low bits may be noise until the next step cuts them off */
   unsigned weight_bits; /**< 0 where there are no weights */
   uint64_t weights, multiplications;
   double scale; /**< real value of one unit */

@@ -205,7 +205,7 @@ void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
       .manifest_len = w.len};
   writer_free(&w);
   for (uint32_t i = 0; i < program->count; i++) {
-    const unsigned ring = (unsigned)program->steps[i].out.ring_bits + program->steps[i].out.guard_bits;
+    const unsigned ring = program->steps[i].out.ring_bits;
     info->weights += program_weight_count(program, i);
     info->multiplications += step_multiplications(program, i);
     if (ring > info->widest_ring) info->widest_ring = ring;
@@ -221,7 +221,7 @@ void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *l
                           .height = s->out.shape.height,
                           .width = s->out.shape.width,
                           .ring_bits = s->out.ring_bits,
-                          .guard_bits = s->out.guard_bits,
+                          .raw = s->out.raw,
                           .value_bits = s->out.value_bits,
                           .shift = s->shift,
                           .weight_bits = s->weight_bits,

@@ -113,15 +113,14 @@ static const struct linear_layer layer = {.in_channels = CHANNELS,
 void bench_plain(struct bench *b) {
   const struct shape shape = {CHANNELS, SIDE, SIDE};
   uint32_t input = 0;
-  struct program_step steps[2] = {
-      {.op = OP_INPUT, .out = {.shape = shape, .ring_bits = 26, .value_bits = 8}},
-      {.op = OP_LINEAR,
-       .input_count = 1,
-       .inputs = &input,
-       .window = window,
-       .groups = 1,
-       .weight_bits = 8,
-       .out = {.shape = shape, .ring_bits = 26, .guard_bits = 2, .value_bits = 26, .noise_terms = 1}}};
+  struct program_step steps[2] = {{.op = OP_INPUT, .out = {.shape = shape, .ring_bits = 26, .value_bits = 8}},
+                                  {.op = OP_LINEAR,
+                                   .input_count = 1,
+                                   .inputs = &input,
+                                   .window = window,
+                                   .groups = 1,
+                                   .weight_bits = 8,
+                                   .out = {.shape = shape, .ring_bits = 26, .value_bits = 26, .raw = true}}};
   struct program_weights weights[2] = {{NULL, NULL}, {NULL, NULL}};
   const struct model model = {.program = {.steps = steps, .count = 2}, .weights = weights};
   struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_best()};

@@ -3,7 +3,7 @@
 
 #include "compile/network.h"
 
-enum { FIRST_CAPACITY = 64, NOISE_MAX = 4, NOT_MADE = -1 };
+enum { FIRST_CAPACITY = 64, TERMS_MAX = 4, NOT_MADE = -1 };
 
 struct lowering {
   const struct graph *graph;
@@ -64,7 +64,7 @@ static struct network_node *append(struct lowering *l, enum program_op op, uint3
 }
 
 static bool is_raw(const struct lowering *l, int64_t node) {
-  return l->net->nodes[node].noise_terms > 0;
+  return l->net->nodes[node].raw_terms > 0;
 }
 
 /** Network node with graph node g's values, clean; truncates a raw one once. */
@@ -112,7 +112,7 @@ static fusion_status lower_linear(struct lowering *l, uint32_t g) {
   if (!d) return FUSION_E_MEMORY;
   d->window = affine ? window_make(1, 1, 1) : n->window;
   d->groups = groups;
-  d->noise_terms = 1;
+  d->raw_terms = 1;
   d->weights = copy_floats(
       n->weights, (size_t)n->shape.channels * (in_channels / groups) * d->window.kernel_h * d->window.kernel_w);
   d->bias = copy_floats(n->bias, n->shape.channels);
@@ -148,15 +148,15 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
     const fusion_status status = make_raw(l, n->inputs[k], &from[k]);
     if (status != FUSION_OK) return status;
   }
-  unsigned noise = l->net->nodes[from[0]].noise_terms + l->net->nodes[from[1]].noise_terms;
-  if (noise > NOISE_MAX) {
+  unsigned terms = l->net->nodes[from[0]].raw_terms + l->net->nodes[from[1]].raw_terms;
+  if (terms > TERMS_MAX) {
     const fusion_status status = make_clean(l, n->inputs[0], &from[0]);
     if (status != FUSION_OK) return status;
-    noise = l->net->nodes[from[1]].noise_terms;
+    terms = l->net->nodes[from[1]].raw_terms;
   }
   struct network_node *d = append(l, OP_ADD, g, from, 2);
   if (!d) return FUSION_E_MEMORY;
-  d->noise_terms = (uint8_t)noise;
+  d->raw_terms = (uint8_t)terms;
   return done(l, g);
 }
 
@@ -245,7 +245,7 @@ static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t fro
   d->shape = shape;
   d->window = window_make(1, 1, 1);
   d->groups = shape.channels;
-  d->noise_terms = 1;
+  d->raw_terms = 1;
   d->weights = copy_floats(factors, shape.channels);
   d->bias = copy_floats(NULL, shape.channels);
   for (uint32_t c = 0; d->weights && !factors && c < shape.channels; c++) d->weights[c] = 1;

@@ -22,7 +22,7 @@ struct network_node {
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   int64_t twin;                 /* graph node whose values these are; below 0: none, a step within an operator */
-  uint8_t noise_terms;          /* raw when not 0 */
+  uint8_t raw_terms;            /* linear outputs that it is the sum of; 0: clean */
   float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
   float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
   double *factor;               /* owned: what equalisation multiplied each channel by; NULL: nothing */
@@ -33,7 +33,7 @@ static inline const struct program_operator *node_operator(const struct network_
   return program_operator(d->op);
 }
 static inline bool node_is_raw(const struct network_node *d) {
-  return d->noise_terms > 0;
+  return d->raw_terms > 0;
 }
 
 struct network {

@@ -151,7 +151,7 @@ static void describe(struct quantise_report *r, const struct quantise_job *job, 
     r->steps[i].overflow = job->overflow[i];
     r->overflow += job->overflow[i];
     const bool cleans = step_operator(s)->raw == RAW_CLEANS && i + 1 < program->count;
-    if (cleans && program->steps[s->inputs[0]].out.guard_bits) {
+    if (cleans && program->steps[s->inputs[0]].out.raw) {
       const unsigned bits = (unsigned)program->steps[s->inputs[0]].out.ring_bits - s->shift;
       const double count = (double)shape_size(s->out.shape);
       r->steps[s->inputs[0]].guaranteed = !(job->overflow[s->inputs[0]] > 0);

@@ -24,7 +24,7 @@ void plan_find_roots(const struct program *program, uint32_t *roots) {
   for (uint32_t i = program->count; i-- > 0;) {
     const struct program_step *s = &program->steps[i];
     for (uint32_t k = 0; k < s->input_count; k++)
-      if (program->steps[s->inputs[k]].out.guard_bits) roots[s->inputs[k]] = s->out.guard_bits ? roots[i] : i;
+      if (program->steps[s->inputs[k]].out.raw) roots[s->inputs[k]] = s->out.raw ? roots[i] : i;
   }
 }
 
@@ -92,7 +92,7 @@ static unsigned raw_width(struct rings *q, uint32_t i) {
   } else {
     for (unsigned k = 0; k < 2; k++) {
       const struct program_tensor *in = &q->program->steps[s->inputs[k]].out;
-      const unsigned width = in->guard_bits ? q->sure[s->inputs[k]] : in->value_bits;
+      const unsigned width = in->raw ? q->sure[s->inputs[k]] : in->value_bits;
       sure = most(sure, width + (unsigned)s->shift_left[k] + 1);
     }
   }
@@ -112,7 +112,7 @@ static unsigned clean_width(const struct rings *q, uint32_t i) {
   unsigned in[PROGRAM_INPUTS_MAX] = {0}, widest = 0;
   for (uint32_t k = 0; k < s->input_count; k++) {
     const struct program_tensor *x = step_input(q->program, s, k);
-    in[k] = x->guard_bits ? q->raw[i] : x->value_bits;
+    in[k] = x->raw ? q->raw[i] : x->value_bits;
     widest = most(widest, in[k]);
   }
   if (!step_operator(s)->width) return widest;
@@ -136,7 +136,7 @@ static void demand_inputs(struct rings *q, uint32_t i) {
     const struct program_tensor *in = &q->program->steps[from].out;
     const bool reduces = op->raw == RAW_MAKES || op->raw == RAW_CLEANS;
     if (q->ranked[i] && !reduces) q->ranked[from] = true;
-    if (in->guard_bits) continue;
+    if (in->raw) continue;
     demand(q, from, op->needs ? op->needs(q->program, s, k) : s->out.ring_bits);
   }
 }
@@ -146,7 +146,7 @@ static void demand_inputs(struct rings *q, uint32_t i) {
  * Values out of the calibrated range and its margin may then leave value_bits. */
 static void widen_below(struct rings *q, uint32_t i, unsigned ring) {
   const struct program_step *s = &q->program->steps[i];
-  if (step_operator(s)->scale != SCALE_SHIFTS || !step_input(q->program, s, 0)->guard_bits || q->ranked[i]) return;
+  if (step_operator(s)->scale != SCALE_SHIFTS || !step_input(q->program, s, 0)->raw || q->ranked[i]) return;
   const unsigned wanted = ring + s->shift;
   if (wanted > q->raw[i] && wanted <= q->raw[i] + (unsigned)WIDEN_MAX && wanted <= 64) q->raw[i] = (uint8_t)wanted;
 }
@@ -154,12 +154,13 @@ static void widen_below(struct rings *q, uint32_t i, unsigned ring) {
 static fusion_status assign(struct rings *q, fusion_error *err) {
   for (uint32_t i = q->program->count; i-- > 0;) {
     struct program_step *s = &q->program->steps[i];
-    const bool raw = s->out.guard_bits > 0;
+    const bool raw = s->out.raw;
     const unsigned ring = raw ? (unsigned)q->raw[q->roots[i]] : most(2, most(q->need[i], s->out.value_bits));
     if (!raw) widen_below(q, i, ring);
-    if (ring + s->out.guard_bits > PROGRAM_RING_MAX)
+    const unsigned most_bits = raw ? PROGRAM_RAW_RING_MAX : PROGRAM_RING_MAX;
+    if (ring > most_bits)
       return error_set(err, FUSION_E_UNREACHABLE, "layer '%s' needs a ring of %u bits, at most %d fit; give fewer bits",
-                       s->name, ring, (int)PROGRAM_RING_MAX - s->out.guard_bits);
+                       s->name, ring, (int)most_bits);
     s->out.ring_bits = (uint8_t)ring;
     if (raw && s->out.value_bits > ring) s->out.value_bits = (uint8_t)ring;
     demand_inputs(q, i);
@@ -181,7 +182,7 @@ static void estimate_overflow(const struct rings *q, double *overflow) {
   for (uint32_t i = 0; i < q->program->count; i++) {
     const struct program_step *s = &q->program->steps[i];
     overflow[i] = 0;
-    if (!s->out.guard_bits || q->program->steps[q->roots[i]].inputs[0] != i) continue;
+    if (!s->out.raw || q->program->steps[q->roots[i]].inputs[0] != i) continue;
     const struct program_step *root = &q->program->steps[q->roots[i]];
     /* A wider ring than the root's values have is for pools, which compare in these. */
     const unsigned bits = least(s->out.ring_bits, (unsigned)root->out.value_bits + root->shift);
@@ -214,7 +215,7 @@ fusion_status quantise_rings(struct model *model, const struct step_bound *bound
   plan_find_roots(q.program, q.roots);
   for (uint32_t i = 0; i < count; i++) {
     struct program_step *s = &q.program->steps[i];
-    const unsigned bits = s->out.guard_bits ? raw_width(&q, i) : clean_width(&q, i);
+    const unsigned bits = s->out.raw ? raw_width(&q, i) : clean_width(&q, i);
     s->out.value_bits = (uint8_t)most(1, least(bits, 64));
   }
   demand(&q, count - 1, q.program->steps[count - 1].out.value_bits + (q.program->output == OUTPUT_LOGITS ? 0u : 1u));

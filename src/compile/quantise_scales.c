@@ -294,16 +294,11 @@ cleanup:
 
 static void emit_tensor(struct program_step *s, const struct solver *q, uint32_t i) {
   const struct network_node *d = &q->net->nodes[i];
-  unsigned terms = d->noise_terms;
-  if (terms) {
-    const uint32_t top = q->net->nodes[q->root[i]].inputs[0];
-    s->out.guard_bits = program_guard_bits(q->net->nodes[top].noise_terms);
-  }
-  s->out.noise_terms = (uint8_t)terms;
+  s->out.raw = node_is_raw(d);
   s->out.shape = d->shape;
   s->out.scale = q->scale[i];
-  s->out.ring_bits = terms ? wide_ring(q, i) : CLEAN_RING;
-  s->out.value_bits = terms ? s->out.ring_bits : CLEAN_RING - 1;
+  s->out.ring_bits = s->out.raw ? wide_ring(q, i) : CLEAN_RING;
+  s->out.value_bits = s->out.raw ? s->out.ring_bits : CLEAN_RING - 1;
   if (i == 0) s->out.value_bits = (uint8_t)q->bits[class_of(q, 0)];
 }
 

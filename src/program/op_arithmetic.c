@@ -34,8 +34,7 @@ static complaint check_add(const struct program *program, const struct program_s
   for (unsigned k = 0; k < 2; k++) {
     const struct program_tensor *in = step_input(program, s, k);
     if (s->shift_left[k] >= s->out.ring_bits) return "its shift is too large for its ring";
-    if (in->guard_bits && s->shift_left[k]) return "it shifts a raw tensor";
-    if (in->guard_bits && in->guard_bits != s->out.guard_bits) return "an input's guard differs from its own";
+    if (in->raw && s->shift_left[k]) return "it shifts a raw tensor";
   }
   return NULL;
 }

@@ -63,7 +63,7 @@ static void run_truncate(const struct operator_run *r) {
 
 static complaint check_shift(const struct program *program, const struct program_step *s) {
   const struct program_tensor *in = step_input(program, s, 0);
-  if (in->ring_bits + in->guard_bits < 3 || s->shift + 2 > in->ring_bits) return "its shift is too large for its ring";
+  if (in->ring_bits < 3 || s->shift + 2 > in->ring_bits) return "its shift is too large for its ring";
   return NULL;
 }
 

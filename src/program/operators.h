@@ -20,8 +20,8 @@ enum operator_field {
 /** What an operator does with raw tensors (program.h). */
 enum operator_raw {
   RAW_NEVER, /* reads and makes clean tensors */
-  RAW_MAKES, /* reads clean ones, makes a raw one of one term */
-  RAW_SUMS,  /* reads either; its output has the terms of all that it reads */
+  RAW_MAKES, /* reads clean ones, makes a raw one */
+  RAW_SUMS,  /* reads either; raw if an input is */
   RAW_CLEANS /* reads either, makes a clean one */
 };
 

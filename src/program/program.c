@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { GUARD_MAX = 8, NAME_FIRST = 0x20, NAME_DELETE = 0x7f };
+enum { NAME_FIRST = 0x20, NAME_DELETE = 0x7f };
 
 size_t program_answer_size(const struct program *program) {
   if (program->output == OUTPUT_LABEL) return 1;
@@ -19,10 +19,6 @@ size_t program_weight_count(const struct program *program, uint32_t step) {
   if (!step_has_matrix(s)) return 0;
   const struct shape in = step_input(program, s, 0)->shape;
   return (size_t)s->out.shape.channels * (in.channels / s->groups) * s->window.kernel_h * s->window.kernel_w;
-}
-
-uint8_t program_guard_bits(unsigned noise_terms) {
-  return noise_terms ? (uint8_t)log2_up(2 * (uint64_t)noise_terms + 1) : 0;
 }
 
 void program_free(struct program *program) {
@@ -63,9 +59,8 @@ static complaint check_tensor(const struct program_tensor *t) {
     return "it is too large";
   if ((uint64_t)s.height * s.width > PROGRAM_TENSOR_MAX) return "it is too large";
   if ((uint64_t)s.channels * ((uint64_t)s.height * s.width) > PROGRAM_TENSOR_MAX) return "it is too large";
-  if (t->ring_bits < 2 || t->ring_bits + t->guard_bits > PROGRAM_RING_MAX) return "its ring has an unusable width";
-  if (t->guard_bits > GUARD_MAX || (t->guard_bits > 0) != (t->noise_terms > 0)) return "guard and noise disagree";
-  if (t->guard_bits && (1u << t->guard_bits) <= 2u * t->noise_terms) return "its guard is too narrow";
+  if (t->ring_bits < 2 || t->ring_bits > (t->raw ? PROGRAM_RAW_RING_MAX : PROGRAM_RING_MAX))
+    return "its ring has an unusable width";
   if (t->value_bits < 1 || t->value_bits > t->ring_bits) return "its values do not fit its ring";
   if (!isfinite(t->scale) || t->scale <= 0) return "its scale is not a positive number";
   return NULL;
@@ -75,17 +70,16 @@ static bool same_shape(struct shape a, struct shape b) {
   return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
 
-/** Noise terms that the raw rule gives the output; a message where it forbids an input. */
 static complaint check_raw(const struct program *program, const struct program_step *s) {
   const enum operator_raw rule = step_operator(s)->raw;
-  unsigned terms = rule == RAW_MAKES;
+  bool raw = rule == RAW_MAKES;
   for (uint32_t k = 0; k < s->input_count; k++) {
-    const struct program_tensor *in = step_input(program, s, k);
-    if (in->noise_terms && (rule == RAW_NEVER || rule == RAW_MAKES)) return "it reads a raw tensor";
-    if (rule == RAW_SUMS) terms += in->noise_terms;
+    const bool reads = step_input(program, s, k)->raw;
+    if (reads && (rule == RAW_NEVER || rule == RAW_MAKES)) return "it reads a raw tensor";
+    raw = raw || (reads && rule == RAW_SUMS);
   }
-  if (terms == s->out.noise_terms) return NULL;
-  return terms ? "its noise terms are not those of what it reads" : "its output must be clean";
+  if (raw == s->out.raw) return NULL;
+  return raw ? "its output must be raw" : "its output must be clean";
 }
 
 /** Every input's ring holds the output's; a shift's input may be narrower than what is made of it. */
@@ -130,7 +124,7 @@ static complaint check_preprocess(const struct preprocess *p, uint32_t channels)
 
 static complaint check_output(const struct program *program) {
   const struct program_tensor *last = &program->steps[program->count - 1].out;
-  if (last->guard_bits) return "the output must be clean";
+  if (last->raw) return "the output must be clean";
   if (program->rounding != ROUNDING_EXACT && program->rounding != ROUNDING_FAST) return "the rounding is unknown";
   if (program->output == OUTPUT_LOGITS) return program->top_k ? "logits take no top-k" : NULL;
   if (last->ring_bits < last->value_bits + 1) return "the output's ring has no room to compare";

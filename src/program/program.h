@@ -1,12 +1,12 @@
 /** The program: what both parties execute, step by step, on integers. Its plaintext meaning (execute.h) is exact, and
  * the two-party run equals it bit for bit.
  *
- *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean (shares sum
- *  to the value modulo 2^ring_bits) or raw: the output of a LINEAR step or an ADD of such, whose shares sum to
- *  value * 2^guard_bits + eps modulo 2^(ring_bits + guard_bits), -2*noise_terms <= eps <= 0, 2^guard_bits >
- * 2*noise_terms. guard_bits > 0 exactly when noise_terms > 0. In the plaintext meaning there is no guard and no eps.
- *  Raw tensors are consumed by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of
- *  two than its ring. */
+ *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean or raw. Raw
+ *  are the output of a LINEAR step and the sum of such: an engine may hold their shares with noise below the value, and
+ *  for that with more bits than the ring (engine/engine.h). A clean tensor's shares sum to the very value. Raw tensors
+ *  are read by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of two than its
+ * ring.
+ */
 #ifndef FUSION_PROGRAM_PROGRAM_H
 #define FUSION_PROGRAM_PROGRAM_H
 
@@ -16,10 +16,10 @@
 /** The operators: number in the manifest (fixed for good), name, row of the operator table (program/operators.h).
  *
  *  INPUT     step 0: the client's quantised input
- *  LINEAR    y = weights * x + bias modulo 2^ring_bits. Output raw, noise_terms 1
+ *  LINEAR    y = weights * x + bias modulo 2^ring_bits. Output raw
  *  RELU      y = max(x + round, 0) >> shift, round = shift ? 2^(shift-1) : 0; x + round read as signed in its ring
  *  TRUNCATE  y = (x + round) >> shift, arithmetic
- *  ADD       y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0 and the output's guard_bits
+ *  ADD       y = (x0 << shift_left[0]) + (x1 << shift_left[1]); a raw input has shift 0; raw if an input is
  *  MUL       y = x0 * x1 modulo 2^ring_bits; inputs clean; the same tensor twice is a square
  *  MAXPOOL   clean; padding never wins. Pairwise, max(a, b) = b + max(a - b, 0), the difference read as signed modulo
  *            2^(value_bits+1): true maxima while values are in range. Along the width, then along the height; of n taps
@@ -53,12 +53,11 @@ enum program_rounding { ROUNDING_EXACT = 0, ROUNDING_FAST };
 
 struct program_tensor {
   struct shape shape;
-  uint8_t ring_bits;  /* 2..62 with the guard */
-  uint8_t guard_bits; /* 0 when clean */
+  uint8_t ring_bits;  /* 2..62; of a raw tensor at most PROGRAM_RAW_RING_MAX */
   uint8_t value_bits; /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
                          value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
-  uint8_t noise_terms; /* 0 when clean */
-  double scale;        /* real value = integer * scale */
+  bool raw;
+  double scale; /* real value = integer * scale */
 };
 
 struct program_step {
@@ -117,7 +116,8 @@ enum {
   PROGRAM_PADDED_MAX = 1 << 28,  /* elements of a window's input with its padding */
   PROGRAM_MAPS_MAX = 1 << 24,    /* elements of all GATHER maps together */
   PROGRAM_WEIGHTS_MAX = 1 << 28, /* weights of one step */
-  PROGRAM_RING_MAX = 62,         /* ring_bits + guard_bits */
+  PROGRAM_RING_MAX = 62,
+  PROGRAM_RAW_RING_MAX = 58, /* leaves engines room for noise below a raw value */
   PROGRAM_WEIGHT_BITS_MAX = 16,
   PROGRAM_SECTIONS_MAX = 16,
   PROGRAM_SECTION_MAX = 1 << 20, /* bytes of one section */
@@ -133,9 +133,6 @@ static inline uint32_t program_winners(const struct program *program) {
 
 /** Number of weights of a step of a valid program; 0 where it has no matrix of them. */
 size_t program_weight_count(const struct program *program, uint32_t step);
-
-/** Least guard for `noise_terms` raw terms: 2^guard > 2 * noise_terms; 0 for 0. */
-uint8_t program_guard_bits(unsigned noise_terms);
 
 /** Structural check of a program from anywhere (peer, file): ranges, shapes that follow from the inputs, raw/clean
  * rules, sizes below the limits. Every consumer may rely on it. */

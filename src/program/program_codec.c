@@ -8,14 +8,19 @@
 
 enum { MANIFEST_VERSION = 2 };
 
+static bool decode_bool(struct reader *r) {
+  const uint8_t v = read_u8(r);
+  if (v > 1) r->failed = true;
+  return v == 1;
+}
+
 static void encode_tensor(struct writer *w, const struct program_tensor *t) {
   write_u32(w, t->shape.channels);
   write_u32(w, t->shape.height);
   write_u32(w, t->shape.width);
   write_u8(w, t->ring_bits);
-  write_u8(w, t->guard_bits);
   write_u8(w, t->value_bits);
-  write_u8(w, t->noise_terms);
+  write_u8(w, t->raw);
   write_f64(w, t->scale);
 }
 
@@ -25,9 +30,8 @@ static struct program_tensor decode_tensor(struct reader *r) {
   t.shape.height = read_u32(r);
   t.shape.width = read_u32(r);
   t.ring_bits = read_u8(r);
-  t.guard_bits = read_u8(r);
   t.value_bits = read_u8(r);
-  t.noise_terms = read_u8(r);
+  t.raw = decode_bool(r);
   t.scale = read_f64(r);
   return t;
 }
@@ -110,12 +114,6 @@ static void encode_step(struct writer *w, const struct program_step *s) {
   if (op->fields & FIELD_SHIFT_LEFT) write_bytes(w, s->shift_left, sizeof s->shift_left);
   if (op->fields & FIELD_NEGATE) write_u8(w, s->negate);
   if (op->fields & FIELD_GATHER) encode_gather(w, s);
-}
-
-static bool decode_bool(struct reader *r) {
-  const uint8_t v = read_u8(r);
-  if (v > 1) r->failed = true;
-  return v == 1;
 }
 
 static fusion_status decode_step(struct reader *r, struct program_step *s, uint64_t *budget) {

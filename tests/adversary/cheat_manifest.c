@@ -32,14 +32,14 @@ static void spoil_layer(struct program *p, uint64_t how) {
     case 6: linear->weight_bits = 0; break;
     case 7: spoil_section(p, 0); break;
     case 8: spoil_section(p, UINT8_MAX); break;
-    case 9: linear->out.guard_bits = 60; break;
+    case 9: linear->out.ring_bits = PROGRAM_RAW_RING_MAX + 1; break;
     case 10:
       if (p->section_count) p->sections[0].len /= 2;
       break;
     case 11:
       if (p->section_count) p->sections[0].engine[0] = 'x';
       break;
-    default: linear->out.noise_terms = UINT8_MAX; break;
+    default: linear->out.raw = false; break;
   }
 }
 

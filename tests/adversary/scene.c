@@ -32,8 +32,7 @@ static void add_linear(struct scene *s, uint32_t input, struct shape shape, unsi
   struct program_step *step = add_step(m, OP_LINEAR, input, shape, ring_bits, ring_bits);
   const uint32_t number = m->program.count - 1;
   step->weight_bits = (uint8_t)weight_bits;
-  step->out.guard_bits = 2;
-  step->out.noise_terms = 1;
+  step->out.raw = true;
   const size_t count = program_weight_count(&m->program, number);
   struct program_weights *w = &m->weights[number];
   w->weights = mem_alloc(count, sizeof *w->weights);

@@ -149,8 +149,8 @@ static void program_execute__wide_rings(void **state) {
   for (size_t k = 0; network_kinds[k]; k++) {
     struct model *m = random_model(network_kinds[k], &seed, 9, 9);
     for (uint32_t i = 0; i < m->program.count; i++) {
-      m->program.steps[i].out.ring_bits = (uint8_t)(58 - m->program.steps[i].out.guard_bits);
-      if (m->program.steps[i].out.guard_bits) m->program.steps[i].out.ring_bits = 50;
+      m->program.steps[i].out.ring_bits = 58;
+      if (m->program.steps[i].out.raw) m->program.steps[i].out.ring_bits = 50;
     }
     assert_ok(program_validate(&m->program, NULL));
     for (unsigned bits = 8; bits <= 56; bits += 12) check_model(m, &seed, bits, 1);

@@ -118,7 +118,7 @@ static void check_tensor_rules(struct program *p) {
     REFUSED(p, t->scale, 0);
     REFUSED(p, t->scale, -1);
     REFUSED(p, t->scale, (double)NAN);
-    REFUSED(p, t->noise_terms, t->noise_terms ? 0 : 1);
+    REFUSED(p, t->raw, !t->raw);
     REFUSED(p, t->shape.channels, 0);
     REFUSED(p, t->shape.channels, UINT32_MAX);
     REFUSED(p, t->shape.height, 1u << 27);
@@ -149,16 +149,13 @@ static void program_validate__each_rule(void **state) {
   REFUSED(p, linear->window.pad_top, 1u << 25);
   REFUSED(p, linear->window.dilation_h, 0);
   REFUSED(p, linear->window.dilation_h, 40);
-  REFUSED(p, linear->out.noise_terms, 2);
-  REFUSED(p, linear->out.guard_bits, 0);
-  REFUSED(p, linear->out.guard_bits, 1);
+  REFUSED(p, linear->out.ring_bits, PROGRAM_RAW_RING_MAX + 1);
   struct program_step *relu = &p->steps[step_of(p, OP_RELU)];
   REFUSED(p, relu->shift, p->steps[relu->inputs[0]].out.ring_bits - 1);
   struct program_step *add = &p->steps[step_of(p, OP_ADD)];
   REFUSED(p, add->shift_left[1], 63);
   REFUSED(p, add->shift_left[0], 63);
-  REFUSED(p, add->out.noise_terms, 2);
-  REFUSED(p, p->steps[p->count - 1].out.guard_bits, 2);
+  REFUSED(p, p->steps[p->count - 1].out.raw, true);
   REFUSED(p, p->steps[0].out.ring_bits, 2);
   REFUSED(p, p->count, 0);
   REFUSED(p, p->count, PROGRAM_STEPS_MAX + 1);
@@ -270,15 +267,6 @@ static void program_validate__sections(void **state) {
   model_free(m);
 }
 
-static void program_guard_bits__is_least(void **state) {
-  (void)state;
-  assert_int_equal(program_guard_bits(0), 0);
-  assert_int_equal(program_guard_bits(1), 2);
-  assert_int_equal(program_guard_bits(2), 3);
-  assert_int_equal(program_guard_bits(3), 3);
-  assert_int_equal(program_guard_bits(4), 4);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(program_encode__round_trip_is_canonical),
@@ -289,7 +277,6 @@ int main(void) {
       cmocka_unit_test(program_set_section__replaces_and_keeps_order),
       cmocka_unit_test(program_set_section__is_bounded),
       cmocka_unit_test(program_validate__sections),
-      cmocka_unit_test(program_guard_bits__is_least),
   };
   return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

@@ -133,8 +133,7 @@ struct model *fake_model(uint32_t inputs, uint32_t outputs, uint64_t seed) {
   linear->window = (struct window){1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
   linear->groups = 1;
   linear->weight_bits = 8;
-  linear->out.noise_terms = 1;
-  linear->out.guard_bits = program_guard_bits(1);
+  linear->out.raw = true;
   m->weights[1].weights = mem_alloc((size_t)inputs * outputs, sizeof *m->weights[1].weights);
   m->weights[1].bias = mem_alloc(outputs, sizeof *m->weights[1].bias);
   for (size_t i = 0; i < (size_t)inputs * outputs; i++)

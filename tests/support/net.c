@@ -50,8 +50,7 @@ struct program_step *net_linear(struct net *n, uint32_t input, struct shape shap
   s->window = w;
   s->groups = groups;
   s->weight_bits = (uint8_t)weight_bits;
-  s->out.guard_bits = 2;
-  s->out.noise_terms = 1;
+  s->out.raw = true;
   struct program_weights *pw = &n->model->weights[number];
   const size_t count = program_weight_count(&n->model->program, number);
   pw->weights = need(count, sizeof *pw->weights);

@@ -247,7 +247,7 @@ static void print_sensitivity(const fusion_model *model, const fusion_model_info
     fusion_model_layer(model, i, &d);
     fusion_model_layer_error(model, i, &e);
     if (!(e.error + e.value_error + e.weight_error + e.overflow > 0) && !e.guaranteed) continue;
-    printf("%4zu  %-8s %-28.28s %6u %10s %12s %12s %10.1g\n", i, d.kind, d.name, d.ring_bits + d.guard_bits,
+    printf("%4zu  %-8s %-28.28s %6u %10s %12s %12s %10.1g\n", i, d.kind, d.name, d.ring_bits,
            percent(error, e.error, e.error > 0), percent(values, e.value_error / total, total > 0),
            percent(weights, e.weight_error / total, total > 0), e.overflow);
   }

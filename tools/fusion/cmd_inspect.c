@@ -19,11 +19,11 @@ static json_t *preprocess_json(const fusion_preprocess *p) {
 }
 
 static json_t *layer_json(const fusion_layer *d) {
-  return json_pack("{s:s, s:s, s:[I,I,I], s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f}", "kind", d->kind, "name", d->name,
+  return json_pack("{s:s, s:s, s:[I,I,I], s:i, s:b, s:i, s:i, s:i, s:I, s:I, s:f}", "kind", d->kind, "name", d->name,
                    "shape", (json_int_t)d->channels, (json_int_t)d->height, (json_int_t)d->width, "ring_bits",
-                   (int)d->ring_bits, "guard_bits", (int)d->guard_bits, "value_bits", (int)d->value_bits, "shift",
-                   (int)d->shift, "weight_bits", (int)d->weight_bits, "weights", (json_int_t)d->weights,
-                   "multiplications", (json_int_t)d->multiplications, "scale", d->scale);
+                   (int)d->ring_bits, "raw", (int)d->raw, "value_bits", (int)d->value_bits, "shift", (int)d->shift,
+                   "weight_bits", (int)d->weight_bits, "weights", (json_int_t)d->weights, "multiplications",
+                   (json_int_t)d->multiplications, "scale", d->scale);
 }
 
 static int print_json(const fusion_model *model, const fusion_model_info *info,
@@ -81,7 +81,7 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
                                                   shift[CLI_TEXT_LEN] = "";
     fusion_model_layer(model, i, &d);
     snprintf(shape, sizeof shape, "%zux%zux%zu", d.channels, d.height, d.width);
-    snprintf(ring, sizeof ring, d.guard_bits ? "%u+%u" : "%u", d.ring_bits, d.guard_bits);
+    snprintf(ring, sizeof ring, d.raw ? "%u raw" : "%u", d.ring_bits);
     if (d.weight_bits) snprintf(bits, sizeof bits, "%u", d.weight_bits);
     if (d.weight_bits) snprintf(weights, sizeof weights, "%llu", (unsigned long long)d.weights);
     if (d.shift) snprintf(shift, sizeof shift, "%u", d.shift);
@@ -97,14 +97,14 @@ int cmd_inspect(int argc, char **argv) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_prediction(options, &prediction);
   cli_add_json(options, &as_json);
-  const struct cli_syntax syntax = {
-      .command = "inspect",
-      .synopsis = "MODEL.fsn [--samples N] [--json]",
-      .about =
-          "Shows a compiled model: its layers with their ring widths. Rings are in bits, guard bits after the plus.",
-      .options = options,
-      .min_positional = 1,
-      .max_positional = 1};
+  const struct cli_syntax syntax = {.command = "inspect",
+                                    .synopsis = "MODEL.fsn [--samples N] [--json]",
+                                    .about =
+                                        "Shows a compiled model: its layers with their ring widths. Rings are in bits; "
+                                        "raw sums are cleaned by the next step.",
+                                    .options = options,
+                                    .min_positional = 1,
+                                    .max_positional = 1};
   char **positional;
   int count;
   int code = cli_parse(&syntax, argc, argv, &positional, &count);
