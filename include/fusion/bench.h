@@ -11,13 +11,13 @@ extern "C" {
 
 #define FUSION_BENCH_DEMANDS 4
 
-/** What one unit of a kernel's work asks of a resource: so many multiplications, AES blocks or bytes. */
+/** What one unit of a kernel's work asks of a resource: so many multiplications, AES blocks or bytes. Never changes. */
 typedef struct fusion_bench_demand {
   const char *ceiling; /**< name of a ceiling's row */
   double amount;       /**< of its unit */
 } fusion_bench_demand;
 
-/** One measured line. Texts are static. */
+/** One measured line. Texts are static. The library's: it may grow at its end. */
 typedef struct fusion_bench_row {
   const char *group; /**< "ceiling", "lattice", "ot", "share", "model", "protocol" */
   const char *name;  /**< what was measured */
@@ -37,6 +37,7 @@ typedef struct fusion_bench_row {
 
 /** Start from fusion_bench_defaults(). */
 typedef struct fusion_bench_settings {
+  size_t size;      /**< of this struct; see fusion.h */
   const char *only; /**< rows whose group or name contains this text; NULL (default): all. Ceilings that a row needs are
                          measured anyway */
   bool all_tiers;   /**< every tier that the processor has; default false: the one in force */
@@ -48,13 +49,18 @@ typedef struct fusion_bench_settings {
   void *context;
 } fusion_bench_settings;
 
-FUSION_API fusion_bench_settings fusion_bench_defaults(void);
+FUSION_API void fusion_bench_init(fusion_bench_settings *settings, size_t size);
+static inline fusion_bench_settings fusion_bench_defaults(void) {
+  fusion_bench_settings settings;
+  fusion_bench_init(&settings, sizeof settings);
+  return settings;
+}
 
 /** Measures ceilings, kernels and protocols. With `all_tiers` the tier in force changes meanwhile, for the whole
  * process: run nothing else beside it. FUSION_E_USAGE, FUSION_E_MEMORY, FUSION_E_RESOURCE, FUSION_E_CLOSED. */
 FUSION_API fusion_status fusion_bench_micro(const fusion_bench_settings *settings, fusion_error *err) FUSION_MUST_CHECK;
 
-/** A connection to imitate. */
+/** A connection to imitate. Never changes. */
 typedef struct fusion_bench_network {
   double bytes_per_second; /**< each way; 0 (default): as fast as the loopback device */
   double round_trip_ms;
@@ -66,6 +72,7 @@ FUSION_API bool fusion_bench_network_named(const char *name, fusion_bench_networ
 
 /** Start from fusion_bench_model_defaults(). */
 typedef struct fusion_bench_model_settings {
+  size_t size;        /**< of this struct */
   const char *engine; /**< protocol engine, as fusion_client_settings says; default "cheetah" */
   uint64_t samples;   /**< inputs at random; default 868 */
   uint64_t
@@ -76,10 +83,16 @@ typedef struct fusion_bench_model_settings {
   fusion_bench_network network;
 } fusion_bench_model_settings;
 
-FUSION_API fusion_bench_model_settings fusion_bench_model_defaults(void);
+FUSION_API void fusion_bench_model_init(fusion_bench_model_settings *settings, size_t size);
+static inline fusion_bench_model_settings fusion_bench_model_defaults(void) {
+  fusion_bench_model_settings settings;
+  fusion_bench_model_init(&settings, sizeof settings);
+  return settings;
+}
 
 #define FUSION_BENCH_STAGES 8
 
+/** Never changes. */
 typedef struct fusion_bench_stage {
   const char *name;              /**< "setup", "linear", "relu", ... */
   double seconds;                /**< of the client, workers summed */
@@ -89,6 +102,7 @@ typedef struct fusion_bench_stage {
 } fusion_bench_stage;
 
 typedef struct fusion_bench_model_result {
+  size_t size; /**< of this struct */
   uint64_t samples, shard;
   double seconds, setup_seconds; /**< in all; until the first shard starts (the slowest worker) */
   double plain_seconds;          /**< the same samples in the clear */

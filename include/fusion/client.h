@@ -4,6 +4,7 @@
 #define FUSION_CLIENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <fusion/array.h>
@@ -17,6 +18,7 @@ extern "C" {
 typedef struct fusion_client fusion_client;
 typedef struct fusion_result fusion_result;
 
+/** How far a job is. The library's: it may grow at its end. */
 typedef struct fusion_progress {
   uint64_t samples_done, samples; /**< of the mixed batch */
   uint64_t bytes;                 /**< both ways */
@@ -26,6 +28,7 @@ typedef struct fusion_progress {
 /** Everything that a client can be told. Start from fusion_client_defaults(). Texts are borrowed during
  *  fusion_client_open alone. */
 typedef struct fusion_client_settings {
+  size_t size;                 /**< of this struct; see fusion.h */
   const char *server;          /**< "HOST:PORT"; the certificate must be for HOST; no default */
   const char *tls_ca;          /**< PEM: the only authority trusted to vouch for the server */
   const char *tls_cert;        /**< PEM: shown to the server; with tls_key, or both NULL (default) */
@@ -58,7 +61,12 @@ typedef struct fusion_client_settings {
   void *progress_context;
 } fusion_client_settings;
 
-FUSION_API fusion_client_settings fusion_client_defaults(void);
+FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
+static inline fusion_client_settings fusion_client_defaults(void) {
+  fusion_client_settings settings;
+  fusion_client_init(&settings, sizeof settings);
+  return settings;
+}
 
 /** Checks the settings and loads the certificates; connects to nothing yet. FUSION_E_USAGE; FUSION_E_IO and
  *  FUSION_E_TLS name the file. */

@@ -3,6 +3,7 @@
 #define FUSION_IMAGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <fusion/array.h>
 
@@ -26,6 +27,7 @@ typedef enum fusion_colours {
 /** What happens to a picture, in this order: colours, resize, crop around the centre, normalisation. Start from
  *  fusion_image_defaults(). */
 typedef struct fusion_image_settings {
+  size_t size;                  /**< of this struct; see fusion.h */
   fusion_colours colours;       /**< default RGB */
   uint32_t resize_height;       /**< 0 (default): not resized */
   uint32_t resize_width;        /**< 0: resize_height is the shorter side's, the other keeps the proportion */
@@ -38,7 +40,12 @@ typedef struct fusion_image_settings {
   double mean[3], deviation[3]; /**< in the network's order of channels */
 } fusion_image_settings;
 
-FUSION_API fusion_image_settings fusion_image_defaults(void);
+FUSION_API void fusion_image_init(fusion_image_settings *settings, size_t size);
+static inline fusion_image_settings fusion_image_defaults(void) {
+  fusion_image_settings settings;
+  fusion_image_init(&settings, sizeof settings);
+  return settings;
+}
 
 /** Settings from `text`: the name of a preset (`imagenet`, `unit`, `grey`), the path of a JSON file, or JSON itself,
  *  which begins with '{'. fusion-images(7) describes them. FUSION_E_USAGE; FUSION_E_IO; FUSION_E_INPUT names the key.

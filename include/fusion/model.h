@@ -25,7 +25,8 @@ typedef enum fusion_rounding {
   FUSION_ROUNDING_FAST,      /**< cheaper; each truncation may be one unit in the last place off */
 } fusion_rounding;
 
-/** How raw data becomes the network's input: (raw * scale - mean[c]) / deviation[c]. Stored, public, in the model. */
+/** How raw data becomes the network's input: (raw * scale - mean[c]) / deviation[c]. Stored, public, in the model.
+ *  Never changes. */
 typedef struct fusion_preprocess {
   bool channels_last;      /**< raw samples are [height][width][channels]; default channels first */
   bool reverse_channels;   /**< raw channels come in the opposite order, BGR for RGB; default no */
@@ -37,6 +38,7 @@ typedef struct fusion_preprocess {
 
 /** Everything that compilation can be told. Start from fusion_compile_defaults(). */
 typedef struct fusion_compile_settings {
+  size_t size;              /**< of this struct; see fusion.h */
   unsigned weight_bits;     /**< 2..16; 0 (default): searched, for each layer */
   unsigned activation_bits; /**< 4..16, signed; 0 (default): likewise */
   unsigned input_bits;      /**< 2..16; 0 (default): the activation width, at least 9 */
@@ -61,9 +63,15 @@ typedef struct fusion_compile_settings {
   fusion_preprocess preprocess;
 } fusion_compile_settings;
 
-FUSION_API fusion_compile_settings fusion_compile_defaults(void);
+FUSION_API void fusion_compile_init(fusion_compile_settings *settings, size_t size);
+static inline fusion_compile_settings fusion_compile_defaults(void) {
+  fusion_compile_settings settings;
+  fusion_compile_init(&settings, sizeof settings);
+  return settings;
+}
 
 typedef struct fusion_compile_report {
+  size_t size;                                   /**< of this struct */
   unsigned weight_bits, activation_bits;         /**< the widest of any layer */
   double mean_weight_bits, mean_activation_bits; /**< over all weights, over all values that layers exchange */
   unsigned candidates;                           /**< models that were tried */
@@ -125,6 +133,7 @@ FUSION_API fusion_status fusion_model_labels(const fusion_model *model, const fu
                                              fusion_error *err) FUSION_MUST_CHECK;
 
 typedef struct fusion_model_info {
+  size_t size; /**< of this struct */
   size_t layers;
   size_t input_channels, input_height, input_width;
   size_t outputs;     /**< elements of the last tensor */
@@ -136,16 +145,19 @@ typedef struct fusion_model_info {
   bool sigmoid;                 /**< the same, each logit by itself */
   double output_scale;          /**< real value of one unit of the last tensor */
   fusion_preprocess preprocess; /**< mean and deviation are borrowed from the model */
+  unsigned widest_ring;         /**< guard included */
   size_t manifest_len;          /**< bytes of the public manifest */
   uint64_t weights;             /**< number of weights */
   uint64_t multiplications;     /**< multiply-accumulates of a sample */
-  unsigned widest_ring;         /**< guard included */
 } fusion_model_info;
 
-FUSION_API void fusion_model_describe(const fusion_model *model, fusion_model_info *info);
+/** FUSION_E_USAGE, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info *info,
+                                               fusion_error *err) FUSION_MUST_CHECK;
 
-/** One step of the plan. The texts are borrowed from the model. */
+/** One step of the program. The texts are borrowed from the model. */
 typedef struct fusion_layer {
+  size_t size;      /**< of this struct */
   const char *kind; /**< "input", "linear", "relu", "truncate", "add", "mul", "maxpool", "sumpool", "gather" */
   const char *name;
   size_t channels, height, width;
@@ -156,13 +168,14 @@ typedef struct fusion_layer {
   double scale; /**< real value of one unit */
 } fusion_layer;
 
-/** `index` below info.layers. */
-FUSION_API void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
+/** False when there is no step `index` (they are info.layers), or no such size of the struct. */
+FUSION_API bool fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer);
 
 /** Which layer costs accuracy. value_error and weight_error are what a step of a model just compiled adds to the mean
  * square error of the logits, relative to their spread: estimated by the search of widths, zeros where widths were
  * given. */
 typedef struct fusion_layer_error {
+  size_t size;         /**< of this struct */
   double value_error;  /**< by rounding its values (of the first step of those that share a scale) */
   double weight_error; /**< by rounding the weights whose sums it cleans */
   double overflow;     /**< estimated probability for a sample that its ring overflows, of accumulators */
@@ -172,11 +185,12 @@ typedef struct fusion_layer_error {
                           sample's mean; 0 for a step inside what the file has as one operator */
 } fusion_layer_error;
 
-/** False (and zeros) for a model that was loaded: a file does not keep it. `index` below info.layers. */
+/** As fusion_model_layer; false, with zeros, for a model that was loaded: a file does not keep it. */
 FUSION_API bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_layer_error *error);
 
 /** What a private run of `samples` samples over one connection costs, from the declared cost of every message. */
 typedef struct fusion_prediction {
+  size_t size;                               /**< of this struct */
   uint64_t bytes_to_server, bytes_to_client; /**< set-up and correlations included, before TLS */
   uint64_t messages;                         /**< both ways */
   uint32_t rounds;                           /**< one-way delays on the client's path */
@@ -192,7 +206,8 @@ FUSION_API fusion_status fusion_model_predict(const fusion_model *model, size_t 
                                               fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing, then traffic of
- * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. */
+ * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. NaN
+ * for a prediction without a size. */
 FUSION_API double fusion_prediction_seconds(const fusion_prediction *prediction, double bytes_per_second,
                                             double round_trip_ms);
 

@@ -18,6 +18,7 @@ extern "C" {
 
 /** What is asked of a plan. Start from fusion_plan_request_default. */
 typedef struct fusion_plan_request {
+  size_t size;      /**< of this struct; see fusion.h */
   uint64_t queries; /**< R, 1 to FUSION_QUERIES_MAX; no default */
   uint32_t
       security_bits; /**< lambda: a wrong answer is accepted with probability at most 2^-lambda; 1 to 100, default 40 */
@@ -26,10 +27,16 @@ typedef struct fusion_plan_request {
                             taken to nine decimal places */
 } fusion_plan_request;
 
-FUSION_API fusion_plan_request fusion_plan_request_default(void);
+FUSION_API void fusion_plan_request_init(fusion_plan_request *request, size_t size);
+static inline fusion_plan_request fusion_plan_request_default(void) {
+  fusion_plan_request request;
+  fusion_plan_request_init(&request, sizeof request);
+  return request;
+}
 
 /** One choice of copies and public samples, and what it is worth. */
 typedef struct fusion_plan_choice {
+  size_t size;                              /**< of this struct */
   uint64_t queries, copies, public_samples; /**< R, B, T */
   uint64_t samples;                         /**< N = R*B + T */
   uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
@@ -61,6 +68,7 @@ FUSION_API uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t pub
 /** The least number of public samples that tells two models apart, by exact binomial tails: a model of accuracy
  * `promise` is refused, and one of accuracy `reject_below` accepted, with probability at most `error_rate` each. */
 typedef struct fusion_power {
+  size_t size;                              /**< of this struct */
   double promise, reject_below, error_rate; /**< in: 0 <= reject_below < promise <= 1, 0 < error_rate < 0.5 */
   uint64_t public_samples, allowed_errors;  /**< out: T, e */
   double min_accuracy;                      /**< out: a short decimal that gives exactly e errors at T samples */

@@ -4,6 +4,7 @@
 #define FUSION_SERVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <fusion/model.h>
@@ -17,6 +18,7 @@ typedef struct fusion_server fusion_server;
 /** Everything that a server can be told. Start from fusion_server_defaults(). Texts are borrowed during
  *  fusion_server_open alone. */
 typedef struct fusion_server_settings {
+  size_t size;              /**< of this struct; see fusion.h */
   const char *listen;       /**< "HOST:PORT", "[::1]:PORT"; port 0: any free one; no default */
   const char *tls_cert;     /**< PEM: the certificate, then its chain */
   const char *tls_key;      /**< PEM, without a password */
@@ -40,7 +42,12 @@ typedef struct fusion_server_settings {
   void *log_context;
 } fusion_server_settings;
 
-FUSION_API fusion_server_settings fusion_server_defaults(void);
+FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);
+static inline fusion_server_settings fusion_server_defaults(void) {
+  fusion_server_settings settings;
+  fusion_server_init(&settings, sizeof settings);
+  return settings;
+}
 
 /** Listens. The model is borrowed until fusion_server_close. FUSION_E_USAGE, FUSION_E_TLS (names the file), FUSION_E_IO
  *  (the address), FUSION_E_LIMIT (a sample of this model does not fit the memory), FUSION_E_MEMORY. */
@@ -59,10 +66,17 @@ FUSION_API fusion_status fusion_server_run(fusion_server *server, fusion_error *
 FUSION_API void fusion_server_stop(fusion_server *server);
 
 typedef struct fusion_server_totals {
+  size_t size; /**< of this struct */
   uint64_t jobs_done, jobs_failed, refused, samples;
-  uint32_t connections; /**< now */
+  uint64_t connections; /**< now */
 } fusion_server_totals;
-FUSION_API fusion_server_totals fusion_server_count(fusion_server *server);
+FUSION_API void fusion_server_read_totals(fusion_server *server, fusion_server_totals *totals);
+static inline fusion_server_totals fusion_server_count(fusion_server *server) {
+  fusion_server_totals totals;
+  totals.size = sizeof totals;
+  fusion_server_read_totals(server, &totals);
+  return totals;
+}
 
 /** After fusion_server_run has returned, or instead of it. NULL is allowed. */
 FUSION_API void fusion_server_close(fusion_server *server);

@@ -46,7 +46,7 @@ typedef enum fusion_status {
   FUSION_E_INTERNAL = -700,
 } fusion_status;
 
-/** A failure with its text: one line that names the thing and the remedy. */
+/** A failure with its text: one line that names the thing and the remedy. Never changes. */
 typedef struct fusion_error {
   fusion_status status;
   char text[480];

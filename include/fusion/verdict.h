@@ -15,16 +15,17 @@ extern "C" {
 
 #define FUSION_VERDICT_STAGES 12
 
-/** Where time and traffic went. */
+/** Where time and traffic went. Never changes. */
 typedef struct fusion_verdict_stage {
   char name[24];
   double seconds; /**< summed over workers */
   uint64_t bytes_sent, bytes_received;
 } fusion_verdict_stage;
 
+/** The library's: it may grow at its end. The functions below take verdicts that came from the library. */
 typedef struct fusion_verdict {
   bool accepted;
-  char reason[200]; /**< one sentence; fusion_verdict_explain writes it */
+  char reason[200]; /**< one sentence */
 
   uint64_t queries, copies, public_samples, samples, allowed_errors; /**< R, B, T, N, e */
   uint32_t security_bits;                                            /**< lambda asked for */
@@ -51,9 +52,6 @@ typedef struct fusion_verdict {
   char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */
   char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
 } fusion_verdict;
-
-/** Fills accuracy, its bound, and the sentence `reason` from the counts and `accepted`. */
-FUSION_API void fusion_verdict_explain(fusion_verdict *verdict);
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */
 FUSION_API fusion_status fusion_verdict_json(const fusion_verdict *verdict, char **out) FUSION_MUST_CHECK;

@@ -1,16 +1,20 @@
 #include <fusion/bench.h>
 
 #include "api/model_api.h"
+#include "base/sized.h"
 #include "bench/bench_network.h"
 #include "bench/bench_suite.h"
 #include "net/shaped.h"
 
-fusion_bench_settings fusion_bench_defaults(void) {
-  return (fusion_bench_settings){.threads = 1, .runs = 5, .seconds = 0.03};
+void fusion_bench_init(fusion_bench_settings *settings, size_t size) {
+  const fusion_bench_settings defaults = {.size = sizeof defaults, .threads = 1, .runs = 5, .seconds = 0.03};
+  sized_init(settings, size, &defaults);
 }
 
 fusion_status fusion_bench_micro(const fusion_bench_settings *settings, fusion_error *err) {
-  return bench_micro(settings, err);
+  fusion_bench_settings known = fusion_bench_defaults();
+  const fusion_status status = sized_take(&known, settings, "fusion_bench_settings", err);
+  return status == FUSION_OK ? bench_micro(&known, err) : status;
 }
 
 bool fusion_bench_network_named(const char *name, fusion_bench_network *out) {
@@ -22,11 +26,19 @@ bool fusion_bench_network_named(const char *name, fusion_bench_network *out) {
   return shape || strcmp(name, "none") == 0;
 }
 
-fusion_bench_model_settings fusion_bench_model_defaults(void) {
-  return (fusion_bench_model_settings){.engine = "cheetah", .samples = 868, .workers = 1, .pin = true};
+void fusion_bench_model_init(fusion_bench_model_settings *settings, size_t size) {
+  const fusion_bench_model_settings defaults = {
+      .size = sizeof defaults, .engine = "cheetah", .samples = 868, .workers = 1, .pin = true};
+  sized_init(settings, size, &defaults);
 }
 
 fusion_status fusion_bench_model(const fusion_model *model, const fusion_bench_model_settings *settings,
                                  fusion_bench_model_result *result, fusion_error *err) {
-  return bench_model(model->model, settings, result, err);
+  fusion_bench_model_settings known = fusion_bench_model_defaults();
+  fusion_bench_model_result measured = {.size = sizeof measured};
+  fusion_status status = sized_take(&known, settings, "fusion_bench_model_settings", err);
+  if (status == FUSION_OK) status = sized_check(result, "fusion_bench_model_result", err);
+  if (status == FUSION_OK) status = bench_model(model->model, &known, &measured, err);
+  if (status == FUSION_OK) sized_give(result, &measured);
+  return status;
 }

@@ -4,6 +4,8 @@
 #include <fusion/client.h>
 
 #include "api/model_api.h"
+#include "base/sized.h"
+#include "mixcheck/report.h"
 #include "rand/prg.h"
 #include "session/job.h"
 
@@ -29,17 +31,19 @@ struct inputs {
   size_t query_count, public_count; /* numbers in each */
 };
 
-fusion_client_settings fusion_client_defaults(void) {
+void fusion_client_init(fusion_client_settings *settings, size_t size) {
   const fusion_plan_request plan = fusion_plan_request_default();
-  return (fusion_client_settings){.engine = "cheetah",
-                                  .tries = 3,
-                                  .max_manifest = UINT64_C(64) << 20,
-                                  .connect_timeout_ms = 10000,
-                                  .timeout_ms = 120000,
-                                  .security_bits = plan.security_bits,
-                                  .min_public = plan.min_public,
-                                  .min_accuracy = plan.min_accuracy,
-                                  .confidence = 0.95};
+  const fusion_client_settings defaults = {.size = sizeof defaults,
+                                           .engine = "cheetah",
+                                           .tries = 3,
+                                           .max_manifest = UINT64_C(64) << 20,
+                                           .connect_timeout_ms = 10000,
+                                           .timeout_ms = 120000,
+                                           .security_bits = plan.security_bits,
+                                           .min_public = plan.min_public,
+                                           .min_accuracy = plan.min_accuracy,
+                                           .confidence = 0.95};
+  sized_init(settings, size, &defaults);
 }
 
 static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
@@ -58,10 +62,13 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
   return FUSION_OK;
 }
 
-fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *s, fusion_error *err) {
+fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings, fusion_error *err) {
   *out = NULL;
   fusion_client *c = NULL;
-  fusion_status status = check_settings(s, err);
+  fusion_client_settings known = fusion_client_defaults();
+  const fusion_client_settings *s = &known;
+  fusion_status status = sized_take(&known, settings, "fusion_client_settings", err);
+  if (status == FUSION_OK) status = check_settings(s, err);
   if (status != FUSION_OK) return status;
   c = mem_alloc(1, sizeof *c);
   if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
@@ -107,7 +114,8 @@ void fusion_client_close(fusion_client *client) {
 
 fusion_status fusion_client_plan(const fusion_client *c, uint64_t queries, fusion_plan_choice *choice,
                                  fusion_error *err) {
-  const fusion_plan_request request = {.queries = queries,
+  const fusion_plan_request request = {.size = sizeof request,
+                                       .queries = queries,
                                        .security_bits = c->settings.security_bits,
                                        .min_public = c->settings.min_public,
                                        .min_accuracy = c->settings.min_accuracy};
@@ -213,7 +221,7 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
                                   fusion_result **result, fusion_error *err) {
   struct inputs in = {0};
   struct job_settings settings = client->job;
-  fusion_plan_choice choice;
+  fusion_plan_choice choice = {.size = sizeof choice};
   fusion_result *r = NULL;
   *result = NULL;
   fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
@@ -238,7 +246,7 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
       .row_size = fusion_array_row_size(queries),
       .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors}};
   TRY(job_run(&settings, &input, &r->output, &r->verdict, err));
-  fusion_verdict_explain(&r->verdict);
+  verdict_explain(&r->verdict);
   *result = r;
   r = NULL;
 cleanup:

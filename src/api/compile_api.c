@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/model_api.h"
+#include "base/sized.h"
 #include "compile/quantise.h"
 #include "engine/engine.h"
 #include "execute/execute.h"
@@ -9,16 +10,18 @@
 
 enum { FLOAT_ROWS = 256 };
 
-fusion_compile_settings fusion_compile_defaults(void) {
+void fusion_compile_init(fusion_compile_settings *settings, size_t size) {
   const struct quantise_options o = quantise_defaults();
-  return (fusion_compile_settings){.overflow = o.overflow,
-                                   .margin_bits = o.margin_bits,
-                                   .agreement = o.agreement,
-                                   .accuracy_loss = o.accuracy_loss,
-                                   .logit_error = o.logit_error,
-                                   .equalise = o.equalise,
-                                   .calibration_rows = 512,
-                                   .preprocess = {.scale = 1}};
+  const fusion_compile_settings defaults = {.size = sizeof defaults,
+                                            .overflow = o.overflow,
+                                            .margin_bits = o.margin_bits,
+                                            .agreement = o.agreement,
+                                            .accuracy_loss = o.accuracy_loss,
+                                            .logit_error = o.logit_error,
+                                            .equalise = o.equalise,
+                                            .calibration_rows = 512,
+                                            .preprocess = {.scale = 1}};
+  sized_init(settings, size, &defaults);
 }
 
 /** Bytes of a sample of a shard that fills its ciphertexts. */
@@ -218,43 +221,48 @@ cleanup:
   return status;
 }
 
+static fusion_compile_report report_of(const struct quantise_report *r) {
+  return (fusion_compile_report){.size = sizeof(fusion_compile_report),
+                                 .weight_bits = r->weight_bits,
+                                 .activation_bits = r->activation_bits,
+                                 .mean_weight_bits = r->mean_weight_bits,
+                                 .mean_activation_bits = r->mean_activation_bits,
+                                 .candidates = r->candidates,
+                                 .samples = r->samples,
+                                 .agreement = r->agreement,
+                                 .expected = r->expected,
+                                 .expected_error = r->expected_error,
+                                 .loss = r->loss,
+                                 .logit_error = r->logit_error,
+                                 .logit_deviation = r->logit_deviation,
+                                 .overflow = r->overflow,
+                                 .tolerance = r->tolerance,
+                                 .accumulators = r->trees,
+                                 .guaranteed = r->guaranteed,
+                                 .enough = r->enough};
+}
+
 fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, const fusion_array *calibration,
                                    const fusion_array *labels, const fusion_compile_settings *settings,
                                    fusion_compile_report *report, fusion_error *err) {
-  const fusion_compile_settings defaults = fusion_compile_defaults();
+  fusion_compile_settings known = fusion_compile_defaults();
   const double start = clock_seconds();
   struct graph *g = NULL;
   struct quantise_report inner = {0};
-  fusion_compile_report ignored;
   fusion_model *m = mem_alloc(1, sizeof *m);
-  fusion_status status;
+  fusion_status status = FUSION_OK;
   *out = NULL;
-  if (!settings) settings = &defaults;
-  if (!report) report = &ignored;
   FAIL_IF(!m, error_set(err, FUSION_E_MEMORY, "out of memory"));
+  if (settings) TRY(sized_take(&known, settings, "fusion_compile_settings", err));
+  if (report) TRY(sized_check(report, "fusion_compile_report", err));
   TRY(check_labels(calibration, labels, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
-  TRY(compile(m, g, calibration, labels, settings, &inner, err));
-  *report = (fusion_compile_report){.weight_bits = inner.weight_bits,
-                                    .activation_bits = inner.activation_bits,
-                                    .mean_weight_bits = inner.mean_weight_bits,
-                                    .mean_activation_bits = inner.mean_activation_bits,
-                                    .candidates = inner.candidates,
-                                    .samples = inner.samples,
-                                    .agreement = inner.agreement,
-                                    .expected = inner.expected,
-                                    .expected_error = inner.expected_error,
-                                    .loss = inner.loss,
-                                    .logit_error = inner.logit_error,
-                                    .logit_deviation = inner.logit_deviation,
-                                    .overflow = inner.overflow,
-                                    .tolerance = inner.tolerance,
-                                    .accumulators = inner.trees,
-                                    .guaranteed = inner.guaranteed,
-                                    .enough = inner.enough};
-  if (labels) TRY(measure(m, g, calibration, labels, settings->threads, report, err));
-  snprintf(report->note, sizeof report->note, "%s", g->note);
-  report->seconds = clock_seconds() - start;
+  TRY(compile(m, g, calibration, labels, &known, &inner, err));
+  fusion_compile_report full = report_of(&inner);
+  if (labels) TRY(measure(m, g, calibration, labels, known.threads, &full, err));
+  snprintf(full.note, sizeof full.note, "%s", g->note);
+  full.seconds = clock_seconds() - start;
+  if (report) sized_give(report, &full);
   m->steps = inner.steps;
   inner.steps = NULL;
   *out = m;

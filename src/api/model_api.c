@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/sized.h"
 #include "data/data.h"
 #include "program/fsn.h"
 #include "program/operators.h"
@@ -182,13 +183,19 @@ static uint64_t step_multiplications(const struct program *program, uint32_t i) 
   return program_weight_count(program, i) * s.height * s.width;
 }
 
-void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
+fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info *info, fusion_error *err) {
   const struct program *program = &model->model->program;
   const struct program_tensor *in = &program->steps[0].out, *last = &program->steps[program->count - 1].out;
   const struct preprocess *p = &program->preprocess;
   struct writer w = {0};
+  const fusion_status status = sized_check(info, "fusion_model_info", err);
+  if (status != FUSION_OK) return status;
   program_encode(&w, program);
-  *info = (fusion_model_info){
+  const size_t manifest_len = w.failed ? 0 : w.len;
+  writer_free(&w);
+  if (!manifest_len) return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
+  fusion_model_info out = {
+      .size = sizeof out,
       .layers = program->count,
       .input_channels = in->shape.channels,
       .input_height = in->shape.height,
@@ -202,38 +209,46 @@ void fusion_model_describe(const fusion_model *model, fusion_model_info *info) {
       .sigmoid = program->sigmoid,
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
-      .manifest_len = w.len};
-  writer_free(&w);
+      .manifest_len = manifest_len};
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = program->steps[i].out.ring_bits;
-    info->weights += program_weight_count(program, i);
-    info->multiplications += step_multiplications(program, i);
-    if (ring > info->widest_ring) info->widest_ring = ring;
+    out.weights += program_weight_count(program, i);
+    out.multiplications += step_multiplications(program, i);
+    if (ring > out.widest_ring) out.widest_ring = ring;
   }
+  sized_give(info, &out);
+  return FUSION_OK;
 }
 
-void fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
+bool fusion_model_layer(const fusion_model *model, size_t index, fusion_layer *layer) {
   const struct program *program = &model->model->program;
+  if (index >= program->count || sized_check(layer, "fusion_layer", NULL) != FUSION_OK) return false;
   const struct program_step *s = &program->steps[index];
-  *layer = (fusion_layer){.kind = step_operator(s)->name,
-                          .name = s->name,
-                          .channels = s->out.shape.channels,
-                          .height = s->out.shape.height,
-                          .width = s->out.shape.width,
-                          .ring_bits = s->out.ring_bits,
-                          .raw = s->out.raw,
-                          .value_bits = s->out.value_bits,
-                          .shift = s->shift,
-                          .weight_bits = s->weight_bits,
-                          .weights = program_weight_count(program, (uint32_t)index),
-                          .multiplications = step_multiplications(program, (uint32_t)index),
-                          .scale = s->out.scale};
+  const fusion_layer out = {.size = sizeof out,
+                            .kind = step_operator(s)->name,
+                            .name = s->name,
+                            .channels = s->out.shape.channels,
+                            .height = s->out.shape.height,
+                            .width = s->out.shape.width,
+                            .ring_bits = s->out.ring_bits,
+                            .raw = s->out.raw,
+                            .value_bits = s->out.value_bits,
+                            .shift = s->shift,
+                            .weight_bits = s->weight_bits,
+                            .weights = program_weight_count(program, (uint32_t)index),
+                            .multiplications = step_multiplications(program, (uint32_t)index),
+                            .scale = s->out.scale};
+  sized_give(layer, &out);
+  return true;
 }
 
 bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_layer_error *error) {
-  *error = (fusion_layer_error){0};
-  if (!model->steps) return false;
-  const struct quantise_step_report *s = &model->steps[index];
-  *error = (fusion_layer_error){s->value_error, s->weight_error, s->overflow, s->guaranteed, s->error};
-  return true;
+  fusion_layer_error out = {.size = sizeof out};
+  if (index >= model->model->program.count || sized_check(error, "fusion_layer_error", NULL) != FUSION_OK) return false;
+  if (model->steps) {
+    const struct quantise_step_report *s = &model->steps[index];
+    out = (fusion_layer_error){sizeof out, s->value_error, s->weight_error, s->overflow, s->guaranteed, s->error};
+  }
+  sized_give(error, &out);
+  return model->steps;
 }

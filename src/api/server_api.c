@@ -3,6 +3,7 @@
 #include <fusion/server.h>
 
 #include "api/model_api.h"
+#include "base/sized.h"
 #include "session/serve.h"
 
 struct fusion_server {
@@ -11,15 +12,17 @@ struct fusion_server {
   char *state;             /* owned: path, NULL for none */
 };
 
-fusion_server_settings fusion_server_defaults(void) {
-  return (fusion_server_settings){.engine = "cheetah",
-                                  .max_clients = 32,
-                                  .max_samples_job = 1000000,
-                                  .max_samples_day = 100000000,
-                                  .max_shard = 16384,
-                                  .handshake_timeout_ms = 15000,
-                                  .timeout_ms = 120000,
-                                  .stop_grace_ms = 30000};
+void fusion_server_init(fusion_server_settings *settings, size_t size) {
+  const fusion_server_settings defaults = {.size = sizeof defaults,
+                                           .engine = "cheetah",
+                                           .max_clients = 32,
+                                           .max_samples_job = 1000000,
+                                           .max_samples_day = 100000000,
+                                           .max_shard = 16384,
+                                           .handshake_timeout_ms = 15000,
+                                           .timeout_ms = 120000,
+                                           .stop_grace_ms = 30000};
+  sized_init(settings, size, &defaults);
 }
 
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
@@ -38,11 +41,14 @@ static fusion_status check_settings(const fusion_server_settings *s, fusion_erro
   return FUSION_OK;
 }
 
-fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *s,
+fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *settings,
                                  fusion_error *err) {
   *out = NULL;
   fusion_server *server = NULL;
-  fusion_status status = check_settings(s, err);
+  fusion_server_settings known = fusion_server_defaults();
+  const fusion_server_settings *s = &known;
+  fusion_status status = sized_take(&known, settings, "fusion_server_settings", err);
+  if (status == FUSION_OK) status = check_settings(s, err);
   struct server_settings set = {.model = model->model,
                                 .max_clients = s->max_clients,
                                 .max_samples_job = s->max_samples_job,
@@ -85,9 +91,9 @@ void fusion_server_stop(fusion_server *server) {
   server_stop(server->server);
 }
 
-fusion_server_totals fusion_server_count(fusion_server *server) {
-  const struct server_totals t = server_get_totals(server->server);
-  return (fusion_server_totals){t.jobs_done, t.jobs_failed, t.refused, t.samples, t.connections};
+void fusion_server_read_totals(fusion_server *server, fusion_server_totals *totals) {
+  const fusion_server_totals now = server_get_totals(server->server);
+  sized_give(totals, &now);
 }
 
 void fusion_server_close(fusion_server *server) {

@@ -247,7 +247,7 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
                     .shard = size_min(shard, s->samples),
                     .workers = s->workers,
                     .pin = s->pin};
-  *result = (fusion_bench_model_result){.samples = s->samples, .shard = job.shard};
+  *result = (fusion_bench_model_result){.size = sizeof *result, .samples = s->samples, .shard = job.shard};
   if (!job.engine)
     return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
   if (!s->samples || !s->workers || s->workers > WORKERS_MAX)

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/sized.h"
 #include "data/image.h"
 
 enum { FILE_LEN_MAX = 256 << 20 };
@@ -197,13 +198,15 @@ static fusion_status load_list(fusion_array **out, struct list *l, const fusion_
 fusion_status fusion_images_load(fusion_array **out, const char *path, const fusion_image_settings *settings,
                                  fusion_error *err) {
   struct list l = {0};
-  fusion_status status = FUSION_OK;
+  fusion_image_settings known = fusion_image_defaults();
   *out = NULL;
+  fusion_status status = sized_take(&known, settings, "fusion_image_settings", err);
+  if (status != FUSION_OK) return status;
   if (is_folder(path))
     status = list_folder(&l, path, err);
   else if (!list_add(&l, NULL, path))
     status = error_set(err, FUSION_E_MEMORY, "'%s': out of memory", path);
-  if (status == FUSION_OK) status = load_list(out, &l, settings, err);
+  if (status == FUSION_OK) status = load_list(out, &l, &known, err);
   names_free(l.paths, l.count);
   names_free(l.names, l.count);
   if (status != FUSION_OK) {

@@ -2,12 +2,14 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "base/sized.h"
 #include "data/image.h"
 
 enum { SIDE_MAX = 1 << 16 };
 
-fusion_image_settings fusion_image_defaults(void) {
-  return (fusion_image_settings){.scale = 1};
+void fusion_image_init(fusion_image_settings *settings, size_t size) {
+  const fusion_image_settings defaults = {.size = sizeof defaults, .scale = 1};
+  sized_init(settings, size, &defaults);
 }
 
 static bool find_preset(const char *name, fusion_image_settings *out) {
@@ -31,6 +33,7 @@ static bool find_preset(const char *name, fusion_image_settings *out) {
   for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
     if (strcmp(presets[i].name, name) != 0) continue;
     *out = presets[i].settings;
+    out->size = sizeof *out;
     return true;
   }
   return false;
@@ -144,11 +147,10 @@ static fusion_status read_object(fusion_image_settings *s, json_t *object, const
   return FUSION_OK;
 }
 
-fusion_status fusion_image_settings_read(fusion_image_settings *out, const char *text, fusion_error *err) {
+static fusion_status read_text(fusion_image_settings *s, const char *text, fusion_error *err) {
   char where[128] = "preprocessing";
   json_error_t error;
-  *out = fusion_image_defaults();
-  if (find_preset(text, out)) return FUSION_OK;
+  if (find_preset(text, s)) return FUSION_OK;
   json_t *json;
   if (text[0] == '{') {
     json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
@@ -159,7 +161,15 @@ fusion_status fusion_image_settings_read(fusion_image_settings *out, const char 
   if (!json && error.line < 0)
     return error_set(err, FUSION_E_IO, "%s: no preset (imagenet, unit, grey) and no file that can be read", where);
   if (!json) return error_set(err, FUSION_E_INPUT, "%s: line %d: %.100s", where, error.line, error.text);
-  const fusion_status status = read_object(out, json, where, err);
+  const fusion_status status = read_object(s, json, where, err);
   json_decref(json);
+  return status;
+}
+
+fusion_status fusion_image_settings_read(fusion_image_settings *out, const char *text, fusion_error *err) {
+  fusion_image_settings settings = fusion_image_defaults();
+  fusion_status status = sized_check(out, "fusion_image_settings", err);
+  if (status == FUSION_OK) status = read_text(&settings, text, err);
+  if (status == FUSION_OK) sized_give(out, &settings);
   return status;
 }

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/base.h"
+#include "base/sized.h"
 
 #define POWER_PUBLIC_MAX UINT64_C(1000000)
 
@@ -90,7 +90,7 @@ static double short_accuracy(uint64_t samples, uint64_t errors) {
   return high;
 }
 
-fusion_status fusion_plan_power(fusion_power *p, fusion_error *err) {
+static fusion_status find_power(fusion_power *p, fusion_error *err) {
   if (!(p->reject_below >= 0 && p->reject_below < p->promise && p->promise <= 1))
     return error_set(err, FUSION_E_USAGE, "promise %.9g and reject-below %.9g: give 0 <= reject-below < promise <= 1",
                      p->promise, p->reject_below);
@@ -111,4 +111,12 @@ fusion_status fusion_plan_power(fusion_power *p, fusion_error *err) {
   return error_set(err, FUSION_E_UNREACHABLE,
                    "more than %" PRIu64 " public samples would be needed to tell %.9g from %.9g; move them apart",
                    POWER_PUBLIC_MAX, p->promise, p->reject_below);
+}
+
+fusion_status fusion_plan_power(fusion_power *power, fusion_error *err) {
+  fusion_power p = {.size = sizeof p};
+  fusion_status status = sized_take(&p, power, "fusion_power", err);
+  if (status == FUSION_OK) status = find_power(&p, err);
+  if (status == FUSION_OK) sized_give(power, &p);
+  return status;
 }

@@ -4,14 +4,17 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/sized.h"
 #include "mixcheck/bound.h"
 
 #define ACCURACY_UNITS UINT64_C(1000000000)
 /* Public samples beyond this are not considered unless asked for: the chance hardly falls any further there. */
 #define PUBLIC_SEARCH_MAX (UINT64_C(1) << 24)
 
-fusion_plan_request fusion_plan_request_default(void) {
-  return (fusion_plan_request){.security_bits = 40, .min_public = 100, .min_accuracy = 0.95};
+void fusion_plan_request_init(fusion_plan_request *request, size_t size) {
+  const fusion_plan_request defaults = {
+      .size = sizeof defaults, .security_bits = 40, .min_public = 100, .min_accuracy = 0.95};
+  sized_init(request, size, &defaults);
 }
 
 uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples) {
@@ -22,7 +25,13 @@ uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples
   return (uint64_t)((unsigned __int128)slack * public_samples / ACCURACY_UNITS);
 }
 
-static fusion_status check_request(const fusion_plan_request *q, fusion_error *err) {
+/** The caller's request, checked, and that there is a struct for the choice. */
+static fusion_status take_request(fusion_plan_request *q, const fusion_plan_request *request,
+                                  const fusion_plan_choice *out, fusion_error *err) {
+  *q = fusion_plan_request_default();
+  fusion_status status = sized_take(q, request, "fusion_plan_request", err);
+  if (status == FUSION_OK) status = sized_check(out, "fusion_plan_choice", err);
+  if (status != FUSION_OK) return status;
   if (q->queries < 1 || q->queries > FUSION_QUERIES_MAX)
     return error_set(err, FUSION_E_USAGE, "%" PRIu64 " queries: give a number from 1 to 2^40", q->queries);
   if (q->security_bits < 1 || q->security_bits > FUSION_SECURITY_MAX)
@@ -111,7 +120,8 @@ static uint64_t least_public(const fusion_plan_request *q, uint64_t copies, uint
 }
 
 static fusion_plan_choice rate(const struct mix_choice *c) {
-  fusion_plan_choice out = {.queries = c->queries,
+  fusion_plan_choice out = {.size = sizeof out,
+                            .queries = c->queries,
                             .copies = c->copies,
                             .public_samples = c->public_samples,
                             .samples = c->queries * c->copies + c->public_samples,
@@ -132,46 +142,53 @@ static fusion_status unreachable(const fusion_plan_request *q, fusion_error *err
 }
 
 fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan_choice *out, fusion_error *err) {
-  const fusion_status status = check_request(request, err);
+  fusion_plan_request q;
+  const fusion_status status = take_request(&q, request, out, err);
   if (status != FUSION_OK) return status;
-  const uint64_t most = request->security_bits > 2 ? request->security_bits : 2;
-  const uint64_t search_max = request->min_public > PUBLIC_SEARCH_MAX ? request->min_public : PUBLIC_SEARCH_MAX;
+  const uint64_t most = q.security_bits > 2 ? q.security_bits : 2;
+  const uint64_t search_max = q.min_public > PUBLIC_SEARCH_MAX ? q.min_public : PUBLIC_SEARCH_MAX;
   struct mix_choice best = {0};
   uint64_t best_samples = 0;
   for (uint64_t copies = most; copies >= 2; copies--) {
     /* Once there is a choice, only one as cheap is of interest; equal cost goes to fewer copies. */
-    const uint64_t taken = request->queries * copies;
+    const uint64_t taken = q.queries * copies;
     const uint64_t high = best_samples ? best_samples - taken : search_max;
-    const uint64_t found = least_public(request, copies, high < search_max ? high : search_max);
+    const uint64_t found = least_public(&q, copies, high < search_max ? high : search_max);
     if (!found) continue;
-    best = choice_of(request, copies, found);
+    best = choice_of(&q, copies, found);
     best_samples = taken + found;
   }
-  if (!best_samples) return unreachable(request, err);
-  *out = rate(&best);
+  if (!best_samples) return unreachable(&q, err);
   uint64_t worst;
   (void)bound_log2(&best, &worst);
-  if (bound_holds_at(&best, worst, request->security_bits)) return FUSION_OK;
-  return error_set(err, FUSION_E_INTERNAL, "the plan found fails its exact check");
+  if (!bound_holds_at(&best, worst, q.security_bits))
+    return error_set(err, FUSION_E_INTERNAL, "the plan found fails its exact check");
+  const fusion_plan_choice choice = rate(&best);
+  sized_give(out, &choice);
+  return FUSION_OK;
 }
 
 fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
                                       fusion_plan_choice *out, fusion_error *err) {
-  const fusion_status status = check_request(request, err);
+  fusion_plan_request q;
+  const fusion_status status = take_request(&q, request, out, err);
   if (status != FUSION_OK) return status;
   if (copies < 2 || copies > 1000) return error_set(err, FUSION_E_USAGE, "%" PRIu64 " copies: give 2 to 1000", copies);
-  const double room = (cost_limit - (double)copies) * (double)request->queries;
+  const double room = (cost_limit - (double)copies) * (double)q.queries;
   const uint64_t high = !(room > 0) ? 0 : room < (double)FUSION_PUBLIC_MAX ? (uint64_t)room : FUSION_PUBLIC_MAX;
-  const uint64_t found = least_public(request, copies, high);
+  const uint64_t found = least_public(&q, copies, high);
   if (!found)
     return error_set(err, FUSION_E_UNREACHABLE, "%" PRIu64 " copies cost more than %.3g a query", copies, cost_limit);
-  const struct mix_choice c = choice_of(request, copies, found);
-  *out = rate(&c);
+  const struct mix_choice c = choice_of(&q, copies, found);
+  const fusion_plan_choice choice = rate(&c);
+  sized_give(out, &choice);
   return FUSION_OK;
 }
 
 fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t public_samples, uint64_t allowed_errors,
                                fusion_plan_choice *out, fusion_error *err) {
+  const fusion_status status = sized_check(out, "fusion_plan_choice", err);
+  if (status != FUSION_OK) return status;
   if (queries < 1 || queries > FUSION_QUERIES_MAX || copies < 2 || copies > 1000 || public_samples < 1 ||
       public_samples > FUSION_PUBLIC_MAX || allowed_errors >= public_samples)
     return error_set(err, FUSION_E_USAGE,
@@ -179,6 +196,7 @@ fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t publi
                      " errors: give at least 1 query, 2 to 1000 copies, and fewer errors than public samples",
                      queries, copies, public_samples, allowed_errors);
   const struct mix_choice c = {queries, copies, public_samples, allowed_errors};
-  *out = rate(&c);
+  const fusion_plan_choice choice = rate(&c);
+  sized_give(out, &choice);
   return FUSION_OK;
 }

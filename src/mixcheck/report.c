@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 #include <fusion/plan.h>
-#include <fusion/verdict.h>
 
 #include "base/base.h"
+#include "mixcheck/report.h"
 
-void fusion_verdict_explain(fusion_verdict *v) {
+void verdict_explain(fusion_verdict *v) {
   const uint64_t right = v->public_samples - v->wrong_public;
   v->accuracy = v->public_samples ? (double)right / (double)v->public_samples : 0;
   if (!(v->confidence > 0 && v->confidence < 1)) v->confidence = 0.95;

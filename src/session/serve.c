@@ -94,9 +94,10 @@ uint16_t server_port(const struct server *s) {
   return listener_port(s->listener);
 }
 
-struct server_totals server_get_totals(struct server *s) {
+fusion_server_totals server_get_totals(struct server *s) {
   pthread_mutex_lock(&s->lock);
-  struct server_totals totals = s->totals;
+  fusion_server_totals totals = s->totals;
+  totals.size = sizeof totals;
   totals.connections = s->active;
   pthread_mutex_unlock(&s->lock);
   return totals;

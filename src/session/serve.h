@@ -3,6 +3,8 @@
 #ifndef FUSION_SESSION_SERVE_H
 #define FUSION_SESSION_SERVE_H
 
+#include <fusion/server.h>
+
 #include "engine/engine.h"
 #include "net/connect.h"
 
@@ -25,11 +27,6 @@ struct server_settings {
   void *log_context;
 };
 
-struct server_totals {
-  uint64_t jobs_done, jobs_failed, refused, samples;
-  uint32_t connections; /* now */
-};
-
 struct server;
 
 /** Listens at once; serves when server_run is called. */
@@ -41,7 +38,7 @@ fusion_status server_run(struct server *s, fusion_error *err) FUSION_MUST_CHECK;
 /** First call: no new connections, running jobs get the grace time. Second call: running jobs end at once. From any
  * thread and from a signal handler. */
 void server_stop(struct server *s);
-struct server_totals server_get_totals(struct server *s);
+fusion_server_totals server_get_totals(struct server *s);
 /** After server_run has returned (or was never called). */
 void server_close(struct server *s);
 

@@ -58,7 +58,7 @@ struct server {
   uint64_t day_samples; /* begun since then */
   uint64_t job_counter;
   uint8_t done_ids[DONE_IDS][SESSION_JOB_LEN]; /* a ring; [i] is that of the i-th, (i + DONE_IDS)-th, ... done job */
-  struct server_totals totals;
+  fusion_server_totals totals;                 /* `connections` is filled in when they are read */
 
   pthread_mutex_t log_lock;
   pthread_mutex_t state_lock; /* one writer of the state file; taken before `lock` */

@@ -116,8 +116,9 @@ static void run(struct table *t, const char *name, enum expectation expectation,
 
 /* Parameters for 24 bits: far below one wrong acceptance in all runs of the long table, and small jobs. */
 static void choose_small(struct scene *s) {
-  const fusion_plan_request request = {.queries = 6, .security_bits = 24, .min_public = 10, .min_accuracy = 0.85};
-  fusion_plan_choice choice;
+  const fusion_plan_request request = {
+      .size = sizeof request, .queries = 6, .security_bits = 24, .min_public = 10, .min_accuracy = 0.85};
+  fusion_plan_choice choice = {.size = sizeof choice};
   fusion_error err = {.status = FUSION_OK};
   if (fusion_plan_copies(&request, &choice, &err) != FUSION_OK) fail_msg("%s", err.text);
   s->queries = choice.queries;

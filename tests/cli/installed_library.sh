@@ -12,7 +12,7 @@ cat >"$folder/use.c" <<'C'
 #include <stdio.h>
 int main(void) {
   fusion_plan_request request = fusion_plan_request_default();
-  fusion_plan_choice choice;
+  fusion_plan_choice choice = {.size = sizeof choice};
   request.queries = 512;
   if (fusion_plan_copies(&request, &choice, NULL) != FUSION_OK) return 1;
   printf("%d copies\n", (int)choice.copies);

@@ -27,7 +27,7 @@ static const char *scratch(const char *name) {
 }
 
 static void load(fusion_array **out, const char *path, const char *settings) {
-  fusion_image_settings s;
+  fusion_image_settings s = fusion_image_defaults();
   fusion_error err = {.status = FUSION_OK};
   if (fusion_image_settings_read(&s, settings, &err) != FUSION_OK ||
       fusion_images_load(out, path, &s, &err) != FUSION_OK)
@@ -35,7 +35,7 @@ static void load(fusion_array **out, const char *path, const char *settings) {
 }
 
 static void refuse(const char *path, const char *settings, const char *expected) {
-  fusion_image_settings s;
+  fusion_image_settings s = fusion_image_defaults();
   fusion_array *a = NULL;
   fusion_error err = {.status = FUSION_OK};
   fusion_status status = fusion_image_settings_read(&s, settings, &err);
@@ -101,7 +101,7 @@ static void resize__equals_pillow(void **state) {
 
 static void settings__presets_and_json(void **state) {
   (void)state;
-  fusion_image_settings s;
+  fusion_image_settings s = fusion_image_defaults();
   assert_ok(fusion_image_settings_read(&s, "imagenet", NULL));
   assert_true(s.resize_height == 256 && s.crop_width == 224 && s.normalise && s.count == 3);
   assert_true(s.mean[2] == 0.406 && s.deviation[0] == 0.229);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 #include <fusion/plan.h>
-#include <fusion/verdict.h>
 
 #include "mixcheck/mix.h"
+#include "mixcheck/report.h"
 #include "support/support.h"
 
 /* Planning */
@@ -28,7 +28,7 @@ static void plan__required_values(void **state) {
     fusion_plan_request q = fusion_plan_request_default();
     q.queries = rows[i].queries;
     q.min_accuracy = rows[i].accuracy;
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     assert_ok(fusion_plan_copies(&q, &c, NULL));
     assert_int_equal(c.copies, rows[i].copies);
     assert_int_equal(c.public_samples, 100);
@@ -47,7 +47,7 @@ static void plan__slack_costs_soundness(void **state) {
   } rows[] = {{8, 8, 0, 40.3},  {8, 8, 5, 33.2},    {32, 7, 0, 41.0},
               {32, 7, 5, 39.1}, {128, 6, 0, 42.05}, {128, 6, 5, 42.05}};
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     assert_ok(fusion_plan_rate(rows[i].queries, rows[i].copies, 100, rows[i].errors, &c, NULL));
     assert_true(fabs(c.soundness_bits - rows[i].bits) < 0.06);
   }
@@ -60,7 +60,7 @@ static void plan__a_million_queries_within_a_second(void **state) {
     fusion_plan_request q = fusion_plan_request_default();
     q.queries = 1 << 20;
     q.min_accuracy = accuracies[i];
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     const double start = clock_seconds();
     assert_ok(fusion_plan_copies(&q, &c, NULL));
     assert_true(clock_seconds() - start < 1);
@@ -70,24 +70,25 @@ static void plan__a_million_queries_within_a_second(void **state) {
 
 static void plan__nonsense_gets_a_line(void **state) {
   (void)state;
+  enum { SIZE = sizeof(fusion_plan_request) };
   static const fusion_plan_request bad[] = {
-      {0, 40, 100, 0.95},
-      {5, 0, 100, 0.95},
-      {5, 101, 100, 0.95},
-      {5, 40, 100, 0},
-      {5, 40, 100, 1.2},
-      {5, 40, 100, NAN},
-      {(UINT64_C(1) << 40) + 1, 40, 100, 0.95},
-      {5, 40, (UINT64_C(1) << 32) + 1, 1},
+      {SIZE, 0, 40, 100, 0.95},
+      {SIZE, 5, 0, 100, 0.95},
+      {SIZE, 5, 101, 100, 0.95},
+      {SIZE, 5, 40, 100, 0},
+      {SIZE, 5, 40, 100, 1.2},
+      {SIZE, 5, 40, 100, NAN},
+      {SIZE, (UINT64_C(1) << 40) + 1, 40, 100, 0.95},
+      {SIZE, 5, 40, (UINT64_C(1) << 32) + 1, 1},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     fusion_error err = {.status = FUSION_OK};
     assert_int_equal(fusion_plan_copies(&bad[i], &c, &err), FUSION_E_USAGE);
     assert_non_null(strstr(err.text, "give"));
   }
-  fusion_plan_request q = {1, 40, 100, 0.01};
-  fusion_plan_choice c;
+  fusion_plan_request q = {SIZE, 1, 40, 100, 0.01};
+  fusion_plan_choice c = {.size = sizeof c};
   fusion_error err = {.status = FUSION_OK};
   assert_int_equal(fusion_plan_copies(&q, &c, &err), FUSION_E_UNREACHABLE);
   assert_non_null(strstr(err.text, "40 bits of security cannot be reached"));
@@ -135,7 +136,7 @@ static void bound__the_limit_itself_holds(void **state) {
 
 static void power__exact_tails(void **state) {
   (void)state;
-  fusion_power p = {.promise = 0.98, .reject_below = 0.90, .error_rate = 0.01};
+  fusion_power p = {.size = sizeof p, .promise = 0.98, .reject_below = 0.90, .error_rate = 0.01};
   assert_ok(fusion_plan_power(&p, NULL));
   assert_true(p.refuse_good <= 0.01 && p.accept_bad <= 0.01);
   assert_int_equal(fusion_plan_allowed_errors(p.min_accuracy, p.public_samples), p.allowed_errors);
@@ -145,11 +146,11 @@ static void power__exact_tails(void **state) {
   /* DESIGN 3: T = 100 at 0.95 accepts a model of accuracy 0.93 in 29 % of the runs. */
   assert_true(fabs(fusion_accept_probability(0.93, 100, 5) - 0.29) < 0.005);
   fusion_error err;
-  fusion_power bad = {.promise = 0.9, .reject_below = 0.95, .error_rate = 0.01};
+  fusion_power bad = {.size = sizeof bad, .promise = 0.9, .reject_below = 0.95, .error_rate = 0.01};
   assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_USAGE);
-  bad = (fusion_power){.promise = 0.9, .reject_below = 0.8, .error_rate = 0};
+  bad = (fusion_power){.size = sizeof bad, .promise = 0.9, .reject_below = 0.8, .error_rate = 0};
   assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_USAGE);
-  bad = (fusion_power){.promise = 0.95, .reject_below = 0.9499, .error_rate = 0.001};
+  bad = (fusion_power){.size = sizeof bad, .promise = 0.95, .reject_below = 0.9499, .error_rate = 0.001};
   assert_int_equal(fusion_plan_power(&bad, &err), FUSION_E_UNREACHABLE);
 }
 
@@ -422,7 +423,7 @@ static void verdict__json_and_page(void **state) {
                       .server = "<b>&\"host",
                       .stage_count = 1,
                       .stages = {{.name = "linear", .seconds = 1.5, .bytes_sent = 10, .bytes_received = 20}}};
-  fusion_verdict_explain(&v);
+  verdict_explain(&v);
   assert_string_equal(v.reason,
                       "the copies of 2 of 128 queries disagree; 9 of 100 public answers are wrong, 5 were allowed");
   assert_true(v.accuracy == 0.91 && v.accuracy_lower_bound < 0.91 && v.accuracy_lower_bound > 0.8);
@@ -443,7 +444,7 @@ static void verdict__json_and_page(void **state) {
   fusion_text_free(text);
   v.accepted = true;
   v.wrong_public = v.disagreeing_queries = 0;
-  fusion_verdict_explain(&v);
+  verdict_explain(&v);
   assert_string_equal(v.reason, "all copies agree; 100 of 100 public answers are right");
 }
 

@@ -81,7 +81,7 @@ static void check_network(const char *name, bool normalised) {
   fusion_array *answers, *real;
   fusion_model *m;
   fusion_error err = {.status = FUSION_OK};
-  fusion_compile_report report;
+  fusion_compile_report report = {.size = sizeof report};
   fusion_compile_settings settings = fusion_compile_defaults();
   settings.calibration_rows = CALIBRATION_ROWS;
   settings.preprocess = (fusion_preprocess){.channels_last = true, .scale = 1.0 / 255};

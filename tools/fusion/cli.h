@@ -138,7 +138,7 @@ struct cli_prediction {
   double seconds; /* over the link */
 };
 static const struct cli_prediction cli_prediction_default = {
-    .samples = 128, .memory = (uint64_t)4 << 30, .network = "lan"};
+    .result = {.size = sizeof(fusion_prediction)}, .samples = 128, .memory = (uint64_t)4 << 30, .network = "lan"};
 void cli_add_prediction(struct cli_option *table, struct cli_prediction *p);
 /** CLI_GO, or the exit code for a --network that is none. */
 int cli_check_prediction(const char *command, struct cli_prediction *p);

@@ -250,6 +250,7 @@ static int bench_model(int argc, char **argv) {
   settings.pin = !l.no_pin;
   fusion_error err = {.status = FUSION_OK};
   fusion_bench_model_result results[MODEL_RUNS_MAX];
+  for (size_t i = 0; i < MODEL_RUNS_MAX; i++) results[i].size = sizeof results[i];
   const fusion_status status = run_model(&l, positional[0], &settings, results, &err);
   if (status != FUSION_OK) return cli_failed("bench", status, &err);
   qsort(results, (size_t)l.runs, sizeof *results, by_seconds);

@@ -192,10 +192,9 @@ static const char *output_text(const fusion_model_info *info, char text[CLI_TEXT
 static json_t *sensitivity_json(const fusion_model *model, const fusion_model_info *info) {
   json_t *list = json_array();
   for (size_t i = 0; i < info->layers; i++) {
-    fusion_layer d;
-    fusion_layer_error e;
-    fusion_model_layer(model, i, &d);
-    if (!fusion_model_layer_error(model, i, &e)) continue;
+    fusion_layer d = {.size = sizeof d};
+    fusion_layer_error e = {.size = sizeof e};
+    if (!fusion_model_layer(model, i, &d) || !fusion_model_layer_error(model, i, &e)) continue;
     if (e.value_error > 0 || e.weight_error > 0 || e.overflow > 0 || e.error > 0)
       json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:f, s:f, s:f, s:f}", "step", (json_int_t)i, "kind",
                                             d.kind, "name", d.name, "error", e.error, "value_error", e.value_error,
@@ -236,16 +235,15 @@ static const char *percent(char text[CLI_TEXT_LEN], double share, bool known) {
 /** Each step's error, and its part of the mean square error of the logits, which a search of widths alone knows. */
 static void print_sensitivity(const fusion_model *model, const fusion_model_info *info) {
   double total = 0;
-  fusion_layer_error e;
+  fusion_layer_error e = {.size = sizeof e};
   char error[CLI_TEXT_LEN], values[CLI_TEXT_LEN], weights[CLI_TEXT_LEN];
   for (size_t i = 0; i < info->layers; i++)
     if (fusion_model_layer_error(model, i, &e)) total += e.value_error + e.weight_error;
   printf("\n%4s  %-8s %-28s %6s %10s %12s %12s %10s\n", "step", "kind", "name", "ring", "error", "by values",
          "by weights", "overflow");
   for (size_t i = 0; i < info->layers; i++) {
-    fusion_layer d;
-    fusion_model_layer(model, i, &d);
-    fusion_model_layer_error(model, i, &e);
+    fusion_layer d = {.size = sizeof d};
+    if (!fusion_model_layer(model, i, &d) || !fusion_model_layer_error(model, i, &e)) continue;
     if (!(e.error + e.value_error + e.weight_error + e.overflow > 0) && !e.guaranteed) continue;
     printf("%4zu  %-8s %-28.28s %6u %10s %12s %12s %10.1g\n", i, d.kind, d.name, d.ring_bits,
            percent(error, e.error, e.error > 0), percent(values, e.value_error / total, total > 0),
@@ -290,18 +288,18 @@ static int compile(struct compile_line *l, const char *onnx, const fusion_compil
   fusion_error err = {.status = FUSION_OK};
   fusion_array *calibration = NULL, *labels = NULL;
   fusion_model *model = NULL;
-  fusion_compile_report report;
+  fusion_compile_report report = {.size = sizeof report};
+  fusion_model_info info = {.size = sizeof info};
   fusion_status status = cli_load_samples(&calibration, l->calibration, l->pictures, &err);
   if (status == FUSION_OK && l->labels) status = fusion_array_load(&labels, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
+  if (status == FUSION_OK) status = fusion_model_describe(model, &info, &err);
   if (status == FUSION_OK) status = cli_predict(model, &l->prediction, &err);
   if (status == FUSION_OK) status = fusion_model_save(model, l->output_path, &err);
   int code = CLI_EXIT_OK;
   if (status != FUSION_OK) {
     code = cli_failed("compile", status, &err);
   } else {
-    fusion_model_info info;
-    fusion_model_describe(model, &info);
     code = l->json ? print_json(model, &info, &report, l) : print_text(model, &info, &report, l);
     if (report.note[0]) cli_error("compile", "note: %s", report.note);
     if (!report.enough && !(settings->weight_bits && settings->activation_bits))

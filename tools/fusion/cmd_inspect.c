@@ -29,11 +29,8 @@ static json_t *layer_json(const fusion_layer *d) {
 static int print_json(const fusion_model *model, const fusion_model_info *info,
                       const struct cli_prediction *prediction) {
   json_t *layers = json_array();
-  for (size_t i = 0; i < info->layers; i++) {
-    fusion_layer d;
-    fusion_model_layer(model, i, &d);
-    json_array_append_new(layers, layer_json(&d));
-  }
+  fusion_layer d = {.size = sizeof d};
+  for (size_t i = 0; fusion_model_layer(model, i, &d); i++) json_array_append_new(layers, layer_json(&d));
   json_t *json = json_pack(
       "{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o}", "input",
       (json_int_t)info->input_channels, (json_int_t)info->input_height, (json_int_t)info->input_width, "outputs",
@@ -75,11 +72,10 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
   cli_print_prediction(prediction, "private run  ", "time         ", "memory       ");
   printf("\n%4s  %-8s %-28s %16s %6s %6s %6s %6s %8s\n", "step", "kind", "name", "shape", "ring", "values", "shift",
          "bits", "weights");
-  for (size_t i = 0; i < info->layers; i++) {
-    fusion_layer d;
+  fusion_layer d = {.size = sizeof d};
+  for (size_t i = 0; fusion_model_layer(model, i, &d); i++) {
     char shape[CLI_TEXT_LEN], ring[CLI_TEXT_LEN], bits[CLI_TEXT_LEN] = "", weights[CLI_TEXT_LEN] = "",
                                                   shift[CLI_TEXT_LEN] = "";
-    fusion_model_layer(model, i, &d);
     snprintf(shape, sizeof shape, "%zux%zux%zu", d.channels, d.height, d.width);
     snprintf(ring, sizeof ring, d.raw ? "%u raw" : "%u", d.ring_bits);
     if (d.weight_bits) snprintf(bits, sizeof bits, "%u", d.weight_bits);
@@ -114,9 +110,9 @@ int cmd_inspect(int argc, char **argv) {
   fusion_model *model;
   fusion_status status = fusion_model_load(&model, positional[0], &err);
   if (status != FUSION_OK) return cli_failed("inspect", status, &err);
-  fusion_model_info info;
-  fusion_model_describe(model, &info);
-  status = cli_predict(model, &prediction, &err);
+  fusion_model_info info = {.size = sizeof info};
+  status = fusion_model_describe(model, &info, &err);
+  if (status == FUSION_OK) status = cli_predict(model, &prediction, &err);
   if (status != FUSION_OK)
     code = cli_failed("inspect", status, &err);
   else if (as_json)

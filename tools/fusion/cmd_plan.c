@@ -160,7 +160,7 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
   json_object_set_new(root, "security_bits", json_integer(o->request.security_bits));
   json_object_set_new(root, "min_accuracy", json_real(o->request.min_accuracy));
   for (int offset = -NEIGHBOUR_REACH; offset <= NEIGHBOUR_REACH; offset++) {
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     if (neighbour(o, best, offset, &c)) json_array_append_new(list, choice_json(&c));
   }
   json_object_set_new(root, "neighbours", list);
@@ -194,7 +194,7 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
   printf("  copies    public  allowed      samples     samples  soundness   paper\n");
   printf("          samples   errors       in all   per query       bits    bits\n");
   for (int offset = -NEIGHBOUR_REACH; offset <= NEIGHBOUR_REACH; offset++) {
-    fusion_plan_choice c;
+    fusion_plan_choice c = {.size = sizeof c};
     if (offset == 0)
       print_row(best, "  <- the plan");
     else if (neighbour(o, best, offset, &c))
@@ -213,12 +213,13 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
 }
 
 int cmd_plan(int argc, char **argv) {
-  struct plan_options o = {.request = fusion_plan_request_default(), .power = {.error_rate = 0.01}};
+  struct plan_options o = {.request = fusion_plan_request_default(),
+                           .power = {.size = sizeof(fusion_power), .error_rate = 0.01}};
   o.security = o.request.security_bits;
   const int done = parse(&o, argc, argv);
   if (done != CLI_GO) return done;
   fusion_error err = {.status = FUSION_OK};
-  fusion_plan_choice best;
+  fusion_plan_choice best = {.size = sizeof best};
   fusion_status status = FUSION_OK;
   if (o.has_power) {
     status = fusion_plan_power(&o.power, &err);
@@ -228,7 +229,7 @@ int cmd_plan(int argc, char **argv) {
   }
   status = fusion_plan_copies(&o.request, &best, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
-  fusion_prediction prediction;
+  fusion_prediction prediction = {.size = sizeof prediction};
   if (o.model) status = predict(o.model, best.samples, &prediction, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   const fusion_prediction *cost = o.model ? &prediction : NULL;

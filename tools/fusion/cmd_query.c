@@ -297,7 +297,7 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
   fusion_array *queries = NULL, *public_samples = NULL, *labels = NULL;
   fusion_client *client = NULL;
   fusion_result *result = NULL;
-  fusion_plan_choice choice;
+  fusion_plan_choice choice = {.size = sizeof choice};
   struct cli_progress bar;
   struct outcome outcome = {.queries = NULL};
   if (l->input.classes) {

@@ -146,9 +146,9 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
                   const fusion_array *answers, struct run_result *result, const struct cli_classes *classes) {
   fusion_error err = {.status = FUSION_OK};
   int64_t *work = calloc(3 * result->rows + 1, sizeof *work);
-  fusion_model_info info;
-  fusion_model_describe(model, &info);
-  const fusion_status status = work ? compare(l, model, input, answers, result, work, &err) : FUSION_E_MEMORY;
+  fusion_model_info info = {.size = sizeof info};
+  fusion_status status = fusion_model_describe(model, &info, &err);
+  if (status == FUSION_OK) status = work ? compare(l, model, input, answers, result, work, &err) : FUSION_E_MEMORY;
   const struct cli_answers named = {
       .samples = input, .labels = work, .classes = classes, .values_are_labels = info.output == FUSION_OUTPUT_LABEL};
   int code = status == FUSION_OK ? write_answers(l, model, answers, named) : cli_failed("run", status, &err);
@@ -159,8 +159,10 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
 
 /** A label beyond the names, or names beyond the labels, says that the file is another model's. */
 static int check_classes(const fusion_model *model, const struct cli_classes *classes, const char *path) {
-  fusion_model_info info;
-  fusion_model_describe(model, &info);
+  fusion_error err = {.status = FUSION_OK};
+  fusion_model_info info = {.size = sizeof info};
+  const fusion_status status = path ? fusion_model_describe(model, &info, &err) : FUSION_OK;
+  if (status != FUSION_OK) return cli_failed("run", status, &err);
   const bool hidden = info.output == FUSION_OUTPUT_LABEL; /* the last tensor may be the label itself */
   if (!path || hidden || info.outputs == classes->count || (info.outputs == 1 && classes->count == 2)) return CLI_GO;
   cli_error("run", "'%s': %zu classes, the model has %zu outputs", path, classes->count, info.outputs);
