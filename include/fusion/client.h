@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <fusion/array.h>
+#include <fusion/model.h>
 #include <fusion/plan.h>
 #include <fusion/verdict.h>
 

@@ -13,6 +13,10 @@ extern "C" {
 
 typedef struct fusion_model fusion_model;
 
+/** Protocol engines: "cheetah" (the default, also for NULL) and "cheetah-wan", which moves fewer bytes and computes
+ * more. FUSION_E_USAGE for any other name, with the line that every call with an engine gives. */
+FUSION_API fusion_status fusion_engine_check(const char *name, fusion_error *err) FUSION_MUST_CHECK;
+
 /** What an answer is. */
 typedef enum fusion_output {
   FUSION_OUTPUT_LOGITS = 0, /**< every output of the network */
@@ -61,6 +65,8 @@ typedef struct fusion_compile_settings {
   size_t calibration_rows;  /**< at most so many rows calibrate, from the first; default 512, 0 for all */
   unsigned threads;         /**< 0 (default): one for every core */
   fusion_preprocess preprocess;
+  const char *engine; /**< protocol engine (fusion_engine_check) whose costs the search weighs and that the model is
+                           prepared for; NULL (default): "cheetah" */
 } fusion_compile_settings;
 
 FUSION_API void fusion_compile_init(fusion_compile_settings *settings, size_t size);
@@ -200,10 +206,12 @@ typedef struct fusion_prediction {
   size_t samples, shard;                     /**< of the whole run; at once */
 } fusion_prediction;
 
-/** `shard`: samples that run at once (0: all). FUSION_E_USAGE for 0 samples, FUSION_E_MODEL when the model was not
+/** `shard`: samples that run at once (0: all). `engine`: see fusion_engine_check. FUSION_E_USAGE for 0 samples or an
+ * unknown engine, FUSION_E_MODEL when the model was not
  * compiled for private runs, FUSION_E_MEMORY. */
-FUSION_API fusion_status fusion_model_predict(const fusion_model *model, size_t samples, size_t shard,
-                                              fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
+FUSION_API fusion_status fusion_model_predict(const fusion_model *model, const char *engine, size_t samples,
+                                              size_t shard, fusion_prediction *out,
+                                              fusion_error *err) FUSION_MUST_CHECK;
 
 /** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing, then traffic of
  * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. NaN
@@ -212,8 +220,8 @@ FUSION_API double fusion_prediction_seconds(const fusion_prediction *prediction,
                                             double round_trip_ms);
 
 /** The most samples that may run at once so that neither party's peak passes `memory` bytes; at most `limit`. 0: not
- * even one. */
-FUSION_API size_t fusion_model_shard(const fusion_model *model, size_t limit, uint64_t memory);
+ * even one, or an unknown engine. */
+FUSION_API size_t fusion_model_shard(const fusion_model *model, const char *engine, size_t limit, uint64_t memory);
 
 #ifdef __cplusplus
 }

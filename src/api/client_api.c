@@ -48,8 +48,8 @@ void fusion_client_init(fusion_client_settings *settings, size_t size) {
 
 static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
   if (!s->server) return error_set(err, FUSION_E_USAGE, "a client needs a server's address");
-  if (!s->engine || !engine_find(s->engine))
-    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
+  const fusion_status status = fusion_engine_check(s->engine, err);
+  if (status != FUSION_OK) return status;
   if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (s->workers > WORKERS_MAX)
@@ -74,7 +74,6 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
   c->settings = *s;
   c->job = (struct job_settings){
-      .engine = engine_find(s->engine),
       .workers = s->workers,
       .shard_samples = s->shard_samples ? s->shard_samples : SHARD_DEFAULT,
       .tries = s->tries,
@@ -86,6 +85,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
       .agree_by_label = !s->tolerance,
       .tolerance = s->tolerance,
       .cancelled = &c->cancelled};
+  TRY(engine_named(&c->job.engine, s->engine, err));
   TRY(net_address_parse(&c->job.address, s->server, err));
   if (s->journal) {
     c->journal = mem_alloc(strlen(s->journal) + 1, 1);

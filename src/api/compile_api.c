@@ -27,8 +27,7 @@ void fusion_compile_init(fusion_compile_settings *settings, size_t size) {
 /** Bytes of a sample of a shard that fills its ciphertexts. */
 static fusion_status sample_bytes(void *context, struct model *model, double *bytes) {
   enum { SHARD = 16 };
-  (void)context;
-  const struct engine *engine = engine_find("cheetah");
+  const struct engine *engine = *(const struct engine *const *)context;
   const size_t samples = SHARD;
   struct cost cost = {0};
   fusion_status status = engine_prepare(engine, model, NULL);
@@ -37,7 +36,7 @@ static fusion_status sample_bytes(void *context, struct model *model, double *by
   return status;
 }
 
-static struct quantise_options options_of(const fusion_compile_settings *s) {
+static struct quantise_options options_of(const fusion_compile_settings *s, const struct engine **engine) {
   return (struct quantise_options){.weight_bits = s->weight_bits,
                                    .activation_bits = s->activation_bits,
                                    .input_bits = s->input_bits,
@@ -53,7 +52,8 @@ static struct quantise_options options_of(const fusion_compile_settings *s) {
                                    .top_k = s->top_k,
                                    .rounding = (enum program_rounding)s->rounding,
                                    .threads = s->threads,
-                                   .cost = sample_bytes};
+                                   .cost = sample_bytes,
+                                   .context = engine};
 }
 
 /** Copies the caller's preprocessing into owned memory; the numbers are checked when the program is. */
@@ -189,12 +189,14 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   const struct shape shape = g->nodes[0].shape;
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
-  struct quantise_options options = options_of(settings);
+  const struct engine *engine = NULL;
+  struct quantise_options options = options_of(settings, &engine);
   struct preprocess p = {0};
   float *real = NULL;
   int64_t *expected = NULL;
   size_t len;
   fusion_status status;
+  TRY(engine_named(&engine, settings->engine, err));
   TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
   TRY(keep_pictures(&p, shape, calibration, err));
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
@@ -212,7 +214,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   m->model->program.preprocess = p;
   p = (struct preprocess){0};
   TRY(program_validate(&m->model->program, err));
-  TRY(engine_prepare(engine_find("cheetah"), m->model, err));
+  TRY(engine_prepare(engine, m->model, err));
 cleanup:
   mem_free(real);
   mem_free(expected);
@@ -255,6 +257,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   FAIL_IF(!m, error_set(err, FUSION_E_MEMORY, "out of memory"));
   if (settings) TRY(sized_take(&known, settings, "fusion_compile_settings", err));
   if (report) TRY(sized_check(report, "fusion_compile_report", err));
+  TRY(fusion_engine_check(known.engine, err));
   TRY(check_labels(calibration, labels, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
   TRY(compile(m, g, calibration, labels, &known, &inner, err));

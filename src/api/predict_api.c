@@ -18,19 +18,21 @@ double fusion_prediction_seconds(const fusion_prediction *prediction, double byt
   return waiting * computing + traffic + (double)p.rounds * round_trip_ms / 2000;
 }
 
-size_t fusion_model_shard(const fusion_model *model, size_t limit, uint64_t memory) {
-  const struct engine *engine = engine_find("cheetah");
+size_t fusion_model_shard(const fusion_model *model, const char *name, size_t limit, uint64_t memory) {
+  const struct engine *engine;
+  if (engine_named(&engine, name, NULL) != FUSION_OK) return 0;
   const struct program *program = &model->model->program;
   return size_min(shard_limit(engine, program, ROLE_SERVER, limit, memory),
                   shard_limit(engine, program, ROLE_CLIENT, limit, memory));
 }
 
-fusion_status fusion_model_predict(const fusion_model *model, size_t samples, size_t shard, fusion_prediction *out,
-                                   fusion_error *err) {
+fusion_status fusion_model_predict(const fusion_model *model, const char *name, size_t samples, size_t shard,
+                                   fusion_prediction *out, fusion_error *err) {
   const struct program *program = &model->model->program;
-  const struct engine *engine = engine_find("cheetah");
+  const struct engine *engine;
   struct cost cost = {0};
   fusion_status status = sized_check(out, "fusion_prediction", err);
+  if (status == FUSION_OK) status = engine_named(&engine, name, err);
   if (status != FUSION_OK) return status;
   if (!samples) return error_set(err, FUSION_E_USAGE, "prediction: no samples; give at least one");
   status = engine_check(engine, program, err);

@@ -27,8 +27,8 @@ void fusion_server_init(fusion_server_settings *settings, size_t size) {
 
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
   if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
-  if (!s->engine || !engine_find(s->engine))
-    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
+  const fusion_status status = fusion_engine_check(s->engine, err);
+  if (status != FUSION_OK) return status;
   if (s->plaintext && (s->tls_cert || s->tls_key || s->client_ca))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (!s->plaintext && (!s->tls_cert || !s->tls_key))
@@ -61,7 +61,7 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
                                 .log = s->log,
                                 .log_context = s->log_context};
   if (status != FUSION_OK) return status;
-  set.engine = engine_find(s->engine);
+  TRY(engine_named(&set.engine, s->engine, err));
   TRY(net_address_parse(&set.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));

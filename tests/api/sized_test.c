@@ -145,7 +145,7 @@ static fusion_status give_layer_error(void *s, fusion_error *err) {
   return fusion_model_layer_error(scene.model, 1, s) ? FUSION_OK : give_info(s, err);
 }
 static fusion_status give_prediction(void *s, fusion_error *err) {
-  return fusion_model_predict(scene.model, 10, 0, s, err);
+  return fusion_model_predict(scene.model, NULL, 10, 0, s, err);
 }
 static void set_prediction(void *s) {
   ((fusion_prediction *)s)->server_seconds = 100;
@@ -183,7 +183,7 @@ static const struct kind {
     KIND(fusion_bench_model_settings, network, INIT(fusion_bench_model_init), set_bench_model, take_bench_model, true,
          false),
     KIND(fusion_bench_model_result, stages, NULL, NULL, give_bench_result, false, true),
-    KIND(fusion_compile_settings, preprocess, INIT(fusion_compile_init), set_compile, take_compile, true, false),
+    KIND(fusion_compile_settings, engine, INIT(fusion_compile_init), set_compile, take_compile, true, false),
     KIND(fusion_compile_report, note, NULL, NULL, give_report, false, true),
     KIND(fusion_model_info, multiplications, NULL, NULL, give_info, false, true),
     KIND(fusion_layer, scale, NULL, NULL, give_layer, false, true),

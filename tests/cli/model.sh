@@ -30,6 +30,17 @@ layers = [s["name"] for s in d["sensitivity"] if s["weight_error"] > 0]
 errors = [s["step"] for s in d["sensitivity"] if s["error"] > 0]
 print(d["fixed_accuracy"], d["expected_loss"] <= 0.002, d["overflow"] <= 0.001, d["tolerance"] > 0, layers, errors)
 print(p["network"], p["seconds"] > p["rounds"] * 0.02, max(p["server_memory"], p["client_memory"]) <= 64 << 20)'
+$FUSION compile tiny.onnx --calibrate x.npy --engine cheetah-wan -n 100000 --json -o wan.fsn >wan.json
+for engine in cheetah cheetah-wan; do $FUSION inspect wan.fsn -n 100000 --engine $engine --json >$engine.json; done
+/usr/bin/python3 -c '
+import json; p = [json.load(open(f + ".json"))["prediction"] for f in ("cheetah", "cheetah-wan", "wan")]
+moved = [q["bytes_to_server"] + q["bytes_to_client"] for q in p]
+print("engine", moved[1] < moved[0], p[1] == p[2])'
+for command in "compile tiny.onnx --calibrate x.npy -o bad.fsn" "inspect tiny.fsn"; do
+  for option in "--engine nonsense" "--engine nonsense --samples 0" "--stack cheetah"; do
+    $FUSION $command $option; echo "exit $?"
+  done
+done
 $FUSION compile tiny.onnx --calibrate x.npy --network 10M -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --overflow 0.5 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --output label --input-scale 2 --mean 1,2,3 --std 1,1,2 -o label.fsn >/dev/null

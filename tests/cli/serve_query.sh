@@ -24,6 +24,10 @@ try query 127.0.0.1:1 $job --plaintext --raw --as-labels
 try query 127.0.0.1:1 $job --plaintext --html report.txt
 try query 127.0.0.1:1 $job --plaintext -o missing/answers.npy
 try query 127.0.0.1:1 $job --plaintext --stack nonsense
+try query 127.0.0.1:1 $job --plaintext --engine nonsense
+cp "$SOURCE/tests/model/data/tiny_mlp.fsn" .
+try serve tiny_mlp.fsn --listen 127.0.0.1:0 --plaintext --engine nonsense
+try serve tiny_mlp.fsn --listen 127.0.0.1:0 --plaintext --stack nonsense
 try query 127.0.0.1:1 --plaintext --input q.csv --public pub.csv --labels few.csv
 try query 127.0.0.1:1 --plaintext --input missing.npy --public pub.csv --labels lab.csv
 try query 127.0.0.1:1 --plaintext --input lab.csv --public pub.csv --labels lab.csv

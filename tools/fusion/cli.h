@@ -113,8 +113,9 @@ void cli_add_threads(struct cli_option *table, uint64_t *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);
 
-/** --engine, and its old spelling --stack. */
+/** --engine. cli_add_stack: its old spelling, hidden, for the commands that had it. */
 void cli_add_engine(struct cli_option *table, const char **engine);
+void cli_add_stack(struct cli_option *table, const char **engine);
 
 /** What a party of a job grants itself and the other: --timeout-s, --max-memory, --engine. */
 struct cli_limits {
@@ -128,10 +129,10 @@ void cli_add_limits(struct cli_option *table, struct cli_limits *limits);
 bool cli_parse_network(const char *text, fusion_bench_network *out);
 
 enum { CLI_SHARD_MOST = 4096 }; /* samples that `query` runs at once at most */
-/** A private run that is predicted: --samples, --max-memory, --network, and the outcome. */
+/** A private run that is predicted: --samples, --max-memory, --network, --engine, and the outcome. */
 struct cli_prediction {
   uint64_t samples, memory;
-  const char *network;
+  const char *network, *engine;
   fusion_bench_network link;
   size_t shard;
   fusion_prediction result;
@@ -140,7 +141,7 @@ struct cli_prediction {
 static const struct cli_prediction cli_prediction_default = {
     .result = {.size = sizeof(fusion_prediction)}, .samples = 128, .memory = (uint64_t)4 << 30, .network = "lan"};
 void cli_add_prediction(struct cli_option *table, struct cli_prediction *p);
-/** CLI_GO, or the exit code for a --network that is none. */
+/** CLI_GO, or the exit code for a --network or an --engine that is none. */
 int cli_check_prediction(const char *command, struct cli_prediction *p);
 /** Fills `result` and `seconds` unless `samples` is 0. */
 fusion_status cli_predict(const fusion_model *model, struct cli_prediction *p, fusion_error *err);

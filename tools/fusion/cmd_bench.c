@@ -224,6 +224,7 @@ static int bench_model(int argc, char **argv) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
   cli_add_engine(options, &l.engine);
+  cli_add_stack(options, &l.engine);
   cli_add_threads(options, &l.threads);
   cli_add_json(options, &l.json);
   cli_add_quiet(options, &l.quiet);

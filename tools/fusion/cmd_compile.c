@@ -342,6 +342,7 @@ int cmd_compile(int argc, char **argv) {
   settings.logit_error = l.error;
   settings.input_bits = (unsigned)l.input_bits;
   settings.output_bits = (unsigned)l.output_bits;
+  settings.engine = l.prediction.engine;
   settings.rounding = (fusion_rounding)l.rounding;
   settings.equalise = !l.no_equalise;
   settings.layer_errors = l.sensitivity || l.json;

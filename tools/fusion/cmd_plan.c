@@ -5,14 +5,14 @@
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 5, POWER_OPTIONS = 4 };
+enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 5, POWER_OPTIONS = 4, ENGINE_OPTIONS = 1 };
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
 
 struct plan_options {
   fusion_plan_request request;
   fusion_power power;
   uint64_t security;
-  const char *model;
+  const char *model, *engine;
   bool json, has_power, has_accuracy, has_promise, has_below, has_rate;
 };
 
@@ -103,9 +103,10 @@ static void add_power_options(struct plan_options *o, struct cli_option *out) {
 }
 
 static int parse(struct plan_options *o, int argc, char **argv) {
-  struct cli_option options[PLAN_OPTIONS + POWER_OPTIONS + 1] = {{.name = NULL}};
+  struct cli_option options[PLAN_OPTIONS + ENGINE_OPTIONS + POWER_OPTIONS + 1] = {{.name = NULL}};
   add_plan_options(o, options);
-  add_power_options(o, options + PLAN_OPTIONS);
+  cli_add_engine(options, &o->engine);
+  add_power_options(o, options + PLAN_OPTIONS + ENGINE_OPTIONS);
   const struct cli_syntax syntax = {
       .command = "plan",
       .synopsis = "--queries R [options]",
@@ -122,6 +123,7 @@ static int parse(struct plan_options *o, int argc, char **argv) {
   if (o->has_power && o->has_accuracy)
     return cli_usage("plan",
                      "--min-accuracy and --promise exclude each other: --promise finds the accuracy to ask for");
+  if (o->engine && !o->model) return cli_usage("plan", "--engine is the engine that --model is predicted with");
   return CLI_GO;
 }
 
@@ -141,11 +143,13 @@ static bool neighbour(const struct plan_options *o, const fusion_plan_choice *be
 }
 
 /** The job's cost with a model, from the declared cost of every message. */
-static fusion_status predict(const char *path, uint64_t samples, fusion_prediction *out, fusion_error *err) {
+static fusion_status predict(const struct plan_options *o, uint64_t samples, fusion_prediction *out,
+                             fusion_error *err) {
   fusion_model *model;
-  fusion_status status = fusion_model_load(&model, path, err);
+  fusion_status status = fusion_engine_check(o->engine, err);
+  if (status == FUSION_OK) status = fusion_model_load(&model, o->model, err);
   if (status != FUSION_OK) return status;
-  status = fusion_model_predict(model, (size_t)samples, 0, out, err);
+  status = fusion_model_predict(model, o->engine, (size_t)samples, 0, out, err);
   fusion_model_free(model);
   return status;
 }
@@ -230,7 +234,7 @@ int cmd_plan(int argc, char **argv) {
   status = fusion_plan_copies(&o.request, &best, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   fusion_prediction prediction = {.size = sizeof prediction};
-  if (o.model) status = predict(o.model, best.samples, &prediction, &err);
+  if (o.model) status = predict(&o, best.samples, &prediction, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   const fusion_prediction *cost = o.model ? &prediction : NULL;
   if (o.json) return print_json(&o, &best, cost);

@@ -97,8 +97,12 @@ void cli_add_engine(struct cli_option *table, const char **engine) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("engine", engine, "NAME",
                    "Protocol engine: cheetah (default) or cheetah-wan (fewer bytes, more computing)."),
-      CLI_OPT_TEXT("stack", engine, "NAME", NULL),
       {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_stack(struct cli_option *table, const char **engine) {
+  const struct cli_option options[] = {CLI_OPT_TEXT("stack", engine, "NAME", NULL), {.name = NULL}};
   cli_add_options(table, options);
 }
 
@@ -111,4 +115,5 @@ void cli_add_limits(struct cli_option *table, struct cli_limits *limits) {
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_engine(table, &limits->engine);
+  cli_add_stack(table, &limits->engine);
 }

@@ -37,18 +37,23 @@ void cli_add_prediction(struct cli_option *table, struct cli_prediction *p) {
                    "lan."),
       {.name = NULL}};
   cli_add_options(table, options);
+  cli_add_engine(table, &p->engine);
 }
 
 int cli_check_prediction(const char *command, struct cli_prediction *p) {
-  if (cli_parse_network(p->network, &p->link)) return CLI_GO;
-  return cli_usage(command, "--network '%s': expected none, lan, wan or RATE,RTT as in 100M,5", p->network);
+  fusion_error err = {.status = FUSION_OK};
+  if (!cli_parse_network(p->network, &p->link))
+    return cli_usage(command, "--network '%s': expected none, lan, wan or RATE,RTT as in 100M,5", p->network);
+  const fusion_status status = fusion_engine_check(p->engine, &err);
+  return status == FUSION_OK ? CLI_GO : cli_failed(command, status, &err);
 }
 
 fusion_status cli_predict(const fusion_model *model, struct cli_prediction *p, fusion_error *err) {
   if (!p->samples) return FUSION_OK;
-  p->shard = fusion_model_shard(model, (size_t)(p->samples < CLI_SHARD_MOST ? p->samples : CLI_SHARD_MOST), p->memory);
+  const size_t most = p->samples < CLI_SHARD_MOST ? (size_t)p->samples : CLI_SHARD_MOST;
+  p->shard = fusion_model_shard(model, p->engine, most, p->memory);
   if (!p->shard) p->shard = 1;
-  const fusion_status status = fusion_model_predict(model, (size_t)p->samples, p->shard, &p->result, err);
+  const fusion_status status = fusion_model_predict(model, p->engine, (size_t)p->samples, p->shard, &p->result, err);
   if (status == FUSION_OK)
     p->seconds = fusion_prediction_seconds(&p->result, p->link.bytes_per_second, p->link.round_trip_ms);
   return status;
