@@ -6,16 +6,15 @@
 #include "api/model_api.h"
 #include "base/sized.h"
 #include "mixcheck/report.h"
-#include "rand/prg.h"
 #include "session/job.h"
+#include "session/prepare.h"
 
-enum { WORKERS_MAX = 256, SHARD_DEFAULT = 4096 };
+enum { WORKERS_MAX = 256 };
 
 struct fusion_client {
-  fusion_client_settings settings; /* its texts are not kept */
-  struct job_settings job;
-  struct tls_context *tls; /* owned, NULL for plaintext */
-  char *journal;           /* owned: path, NULL for none */
+  fusion_client_settings settings; /* its texts are gone */
+  struct job_handles handles;      /* its TLS context is owned; no journal yet */
+  char *journal;                   /* owned: path, NULL for none */
   atomic_int cancelled;
 };
 
@@ -73,27 +72,15 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   c = mem_alloc(1, sizeof *c);
   if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
   c->settings = *s;
-  c->job = (struct job_settings){
-      .workers = s->workers,
-      .shard_samples = s->shard_samples ? s->shard_samples : SHARD_DEFAULT,
-      .tries = s->tries,
-      .max_memory = s->max_memory ? s->max_memory : mem_half_of_machine(),
-      .max_manifest = s->max_manifest,
-      .max_traffic = s->max_traffic,
-      .max_seconds = s->max_seconds,
-      .limits = {.connect_timeout_ms = (int)s->connect_timeout_ms, .timeout_ms = (int)s->timeout_ms},
-      .agree_by_label = !s->tolerance,
-      .tolerance = s->tolerance,
-      .cancelled = &c->cancelled};
-  TRY(engine_named(&c->job.engine, s->engine, err));
-  TRY(net_address_parse(&c->job.address, s->server, err));
+  c->handles.cancelled = &c->cancelled;
+  TRY(engine_named(&c->handles.engine, s->engine, err));
+  TRY(net_address_parse(&c->handles.address, s->server, err));
   if (s->journal) {
     c->journal = mem_alloc(strlen(s->journal) + 1, 1);
     FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));
     strcpy(c->journal, s->journal);
   }
-  if (!s->plaintext) TRY(tls_client_new(&c->tls, s->tls_ca, s->tls_cert, s->tls_key, err));
-  c->job.tls = c->tls;
+  if (!s->plaintext) TRY(tls_client_new(&c->handles.tls, s->tls_ca, s->tls_cert, s->tls_key, err));
   *out = c;
   return FUSION_OK;
 cleanup:
@@ -107,7 +94,7 @@ void fusion_client_cancel(fusion_client *client) {
 
 void fusion_client_close(fusion_client *client) {
   if (!client) return;
-  tls_free(client->tls);
+  tls_free(client->handles.tls);
   mem_free(client->journal);
   mem_free(client);
 }
@@ -143,36 +130,18 @@ static fusion_status check_arrays(const fusion_array *queries, const fusion_arra
   return FUSION_OK;
 }
 
-/* The generator that draws public rows: a journal's job draws the same ones when it goes on. */
-static fusion_status draw_prg(struct prg **out, const struct journal *journal) {
-  if (!journal) return prg_new_random(out);
-  struct prg *root = prg_new(journal_seed(journal));
-  *out = root ? prg_fork(root, "public samples", 0) : NULL;
-  prg_free(root);
-  return *out ? FUSION_OK : FUSION_E_MEMORY;
-}
-
-/* T of the public rows, uniform without repetition: a server that has seen the file before cannot prepare for a part.
- */
-static fusion_status draw_public(struct inputs *in, const fusion_array *samples, const fusion_array *labels,
+/* The drawn rows and their labels. */
+static fusion_status take_public(struct inputs *in, const fusion_array *samples, const fusion_array *labels,
                                  const struct journal *journal, size_t count, fusion_error *err) {
-  const size_t rows = fusion_array_rows(samples), width = fusion_array_row_size(samples);
-  fusion_status status = FUSION_OK;
-  struct prg *prg = NULL;
-  size_t *order = mem_alloc(rows, sizeof *order);
-  FAIL_IF(!order, error_set(err, FUSION_E_MEMORY, "out of memory for the public samples"));
-  status = draw_prg(&prg, journal);
-  FAIL_IF(status != FUSION_OK, error_set(err, status, "public samples: %s", fusion_status_text(status)));
-  for (size_t i = 0; i < rows; i++) order[i] = i;
-  for (size_t i = 0; i < count; i++) {
-    const size_t k = i + (size_t)prg_below(prg, rows - i), row = order[k];
-    order[k] = order[i];
-    TRY(fusion_array_to_double(samples, row, 1, in->public_samples + i * width, err));
-    TRY(fusion_array_to_int64(labels, row, 1, in->labels + i, err));
+  const size_t width = fusion_array_row_size(samples);
+  size_t *rows = mem_alloc(count, sizeof *rows);
+  if (!rows) return error_set(err, FUSION_E_MEMORY, "out of memory for the public samples");
+  fusion_status status = prepare_public_rows(rows, count, fusion_array_rows(samples), journal, err);
+  for (size_t i = 0; i < count && status == FUSION_OK; i++) {
+    status = fusion_array_to_double(samples, rows[i], 1, in->public_samples + i * width, err);
+    if (status == FUSION_OK) status = fusion_array_to_int64(labels, rows[i], 1, in->labels + i, err);
   }
-cleanup:
-  prg_free(prg);
-  mem_free(order);
+  mem_free_secret(rows, count * sizeof *rows);
   return status;
 }
 
@@ -191,7 +160,7 @@ static fusion_status take_inputs(struct inputs *in, const fusion_array *queries,
   if (!in->queries || !in->public_samples || !in->labels)
     return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
   const fusion_status status = fusion_array_to_double(queries, 0, (size_t)choice->queries, in->queries, err);
-  return status == FUSION_OK ? draw_public(in, public_samples, labels, journal, count, err) : status;
+  return status == FUSION_OK ? take_public(in, public_samples, labels, journal, count, err) : status;
 }
 
 static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusion_plan_choice *choice) {
@@ -210,30 +179,22 @@ static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusio
   if (gmtime_r(&now, &utc)) strftime(v->started_utc, sizeof v->started_utc, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-static bool pass_progress(void *context, uint64_t done, uint64_t samples, uint64_t bytes, double seconds) {
-  const fusion_client_settings *s = &((fusion_client *)context)->settings;
-  const fusion_progress p = {.samples_done = done, .samples = samples, .bytes = bytes, .seconds = seconds};
-  return s->progress(s->progress_context, &p);
-}
-
 fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
                                   const fusion_array *public_samples, const fusion_array *labels,
                                   fusion_result **result, fusion_error *err) {
   struct inputs in = {0};
-  struct job_settings settings = client->job;
+  struct job_handles handles = client->handles;
   fusion_plan_choice choice = {.size = sizeof choice};
   fusion_result *r = NULL;
   *result = NULL;
   fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
   if (status != FUSION_OK) return status;
   TRY(check_arrays(queries, public_samples, labels, &choice, err));
-  if (client->journal) TRY(journal_open(&settings.journal, client->journal, err));
-  TRY(take_inputs(&in, queries, public_samples, labels, &choice, settings.journal, err));
+  if (client->journal) TRY(journal_open(&handles.journal, client->journal, err));
+  TRY(take_inputs(&in, queries, public_samples, labels, &choice, handles.journal, err));
   r = mem_alloc(1, sizeof *r);
   FAIL_IF(!r, error_set(err, FUSION_E_MEMORY, "out of memory for the result"));
   start_verdict(&r->verdict, client, &choice);
-  settings.progress = client->settings.progress ? pass_progress : NULL;
-  settings.progress_context = client;
   struct picture_form query_form, public_form;
   const bool query_pictures = array_picture_form(queries, &query_form);
   const bool public_pictures = array_picture_form(public_samples, &public_form);
@@ -245,12 +206,13 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
       .labels = in.labels,
       .row_size = fusion_array_row_size(queries),
       .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors}};
-  TRY(job_run(&settings, &input, &r->output, &r->verdict, err));
+  const struct job_terms terms = {&client->settings, &handles, &input};
+  TRY(job_run(&terms, &r->output, &r->verdict, err));
   verdict_explain(&r->verdict);
   *result = r;
   r = NULL;
 cleanup:
-  journal_close(settings.journal);
+  journal_close(handles.journal);
   inputs_free(&in);
   fusion_result_free(r);
   return status;

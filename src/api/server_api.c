@@ -9,7 +9,6 @@
 struct fusion_server {
   struct server *server;   /* owned */
   struct tls_context *tls; /* owned, NULL for plaintext */
-  char *state;             /* owned: path, NULL for none */
 };
 
 void fusion_server_init(fusion_server_settings *settings, size_t size) {
@@ -49,31 +48,15 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   const fusion_server_settings *s = &known;
   fusion_status status = sized_take(&known, settings, "fusion_server_settings", err);
   if (status == FUSION_OK) status = check_settings(s, err);
-  struct server_settings set = {.model = model->model,
-                                .max_clients = s->max_clients,
-                                .max_samples_job = s->max_samples_job,
-                                .max_samples_day = s->max_samples_day,
-                                .max_memory = s->max_memory ? s->max_memory : mem_half_of_machine(),
-                                .max_shard = s->max_shard,
-                                .handshake_timeout_ms = (int)s->handshake_timeout_ms,
-                                .timeout_ms = (int)s->timeout_ms,
-                                .stop_grace_ms = (int)s->stop_grace_ms,
-                                .log = s->log,
-                                .log_context = s->log_context};
+  struct server_handles handles = {.model = model->model};
   if (status != FUSION_OK) return status;
-  TRY(engine_named(&set.engine, s->engine, err));
-  TRY(net_address_parse(&set.listen, s->listen, err));
+  TRY(engine_named(&handles.engine, s->engine, err));
+  TRY(net_address_parse(&handles.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
-  if (s->state) {
-    server->state = mem_alloc(strlen(s->state) + 1, 1);
-    FAIL_IF(!server->state, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
-    strcpy(server->state, s->state);
-    set.state = server->state;
-  }
   if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
-  set.tls = server->tls;
-  TRY(server_open(&server->server, &set, err));
+  handles.tls = server->tls;
+  TRY(server_open(&server->server, s, &handles, err));
   *out = server;
   return FUSION_OK;
 cleanup:
@@ -100,6 +83,5 @@ void fusion_server_close(fusion_server *server) {
   if (!server) return;
   server_close(server->server);
   tls_free(server->tls);
-  mem_free(server->state);
   mem_free(server);
 }

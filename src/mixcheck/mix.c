@@ -84,6 +84,37 @@ cleanup:
   return status;
 }
 
+/** Uniform in [0, bound) from the low bits of a word, drawn again while they are too large. A journal keeps a seed, not
+ * the rows: its job goes on only while they are found in its stream in this very way. */
+static fusion_status masked_below(struct source *s, uint64_t bound, uint64_t *out) {
+  do {
+    const fusion_status status = next_word(s, out);
+    if (status != FUSION_OK) return status;
+    *out &= low_mask(log2_up(bound));
+  } while (*out >= bound);
+  return FUSION_OK;
+}
+
+fusion_status mix_draw_rows(size_t *out, size_t count, size_t rows, mix_random random, void *context) {
+  if (count > rows) return FUSION_E_USAGE;
+  fusion_status status = FUSION_OK;
+  struct source *source = mem_alloc(1, sizeof *source);
+  size_t *order = mem_alloc(rows, sizeof *order);
+  FAIL_IF(!source || !order, FUSION_E_MEMORY);
+  *source = (struct source){.random = random, .context = context, .used = RANDOM_WORDS};
+  for (size_t i = 0; i < rows; i++) order[i] = i;
+  for (size_t i = 0; i < count; i++) { /* Fisher and Yates, from the bottom */
+    uint64_t k;
+    TRY(masked_below(source, rows - i, &k));
+    out[i] = order[i + k];
+    order[i + k] = order[i];
+  }
+cleanup:
+  mem_free_secret(source, source ? sizeof *source : 0);
+  mem_free_secret(order, order ? rows * sizeof *order : 0);
+  return status;
+}
+
 void mix_free(struct mix *m) {
   if (!m) return;
   mem_free_secret(m->place, m->place ? m->samples * sizeof *m->place : 0);

@@ -18,6 +18,9 @@ struct mix; /* opaque, owned by the client's job */
  *  FUSION_E_USAGE, FUSION_E_LIMIT, FUSION_E_MEMORY, and what `random` answers. */
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random,
                        void *context) FUSION_MUST_CHECK;
+/** Draws which public samples a job uses: `count` different numbers below `rows`, uniform, into out [count].
+ *  FUSION_E_USAGE when there are too few, FUSION_E_MEMORY, and what `random` answers. */
+fusion_status mix_draw_rows(size_t *out, size_t count, size_t rows, mix_random random, void *context) FUSION_MUST_CHECK;
 /** Wipes and frees; NULL is allowed. */
 void mix_free(struct mix *m);
 size_t mix_samples(const struct mix *m);

@@ -6,6 +6,7 @@
 
 #include "session/job.h"
 #include "session/messages.h"
+#include "session/prepare.h"
 #include "session/shards.h"
 
 struct client_job;
@@ -19,25 +20,11 @@ struct worker {
 };
 
 struct client_job {
-  const struct job_settings *settings;
-  const struct job_input *input;
+  struct job_terms terms;
   uint8_t id[SESSION_JOB_LEN];
-  size_t samples, todo; /* all, and those without a kept answer */
-
-  /* From the first greeting; read-only once the workers run. */
-  struct program program;
-  bool has_program;
-  uint8_t manifest_hash[SESSION_HASH_LEN];
+  struct prepared_job ready; /* by the first greeting or the journal; read-only once the workers run */
   struct net_peer peer;
-  size_t input_size, answer_size;
-  double round_trip_seconds; /* of the greeting; 0 before it */
-  size_t worker_count;       /* connections side by side */
-  uint32_t shard_samples;
-  uint64_t predicted_bytes;          /* of the whole job, for progress and limits; 0: unknown */
-  int64_t *queries, *public_samples; /* owned, secret and public: quantised */
-  struct mix *mix;
-  bool *done;       /* owned: [samples], the journal has the answer; NULL: none */
-  int64_t *answers; /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */
+  double round_trip_seconds; /* of the first greeting; 0 before it */
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
@@ -48,6 +35,7 @@ struct client_job {
   bool ended;             /* failed or cancelled: workers stop */
   fusion_error failure;   /* why */
   fusion_error last_loss;
+  uint64_t predicted_bytes; /* of what is left, for progress; 0: unknown */
   uint64_t samples_done, bytes_sent, bytes_received;
   uint32_t depth, connections;
   struct engine_stats stages;
@@ -65,11 +53,5 @@ void *worker_main(void *arg);
 
 /** Ends the job with a failure; the first one stays. */
 void job_fail(struct client_job *job, fusion_status status, const char *text);
-
-/** Chooses workers and the shards' size, from the program and the round trip, within the client's limits. */
-fusion_status job_cut(struct client_job *job, fusion_error *why) FUSION_MUST_CHECK;
-/** Checks the manifest against the client's limits and prepares inputs and mix; reads or begins the journal. */
-fusion_status job_take_manifest(struct client_job *job, const uint8_t *bytes, size_t len,
-                                fusion_error *why) FUSION_MUST_CHECK;
 
 #endif

@@ -36,18 +36,20 @@ static fusion_status init_condition(pthread_cond_t *cond) {
   return failed ? FUSION_E_RESOURCE : FUSION_OK;
 }
 
-static fusion_status check_model(const struct server_settings *settings, fusion_error *err) {
-  const fusion_status status = engine_check(settings->engine, &settings->model->program, err);
+static fusion_status check_model(const struct server_handles *handles, uint64_t max_memory, fusion_error *err) {
+  const fusion_status status = engine_check(handles->engine, &handles->model->program, err);
   if (status != FUSION_OK) return status;
-  const size_t one = engine_memory(settings->engine, &settings->model->program, 1, ROLE_SERVER);
-  if (one <= settings->max_memory) return FUSION_OK;
+  const size_t one = engine_memory(handles->engine, &handles->model->program, 1, ROLE_SERVER);
+  if (one <= max_memory) return FUSION_OK;
   return error_set(err, FUSION_E_LIMIT, "one sample of this model takes %zu MiB; the memory limit is %llu MiB",
-                   one >> 20, (unsigned long long)(settings->max_memory >> 20));
+                   one >> 20, (unsigned long long)(max_memory >> 20));
 }
 
-fusion_status server_open(struct server **out, const struct server_settings *settings, fusion_error *err) {
+fusion_status server_open(struct server **out, const fusion_server_settings *settings,
+                          const struct server_handles *handles, fusion_error *err) {
   *out = NULL;
-  fusion_status status = check_model(settings, err);
+  const uint64_t max_memory = settings->max_memory ? settings->max_memory : mem_half_of_machine();
+  fusion_status status = check_model(handles, max_memory, err);
   if (status != FUSION_OK) return status;
   struct server *s = mem_alloc(1, sizeof *s);
   if (!s || sodium_init() < 0) {
@@ -55,6 +57,8 @@ fusion_status server_open(struct server **out, const struct server_settings *set
     return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
   }
   s->settings = *settings;
+  s->handles = *handles;
+  s->max_memory = max_memory;
   pthread_mutex_init(&s->lock, NULL);
   pthread_mutex_init(&s->log_lock, NULL);
   pthread_mutex_init(&s->state_lock, NULL);
@@ -63,14 +67,14 @@ fusion_status server_open(struct server **out, const struct server_settings *set
     mem_free(s);
     return error_set(err, status, "the system is out of resources for a server");
   }
-  program_encode(&s->manifest, &settings->model->program);
+  program_encode(&s->manifest, &handles->model->program);
   if (s->manifest.failed || s->manifest.len > CHANNEL_FRAME_MAX) {
     server_close(s);
     return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
   }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
-  status = day_load(s, err);
-  if (status == FUSION_OK) status = listener_open(&s->listener, &settings->listen, settings->tls, err);
+  status = day_load(s, settings->state, err);
+  if (status == FUSION_OK) status = listener_open(&s->listener, &handles->listen, handles->tls, err);
   if (status != FUSION_OK) {
     server_close(s);
     return status;
@@ -83,6 +87,7 @@ void server_close(struct server *s) {
   if (!s) return;
   listener_close(s->listener);
   writer_free(&s->manifest);
+  mem_free(s->state);
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->lock);
   pthread_mutex_destroy(&s->log_lock);

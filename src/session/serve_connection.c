@@ -25,8 +25,8 @@ static fusion_status fail(fusion_error *failure, struct channel *channel, fusion
 
 static fusion_status open_channel(struct connection *c, fusion_error *failure) {
   struct server *s = c->server;
-  const struct net_limits limits = {.connect_timeout_ms = s->settings.handshake_timeout_ms,
-                                    .timeout_ms = s->settings.handshake_timeout_ms};
+  const struct net_limits limits = {.connect_timeout_ms = (int)s->settings.handshake_timeout_ms,
+                                    .timeout_ms = (int)s->settings.handshake_timeout_ms};
   struct channel *channel;
   const fusion_status status = listener_handshake(s->listener, &channel, c->fd, &limits, &c->peer, failure);
   c->fd = -1;
@@ -47,10 +47,10 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   struct client_hello hello;
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
-  c->engine = engine_variant(s->settings.engine, hello.engine);
+  c->engine = engine_variant(s->handles.engine, hello.engine);
   if (!c->engine) {
     char offered[256];
-    engine_offered(s->settings.engine, offered, sizeof offered);
+    engine_offered(s->handles.engine, offered, sizeof offered);
     return error_set(failure, FUSION_E_LIMIT,
                      "this server does not run the protocol engine that was asked for; it offers %s", offered);
   }
@@ -93,14 +93,14 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
 }
 
 static fusion_status serve(struct connection *c, fusion_error *failure) {
-  const struct server_settings *set = &c->server->settings;
   struct start start;
   fusion_status status = open_channel(c, failure);
   if (status == FUSION_OK) status = greet(c, &start, failure);
   if (status != FUSION_OK) return status;
-  channel_set_timeout(c->channel, set->timeout_ms);
+  channel_set_timeout(c->channel, (int)c->server->settings.timeout_ms);
   struct engine_session *session;
-  status = engine_open_server(&session, c->engine, set->model, c->channel, (size_t)start.expected_samples);
+  status =
+      engine_open_server(&session, c->engine, c->server->handles.model, c->channel, (size_t)start.expected_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
   engine_close(session);

@@ -42,7 +42,10 @@ struct connection {
 };
 
 struct server {
-  struct server_settings settings;
+  fusion_server_settings settings; /* its texts are gone */
+  struct server_handles handles;
+  uint64_t max_memory; /* bytes, for the shards of all connections together */
+  char *state;         /* owned: file that keeps the count of the day's samples; NULL: none */
   struct listener *listener;
   struct writer manifest;
   uint8_t manifest_hash[SESSION_HASH_LEN];
@@ -78,8 +81,9 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
 void job_expire(struct server *s, bool now);
 /** What is left of the day's allowance; a day that is over is a new one. Called with the lock held. */
 uint64_t day_left(struct server *s);
-/** Reads the state file, if there is one. FUSION_E_IO, FUSION_E_INPUT. */
-fusion_status day_load(struct server *s, fusion_error *err) FUSION_MUST_CHECK;
+/** Keeps the path of the state file (NULL: none) and reads it, if it is there. FUSION_E_IO, FUSION_E_INPUT,
+ *  FUSION_E_MEMORY. */
+fusion_status day_load(struct server *s, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 /** Writes the state file, if the server has one. Called without the lock. FUSION_E_IO, FUSION_E_MEMORY. */
 fusion_status day_save(struct server *s, fusion_error *err) FUSION_MUST_CHECK;
 /** Books `samples` on the job and on the day; FUSION_E_LIMIT when a limit would be passed. */

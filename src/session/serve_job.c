@@ -11,7 +11,7 @@ static struct job *find_job(struct server *s, const uint8_t id[SESSION_JOB_LEN])
 }
 
 static fusion_status check_job_limits(struct server *s, const struct client_hello *hello, fusion_error *why) {
-  const struct server_settings *set = &s->settings;
+  const fusion_server_settings *set = &s->settings;
   if (hello->samples > set->max_samples_job)
     return error_set(why, FUSION_E_LIMIT, "a job of %llu samples is too large; at most %llu are allowed",
                      (unsigned long long)hello->samples, (unsigned long long)set->max_samples_job);
@@ -146,12 +146,12 @@ void job_finish(struct server *s, struct connection *c, uint64_t samples) {
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
-  const struct server_settings *set = &s->settings;
-  const uint32_t wanted = *samples < set->max_shard ? *samples : set->max_shard;
+  const struct program *program = &s->handles.model->program;
+  const uint32_t wanted = *samples < s->settings.max_shard ? *samples : s->settings.max_shard;
   pthread_mutex_lock(&s->lock);
-  const uint64_t room = set->max_memory - s->memory_reserved;
-  *samples = (uint32_t)shard_limit(c->engine, &set->model->program, ROLE_SERVER, wanted, room);
-  const uint64_t memory = *samples ? engine_memory(c->engine, &set->model->program, *samples, ROLE_SERVER) : 0;
+  const uint64_t room = s->max_memory - s->memory_reserved;
+  *samples = (uint32_t)shard_limit(c->engine, program, ROLE_SERVER, wanted, room);
+  const uint64_t memory = *samples ? engine_memory(c->engine, program, *samples, ROLE_SERVER) : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;

@@ -27,15 +27,18 @@ uint64_t day_left(struct server *s) {
   return s->day_samples < limit ? limit - s->day_samples : 0;
 }
 
-fusion_status day_load(struct server *s, fusion_error *err) {
-  const char *path = s->settings.state;
+fusion_status day_load(struct server *s, const char *path, fusion_error *err) {
   char text[STATE_MAX + 1] = "";
   struct input_file f;
   struct stat info;
   int64_t began = 0;
   int end = 0;
   s->day_began = clock_seconds();
-  if (!path || stat(path, &info)) return FUSION_OK; /* made when the first samples run */
+  if (!path) return FUSION_OK;
+  s->state = mem_alloc(strlen(path) + 1, 1);
+  if (!s->state) return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
+  strcpy(s->state, path);
+  if (stat(path, &info)) return FUSION_OK; /* made when the first samples run */
   fusion_status status = input_open(&f, path, err);
   if (status != FUSION_OK) return status;
   if (f.len <= STATE_MAX) status = input_read(&f, 0, text, (size_t)f.len, err);
@@ -54,7 +57,7 @@ fusion_status day_load(struct server *s, fusion_error *err) {
 
 fusion_status day_save(struct server *s, fusion_error *err) {
   char text[STATE_MAX];
-  if (!s->settings.state) return FUSION_OK;
+  if (!s->state) return FUSION_OK;
   pthread_mutex_lock(&s->state_lock);
   pthread_mutex_lock(&s->lock);
   const int64_t began = (int64_t)time(NULL) - (int64_t)(clock_seconds() - s->day_began);
@@ -62,7 +65,7 @@ fusion_status day_save(struct server *s, fusion_error *err) {
       snprintf(text, sizeof text, "fusion-serve 1\nbegan %" PRId64 "\nsamples %" PRIu64 "\n", began, s->day_samples);
   pthread_mutex_unlock(&s->lock);
   const struct file_part part = {text, (size_t)len};
-  const fusion_status status = file_write_atomic(s->settings.state, &part, 1, err);
+  const fusion_status status = file_write_atomic(s->state, &part, 1, err);
   pthread_mutex_unlock(&s->state_lock);
   return status;
 }

@@ -20,57 +20,58 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
   struct client_job *job = w->job;
   uint8_t *bytes, hash[SESSION_HASH_LEN];
   size_t len;
-  if (hello->manifest_len > job->settings->max_manifest) {
+  if (hello->manifest_len > job->terms.settings->max_manifest) {
     channel_refuse(w->channel, false, "the manifest is larger than the client allows");
     return error_set(why, FUSION_E_LIMIT, "the server's manifest has %u bytes; the limit is %llu", hello->manifest_len,
-                     (unsigned long long)job->settings->max_manifest);
+                     (unsigned long long)job->terms.settings->max_manifest);
   }
   fusion_status status = channel_recv_sized(w->channel, MSG_MANIFEST, hello->manifest_len, &bytes, &len);
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
   manifest_hash(hash, bytes, len);
   if (memcmp(hash, hello->manifest_hash, sizeof hash) != 0)
     status = error_set(why, FUSION_E_PEER, "the server's manifest does not have the announced hash");
-  if (status == FUSION_OK) status = job_take_manifest(job, bytes, len, why);
-  mem_free(bytes);
   if (status == FUSION_OK)
-    memcpy(job->manifest_hash, hash, sizeof hash);
-  else
-    channel_refuse(w->channel, false, "the client does not take this manifest");
+    status = prepare_manifest(&job->ready, &job->terms, bytes, len, job->round_trip_seconds, why);
+  mem_free(bytes);
+  if (status != FUSION_OK) channel_refuse(w->channel, false, "the client does not take this manifest");
   return status;
 }
 
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
-  struct client_hello hello = {.samples = job->todo, .has_manifest = job->has_program};
+  struct client_hello hello = {.samples = job->ready.todo, .has_manifest = job->ready.has_program};
   struct server_hello answer;
-  strcpy(hello.engine, job->settings->engine->name);
+  strcpy(hello.engine, job->terms.handles->engine->name);
   memcpy(hello.job, job->id, sizeof hello.job);
-  if (job->has_program) memcpy(hello.manifest_hash, job->manifest_hash, sizeof hello.manifest_hash);
+  if (job->ready.has_program) memcpy(hello.manifest_hash, job->ready.manifest_hash, sizeof hello.manifest_hash);
   const double begun = clock_seconds();
   fusion_status status = client_hello_send(w->channel, &hello);
   if (status == FUSION_OK) status = server_hello_recv(w->channel, &answer);
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
   if (strcmp(answer.engine, hello.engine) != 0)
     return error_set(why, FUSION_E_PEER, "the server answered with another protocol engine");
-  if (job->has_program && memcmp(answer.manifest_hash, job->manifest_hash, SESSION_HASH_LEN) != 0)
+  if (job->ready.has_program && memcmp(answer.manifest_hash, job->ready.manifest_hash, SESSION_HASH_LEN) != 0)
     return error_set(why, FUSION_E_PEER, "the server offers another model than at the start of the job");
   if (!job->queue.shards) job->round_trip_seconds = clock_seconds() - begun;
-  if (!job->has_program)
+  if (!job->ready.has_program)
     status = greet_first(w, &answer, why);
   else if (!job->queue.shards)
-    status = job_cut(job, why); /* a resumed job, whose program was there before the connection */
+    status = prepare_cut(&job->ready, &job->terms, job->round_trip_seconds, why); /* a resumed job knew its program */
   if (status != FUSION_OK) return status;
-  const struct start start = {.shard_samples = job->shard_samples,
-                              .expected_samples = div_up(job->todo, job->worker_count)};
+  pthread_mutex_lock(&job->lock);
+  job->predicted_bytes = job->ready.predicted_bytes;
+  pthread_mutex_unlock(&job->lock);
+  const struct start start = {.shard_samples = job->ready.shard_samples,
+                              .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
   uint32_t granted;
   status = start_send(w->channel, &start);
   if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
   if (granted > start.shard_samples)
     return error_set(why, FUSION_E_PEER, "the server grants larger shards than were asked for");
-  if (granted < job->shard_samples && job->queue.shards)
+  if (granted < job->ready.shard_samples && job->queue.shards)
     return error_set(why, FUSION_E_REFUSED, "the server has no memory left for another worker");
-  if (!job->queue.shards) job->shard_samples = granted;
+  if (!job->queue.shards) job->ready.shard_samples = granted;
   return FUSION_OK;
 }
 
@@ -79,8 +80,10 @@ fusion_status worker_connect(struct worker *w, fusion_error *why) {
   const double start = clock_seconds();
   struct channel *channel;
   struct net_peer peer;
-  fusion_status status =
-      channel_dial(&channel, &job->settings->address, job->settings->tls, &job->settings->limits, &peer, why);
+  const struct net_limits limits = {.connect_timeout_ms = (int)job->terms.settings->connect_timeout_ms,
+                                    .timeout_ms = (int)job->terms.settings->timeout_ms};
+  const struct job_handles *handles = job->terms.handles;
+  fusion_status status = channel_dial(&channel, &handles->address, handles->tls, &limits, &peer, why);
   if (status != FUSION_OK) return status;
   pthread_mutex_lock(&job->lock);
   w->channel = channel;
@@ -137,17 +140,18 @@ static bool is_refusal(fusion_status status) {
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
   struct client_job *job = w->job;
   size_t len = 0;
-  if (!size_mul(s->count, job->input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
+  if (!size_mul(s->count, job->ready.input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
   int64_t *rows = mem_alloc(len, sizeof *rows);
   if (!rows) return error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
   fusion_status status = FUSION_OK;
-  mix_rows(job->mix, rows, job->queries, job->public_samples, job->input_size, s->first, s->count);
+  mix_rows(job->ready.mix, rows, job->ready.queries, job->ready.public_samples, job->ready.input_size, s->first,
+           s->count);
   if (!w->session)
-    status = engine_open_client(&w->session, job->settings->engine, &job->program, w->channel,
-                                div_up(job->todo, job->worker_count));
+    status = engine_open_client(&w->session, job->terms.handles->engine, &job->ready.program, w->channel,
+                                div_up(job->ready.todo, job->ready.worker_count));
   if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
   if (status == FUSION_OK)
-    status = engine_run_client(w->session, rows, job->answers + s->first * job->answer_size, s->count);
+    status = engine_run_client(w->session, rows, job->ready.answers + s->first * job->ready.answer_size, s->count);
   mem_free_secret(rows, len * sizeof *rows);
   return status == FUSION_OK ? status : channel_failure(w->channel, status, why);
 }
@@ -175,14 +179,14 @@ static bool next_shard(struct worker *w, struct shard *out) {
 /* Puts a shard back; `ran`: it was tried. Fails the job when it was tried too often or the failure is no mere loss. */
 static void give_back(struct client_job *job, struct shard *s, bool ran, const fusion_error *why) {
   char text[sizeof why->text];
-  struct journal *journal = job->settings->journal;
+  struct journal *journal = job->terms.handles->journal;
   const bool wrong = why->status == FUSION_E_PEER || why->status == FUSION_E_CRYPTO;
   if (ran && wrong && journal) journal_spoil(journal, why->status);
   if (ran && !is_loss(why->status)) job_fail(job, why->status, why->text);
   s->tries += ran;
-  if (s->tries >= job->settings->tries) {
-    snprintf(text, sizeof text, "%u of %u tries of a shard failed; the last: %.380s", s->tries, job->settings->tries,
-             why->text);
+  if (s->tries >= job->terms.settings->tries) {
+    snprintf(text, sizeof text, "%u of %u tries of a shard failed; the last: %.380s", s->tries,
+             job->terms.settings->tries, why->text);
     job_fail(job, why->status, text);
   }
   pthread_mutex_lock(&job->lock);
@@ -194,9 +198,9 @@ static void give_back(struct client_job *job, struct shard *s, bool ran, const f
 
 /* A shard has run once its answers are kept; without a journal they are. */
 static fusion_status keep(struct client_job *job, const struct shard *s, fusion_error *why) {
-  struct journal *journal = job->settings->journal;
+  struct journal *journal = job->terms.handles->journal;
   if (!journal) return FUSION_OK;
-  const int64_t *answers = job->answers + s->first * job->answer_size;
+  const int64_t *answers = job->ready.answers + s->first * job->ready.answer_size;
   const fusion_status status = journal_keep(journal, s->first, (uint32_t)s->count, answers, why);
   if (status != FUSION_OK) job_fail(job, status, why->text);
   return status;

@@ -91,19 +91,17 @@ static void table_open(struct table *t, bool tls) {
     assert_ok(tls_server_new(&t->server_tls, t->certs.server_cert, t->certs.server_key, NULL, NULL));
     assert_ok(tls_client_new(&t->client_tls, t->certs.ca, NULL, NULL, NULL));
   }
-  const struct server_settings settings = {.listen = {.host = "127.0.0.1"},
-                                           .tls = t->server_tls,
-                                           .model = t->scene.model,
-                                           .engine = engine_find("cheetah"),
-                                           .max_clients = CLIENTS,
-                                           .max_samples_job = 1u << 20,
-                                           .max_samples_day = 1u << 30,
-                                           .max_memory = UINT64_C(1) << 30,
-                                           .max_shard = 64,
-                                           .handshake_timeout_ms = TIMEOUT_MS,
-                                           .timeout_ms = TIMEOUT_MS,
-                                           .stop_grace_ms = 0};
-  assert_ok(server_open(&t->server, &settings, NULL));
+  const struct server_handles handles = {
+      .listen = {.host = "127.0.0.1"}, .tls = t->server_tls, .model = t->scene.model, .engine = engine_find("cheetah")};
+  fusion_server_settings settings = fusion_server_defaults();
+  settings.max_clients = CLIENTS;
+  settings.max_samples_job = 1u << 20;
+  settings.max_samples_day = 1u << 30;
+  settings.max_memory = UINT64_C(1) << 30;
+  settings.max_shard = 64;
+  settings.handshake_timeout_ms = settings.timeout_ms = TIMEOUT_MS;
+  settings.stop_grace_ms = 0;
+  assert_ok(server_open(&t->server, &settings, &handles, NULL));
   assert_int_equal(pthread_create(&t->serving, NULL, serve, t->server), 0);
   t->target = (struct attack_target){
       .address = {.host = "127.0.0.1", .port = server_port(t->server)}, .tls = t->client_tls, .give_up_ms = GIVE_UP_MS};

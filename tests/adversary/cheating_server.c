@@ -99,25 +99,24 @@ static bool write_ready(const struct options *o, uint16_t port) {
 
 static int serve(const struct options *o, struct cheater *c, struct tls_context *tls) {
   fusion_error err = {.status = FUSION_OK};
-  struct server_settings settings = {.tls = tls,
-                                     .model = &c->model,
-                                     .engine = c->engine,
-                                     .max_clients = 16,
-                                     .max_samples_job = 1u << 24,
-                                     .max_samples_day = 1u << 30,
-                                     .max_memory = UINT64_C(4) << 30,
-                                     .max_shard = (uint32_t)o->max_shard,
-                                     .handshake_timeout_ms = 10000,
-                                     .timeout_ms = 60000,
-                                     .stop_grace_ms = 1000,
-                                     .log = print_line};
-  fusion_status status = net_address_parse(&settings.listen, o->listen, &err);
-  if (status == FUSION_OK) status = server_open(&running, &settings, &err);
+  struct server_handles handles = {.tls = tls, .model = &c->model, .engine = c->engine};
+  fusion_server_settings settings = fusion_server_defaults();
+  settings.max_clients = 16;
+  settings.max_samples_job = 1u << 24;
+  settings.max_samples_day = 1u << 30;
+  settings.max_memory = UINT64_C(4) << 30;
+  settings.max_shard = (uint32_t)o->max_shard;
+  settings.handshake_timeout_ms = 10000;
+  settings.timeout_ms = 60000;
+  settings.stop_grace_ms = 1000;
+  settings.log = print_line;
+  fusion_status status = net_address_parse(&handles.listen, o->listen, &err);
+  if (status == FUSION_OK) status = server_open(&running, &settings, &handles, &err);
   if (status != FUSION_OK) return failed(status, &err);
   signal(SIGINT, stop);
   signal(SIGTERM, stop);
   const uint16_t port = server_port(running);
-  fprintf(stderr, "listening on %s:%u\n", settings.listen.host, port);
+  fprintf(stderr, "listening on %s:%u\n", handles.listen.host, port);
   if (write_ready(o, port))
     status = server_run(running, &err);
   else

@@ -141,21 +141,22 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   struct job_output out;
   fusion_verdict verdict = {0};
   label_public(s);
-  const struct job_settings asking = {.address = {.host = "127.0.0.1", .port = port},
-                                      .tls = tls,
-                                      .engine = engine_find("cheetah"),
-                                      .workers = s->workers,
-                                      .shard_samples = s->shard_samples,
-                                      .tries = s->tries,
-                                      .max_memory = UINT64_C(1) << 30,
-                                      .max_manifest = 1 << 20,
-                                      .limits = {.connect_timeout_ms = s->timeout_ms, .timeout_ms = s->timeout_ms}};
+  fusion_client_settings asking = fusion_client_defaults();
+  asking.workers = s->workers;
+  asking.shard_samples = s->shard_samples;
+  asking.tries = s->tries;
+  asking.max_memory = UINT64_C(1) << 30;
+  asking.max_manifest = 1 << 20;
+  asking.connect_timeout_ms = asking.timeout_ms = (uint32_t)s->timeout_ms;
+  const struct job_handles handles = {
+      .address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = engine_find("cheetah")};
   const struct job_input input = {.queries = s->inputs,
                                   .public_samples = s->inputs + s->queries * s->row_size,
                                   .labels = s->labels,
                                   .row_size = s->row_size,
                                   .choice = {s->queries, s->copies, s->public_samples, s->errors}};
-  const fusion_status status = job_run(&asking, &input, &out, &verdict, why);
+  const struct job_terms terms = {&asking, &handles, &input};
+  const fusion_status status = job_run(&terms, &out, &verdict, why);
   const enum outcome outcome = judge(s, status, &verdict, &out, why);
   if (status == FUSION_OK) job_output_free(&out);
   return outcome;
@@ -164,19 +165,18 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
 enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why) {
   struct server *server;
   pthread_t thread;
-  const struct server_settings serving = {.listen = {.host = "127.0.0.1"},
-                                          .model = &cheater->model,
-                                          .engine = cheater->engine,
-                                          .max_clients = 4,
-                                          .max_samples_job = 1u << 20,
-                                          .max_samples_day = 1u << 30,
-                                          .max_memory = UINT64_C(1) << 30,
-                                          .max_shard = 4096,
-                                          .handshake_timeout_ms = s->timeout_ms,
-                                          .timeout_ms = s->timeout_ms,
-                                          .stop_grace_ms = 0};
+  const struct server_handles handles = {
+      .listen = {.host = "127.0.0.1"}, .model = &cheater->model, .engine = cheater->engine};
+  fusion_server_settings serving = fusion_server_defaults();
+  serving.max_clients = 4;
+  serving.max_samples_job = 1u << 20;
+  serving.max_samples_day = 1u << 30;
+  serving.max_memory = UINT64_C(1) << 30;
+  serving.max_shard = 4096;
+  serving.handshake_timeout_ms = serving.timeout_ms = (uint32_t)s->timeout_ms;
+  serving.stop_grace_ms = 0;
   cheater_attach(cheater);
-  assert_ok(server_open(&server, &serving, why));
+  assert_ok(server_open(&server, &serving, &handles, why));
   assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
   const enum outcome outcome = scene_ask(s, server_port(server), NULL, why);
   server_stop(server);

@@ -254,6 +254,44 @@ static void mix__refuses_nonsense_and_passes_failures_on(void **state) {
   assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_C(1) << 32, 2, 5, 0}, test_bytes, &random), FUSION_E_LIMIT);
 }
 
+/** Rows are different, in range, and every ordered choice of 2 of 5 rows comes equally often. */
+static void rows__are_uniform_without_repetition(void **state) {
+  (void)state;
+  enum { DRAWS = 40000, ROWS = 5, PAIRS = ROWS * (ROWS - 1) };
+  struct counter random = {.seed = test_seed()};
+  size_t all[300], two[2];
+  bool seen[300] = {false};
+  assert_ok(mix_draw_rows(all, 300, 300, test_bytes, &random));
+  for (size_t i = 0; i < 300; i++) {
+    assert_in_range(all[i], 0, 299);
+    assert_false(seen[all[i]]);
+    seen[all[i]] = true;
+  }
+  unsigned count[ROWS * ROWS] = {0};
+  for (int draw = 0; draw < DRAWS; draw++) {
+    assert_ok(mix_draw_rows(two, 2, ROWS, test_bytes, &random));
+    assert_int_not_equal(two[0], two[1]);
+    count[two[0] * ROWS + two[1]]++;
+  }
+  double chi = 0;
+  const double expected = (double)DRAWS / PAIRS;
+  for (size_t i = 0; i < ROWS * ROWS; i++)
+    if (i / ROWS != i % ROWS) chi += ((double)count[i] - expected) * ((double)count[i] - expected) / expected;
+  assert_true(chi < PAIRS - 1 + 6 * sqrt(2 * (PAIRS - 1))); /* as in mix__is_uniform */
+}
+
+static void rows__refuses_nonsense_and_passes_failures_on(void **state) {
+  (void)state;
+  size_t rows[1000];
+  struct counter random = {.seed = 1};
+  assert_int_equal(mix_draw_rows(rows, 6, 5, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw_rows(rows, 1, SIZE_MAX, test_bytes, &random), FUSION_E_MEMORY);
+  random.fail_at = 1;
+  assert_int_equal(mix_draw_rows(rows, 2, 5, test_bytes, &random), FUSION_E_ENTROPY);
+  random = (struct counter){.seed = 1, .fail_at = 2}; /* in the middle */
+  assert_int_equal(mix_draw_rows(rows, 1000, 1000, test_bytes, &random), FUSION_E_ENTROPY);
+}
+
 /* Verifying: a toy job whose model answers two logits, row number and its negative */
 
 struct job {
@@ -461,6 +499,8 @@ int main(void) {
       cmocka_unit_test(mix__is_a_permutation_of_all_copies),
       cmocka_unit_test(mix__is_uniform),
       cmocka_unit_test(mix__refuses_nonsense_and_passes_failures_on),
+      cmocka_unit_test(rows__are_uniform_without_repetition),
+      cmocka_unit_test(rows__refuses_nonsense_and_passes_failures_on),
       cmocka_unit_test(verify__honest_answers_are_accepted),
       cmocka_unit_test(verify__one_changed_copy_is_seen),
       cmocka_unit_test(verify__allowed_errors_and_one_more),

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "session/prepare.h"
 #include "session/session_scene.h"
 #include "support/support.h"
 
@@ -196,17 +197,17 @@ static void journal__foreign_files_are_left_alone(void **state) {
 /* ---- jobs ---- */
 
 static struct journal *open_journal(struct session_scene *s) {
-  assert_ok(journal_open(&s->ask.journal, path, NULL));
-  return s->ask.journal;
+  assert_ok(journal_open(&s->ask_handles.journal, path, NULL));
+  return s->ask_handles.journal;
 }
 
 static void close_journal(struct session_scene *s) {
-  journal_close(s->ask.journal);
-  s->ask.journal = NULL;
+  journal_close(s->ask_handles.journal);
+  s->ask_handles.journal = NULL;
 }
 
-static bool stop_after_some(void *context, uint64_t done, uint64_t total, uint64_t bytes, double seconds) {
-  (void)context, (void)total, (void)bytes, (void)seconds, (void)done;
+static bool stop_after_some(void *context, const fusion_progress *progress) {
+  (void)context, (void)progress;
   return atomic_load(&fake.runs) < 3;
 }
 
@@ -238,12 +239,40 @@ static void job__goes_on_and_runs_the_rest_alone(void **state) {
   /* Complete: the same verdict again, without the server. */
   fake.runs = 0;
   open_journal(&s);
-  s.ask.address.port = 1;
+  s.ask_handles.address.port = 1;
   expect_accept(&s, &v);
   assert_int_equal(fake.runs, 0);
   close_journal(&s);
   assert_ok(journal_remove(path, NULL));
   scene_end(&s);
+}
+
+/* A journal keeps its seed, not the rows: whatever version drew them first, they are those of the stream named
+ * "public samples", each the low bits of the next word that is small enough. */
+static void rows__of_a_journal_never_change(void **state) {
+  (void)state;
+  enum { FILE_ROWS = 1000, DRAWN = 100 };
+  struct session_scene s;
+  size_t rows[DRAWN], again[DRAWN], order[FILE_ROWS];
+  scene_prepare(&s);
+  unlink(path);
+  struct journal *journal = open_journal(&s);
+  assert_ok(prepare_public_rows(rows, DRAWN, FILE_ROWS, journal, NULL));
+  assert_ok(prepare_public_rows(again, DRAWN, FILE_ROWS, journal, NULL));
+  assert_memory_equal(rows, again, sizeof rows);
+  struct prg *root = prg_new(journal_seed(journal)), *stream = prg_fork(root, "public samples", 0);
+  for (size_t i = 0; i < FILE_ROWS; i++) order[i] = i;
+  for (size_t i = 0; i < DRAWN; i++) {
+    const size_t k = i + (size_t)prg_below(stream, FILE_ROWS - i);
+    assert_int_equal(rows[i], order[k]);
+    order[k] = order[i];
+  }
+  prg_free(stream);
+  prg_free(root);
+  assert_ok(prepare_public_rows(again, DRAWN, FILE_ROWS, NULL, NULL));
+  assert_memory_not_equal(rows, again, sizeof rows);
+  close_journal(&s);
+  model_free(s.model);
 }
 
 static void job__a_rejected_one_stays_rejected(void **state) {
@@ -258,7 +287,7 @@ static void job__a_rejected_one_stays_rejected(void **state) {
     (void)!journal_remove(path, NULL);
     open_journal(&s);
     fake.alter_from = 4; /* may all fall on public samples */
-    assert_ok(job_run(&s.ask, &s.input, &out, &v, NULL));
+    assert_ok(scene_ask(&s, &out, &v, NULL));
     close_journal(&s);
     job_output_free(&out);
     if (!v.accepted) break;
@@ -269,7 +298,7 @@ static void job__a_rejected_one_stays_rejected(void **state) {
   for (int again = 0; again < 2; again++) {
     v = (fusion_verdict){0};
     open_journal(&s);
-    assert_ok(job_run(&s.ask, &s.input, &out, &v, NULL));
+    assert_ok(scene_ask(&s, &out, &v, NULL));
     close_journal(&s);
     assert_false(v.accepted);
     assert_null(out.answers);
@@ -307,7 +336,7 @@ static void job__another_one_does_not_fit(void **state) {
   /* A server with another model. */
   scene_prepare(&s);
   model_free(s.model);
-  s.serve.model = s.model = fake_model(IN, OUT + 1, 6);
+  s.serve_handles.model = s.model = fake_model(IN, OUT + 1, 6);
   scene_start(&s);
   open_journal(&s);
   expect_failure(&s, FUSION_E_PEER, "another model than at the start of the job");
@@ -390,6 +419,7 @@ int main(void) {
       cmocka_unit_test(journal__a_changed_byte_never_gives_other_answers),
       cmocka_unit_test(journal__foreign_files_are_left_alone),
       cmocka_unit_test(job__goes_on_and_runs_the_rest_alone),
+      cmocka_unit_test(rows__of_a_journal_never_change),
       cmocka_unit_test(job__a_rejected_one_stays_rejected),
       cmocka_unit_test(job__another_one_does_not_fit),
       cmocka_unit_test(job__what_a_cheater_spoiled_is_wiped_and_final),

@@ -36,27 +36,24 @@ void scene_prepare(struct session_scene *s) {
   fake_reset();
   s->model = fake_model(IN, OUT, 5);
   make_inputs(s);
-  s->serve = (struct server_settings){.listen = {.host = "127.0.0.1"},
-                                      .model = s->model,
-                                      .engine = &fake_engine,
-                                      .max_clients = 8,
-                                      .max_samples_job = 1000,
-                                      .max_samples_day = 100000,
-                                      .max_memory = 1 << 30,
-                                      .max_shard = 4096,
-                                      .handshake_timeout_ms = 3000,
-                                      .timeout_ms = 3000,
-                                      .stop_grace_ms = 3000,
-                                      .log = keep_line,
-                                      .log_context = s};
-  s->ask = (struct job_settings){.address = {.host = "127.0.0.1"},
-                                 .engine = &fake_engine,
-                                 .workers = 1,
-                                 .shard_samples = 20,
-                                 .tries = 3,
-                                 .max_memory = 1 << 30,
-                                 .max_manifest = 1 << 20,
-                                 .limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000}};
+  s->serve = fusion_server_defaults();
+  s->serve.max_clients = 8;
+  s->serve.max_samples_job = 1000;
+  s->serve.max_samples_day = 100000;
+  s->serve.max_memory = 1 << 30;
+  s->serve.max_shard = 4096;
+  s->serve.handshake_timeout_ms = s->serve.timeout_ms = s->serve.stop_grace_ms = 3000;
+  s->serve.log = keep_line;
+  s->serve.log_context = s;
+  s->serve_handles =
+      (struct server_handles){.listen = {.host = "127.0.0.1"}, .model = s->model, .engine = &fake_engine};
+  s->ask = fusion_client_defaults();
+  s->ask.workers = 1;
+  s->ask.shard_samples = 20;
+  s->ask.max_memory = 1 << 30;
+  s->ask.max_manifest = 1 << 20;
+  s->ask.connect_timeout_ms = s->ask.timeout_ms = 3000;
+  s->ask_handles = (struct job_handles){.address = {.host = "127.0.0.1"}, .engine = &fake_engine};
   s->input = (struct job_input){.queries = s->queries,
                                 .public_samples = s->public_samples,
                                 .labels = s->labels,
@@ -65,8 +62,8 @@ void scene_prepare(struct session_scene *s) {
 }
 
 void scene_start(struct session_scene *s) {
-  assert_ok(server_open(&s->server, &s->serve, NULL));
-  s->ask.address.port = server_port(s->server);
+  assert_ok(server_open(&s->server, &s->serve, &s->serve_handles, NULL));
+  s->ask_handles.address.port = server_port(s->server);
   assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
@@ -81,10 +78,15 @@ void scene_end(struct session_scene *s) {
   model_free(s->model);
 }
 
+fusion_status scene_ask(struct session_scene *s, struct job_output *out, fusion_verdict *v, fusion_error *err) {
+  const struct job_terms terms = {&s->ask, &s->ask_handles, &s->input};
+  return job_run(&terms, out, v, err);
+}
+
 void expect_accept(struct session_scene *s, fusion_verdict *v) {
   struct job_output out;
   fusion_error err = {.status = FUSION_OK};
-  const fusion_status status = job_run(&s->ask, &s->input, &out, v, &err);
+  const fusion_status status = scene_ask(s, &out, v, &err);
   if (status != FUSION_OK) fail_msg("job failed: %s", err.text);
   assert_true(v->accepted);
   assert_int_equal(out.answer_size, OUT);
@@ -98,7 +100,7 @@ void expect_failure(struct session_scene *s, fusion_status status, const char *t
   struct job_output out;
   fusion_verdict v = {0};
   fusion_error err = {.status = FUSION_OK};
-  const fusion_status got = job_run(&s->ask, &s->input, &out, &v, &err);
+  const fusion_status got = scene_ask(s, &out, &v, &err);
   if (got != status || !strstr(err.text, text))
     fail_msg("got %d '%s' where %d '%s' was due", got, err.text, status, text);
   assert_null(out.answers);

@@ -16,12 +16,14 @@ enum { IN = 6, OUT = 4, QUERIES = 12, COPIES = 4, PUBLIC = 30, SAMPLES = QUERIES
 struct session_scene {
   struct model *model;
   struct tls_context *server_tls, *client_tls;
-  struct server_settings serve;
+  fusion_server_settings serve;
+  struct server_handles serve_handles;
   struct server *server;
   pthread_t thread;
   fusion_status server_status;
   char log[8192];
-  struct job_settings ask;
+  fusion_client_settings ask;
+  struct job_handles ask_handles;
   struct job_input input; /* 12 queries of 4 copies, 30 public samples, 3 errors allowed */
   double queries[QUERIES * IN], public_samples[PUBLIC * IN];
   int64_t labels[PUBLIC], expected[QUERIES * OUT];
@@ -32,6 +34,8 @@ void scene_start(struct session_scene *s);
 /** Stops the server; it must have lost no connection. */
 void scene_end(struct session_scene *s);
 
+/** Runs a job. */
+fusion_status scene_ask(struct session_scene *s, struct job_output *out, fusion_verdict *v, fusion_error *err);
 /** Runs a job that must be accepted, with the model's answers. */
 void expect_accept(struct session_scene *s, fusion_verdict *v);
 /** Runs a job that must end with this status and a line with this text in it, without answers. */

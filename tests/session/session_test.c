@@ -21,8 +21,8 @@ static void job__tls_and_several_workers(void **state) {
   scene_prepare(&s);
   assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, certs.ca, NULL));
   assert_ok(tls_client_new(&s.client_tls, certs.ca, certs.client_cert, certs.client_key, NULL));
-  s.serve.tls = s.server_tls;
-  s.ask.tls = s.client_tls;
+  s.serve_handles.tls = s.server_tls;
+  s.ask_handles.tls = s.client_tls;
   s.ask.workers = 3;
   s.ask.shard_samples = 10;
   fake.delay_ms = 5;
@@ -45,17 +45,17 @@ static void job__the_real_engine(void **state) {
   scene_prepare(&s);
   assert_ok(tls_server_new(&s.server_tls, certs.server_cert, certs.server_key, NULL, NULL));
   assert_ok(tls_client_new(&s.client_tls, certs.ca, NULL, NULL, NULL));
-  s.serve.tls = s.server_tls;
-  s.ask.tls = s.client_tls;
-  s.serve.engine = s.ask.engine = engine_find("cheetah");
-  assert_ok(engine_prepare(s.serve.engine, s.model, NULL));
-  s.serve.timeout_ms = s.ask.limits.timeout_ms = 20000;
+  s.serve_handles.tls = s.server_tls;
+  s.ask_handles.tls = s.client_tls;
+  s.serve_handles.engine = s.ask_handles.engine = engine_find("cheetah");
+  assert_ok(engine_prepare(s.serve_handles.engine, s.model, NULL));
+  s.serve.timeout_ms = s.ask.timeout_ms = 20000;
   s.ask.workers = 2;
   s.ask.shard_samples = 50;
   scene_start(&s);
   expect_accept(&s, &v);
   assert_string_equal(v.engine, "cheetah");
-  s.ask.engine = engine_find("cheetah-wan"); /* the client says how it is tuned */
+  s.ask_handles.engine = engine_find("cheetah-wan"); /* the client says how it is tuned */
   s.ask.workers = 1;
   expect_accept(&s, &v);
   assert_string_equal(v.engine, "cheetah-wan");
@@ -93,7 +93,7 @@ static void job__an_altered_answer_is_rejected_and_looks_the_same_on_the_wire(vo
   /* The first answer of each of two shards: by chance both may be harmless public samples with an unchanged label. */
   for (int round = 0; round < 20; round++) {
     fake.alter_from = 2;
-    assert_ok(job_run(&s.ask, &s.input, &out, &rejected, NULL));
+    assert_ok(scene_ask(&s, &out, &rejected, NULL));
     assert_int_equal(rejected.bytes_sent, accepted.bytes_sent);
     assert_int_equal(rejected.bytes_received, accepted.bytes_received);
     assert_int_equal(rejected.rounds, accepted.rounds);
@@ -118,7 +118,7 @@ static void job__a_bad_model_is_rejected(void **state) {
   scene_prepare(&s);
   for (size_t i = 0; i < PUBLIC; i += 4) s.labels[i] = (s.labels[i] + 1) % OUT;
   scene_start(&s);
-  assert_ok(job_run(&s.ask, &s.input, &out, &v, NULL));
+  assert_ok(scene_ask(&s, &out, &v, NULL));
   assert_false(v.accepted);
   assert_null(out.answers);
   assert_int_equal(v.wrong_public, (PUBLIC + 3) / 4);
@@ -181,7 +181,7 @@ static void job__a_hanging_server_times_out(void **state) {
   (void)state;
   struct session_scene s;
   scene_prepare(&s);
-  s.ask.limits.timeout_ms = 150;
+  s.ask.timeout_ms = 150;
   s.ask.tries = 2;
   s.ask.shard_samples = 1000;
   fake.hang_runs = 100;
@@ -248,7 +248,7 @@ static void limits__of_a_day_outlive_the_server(void **state) {
   fusion_error err = {.status = FUSION_OK};
   scene_prepare(&s);
   s.serve.state = path;
-  assert_int_equal(server_open(&s.server, &s.serve, &err), FUSION_E_INPUT);
+  assert_int_equal(server_open(&s.server, &s.serve, &s.serve_handles, &err), FUSION_E_INPUT);
   assert_non_null(strstr(err.text, "not a state file"));
   /* Nor is one that cannot be written. */
   s.serve.state = "/nonexistent/state";
@@ -272,7 +272,7 @@ static void limits__server_memory_makes_shards_smaller(void **state) {
 
   scene_prepare(&s);
   fake.memory_per_sample = s.serve.max_memory + 1;
-  assert_int_equal(server_open(&s.server, &s.serve, NULL), FUSION_E_LIMIT);
+  assert_int_equal(server_open(&s.server, &s.serve, &s.serve_handles, NULL), FUSION_E_LIMIT);
   model_free(s.model);
 }
 
@@ -312,7 +312,8 @@ static void limits__a_full_server_says_so(void **state) {
   scene_start(&s);
   struct channel *idle;
   struct net_peer peer;
-  assert_ok(channel_dial(&idle, &s.ask.address, NULL, &s.ask.limits, &peer, NULL));
+  const struct net_limits limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000};
+  assert_ok(channel_dial(&idle, &s.ask_handles.address, NULL, &limits, &peer, NULL));
   wait_for_connections(s.server, 1);
   expect_failure(&s, FUSION_E_BUSY, "the server is busy");
   channel_close(idle);
@@ -326,9 +327,9 @@ static void limits__a_full_server_says_so(void **state) {
   scene_end(&s);
 }
 
-static bool stop_at_once(void *context, uint64_t done, uint64_t total, uint64_t bytes, double seconds) {
-  (void)context, (void)done, (void)bytes, (void)seconds;
-  return total != SAMPLES;
+static bool stop_at_once(void *context, const fusion_progress *progress) {
+  (void)context;
+  return progress->samples != SAMPLES;
 }
 
 static void job__can_be_cancelled(void **state) {
@@ -384,7 +385,8 @@ static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
 static struct channel *play_client(struct session_scene *s) {
   struct channel *c;
   struct net_peer peer;
-  assert_ok(channel_dial(&c, &s->ask.address, NULL, &s->ask.limits, &peer, NULL));
+  const struct net_limits limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000};
+  assert_ok(channel_dial(&c, &s->ask_handles.address, NULL, &limits, &peer, NULL));
   return c;
 }
 
@@ -531,15 +533,15 @@ static void client__hostile_manifests_are_refused(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pthread_t thread;
-    assert_ok(listener_open(&cases[i].listener, &s.ask.address, NULL, NULL));
-    struct net_address any = s.ask.address;
-    s.ask.address.port = listener_port(cases[i].listener);
+    assert_ok(listener_open(&cases[i].listener, &s.ask_handles.address, NULL, NULL));
+    struct net_address any = s.ask_handles.address;
+    s.ask_handles.address.port = listener_port(cases[i].listener);
     pthread_create(&thread, NULL, play_server, &cases[i]);
     expect_failure(&s, i == 3 ? FUSION_E_LIMIT : FUSION_E_PEER, "");
     pthread_join(thread, NULL);
     assert_true(cases[i].len != SIZE_MAX);
     listener_close(cases[i].listener);
-    s.ask.address = any;
+    s.ask_handles.address = any;
   }
   writer_free(&good);
   model_free(s.model);
@@ -550,8 +552,8 @@ static void server__a_model_that_is_not_prepared_is_refused(void **state) {
   struct session_scene s;
   fusion_error err = {.status = FUSION_OK};
   scene_prepare(&s);
-  s.serve.engine = engine_find("cheetah-wan");
-  assert_int_equal(server_open(&s.server, &s.serve, &err), FUSION_E_MODEL);
+  s.serve_handles.engine = engine_find("cheetah-wan");
+  assert_int_equal(server_open(&s.server, &s.serve, &s.serve_handles, &err), FUSION_E_MODEL);
   assert_string_equal(
       err.text, "this model was not prepared for the cheetah-wan engine; compile it again (--engine cheetah-wan)");
   model_free(s.model);

@@ -1,0 +1,248 @@
+#include "session/prepare.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "base/cpu_tier.h"
+#include "base/cursor.h"
+#include "session/shards.h"
+#include "session/workers.h"
+
+enum { SHARD_DEFAULT = 4096 /* samples */ };
+
+/* ---- randomness ---- */
+
+/* The operating system's own. */
+static fusion_status random_bytes(void *context, void *out, size_t len) {
+  (void)context;
+  return os_random(out, len);
+}
+
+static fusion_status seeded_bytes(void *prg, void *out, size_t len) {
+  prg_bytes(prg, out, len);
+  return FUSION_OK;
+}
+
+/* With a journal everything is drawn from its seed, under a label each, so that a resumed job has the same. NULL
+ * without one. */
+static fusion_status open_stream(struct prg **out, const struct journal *journal, const char *label) {
+  *out = NULL;
+  if (!journal) return FUSION_OK;
+  struct prg *root = prg_new(journal_seed(journal));
+  *out = root ? prg_fork(root, label, 0) : NULL;
+  prg_free(root);
+  return *out ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+fusion_status prepare_public_rows(size_t *out, size_t count, size_t rows, const struct journal *journal,
+                                  fusion_error *why) {
+  struct prg *stream;
+  fusion_status status = open_stream(&stream, journal, "public samples");
+  if (status == FUSION_OK) status = mix_draw_rows(out, count, rows, stream ? seeded_bytes : random_bytes, stream);
+  prg_free(stream);
+  return status == FUSION_OK ? status : error_set(why, status, "public samples: %s", fusion_status_text(status));
+}
+
+static fusion_status draw_mix(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
+  struct prg *stream;
+  fusion_status status = open_stream(&stream, t->handles->journal, "permutation");
+  if (status == FUSION_OK) status = mix_draw(&p->mix, &t->input->choice, stream ? seeded_bytes : random_bytes, stream);
+  prg_free(stream);
+  return status == FUSION_OK ? status
+                             : error_set(why, status, "the mix cannot be drawn: %s", fusion_status_text(status));
+}
+
+/* ---- the journal ---- */
+
+/* How pictures are normalised belongs to what is asked. */
+static void hash_pictures(crypto_generichash_state *state, const struct picture_form *p) {
+  const uint64_t flags[] = {p != NULL, p && p->normalise, p && p->preprocess.reverse_channels,
+                            p ? p->preprocess.count : 0};
+  crypto_generichash_update(state, (const uint8_t *)flags, sizeof flags);
+  if (!p) return;
+  const size_t len = p->preprocess.count * sizeof *p->preprocess.mean;
+  crypto_generichash_update(state, (const uint8_t *)&p->preprocess.scale, sizeof p->preprocess.scale);
+  crypto_generichash_update(state, (const uint8_t *)p->preprocess.mean, len);
+  crypto_generichash_update(state, (const uint8_t *)p->preprocess.deviation, len);
+}
+
+/* What the journal is told of the job. The hash is of all that the verdict depends on, keyed by the seed that the
+ * public samples and the permutation come from. */
+static struct journal_job describe(const struct prepared_job *p, const struct job_terms *t) {
+  const struct job_input *in = t->input;
+  const struct mix_choice *c = &in->choice;
+  const uint64_t numbers[] = {c->queries,
+                              c->copies,
+                              c->public_samples,
+                              c->errors,
+                              in->row_size,
+                              !t->settings->tolerance,
+                              t->settings->tolerance};
+  struct journal_job out = {.samples = p->samples, .answer_size = p->answer_size};
+  crypto_generichash_state state;
+  snprintf(out.engine, sizeof out.engine, "%s", t->handles->engine->name);
+  crypto_generichash_init(&state, journal_seed(t->handles->journal), PRG_SEED_LEN, sizeof out.input_hash);
+  crypto_generichash_update(&state, (const uint8_t *)numbers, sizeof numbers);
+  hash_pictures(&state, in->query_pictures);
+  hash_pictures(&state, in->public_pictures);
+  crypto_generichash_update(&state, (const uint8_t *)in->queries, c->queries * in->row_size * sizeof *in->queries);
+  crypto_generichash_update(&state, (const uint8_t *)in->public_samples,
+                            c->public_samples * in->row_size * sizeof *in->public_samples);
+  crypto_generichash_update(&state, (const uint8_t *)in->labels, c->public_samples * sizeof *in->labels);
+  crypto_generichash_final(&state, out.input_hash, sizeof out.input_hash);
+  mem_wipe(&state, sizeof state);
+  return out;
+}
+
+/* Room for the answers, and those that a resumed job has already. */
+static fusion_status take_answers(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
+  struct journal *journal = t->handles->journal;
+  size_t count;
+  if (size_mul(p->samples, p->answer_size, &count)) p->answers = mem_alloc(count, sizeof *p->answers);
+  if (!p->answers) return error_set(why, FUSION_E_MEMORY, "out of memory for %zu answers", p->samples);
+  if (!journal || !journal_resumed(journal)) return FUSION_OK;
+  if (journal_resumed(journal)->answer_size != p->answer_size)
+    return error_set(why, FUSION_E_INPUT, "the journal is damaged; remove it to begin a new job");
+  p->done = mem_alloc(p->samples, sizeof *p->done);
+  if (!p->done) return error_set(why, FUSION_E_MEMORY, "out of memory for the journal");
+  const fusion_status status = journal_replay(journal, p->answers, p->done, why);
+  for (size_t i = 0; i < p->samples; i++) p->todo -= p->done[i];
+  return status;
+}
+
+/* ---- the manifest ---- */
+
+/* Predicted traffic of what is left: every worker opens once and runs its part of the shards. */
+static fusion_status predict_traffic(struct prepared_job *p, const struct job_terms *t, size_t shards,
+                                     fusion_error *why) {
+  const uint64_t limit = t->settings->max_traffic;
+  const size_t workers = size_min(p->worker_count, shards);
+  size_t *sizes = mem_alloc(shards, sizeof *sizes);
+  if (!sizes) return error_set(why, FUSION_E_MEMORY, "out of memory");
+  fusion_status status = FUSION_OK;
+  uint64_t bytes = 0;
+  for (size_t w = 0; w < workers && status == FUSION_OK; w++) {
+    struct cost cost = {0};
+    size_t count = 0;
+    for (size_t i = w; i < shards; i += workers) sizes[count++] = shard_at(p->todo, shards, i).count;
+    status = engine_cost(t->handles->engine, &p->program, sizes, count, &cost);
+    bytes += cost.bytes_to_client + cost.bytes_to_server;
+  }
+  mem_free(sizes);
+  if (status != FUSION_OK) return error_set(why, status, "out of memory for the prediction of traffic");
+  p->predicted_bytes = bytes;
+  if (!limit || bytes <= limit) return FUSION_OK;
+  return error_set(why, FUSION_E_LIMIT, "the job would move %llu MiB; the limit is %llu MiB",
+                   (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20));
+}
+
+fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, double round_trip_seconds,
+                          fusion_error *why) {
+  const fusion_client_settings *set = t->settings;
+  const struct engine *engine = t->handles->engine;
+  const uint64_t max_memory = set->max_memory ? set->max_memory : mem_half_of_machine();
+  const size_t most = set->shard_samples ? set->shard_samples : SHARD_DEFAULT;
+  const size_t wanted = size_min(size_min(most, p->todo), SESSION_SHARD_MAX);
+  const struct workers_choice choice = {.engine = engine,
+                                        .program = &p->program,
+                                        .samples = p->todo,
+                                        .shard_samples = wanted,
+                                        .max_memory = max_memory,
+                                        .round_trip_seconds = round_trip_seconds,
+                                        .cores = cpu_cores()};
+  p->worker_count = set->workers ? set->workers : workers_choose(&choice);
+  const uint64_t share = max_memory / p->worker_count;
+  p->shard_samples = (uint32_t)shard_limit(engine, &p->program, ROLE_CLIENT, wanted, share);
+  if (!p->shard_samples)
+    return error_set(why, FUSION_E_LIMIT,
+                     "one sample of the server's model takes %zu MiB here; a worker may use %llu MiB",
+                     engine_memory(engine, &p->program, 1, ROLE_CLIENT) >> 20, (unsigned long long)(share >> 20));
+  const size_t even = div_up(p->todo, shards_count(p->todo, p->shard_samples, p->worker_count));
+  p->shard_samples = (uint32_t)even;
+  return predict_traffic(p, t, div_up(p->todo, even), why);
+}
+
+static fusion_status quantise(const struct program *program, const struct picture_form *pictures, const double *raw,
+                              size_t rows, int64_t **out, fusion_error *why) {
+  const struct shape shape = program->steps[0].out.shape;
+  const size_t row_size = shape_size(shape);
+  struct preprocess chosen;
+  size_t len;
+  fusion_status status = preprocess_choose(&chosen, &program->preprocess, shape, pictures, why);
+  if (status != FUSION_OK) return status;
+  if (!size_mul(rows, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
+  float *real = mem_alloc(len, sizeof *real);
+  *out = mem_alloc(len, sizeof **out);
+  FAIL_IF(!real || !*out, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
+  preprocess_apply(&chosen, shape, raw, rows, real);
+  status = program_quantise_input(program, real, rows, *out, why);
+cleanup:
+  mem_free_secret(real, len * sizeof *real);
+  return status;
+}
+
+/* Everything but the journal's part: a resumed job knows its manifest too. */
+static fusion_status take_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
+                                   double round_trip_seconds, fusion_error *why) {
+  const struct job_input *in = t->input;
+  struct reader r = reader_of(bytes, len);
+  fusion_error program_error = {.status = FUSION_OK};
+  fusion_status status = program_decode(&p->program, &r, &program_error);
+  if (status != FUSION_OK)
+    return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
+  p->has_program = true;
+  status = engine_check(t->handles->engine, &p->program, &program_error);
+  if (status == FUSION_E_MEMORY) return error_set(why, status, "%s", program_error.text);
+  if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model: %s", program_error.text);
+  if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
+  p->input_size = shape_size(p->program.steps[0].out.shape);
+  p->answer_size = program_answer_size(&p->program);
+  if (p->input_size != in->row_size)
+    return error_set(why, FUSION_E_INPUT,
+                     "the samples have %zu numbers each; the server's model takes %zu (%u x %u x %u)", in->row_size,
+                     p->input_size, p->program.steps[0].out.shape.channels, p->program.steps[0].out.shape.height,
+                     p->program.steps[0].out.shape.width);
+  manifest_hash(p->manifest_hash, bytes, len);
+  TRY(take_answers(p, t, why));
+  if (p->todo) TRY(prepare_cut(p, t, round_trip_seconds, why));
+  TRY(quantise(&p->program, in->query_pictures, in->queries, in->choice.queries, &p->queries, why));
+  TRY(quantise(&p->program, in->public_pictures, in->public_samples, in->choice.public_samples, &p->public_samples,
+               why));
+  TRY(draw_mix(p, t, why));
+cleanup:
+  return status;
+}
+
+fusion_status prepare_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
+                               double round_trip_seconds, fusion_error *why) {
+  struct journal *journal = t->handles->journal;
+  fusion_status status = take_manifest(p, t, bytes, len, round_trip_seconds, why);
+  if (status != FUSION_OK || !journal) return status;
+  struct journal_job described = describe(p, t);
+  described.manifest = bytes;
+  described.manifest_len = len;
+  return journal_begin(journal, &described, why);
+}
+
+fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
+  const struct journal *journal = t->handles->journal;
+  const struct journal_job here = describe(p, t), *kept = journal_resumed(journal);
+  const fusion_status status = journal_check(journal, &here, why);
+  return status == FUSION_OK ? take_manifest(p, t, kept->manifest, kept->manifest_len, 0, why) : status;
+}
+
+struct prepared_job prepare_begin(const struct job_terms *t) {
+  const struct mix_choice *c = &t->input->choice;
+  const size_t samples = (size_t)(c->queries * c->copies + c->public_samples);
+  return (struct prepared_job){.samples = samples, .todo = samples};
+}
+
+void prepare_free(struct prepared_job *p, const struct job_terms *t) {
+  mem_free_secret(p->queries, (size_t)t->input->choice.queries * p->input_size * sizeof *p->queries);
+  mem_free(p->public_samples);
+  mem_free_secret(p->answers, p->samples * p->answer_size * sizeof *p->answers);
+  mem_free(p->done);
+  mix_free(p->mix);
+  if (p->has_program) program_free(&p->program);
+  *p = (struct prepared_job){0};
+}
