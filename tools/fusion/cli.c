@@ -59,9 +59,13 @@ int cli_print_json(json_t *json) {
 
 /* Values */
 
+static bool is_real(const struct cli_option *o) {
+  return o->kind == CLI_NUMBER || o->kind == CLI_MS;
+}
+
 /** What a value of this option may be, in words: "a whole number from 1 to 40". */
 static char *describe_range(const struct cli_option *o, char *out, size_t len) {
-  const char *what = o->kind == CLI_NUMBER ? "a number" : o->kind == CLI_BYTES ? "a size" : "a whole number";
+  const char *what = is_real(o) ? "a number" : o->kind == CLI_BYTES ? "a size" : "a whole number";
   if (o->max > 0)
     snprintf(out, len, "%s from %.15g to %.15g", what, o->min, o->max);
   else
@@ -69,7 +73,8 @@ static char *describe_range(const struct cli_option *o, char *out, size_t len) {
   return out;
 }
 
-/** Reads "12", "12k", "1.5M" (whole after scaling) or, for NUMBER, any finite decimal. False when it is something else.
+/** Reads "12", "12k", "1.5M" (whole after scaling) or, for NUMBER and MS, any finite decimal. False when it is
+ * something else.
  */
 static bool parse_number(const struct cli_option *o, const char *text, double *out) {
   if (!isdigit((unsigned char)text[0]) && !strchr("+-.", text[0])) return false;
@@ -77,14 +82,14 @@ static bool parse_number(const struct cli_option *o, const char *text, double *o
   errno = 0;
   double value = strtod(text, &end);
   if (end == text || !isfinite(value) || strpbrk(text, "xXpP")) return false;
-  if (o->kind != CLI_NUMBER && *end) {
+  if (!is_real(o) && *end) {
     static const char suffixes[] = "kmgt";
     const char *at = strchr(suffixes, tolower((unsigned char)*end));
     if (!at || end[1]) return false;
     value *= pow(o->kind == CLI_BYTES ? 1024 : 1000, (double)(at - suffixes) + 1);
     end++;
   }
-  if (*end || (o->kind != CLI_NUMBER && value != floor(value))) return false;
+  if (*end || (!is_real(o) && value != floor(value))) return false;
   *out = value;
   return true;
 }
@@ -92,12 +97,19 @@ static bool parse_number(const struct cli_option *o, const char *text, double *o
 static int set_number(const char *command, const struct cli_option *o, const char *text) {
   char range[96];
   double value;
-  const double max = o->max > 0 ? o->max : o->kind == CLI_NUMBER ? HUGE_VAL : COUNT_MAX;
+  const bool narrow = o->kind == CLI_COUNT32 || o->kind == CLI_MS; /* milliseconds below 2^32 */
+  const double most = o->kind == CLI_NUMBER ? HUGE_VAL
+                      : o->kind == CLI_MS   ? UINT32_MAX / 1e3
+                      : narrow              ? UINT32_MAX
+                                            : COUNT_MAX;
+  const double max = o->max > 0 && o->max < most ? o->max : most;
   if (!parse_number(o, text, &value) || value < o->min || value > max)
     return cli_usage(command, "--%s: '%s' is not allowed; give %s", o->name, text,
                      describe_range(o, range, sizeof range));
   if (o->kind == CLI_NUMBER)
     *(double *)o->out = value;
+  else if (narrow)
+    *(uint32_t *)o->out = (uint32_t)(o->kind == CLI_MS ? value * 1e3 : value);
   else
     *(uint64_t *)o->out = (uint64_t)value;
   return CLI_GO;
@@ -120,10 +132,13 @@ static int set_choice(const char *command, const struct cli_option *o, const cha
 static int set_value(const char *command, const struct cli_option *o, const char *text) {
   if (o->given) *o->given = true;
   switch (o->kind) {
-    case CLI_FLAG: *(bool *)o->out = true; return CLI_GO;
+    case CLI_FLAG:
+    case CLI_CLEAR: *(bool *)o->out = o->kind == CLI_FLAG; return CLI_GO;
     case CLI_COUNT:
+    case CLI_COUNT32:
     case CLI_BYTES:
-    case CLI_NUMBER: return set_number(command, o, text);
+    case CLI_NUMBER:
+    case CLI_MS: return set_number(command, o, text);
     case CLI_CHOICE: return set_choice(command, o, text);
     case CLI_TEXT: break;
   }
@@ -190,7 +205,7 @@ static bool parser_build(struct parser *p, const struct cli_option *options) {
   for (; options[p->count].name; p->count++) {
     if (p->count == CLI_OPTIONS_MAX) return false;
     const struct cli_option *o = &options[p->count];
-    const bool has_value = o->kind != CLI_FLAG;
+    const bool has_value = o->kind != CLI_FLAG && o->kind != CLI_CLEAR;
     p->longs[p->count] = (struct option){o->name, has_value, NULL, LONG_ONLY + p->count};
     if (o->letter) *at++ = o->letter;
     if (o->letter && has_value) *at++ = ':';

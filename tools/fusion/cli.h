@@ -47,12 +47,15 @@ struct cli_command {
 extern const struct cli_command cli_commands[];
 
 enum cli_kind {
-  CLI_FLAG,   /**< bool *: becomes true */
-  CLI_COUNT,  /**< uint64_t *: a whole number in [min, max] (both below 2^53); suffixes k, M, G (1000s) are allowed */
-  CLI_BYTES,  /**< uint64_t *: as CLI_COUNT, suffixes K, M, G, T are powers of 1024 */
-  CLI_NUMBER, /**< double *: a finite number in [min, max] */
-  CLI_TEXT,   /**< const char **: not empty; borrowed from argv */
-  CLI_CHOICE, /**< int *: position of the word in `choices`, "exact|fast" */
+  CLI_FLAG,    /**< bool *: becomes true */
+  CLI_CLEAR,   /**< bool *: becomes false */
+  CLI_COUNT,   /**< uint64_t *: a whole number in [min, max] (both below 2^53); suffixes k, M, G (1000s) are allowed */
+  CLI_COUNT32, /**< uint32_t *: the same, below 2^32 */
+  CLI_BYTES,   /**< uint64_t *: as CLI_COUNT, suffixes K, M, G, T are powers of 1024 */
+  CLI_NUMBER,  /**< double *: a finite number in [min, max] */
+  CLI_MS,      /**< uint32_t *: seconds on the command line, in [min, max], milliseconds in the field */
+  CLI_TEXT,    /**< const char **: not empty; borrowed from argv */
+  CLI_CHOICE,  /**< an enum or int *: position of the word in `choices`, "exact|fast" */
 };
 
 struct cli_option {
@@ -62,25 +65,37 @@ struct cli_option {
   void *out;   /* typed by `kind`; keeps its value (the default) when the option is absent */
   bool *given; /* set when the option is present; may be NULL */
   bool required;
-  double min, max; /* COUNT, BYTES, NUMBER; max == 0 means no upper bound */
+  double min, max; /* COUNT, COUNT32, BYTES, NUMBER, MS; max == 0 means no upper bound */
   const char *choices;
   const char *value; /* name of the value in --help, "R" */
   const char *help;  /* one or more sentences; say the unit and the default. NULL: an old spelling, not shown */
 };
 
-/** Entries of a table. What `out` points to is checked by the compiler; after the help further fields may follow:
- *  CLI_OPT_TEXT("labels", &labels, "FILE", "Their labels.", .letter = 'l', .required = true). */
+/** Entries of a table. `out` is the field of the public settings where there is one. What it points to is checked by
+ * the compiler, and for COUNT decides the width; after the help further fields may follow: CLI_OPT_TEXT("labels",
+ * &labels, "FILE", "Their labels.", .letter = 'l', .required = true). */
 #define CLI_TYPED_(type_, out_) (1 ? (out_) : (type_ *)NULL)
 #define CLI_OPT_TEXT(name_, out_, value_, ...) \
   { .name = name_, .kind = CLI_TEXT, .out = CLI_TYPED_(const char *, out_), .value = value_, .help = __VA_ARGS__ }
 #define CLI_OPT_FLAG(name_, out_, ...) \
   { .name = name_, .kind = CLI_FLAG, .out = CLI_TYPED_(bool, out_), .help = __VA_ARGS__ }
-#define CLI_OPT_CHOICE(name_, out_, choices_, ...) \
-  { .name = name_, .kind = CLI_CHOICE, .out = CLI_TYPED_(int, out_), .choices = choices_, .help = __VA_ARGS__ }
+#define CLI_OPT_CLEAR(name_, out_, ...) \
+  { .name = name_, .kind = CLI_CLEAR, .out = CLI_TYPED_(bool, out_), .help = __VA_ARGS__ }
+/* As wide as an int, or the array's length is negative. */
+#define CLI_OPT_CHOICE(name_, out_, choices_, ...)                                                          \
+  {                                                                                                         \
+    .name = name_, .kind = CLI_CHOICE, .choices = choices_,                                                 \
+    .out = 1 ? (void *)(out_) : (char(*)[sizeof *(out_) == sizeof(int) ? 1 : -1]) NULL, .help = __VA_ARGS__ \
+  }
 #define CLI_OPT_RANGE_(kind_, name_, out_, min_, max_, value_, ...) \
   { .name = name_, .kind = kind_, .out = out_, .min = min_, .max = max_, .value = value_, .help = __VA_ARGS__ }
 #define CLI_OPT_COUNT(name_, out_, min_, max_, ...) \
-  CLI_OPT_RANGE_(CLI_COUNT, name_, CLI_TYPED_(uint64_t, out_), min_, max_, __VA_ARGS__)
+  CLI_OPT_RANGE_(_Generic((out_), uint64_t *        \
+                          : CLI_COUNT, uint32_t *   \
+                          : CLI_COUNT32),           \
+                 name_, out_, min_, max_, __VA_ARGS__)
+#define CLI_OPT_MS(name_, out_, min_, max_, ...) \
+  CLI_OPT_RANGE_(CLI_MS, name_, CLI_TYPED_(uint32_t, out_), min_, max_, "S", __VA_ARGS__)
 #define CLI_OPT_BYTES(name_, out_, min_, ...) \
   CLI_OPT_RANGE_(CLI_BYTES, name_, CLI_TYPED_(uint64_t, out_), min_, 0, "BYTES", __VA_ARGS__)
 #define CLI_OPT_NUMBER(name_, out_, min_, max_, ...) \
@@ -91,15 +106,13 @@ enum { CLI_OPTIONS_MAX = 64 };
 void cli_add_options(struct cli_option *table, const struct cli_option *more);
 
 /** Options that mean the same wherever they appear are written once, here: each function appends its group. */
-struct cli_tls {
-  const char *ca, *cert, *key;
-  bool plaintext;
-};
+
 /** --tls-cert, --tls-key, --plaintext, and the authority as --tls-ca (client) or --client-ca (server). */
-void cli_add_tls_client(struct cli_option *table, struct cli_tls *tls);
-void cli_add_tls_server(struct cli_option *table, struct cli_tls *tls);
+void cli_add_tls_client(struct cli_option *table, fusion_client_settings *s);
+void cli_add_tls_server(struct cli_option *table, fusion_server_settings *s);
 /** What --plaintext excludes and which of the others belong together. CLI_GO, or the exit code. */
-int cli_check_tls(const char *command, const struct cli_tls *tls, bool server);
+int cli_check_tls_client(const char *command, const fusion_client_settings *s);
+int cli_check_tls_server(const char *command, const fusion_server_settings *s);
 
 /** What the samples are and how their pictures and classes are to be read: --input, --preprocess, --classes. */
 struct cli_input {
@@ -109,7 +122,7 @@ void cli_add_input(struct cli_option *table, struct cli_input *input);
 void cli_add_preprocess(struct cli_option *table, const char **preprocess);
 /** Loads an array file, a picture or a folder of pictures. `preprocess` (may be NULL) is for pictures alone. */
 fusion_status cli_load_samples(fusion_array **out, const char *path, const char *preprocess, fusion_error *err);
-void cli_add_threads(struct cli_option *table, uint64_t *threads);
+void cli_add_threads(struct cli_option *table, unsigned *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);
 
@@ -117,13 +130,9 @@ void cli_add_quiet(struct cli_option *table, bool *quiet);
 void cli_add_engine(struct cli_option *table, const char **engine);
 void cli_add_stack(struct cli_option *table, const char **engine);
 
-/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --engine. */
-struct cli_limits {
-  double timeout_s;
-  uint64_t max_memory;
-  const char *engine;
-};
-void cli_add_limits(struct cli_option *table, struct cli_limits *limits);
+/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --engine, into the settings' fields.
+ */
+void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory, const char **engine);
 
 /** "none", "lan", "wan" or "RATE,RTT": bytes a second (suffixes k, M, G) and milliseconds. */
 bool cli_parse_network(const char *text, fusion_bench_network *out);

@@ -8,13 +8,6 @@
 
 /* --- fusion bench micro ------------------------------------------------------------------------------------------ */
 
-struct micro_line {
-  const char *only;
-  uint64_t threads, runs;
-  double seconds;
-  bool json, quiet;
-};
-
 struct micro_output {
   json_t *rows;      /* NULL: a table is printed as rows come */
   const char *group; /* of the last row printed */
@@ -90,31 +83,27 @@ static const char micro_about[] =
 
 static int bench_micro(int argc, char **argv) {
   fusion_bench_settings settings = fusion_bench_defaults();
-  struct micro_line l = {.threads = settings.threads, .runs = settings.runs, .seconds = settings.seconds};
+  bool json = false, quiet = false;
   const struct cli_option own[] = {
-      CLI_OPT_TEXT("only", &l.only, "TEXT",
+      CLI_OPT_TEXT("only", &settings.only, "TEXT",
                    "Only rows whose name or group (ceiling, lattice, ot, share, model, protocol) contains this."),
-      CLI_OPT_COUNT("threads", &l.threads, 1, 256, "T",
+      CLI_OPT_COUNT("threads", &settings.threads, 1, 256, "T",
                     "Threads that run a kernel at once, each on its own data; rates are of all of them together "
                     "(default 1). Two-party rows are left out when there are several."),
-      CLI_OPT_COUNT("runs", &l.runs, 1, 99, "N", "Runs of which the median is shown (default 5)."),
-      CLI_OPT_NUMBER("seconds", &l.seconds, 0.001, 60, "S", "Seconds of each run, at least (default 0.03)."),
+      CLI_OPT_COUNT("runs", &settings.runs, 1, 99, "N", "Runs of which the median is shown (default 5)."),
+      CLI_OPT_NUMBER("seconds", &settings.seconds, 0.001, 60, "S", "Seconds of each run, at least (default 0.03)."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
-  cli_add_json(options, &l.json);
-  cli_add_quiet(options, &l.quiet);
+  cli_add_json(options, &json);
+  cli_add_quiet(options, &quiet);
   const struct cli_syntax syntax = {
       .command = "bench micro", .synopsis = "[options]", .about = micro_about, .options = options};
   const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
   if (done != CLI_GO) return done;
   fusion_error err = {.status = FUSION_OK};
-  struct micro_output out = {.rows = l.json ? json_array() : NULL, .quiet = l.quiet};
-  settings.only = l.only;
+  struct micro_output out = {.rows = json ? json_array() : NULL, .quiet = quiet};
   settings.all_tiers = !cli_tier_forced;
-  settings.threads = (unsigned)l.threads;
-  settings.runs = (unsigned)l.runs;
-  settings.seconds = l.seconds;
   settings.row = take_row;
   settings.context = &out;
   const fusion_status status = fusion_bench_micro(&settings, &err);
@@ -122,17 +111,18 @@ static int bench_micro(int argc, char **argv) {
     json_decref(out.rows);
     return cli_failed("bench", status, &err);
   }
-  if (!l.json) return CLI_EXIT_OK;
-  return cli_print_json(
-      json_pack("{s:s, s:I, s:o}", "version", fusion_version(), "threads", (json_int_t)l.threads, "rows", out.rows));
+  if (!json) return CLI_EXIT_OK;
+  return cli_print_json(json_pack("{s:s, s:I, s:o}", "version", fusion_version(), "threads",
+                                  (json_int_t)settings.threads, "rows", out.rows));
 }
 
 /* --- fusion bench model ------------------------------------------------------------------------------------------ */
 
 struct model_line {
-  uint64_t samples, shard, workers, threads, runs;
-  const char *network, *engine;
-  bool no_pin, json, quiet;
+  fusion_bench_model_settings settings;
+  uint64_t runs;
+  const char *network;
+  bool json, quiet;
 };
 
 static int by_seconds(const void *a, const void *b) {
@@ -140,12 +130,12 @@ static int by_seconds(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void print_model(const struct model_line *l, const fusion_bench_model_settings *s,
-                        const fusion_bench_model_result *r) {
+static void print_model(const struct model_line *l, const fusion_bench_model_result *r) {
+  const fusion_bench_model_settings *s = &l->settings;
   const double n = (double)r->samples;
   char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN], peak[CLI_TEXT_LEN], whole[CLI_TEXT_LEN];
   printf("job        %llu samples in shards of %llu, %llu workers, network %s", (unsigned long long)r->samples,
-         (unsigned long long)r->shard, (unsigned long long)l->workers, l->network);
+         (unsigned long long)r->shard, (unsigned long long)s->workers, l->network);
   if (s->network.bytes_per_second > 0)
     printf(" (%.0f MB/s, %.1f ms)", s->network.bytes_per_second / 1e6, s->network.round_trip_ms);
   printf("\ntime       %s: %.4f ms a sample; processor %.4f ms (server), %.4f ms (client)\n",
@@ -165,8 +155,8 @@ static void print_model(const struct model_line *l, const fusion_bench_model_set
   }
 }
 
-static json_t *model_json(const struct model_line *l, const fusion_bench_model_settings *s,
-                          const fusion_bench_model_result *r) {
+static json_t *model_json(const struct model_line *l, const fusion_bench_model_result *r) {
+  const fusion_bench_model_settings *s = &l->settings;
   json_t *stages = json_array();
   for (size_t i = 0; i < r->stages; i++) {
     const fusion_bench_stage *g = &r->stage[i];
@@ -176,7 +166,7 @@ static json_t *model_json(const struct model_line *l, const fusion_bench_model_s
                           "bytes_to_client", (json_int_t)g->bytes_to_client, "delays", (json_int_t)g->delays));
   }
   return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o}", "samples",
-                   (json_int_t)r->samples, "shard", (json_int_t)r->shard, "workers", (json_int_t)l->workers, "network",
+                   (json_int_t)r->samples, "shard", (json_int_t)r->shard, "workers", (json_int_t)s->workers, "network",
                    l->network, "bytes_per_second", s->network.bytes_per_second, "round_trip_ms",
                    s->network.round_trip_ms, "seconds", r->seconds, "setup_seconds", r->setup_seconds, "plain_seconds",
                    r->plain_seconds, "server_cpu", r->server_cpu, "client_cpu", r->client_cpu, "bytes_to_server",
@@ -185,12 +175,12 @@ static json_t *model_json(const struct model_line *l, const fusion_bench_model_s
                    "stages", stages);
 }
 
-static fusion_status run_model(const struct model_line *l, const char *path, const fusion_bench_model_settings *s,
-                               fusion_bench_model_result *results, fusion_error *err) {
+static fusion_status run_model(const struct model_line *l, const char *path, fusion_bench_model_result *results,
+                               fusion_error *err) {
   fusion_model *model = NULL;
   fusion_status status = fusion_model_load(&model, path, err);
   for (uint64_t i = 0; status == FUSION_OK && i < l->runs; i++) {
-    status = fusion_bench_model(model, s, &results[i], err);
+    status = fusion_bench_model(model, &l->settings, &results[i], err);
     if (status == FUSION_OK && !l->quiet)
       fprintf(stderr, "bench: run %llu of %llu: %.3f s\n", (unsigned long long)i + 1, (unsigned long long)l->runs,
               results[i].seconds);
@@ -206,26 +196,25 @@ static const char model_about[] =
 enum { MODEL_RUNS_MAX = 99 };
 
 static int bench_model(int argc, char **argv) {
-  fusion_bench_model_settings settings = fusion_bench_model_defaults();
-  struct model_line l = {
-      .samples = settings.samples, .workers = 1, .runs = 3, .network = "none", .engine = settings.engine};
+  struct model_line l = {.settings = fusion_bench_model_defaults(), .runs = 3, .network = "none"};
+  fusion_bench_model_settings *s = &l.settings;
   const struct cli_option own[] = {
-      CLI_OPT_COUNT("samples", &l.samples, 1, 1e9, "N", "Samples of the job (default 868)."),
-      CLI_OPT_COUNT("shard", &l.shard, 0, 1e9, "K",
+      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Samples of the job (default 868)."),
+      CLI_OPT_COUNT("shard", &s->shard, 0, 1e9, "K",
                     "Samples that run at once on a connection (default: an equal part for each worker, 4096 at most)."),
       CLI_OPT_TEXT("network", &l.network, "none|lan|wan|RATE,RTT",
                    "The connection to imitate: 382 MB/s with 0.3 ms (lan), 44 MB/s with 40 ms (wan), or bytes a second "
                    "and round trip in ms, 100M,10 (default none)."),
-      CLI_OPT_COUNT("workers", &l.workers, 1, 256, "W", "Connections side by side (default 1)."),
+      CLI_OPT_COUNT("workers", &s->workers, 1, 256, "W", "Connections side by side (default 1)."),
       CLI_OPT_COUNT("runs", &l.runs, 1, MODEL_RUNS_MAX, "N", "Runs of which the median is shown (default 3)."),
-      CLI_OPT_FLAG("no-pin", &l.no_pin,
-                   "Let the system place threads. Without it the server's run on one core, the client's on another."),
+      CLI_OPT_CLEAR("no-pin", &s->pin,
+                    "Let the system place threads. Without it the server's run on one core, the client's on another."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
-  cli_add_engine(options, &l.engine);
-  cli_add_stack(options, &l.engine);
-  cli_add_threads(options, &l.threads);
+  cli_add_engine(options, &s->engine);
+  cli_add_stack(options, &s->engine);
+  cli_add_threads(options, &s->threads);
   cli_add_json(options, &l.json);
   cli_add_quiet(options, &l.quiet);
   const struct cli_syntax syntax = {.command = "bench model",
@@ -240,24 +229,18 @@ static int bench_model(int argc, char **argv) {
   char **positional;
   const int done = cli_parse(&syntax, argc, argv, &positional, NULL);
   if (done != CLI_GO) return done;
-  if (!cli_parse_network(l.network, &settings.network))
+  if (!cli_parse_network(l.network, &s->network))
     return cli_usage("bench model", "--network: '%s' is not allowed; give none, lan, wan, or RATE,RTT as in 44M,40",
                      l.network);
-  settings.engine = l.engine;
-  settings.samples = l.samples;
-  settings.shard = l.shard;
-  settings.workers = (unsigned)l.workers;
-  settings.threads = (unsigned)l.threads;
-  settings.pin = !l.no_pin;
   fusion_error err = {.status = FUSION_OK};
   fusion_bench_model_result results[MODEL_RUNS_MAX];
   for (size_t i = 0; i < MODEL_RUNS_MAX; i++) results[i].size = sizeof results[i];
-  const fusion_status status = run_model(&l, positional[0], &settings, results, &err);
+  const fusion_status status = run_model(&l, positional[0], results, &err);
   if (status != FUSION_OK) return cli_failed("bench", status, &err);
   qsort(results, (size_t)l.runs, sizeof *results, by_seconds);
   const fusion_bench_model_result *middle = &results[l.runs / 2];
-  if (l.json) return cli_print_json(model_json(&l, &settings, middle));
-  print_model(&l, &settings, middle);
+  if (l.json) return cli_print_json(model_json(&l, middle));
+  print_model(&l, middle);
   return CLI_EXIT_OK;
 }
 

@@ -9,11 +9,9 @@
 enum { LIST_MAX = 65536, BITS_MOST = 16 };
 
 struct compile_line {
+  fusion_compile_settings settings;
   const char *output_path, *calibration, *pictures, *labels, *bits, *answer, *mean, *deviation;
-  uint64_t margin, rows, input_bits, output_bits, threads;
-  double agreement, loss, error, overflow, scale;
-  int rounding;
-  bool channels_last, reverse_channels, no_equalise, sensitivity, json, margin_given;
+  bool sensitivity, json, margin_given;
   struct cli_prediction prediction;
 };
 
@@ -37,7 +35,7 @@ static void add_files(struct cli_option *table, struct compile_line *l) {
                    .required = true),
       CLI_OPT_TEXT("labels", &l->labels, "FILE",
                    "Labels of the calibration samples: prints accuracies, and --bits auto keeps them."),
-      CLI_OPT_COUNT("calibration-rows", &l->rows, 0, 0, "N",
+      CLI_OPT_COUNT("calibration-rows", &l->settings.calibration_rows, 0, 0, "N",
                     "Rows that calibrate, from the first; 0 for all. Default 512. Accuracies are over all rows."),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -45,15 +43,15 @@ static void add_files(struct cli_option *table, struct compile_line *l) {
 
 static void add_input(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
-      CLI_OPT_NUMBER("input-scale", &l->scale, -1e30, 1e30, "FACTOR",
+      CLI_OPT_NUMBER("input-scale", &l->settings.preprocess.scale, -1e30, 1e30, "FACTOR",
                      "Raw inputs are multiplied by this first; 0.00392156862745098 (1/255) for images of bytes. "
                      "Default 1."),
       CLI_OPT_TEXT("mean", &l->mean, "M,M,...",
                    "Then this is subtracted: one number, or one for each channel. Default 0."),
       CLI_OPT_TEXT("std", &l->deviation, "S,S,...", "Then divided by this, in the same manner. Default 1."),
-      CLI_OPT_FLAG("channels-last", &l->channels_last, "Raw images are height x width x channels."),
+      CLI_OPT_FLAG("channels-last", &l->settings.preprocess.channels_last, "Raw images are height x width x channels."),
       CLI_OPT_FLAG(
-          "reverse-channels", &l->reverse_channels,
+          "reverse-channels", &l->settings.preprocess.reverse_channels,
           "Raw channels come in the opposite order (RGB data, BGR network). Means are in the network's order."),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -64,21 +62,22 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
       CLI_OPT_TEXT("bits", &l->bits, "auto|W,A",
                    "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: for each "
                    "layer, the cheapest that keep --accuracy-loss, --agreement and --max-error."),
-      CLI_OPT_NUMBER("accuracy-loss", &l->loss, 0, 1, "SHARE",
+      CLI_OPT_NUMBER("accuracy-loss", &l->settings.accuracy_loss, 0, 1, "SHARE",
                      "Expected, from errors and leads of the logits. Default 0.002."),
-      CLI_OPT_NUMBER("agreement", &l->agreement, 0, 1, "SHARE",
+      CLI_OPT_NUMBER("agreement", &l->settings.agreement, 0, 1, "SHARE",
                      "Samples that keep the float network's label, expected. Default 0.9."),
-      CLI_OPT_NUMBER("max-error", &l->error, 0, 0, "ERROR",
+      CLI_OPT_NUMBER("max-error", &l->settings.logit_error, 0, 0, "ERROR",
                      "Root mean square error of the logits, relative to their spread. Default 0.0625."),
-      CLI_OPT_NUMBER("overflow", &l->overflow, 0, 0.1, "P",
+      CLI_OPT_NUMBER("overflow", &l->settings.overflow, 0, 0.1, "P",
                      "Probability for a sample that any value leaves its ring, estimated, that rings may leave. "
                      "Default 0.001."),
-      CLI_OPT_COUNT("margin", &l->margin, 0, 8, "BITS",
+      CLI_OPT_COUNT("margin", &l->settings.margin_bits, 0, 8, "BITS",
                     "Room of every ring above the calibrated range, instead of --overflow.", .given = &l->margin_given),
-      CLI_OPT_COUNT("input-bits", &l->input_bits, 2, BITS_MOST, "BITS",
+      CLI_OPT_COUNT("input-bits", &l->settings.input_bits, 2, BITS_MOST, "BITS",
                     "Signed width of the quantised input. Default: searched, or the activations' width, at least 9."),
-      CLI_OPT_COUNT("output-bits", &l->output_bits, 2, 32, "BITS", "Signed width of the last tensor. Default 16."),
-      CLI_OPT_FLAG("no-equalise", &l->no_equalise, "Keep the channels' scales as they are in the file."),
+      CLI_OPT_COUNT("output-bits", &l->settings.output_bits, 2, 32, "BITS",
+                    "Signed width of the last tensor. Default 16."),
+      CLI_OPT_CLEAR("no-equalise", &l->settings.equalise, "Keep the channels' scales as they are in the file."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -86,7 +85,7 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
 static void add_answers(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default logits."),
-      CLI_OPT_CHOICE("rounding", &l->rounding, "exact|fast",
+      CLI_OPT_CHOICE("rounding", &l->settings.rounding, "exact|fast",
                      "fast: each truncation may be one unit off, at random, for less traffic. Default exact."),
       CLI_OPT_FLAG("sensitivity", &l->sensitivity, "Also print each layer's error, and which layers cost accuracy."),
       {.name = NULL}};
@@ -101,7 +100,7 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
   add_answers(options, l);
   cli_add_preprocess(options, &l->pictures);
   cli_add_prediction(options, &l->prediction);
-  cli_add_threads(options, &l->threads);
+  cli_add_threads(options, &l->settings.threads);
   cli_add_json(options, &l->json);
   const struct cli_syntax syntax = {.command = "compile",
                                     .synopsis = "MODEL.onnx --calibrate FILE -o FILE [options]",
@@ -174,9 +173,6 @@ static int parse_preprocess(const struct compile_line *l, double **mean, double 
     if (!((*deviation)[i] > 0)) return cli_usage("compile", "--std: %g is not positive", (*deviation)[i]);
   p->mean = *mean;
   p->deviation = *deviation;
-  p->channels_last = l->channels_last;
-  p->reverse_channels = l->reverse_channels;
-  p->scale = l->scale;
   if (p->scale == 0) return cli_usage("compile", "--input-scale: 0 would erase every input");
   return CLI_GO;
 }
@@ -284,7 +280,8 @@ static int print_text(const fusion_model *model, const fusion_model_info *info, 
   return CLI_EXIT_OK;
 }
 
-static int compile(struct compile_line *l, const char *onnx, const fusion_compile_settings *settings) {
+static int compile(struct compile_line *l, const char *onnx) {
+  const fusion_compile_settings *settings = &l->settings;
   fusion_error err = {.status = FUSION_OK};
   fusion_array *calibration = NULL, *labels = NULL;
   fusion_model *model = NULL;
@@ -313,41 +310,24 @@ static int compile(struct compile_line *l, const char *onnx, const fusion_compil
 }
 
 int cmd_compile(int argc, char **argv) {
-  fusion_compile_settings settings = fusion_compile_defaults();
-  struct compile_line l = {.margin = settings.margin_bits,
-                           .rows = settings.calibration_rows,
-                           .agreement = settings.agreement,
-                           .loss = settings.accuracy_loss,
-                           .error = settings.logit_error,
-                           .overflow = settings.overflow,
-                           .scale = 1,
-                           .prediction = cli_prediction_default};
+  struct compile_line l = {.settings = fusion_compile_defaults(), .prediction = cli_prediction_default};
+  fusion_compile_settings *s = &l.settings;
   char **positional;
   double *mean = NULL, *deviation = NULL;
   int code = parse_line(&l, argc, argv, &positional);
   if (code != CLI_GO) return code;
-  if (!parse_bits(l.bits, &settings))
+  if (!parse_bits(l.bits, s))
     return cli_usage("compile", "--bits '%s': expected auto or W,A as in 8,8 (2 to 16, 4 to 16)", l.bits);
-  if (!parse_answer(l.answer, &settings))
+  if (!parse_answer(l.answer, s))
     return cli_usage("compile", "--output '%s': expected logits, label or top-k:K", l.answer);
   if (l.pictures && !fusion_images_path(l.calibration))
     return cli_usage("compile",
                      "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
-  code = parse_preprocess(&l, &mean, &deviation, &settings.preprocess);
-  settings.margin_bits = (unsigned)l.margin;
-  settings.overflow = l.margin_given ? 0 : l.overflow;
-  settings.calibration_rows = l.rows;
-  settings.agreement = l.agreement;
-  settings.accuracy_loss = l.loss;
-  settings.logit_error = l.error;
-  settings.input_bits = (unsigned)l.input_bits;
-  settings.output_bits = (unsigned)l.output_bits;
-  settings.engine = l.prediction.engine;
-  settings.rounding = (fusion_rounding)l.rounding;
-  settings.equalise = !l.no_equalise;
-  settings.layer_errors = l.sensitivity || l.json;
-  settings.threads = (unsigned)l.threads;
-  if (code == CLI_GO) code = compile(&l, positional[0], &settings);
+  code = parse_preprocess(&l, &mean, &deviation, &s->preprocess);
+  if (l.margin_given) s->overflow = 0;
+  s->layer_errors = l.sensitivity || l.json;
+  s->engine = l.prediction.engine;
+  if (code == CLI_GO) code = compile(&l, positional[0]);
   free(mean);
   free(deviation);
   return code;

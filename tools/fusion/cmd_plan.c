@@ -5,13 +5,12 @@
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2, PLAN_OPTIONS = 5, POWER_OPTIONS = 4, ENGINE_OPTIONS = 1 };
+enum { NEIGHBOUR_REACH = 2 };
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
 
 struct plan_options {
   fusion_plan_request request;
   fusion_power power;
-  uint64_t security;
   const char *model, *engine;
   bool json, has_power, has_accuracy, has_promise, has_below, has_rate;
 };
@@ -24,89 +23,44 @@ static const char notes[] =
     "  fusion plan --queries 512 --min-accuracy 0.95\n"
     "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
 
-/** Options of the plan itself, then those of the power analysis: appended to `out`, which stays ended by a NULL name.
- */
-static void add_plan_options(struct plan_options *o, struct cli_option *out) {
+static void add_plan_options(struct plan_options *o, struct cli_option *table) {
+  fusion_plan_request *q = &o->request;
   const struct cli_option options[] = {
-      {.name = "queries",
-       .letter = 'q',
-       .kind = CLI_COUNT,
-       .out = &o->request.queries,
-       .required = true,
-       .min = 1,
-       .max = (double)FUSION_QUERIES_MAX,
-       .value = "R",
-       .help = "Number of queries."},
-      {.name = "security",
-       .letter = 's',
-       .kind = CLI_COUNT,
-       .out = &o->security,
-       .min = 1,
-       .max = FUSION_SECURITY_MAX,
-       .value = "BITS",
-       .help = "A wrong answer is accepted with probability at most 2^-BITS (default 40)."},
-      {.name = "min-public",
-       .letter = 'p',
-       .kind = CLI_COUNT,
-       .out = &o->request.min_public,
-       .min = 0,
-       .max = (double)FUSION_PUBLIC_MAX,
-       .value = "T",
-       .help = "At least so many public samples (default 100)."},
-      {.name = "min-accuracy",
-       .letter = 'a',
-       .kind = CLI_NUMBER,
-       .out = &o->request.min_accuracy,
-       .given = &o->has_accuracy,
-       .min = 1e-9,
-       .max = 1,
-       .value = "A",
-       .help = "Accept when at least this part of the public answers is right (default 0.95)."},
-      {.name = "model",
-       .letter = 'm',
-       .kind = CLI_TEXT,
-       .out = &o->model,
-       .value = "FILE.fsn",
-       .help = "Also predict the job's traffic with this compiled model, over one connection."}};
-  memcpy(out, options, sizeof options);
+      CLI_OPT_COUNT("queries", &q->queries, 1, (double)FUSION_QUERIES_MAX, "R", "Number of queries.", .letter = 'q',
+                    .required = true),
+      CLI_OPT_COUNT("security", &q->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
+                    "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
+      CLI_OPT_COUNT("min-public", &q->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
+                    "At least so many public samples (default 100).", .letter = 'p'),
+      CLI_OPT_NUMBER("min-accuracy", &q->min_accuracy, 1e-9, 1, "A",
+                     "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a',
+                     .given = &o->has_accuracy),
+      CLI_OPT_TEXT("model", &o->model, "FILE.fsn",
+                   "Also predict the job's traffic with this compiled model, over one connection.", .letter = 'm'),
+      {.name = NULL}};
+  cli_add_options(table, options);
+  cli_add_engine(table, &o->engine);
 }
 
-static void add_power_options(struct plan_options *o, struct cli_option *out) {
+static void add_power_options(struct plan_options *o, struct cli_option *table) {
   const struct cli_option options[] = {
-      {.name = "promise",
-       .kind = CLI_NUMBER,
-       .out = &o->power.promise,
-       .given = &o->has_promise,
-       .min = 0,
-       .max = 1,
-       .value = "P",
-       .help = "With --reject-below: find how many public samples tell a model of accuracy P from one of "
-               "accuracy Q, and the accuracy to ask for."},
-      {.name = "reject-below",
-       .kind = CLI_NUMBER,
-       .out = &o->power.reject_below,
-       .given = &o->has_below,
-       .min = 0,
-       .max = 1,
-       .value = "Q",
-       .help = "See --promise."},
-      {.name = "error-rate",
-       .kind = CLI_NUMBER,
-       .out = &o->power.error_rate,
-       .given = &o->has_rate,
-       .min = 1e-12,
-       .max = 0.499,
-       .value = "X",
-       .help = "Probability of refusing the good model, and of accepting the bad one (default 0.01)."},
-      {.name = "json", .letter = 'j', .kind = CLI_FLAG, .out = &o->json, .help = "Print JSON."}};
-  memcpy(out, options, sizeof options);
+      CLI_OPT_NUMBER("promise", &o->power.promise, 0, 1, "P",
+                     "With --reject-below: find how many public samples tell a model of accuracy P from one of "
+                     "accuracy Q, and the accuracy to ask for.",
+                     .given = &o->has_promise),
+      CLI_OPT_NUMBER("reject-below", &o->power.reject_below, 0, 1, "Q", "See --promise.", .given = &o->has_below),
+      CLI_OPT_NUMBER("error-rate", &o->power.error_rate, 1e-12, 0.499, "X",
+                     "Probability of refusing the good model, and of accepting the bad one (default 0.01).",
+                     .given = &o->has_rate),
+      CLI_OPT_FLAG("json", &o->json, "Print JSON.", .letter = 'j'),
+      {.name = NULL}};
+  cli_add_options(table, options);
 }
 
 static int parse(struct plan_options *o, int argc, char **argv) {
-  struct cli_option options[PLAN_OPTIONS + ENGINE_OPTIONS + POWER_OPTIONS + 1] = {{.name = NULL}};
+  struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   add_plan_options(o, options);
-  cli_add_engine(options, &o->engine);
-  add_power_options(o, options + PLAN_OPTIONS + ENGINE_OPTIONS);
+  add_power_options(o, options);
   const struct cli_syntax syntax = {
       .command = "plan",
       .synopsis = "--queries R [options]",
@@ -116,7 +70,6 @@ static int parse(struct plan_options *o, int argc, char **argv) {
   };
   const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
   if (done != CLI_GO) return done;
-  o->request.security_bits = (uint32_t)o->security;
   o->has_power = o->has_promise && o->has_below;
   if (o->has_promise != o->has_below || (o->has_rate && !o->has_power))
     return cli_usage("plan", "--promise and --reject-below belong together (--error-rate goes with them)");
@@ -219,7 +172,6 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
 int cmd_plan(int argc, char **argv) {
   struct plan_options o = {.request = fusion_plan_request_default(),
                            .power = {.size = sizeof(fusion_power), .error_rate = 0.01}};
-  o.security = o.request.security_bits;
   const int done = parse(&o, argc, argv);
   if (done != CLI_GO) return done;
   fusion_error err = {.status = FUSION_OK};

@@ -11,12 +11,9 @@
 
 struct query_line {
   struct cli_input input;
-  const char *public_samples, *labels, *answers, *report, *html, *journal;
-  uint64_t security, min_public, workers, shard_samples, max_manifest, max_traffic, tolerance, tries;
-  double min_accuracy, connect_timeout_s, max_seconds, confidence;
+  const char *public_samples, *labels, *answers, *report, *html;
   bool raw, probabilities, as_labels, json, quiet;
-  struct cli_tls tls;
-  struct cli_limits limits;
+  fusion_client_settings settings;
 };
 
 static const char notes[] =
@@ -41,7 +38,7 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
-      CLI_OPT_TEXT("journal", &l->journal, "FILE",
+      CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
                    "Keep what has run, secrets included, in this file: after a crash the same command goes on from "
                    "there. Removed with the verdict."),
       {.name = NULL}};
@@ -51,46 +48,46 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
   cli_add_quiet(table, &l->quiet);
 }
 
-static void options_of_check(struct query_line *l, struct cli_option *table) {
+static void options_of_check(fusion_client_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_NUMBER("min-accuracy", &l->min_accuracy, 1e-9, 1, "A",
+      CLI_OPT_NUMBER("min-accuracy", &s->min_accuracy, 1e-9, 1, "A",
                      "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
-      CLI_OPT_COUNT("security", &l->security, 1, FUSION_SECURITY_MAX, "BITS",
+      CLI_OPT_COUNT("security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
                     "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
-      CLI_OPT_COUNT("min-public", &l->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
+      CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100)."),
-      CLI_OPT_NUMBER("confidence", &l->confidence, 1e-9, 1 - 1e-9, "C",
+      CLI_OPT_NUMBER("confidence", &s->confidence, 1e-9, 1 - 1e-9, "C",
                      "Of the accuracy's lower bound in the verdict (default 0.95)."),
-      CLI_OPT_COUNT("tolerance", &l->tolerance, 0, 0, "UNITS",
+      CLI_OPT_COUNT("tolerance", &s->tolerance, 0, 0, "UNITS",
                     "For models of rounding 'fast': copies agree when no number differs by more units (default: when "
                     "their labels agree)."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
 
-static void options_of_network(struct query_line *l, struct cli_option *table) {
+static void options_of_network(fusion_client_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_COUNT("workers", &l->workers, 0, 256, "N",
+      CLI_OPT_COUNT("workers", &s->workers, 0, 256, "N",
                     "Connections side by side (default 0: by the round trip and the cores).", .letter = 'w'),
-      CLI_OPT_COUNT("shard-samples", &l->shard_samples, 1, 1 << 20, "N",
+      CLI_OPT_COUNT("shard-samples", &s->shard_samples, 1, 1 << 20, "N",
                     "At most so many samples at once on a connection (default 4096)."),
-      CLI_OPT_COUNT("tries", &l->tries, 1, 100, "N",
+      CLI_OPT_COUNT("tries", &s->tries, 1, 100, "N",
                     "How often a shard may run when connections are lost (default 3)."),
-      CLI_OPT_NUMBER("connect-timeout-s", &l->connect_timeout_s, 0.01, 86400, "S",
-                     "For connecting, TLS included (default 10)."),
-      CLI_OPT_NUMBER("max-seconds", &l->max_seconds, 0, 1e9, "S", "End a job that takes longer (default: no limit)."),
-      CLI_OPT_BYTES("max-manifest", &l->max_manifest, 1,
+      CLI_OPT_MS("connect-timeout-s", &s->connect_timeout_ms, 0.01, 86400,
+                 "For connecting, TLS included (default 10)."),
+      CLI_OPT_NUMBER("max-seconds", &s->max_seconds, 0, 1e9, "S", "End a job that takes longer (default: no limit)."),
+      CLI_OPT_BYTES("max-manifest", &s->max_manifest, 1,
                     "Refuse a model whose public description is longer (default 64M)."),
-      CLI_OPT_BYTES("max-traffic", &l->max_traffic, 0,
+      CLI_OPT_BYTES("max-traffic", &s->max_traffic, 0,
                     "Refuse a model for which more traffic is predicted (default: no limit)."),
       {.name = NULL}};
-  cli_add_tls_client(table, &l->tls);
+  cli_add_tls_client(table, s);
   cli_add_options(table, options);
-  cli_add_limits(table, &l->limits);
+  cli_add_limits(table, &s->timeout_ms, &s->max_memory, &s->engine);
 }
 
 static int check_line(const struct query_line *l) {
-  const int done = cli_check_tls("query", &l->tls, false);
+  const int done = cli_check_tls_client("query", &l->settings);
   if (done != CLI_GO) return done;
   if (l->input.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
@@ -105,8 +102,8 @@ static int check_line(const struct query_line *l) {
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   options_of_data(l, options);
-  options_of_check(l, options);
-  options_of_network(l, options);
+  options_of_check(&l->settings, options);
+  options_of_network(&l->settings, options);
   const struct cli_syntax syntax = {
       .command = "query",
       .synopsis = "HOST:PORT --tls-ca FILE --input FILE --public FILE --labels FILE [options]",
@@ -118,42 +115,6 @@ static int parse(struct query_line *l, int argc, char **argv, char ***positional
   int count;
   const int done = cli_parse(&syntax, argc, argv, positional, &count);
   return done == CLI_GO ? check_line(l) : done;
-}
-
-static struct query_line line_defaults(const fusion_client_settings *s) {
-  return (struct query_line){.security = s->security_bits,
-                             .min_public = s->min_public,
-                             .min_accuracy = s->min_accuracy,
-                             .confidence = s->confidence,
-                             .workers = s->workers,
-                             .tries = s->tries,
-                             .max_manifest = s->max_manifest,
-                             .connect_timeout_s = s->connect_timeout_ms / 1e3,
-                             .limits = {.timeout_s = s->timeout_ms / 1e3, .engine = s->engine}};
-}
-
-static void fill_settings(fusion_client_settings *s, const struct query_line *l, const char *server) {
-  s->server = server;
-  s->tls_ca = l->tls.ca;
-  s->tls_cert = l->tls.cert;
-  s->tls_key = l->tls.key;
-  s->plaintext = l->tls.plaintext;
-  s->engine = l->limits.engine;
-  s->workers = (uint32_t)l->workers;
-  s->shard_samples = (uint32_t)l->shard_samples;
-  s->tries = (uint32_t)l->tries;
-  s->max_memory = l->limits.max_memory;
-  s->max_manifest = l->max_manifest;
-  s->max_traffic = l->max_traffic;
-  s->max_seconds = l->max_seconds;
-  s->connect_timeout_ms = (uint32_t)(l->connect_timeout_s * 1e3);
-  s->timeout_ms = (uint32_t)(l->limits.timeout_s * 1e3);
-  s->security_bits = (uint32_t)l->security;
-  s->min_public = l->min_public;
-  s->min_accuracy = l->min_accuracy;
-  s->confidence = l->confidence;
-  s->journal = l->journal;
-  s->tolerance = l->tolerance;
 }
 
 /* What the signal handler cancels. */
@@ -292,7 +253,7 @@ static int forget(fusion_client *client, int code) {
   return code;
 }
 
-static int run(const struct query_line *l, fusion_client_settings *settings) {
+static int run(struct query_line *l) {
   fusion_error err = {.status = FUSION_OK};
   fusion_array *queries = NULL, *public_samples = NULL, *labels = NULL;
   fusion_client *client = NULL;
@@ -304,9 +265,9 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
     const int code = cli_classes_load(&outcome.classes, "query", l->input.classes);
     if (code != CLI_GO) return code;
   }
-  settings->progress = show_progress;
-  settings->progress_context = &bar;
-  fusion_status status = fusion_client_open(&client, settings, &err);
+  l->settings.progress = show_progress;
+  l->settings.progress_context = &bar;
+  fusion_status status = fusion_client_open(&client, &l->settings, &err);
   if (status == FUSION_OK) status = cli_load_samples(&queries, l->input.path, l->input.preprocess, &err);
   if (status == FUSION_OK) status = cli_load_samples(&public_samples, l->public_samples, l->input.preprocess, &err);
   if (status == FUSION_OK) status = fusion_array_load(&labels, l->labels, &err);
@@ -334,12 +295,11 @@ static int run(const struct query_line *l, fusion_client_settings *settings) {
 }
 
 int cmd_query(int argc, char **argv) {
-  fusion_client_settings settings = fusion_client_defaults();
-  struct query_line l = line_defaults(&settings);
+  struct query_line l = {.settings = fusion_client_defaults()};
   char **positional;
   const int done = parse(&l, argc, argv, &positional);
   if (done != CLI_GO) return done;
   if (!can_write(l.answers) || !can_write(l.report) || !can_write(l.html)) return CLI_EXIT_IO;
-  fill_settings(&settings, &l, positional[0]);
-  return run(&l, &settings);
+  l.settings.server = positional[0];
+  return run(&l);
 }

@@ -9,7 +9,7 @@
 struct run_line {
   struct cli_input input;
   const char *labels, *onnx, *output;
-  uint64_t threads;
+  unsigned threads;
   bool real, probabilities, json;
 };
 
@@ -180,7 +180,7 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
     status = cli_load_samples(&input, l->input.path, l->input.preprocess, &err);
   if (status == FUSION_OK && code == CLI_GO) {
     const double start = seconds_now();
-    status = fusion_model_run(model, input, (unsigned)l->threads, &answers, &err);
+    status = fusion_model_run(model, input, l->threads, &answers, &err);
     result.seconds = seconds_now() - start;
     result.rows = fusion_array_rows(input);
   }

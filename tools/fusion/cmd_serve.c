@@ -9,12 +9,9 @@
 #include "cli.h"
 
 struct serve_line {
-  const char *listen, *ready_file, *state;
-  uint64_t max_clients, max_samples, max_samples_day, max_shard;
-  double handshake_timeout_s, grace_s;
+  fusion_server_settings settings;
+  const char *ready_file;
   bool quiet;
-  struct cli_tls tls;
-  struct cli_limits limits;
 };
 
 static const char notes[] =
@@ -23,37 +20,37 @@ static const char notes[] =
     "example:\n"
     "  fusion serve model.fsn --listen 0.0.0.0:7700 --tls-cert c.pem --tls-key k.pem";
 
-static void options_of_limits(struct serve_line *l, struct cli_option *table) {
+static void options_of_limits(fusion_server_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_COUNT("max-clients", &l->max_clients, 1, 65536, "N",
+      CLI_OPT_COUNT("max-clients", &s->max_clients, 1, 65536, "N",
                     "Connections at once; each worker of a client is one (default 32)."),
-      CLI_OPT_COUNT("max-samples", &l->max_samples, 1, 0, "N",
+      CLI_OPT_COUNT("max-samples", &s->max_samples_job, 1, 0, "N",
                     "Samples of one job, copies and public ones included (default 1M)."),
-      CLI_OPT_COUNT("max-samples-day", &l->max_samples_day, 1, 0, "N",
+      CLI_OPT_COUNT("max-samples-day", &s->max_samples_day, 1, 0, "N",
                     "Samples of all jobs in 24 hours (default 100M)."),
-      CLI_OPT_TEXT("state", &l->state, "FILE", "Keep the count of these in a file, so that it outlives the server."),
-      CLI_OPT_COUNT("max-shard", &l->max_shard, 1, 1 << 20, "N",
+      CLI_OPT_TEXT("state", &s->state, "FILE", "Keep the count of these in a file, so that it outlives the server."),
+      CLI_OPT_COUNT("max-shard", &s->max_shard, 1, 1 << 20, "N",
                     "Samples that run at once on a connection (default 16384)."),
-      CLI_OPT_NUMBER("handshake-timeout-s", &l->handshake_timeout_s, 0.01, 86400, "S",
-                     "Silence of a client tolerated before its job starts (default 15)."),
-      CLI_OPT_NUMBER("grace-s", &l->grace_s, 0, 86400, "S",
-                     "How long running jobs may go on when the server is stopped (default 30)."),
+      CLI_OPT_MS("handshake-timeout-s", &s->handshake_timeout_ms, 0.01, 86400,
+                 "Silence of a client tolerated before its job starts (default 15)."),
+      CLI_OPT_MS("grace-s", &s->stop_grace_ms, 0, 86400,
+                 "How long running jobs may go on when the server is stopped (default 30)."),
       {.name = NULL}};
   cli_add_options(table, options);
-  cli_add_limits(table, &l->limits);
+  cli_add_limits(table, &s->timeout_ms, &s->max_memory, &s->engine);
 }
 
-static int parse_line(struct serve_line *l, int argc, char **argv, char ***positional) {
+static int parse(struct serve_line *l, int argc, char **argv, char ***positional) {
   const struct cli_option own[] = {
-      CLI_OPT_TEXT("listen", &l->listen, "ADDR:PORT", "Where to listen; port 0 takes a free one.", .letter = 'l',
-                   .required = true),
+      CLI_OPT_TEXT("listen", &l->settings.listen, "ADDR:PORT", "Where to listen; port 0 takes a free one.",
+                   .letter = 'l', .required = true),
       CLI_OPT_TEXT("ready-file", &l->ready_file, "FILE",
                    "Write the port to this file when listening; removed at the end."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
-  cli_add_tls_server(options, &l->tls);
-  options_of_limits(l, options);
+  cli_add_tls_server(options, &l->settings);
+  options_of_limits(&l->settings, options);
   cli_add_quiet(options, &l->quiet);
   const struct cli_syntax syntax = {.command = "serve",
                                     .synopsis = "MODEL.fsn --listen ADDR:PORT [options]",
@@ -63,36 +60,8 @@ static int parse_line(struct serve_line *l, int argc, char **argv, char ***posit
                                     .min_positional = 1,
                                     .max_positional = 1};
   int count;
-  return cli_parse(&syntax, argc, argv, positional, &count);
-}
-
-static int parse(struct serve_line *l, fusion_server_settings *s, int argc, char **argv, char ***positional) {
-  *l = (struct serve_line){.max_clients = s->max_clients,
-                           .max_samples = s->max_samples_job,
-                           .max_samples_day = s->max_samples_day,
-                           .max_shard = s->max_shard,
-                           .handshake_timeout_s = s->handshake_timeout_ms / 1e3,
-                           .grace_s = s->stop_grace_ms / 1e3,
-                           .limits = {.timeout_s = s->timeout_ms / 1e3, .engine = s->engine}};
-  int done = parse_line(l, argc, argv, positional);
-  if (done == CLI_GO) done = cli_check_tls("serve", &l->tls, true);
-  if (done != CLI_GO) return done;
-  s->listen = l->listen;
-  s->tls_cert = l->tls.cert;
-  s->tls_key = l->tls.key;
-  s->client_ca = l->tls.ca;
-  s->plaintext = l->tls.plaintext;
-  s->engine = l->limits.engine;
-  s->max_clients = (uint32_t)l->max_clients;
-  s->max_samples_job = l->max_samples;
-  s->max_samples_day = l->max_samples_day;
-  s->state = l->state;
-  s->max_memory = l->limits.max_memory;
-  s->max_shard = (uint32_t)l->max_shard;
-  s->timeout_ms = (uint32_t)(l->limits.timeout_s * 1e3);
-  s->handshake_timeout_ms = (uint32_t)(l->handshake_timeout_s * 1e3);
-  s->stop_grace_ms = (uint32_t)(l->grace_s * 1e3);
-  return CLI_GO;
+  const int done = cli_parse(&syntax, argc, argv, positional, &count);
+  return done == CLI_GO ? cli_check_tls_server("serve", &l->settings) : done;
 }
 
 static void print_line(void *context, const char *line) {
@@ -136,9 +105,9 @@ static int serve(fusion_server *server, const struct serve_line *l) {
   fusion_error err = {.status = FUSION_OK};
   running = server;
   install_handlers();
-  const char *colon = strrchr(l->listen, ':');
-  fprintf(stderr, "listening on %.*s:%u%s\n", (int)(colon - l->listen), l->listen, fusion_server_port(server),
-          l->tls.plaintext ? " (plaintext)" : "");
+  const char *colon = strrchr(l->settings.listen, ':');
+  fprintf(stderr, "listening on %.*s:%u%s\n", (int)(colon - l->settings.listen), l->settings.listen,
+          fusion_server_port(server), l->settings.plaintext ? " (plaintext)" : "");
   if (l->ready_file) {
     const int code = write_ready_file(l->ready_file, fusion_server_port(server));
     if (code != CLI_EXIT_OK) return code;
@@ -156,17 +125,16 @@ static int serve(fusion_server *server, const struct serve_line *l) {
 }
 
 int cmd_serve(int argc, char **argv) {
-  fusion_server_settings settings = fusion_server_defaults();
-  struct serve_line l;
+  struct serve_line l = {.settings = fusion_server_defaults()};
   char **positional;
-  const int done = parse(&l, &settings, argc, argv, &positional);
+  const int done = parse(&l, argc, argv, &positional);
   if (done != CLI_GO) return done;
   fusion_error err = {.status = FUSION_OK};
   fusion_model *model = NULL;
   fusion_server *server = NULL;
-  if (!l.quiet) settings.log = print_line;
+  if (!l.quiet) l.settings.log = print_line;
   fusion_status status = fusion_model_load(&model, positional[0], &err);
-  if (status == FUSION_OK) status = fusion_server_open(&server, model, &settings, &err);
+  if (status == FUSION_OK) status = fusion_server_open(&server, model, &l.settings, &err);
   const int code = status == FUSION_OK ? serve(server, &l) : cli_failed("serve", status, &err);
   fusion_server_close(server);
   fusion_model_free(model);

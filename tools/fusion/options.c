@@ -8,42 +8,55 @@ void cli_add_options(struct cli_option *table, const struct cli_option *more) {
   table[at] = (struct cli_option){.name = NULL};
 }
 
+/* Where a party's own certificate goes. */
+struct own_fields {
+  const char **cert, **key;
+  bool *plaintext;
+};
+
 /* The certificate of the party itself, said with its own help. */
-static void add_own_certificate(struct cli_option *table, struct cli_tls *tls, const char *help) {
+static void add_own_certificate(struct cli_option *table, struct own_fields own, const char *help) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("tls-cert", &tls->cert, "FILE", help),
-      CLI_OPT_TEXT("tls-key", &tls->key, "FILE", "Its key (PEM, no password)."),
-      CLI_OPT_FLAG("plaintext", &tls->plaintext, "No TLS. Allowed with loopback addresses only."),
+      CLI_OPT_TEXT("tls-cert", own.cert, "FILE", help),
+      CLI_OPT_TEXT("tls-key", own.key, "FILE", "Its key (PEM, no password)."),
+      CLI_OPT_FLAG("plaintext", own.plaintext, "No TLS. Allowed with loopback addresses only."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
 
-void cli_add_tls_client(struct cli_option *table, struct cli_tls *tls) {
+void cli_add_tls_client(struct cli_option *table, fusion_client_settings *s) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("tls-ca", &tls->ca, "FILE", "The authority (PEM) that vouches for the server; no other is trusted."),
+      CLI_OPT_TEXT("tls-ca", &s->tls_ca, "FILE",
+                   "The authority (PEM) that vouches for the server; no other is trusted."),
       {.name = NULL}};
   cli_add_options(table, options);
-  add_own_certificate(table, tls, "The client's own certificate (PEM), for servers that ask for one.");
+  const struct own_fields own = {&s->tls_cert, &s->tls_key, &s->plaintext};
+  add_own_certificate(table, own, "The client's own certificate (PEM), for servers that ask for one.");
 }
 
-void cli_add_tls_server(struct cli_option *table, struct cli_tls *tls) {
+void cli_add_tls_server(struct cli_option *table, fusion_server_settings *s) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("client-ca", &tls->ca, "FILE",
+      CLI_OPT_TEXT("client-ca", &s->client_ca, "FILE",
                    "Serve only clients with a certificate signed by one of these (PEM)."),
       {.name = NULL}};
-  add_own_certificate(table, tls, "The server's certificate (PEM), its chain behind it.");
+  const struct own_fields own = {&s->tls_cert, &s->tls_key, &s->plaintext};
+  add_own_certificate(table, own, "The server's certificate (PEM), its chain behind it.");
   cli_add_options(table, options);
 }
 
-int cli_check_tls(const char *command, const struct cli_tls *tls, bool server) {
-  if (tls->plaintext && (tls->ca || tls->cert || tls->key))
+int cli_check_tls_client(const char *command, const fusion_client_settings *s) {
+  if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
     return cli_usage(command, "--plaintext and the TLS options exclude each other");
-  if (server && !tls->plaintext && (!tls->cert || !tls->key))
-    return cli_usage(command, "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
-  if (!server && !tls->plaintext && !tls->ca)
-    return cli_usage(command, "give --tls-ca (or, to a loopback address, --plaintext)");
-  if (!tls->cert != !tls->key) return cli_usage(command, "--tls-cert and --tls-key belong together");
+  if (!s->plaintext && !s->tls_ca) return cli_usage(command, "give --tls-ca (or, to a loopback address, --plaintext)");
+  if (!s->tls_cert != !s->tls_key) return cli_usage(command, "--tls-cert and --tls-key belong together");
   return CLI_GO;
+}
+
+int cli_check_tls_server(const char *command, const fusion_server_settings *s) {
+  if (s->plaintext && (s->client_ca || s->tls_cert || s->tls_key))
+    return cli_usage(command, "--plaintext and the TLS options exclude each other");
+  if (s->plaintext || (s->tls_cert && s->tls_key)) return CLI_GO;
+  return cli_usage(command, "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
 }
 
 void cli_add_preprocess(struct cli_option *table, const char **preprocess) {
@@ -75,7 +88,7 @@ fusion_status cli_load_samples(fusion_array **out, const char *path, const char 
   return status == FUSION_OK ? fusion_images_load(out, path, &settings, err) : status;
 }
 
-void cli_add_threads(struct cli_option *table, uint64_t *threads) {
+void cli_add_threads(struct cli_option *table, unsigned *threads) {
   const struct cli_option options[] = {CLI_OPT_COUNT("threads", threads, 0, 256, "N", "Default: every core."),
                                        {.name = NULL}};
   cli_add_options(table, options);
@@ -106,14 +119,13 @@ void cli_add_stack(struct cli_option *table, const char **engine) {
   cli_add_options(table, options);
 }
 
-void cli_add_limits(struct cli_option *table, struct cli_limits *limits) {
+void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory, const char **engine) {
   const struct cli_option options[] = {
-      CLI_OPT_NUMBER("timeout-s", &limits->timeout_s, 0.01, 86400, "S",
-                     "Silence of the other party tolerated in a running job (default 120)."),
-      CLI_OPT_BYTES("max-memory", &limits->max_memory, 0,
-                    "For all running shards together (default: half of the machine's)."),
+      CLI_OPT_MS("timeout-s", timeout_ms, 0.01, 86400,
+                 "Silence of the other party tolerated in a running job (default 120)."),
+      CLI_OPT_BYTES("max-memory", max_memory, 0, "For all running shards together (default: half of the machine's)."),
       {.name = NULL}};
   cli_add_options(table, options);
-  cli_add_engine(table, &limits->engine);
-  cli_add_stack(table, &limits->engine);
+  cli_add_engine(table, engine);
+  cli_add_stack(table, engine);
 }
