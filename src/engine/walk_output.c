@@ -1,6 +1,7 @@
 /* The end of a run: the answers are selected on shares and opened to the client. */
 #include "base/bits.h"
 #include "base/secret.h"
+#include "engine/engine_messages.h"
 #include "engine/walk.h"
 
 struct output_shares output_layout(const struct program *program, size_t samples) {

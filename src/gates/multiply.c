@@ -1,6 +1,7 @@
 #include "gates/multiply.h"
 
 #include "gates/cross.h"
+#include "gates/gate_messages.h"
 
 /* One cross term of a chunk: the receiver's bits 0 .. bits-1 times the sender's values, modulo 2^bits. */
 struct term {

@@ -43,7 +43,7 @@ void flight_get_values(struct flight *f, uint64_t *values, size_t count, unsigne
   f->at += len;
 }
 
-fusion_status flight_exchange(struct party *p, enum message_type type, const struct flight *out, struct flight *in) {
+fusion_status flight_exchange(struct party *p, message_type type, const struct flight *out, struct flight *in) {
   assert(out->at == out->len);
   fusion_status status = FUSION_OK;
   secret_declassify(out->data, out->len, "masked by this party's uniform correlations: the gates' headers");

@@ -2,6 +2,7 @@
 
 #include "gates/carry.h"
 #include "gates/cross.h"
+#include "gates/gate_messages.h"
 
 /* The public course of one gate. Rings and signs as in DESIGN 6.5, after `fast` has dropped the low bits. */
 struct course {

@@ -7,6 +7,7 @@
  * answers is ever sent back by this protocol. Its answers may have any value: they are read as fixed-width integers. */
 #include "base/bits.h"
 #include "base/secret.h"
+#include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"

@@ -11,6 +11,7 @@
  *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
 #include "base/bits.h"
 #include "base/secret.h"
+#include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
 #include "lattice/workspace.h"
@@ -290,7 +291,7 @@ static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, s
   bits_put_all(w, masked, outputs, kept);
 }
 
-static fusion_status send_outputs(struct server_tile *t, enum message_type type, size_t len) {
+static fusion_status send_outputs(struct server_tile *t, message_type type, size_t len) {
   secret_declassify(t->answer, len, "re-randomised ciphertexts, c0 less a uniform mask");
   const fusion_status status = channel_send(t->r->channel, type, t->answer, len);
   return status == FUSION_OK ? channel_flush(t->r->channel) : status;

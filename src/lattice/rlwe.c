@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/secret.h"
+#include "lattice/lattice_messages.h"
 #include "lattice/workspace.h"
 
 static size_t ring_payload_len(const struct rlwe_keys *keys, size_t ring) {

@@ -134,12 +134,12 @@ static struct frame_header header_decode(const uint8_t in[CHANNEL_HEADER_LEN]) {
   return h;
 }
 
-fusion_status channel_send(struct channel *c, enum message_type type, const void *data, size_t len) {
+fusion_status channel_send(struct channel *c, message_type type, const void *data, size_t len) {
   if (c->error.status != FUSION_OK) return c->error.status;
   if (len > CHANNEL_FRAME_MAX)
     return channel_fail(c, FUSION_E_INTERNAL, "a message of %zu bytes is above the frame limit", len);
   const struct frame_header h = {
-      .len = (uint32_t)len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = (uint16_t)type};
+      .len = (uint32_t)len, .sequence = c->send_sequence++, .depth = c->stats.depth, .type = type};
   uint8_t bytes[CHANNEL_HEADER_LEN];
   secret_check_public(data, len);
   header_encode(bytes, &h);
@@ -191,7 +191,7 @@ static void find_refusal(struct channel *c) {
 }
 
 /* Reads and checks the header of the next frame; its payload follows. */
-static fusion_status recv_header(struct channel *c, enum message_type type, struct frame_header *h) {
+static fusion_status recv_header(struct channel *c, message_type type, struct frame_header *h) {
   uint8_t bytes[CHANNEL_HEADER_LEN];
   fusion_status status = channel_flush(c);
   if (status != FUSION_OK) return status;
@@ -202,9 +202,9 @@ static fusion_status recv_header(struct channel *c, enum message_type type, stru
     return channel_fail(c, FUSION_E_PEER, "the peer sent message number %u where %u was due", h->sequence,
                         c->recv_sequence);
   if (h->type == MSG_REFUSAL) return take_refusal(c, h->len);
-  if (h->type != (uint16_t)type || h->zero != 0)
-    return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u where type %u was due", h->type,
-                        (unsigned)type);
+  if (h->type != type || h->zero != 0)
+    return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u.%u where type %u.%u was due",
+                        message_class(h->type), message_number(h->type), message_class(type), message_number(type));
   c->recv_sequence++;
   c->stats.bytes_received += CHANNEL_HEADER_LEN + h->len;
   atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + h->len, memory_order_relaxed);
@@ -214,18 +214,17 @@ static fusion_status recv_header(struct channel *c, enum message_type type, stru
   return FUSION_OK;
 }
 
-fusion_status channel_recv(struct channel *c, enum message_type type, void *data, size_t len) {
+fusion_status channel_recv(struct channel *c, message_type type, void *data, size_t len) {
   struct frame_header h;
   const fusion_status status = recv_header(c, type, &h);
   if (status != FUSION_OK) return status;
   if (h.len != len)
-    return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u where %zu were due", h.len,
-                        (unsigned)type, len);
+    return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u.%u where %zu were due", h.len,
+                        message_class(type), message_number(type), len);
   return checked(c, c->transport->ops->read(c->transport, data, len, &c->error));
 }
 
-fusion_status channel_recv_sized(struct channel *c, enum message_type type, size_t max_len, uint8_t **data,
-                                 size_t *len) {
+fusion_status channel_recv_sized(struct channel *c, message_type type, size_t max_len, uint8_t **data, size_t *len) {
   struct frame_header h;
   *data = NULL;
   *len = 0;
@@ -233,8 +232,8 @@ fusion_status channel_recv_sized(struct channel *c, enum message_type type, size
   if (status != FUSION_OK) return status;
   if (h.len > size_min(max_len, CHANNEL_FRAME_MAX))
     return channel_fail(c, FUSION_E_PEER,
-                        "the peer sent %u bytes in a message of type %u where at most %zu are allowed", h.len,
-                        (unsigned)type, max_len);
+                        "the peer sent %u bytes in a message of type %u.%u where at most %zu are allowed", h.len,
+                        message_class(type), message_number(type), max_len);
   uint8_t *buffer = mem_alloc(h.len, 1);
   if (!buffer) return channel_fail(c, FUSION_E_MEMORY, "out of memory for a message of %u bytes", h.len);
   status = checked(c, c->transport->ops->read(c->transport, buffer, h.len, &c->error));

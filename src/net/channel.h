@@ -25,28 +25,23 @@ static inline enum role role_peer(enum role role) {
   return role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
 }
 
-/** Message types, one per kind of message; a frame of another type than expected is refused. Each protocol file owns
- * the names it uses; the list is the whole vocabulary. */
-enum message_type {
-  MSG_HELLO = 1,
-  MSG_MANIFEST,
-  MSG_SHARD,
-  MSG_REFUSAL, /* allowed in place of any other message: see channel_refuse */
-  MSG_START,
-  MSG_READY,
-  MSG_BASE_OT = 16,
-  MSG_SOFTSPOKEN,
-  MSG_SILENT,
-  MSG_OT_CHOICE = 32,
-  MSG_OT_TABLE,
-  MSG_AND,
-  MSG_MULTIPLY,
-  MSG_RLWE_KEY = 48,
-  MSG_RLWE_QUERY,
-  MSG_RLWE_COMMON,
-  MSG_RLWE_ANSWER,
-  MSG_OUTPUT = 64,
-  MSG_TEST = 255,
+/** What a message is: the class of the module that sends it in the high byte, its number within the class in the low
+ *  byte. A frame of another type than the receiver expects is refused. Each module declares its own messages, one enum
+ *  with a MESSAGE_TYPE for each; numbers never change and are never used again. docs/protocols/messages.md lists them
+ *  all. Class 0xff is for tests. */
+typedef uint16_t message_type;
+#define MESSAGE_TYPE(class, number) ((class) << 8 | (number))
+static inline unsigned message_class(message_type type) {
+  return type >> 8;
+}
+static inline unsigned message_number(message_type type) {
+  return type & 0xff;
+}
+
+/** The one message of this module: allowed in place of any other, see channel_refuse. It is of the session's class, so
+ *  that peers of version 1, which knew no classes, can read it. */
+enum channel_message {
+  MSG_REFUSAL = MESSAGE_TYPE(0, 4),
 };
 
 struct channel_stats {
@@ -60,10 +55,10 @@ struct channel; /* opaque; one thread at a time */
 /** Both ends of an in-memory pipe (unbounded queue; close of one end is seen by the other as FUSION_E_CLOSED). */
 fusion_status channel_pipe(struct channel **server_end, struct channel **client_end) FUSION_MUST_CHECK;
 
-fusion_status channel_send(struct channel *c, enum message_type type, const void *data, size_t len) FUSION_MUST_CHECK;
-fusion_status channel_recv(struct channel *c, enum message_type type, void *data, size_t len) FUSION_MUST_CHECK;
+fusion_status channel_send(struct channel *c, message_type type, const void *data, size_t len) FUSION_MUST_CHECK;
+fusion_status channel_recv(struct channel *c, message_type type, void *data, size_t len) FUSION_MUST_CHECK;
 /** A message whose length the receiver does not know: at most `max_len`. *data is owned by the caller (mem_free). */
-fusion_status channel_recv_sized(struct channel *c, enum message_type type, size_t max_len, uint8_t **data,
+fusion_status channel_recv_sized(struct channel *c, message_type type, size_t max_len, uint8_t **data,
                                  size_t *len) FUSION_MUST_CHECK;
 fusion_status channel_flush(struct channel *c) FUSION_MUST_CHECK;
 

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "base/secret.h"
+#include "ot/ot_messages.h"
 
 enum { POINT_LEN = crypto_core_ristretto255_BYTES, SCALAR_LEN = crypto_core_ristretto255_SCALARBYTES, HASH_LEN = 64 };
 

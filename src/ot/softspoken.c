@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "base/secret.h"
+#include "ot/ot_messages.h"
 #include "ot/softspoken_internal.h"
 
 /* The counter's top bit tells the challenge's stream from the leaves'. */

@@ -3,6 +3,7 @@
 
 #include "base/secret.h"
 #include "ot/base_ot.h"
+#include "ot/ot_messages.h"
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
 

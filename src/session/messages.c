@@ -7,7 +7,7 @@
 static const uint8_t magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'};
 enum { ROLE_BYTE_CLIENT = 'C', ROLE_BYTE_SERVER = 'S' };
 
-static fusion_status send_writer(struct channel *c, enum message_type type, struct writer *w) {
+static fusion_status send_writer(struct channel *c, message_type type, struct writer *w) {
   fusion_status status = FUSION_E_MEMORY;
   if (w->failed) channel_fail(c, status, "out of memory for a message");
   if (!w->failed) status = channel_send(c, type, w->data, w->len);
@@ -98,7 +98,7 @@ cleanup:
   return status;
 }
 
-static fusion_status recv_exact(struct channel *c, enum message_type type, void *bytes, size_t len, struct reader *r) {
+static fusion_status recv_exact(struct channel *c, message_type type, void *bytes, size_t len, struct reader *r) {
   const fusion_status status = channel_recv(c, type, bytes, len);
   *r = reader_of(bytes, len);
   return status;
@@ -127,13 +127,13 @@ fusion_status start_recv(struct channel *c, struct start *m) {
   return FUSION_OK;
 }
 
-static fusion_status send_u32(struct channel *c, enum message_type type, uint32_t v) {
+static fusion_status send_u32(struct channel *c, message_type type, uint32_t v) {
   struct writer w = {0};
   write_u32(&w, v);
   return send_writer(c, type, &w);
 }
 
-static fusion_status recv_u32(struct channel *c, enum message_type type, uint32_t *v) {
+static fusion_status recv_u32(struct channel *c, message_type type, uint32_t *v) {
   uint8_t bytes[4];
   struct reader r;
   const fusion_status status = recv_exact(c, type, bytes, sizeof bytes, &r);

@@ -18,6 +18,16 @@
 
 #include "net/channel.h"
 
+/** The messages of a session, class 0; number 4 is MSG_REFUSAL (net/channel.h). Numbers never change and are never used
+ *  again: docs/protocols/messages.md. */
+enum session_message {
+  MSG_HELLO = MESSAGE_TYPE(0, 1),
+  MSG_MANIFEST = MESSAGE_TYPE(0, 2),
+  MSG_SHARD = MESSAGE_TYPE(0, 3),
+  MSG_START = MESSAGE_TYPE(0, 5),
+  MSG_READY = MESSAGE_TYPE(0, 6),
+};
+
 enum {
   SESSION_VERSION = 1,
   SESSION_HASH_LEN = 32,

@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "ot/softspoken.h"
 #include "silent/silent.h"
+#include "silent/silent_messages.h"
 #include "silent/silent_schedule.h"
 
 /* What is left of iterations that share a matrix: trees [next, end) of each to be taken, [end, last) held back for the

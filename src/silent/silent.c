@@ -6,6 +6,7 @@
 #include "silent/ggm.h"
 #include "silent/lpn.h"
 #include "silent/silent_field.h"
+#include "silent/silent_messages.h"
 
 enum { SEED_LEN = 16, DEPTH_MIN = 8 };
 _Static_assert(1 << DEPTH_MIN == (int)FIELD_FOLD, "a tree is folded in whole pieces");

@@ -30,7 +30,7 @@ struct table {
   struct scene scene;
   unsigned factor; /* how many times the short number of runs */
   double started;
-  unsigned turn; /* the message type that had its turn last */
+  unsigned turn; /* the row of the message type that had its turn last */
   /* Of an honest run: where cheats can take place. */
   uint32_t sent[CHEAT_TYPES];
   uint32_t lengths[CHEAT_TYPES][CHEAT_LENGTHS_MAX];
@@ -210,27 +210,28 @@ static void run_answers(struct table *t) {
 /* ---- wrong messages ---- */
 
 /* The message types that the server sends, in turn. */
-static uint16_t next_type(struct table *t) {
+static message_type next_type(struct table *t) {
   do {
     t->turn = (t->turn + 1) % CHEAT_TYPES;
   } while (!t->sent[t->turn]);
-  return (uint16_t)t->turn;
+  return cheat_type_at(t->turn);
 }
 
 static uint64_t any_nth(struct table *t, unsigned type) {
-  return 1 + test_random(&t->scene.random) % t->sent[type];
+  return 1 + test_random(&t->scene.random) % t->sent[cheat_type_row(type)];
 }
 
 static void run_flips(struct table *t) {
-  for (unsigned type = 0; type < CHEAT_TYPES; type++) {
-    if (!t->sent[type]) continue;
+  for (unsigned row = 1; row < CHEAT_TYPES; row++) {
+    if (!t->sent[row]) continue;
+    const message_type type = cheat_type_at(row);
     char name[64];
     snprintf(name, sizeof name, "a bit flipped: %s", cheat_type_name(type));
     for (unsigned i = 0; i < 2 * t->factor; i++) {
       /* The first and the last byte of the first and the last message, then anything. */
-      struct cheat cheat = {.kind = CHEAT_FLIP, .type = (uint16_t)type, .value = CHEAT_RANDOM};
-      cheat.nth = i == 0 ? 1 : i == 1 ? t->sent[type] : any_nth(t, type);
-      const uint32_t len = t->lengths[type][size_min(cheat.nth - 1, CHEAT_LENGTHS_MAX - 1)];
+      struct cheat cheat = {.kind = CHEAT_FLIP, .type = type, .value = CHEAT_RANDOM};
+      cheat.nth = i == 0 ? 1 : i == 1 ? t->sent[row] : any_nth(t, type);
+      const uint32_t len = t->lengths[row][size_min(cheat.nth - 1, CHEAT_LENGTHS_MAX - 1)];
       cheat.offset = i == 0 ? 0 : i == 1 && len ? len - 1 : CHEAT_RANDOM;
       run(t, name, HARMLESS, &cheat, 0);
     }
@@ -303,7 +304,7 @@ static void run_wire(struct table *t) {
     const struct wire *w = &wires[k];
     const bool waits = w->kind == CHEAT_SILENCE || w->kind == CHEAT_DROP || w->kind == CHEAT_LENGTH;
     for (unsigned i = 0; i < (waits ? 1 : 2) * t->factor; i++) {
-      const uint16_t type = next_type(t);
+      const message_type type = next_type(t);
       const struct cheat cheat = {
           .kind = w->kind, .type = type, .nth = any_nth(t, type), .offset = CHEAT_RANDOM, .value = w->value};
       s->timeout_ms = waits ? 700 : 5000;

@@ -235,13 +235,14 @@ static enum attack_end claim(const struct attack *a, const struct attack_target 
 /* A message of each type in turn where a greeting is due; each on a connection of its own. */
 static enum attack_end wrong_type(const struct attack *a, const struct attack_target *target, uint64_t *random) {
   enum attack_end end = ATTACK_ENDED;
-  for (unsigned type = 0; type < 72 && end == ATTACK_ENDED; type++) {
+  enum { NUMBERS = 9, CLASSES = 8 }; /* a few more of each than there are */
+  for (unsigned i = 0; i < NUMBERS * CLASSES && end == ATTACK_ENDED; i++) {
     struct wire w;
     uint8_t bytes[512];
     const size_t len = greeting(bytes);
-    if (type == MSG_HELLO) continue;
-    bytes[8] = (uint8_t)type;
-    if (a->value) bytes[9] = (uint8_t)test_random(random);
+    bytes[8] = (uint8_t)(i % NUMBERS);
+    bytes[9] = (uint8_t)(a->value ? test_random(random) : i / NUMBERS);
+    if (bytes[8] == MSG_HELLO && !bytes[9]) continue;
     if (!wire_open(&w, target, true)) return ATTACK_NO_START;
     (void)wire_send(&w, bytes, len, target->give_up_ms);
     end = finish(&w, target);

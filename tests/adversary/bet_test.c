@@ -128,8 +128,8 @@ fusion_status __wrap_softspoken_receive(struct softspoken_receiver *r, block *ma
 
 fusion_status __real_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count);
 fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count);
-fusion_status __real_channel_recv(struct channel *c, enum message_type type, void *data, size_t len);
-fusion_status __wrap_channel_recv(struct channel *c, enum message_type type, void *data, size_t len);
+fusion_status __real_channel_recv(struct channel *c, message_type type, void *data, size_t len);
+fusion_status __wrap_channel_recv(struct channel *c, message_type type, void *data, size_t len);
 
 /* The server's iteration that holds the bet, while it runs. */
 static _Thread_local struct {
@@ -161,7 +161,7 @@ static void settle(const uint8_t *challenge) {
   running.set = NULL;
 }
 
-fusion_status __wrap_channel_recv(struct channel *c, enum message_type type, void *data, size_t len) {
+fusion_status __wrap_channel_recv(struct channel *c, message_type type, void *data, size_t len) {
   const fusion_status status = __real_channel_recv(c, type, data, len);
   if (status == FUSION_OK && running.set && type == MSG_SILENT && len == SILENT_CHALLENGE_LEN) settle(data);
   return status;

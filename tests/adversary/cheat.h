@@ -12,10 +12,15 @@
 
 #include "base/cursor.h"
 #include "engine/engine.h"
+#include "engine/engine_messages.h"
+#include "gates/gate_messages.h"
+#include "lattice/lattice_messages.h"
 #include "net/connect.h"
+#include "ot/ot_messages.h"
 #include "session/messages.h"
+#include "silent/silent_messages.h"
 
-enum { CHEATS_MAX = 16, CHEAT_TYPES = 256, CHEAT_LENGTHS_MAX = 4096 };
+enum { CHEATS_MAX = 16, CHEAT_TYPES = 19, CHEAT_LENGTHS_MAX = 4096 };
 #define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */
 #define CHEAT_ALL UINT64_MAX    /* every sample */
 
@@ -50,7 +55,7 @@ struct cheat {
   double fraction; /* if above 0: of the job's samples, in place of count */
   const struct model *other;
   struct model *owned; /* freed by cheater_close */
-  uint16_t type;       /* enum message_type; 0: any */
+  uint16_t type;       /* message_type; 0: any */
   uint64_t nth, offset, value;
 };
 
@@ -93,7 +98,7 @@ struct cheater {
   struct cheat_job *jobs;
   uint64_t applied; /* times that a cheat took place: messages, shards, answers */
   /* What was sent, cheats apart: for choosing places in later runs. */
-  uint32_t sent[CHEAT_TYPES];
+  uint32_t sent[CHEAT_TYPES]; /* by cheat_type_row */
   uint32_t lengths[CHEAT_TYPES][CHEAT_LENGTHS_MAX];
 };
 
@@ -107,8 +112,12 @@ bool cheat_on_server(void);
 /** Reads "KIND[=ARGUMENTS]" as cheating_server --help explains. FUSION_E_USAGE with a text. */
 fusion_status cheat_parse(struct cheater *c, const char *text, fusion_error *err) FUSION_MUST_CHECK;
 fusion_status cheat_add(struct cheater *c, const struct cheat *cheat, fusion_error *err) FUSION_MUST_CHECK;
-/** "flip", ...; and the message type's name without MSG_, NULL when unknown. */
+/** "flip", ... */
 const char *cheat_kind_name(enum cheat_kind kind);
+/** The message types, a row each, CHEAT_TYPES in all; row 0 is 0, "ANY", and every type that is none of the others. */
+unsigned cheat_type_row(unsigned type);
+message_type cheat_type_at(unsigned row);
+/** The name without MSG_, NULL when unknown. */
 const char *cheat_type_name(unsigned type);
 extern const char *const cheat_help;
 

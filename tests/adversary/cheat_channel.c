@@ -8,6 +8,7 @@
 #include "adversary/cheat.h"
 #include "base/cursor.h"
 #include "net/channel_internal.h"
+#include "support/test_messages.h"
 
 enum { FLOOD_MAX = 1 << 30, PIECE_LEN = 1 << 16 };
 
@@ -114,12 +115,12 @@ static void flip_bit(struct cheater *c, const struct cheat *cheat, struct frame 
 }
 
 static void replay_payload(struct wrapped *w, struct frame *f) {
-  const struct frame *before = &w->before[f->type % CHEAT_TYPES];
+  const struct frame *before = &w->before[cheat_type_row(f->type)];
   memcpy(f->payload, before->payload, f->len);
 }
 
 static bool can_replay(const struct wrapped *w, const struct frame *f) {
-  const struct frame *before = &w->before[f->type % CHEAT_TYPES];
+  const struct frame *before = &w->before[cheat_type_row(f->type)];
   return before->payload && before->len == f->len && f->len;
 }
 
@@ -190,15 +191,15 @@ static fusion_status alter_manifest(struct wrapped *w, const struct cheat *cheat
 
 static void remember(struct wrapped *w, const struct frame *f) {
   struct cheater *c = w->cheater;
-  const unsigned type = f->type % CHEAT_TYPES;
+  const unsigned row = cheat_type_row(f->type);
   pthread_mutex_lock(&c->lock);
-  const uint32_t nth = c->sent[type]++;
-  if (nth < CHEAT_LENGTHS_MAX) c->lengths[type][nth] = f->len;
+  const uint32_t nth = c->sent[row]++;
+  if (nth < CHEAT_LENGTHS_MAX) c->lengths[row][nth] = f->len;
   pthread_mutex_unlock(&c->lock);
   for (size_t i = 0; i < c->cheat_count; i++) {
-    if (c->cheats[i].kind != CHEAT_REPLAY || w->before[type].payload == f->payload) continue;
-    frame_free(&w->before[type]);
-    w->before[type] = frame_copy(f);
+    if (c->cheats[i].kind != CHEAT_REPLAY || w->before[row].payload == f->payload) continue;
+    frame_free(&w->before[row]);
+    w->before[row] = frame_copy(f);
     return;
   }
 }

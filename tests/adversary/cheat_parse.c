@@ -31,14 +31,13 @@ const char *const cheat_help =
     "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_ANSWER OUTPUT\n";
 
 static const struct {
-  unsigned type;
+  message_type type;
   const char *name;
-} types[] = {
+} types[CHEAT_TYPES] = {
     {0, "ANY"},
     {MSG_HELLO, "HELLO"},
     {MSG_MANIFEST, "MANIFEST"},
     {MSG_SHARD, "SHARD"},
-    {MSG_REFUSAL, "REFUSAL"},
     {MSG_START, "START"},
     {MSG_READY, "READY"},
     {MSG_BASE_OT, "BASE_OT"},
@@ -53,6 +52,7 @@ static const struct {
     {MSG_RLWE_COMMON, "RLWE_COMMON"},
     {MSG_RLWE_ANSWER, "RLWE_ANSWER"},
     {MSG_OUTPUT, "OUTPUT"},
+    {MSG_REFUSAL, "REFUSAL"},
 };
 
 static const char *const kinds[CHEAT_KIND_COUNT] = {
@@ -81,10 +81,19 @@ const char *cheat_kind_name(enum cheat_kind kind) {
   return kinds[kind];
 }
 
+unsigned cheat_type_row(unsigned type) {
+  unsigned row = CHEAT_TYPES - 1;
+  while (row && types[row].type != type) row--;
+  return row;
+}
+
+message_type cheat_type_at(unsigned row) {
+  return types[row].type;
+}
+
 const char *cheat_type_name(unsigned type) {
-  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-    if (types[i].type == type) return types[i].name;
-  return NULL;
+  const unsigned row = cheat_type_row(type);
+  return types[row].type == type ? types[row].name : NULL;
 }
 
 /* Cuts the text's next part, up to ':'; NULL when there is none. */
@@ -144,11 +153,10 @@ static fusion_status parse_model(struct cheater *c, struct cheat *cheat, char *r
 static fusion_status parse_wire(struct cheat *cheat, char *rest, fusion_error *err) {
   const char *type = next_part(&rest);
   size_t i = 0;
-  const size_t count = sizeof types / sizeof types[0];
   if (type && strncmp(type, "MSG_", 4) == 0) type += 4;
-  while (type && i < count && strcmp(types[i].name, type) != 0) i++;
-  if (!type || i == count) return error_set(err, FUSION_E_USAGE, "'%s' is no message type", type ? type : "");
-  cheat->type = (uint16_t)types[i].type;
+  while (type && i < CHEAT_TYPES && strcmp(types[i].name, type) != 0) i++;
+  if (!type || i == CHEAT_TYPES) return error_set(err, FUSION_E_USAGE, "'%s' is no message type", type ? type : "");
+  cheat->type = types[i].type;
   cheat->nth = 1;
   cheat->offset = cheat->value = CHEAT_RANDOM;
   bool good = read_number(next_part(&rest), &cheat->nth);

@@ -60,27 +60,9 @@ static void add(const uint8_t *a, struct cheater *server) {
   static const enum cheat_kind kinds[] = {CHEAT_FLIP,     CHEAT_FLIP,   CHEAT_GARBAGE, CHEAT_ZERO,
                                           CHEAT_KEYED,    CHEAT_REPLAY, CHEAT_REORDER, CHEAT_DROP,
                                           CHEAT_TRUNCATE, CHEAT_CUT,    CHEAT_LENGTH,  CHEAT_FLOOD};
-  static const uint16_t types[] = {0,
-                                   MSG_HELLO,
-                                   MSG_MANIFEST,
-                                   MSG_SHARD,
-                                   MSG_START,
-                                   MSG_READY,
-                                   MSG_BASE_OT,
-                                   MSG_SOFTSPOKEN,
-                                   MSG_SILENT,
-                                   MSG_OT_CHOICE,
-                                   MSG_OT_TABLE,
-                                   MSG_AND,
-                                   MSG_MULTIPLY,
-                                   MSG_RLWE_KEY,
-                                   MSG_RLWE_QUERY,
-                                   MSG_RLWE_COMMON,
-                                   MSG_RLWE_ANSWER,
-                                   MSG_OUTPUT};
   const unsigned value = a[5] | (unsigned)a[6] << 8;
   const struct cheat cheat = {.kind = kinds[(a[0] >> 1) % (sizeof kinds / sizeof kinds[0])],
-                              .type = types[a[1] % (sizeof types / sizeof types[0])],
+                              .type = cheat_type_at(a[1] % CHEAT_TYPES),
                               .nth = a[2], /* 0: every one */
                               .offset = a[3] | (unsigned)a[4] << 8,
                               .value = value == 0xffff ? CHEAT_RANDOM : value};

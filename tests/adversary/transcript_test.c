@@ -22,13 +22,13 @@
 #include "lattice/rlwe.h"
 #include "support/support.h"
 
-enum { SAMPLES = 16, RUNS_MAX = 4096, KINDS = CHEAT_TYPES };
+enum { SAMPLES = 16, RUNS_MAX = 4096 };
 
 struct transcripts {
   struct scene scene;
   size_t runs; /* even; the first half has the first input */
   struct record *records;
-  struct strings kinds[KINDS]; /* by message type; no runs where there is nothing */
+  struct strings kinds[CHEAT_TYPES]; /* by cheat_type_row; no runs where there is nothing */
 };
 
 static size_t runs_wanted;
@@ -183,7 +183,7 @@ static void transcripts_open(struct transcripts *t, const struct cheat *cheat) {
   }
   for (size_t i = 0; i < t->records[0].count; i++) {
     const unsigned type = t->records[0].messages[i].type;
-    struct strings *k = &t->kinds[type % KINDS];
+    struct strings *k = &t->kinds[cheat_type_row(type)];
     if (is_public(type) || k->runs) continue;
     k->runs = t->runs;
     k->bytes = mem_alloc(t->runs, sizeof *k->bytes);
@@ -199,7 +199,7 @@ static void strings_free(struct strings *k) {
 }
 
 static void transcripts_close(struct transcripts *t) {
-  for (size_t i = 0; i < KINDS; i++) strings_free(&t->kinds[i]);
+  for (size_t i = 0; i < CHEAT_TYPES; i++) strings_free(&t->kinds[i]);
   mem_free(t->records);
   scene_close(&t->scene);
 }
@@ -220,17 +220,18 @@ static void expect_randomness(struct transcripts *t, const char *server) {
   printf("\n|---|--:|");
   for (int i = 0; i < STATISTIC_COUNT; i++) printf("--:|");
   printf("\n");
-  for (unsigned type = 0; type < KINDS; type++) {
+  for (unsigned row = 0; row < CHEAT_TYPES; row++) {
+    const char *name = cheat_type_name(cheat_type_at(row));
     double deviations[STATISTIC_COUNT];
     int which;
-    if (!t->kinds[type].runs) continue;
-    statistics_of(&t->kinds[type], &t->scene.random, deviations);
-    printf("| %s | %zu |", cheat_type_name(type), t->kinds[type].len);
+    if (!t->kinds[row].runs) continue;
+    statistics_of(&t->kinds[row], &t->scene.random, deviations);
+    printf("| %s | %zu |", name, t->kinds[row].len);
     for (int i = 0; i < STATISTIC_COUNT; i++) printf(" %.1f |", deviations[i]);
     printf("\n");
     kinds++;
     if (worst_of(deviations, &which) > STATISTIC_LIMIT)
-      fail_msg("%s: the server can tell something from %s: %s is %.1f deviations off", server, cheat_type_name(type),
+      fail_msg("%s: the server can tell something from %s: %s is %.1f deviations off", server, name,
                statistic_names[which], deviations[which]);
   }
   assert_int_equal(kinds, 9);

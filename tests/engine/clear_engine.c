@@ -1,5 +1,7 @@
 #include "engine/clear_engine.h"
 
+#include "support/test_messages.h"
+
 static fusion_status clear_open(void **state, const struct engine_party *party) {
   static char nothing;
   (void)party;

@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "base/cpu_tier.h"
+#include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "support/support.h"
 
@@ -560,7 +561,7 @@ struct relay {
 /* Passes on the messages of a layer of one tile. */
 static void *run_relay(void *arg) {
   struct relay *r = arg;
-  const enum message_type types[MESSAGES] = {MSG_RLWE_KEY, MSG_RLWE_QUERY, MSG_RLWE_COMMON, MSG_RLWE_ANSWER};
+  const message_type types[MESSAGES] = {MSG_RLWE_KEY, MSG_RLWE_QUERY, MSG_RLWE_COMMON, MSG_RLWE_ANSWER};
   for (size_t k = 0; k < MESSAGES; k++) {
     struct channel *in = k >= 2 ? r->to_server : r->to_client, *out = k >= 2 ? r->to_client : r->to_server;
     uint8_t *data = NULL;

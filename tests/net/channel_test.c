@@ -1,6 +1,7 @@
 #include "net/channel.h"
 #include "net/cost.h"
 #include "support/support.h"
+#include "support/test_messages.h"
 
 static void pipe__messages_arrive_and_are_counted(void **state) {
   (void)state;
@@ -45,13 +46,13 @@ static void pipe__sized_message_above_the_limit_is_refused(void **state) {
   uint8_t *data;
   size_t len;
   assert_ok(channel_pipe(&server, &client));
-  assert_ok(channel_send(client, MSG_HELLO, "abcdef", 6));
-  assert_ok(channel_send(client, MSG_HELLO, "abcdefg", 7));
+  assert_ok(channel_send(client, MSG_TEST, "abcdef", 6));
+  assert_ok(channel_send(client, MSG_TEST, "abcdefg", 7));
   assert_ok(channel_flush(client));
-  assert_ok(channel_recv_sized(server, MSG_HELLO, 6, &data, &len));
+  assert_ok(channel_recv_sized(server, MSG_TEST, 6, &data, &len));
   assert_int_equal(len, 6);
   mem_free(data);
-  assert_int_equal(channel_recv_sized(server, MSG_HELLO, 6, &data, &len), FUSION_E_PEER);
+  assert_int_equal(channel_recv_sized(server, MSG_TEST, 6, &data, &len), FUSION_E_PEER);
   assert_null(data);
   channel_close(server);
   channel_close(client);

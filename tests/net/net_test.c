@@ -9,6 +9,7 @@
 #include "base/cursor.h"
 #include "net/net_support.h"
 #include "net/shaped.h"
+#include "support/test_messages.h"
 
 static struct certs certs;
 
@@ -295,9 +296,9 @@ static void framing__malformed_frames_poison(void **state) {
   const struct {
     uint32_t len, sequence;
     uint16_t type;
-  } wrong[] = {{5, 0, MSG_HELLO}, {4, 0, MSG_TEST},          {6, 0, MSG_TEST},
-               {5, 1, MSG_TEST},  {5, UINT32_MAX, MSG_TEST}, {UINT32_MAX, 0, MSG_TEST},
-               {5, 0, 0xffff},    {500, 0, MSG_REFUSAL},     {5, 0, MSG_REFUSAL}};
+  } wrong[] = {{5, 0, MSG_TEST_OTHER}, {4, 0, MSG_TEST},          {6, 0, MSG_TEST},
+               {5, 1, MSG_TEST},       {5, UINT32_MAX, MSG_TEST}, {UINT32_MAX, 0, MSG_TEST},
+               {5, 0, 0xffff},         {500, 0, MSG_REFUSAL},     {5, 0, MSG_REFUSAL}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     struct channel *server;
     struct writer w = {0};

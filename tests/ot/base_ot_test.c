@@ -1,5 +1,6 @@
 #include "ot/base_ot.h"
 
+#include "ot/ot_messages.h"
 #include "ot/tamper.h"
 #include "support/support.h"
 

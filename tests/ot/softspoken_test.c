@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "ot/ot_messages.h"
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
 #include "ot/tamper.h"

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/engine_messages.h"
 #include "support/support.h"
+#include "support/test_messages.h"
 
 struct fake_behaviour fake;
 

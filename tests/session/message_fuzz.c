@@ -12,6 +12,7 @@
 #include "program/program.h"
 #include "session/messages.h"
 #include "session/shards.h"
+#include "support/test_messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -6,11 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/engine_messages.h"
 #include "session/messages.h"
 #include "session/session_scene.h"
 #include "session/workers.h"
 #include "support/certs.h"
 #include "support/support.h"
+#include "support/test_messages.h"
 
 static struct certs certs;
 

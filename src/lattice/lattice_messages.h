@@ -1,0 +1,15 @@
+/** lattice: the messages of encrypted linear layers, class 4. Numbers never change and are never used again:
+ *  docs/protocols/messages.md. */
+#ifndef FUSION_LATTICE_LATTICE_MESSAGES_H
+#define FUSION_LATTICE_LATTICE_MESSAGES_H
+
+#include "net/channel.h"
+
+enum lattice_message {
+  MSG_RLWE_KEY = MESSAGE_TYPE(4, 1),
+  MSG_RLWE_QUERY = MESSAGE_TYPE(4, 2),
+  MSG_RLWE_COMMON = MESSAGE_TYPE(4, 3),
+  MSG_RLWE_ANSWER = MESSAGE_TYPE(4, 4),
+};
+
+#endif
