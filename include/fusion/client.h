@@ -85,7 +85,8 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_UNREACHABLE (no plan),
  * FUSION_E_REFUSED (the server says why), FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a
- * limit of this client), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_PEER,
+ * limit of this client), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
+ * FUSION_E_VERSION (the server is of another release), FUSION_E_PEER,
  * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
  * verdict accepts or rejects, and ends before it is known. */
 FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,

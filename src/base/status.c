@@ -25,6 +25,7 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_PEER: return "the peer sent something that the protocol does not allow";
     case FUSION_E_REFUSED: return "the peer declined";
     case FUSION_E_BUSY: return "the peer is busy; try again later";
+    case FUSION_E_VERSION: return "the peer speaks another version of the protocol; use the same release on both sides";
     case FUSION_E_MODEL: return "the model cannot be taken";
     case FUSION_E_UNSUPPORTED: return "the model uses something that is not supported";
     case FUSION_E_CRYPTO: return "a cryptographic check failed";

@@ -251,7 +251,9 @@ void channel_refuse(struct channel *c, bool later, const char *text) {
   char kept[REFUSAL_MAX - 3];
   uint8_t bytes[CHANNEL_HEADER_LEN];
   const fusion_status before = c->error.status;
-  if (before != FUSION_OK && before != FUSION_E_PEER && before != FUSION_E_CRYPTO && before != FUSION_E_MEMORY) return;
+  if (before != FUSION_OK && before != FUSION_E_PEER && before != FUSION_E_VERSION && before != FUSION_E_CRYPTO &&
+      before != FUSION_E_MEMORY)
+    return;
   snprintf(kept, sizeof kept, "%s", text);
   write_u8(&w, later);
   write_string(&w, kept);

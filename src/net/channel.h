@@ -71,8 +71,8 @@ const fusion_error *channel_error(const struct channel *c);
 fusion_status channel_fail(struct channel *c, fusion_status status, const char *format, ...) FUSION_PRINTF(3, 4);
 /** Tells the peer why the connection ends (one line of printable ASCII; it gets FUSION_E_REFUSED with this text, or
  * FUSION_E_BUSY when `later` says that it may try again later, at its next receive or failing send), waits briefly
- * until it has read so, and poisons the channel. Works also after FUSION_E_PEER, FUSION_E_CRYPTO and FUSION_E_MEMORY;
- * does nothing after other failures. The text must not depend on secrets. */
+ * until it has read so, and poisons the channel. Works also after FUSION_E_PEER, FUSION_E_VERSION, FUSION_E_CRYPTO and
+ * FUSION_E_MEMORY; does nothing after other failures. The text must not depend on secrets. */
 void channel_refuse(struct channel *c, bool later, const char *text);
 /** Makes every running and later call fail with FUSION_E_CLOSED. Allowed from another thread. */
 void channel_cancel(struct channel *c);

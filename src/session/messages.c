@@ -1,6 +1,7 @@
 #include "session/messages.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 #include "base/cursor.h"
 
@@ -16,27 +17,22 @@ static fusion_status send_writer(struct channel *c, message_type type, struct wr
   return status;
 }
 
-static void write_hello_head(struct writer *w, uint8_t role, const char *engine) {
+/* The beginning of every version's HELLO: magic, version, role. */
+static void write_hello_head(struct writer *w, uint32_t version, uint8_t role) {
   write_bytes(w, magic, sizeof magic);
-  write_u32(w, SESSION_VERSION);
+  write_u32(w, version);
   write_u8(w, role);
-  write_string(w, engine);
 }
 
-/* Magic, version and role; then the engine's name. */
-static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_t role, char *engine) {
+static fusion_status read_hello_head(struct channel *c, struct reader *r, uint8_t role, uint32_t *version) {
   uint8_t got[sizeof magic];
   read_bytes(r, got, sizeof got);
-  const uint32_t version = read_u32(r);
+  *version = read_u32(r);
   const uint8_t got_role = read_u8(r);
   if (r->failed || memcmp(got, magic, sizeof magic) != 0)
     return channel_fail(c, FUSION_E_PEER, "the peer does not speak this protocol");
-  if (version != SESSION_VERSION)
-    return channel_fail(c, FUSION_E_PEER, "the peer speaks version %u of the protocol; this is version %u", version,
-                        SESSION_VERSION);
   if (got_role != role)
     return channel_fail(c, FUSION_E_PEER, "the peer is a %s too", role == ROLE_BYTE_SERVER ? "client" : "server");
-  read_string(r, engine, SESSION_ENGINE_LEN);
   return FUSION_OK;
 }
 
@@ -44,9 +40,58 @@ static fusion_status malformed(struct channel *c, const char *what) {
   return channel_fail(c, FUSION_E_PEER, "the peer sent a %s that cannot be read", what);
 }
 
+enum { RANGE_TEXT_LEN = 48 };
+
+static const char *range_text(char out[RANGE_TEXT_LEN], uint32_t oldest, uint32_t newest) {
+  if (oldest == newest)
+    snprintf(out, RANGE_TEXT_LEN, "version %u", newest);
+  else
+    snprintf(out, RANGE_TEXT_LEN, "versions %u to %u", oldest, newest);
+  return out;
+}
+
+static fusion_status version_error(fusion_error *err, uint32_t oldest, uint32_t newest) {
+  char theirs[RANGE_TEXT_LEN], ours[RANGE_TEXT_LEN];
+  return error_set(err, FUSION_E_VERSION,
+                   "the peer speaks %s of the protocol; this is %s: use the same release on both sides",
+                   range_text(theirs, oldest, newest), range_text(ours, SESSION_VERSION_OLDEST, SESSION_VERSION));
+}
+
+static fusion_status fail_version(struct channel *c, uint32_t oldest, uint32_t newest) {
+  fusion_error err;
+  const fusion_status status = version_error(&err, oldest, newest);
+  return channel_fail(c, status, "%s", err.text);
+}
+
+void version_refuse(struct channel *c) {
+  char ours[RANGE_TEXT_LEN], text[160];
+  snprintf(text, sizeof text, "it speaks %s of the protocol; use the same release on both sides",
+           range_text(ours, SESSION_VERSION_OLDEST, SESSION_VERSION));
+  channel_refuse(c, false, text);
+}
+
+bool version_1_refused(const struct channel *c, fusion_error *why) {
+  const fusion_error *e = channel_error(c);
+  if (e->status != FUSION_E_REFUSED || strcmp(e->text, "the peer refused: the protocol was not followed") != 0)
+    return false;
+  version_error(why, 1, 1);
+  return true;
+}
+
+/* The newest version that both speak. Clients of version 1 say no more than that. */
+static fusion_status agree(struct channel *c, struct reader *r, uint32_t newest, uint32_t *version) {
+  const uint32_t oldest = newest > 1 ? read_u32(r) : newest;
+  if (r->failed || oldest > newest || (newest && !oldest)) return malformed(c, "range of versions");
+  if (oldest > SESSION_VERSION || newest < SESSION_VERSION_OLDEST) return fail_version(c, oldest, newest);
+  *version = newest < SESSION_VERSION ? newest : SESSION_VERSION;
+  return FUSION_OK;
+}
+
 fusion_status client_hello_send(struct channel *c, const struct client_hello *m) {
   struct writer w = {0};
-  write_hello_head(&w, ROLE_BYTE_CLIENT, m->engine);
+  write_hello_head(&w, SESSION_VERSION, ROLE_BYTE_CLIENT);
+  write_u32(&w, SESSION_VERSION_OLDEST);
+  write_string(&w, m->engine);
   write_bytes(&w, m->job, sizeof m->job);
   write_u64(&w, m->samples);
   write_u8(&w, m->has_manifest);
@@ -57,18 +102,22 @@ fusion_status client_hello_send(struct channel *c, const struct client_hello *m)
 fusion_status client_hello_recv(struct channel *c, struct client_hello *m) {
   uint8_t *data;
   size_t len;
+  uint32_t newest;
   fusion_status status = channel_recv_sized(c, MSG_HELLO, SESSION_HELLO_MAX, &data, &len);
   if (status != FUSION_OK) return status;
   struct reader r = reader_of(data, len);
   *m = (struct client_hello){0};
-  TRY(read_hello_head(c, &r, ROLE_BYTE_CLIENT, m->engine));
+  TRY(read_hello_head(c, &r, ROLE_BYTE_CLIENT, &newest));
+  TRY(agree(c, &r, newest, &m->version));
+  read_string(&r, m->engine, sizeof m->engine);
   read_bytes(&r, m->job, sizeof m->job);
   m->samples = read_u64(&r);
   const uint8_t flag = read_u8(&r);
   m->has_manifest = flag == 1;
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
-  if (!reader_done(&r) || flag > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX)
-    status = malformed(c, "greeting");
+  /* A newer client may say more behind what this version knows. */
+  const bool whole = newest > SESSION_VERSION ? !r.failed : reader_done(&r);
+  if (!whole || flag > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX) status = malformed(c, "greeting");
 cleanup:
   mem_free(data);
   return status;
@@ -76,7 +125,8 @@ cleanup:
 
 fusion_status server_hello_send(struct channel *c, const struct server_hello *m) {
   struct writer w = {0};
-  write_hello_head(&w, ROLE_BYTE_SERVER, m->engine);
+  write_hello_head(&w, m->version, ROLE_BYTE_SERVER);
+  write_string(&w, m->engine);
   write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
   write_u32(&w, m->manifest_len);
   return send_writer(c, MSG_HELLO, &w);
@@ -89,7 +139,9 @@ fusion_status server_hello_recv(struct channel *c, struct server_hello *m) {
   if (status != FUSION_OK) return status;
   struct reader r = reader_of(data, len);
   *m = (struct server_hello){0};
-  TRY(read_hello_head(c, &r, ROLE_BYTE_SERVER, m->engine));
+  TRY(read_hello_head(c, &r, ROLE_BYTE_SERVER, &m->version));
+  FAIL_IF(m->version < SESSION_VERSION_OLDEST || m->version > SESSION_VERSION, fail_version(c, m->version, m->version));
+  read_string(&r, m->engine, sizeof m->engine);
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
   m->manifest_len = read_u32(&r);
   if (!reader_done(&r) || !m->manifest_len) status = malformed(c, "greeting");

@@ -2,7 +2,7 @@
  * session.
  *
  *      client                                   server
- *      HELLO  version, engine, job, samples  ->
+ *      HELLO  versions, engine, job, samples ->
  *                                           <-  HELLO     version, engine, hash and length of the manifest
  *                                           <-  MANIFEST  the program's canonical bytes; left out if the client has
  * them START  samples a shard, samples here ->            the client has checked the manifest against its limits
@@ -29,16 +29,20 @@ enum session_message {
 };
 
 enum {
-  SESSION_VERSION = 1,
+  /* Of the protocol: everything that the parties say to each other, not only a session's own messages. A change that a
+   * peer could not follow needs a new one. */
+  SESSION_VERSION = 2,        /* the newest that this release speaks */
+  SESSION_VERSION_OLDEST = 2, /* and the oldest */
   SESSION_HASH_LEN = 32,
   SESSION_JOB_LEN = 16,
   SESSION_ENGINE_LEN = 24,
-  SESSION_HELLO_MAX = 256,     /* bytes of a HELLO */
+  SESSION_HELLO_MAX = 1024,    /* bytes of a HELLO, with room for what later versions add */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
 };
 #define SESSION_SAMPLES_MAX ((uint64_t)1 << 32) /* samples in a job */
 
 struct client_hello {
+  uint32_t version; /* received: the newest that both sides speak */
   char engine[SESSION_ENGINE_LEN];
   uint8_t job[SESSION_JOB_LEN]; /* random, the same for all connections of a job */
   uint64_t samples;             /* of the job */
@@ -47,6 +51,7 @@ struct client_hello {
 };
 
 struct server_hello {
+  uint32_t version; /* that both sides speak from here on */
   char engine[SESSION_ENGINE_LEN];
   uint8_t manifest_hash[SESSION_HASH_LEN];
   uint32_t manifest_len;
@@ -57,10 +62,17 @@ struct start {
   uint64_t expected_samples; /* this connection's likely share of the job: sizes the correlations */
 };
 
+/** The client's greeting says which versions this release speaks; the server's says which of them it is. Each refuses a
+ *  peer that speaks none of its own versions with FUSION_E_VERSION. */
 fusion_status client_hello_send(struct channel *c, const struct client_hello *m) FUSION_MUST_CHECK;
 fusion_status client_hello_recv(struct channel *c, struct client_hello *m) FUSION_MUST_CHECK;
 fusion_status server_hello_send(struct channel *c, const struct server_hello *m) FUSION_MUST_CHECK;
 fusion_status server_hello_recv(struct channel *c, struct server_hello *m) FUSION_MUST_CHECK;
+/** Tells a peer that speaks no common version so, in a REFUSAL as every version knows it. */
+void version_refuse(struct channel *c);
+/** Servers of version 1 answered a greeting of another version with a general refusal. Was this it? Newer ones never
+ * say that. If so, *why says it clearly. */
+bool version_1_refused(const struct channel *c, fusion_error *why);
 fusion_status start_send(struct channel *c, const struct start *m) FUSION_MUST_CHECK;
 fusion_status start_recv(struct channel *c, struct start *m) FUSION_MUST_CHECK;
 fusion_status ready_send(struct channel *c, uint32_t shard_samples) FUSION_MUST_CHECK;

@@ -9,7 +9,7 @@ static const char *refusal_text(const fusion_error *failure) {
     case FUSION_E_BUSY:
     case FUSION_E_LIMIT: return failure->text;
     case FUSION_E_MEMORY: return "the server is out of memory";
-    case FUSION_E_PEER: return "the protocol was not followed";
+    case FUSION_E_PEER: return "the client did not follow the protocol";
     default: return "the run failed";
   }
 }
@@ -55,7 +55,7 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
                      "this server does not run the protocol engine that was asked for; it offers %s", offered);
   }
   TRY(job_join(s, c, &hello, failure));
-  struct server_hello answer = {.manifest_len = (uint32_t)s->manifest.len};
+  struct server_hello answer = {.version = hello.version, .manifest_len = (uint32_t)s->manifest.len};
   strcpy(answer.engine, c->engine->name);
   memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
   status = server_hello_send(c->channel, &answer);
@@ -115,7 +115,10 @@ void *connection_main(void *arg) {
   if (status != FUSION_OK && !c->job)
     server_log(s, "refused %s: %s", c->peer.address[0] ? c->peer.address : "a connection", failure.text);
   const bool had_job = c->job;
-  if (status != FUSION_OK && c->channel) channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(&failure));
+  if (status == FUSION_E_VERSION)
+    version_refuse(c->channel);
+  else if (status != FUSION_OK && c->channel)
+    channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(&failure));
   job_leave(s, c, &failure);
   pthread_mutex_lock(&s->lock);
   struct channel *channel = c->channel;

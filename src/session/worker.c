@@ -47,6 +47,8 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   const double begun = clock_seconds();
   fusion_status status = client_hello_send(w->channel, &hello);
   if (status == FUSION_OK) status = server_hello_recv(w->channel, &answer);
+  if (status == FUSION_E_VERSION) version_refuse(w->channel);
+  if (version_1_refused(w->channel, why)) return why->status;
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
   if (strcmp(answer.engine, hello.engine) != 0)
     return error_set(why, FUSION_E_PEER, "the server answered with another protocol engine");
@@ -131,6 +133,11 @@ void worker_disconnect(struct worker *w) {
 /* Lost connections are nobody's cheating: the shard runs again. What the peer did against the protocol ends the job. */
 static bool is_loss(fusion_status status) {
   return status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_IO;
+}
+
+/* Of the peer, in a greeting: trying again would not help. */
+static bool is_fault(fusion_status status) {
+  return status == FUSION_E_PEER || status == FUSION_E_VERSION || status == FUSION_E_TLS;
 }
 
 static bool is_refusal(fusion_status status) {
@@ -257,7 +264,7 @@ void *worker_main(void *arg) {
   while (failures < CONNECT_TRIES && next_shard(w, &shard)) {
     if (!w->channel && worker_connect(w, &why) != FUSION_OK) {
       give_back(job, &shard, false, &why);
-      if (why.status == FUSION_E_PEER || why.status == FUSION_E_TLS) job_fail(job, why.status, why.text);
+      if (is_fault(why.status)) job_fail(job, why.status, why.text);
       failures = is_refusal(why.status) ? CONNECT_TRIES : failures + 1;
       if (failures < CONNECT_TRIES) pause_unless_ended(job, CONNECT_PAUSE_MS << (failures - 1));
       continue;

@@ -9,8 +9,9 @@ enum { HELLO_MAX = 300, SAMPLES = 4 };
 /* Every field of a greeting, as a peer may send it. */
 struct raw_hello {
   char magic[8];
-  uint32_t version;
+  uint32_t version; /* newest */
   uint8_t role;
+  uint32_t oldest;
   char engine[64];
   uint16_t engine_len; /* as announced */
   uint64_t samples;
@@ -20,6 +21,7 @@ struct raw_hello {
 static const struct raw_hello good_hello = {.magic = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'},
                                             .version = SESSION_VERSION,
                                             .role = 'C',
+                                            .oldest = SESSION_VERSION_OLDEST,
                                             .engine = "cheetah",
                                             .engine_len = 7,
                                             .samples = SAMPLES};
@@ -30,6 +32,7 @@ static size_t put_hello(uint8_t out[HELLO_MAX], const struct raw_hello *h, const
   write_bytes(&w, h->magic, sizeof h->magic);
   write_u32(&w, h->version);
   write_u8(&w, h->role);
+  write_u32(&w, h->oldest);
   write_u16(&w, h->engine_len);
   write_bytes(&w, h->engine, strlen(h->engine));
   write_bytes(&w, job, SESSION_JOB_LEN);
@@ -70,13 +73,13 @@ static enum attack_end refuse_hello(const struct attack_target *target, const ui
 }
 
 static enum attack_end wrong_fields(const struct attack_target *target, uint64_t *random) {
-  enum { VARIANTS = 14 };
+  enum { VARIANTS = 17 };
   struct raw_hello h[VARIANTS];
   enum attack_end end = ATTACK_ENDED;
   for (int i = 0; i < VARIANTS; i++) h[i] = good_hello;
   h[0].magic[3] = 'X';
   h[1].version = 0;
-  h[2].version = UINT32_MAX;
+  h[2].version = h[2].oldest = UINT32_MAX;
   h[3].role = 'S';
   h[4].role = 0;
   strcpy(h[5].engine, "delphii");
@@ -89,6 +92,9 @@ static enum attack_end wrong_fields(const struct attack_target *target, uint64_t
   h[11].samples = UINT64_MAX;
   h[12].samples = SESSION_SAMPLES_MAX; /* well-formed, but above the server's limits */
   h[13].flag = 2;
+  h[14].oldest = SESSION_VERSION + 1; /* above the newest */
+  h[15].oldest = 0;
+  h[16].version = 1; /* the rest is of version 2 */
   for (int i = 0; i < VARIANTS && end == ATTACK_ENDED; i++) {
     uint8_t job[SESSION_JOB_LEN], bytes[HELLO_MAX];
     draw_job(job, random);

@@ -168,7 +168,8 @@ static enum attack_end old_tls(const struct attack *a, const struct attack_targe
 
 /* A valid greeting with its header. */
 static size_t greeting(uint8_t *out) {
-  static const uint8_t head[] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', SESSION_VERSION, 0, 0, 0, 'C'};
+  static const uint8_t head[] = {
+      'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', SESSION_VERSION, 0, 0, 0, 'C', SESSION_VERSION_OLDEST, 0, 0, 0};
   struct writer w = {0};
   write_bytes(&w, head, sizeof head);
   write_string(&w, "cheetah");
@@ -269,7 +270,7 @@ const struct attack attacks[] = {
     {.name = "half a greeting, then nothing", .run = stop_short, .value = 40},
     {.name = "a length of 2^32 - 1, without end", .run = claim, .value = UINT32_MAX},
     {.name = "a length of 2^30, without end", .run = claim, .value = 1 << 30},
-    {.name = "a length of 257", .run = claim, .value = SESSION_HELLO_MAX + 1},
+    {.name = "a length of 1025", .run = claim, .value = SESSION_HELLO_MAX + 1},
     {.name = "every other type for a greeting", .run = wrong_type, .value = 0},
     {.name = "types above 255", .run = wrong_type, .value = 1},
     {.name = "greetings with every field wrong", .run = attack_hello, .value = 0},

@@ -273,7 +273,7 @@ static void look_at(struct wrapped *w, const uint8_t *payload, size_t len) {
   if (w->in_type == MSG_HELLO) {
     char engine[SESSION_ENGINE_LEN];
     uint8_t id[SESSION_JOB_LEN];
-    (void)read_span(&r, 8 + 4 + 1); /* magic, version, role */
+    (void)read_span(&r, 8 + 4 + 1 + 4); /* magic, newest version, role, oldest version */
     read_string(&r, engine, sizeof engine);
     read_bytes(&r, id, sizeof id);
     const uint64_t samples = read_u64(&r);

@@ -144,7 +144,7 @@ static void expect_alike(const struct record *a, const struct record *b) {
     assert_int_equal(x->len, y->len);
     if (x->type == MSG_START || x->type == MSG_SHARD) assert_memory_equal(x->payload, y->payload, x->len);
     if (x->type != MSG_HELLO) continue;
-    const size_t job = 8 + 4 + 1 + 2 + strlen("cheetah");
+    const size_t job = 8 + 4 + 1 + 4 + 2 + strlen("cheetah");
     assert_memory_equal(x->payload, y->payload, job);
     assert_memory_equal(x->payload + job + SESSION_JOB_LEN, y->payload + job + SESSION_JOB_LEN,
                         x->len - job - SESSION_JOB_LEN);

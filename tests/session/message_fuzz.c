@@ -120,6 +120,10 @@ static fusion_status receive_points(struct channel *c, bool sends) {
   return status;
 }
 
+static bool spoken(uint32_t version) {
+  return version >= SESSION_VERSION_OLDEST && version <= SESSION_VERSION;
+}
+
 static fusion_status receive(struct channel *c, unsigned kind) {
   struct client_hello client;
   struct server_hello server;
@@ -129,11 +133,13 @@ static fusion_status receive(struct channel *c, unsigned kind) {
   switch (kind) {
     case 0:
       status = client_hello_recv(c, &client);
+      if (status == FUSION_OK && !spoken(client.version)) abort();
       if (status == FUSION_OK && (!client.samples || client.samples > SESSION_SAMPLES_MAX)) abort();
       if (status == FUSION_OK && !memchr(client.engine, 0, sizeof client.engine)) abort();
       break;
     case 1:
       status = server_hello_recv(c, &server);
+      if (status == FUSION_OK && !spoken(server.version)) abort();
       if (status == FUSION_OK && (!server.manifest_len || !memchr(server.engine, 0, sizeof server.engine))) abort();
       break;
     case 2:

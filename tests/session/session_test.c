@@ -396,7 +396,7 @@ static void server__strange_clients_are_refused(void **state) {
   (void)state;
   struct session_scene s;
   struct server_hello hello;
-  uint8_t bytes[64] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', 9, 0, 0, 0, 'C'};
+  uint8_t bytes[64] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n', 9, 0, 0, 0, 'C', 9};
   scene_prepare(&s);
   s.serve.handshake_timeout_ms = 200;
   scene_start(&s);
@@ -501,7 +501,7 @@ struct played_server {
 static void *play_server(void *arg) {
   struct played_server *p = arg;
   const struct net_limits limits = {.connect_timeout_ms = 2000, .timeout_ms = 2000};
-  struct server_hello hello = {.engine = "fake", .manifest_len = p->announced};
+  struct server_hello hello = {.version = SESSION_VERSION, .engine = "fake", .manifest_len = p->announced};
   struct client_hello asked;
   struct channel *c;
   struct net_peer peer;
