@@ -37,6 +37,8 @@ struct engine_seconds {
 
 /* ---- Running programs ---- */
 
+/** The engines that there are; NULL past the end. */
+const struct engine *engine_at(size_t i);
 /** "cheetah", "cheetah-wan"; NULL when unknown. */
 const struct engine *engine_find(const char *name);
 /** The engine that a client names, if a server of `served` runs it (tunings of one family); else NULL. */

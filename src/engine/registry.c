@@ -13,6 +13,10 @@ ENGINES(ENGINE_DECLARED)
 #define ENGINE_POINTER(name) &engine_##name,
 static const struct engine *const engines[] = {ENGINES(ENGINE_POINTER)};
 
+const struct engine *engine_at(size_t i) {
+  return i < sizeof engines / sizeof *engines ? engines[i] : NULL;
+}
+
 const struct engine *engine_find(const char *name) {
   for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
     if (!strcmp(engines[i]->name, name)) return engines[i];

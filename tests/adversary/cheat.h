@@ -20,7 +20,7 @@
 #include "session/messages.h"
 #include "silent/silent_messages.h"
 
-enum { CHEATS_MAX = 16, CHEAT_TYPES = 19, CHEAT_LENGTHS_MAX = 4096 };
+enum { CHEATS_MAX = 16, CHEAT_TYPES = 32, CHEAT_LENGTHS_MAX = 4096 };
 #define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */
 #define CHEAT_ALL UINT64_MAX    /* every sample */
 
@@ -114,7 +114,8 @@ fusion_status cheat_parse(struct cheater *c, const char *text, fusion_error *err
 fusion_status cheat_add(struct cheater *c, const struct cheat *cheat, fusion_error *err) FUSION_MUST_CHECK;
 /** "flip", ... */
 const char *cheat_kind_name(enum cheat_kind kind);
-/** The message types, a row each, CHEAT_TYPES in all; row 0 is 0, "ANY", and every type that is none of the others. */
+/** The message types, a row each, at most CHEAT_TYPES; row 0 is 0, "ANY", and every type that has no row. */
+extern const unsigned cheat_type_count;
 unsigned cheat_type_row(unsigned type);
 message_type cheat_type_at(unsigned row);
 /** The name without MSG_, NULL when unknown. */

@@ -33,7 +33,7 @@ const char *const cheat_help =
 static const struct {
   message_type type;
   const char *name;
-} types[CHEAT_TYPES] = {
+} types[] = {
     {0, "ANY"},
     {MSG_HELLO, "HELLO"},
     {MSG_MANIFEST, "MANIFEST"},
@@ -54,6 +54,8 @@ static const struct {
     {MSG_OUTPUT, "OUTPUT"},
     {MSG_REFUSAL, "REFUSAL"},
 };
+_Static_assert(sizeof types / sizeof *types <= CHEAT_TYPES, "raise CHEAT_TYPES");
+const unsigned cheat_type_count = sizeof types / sizeof *types;
 
 static const char *const kinds[CHEAT_KIND_COUNT] = {
     [CHEAT_OTHER_MODEL] = "other-model",
@@ -82,7 +84,7 @@ const char *cheat_kind_name(enum cheat_kind kind) {
 }
 
 unsigned cheat_type_row(unsigned type) {
-  unsigned row = CHEAT_TYPES - 1;
+  unsigned row = cheat_type_count - 1;
   while (row && types[row].type != type) row--;
   return row;
 }
@@ -154,8 +156,9 @@ static fusion_status parse_wire(struct cheat *cheat, char *rest, fusion_error *e
   const char *type = next_part(&rest);
   size_t i = 0;
   if (type && strncmp(type, "MSG_", 4) == 0) type += 4;
-  while (type && i < CHEAT_TYPES && strcmp(types[i].name, type) != 0) i++;
-  if (!type || i == CHEAT_TYPES) return error_set(err, FUSION_E_USAGE, "'%s' is no message type", type ? type : "");
+  while (type && i < cheat_type_count && strcmp(types[i].name, type) != 0) i++;
+  if (!type || i == cheat_type_count)
+    return error_set(err, FUSION_E_USAGE, "'%s' is no message type", type ? type : "");
   cheat->type = types[i].type;
   cheat->nth = 1;
   cheat->offset = cheat->value = CHEAT_RANDOM;

@@ -62,7 +62,7 @@ static void add(const uint8_t *a, struct cheater *server) {
                                           CHEAT_TRUNCATE, CHEAT_CUT,    CHEAT_LENGTH,  CHEAT_FLOOD};
   const unsigned value = a[5] | (unsigned)a[6] << 8;
   const struct cheat cheat = {.kind = kinds[(a[0] >> 1) % (sizeof kinds / sizeof kinds[0])],
-                              .type = cheat_type_at(a[1] % CHEAT_TYPES),
+                              .type = cheat_type_at(a[1] % cheat_type_count),
                               .nth = a[2], /* 0: every one */
                               .offset = a[3] | (unsigned)a[4] << 8,
                               .value = value == 0xffff ? CHEAT_RANDOM : value};

@@ -220,7 +220,7 @@ static void expect_randomness(struct transcripts *t, const char *server) {
   printf("\n|---|--:|");
   for (int i = 0; i < STATISTIC_COUNT; i++) printf("--:|");
   printf("\n");
-  for (unsigned row = 0; row < CHEAT_TYPES; row++) {
+  for (unsigned row = 0; row < cheat_type_count; row++) {
     const char *name = cheat_type_name(cheat_type_at(row));
     double deviations[STATISTIC_COUNT];
     int which;
