@@ -82,7 +82,7 @@ static const char *const refused = "it speaks version 2 of the protocol; use the
 /* Sends a HELLO of these bytes to the scene's server; its first answer. */
 static void greet_server(const struct session_scene *s, struct writer *hello, struct frame *answer) {
   const struct sockaddr_in to = {
-      .sin_family = AF_INET, .sin_port = htons(s->ask.address.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+      .sin_family = AF_INET, .sin_port = htons(s->ask_handles.address.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
   assert_true(frame_write(fd, TYPE_HELLO, hello));
@@ -196,7 +196,7 @@ static void ask_played(struct played *p, const char *text) {
   assert_int_equal(listen(p->listener, 1), 0);
   assert_int_equal(getsockname(p->listener, (struct sockaddr *)&at, &len), 0);
   scene_prepare(&s);
-  s.ask.address.port = ntohs(at.sin_port);
+  s.ask_handles.address.port = ntohs(at.sin_port);
   assert_int_equal(pthread_create(&thread, NULL, play, p), 0);
   expect_failure(&s, FUSION_E_VERSION, text);
   pthread_join(thread, NULL);
