@@ -1,0 +1,159 @@
+/** The cases: small networks built by hand that together have every operator, every kind of answer and the corners of
+ *  their rules. A new operator adds its case here. */
+#include "conformance/cases.h"
+
+#include <stdlib.h>
+
+static struct net net_mlp(uint64_t seed) {
+  struct net n = net_open((struct shape){50, 1, 1}, 24, 8, seed);
+  net_linear(&n, 0, (struct shape){33, 1, 1}, net_dense, 1, 22, 8);
+  net_add(&n, OP_RELU, 1, (struct shape){33, 1, 1}, 20, 8)->shift = 10;
+  net_linear(&n, 2, (struct shape){10, 1, 1}, net_dense, 1, 20, 8);
+  net_add(&n, OP_TRUNCATE, 3, (struct shape){10, 1, 1}, 20, 18)->shift = 3;
+  return n;
+}
+
+static struct net net_cnn(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 9, 8}, 26, 8, seed);
+  net_linear(&n, 0, (struct shape){6, 9, 8}, (struct window){3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 24, 8);
+  net_add(&n, OP_RELU, 1, (struct shape){6, 9, 8}, 26, 15)->shift = 10;
+  struct program_step *pool = net_add(&n, OP_MAXPOOL, 2, (struct shape){6, 5, 4}, 26, 15);
+  pool->window = (struct window){3, 2, 2, 2, 1, 0, 1, 0, 1, 1};
+  net_linear(&n, 3, (struct shape){8, 3, 2}, (struct window){3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 1, 26, 9);
+  net_add(&n, OP_RELU, 4, (struct shape){8, 3, 2}, 25, 12)->shift = 9;
+  struct program_step *sum = net_add(&n, OP_SUMPOOL, 5, (struct shape){8, 1, 1}, 25, 15);
+  sum->window = (struct window){3, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  net_linear(&n, 6, (struct shape){10, 1, 1}, net_dense, 1, 25, 12);
+  net_add(&n, OP_TRUNCATE, 7, (struct shape){10, 1, 1}, 22, 21)->shift = 4;
+  n.model->program.output = OUTPUT_LABEL;
+  return n;
+}
+
+/* Signed values of one bit more than the pool declares: differences wrap, and both sides wrap alike. A Relu behind. */
+static struct net net_wrapping_pool(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 9, 8}, 26, 8, seed);
+  net_linear(&n, 0, (struct shape){6, 9, 8}, (struct window){3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 17, 8);
+  net_add(&n, OP_TRUNCATE, 1, (struct shape){6, 9, 8}, 9, 8)->shift = 8;
+  struct program_step *pool = net_add(&n, OP_MAXPOOL, 2, (struct shape){6, 4, 3}, 9, 9);
+  pool->window = (struct window){3, 3, 2, 2, 0, 0, 0, 0, 1, 1};
+  net_add(&n, OP_RELU, 3, (struct shape){6, 4, 3}, 20, 9);
+  net_linear(&n, 4, (struct shape){10, 1, 1}, (struct window){4, 3, 1, 1, 0, 0, 0, 0, 1, 1}, 1, 20, 8);
+  net_add(&n, OP_TRUNCATE, 5, (struct shape){10, 1, 1}, 20, 19)->shift = 1;
+  return n;
+}
+
+/* Two raw branches and a shifted clean one; a rearrangement that crosses channels. */
+static struct net net_residual(uint64_t seed) {
+  const struct shape s = {4, 6, 6};
+  const struct window same = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+  struct net n = net_open(s, 28, 8, seed);
+  net_linear(&n, 0, s, same, 1, 24, 8);
+  net_linear(&n, 0, s, net_dense, 1, 24, 10);
+  struct program_step *add = net_add(&n, OP_ADD, 1, s, 24, 24);
+  add->inputs[1] = 2;
+  add->out.raw = true;
+  net_add(&n, OP_RELU, 3, s, 28, 12)->shift = 8;
+  net_linear(&n, 4, s, same, 1, 27, 8);
+  add = net_add(&n, OP_ADD, 5, s, 27, 27);
+  add->inputs[1] = 4;
+  add->shift_left[1] = 6;
+  add->out.raw = true;
+  net_add(&n, OP_RELU, 6, s, 24, 20)->shift = 0;
+  struct program_step *gather = net_add(&n, OP_GATHER, 7, (struct shape){30, 1, 1}, 24, 20);
+  gather->gather = mem_alloc(30, sizeof *gather->gather);
+  for (uint32_t i = 0; i < 30; i++)
+    gather->gather[i] = i % 7 ? (struct gather_source){0, i * 4} : (struct gather_source){GATHER_ZERO, 0};
+  return n;
+}
+
+static struct net net_quadratic(uint64_t seed) {
+  struct net n = net_open((struct shape){40, 1, 1}, 30, 9, seed);
+  net_linear(&n, 0, (struct shape){20, 1, 1}, net_dense, 1, 26, 8);
+  net_add(&n, OP_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 12)->shift = 12;
+  net_add(&n, OP_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
+  net_linear(&n, 3, (struct shape){7, 1, 1}, net_dense, 1, 30, 8);
+  net_add(&n, OP_TRUNCATE, 4, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
+  net_add(&n, OP_TRUNCATE, 1, (struct shape){20, 1, 1}, 30, 14)->shift = 10;
+  struct program_step *product = net_add(&n, OP_MUL, 2, (struct shape){20, 1, 1}, 30, 24);
+  product->inputs[1] = 6;
+  net_linear(&n, 7, (struct shape){7, 1, 1}, net_dense, 1, 30, 8);
+  net_add(&n, OP_TRUNCATE, 8, (struct shape){7, 1, 1}, 25, 22)->shift = 8;
+  struct program_step *add = net_add(&n, OP_ADD, 5, (struct shape){7, 1, 1}, 25, 23);
+  add->inputs[1] = 9;
+  n.model->program.output = OUTPUT_TOP_K;
+  n.model->program.top_k = 3;
+  return n;
+}
+
+/* A clipped activation, c - relu(c - relu(x)), and an offset of the client's input, where the server's share is zero.
+ */
+static struct net net_clip(uint64_t seed) {
+  const struct shape s = {5, 4, 3};
+  struct net n = net_open(s, 26, 8, seed);
+  net_offset(&n, 0, s, false, 24, 9);
+  net_linear(&n, 1, s, net_dense, 1, 23, 8);
+  net_add(&n, OP_RELU, 2, s, 24, 13)->shift = 9;
+  net_offset(&n, 3, s, true, 14, 14);
+  net_add(&n, OP_RELU, 4, s, 22, 14);
+  net_offset(&n, 5, s, true, 20, 15);
+  net_linear(&n, 6, s, net_dense, 5, 20, 6);
+  net_add(&n, OP_TRUNCATE, 7, s, 16, 14)->shift = 4;
+  return n;
+}
+
+/* So many correlations that a parameter set for slow links takes over. */
+static struct net net_wide(uint64_t seed) {
+  struct net n = net_open((struct shape){8, 1, 1}, 20, 8, seed);
+  net_linear(&n, 0, (struct shape){256, 1, 1}, net_dense, 1, 20, 8);
+  net_add(&n, OP_RELU, 1, (struct shape){256, 1, 1}, 18, 12)->shift = 8;
+  net_linear(&n, 2, (struct shape){4, 1, 1}, net_dense, 1, 18, 8);
+  net_add(&n, OP_TRUNCATE, 3, (struct shape){4, 1, 1}, 18, 16)->shift = 2;
+  return n;
+}
+
+/* One operator alone behind the client's input, where the server's share is zero. */
+static struct net net_square_of_input(uint64_t seed) {
+  struct net n = net_open((struct shape){17, 1, 1}, 30, 10, seed);
+  net_add(&n, OP_MUL, 0, (struct shape){17, 1, 1}, 24, 20);
+  return n;
+}
+
+static struct net net_pool_of_input(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 7, 6}, 20, 12, seed);
+  struct program_step *pool = net_add(&n, OP_MAXPOOL, 0, (struct shape){3, 4, 3}, 18, 12);
+  pool->window = (struct window){3, 3, 2, 2, 1, 0, 1, 1, 1, 1};
+  return n;
+}
+
+/* Nothing but local steps: a sum of a sum and a rearrangement of the input. */
+static struct net net_local(uint64_t seed) {
+  struct net n = net_open((struct shape){2, 4, 4}, 30, 9, seed);
+  net_add(&n, OP_SUMPOOL, 0, (struct shape){2, 2, 2}, 28, 12)->window = (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
+  struct program_step *gather = net_add(&n, OP_GATHER, 0, (struct shape){2, 2, 2}, 26, 9);
+  gather->gather = mem_alloc(8, sizeof *gather->gather);
+  for (uint32_t i = 0; i < 8; i++) gather->gather[i] = (struct gather_source){0, 31 - 3 * i};
+  struct program_step *add = net_add(&n, OP_ADD, 1, (struct shape){2, 2, 2}, 26, 16);
+  add->inputs[1] = 2;
+  add->shift_left[1] = 4;
+  return n;
+}
+
+const struct conformance_case conformance_cases[] = {
+    {"mlp", net_mlp, {1, 130, 7}},
+    {"cnn with labels", net_cnn, {40}},
+    {"pools that wrap", net_wrapping_pool, {40}},
+    {"residual branches", net_residual, {25}},
+    {"products and top-k", net_quadratic, {60}},
+    {"offsets", net_clip, {30, 3}},
+    {"wide", net_wide, {300, 700}},
+    {"square of the input", net_square_of_input, {5, 64}},
+    {"pool of the input", net_pool_of_input, {11}},
+    {"local steps alone", net_local, {6}},
+};
+const size_t conformance_case_count = sizeof conformance_cases / sizeof *conformance_cases;
+
+struct net conformance_net(const char *name, uint64_t seed) {
+  for (size_t i = 0; i < conformance_case_count; i++)
+    if (!strcmp(conformance_cases[i].name, name)) return conformance_cases[i].build(seed);
+  abort();
+}
