@@ -1,12 +1,9 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
+#include "engine/engine_list.h" /* made by meson.build: ENGINES(X) */
 
-/* Which engines there are, a line each: X(NAME) is engine_NAME. The engines' folders are not included here. */
-#define ENGINES(X) \
-  X(cheetah)       \
-  X(cheetah_wan)
-
+/* The engines' folders name them to the build: X(NAME) is engine_NAME. No folder is included here. */
 #define ENGINE_DECLARED(name) extern const struct engine engine_##name;
 ENGINES(ENGINE_DECLARED)
 
