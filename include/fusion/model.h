@@ -13,9 +13,13 @@ extern "C" {
 
 typedef struct fusion_model fusion_model;
 
-/** Protocol engines: "cheetah" (the default, also for NULL) and "cheetah-wan", which moves fewer bytes and computes
- * more. FUSION_E_USAGE for any other name, with the line that every call with an engine gives. */
+/** Protocol engines by name; "cheetah" is the default, also for NULL. FUSION_E_USAGE for a name that there is not, with
+ * the line that every call with an engine gives. */
 FUSION_API fusion_status fusion_engine_check(const char *name, fusion_error *err) FUSION_MUST_CHECK;
+/** The engines that there are, index 0 the first; NULL past the last one. */
+FUSION_API const char *fusion_engine_name(size_t index);
+/** What it does, in a line. */
+FUSION_API const char *fusion_engine_summary(size_t index);
 
 /** What an answer is. */
 typedef enum fusion_output {

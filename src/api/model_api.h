@@ -14,9 +14,6 @@ struct fusion_model {
 
 struct engine;
 
-/** The engine of this name, NULL: "cheetah". FUSION_E_USAGE when there is none. */
-fusion_status engine_named(const struct engine **out, const char *name, fusion_error *err) FUSION_MUST_CHECK;
-
 /** Rows [first, first + rows) of raw data as the program's input integers, [rows][input size]. Usable with a program
  * alone, as a client has it. FUSION_E_INPUT when the rows do not fit the program's input. */
 fusion_status program_quantise_rows(const struct program *program, const fusion_array *input, size_t first, size_t rows,

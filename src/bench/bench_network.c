@@ -241,21 +241,20 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
   const size_t each = s->workers ? div_up(s->samples, s->workers) : 1;
   const size_t shard = s->shard ? s->shard : size_min(each, SHARD_USUAL);
   struct job job = {.model = model,
-                    .engine = s->engine ? engine_find(s->engine) : NULL,
                     .shape = s->network.bytes_per_second > 0 ? shape : NULL,
                     .samples = s->samples,
                     .shard = size_min(shard, s->samples),
                     .workers = s->workers,
                     .pin = s->pin};
   *result = (fusion_bench_model_result){.size = sizeof *result, .samples = s->samples, .shard = job.shard};
-  if (!job.engine)
-    return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine", s->engine ? s->engine : "");
+  fusion_status status = engine_named(&job.engine, s->engine, err);
+  if (status != FUSION_OK) return status;
   if (!s->samples || !s->workers || s->workers > WORKERS_MAX)
     return error_set(err, FUSION_E_USAGE, "bench: at least one sample, and 1 to %d workers", WORKERS_MAX);
   if (s->network.bytes_per_second < 0 || s->network.round_trip_ms < 0 ||
       (s->network.round_trip_ms > 0 && s->network.bytes_per_second <= 0))
     return error_set(err, FUSION_E_USAGE, "bench: a network has a rate, and a round trip of at least 0 ms");
-  fusion_status status = engine_check(job.engine, &model->program, err);
+  status = engine_check(job.engine, &model->program, err);
   if (status != FUSION_OK) return status;
   job.workers = size_min(job.workers, div_up(job.samples, job.shard));
   if (err) err->text[0] = 0;

@@ -41,9 +41,12 @@ struct engine_seconds {
 const struct engine *engine_at(size_t i);
 /** "cheetah", "cheetah-wan"; NULL when unknown. */
 const struct engine *engine_find(const char *name);
+#define ENGINE_DEFAULT "cheetah"
+/** The same; NULL names the default. FUSION_E_USAGE with a line that lists those that there are. */
+fusion_status engine_named(const struct engine **out, const char *name, fusion_error *err) FUSION_MUST_CHECK;
 /** The engine that a client names, if a server of `served` runs it (tunings of one family); else NULL. */
 const struct engine *engine_variant(const struct engine *served, const char *name);
-/** Names those engines, split by commas; as many as fit. */
+/** Names those engines, or all (served NULL), split by commas; as many as fit. */
 void engine_offered(const struct engine *served, char *text, size_t capacity);
 
 /** Fills the engine's own section of the program from the weights, then checks the program. At compile time, by the

@@ -4,6 +4,8 @@
 #include "engine/engine_list.h" /* made by meson.build: ENGINES(X) */
 
 /* The engines' folders name them to the build: X(NAME) is engine_NAME. No folder is included here. */
+enum { TEXT_LEN = 160 };
+
 #define ENGINE_DECLARED(name) extern const struct engine engine_##name;
 ENGINES(ENGINE_DECLARED)
 
@@ -26,11 +28,19 @@ const struct engine *engine_variant(const struct engine *served, const char *nam
   return other && !strcmp(other->family, served->family) ? other : NULL;
 }
 
+fusion_status engine_named(const struct engine **out, const char *name, fusion_error *err) {
+  char names[TEXT_LEN];
+  *out = engine_find(name ? name : ENGINE_DEFAULT);
+  if (*out) return FUSION_OK;
+  engine_offered(NULL, names, sizeof names);
+  return error_set(err, FUSION_E_USAGE, "'%.40s': no such protocol engine; there are %s", name, names);
+}
+
 void engine_offered(const struct engine *served, char *text, size_t capacity) {
-  size_t len = (size_t)snprintf(text, capacity, "%s", served->name);
+  size_t len = (size_t)snprintf(text, capacity, "%s", served ? served->name : "");
   bool first = true;
   for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
-    if (strcmp(engines[i]->family, served->family) != 0) continue;
+    if (served && strcmp(engines[i]->family, served->family) != 0) continue;
     if (first) len = 0;
     const size_t more = strlen(engines[i]->name) + (first ? 0 : 2);
     if (len + more >= capacity) return;

@@ -107,10 +107,11 @@ void cli_add_quiet(struct cli_option *table, bool *quiet) {
 }
 
 void cli_add_engine(struct cli_option *table, const char **engine) {
-  const struct cli_option options[] = {
-      CLI_OPT_TEXT("engine", engine, "NAME",
-                   "Protocol engine: cheetah (default) or cheetah-wan (fewer bytes, more computing)."),
-      {.name = NULL}};
+  static char help[1024];
+  size_t len = (size_t)snprintf(help, sizeof help, "Protocol engine (default cheetah):");
+  for (size_t i = 0; fusion_engine_name(i) && len < sizeof help; i++)
+    len += (size_t)snprintf(help + len, sizeof help - len, "\n%s: %s", fusion_engine_name(i), fusion_engine_summary(i));
+  const struct cli_option options[] = {CLI_OPT_TEXT("engine", engine, "NAME", help), {.name = NULL}};
   cli_add_options(table, options);
 }
 
