@@ -9,7 +9,6 @@
 #include "engine/engine_messages.h"
 #include "session/messages.h"
 #include "session/session_scene.h"
-#include "session/workers.h"
 #include "support/certs.h"
 #include "support/support.h"
 #include "support/test_messages.h"
@@ -561,21 +560,6 @@ static void server__a_model_that_is_not_prepared_is_refused(void **state) {
   model_free(s.model);
 }
 
-/* One worker on a short line and one core, more of both with either, no more than memory or work allow. */
-static void job__chooses_its_workers(void **state) {
-  (void)state;
-  struct session_scene s;
-  fusion_verdict v = {0};
-  scene_prepare(&s);
-  s.ask.workers = 0;
-  s.ask.shard_samples = 1;
-  fake.delay_ms = 1;
-  scene_start(&s);
-  expect_accept(&s, &v);
-  assert_in_range(v.workers, 1, WORKERS_AUTO_MAX);
-  scene_end(&s);
-}
-
 static int make_certs(void **state) {
   (void)state;
   certs_make(&certs);
@@ -590,7 +574,6 @@ static int remove_certs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(job__chooses_its_workers),
       cmocka_unit_test(job__tls_and_several_workers),
       cmocka_unit_test(job__the_real_engine),
       cmocka_unit_test(job__plaintext_counts_every_byte),

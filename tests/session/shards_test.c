@@ -36,6 +36,21 @@ static void workers__are_chosen_by_round_trip_cores_and_memory(void **state) {
   model_free(m);
 }
 
+/* One worker on a short line and one core, more of both with either, no more than memory or work allow. */
+static void job__chooses_its_workers(void **state) {
+  (void)state;
+  struct session_scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.ask.workers = 0;
+  s.ask.shard_samples = 1;
+  fake.delay_ms = 1;
+  scene_start(&s);
+  expect_accept(&s, &v);
+  assert_in_range(v.workers, 1, WORKERS_AUTO_MAX);
+  scene_end(&s);
+}
+
 static void shards__cover_everything_and_balance(void **state) {
   (void)state;
   const size_t samples[] = {1, 2, 7, 868, 2660, 10000}, limits[] = {1, 3, 400, 4096}, workers[] = {1, 2, 5};
@@ -58,6 +73,7 @@ static void shards__cover_everything_and_balance(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(workers__are_chosen_by_round_trip_cores_and_memory),
+      cmocka_unit_test(job__chooses_its_workers),
       cmocka_unit_test(shards__cover_everything_and_balance),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
