@@ -3,12 +3,12 @@
 #include "base/bits_kernels.h"
 
 void bits_pack(uint8_t *out, const uint64_t *values, size_t count, unsigned bits) {
-  if (bits) bits_kernels_get(cpu_tier())->pack(out, values, count, bits);
+  if (bits) bits_kernels()->pack(out, values, count, bits);
 }
 
 void bits_unpack(uint64_t *values, const uint8_t *in, size_t count, unsigned bits) {
   if (bits)
-    bits_kernels_get(cpu_tier())->unpack(values, in, count, bits, 0);
+    bits_kernels()->unpack(values, in, count, bits, 0);
   else
     memset(values, 0, count * sizeof *values);
 }
@@ -51,7 +51,6 @@ void bits_put_all(struct bit_writer *w, const uint64_t *values, size_t count, un
 }
 
 void bits_get_all(struct bit_reader *r, uint64_t *values, size_t count, unsigned bits) {
-  if (bits && count)
-    bits_kernels_get(cpu_tier())->unpack(values, r->in + r->position / 8, count, bits, r->position % 8);
+  if (bits && count) bits_kernels()->unpack(values, r->in + r->position / 8, count, bits, r->position % 8);
   r->position += count * bits;
 }

@@ -3,7 +3,7 @@
 #ifndef FUSION_BASE_BITS_KERNELS_H
 #define FUSION_BASE_BITS_KERNELS_H
 
-#include "base/cpu_tier.h"
+#include "base/kernel_tables.h"
 
 struct bits_kernels {
   /** bits_pack(), 1 <= bits <= 64. */
@@ -19,10 +19,6 @@ enum {
   BITS_FEW = 32     /* so few values are not worth the places */
 };
 
-extern const struct bits_kernels bits_kernels_c;
-#ifdef FUSION_X86_TIERS
-extern const struct bits_kernels bits_kernels_avx2, bits_kernels_avx512;
-#endif
-const struct bits_kernels *bits_kernels_get(enum cpu_tier tier);
+KERNEL_TABLES(bits);
 
 #endif

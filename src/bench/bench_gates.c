@@ -5,7 +5,7 @@
 #include "gates/cross_kernels.h"
 #include "gates/planes.h"
 #include "ot/one_of_n.h"
-#include "rand/aes.h"
+#include "rand/aes_kernels.h"
 
 enum { COUNT = 1 << 14, WIDTH = 3, STRINGS = 2, TOP = 25, MIDDLE = 8, RING = 26 };
 
@@ -112,7 +112,7 @@ void bench_share(struct bench *b) {
       .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_tree_make(MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
-  w.cross = cross_kernels_get(b->tier);
+  w.cross = cross_kernels_of(b->tier);
   w.own.len = w.peer.len = carry_open_len(&w.plan, 1, COUNT);
   w.own.data = bench_alloc(b, w.own.len, 1);
   w.peer.data = bench_alloc(b, w.peer.len, 1);

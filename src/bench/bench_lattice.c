@@ -2,7 +2,7 @@
  * bytes: what must be read and written once. */
 #include "base/bits.h"
 #include "bench/bench_suite.h"
-#include "lattice/kernels.h"
+#include "lattice/lattice_kernels.h"
 #include "lattice/params.h"
 
 enum { COUNT = 4096, LANES = 2048 };
@@ -128,7 +128,7 @@ static void elementwise(struct bench *b, struct lattice_work *w) {
 }
 
 static void vectors(struct bench *b) {
-  struct lattice_work w = {.kernels = lattice_kernels(b->tier),
+  struct lattice_work w = {.kernels = lattice_kernels_of(b->tier),
                            .moduli = {mod_make(rlwe_primes[0]), mod_make(rlwe_primes[1])}};
   for (unsigned i = 0; i < 2; i++) bench_check(b, ntt_table_make(&w.ntt[i], 11 + i, rlwe_primes[0], rlwe_roots[0]));
   w.a = bench_alloc(b, COUNT, sizeof *w.a);
@@ -179,7 +179,7 @@ struct matrix_case {
 };
 
 static void one_matrix(struct bench *b, const struct matrix_case *m) {
-  struct matrix_work w = {.kernels = lattice_kernels(b->tier)};
+  struct matrix_work w = {.kernels = lattice_kernels_of(b->tier)};
   int16_t *weights = bench_alloc(b, m->outs * m->rows, sizeof *weights);
   w.a = bench_alloc(b, m->rows * LANES + MATRIX_LANES, sizeof *w.a);
   w.base = bench_alloc(b, m->rows, sizeof *w.base);

@@ -5,18 +5,18 @@
 #include "ot/one_of_n_kernels.h"
 #include "ot/softspoken_kernels.h"
 #include "silent/ggm.h"
-#include "silent/lpn.h"
-#include "silent/silent_field.h"
+#include "silent/lpn_kernels.h"
+#include "silent/silent_field_kernels.h"
 #include "silent/silent_set.h"
 
 enum { BLOCKS = 1024, TREES = 16, LPN_ROWS = 1 << 14, VALUES = 1024, STRIDE = 64 };
 
 struct ot_work {
-  const struct aes_ops *aes;
-  const struct ggm_ops *ggm;
-  const struct lpn_ops *lpn;
-  const struct field_ops *field;
-  const struct ot_kernels *tables;
+  const struct aes_kernels *aes;
+  const struct ggm_kernels *ggm;
+  const struct lpn_kernels *lpn;
+  const struct silent_field_kernels *field;
+  const struct one_of_n_kernels *tables;
   const struct bits_kernels *bits;
   const struct softspoken_kernels *softspoken;
   const struct silent_set *set;
@@ -207,13 +207,13 @@ static void softspoken(struct bench *b, struct ot_work *w) {
 
 void bench_ot(struct bench *b) {
   static const uint8_t bytes[AES_KEY_LEN] = {1};
-  struct ot_work w = {.aes = aes_ops_of(b->tier),
-                      .ggm = ggm_ops_of(b->tier),
-                      .lpn = lpn_ops_of(b->tier),
-                      .field = field_ops_of(b->tier),
-                      .tables = ot_kernels_get(b->tier),
-                      .bits = bits_kernels_get(b->tier),
-                      .softspoken = softspoken_kernels_for(b->tier)};
+  struct ot_work w = {.aes = aes_kernels_of(b->tier),
+                      .ggm = ggm_kernels_of(b->tier),
+                      .lpn = lpn_kernels_of(b->tier),
+                      .field = silent_field_kernels_of(b->tier),
+                      .tables = one_of_n_kernels_of(b->tier),
+                      .bits = bits_kernels_of(b->tier),
+                      .softspoken = softspoken_kernels_of(b->tier)};
   const size_t blocks = (size_t)TREES << silent_set_wan.depth;
   const fusion_status opened = w.aes->open(&w.key, bytes);
   bench_check(b, opened);

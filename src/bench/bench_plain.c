@@ -2,7 +2,7 @@
  * convolution to encrypted lanes, the float reference. */
 #include "bench/bench_suite.h"
 #include "execute/execute_linear.h"
-#include "graph/float_tile.h"
+#include "graph/float_tile_kernels.h"
 #include "lattice/layout.h"
 
 enum { ROWS = 64, PAIRS = 288, DEPTH = 2 * PAIRS, SIDE = 28, CHANNELS = 64, FLOAT_DEPTH = 512 };
@@ -10,7 +10,7 @@ enum { ROWS = 64, PAIRS = 288, DEPTH = 2 * PAIRS, SIDE = 28, CHANNELS = 64, FLOA
 struct plain_work {
   struct bench *bench;
   const struct gemm_kernels *gemm;
-  struct float_tile tile;
+  const struct float_tile_kernels *tile;
   int16_t *w, *x;
   uint32_t *y;
   int64_t *wide_x, *conv_y;
@@ -31,7 +31,7 @@ static void wide(void *context) {
 }
 static void float_product(void *context) {
   const struct plain_work *w = context;
-  w->tile.multiply(w->fc, w->fa, w->fb, FLOAT_DEPTH);
+  w->tile->multiply(w->fc, w->fa, w->fb, FLOAT_DEPTH);
 }
 static void convolution(void *context) {
   const struct plain_work *w = context;
@@ -64,7 +64,7 @@ static void products(struct bench *b, struct plain_work *w) {
   const struct bench_row real = {.group = "model",
                                  .name = "float matrix (reference)",
                                  .unit = "product",
-                                 .units = (double)(w->tile.rows * w->tile.columns) * FLOAT_DEPTH,
+                                 .units = (double)(w->tile->rows * w->tile->columns) * FLOAT_DEPTH,
                                  .demand = {{CEILING_FLOAT, 1}}};
   bench_kernel(b, &small, narrow, w);
   bench_kernel(b, &large, wide, w);
@@ -123,7 +123,7 @@ void bench_plain(struct bench *b) {
                                    .out = {.shape = shape, .ring_bits = 26, .value_bits = 26, .raw = true}}};
   struct program_weights weights[2] = {{NULL, NULL}, {NULL, NULL}};
   const struct model model = {.program = {.steps = steps, .count = 2}, .weights = weights};
-  struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_best()};
+  struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_kernels()};
   const fusion_status laid = layout_make(&w.layout, &layer, NULL, 1);
   bench_check(b, laid);
   w.w = weights[1].weights = bench_alloc(b, CHANNELS * DEPTH, sizeof *w.w);
@@ -133,8 +133,8 @@ void bench_plain(struct bench *b) {
   w.wide_x = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.wide_x);
   w.wide_y = bench_alloc(b, ROWS * GEMM_COLUMNS, sizeof *w.wide_y);
   w.conv_y = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.conv_y);
-  w.fa = bench_alloc(b, w.tile.rows * FLOAT_DEPTH, sizeof *w.fa);
-  w.fb = bench_alloc(b, w.tile.columns * FLOAT_DEPTH, sizeof *w.fb);
+  w.fa = bench_alloc(b, w.tile->rows * FLOAT_DEPTH, sizeof *w.fa);
+  w.fb = bench_alloc(b, w.tile->columns * FLOAT_DEPTH, sizeof *w.fb);
   w.fc = bench_alloc(b, FLOAT_TILE_MAX, sizeof *w.fc);
   if (laid == FUSION_OK) {
     w.source = bench_alloc(b, w.layout.phase_count * w.layout.span, sizeof *w.source);

@@ -3,7 +3,7 @@
 #include "bench/ceilings.h"
 
 #include "bench/ceilings_loops.h"
-#include "rand/aes.h"
+#include "rand/aes_kernels.h"
 
 #ifdef __SSE2__ /* part of every x86-64: what the compiler has for the portable tier */
 #include <emmintrin.h>
@@ -70,9 +70,9 @@ static void loop_aes(uint64_t steps) {
   static const uint8_t bytes[AES_KEY_LEN] = {1};
   struct aes_key key;
   block work[BLOCKS] = {{0, 0}};
-  if (aes_ops_of(CPU_TIER_C)->open(&key, bytes) != FUSION_OK) return;
-  for (uint64_t i = 0; i < steps; i++) aes_ops_of(CPU_TIER_C)->encrypt(&key, work, work, BLOCKS);
-  aes_ops_of(CPU_TIER_C)->close(&key);
+  if (aes_kernels_of(CPU_TIER_C)->open(&key, bytes) != FUSION_OK) return;
+  for (uint64_t i = 0; i < steps; i++) aes_kernels_of(CPU_TIER_C)->encrypt(&key, work, work, BLOCKS);
+  aes_kernels_of(CPU_TIER_C)->close(&key);
 }
 
 const struct ceiling_loop ceiling_loops_c[CEILING_L1] = {

@@ -2,7 +2,7 @@
 #ifndef FUSION_EXECUTE_EXECUTE_LINEAR_H
 #define FUSION_EXECUTE_EXECUTE_LINEAR_H
 
-#include "execute/gemm.h"
+#include "execute/gemm_kernels.h"
 #include "program/program.h"
 
 struct linear_packed {

@@ -2,7 +2,7 @@
 #ifndef FUSION_EXECUTE_GEMM_TAPS_H
 #define FUSION_EXECUTE_GEMM_TAPS_H
 
-#include "execute/gemm.h"
+#include "execute/gemm_kernels.h"
 
 enum { TAPS_CHUNK = 64 }; /* sums that stay in registers, or near */
 

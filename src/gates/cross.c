@@ -11,7 +11,7 @@ void cross_put_bits(const struct cross *x, const uint64_t *own, uint64_t *spare,
 
 /* The sender's values at ... at + n; room for them, if they must be made. */
 static const uint64_t *values_at(struct cross_values values, size_t at, size_t n, uint64_t *room) {
-  const struct cross_kernels *kernels = cross_kernels_get(cpu_tier());
+  const struct cross_kernels *kernels = cross_kernels();
   if (!values.plane) return values.row + at;
   if (values.row) {
     kernels->negate(room, values.row + at, values.plane + at / 64, n);
@@ -29,7 +29,7 @@ static uint64_t *second_half(const struct cross *x, size_t count) {
 fusion_status cross_put_values(struct cross *x, struct party *p, struct cross_values values, size_t count,
                                struct flight *out) {
   fusion_status status = FUSION_OK;
-  const struct cross_kernels *kernels = cross_kernels_get(cpu_tier());
+  const struct cross_kernels *kernels = cross_kernels();
   uint64_t *pad1 = x->scratch, *room = second_half(x, count);
   for (size_t at = 0; at < count; at += CROSS_BLOCK) {
     const size_t n = size_min(CROSS_BLOCK, count - at);
@@ -43,7 +43,7 @@ cleanup:
 
 void cross_get_receiver(struct cross *x, const uint64_t *own, struct cross_factor factor, uint64_t *share, size_t count,
                         struct flight *in) {
-  const struct cross_kernels *kernels = cross_kernels_get(cpu_tier());
+  const struct cross_kernels *kernels = cross_kernels();
   for (size_t at = 0; at < count; at += CROSS_BLOCK) {
     const size_t n = size_min(CROSS_BLOCK, count - at);
     flight_get_values(in, x->scratch, n, x->bits);
@@ -53,7 +53,7 @@ void cross_get_receiver(struct cross *x, const uint64_t *own, struct cross_facto
 
 void cross_get_sender(struct cross *x, struct cross_values values, struct cross_factor factor, uint64_t *share,
                       size_t count, struct flight *in) {
-  const struct cross_kernels *kernels = cross_kernels_get(cpu_tier());
+  const struct cross_kernels *kernels = cross_kernels();
   flight_get_plane(in, x->bit, count);
   for (size_t at = 0; at < count; at += CROSS_BLOCK) {
     const size_t n = size_min(CROSS_BLOCK, count - at);
@@ -63,7 +63,7 @@ void cross_get_sender(struct cross *x, struct cross_values values, struct cross_
 }
 
 void cross_get_kept(struct cross *x, const uint64_t *keep, uint64_t *share, size_t count, struct flight *in) {
-  const struct cross_kernels *kernels = cross_kernels_get(cpu_tier());
+  const struct cross_kernels *kernels = cross_kernels();
   flight_get_plane(in, x->bit, count);
   for (size_t at = 0; at < count; at += CROSS_BLOCK) {
     const size_t n = size_min(CROSS_BLOCK, count - at);

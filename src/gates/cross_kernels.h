@@ -2,7 +2,7 @@
 #ifndef FUSION_GATES_CROSS_KERNELS_H
 #define FUSION_GATES_CROSS_KERNELS_H
 
-#include "base/cpu_tier.h"
+#include "base/kernel_tables.h"
 
 /** What is added to a share: v * 2^shift, or its negative. Public. */
 struct cross_factor {
@@ -29,10 +29,6 @@ struct cross_kernels {
   void (*keep)(uint64_t *share, const uint64_t *bits, size_t count);
 };
 
-extern const struct cross_kernels cross_kernels_c;
-#ifdef FUSION_X86_TIERS
-extern const struct cross_kernels cross_kernels_avx2, cross_kernels_avx512;
-#endif
-const struct cross_kernels *cross_kernels_get(enum cpu_tier tier);
+KERNEL_TABLES(cross);
 
 #endif

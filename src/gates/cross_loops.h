@@ -10,8 +10,8 @@ static inline uint64_t bit_mask(uint64_t word, size_t e) {
   return (uint64_t)0 - (word >> e & 1);
 }
 
-static void correct(uint64_t *restrict pad1, const uint64_t *restrict pad0, const uint64_t *restrict values,
-                    size_t count) {
+static void correct_common(uint64_t *restrict pad1, const uint64_t *restrict pad0, const uint64_t *restrict values,
+                           size_t count) {
   for (size_t e = 0; e < count; e++) pad1[e] = values[e] - pad1[e] + pad0[e];
 }
 
@@ -24,8 +24,8 @@ static inline void receive_word(uint64_t *restrict share, const uint64_t *restri
   }
 }
 
-static void receive(uint64_t *share, const uint64_t *pad, const uint64_t *correction, const uint64_t *choice,
-                    const uint64_t *own, struct cross_factor factor, size_t count) {
+static void receive_common(uint64_t *share, const uint64_t *pad, const uint64_t *correction, const uint64_t *choice,
+                           const uint64_t *own, struct cross_factor factor, size_t count) {
   const uint64_t negative = factor.negative ? UINT64_MAX : 0;
   for (size_t at = 0; at < count; at += 64) {
     const uint64_t flip = choice[at / 64] ^ own[at / 64] ^ negative;
@@ -46,8 +46,8 @@ static inline void send_word(uint64_t *restrict share, const uint64_t *restrict 
   }
 }
 
-static void send(uint64_t *share, const uint64_t *pad0, const uint64_t *values, const uint64_t *flip,
-                 struct cross_factor factor, size_t count) {
+static void send_common(uint64_t *share, const uint64_t *pad0, const uint64_t *values, const uint64_t *flip,
+                        struct cross_factor factor, size_t count) {
   const uint64_t negative = factor.negative ? UINT64_MAX : 0;
   for (size_t at = 0; at < count; at += 64) {
     if (count - at >= 64)
@@ -57,7 +57,7 @@ static void send(uint64_t *share, const uint64_t *pad0, const uint64_t *values, 
   }
 }
 
-static void add_bits(uint64_t *share, const uint64_t *bits, uint64_t addend, size_t count) {
+static void add_bits_common(uint64_t *share, const uint64_t *bits, uint64_t addend, size_t count) {
   for (size_t at = 0; at < count; at += 64) {
     const size_t n = size_min(64, count - at);
     const uint64_t word = bits[at / 64];
@@ -65,7 +65,7 @@ static void add_bits(uint64_t *share, const uint64_t *bits, uint64_t addend, siz
   }
 }
 
-static void take_top(uint64_t *restrict plane, uint64_t *restrict share, unsigned bits, size_t count) {
+static void take_top_common(uint64_t *restrict plane, uint64_t *restrict share, unsigned bits, size_t count) {
   const uint64_t mask = low_mask(bits);
   for (size_t at = 0; at < count; at += 64) {
     const size_t n = size_min(64, count - at);
@@ -78,8 +78,8 @@ static void take_top(uint64_t *restrict plane, uint64_t *restrict share, unsigne
   }
 }
 
-static void negate(uint64_t *restrict values, const uint64_t *restrict row, const uint64_t *restrict bits,
-                   size_t count) {
+static void negate_common(uint64_t *restrict values, const uint64_t *restrict row, const uint64_t *restrict bits,
+                          size_t count) {
   for (size_t at = 0; at < count; at += 64) {
     const size_t n = size_min(64, count - at);
     const uint64_t word = bits[at / 64];
@@ -90,7 +90,7 @@ static void negate(uint64_t *restrict values, const uint64_t *restrict row, cons
   }
 }
 
-static void keep(uint64_t *restrict share, const uint64_t *restrict bits, size_t count) {
+static void keep_common(uint64_t *restrict share, const uint64_t *restrict bits, size_t count) {
   for (size_t at = 0; at < count; at += 64) {
     const size_t n = size_min(64, count - at);
     const uint64_t word = bits[at / 64];
@@ -98,10 +98,10 @@ static void keep(uint64_t *restrict share, const uint64_t *restrict bits, size_t
   }
 }
 
-#define CROSS_KERNELS                                                                                 \
-  {                                                                                                   \
-    .correct = correct, .receive = receive, .send = send, .add_bits = add_bits, .take_top = take_top, \
-    .negate = negate, .keep = keep                                                                    \
+#define CROSS_KERNELS                                                                                       \
+  {                                                                                                         \
+    .correct = correct_common, .receive = receive_common, .send = send_common, .add_bits = add_bits_common, \
+    .take_top = take_top_common, .negate = negate_common, .keep = keep_common                               \
   }
 
 #endif

@@ -4,7 +4,7 @@
 #include "gates/planes_kernels.h"
 
 void planes_from_values(uint64_t *planes, size_t stride, const uint64_t *values, size_t count, unsigned bits) {
-  const struct planes_kernels *kernels = planes_kernels_get(cpu_tier());
+  const struct planes_kernels *kernels = planes_kernels();
   const size_t whole = count / 64, left = count % 64;
   kernels->split(planes, stride, values, whole, bits);
   if (!left) return;

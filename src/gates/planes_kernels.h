@@ -2,17 +2,13 @@
 #ifndef FUSION_GATES_PLANES_KERNELS_H
 #define FUSION_GATES_PLANES_KERNELS_H
 
-#include "base/cpu_tier.h"
+#include "base/kernel_tables.h"
 
 struct planes_kernels {
   /** planes[i*stride + w], i < bits, w < words: bit i of values[64*w ..]. bits <= 64. */
   void (*split)(uint64_t *planes, size_t stride, const uint64_t *values, size_t words, unsigned bits);
 };
 
-extern const struct planes_kernels planes_kernels_c;
-#ifdef FUSION_X86_TIERS
-extern const struct planes_kernels planes_kernels_avx2, planes_kernels_avx512;
-#endif
-const struct planes_kernels *planes_kernels_get(enum cpu_tier tier);
+KERNEL_TABLES(planes);
 
 #endif

@@ -186,7 +186,7 @@ static void draw_cost(struct cost *cost, const struct course *c, unsigned stage,
 
 /* t += addend where the plane's bit is set. */
 static void add_bits(uint64_t *t, const uint64_t *plane, uint64_t addend, size_t count) {
-  cross_kernels_get(cpu_tier())->add_bits(t, plane, addend, count);
+  cross_kernels()->add_bits(t, plane, addend, count);
 }
 
 /* A product of own bits with the peer's bits: the sender's value is its bit. */
@@ -246,7 +246,7 @@ static void set_flag(struct work *w) {
 
 /* Before the extension: the share modulo 2^k, with its part of - 2^k * (mS or mC) but the product. */
 static void set_top(struct work *w) {
-  cross_kernels_get(cpu_tier())->take_top(w->flag, w->t, w->c->k, w->count);
+  cross_kernels()->take_top(w->flag, w->t, w->c->k, w->count);
   add_bits(w->t, w->flag, 0 - (UINT64_C(1) << w->c->k), w->count);
 }
 

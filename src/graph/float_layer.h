@@ -2,7 +2,7 @@
 #ifndef FUSION_GRAPH_FLOAT_LAYER_H
 #define FUSION_GRAPH_FLOAT_LAYER_H
 
-#include "graph/float_tile.h"
+#include "graph/float_tile_kernels.h"
 #include "graph/graph.h"
 
 /** A LINEAR node made ready: weights in panels of tile.rows output channels, [group][panel][k][row], or none when the
@@ -10,7 +10,7 @@
 struct float_linear {
   const struct graph_node *node; /* borrowed */
   struct shape in;
-  struct float_tile tile;
+  const struct float_tile_kernels *tile;
   float *panels; /* owned; NULL: direct */
 };
 

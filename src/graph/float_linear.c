@@ -10,8 +10,8 @@ static size_t depth_of(const struct float_linear *l) {
 }
 
 fusion_status float_linear_open(struct float_linear *l, const struct graph *g, const struct graph_node *n) {
-  *l = (struct float_linear){.node = n, .in = g->nodes[n->inputs[0]].shape, .tile = float_tile_best()};
-  const size_t out_group = n->shape.channels / n->groups, rows = l->tile.rows, depth = depth_of(l);
+  *l = (struct float_linear){.node = n, .in = g->nodes[n->inputs[0]].shape, .tile = float_tile_kernels()};
+  const size_t out_group = n->shape.channels / n->groups, rows = l->tile->rows, depth = depth_of(l);
   if (out_group < DIRECT_BELOW && n->groups > 1) return FUSION_OK;
   const size_t panels = div_up(out_group, rows);
   l->panels = mem_alloc(n->groups * panels * depth, rows * sizeof *l->panels);
@@ -32,7 +32,7 @@ void float_linear_close(struct float_linear *l) {
 }
 
 size_t float_linear_scratch(const struct float_linear *l) {
-  return l->panels ? depth_of(l) * l->tile.columns : 0;
+  return l->panels ? depth_of(l) * l->tile->columns : 0;
 }
 
 /* Sizes of one convolution; a 1x1 one without stride or padding sees each map as a single row. */
@@ -130,7 +130,7 @@ static void store_tile(float *out, const float *c, size_t columns, size_t rows, 
 
 static void linear_group(const struct float_linear *l, const struct geometry *s, size_t group, float *out,
                          const float *x, float *scratch) {
-  const size_t columns = l->tile.columns, rows = l->tile.rows, depth = depth_of(l);
+  const size_t columns = l->tile->columns, rows = l->tile->rows, depth = depth_of(l);
   const size_t area = (size_t)s->out.height * s->out.width, panels = div_up(s->out_group, rows);
   const float *weights = l->panels + group * panels * depth * rows;
   struct run runs[MAX_COLUMNS];
@@ -140,7 +140,7 @@ static void linear_group(const struct float_linear *l, const struct geometry *s,
     const size_t run_count = tile_runs(s, position, columns, runs);
     fill_tile(scratch, columns, s, x, runs, run_count);
     for (size_t p = 0; p < panels; p++) {
-      l->tile.multiply(c, weights + p * depth * rows, scratch, depth);
+      l->tile->multiply(c, weights + p * depth * rows, scratch, depth);
       const size_t first = group * s->out_group + p * rows, left = s->out_group - p * rows;
       store_tile(out + first * area, c, columns, size_min(rows, left), area,
                  l->node->bias ? l->node->bias + first : NULL, runs, run_count);

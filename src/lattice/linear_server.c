@@ -89,7 +89,7 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
 size_t linear_server_workspace(const struct linear_layout *l) {
   struct server_tile t = {.l = l};
   struct workspace w = {0};
-  tile_place(&t, &w, lattice_kernels(cpu_tier()));
+  tile_place(&t, &w, lattice_kernels());
   return w.used;
 }
 

@@ -75,7 +75,7 @@ static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel 
   r->role = role;
   r->channel = channel;
   r->keys = *keys;
-  r->kernels = lattice_kernels(cpu_tier());
+  r->kernels = lattice_kernels();
   r->secret = prg_fork(seed, "rlwe", role);
   FAIL_IF(!r->secret, FUSION_E_MEMORY);
   for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) r->moduli[k] = mod_make(rlwe_primes[k]);

@@ -5,7 +5,7 @@
 #ifndef FUSION_LATTICE_RLWE_H
 #define FUSION_LATTICE_RLWE_H
 
-#include "lattice/kernels.h"
+#include "lattice/lattice_kernels.h"
 #include "lattice/linear.h"
 #include "lattice/params.h"
 

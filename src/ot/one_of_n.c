@@ -48,7 +48,7 @@ static block multiple(block delta, unsigned z) {
 
 fusion_status ot_bits_send(struct cot *c, unsigned width, unsigned string_bits, size_t count, uint64_t *pads) {
   fusion_status status = FUSION_OK;
-  const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
   const struct tccr hash = {cot_domain(c, c->role)};
   const size_t stride = plane_words(count);
   struct work w = {0};
@@ -80,7 +80,7 @@ cleanup:
 fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bits, size_t count, uint64_t *choices,
                               uint64_t *pads) {
   fusion_status status = FUSION_OK;
-  const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
   const size_t stride = plane_words(count);
   struct work w = {0};
@@ -111,7 +111,7 @@ cleanup:
 }
 
 /* Low halves of n hashes; BATCH is a multiple of 4, so a rounded n stays inside `in`, and the rest goes to no one. */
-static void store_words(const struct ot_kernels *kernels, uint64_t *out, const block *in, size_t n) {
+static void store_words(const struct one_of_n_kernels *kernels, uint64_t *out, const block *in, size_t n) {
   const size_t whole = n / 4 * 4;
   kernels->low_words(out, in, whole);
   for (size_t k = whole; k < n; k++) out[k] = in[k].lo;
@@ -119,7 +119,7 @@ static void store_words(const struct ot_kernels *kernels, uint64_t *out, const b
 
 fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_t *pad1) {
   fusion_status status = FUSION_OK;
-  const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
   const struct tccr hash = {cot_domain(c, c->role)};
   struct work w = {0};
   TRY(work_open(&w, c, 1, count));
@@ -139,7 +139,7 @@ cleanup:
 
 fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, uint64_t *pads) {
   fusion_status status = FUSION_OK;
-  const struct ot_kernels *kernels = ot_kernels_get(cpu_tier());
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
   const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
   struct work w = {0};
   TRY(work_open(&w, c, 1, count));

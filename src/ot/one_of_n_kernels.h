@@ -3,9 +3,9 @@
 #define FUSION_OT_ONE_OF_N_KERNELS_H
 
 #include "base/block.h"
-#include "base/cpu_tier.h"
+#include "base/kernel_tables.h"
 
-struct ot_kernels {
+struct one_of_n_kernels {
   /** plane0 / plane1: bits 0 / 1 of 64*words blocks; plane1 may be NULL. */
   void (*bit_planes)(uint64_t *plane0, uint64_t *plane1, const block *in, size_t words);
   /** out[k] = sum over i < width of alpha^i * in[i*count + k], k < count, count a multiple of 4. */
@@ -14,11 +14,7 @@ struct ot_kernels {
   void (*low_words)(uint64_t *out, const block *in, size_t count);
 };
 
-extern const struct ot_kernels ot_kernels_c;
-#ifdef FUSION_X86_TIERS
-extern const struct ot_kernels ot_kernels_avx2, ot_kernels_avx512;
-#endif
-const struct ot_kernels *ot_kernels_get(enum cpu_tier tier);
+KERNEL_TABLES(one_of_n);
 
 /** alpha * b: both halves times x modulo x^64 + x^4 + x^3 + x + 1. */
 static inline block block_times_alpha(block b) {

@@ -45,5 +45,5 @@ static void low_words_avx2(uint64_t *out, const block *in, size_t count) {
   for (; k < count; k++) out[k] = in[k].lo;
 }
 
-const struct ot_kernels ot_kernels_avx2 = {
+const struct one_of_n_kernels one_of_n_kernels_avx2 = {
     .bit_planes = bit_planes_avx2, .pack = pack_avx2, .low_words = low_words_avx2};

@@ -41,5 +41,5 @@ static void low_words_avx512(uint64_t *out, const block *in, size_t count) {
   for (; k < count; k++) out[k] = in[k].lo;
 }
 
-const struct ot_kernels ot_kernels_avx512 = {
+const struct one_of_n_kernels one_of_n_kernels_avx512 = {
     .bit_planes = bit_planes_avx512, .pack = pack_avx512, .low_words = low_words_avx512};

@@ -1,8 +1,18 @@
-/** The summing of a tile of leaf streams into its planes: plain loops, compiled by each tier with its own vectors. */
+/** What the tiers of SoftSpoken's kernels share: the summing of a tile of leaf streams into its planes, plain loops
+ * that each tier compiles with its own vectors; and the cipher of the x86 tiers, which need none. */
 #ifndef FUSION_OT_SOFTSPOKEN_FOLD_H
 #define FUSION_OT_SOFTSPOKEN_FOLD_H
 
 #include "ot/softspoken_kernels.h"
+
+static inline void *no_cipher(bool *ok) {
+  *ok = true;
+  return NULL;
+}
+
+static inline void no_cipher_free(void *cipher) {
+  (void)cipher;
+}
 
 /* a ^= b, plane ^= b (or plane = b the first time), `blocks` long. */
 static inline void fold_row(block *restrict a, block *restrict plane, const block *restrict b, size_t blocks,

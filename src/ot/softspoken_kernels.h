@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 #include "base/block.h"
-#include "base/cpu_tier.h"
+#include "base/kernel_tables.h"
 
 enum {
   SOFTSPOKEN_GRANULE = 4, /* blocks: one AVX-512 vector */
@@ -48,20 +48,11 @@ struct softspoken_kernels {
   void (*transpose)(block *out, const block *planes, size_t stride, size_t blocks);
 };
 
-/** The table of a tier; one that has no kernels of its own gives the next lower's. */
-const struct softspoken_kernels *softspoken_kernels_for(enum cpu_tier tier);
+KERNEL_TABLES(softspoken);
 
-/* Entries of the tiers' tables. */
+#ifdef FUSION_X86_TIERS
+/** schedule() of both x86 tiers. */
 void softspoken_schedule_avx2(struct leaf_key *out, block seed);
-void softspoken_tree_avx2(const struct tree_job *job);
-void softspoken_stream_avx2(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
-                            void *cipher);
-void softspoken_hash_avx2(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks);
-void softspoken_transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks);
-void softspoken_tree_avx512(const struct tree_job *job);
-void softspoken_stream_avx512(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
-                              void *cipher);
-void softspoken_hash_avx512(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks);
-void softspoken_transpose_avx512(block *out, const block *planes, size_t stride, size_t blocks);
+#endif
 
 #endif

@@ -31,8 +31,8 @@ void softspoken_schedule_avx2(struct leaf_key *out, block seed) {
 
 enum { LANES = 4 }; /* blocks in flight: the granule */
 
-void softspoken_stream_avx2(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
-                            void *cipher) {
+static void stream_avx2(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
+                        void *cipher) {
   const __m128i *round = (const __m128i *)key->round;
   (void)cipher;
   for (size_t j = 0; j < blocks; j += LANES) {
@@ -45,13 +45,12 @@ void softspoken_stream_avx2(block *out, const struct leaf_key *key, uint64_t non
   }
 }
 
-void softspoken_tree_avx2(const struct tree_job *job) {
+static void tree_avx2(const struct tree_job *job) {
   for (size_t at = 0; at < job->blocks; at += SOFTSPOKEN_TILE) {
     const size_t blocks = size_min(SOFTSPOKEN_TILE, job->blocks - at);
     if (job->punctured) memset(job->scratch, 0, blocks * sizeof *job->scratch);
     for (size_t x = job->punctured; x < (size_t)1 << job->depth; x++)
-      softspoken_stream_avx2(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at, blocks,
-                             NULL);
+      stream_avx2(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at, blocks, NULL);
     fold_tile(job, job->scratch, at, blocks);
   }
 }
@@ -67,7 +66,7 @@ static inline __m128i reduce(__m128i lo, __m128i hi) {
   return _mm_xor_si128(lo, _mm_clmulepi64_si128(hi, poly, 0x00));
 }
 
-void softspoken_hash_avx2(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks) {
+static void hash_avx2(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks) {
   for (size_t p = 0; p < 128; p++) {
     __m128i lo = _mm_setzero_si128(), mid = lo, hi = lo;
     for (size_t j = 0; j < blocks; j++) {
@@ -97,7 +96,7 @@ static inline void transpose_bytes(__m256i rows[16]) {
   }
 }
 
-void softspoken_transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks) {
+static void transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks) {
   for (size_t j = 0; j < blocks; j++)
     for (size_t group = 0; group < 4; group++) { /* 32 planes: 16 in each lane */
       __m256i rows[16];
@@ -113,3 +112,13 @@ void softspoken_transpose_avx2(block *out, const block *planes, size_t stride, s
         }
     }
 }
+
+const struct softspoken_kernels softspoken_kernels_avx2 = {
+    .cipher_new = no_cipher,
+    .cipher_free = no_cipher_free,
+    .schedule = softspoken_schedule_avx2,
+    .tree = tree_avx2,
+    .stream = stream_avx2,
+    .hash = hash_avx2,
+    .transpose = transpose_avx2,
+};

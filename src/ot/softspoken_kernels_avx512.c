@@ -37,8 +37,8 @@ static inline void stream_tile(block *out, const struct leaf_key *key, __m512i c
   for (size_t i = 0; i < VECTORS; i++) _mm512_store_si512(out + 4 * i, _mm512_aesenclast_epi128(x[i], k));
 }
 
-void softspoken_stream_avx512(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
-                              void *cipher) {
+static void stream_avx512(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
+                          void *cipher) {
   size_t j = 0;
   (void)cipher;
   for (; blocks - j >= SOFTSPOKEN_TILE; j += SOFTSPOKEN_TILE)
@@ -46,13 +46,12 @@ void softspoken_stream_avx512(block *out, const struct leaf_key *key, uint64_t n
   for (; j < blocks; j += 4) _mm512_storeu_si512(out + j, stream_one(key, first_counters(nonce, counter + j)));
 }
 
-void softspoken_tree_avx512(const struct tree_job *job) {
+static void tree_avx512(const struct tree_job *job) {
   for (size_t at = 0; at < job->blocks; at += SOFTSPOKEN_TILE) {
     const size_t blocks = size_min(SOFTSPOKEN_TILE, job->blocks - at);
     if (job->punctured) memset(job->scratch, 0, blocks * sizeof *job->scratch);
     for (size_t x = job->punctured; x < (size_t)1 << job->depth; x++)
-      softspoken_stream_avx512(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at,
-                               blocks, NULL);
+      stream_avx512(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at, blocks, NULL);
     fold_tile(job, job->scratch, at, blocks);
   }
 }
@@ -86,7 +85,7 @@ static inline void hash_add(struct sums *s, size_t i, __m512i a, __m512i b) {
   s->mid[i] = _mm512_ternarylogic_epi64(s->mid[i], cross, _mm512_clmulepi64_epi128(a, b, 0x10), 0x96); /* xor of 3 */
 }
 
-void softspoken_hash_avx512(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks) {
+static void hash_avx512(block out[128], const block *planes, size_t stride, const block *chi, size_t blocks) {
   const size_t whole = blocks / 4 * 4;
   const __mmask8 rest = (__mmask8)((1u << 2 * (blocks - whole)) - 1); /* words of the last vector */
   for (size_t p = 0; p < 128; p += PLANES_AT_ONCE) {
@@ -152,7 +151,7 @@ static inline void correlations_of(block *out, __m512i rows[8], size_t blocks) {
   }
 }
 
-void softspoken_transpose_avx512(block *out, const block *planes, size_t stride, size_t blocks) {
+static void transpose_avx512(block *out, const block *planes, size_t stride, size_t blocks) {
   __m512i squares[8][16], rows[8];
   for (size_t j = 0; j < blocks; j += 4) { /* planes are whole vectors long: the last may have blocks not wanted */
     for (size_t group = 0; group < 8; group++) squares_of(squares[group], planes + 16 * group * stride + j, stride);
@@ -164,3 +163,13 @@ void softspoken_transpose_avx512(block *out, const block *planes, size_t stride,
   mem_wipe(squares, sizeof squares);
   mem_wipe(rows, sizeof rows);
 }
+
+const struct softspoken_kernels softspoken_kernels_avx512 = {
+    .cipher_new = no_cipher,
+    .cipher_free = no_cipher_free,
+    .schedule = softspoken_schedule_avx2,
+    .tree = tree_avx512,
+    .stream = stream_avx512,
+    .hash = hash_avx512,
+    .transpose = transpose_avx512,
+};

@@ -34,7 +34,7 @@ fusion_status softspoken_core_init(struct softspoken_core *c, const struct softs
   bool ok;
   *c = (struct softspoken_core){
       .channel = setup->channel,
-      .kernels = softspoken_kernels_for(cpu_tier()),
+      .kernels = softspoken_kernels(),
       .session = setup->session,
       .sender = sender,
       .field_bits = k,

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "rand/aes.h"
+#include "rand/aes_kernels.h"
 
 enum { AES_TILE_AVX2 = 8 };
 

@@ -3,7 +3,7 @@
 #include <sodium.h>
 
 #include "base/secret.h"
-#include "rand/aes.h"
+#include "rand/aes_kernels.h"
 
 enum { BUFFER_BLOCKS = 64, BUFFER_LEN = 16 * BUFFER_BLOCKS };
 
@@ -11,9 +11,9 @@ struct prg {
   struct aes_key key;
   _Alignas(64) block buffer[BUFFER_BLOCKS];
   uint8_t seed[PRG_SEED_LEN];
-  const struct aes_ops *ops; /* the tier that opened `key` */
-  uint64_t counter;          /* blocks of the stream made so far */
-  size_t used;               /* bytes of buffer already given out */
+  const struct aes_kernels *ops; /* the tier that opened `key` */
+  uint64_t counter;              /* blocks of the stream made so far */
+  size_t used;                   /* bytes of buffer already given out */
 };
 
 /* On failure `ops` is NULL: there is no key to close. */
@@ -21,7 +21,7 @@ static fusion_status start(struct prg *g, const uint8_t seed[PRG_SEED_LEN]) {
   memcpy(g->seed, seed, PRG_SEED_LEN);
   g->counter = 0;
   g->used = BUFFER_LEN;
-  g->ops = aes_ops();
+  g->ops = aes_kernels();
   const fusion_status status = g->ops->open(&g->key, seed);
   if (status != FUSION_OK) g->ops = NULL;
   return status;

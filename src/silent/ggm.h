@@ -13,46 +13,16 @@
 #ifndef FUSION_SILENT_GGM_H
 #define FUSION_SILENT_GGM_H
 
-#include "rand/aes.h"
+#include "silent/ggm_kernels.h"
 
 enum { GGM_DEPTH_MAX = 20 };
 
-/** The open place of a punctured tree, and what the two leaves that the expansion cannot compute must be. Secret. */
-struct ggm_hole {
-  uint64_t at, sibling; /* positions of the hole and of its sibling */
-  block at_leaf, sibling_leaf;
-};
-
-/** A node that a level must take from here rather than from memory. Secret. */
-struct ggm_patch {
-  uint64_t at, sibling; /* nodes[at] is read as 0, nodes[sibling] as sibling_node */
-  block sibling_node;
-};
-
-/** One tier's kernels. Keys are opened by aes_ops_of() of the same tier. */
-struct ggm_ops {
-  /** Grows `width` nodes to 2 * width; every child is ANDed with `keep`. Returns the XOR of the left children before
-   *  that. */
-  block (*grow)(const struct aes_key *key, block *nodes, size_t width, block keep);
-  /** The same, but for the patched nodes. *parents: the XOR of the nodes read. No access depends on the patch. */
-  block (*grow_patched)(const struct aes_key *key, block *nodes, size_t width, block keep,
-                        const struct ggm_patch *patch, block *parents);
-  /** Puts a hole's two leaves into leaves[0 .. count), which are those from `first` on; count is a multiple of 16. */
-  void (*mend)(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole);
-};
-
-const struct ggm_ops *ggm_ops_of(enum cpu_tier tier);
-
 /** The sender's tree. leaves: 2^depth; left_sums: per level, the XOR of the left nodes. 1 <= depth <= GGM_DEPTH_MAX. */
-void ggm_expand(const struct ggm_ops *ops, const struct aes_key *key, block *leaves, block *left_sums, block root,
-                block delta, unsigned depth);
+void ggm_expand(const struct ggm_kernels *kernels, const struct aes_key *key, block *leaves, block *left_sums,
+                block root, block delta, unsigned depth);
 /** The receiver's tree. turns: bit i is the hole's turn at level i + 1; sums: per level, the XOR of the nodes on the
  *  side that the path does not take. Two leaves are wrong until mend() has put those of *hole. */
-void ggm_expand_punctured(const struct ggm_ops *ops, const struct aes_key *key, block *leaves, struct ggm_hole *hole,
-                          const block *sums, uint64_t turns, unsigned depth);
-
-#ifdef FUSION_X86_TIERS
-extern const struct ggm_ops ggm_ops_avx2, ggm_ops_avx512;
-#endif
+void ggm_expand_punctured(const struct ggm_kernels *kernels, const struct aes_key *key, block *leaves,
+                          struct ggm_hole *hole, const block *sums, uint64_t turns, unsigned depth);
 
 #endif

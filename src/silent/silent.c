@@ -4,8 +4,8 @@
 
 #include "base/secret.h"
 #include "silent/ggm.h"
-#include "silent/lpn.h"
-#include "silent/silent_field.h"
+#include "silent/lpn_kernels.h"
+#include "silent/silent_field_kernels.h"
 #include "silent/silent_messages.h"
 
 enum { SEED_LEN = 16, DEPTH_MIN = 8 };
@@ -25,8 +25,8 @@ struct check {
  * macs, the sums that each level is completed with, and the turns of the path to the hole. */
 struct forest {
   const struct silent_set *set;
-  const struct aes_ops *aes;
-  const struct ggm_ops *ggm;
+  const struct aes_kernels *aes;
+  const struct ggm_kernels *ggm;
   struct aes_key tree_key; /* public */
   struct heap *heap;       /* borrowed */
   bool tree_open, sends;
@@ -40,8 +40,8 @@ struct forest {
 struct silent_harvest {
   const struct silent_set *set;
   struct heap *heap; /* borrowed */
-  const struct aes_ops *aes;
-  const struct lpn_ops *lpn;
+  const struct aes_kernels *aes;
+  const struct lpn_kernels *lpn;
   struct aes_key row_key; /* public */
   bool row_open;
   struct forest *forests[LPN_TOGETHER]; /* [vectors.count], owned */
@@ -61,7 +61,7 @@ struct batch {
   const struct silent_party *party;
   struct run *runs;
   size_t count, trees, leaves; /* most trees, and leaves of a tree, of any iteration */
-  const struct field_ops *field;
+  const struct silent_field_kernels *field;
   struct check check;
   struct prg *coins;  /* of the challenge at hand */
   block *corrections; /* of one chunk */
@@ -125,8 +125,8 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   if (!f) return FUSION_E_MEMORY;
   assert(set->depth >= DEPTH_MIN && set->depth <= GGM_DEPTH_MAX && set->together <= LPN_TOGETHER);
   *f = (struct forest){.set = set,
-                       .aes = aes_ops_of(cpu_tier()),
-                       .ggm = ggm_ops_of(cpu_tier()),
+                       .aes = aes_kernels(),
+                       .ggm = ggm_kernels(),
                        .heap = p->heap,
                        .sends = sends,
                        .base = it->base,
@@ -180,8 +180,7 @@ static fusion_status harvest_new(struct silent_harvest **out, const struct silen
   const size_t k = silent_set_k(set), width = count > 1 ? LPN_TOGETHER : 1;
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
   if (!h) return FUSION_E_MEMORY;
-  *h = (struct silent_harvest){
-      .set = set, .heap = p->heap, .aes = aes_ops_of(cpu_tier()), .lpn = lpn_ops_of(cpu_tier())};
+  *h = (struct silent_harvest){.set = set, .heap = p->heap, .aes = aes_kernels(), .lpn = lpn_kernels()};
   h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
   h->blocks = heap_take(p->heap, k * width, sizeof(block));
   FAIL_IF(!h->blocks, FUSION_E_MEMORY);
@@ -219,7 +218,7 @@ static fusion_status batch_open(struct batch **out, const struct silent_party *p
   struct batch *b = mem_alloc(1, sizeof *b);
   if (!b) return FUSION_E_MEMORY;
   b->party = p;
-  b->field = field_ops_of(cpu_tier());
+  b->field = silent_field_kernels();
   b->count = count;
   b->runs = mem_alloc(count, sizeof *b->runs);
   FAIL_IF(!b->runs, FUSION_E_MEMORY);

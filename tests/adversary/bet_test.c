@@ -19,7 +19,7 @@
 #include "base/cpu_tier.h"
 #include "ot/softspoken_internal.h"
 #include "silent/silent.h"
-#include "silent/silent_field.h"
+#include "silent/silent_field_kernels.h"
 #include "support/support.h"
 
 enum kind { BET_DELTA, BET_NOISE, BET_KINDS };
@@ -138,7 +138,7 @@ static _Thread_local struct {
   block error;
 } running;
 
-static block power(const struct field_ops *field, block x, uint64_t n) {
+static block power(const struct silent_field_kernels *field, block x, uint64_t n) {
   block result = block_make(0, 1);
   for (; n; n >>= 1, x = field->multiply(x, x))
     if (n & 1) result = field->multiply(result, x);
@@ -148,7 +148,7 @@ static block power(const struct field_ops *field, block x, uint64_t n) {
 /* Makes the digest that of a client whose two leaves at the guessed place are off by the error: their share of the
  * check is psi * error * (chi^a + chi^b). */
 static void settle(const uint8_t *challenge) {
-  const struct field_ops *field = field_ops_of(cpu_tier());
+  const struct silent_field_kernels *field = silent_field_kernels();
   const uint64_t a = guess(running.set->depth - 1), b = a | UINT64_C(1) << (running.set->depth - 1);
   block chi, psi[TREE + 1];
   struct prg *g = prg_new(challenge);

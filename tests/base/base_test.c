@@ -88,7 +88,7 @@ static void bits__round_trip_at_every_width(void **state) {
 
 /* Exact buffers, so that a sanitised run sees a byte too many; what stands behind is checked as well. */
 static void check_bits_kernels(enum cpu_tier tier, const uint64_t *values, size_t count, unsigned bits, unsigned skip) {
-  const struct bits_kernels *kernels = bits_kernels_get(tier);
+  const struct bits_kernels *kernels = bits_kernels_of(tier);
   const size_t len = bits_len(count, bits), skipped_len = div_up(skip + count * bits, 8);
   uint8_t *expected = mem_alloc(len + BITS_SLACK, 1), *got = mem_alloc(len + BITS_SLACK, 1);
   uint8_t *skipped = malloc(skipped_len + !skipped_len);

@@ -101,7 +101,7 @@ static void cross_kernels__every_tier_equals_portable(void **state) {
       memset(share, 0, sizeof share);
       memset(values, 0, sizeof values);
       for (unsigned i = 0; i < 2; i++) {
-        const struct cross_kernels *k = i ? cross_kernels_get(tier) : &cross_kernels_c;
+        const struct cross_kernels *k = i ? cross_kernels_of(tier) : &cross_kernels_c;
         const struct cross_factor factor = {.shift = (unsigned)(count % 64), .negative = count % 2};
         memcpy(values[i], in[0], sizeof in[0]);
         k->correct(values[i], in[1], in[2], count);

@@ -1,6 +1,6 @@
 /* The executor's kernels: every tier equals the portable one, on random and extreme numbers, for every remainder. */
-#include "execute/gemm.h"
 #include "base/cpu_tier.h"
+#include "execute/gemm_kernels.h"
 #include "support/support.h"
 
 enum { ROWS_MOST = 19, PAIRS = 37, WIDTH_MOST = 150, TAPS_MOST = 12, LINE = 512 };

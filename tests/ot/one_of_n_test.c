@@ -85,19 +85,19 @@ static void ot_kernels__every_tier_equals_portable(void **state) {
   uint64_t random = test_seed(), planes[2][WORDS], expected_planes[2][WORDS], words[COUNT], expected_words[COUNT];
   for (size_t i = 0; i < OT_WIDTH_MAX * COUNT; i++) in[i] = block_make(test_random(&random), test_random(&random));
   for (enum cpu_tier tier = CPU_TIER_C; tier <= cpu_tier_best(); tier++) {
-    const struct ot_kernels *kernels = ot_kernels_get(tier);
+    const struct one_of_n_kernels *kernels = one_of_n_kernels_of(tier);
     for (unsigned width = 1; width <= OT_WIDTH_MAX; width++) {
-      ot_kernels_c.pack(expected, in, COUNT, width);
+      one_of_n_kernels_c.pack(expected, in, COUNT, width);
       kernels->pack(out, in, COUNT, width);
       assert_memory_equal(out, expected, sizeof out);
     }
-    ot_kernels_c.bit_planes(expected_planes[0], expected_planes[1], in, WORDS);
+    one_of_n_kernels_c.bit_planes(expected_planes[0], expected_planes[1], in, WORDS);
     kernels->bit_planes(planes[0], planes[1], in, WORDS);
     assert_memory_equal(planes, expected_planes, sizeof planes);
     kernels->bit_planes(planes[0], NULL, in + 1, WORDS);
-    ot_kernels_c.bit_planes(expected_planes[0], NULL, in + 1, WORDS);
+    one_of_n_kernels_c.bit_planes(expected_planes[0], NULL, in + 1, WORDS);
     assert_memory_equal(planes, expected_planes, sizeof planes);
-    ot_kernels_c.low_words(expected_words, in, COUNT);
+    one_of_n_kernels_c.low_words(expected_words, in, COUNT);
     kernels->low_words(words, in, COUNT);
     assert_memory_equal(words, expected_words, sizeof words);
   }

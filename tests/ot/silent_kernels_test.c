@@ -1,7 +1,7 @@
 #include "base/cpu_tier.h"
 #include "silent/ggm.h"
-#include "silent/lpn.h"
-#include "silent/silent_field.h"
+#include "silent/lpn_kernels.h"
+#include "silent/silent_field_kernels.h"
 #include "support/support.h"
 
 enum { DEPTH = 9, LEAVES = 1 << DEPTH };
@@ -14,7 +14,7 @@ static block random_block(uint64_t *seed) {
 static void open_key(struct aes_key *key, enum cpu_tier tier, uint64_t seed) {
   uint8_t bytes[AES_KEY_LEN];
   for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)test_random(&seed);
-  assert_ok(aes_ops_of(tier)->open(key, bytes));
+  assert_ok(aes_kernels_of(tier)->open(key, bytes));
 }
 
 static void xor_into(block *sum, block b) {
@@ -29,7 +29,7 @@ static void oracle_tree(const struct aes_key *key, block *leaves, block root, bl
     for (size_t j = 0; j < (size_t)1 << level; j++) {
       const block x = leaves[j], s = block_make(x.hi ^ x.lo, x.hi);
       block h;
-      aes_ops_of(CPU_TIER_C)->encrypt(key, &h, &s, 1);
+      aes_kernels_of(CPU_TIER_C)->encrypt(key, &h, &s, 1);
       h = block_xor(h, s);
       leaves[j] = h;
       leaves[j + ((size_t)1 << level)] = block_xor(x, h);
@@ -50,12 +50,12 @@ static void ggm__expands_to_its_definition_in_every_tier(void **state) {
       open_key(&key, (enum cpu_tier)tier, seed);
       open_key(&key_c, CPU_TIER_C, seed);
       oracle_tree(&key_c, want, root, delta, depth);
-      ggm_expand(ggm_ops_of((enum cpu_tier)tier), &key, leaves, sums, root, delta, depth);
+      ggm_expand(ggm_kernels_of((enum cpu_tier)tier), &key, leaves, sums, root, delta, depth);
       assert_memory_equal(leaves, want, sizeof(block) << depth);
       for (size_t j = 0; j < (size_t)1 << depth; j++) xor_into(&all, leaves[j]);
       assert_true(all.hi == delta.hi && all.lo == (delta.lo & ~UINT64_C(1)));
-      aes_ops_of((enum cpu_tier)tier)->close(&key);
-      aes_ops_of(CPU_TIER_C)->close(&key_c);
+      aes_kernels_of((enum cpu_tier)tier)->close(&key);
+      aes_kernels_of(CPU_TIER_C)->close(&key_c);
     }
   }
 }
@@ -68,17 +68,17 @@ static void check_hole(enum cpu_tier tier, unsigned depth, uint64_t turns, uint6
   block delta = random_block(seed);
   delta.lo |= 1;
   open_key(&key, tier, *seed);
-  ggm_expand(ggm_ops_of(tier), &key, leaves, sums, random_block(seed), delta, depth);
+  ggm_expand(ggm_kernels_of(tier), &key, leaves, sums, random_block(seed), delta, depth);
   /* Where the path turns left, the receiver learns the right sum. */
   for (unsigned level = 0; level < depth; level++) {
     sums[level] = block_xor(sums[level], block_and_mask(delta, ((turns >> level) & 1) - 1));
   }
-  ggm_expand_punctured(ggm_ops_of(tier), &key, got, &hole, sums, turns, depth);
+  ggm_expand_punctured(ggm_kernels_of(tier), &key, got, &hole, sums, turns, depth);
   const size_t count = (size_t)1 << depth;
-  for (size_t at = 0; at < count; at += 16) ggm_ops_of(tier)->mend(got + at, at, 16, &hole);
+  for (size_t at = 0; at < count; at += 16) ggm_kernels_of(tier)->mend(got + at, at, 16, &hole);
   xor_into(&leaves[turns], delta);
   assert_memory_equal(got, leaves, count * sizeof(block));
-  aes_ops_of(tier)->close(&key);
+  aes_kernels_of(tier)->close(&key);
 }
 
 static void ggm__punctured_tree_is_right_at_every_hole(void **state) {
@@ -121,23 +121,23 @@ static void lpn__every_tier_equals_the_portable_one(void **state) {
     for (size_t g = 0; g < v.count; g++) {
       const struct lpn_vectors alone = {.blocks = one, .factor = v.factor, .shift = v.shift, .width = 1, .count = 1};
       for (size_t j = 0; j < k; j++) one[j] = blocks[j * v.width + g];
-      lpn_ops_of(CPU_TIER_C)->encode(&key_c, want + g * STRIDE, ROWS, first, ROWS, &alone);
+      lpn_kernels_of(CPU_TIER_C)->encode(&key_c, want + g * STRIDE, ROWS, first, ROWS, &alone);
       assert_memory_not_equal(want + g * STRIDE, start + g * STRIDE, ROWS * sizeof(block));
     }
     for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
       struct aes_key key;
       open_key(&key, (enum cpu_tier)tier, seed);
       memcpy(rows, start, sizeof rows);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, ROWS, &v);
+      lpn_kernels_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, ROWS, &v);
       assert_memory_equal(rows, want, sizeof want);
       /* In two calls as in one. */
       memcpy(rows, start, sizeof rows);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, 64, &v);
-      lpn_ops_of((enum cpu_tier)tier)->encode(&key, rows + 64, STRIDE, first + 64, ROWS - 64, &v);
+      lpn_kernels_of((enum cpu_tier)tier)->encode(&key, rows, STRIDE, first, 64, &v);
+      lpn_kernels_of((enum cpu_tier)tier)->encode(&key, rows + 64, STRIDE, first + 64, ROWS - 64, &v);
       assert_memory_equal(rows, want, sizeof want);
-      aes_ops_of((enum cpu_tier)tier)->close(&key);
+      aes_kernels_of((enum cpu_tier)tier)->close(&key);
     }
-    aes_ops_of(CPU_TIER_C)->close(&key_c);
+    aes_kernels_of(CPU_TIER_C)->close(&key_c);
     mem_free(blocks);
     mem_free(one);
   }
@@ -159,7 +159,7 @@ static void lpn__rows_have_ten_ones_spread_over_the_vector(void **state) {
     v.width = v.count = 1;
     open_key(&key, cpu_tier(), seed);
     memset(rows, 0, sizeof rows);
-    lpn_ops_of(cpu_tier())->encode(&key, rows, ROWS, 0, ROWS, &v);
+    lpn_kernels()->encode(&key, rows, ROWS, 0, ROWS, &v);
     for (size_t i = 0; i < ROWS; i++) {
       const int ones = __builtin_popcountll(rows[i].lo);
       assert_true(ones <= 10 && ones % 2 == 0);
@@ -167,7 +167,7 @@ static void lpn__rows_have_ten_ones_spread_over_the_vector(void **state) {
     }
     /* A position is hit an odd number of times with probability 0.144: 921 +- 28 of 6400 rows. */
     for (size_t j = 0; j < K; j++) assert_in_range(hits[j], 700, 1150);
-    aes_ops_of(cpu_tier())->close(&key);
+    aes_kernels()->close(&key);
   }
 }
 
@@ -187,7 +187,7 @@ static void field__product_and_fold_equal_the_schoolbook(void **state) {
   uint64_t seed = test_seed();
   static block a[FIELD_FOLD], b[FIELD_FOLD];
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
-    const struct field_ops *ops = field_ops_of((enum cpu_tier)tier);
+    const struct silent_field_kernels *ops = silent_field_kernels_of((enum cpu_tier)tier);
     block sum = {0};
     for (size_t i = 0; i < FIELD_FOLD; i++) {
       a[i] = random_block(&seed);

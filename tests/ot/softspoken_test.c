@@ -380,7 +380,7 @@ struct kernel_run {
 
 static void run_kernels(struct kernel_run *out, enum cpu_tier tier, uint64_t seed) {
   static const size_t hashed[4] = {0, 1, 7, BLOCKS};
-  const struct softspoken_kernels *k = softspoken_kernels_for(tier);
+  const struct softspoken_kernels *k = softspoken_kernels_of(tier);
   block *planes = mem_alloc(128 * BLOCKS, sizeof(block)), *scratch = mem_alloc(LEAVES * SOFTSPOKEN_TILE, sizeof(block));
   struct leaf_key *keys = mem_alloc(LEAVES, sizeof *keys);
   block chi[BLOCKS];
@@ -440,7 +440,7 @@ static void kernels__c_is_what_the_header_says(void **state) {
   static block planes[128 * 4], rows[4 * 128], hashes[128], chi[3];
   for (size_t i = 0; i < 128 * 4; i++) planes[i] = block_make(test_random(&seed), test_random(&seed));
   for (size_t i = 0; i < 3; i++) chi[i] = block_make(test_random(&seed), test_random(&seed));
-  const struct softspoken_kernels *k = softspoken_kernels_for(CPU_TIER_C);
+  const struct softspoken_kernels *k = softspoken_kernels_of(CPU_TIER_C);
   k->transpose(rows, planes, 4, 4);
   k->hash(hashes, planes, 4, chi, 3);
   for (size_t p = 0; p < 128; p++) {

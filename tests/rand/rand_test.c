@@ -1,5 +1,5 @@
 #include "base/cpu_tier.h"
-#include "rand/aes.h"
+#include "rand/aes_kernels.h"
 #include "rand/prg.h"
 #include "rand/tccr.h"
 #include "support/support.h"
@@ -21,7 +21,7 @@ static void aes__fips_197_vector(void **state) {
   for (uint8_t i = 0; i < 16; i++) key_bytes[i] = i;
   for (uint8_t i = 0; i < 16; i++) plain[i] = (uint8_t)(0x11 * i);
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
-    const struct aes_ops *ops = aes_ops_of((enum cpu_tier)tier);
+    const struct aes_kernels *ops = aes_kernels_of((enum cpu_tier)tier);
     struct aes_key key;
     block b;
     assert_ok(ops->open(&key, key_bytes));
@@ -47,7 +47,7 @@ static void aes__sp_800_38a_ecb_vectors(void **state) {
                                      0x23, 0x88, 0x1b, 0x00, 0xe3, 0xed, 0x03, 0x06, 0x88, 0x7b, 0x0c, 0x78, 0x5e,
                                      0x27, 0xe8, 0xad, 0x3f, 0x82, 0x23, 0x20, 0x71, 0x04, 0x72, 0x5d, 0xd4};
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
-    const struct aes_ops *ops = aes_ops_of((enum cpu_tier)tier);
+    const struct aes_kernels *ops = aes_kernels_of((enum cpu_tier)tier);
     struct aes_key key;
     block in[4], out[4];
     assert_ok(ops->open(&key, key_bytes));
@@ -63,9 +63,9 @@ static void aes__fixed_schedule_is_that_of_the_fixed_key(void **state) {
 #ifdef FUSION_X86_TIERS
   struct aes_key key;
   if (cpu_tier_best() == CPU_TIER_C) skip();
-  assert_ok(aes_ops_of(CPU_TIER_AVX2)->open(&key, aes_fixed_key));
+  assert_ok(aes_kernels_of(CPU_TIER_AVX2)->open(&key, aes_fixed_key));
   assert_memory_equal(key.round, aes_fixed_rounds, sizeof aes_fixed_rounds);
-  aes_ops_of(CPU_TIER_AVX2)->close(&key);
+  aes_kernels_of(CPU_TIER_AVX2)->close(&key);
 #else
   skip();
 #endif
@@ -75,9 +75,9 @@ static void aes__fixed_schedule_is_that_of_the_fixed_key(void **state) {
 static void aes__every_tier_equals_the_portable_one(void **state) {
   (void)state;
   uint64_t seed = test_seed();
-  const struct aes_ops *c = aes_ops_of(CPU_TIER_C);
+  const struct aes_kernels *c = aes_kernels_of(CPU_TIER_C);
   for (int tier = 1; tier <= (int)cpu_tier_best(); tier++) {
-    const struct aes_ops *ops = aes_ops_of((enum cpu_tier)tier);
+    const struct aes_kernels *ops = aes_kernels_of((enum cpu_tier)tier);
     for (size_t count = 0; count <= MOST; count += count < 40 ? 1 : 23) {
       struct aes_key key, key_c;
       uint8_t bytes[16];
@@ -113,7 +113,7 @@ static void tccr__equals_its_formula(void **state) {
   uint64_t seed = test_seed();
   struct aes_key key;
   block in[5], out[5], offset;
-  const struct aes_ops *c = aes_ops_of(CPU_TIER_C);
+  const struct aes_kernels *c = aes_kernels_of(CPU_TIER_C);
   const struct tccr h = {.domain = test_random(&seed)};
   random_bytes(&seed, in, sizeof in);
   random_bytes(&seed, &offset, sizeof offset);

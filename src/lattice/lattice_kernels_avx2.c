@@ -1,0 +1,277 @@
+/** The AVX2 tier: transforms on 8 lanes, the matrix product by 16-bit word products or 32-bit products. */
+#include <immintrin.h>
+
+#include "lattice/lattice_kernels_common.h"
+
+/* --- transforms: see lattice_kernels_avx512.c, whose shape this follows on half the width
+ * --------------------------------- */
+
+static inline __m256i multiply_shoup(__m256i x, __m256i w, __m256i shoup, __m256i p) {
+  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, shoup), 32);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(shoup, 32));
+  const __m256i quotient = _mm256_blend_epi32(even, odd, 0xAA);
+  return _mm256_sub_epi32(_mm256_mullo_epi32(x, w), _mm256_mullo_epi32(quotient, p));
+}
+
+static inline __m256i subtract_once(__m256i x, __m256i bound) {
+  return _mm256_min_epu32(x, _mm256_sub_epi32(x, bound));
+}
+
+static inline __m256i load(const uint32_t *a) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)a);
+}
+static inline void store(uint32_t *a, __m256i v) {
+  _mm256_storeu_si256((__m256i *)(void *)a, v);
+}
+
+static inline void butterfly_forward(__m256i *x, __m256i *y, __m256i w, __m256i shoup, __m256i p, __m256i p2) {
+  const __m256i product = multiply_shoup(*y, w, shoup, p);
+  *y = _mm256_sub_epi32(_mm256_add_epi32(*x, p2), product);
+  *x = _mm256_add_epi32(*x, product);
+}
+
+static inline void butterfly_inverse(__m256i *x, __m256i *y, __m256i w, __m256i shoup, __m256i p, __m256i p2) {
+  const __m256i difference = _mm256_sub_epi32(_mm256_add_epi32(*x, p2), *y);
+  *x = subtract_once(_mm256_add_epi32(*x, *y), p2);
+  *y = multiply_shoup(difference, w, shoup, p);
+}
+
+/* The last three levels within 16 values in two registers; elements at level `half`:
+ *   half 4: 0-3, 8-11 · half 2: 0 1 4 5, 8 9 12 13 · half 1: 0 4 2 6, 8 12 10 14. */
+#define TWIDDLES_4 _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1)
+#define TWIDDLES_2 _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)
+#define TWIDDLES_1 _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7)
+
+static inline __m256i twiddles(const uint32_t *table, __m256i order) {
+  return _mm256_permutevar8x32_epi32(load(table), order);
+}
+
+static inline __m256i shuffle_floats(__m256i x, __m256i y, bool odd) {
+  const __m256 a = _mm256_castsi256_ps(x), b = _mm256_castsi256_ps(y);
+  return _mm256_castps_si256(odd ? _mm256_shuffle_ps(a, b, 0xDD) : _mm256_shuffle_ps(a, b, 0x88));
+}
+
+static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
+  const __m256i barrett = _mm256_set1_epi32((int)t->m.barrett), one = _mm256_set1_epi32(1);
+  const __m256i order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
+  const uint32_t *w = t->forward, *shoup = t->forward_shoup;
+  for (size_t i = 0; i < t->n; i += 16) {
+    const size_t b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
+    const __m256i v0 = load(a + i), v1 = load(a + i + 8);
+    __m256i x = _mm256_permute2x128_si256(v0, v1, 0x20), y = _mm256_permute2x128_si256(v0, v1, 0x31);
+    butterfly_forward(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    __m256i x2 = _mm256_unpacklo_epi64(x, y), y2 = _mm256_unpackhi_epi64(x, y);
+    butterfly_forward(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    x = shuffle_floats(x2, y2, false);
+    y = shuffle_floats(x2, y2, true);
+    butterfly_forward(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    x = subtract_once(multiply_shoup(x, one, barrett, p), p);
+    y = subtract_once(multiply_shoup(y, one, barrett, p), p);
+    x2 = _mm256_unpacklo_epi32(x, y);
+    y2 = _mm256_unpackhi_epi32(x, y);
+    x = _mm256_unpacklo_epi64(x2, y2);
+    y = _mm256_unpackhi_epi64(x2, y2);
+    store(a + i, _mm256_permute2x128_si256(x, y, 0x20));
+    store(a + i + 8, _mm256_permute2x128_si256(x, y, 0x31));
+  }
+}
+
+static void ntt_forward_avx2(uint32_t *a, const struct ntt_table *t) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  for (size_t blocks = 1, half = t->n / 2; half >= 8; blocks *= 2, half /= 2) {
+    for (size_t b = 0; b < blocks; b++) {
+      const __m256i w = _mm256_set1_epi32((int)t->forward[blocks + b]);
+      const __m256i shoup = _mm256_set1_epi32((int)t->forward_shoup[blocks + b]);
+      uint32_t *low = a + 2 * b * half;
+      for (size_t i = 0; i < half; i += 8) {
+        __m256i x = load(low + i), y = load(low + half + i);
+        butterfly_forward(&x, &y, w, shoup, p, p2);
+        store(low + i, x);
+        store(low + half + i, y);
+      }
+    }
+  }
+  forward_last_levels(a, t, p, p2);
+}
+
+static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
+  const __m256i order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
+  const uint32_t *w = t->inverse, *shoup = t->inverse_shoup;
+  for (size_t i = 0; i < t->n; i += 16) {
+    const size_t b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
+    const __m256i v0 = load(a + i), v1 = load(a + i + 8);
+    __m256i x = _mm256_permute2x128_si256(v0, v1, 0x20), y = _mm256_permute2x128_si256(v0, v1, 0x31);
+    __m256i x2 = _mm256_unpacklo_epi64(x, y), y2 = _mm256_unpackhi_epi64(x, y);
+    x = shuffle_floats(x2, y2, false);
+    y = shuffle_floats(x2, y2, true);
+    butterfly_inverse(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    x2 = _mm256_unpacklo_epi32(x, y);
+    y2 = _mm256_unpackhi_epi32(x, y);
+    butterfly_inverse(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    x = _mm256_unpacklo_epi64(x2, y2);
+    y = _mm256_unpackhi_epi64(x2, y2);
+    butterfly_inverse(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    store(a + i, _mm256_permute2x128_si256(x, y, 0x20));
+    store(a + i + 8, _mm256_permute2x128_si256(x, y, 0x31));
+  }
+}
+
+static void ntt_inverse_avx2(uint32_t *a, const struct ntt_table *t) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  inverse_first_levels(a, t, p, p2);
+  for (size_t blocks = t->n / 16, half = 8; blocks > 1; blocks /= 2, half *= 2) {
+    for (size_t b = 0; b < blocks; b++) {
+      const __m256i w = _mm256_set1_epi32((int)t->inverse[blocks + b]);
+      const __m256i shoup = _mm256_set1_epi32((int)t->inverse_shoup[blocks + b]);
+      uint32_t *low = a + 2 * b * half;
+      for (size_t i = 0; i < half; i += 8) {
+        __m256i x = load(low + i), y = load(low + half + i);
+        butterfly_inverse(&x, &y, w, shoup, p, p2);
+        store(low + i, x);
+        store(low + half + i, y);
+      }
+    }
+  }
+  const size_t half = t->n / 2;
+  const __m256i scale = _mm256_set1_epi32((int)t->scale), scale_shoup = _mm256_set1_epi32((int)t->scale_shoup);
+  const __m256i last = _mm256_set1_epi32((int)t->last_scale), last_shoup = _mm256_set1_epi32((int)t->last_scale_shoup);
+  for (size_t i = 0; i < half; i += 8) {
+    const __m256i x = load(a + i), y = load(a + half + i);
+    const __m256i sum = _mm256_add_epi32(x, y), difference = _mm256_sub_epi32(_mm256_add_epi32(x, p2), y);
+    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
+    store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
+  }
+}
+
+/* --- the matrix product ----------------------------------------------------------------------------------------- */
+
+enum {
+  OUTS = 2,           /* outputs computed together: 8 accumulators with 4 panel registers */
+  QUARTER_LANES = 16, /* lanes computed together */
+  PANEL_PAIR = 4 * 32 /* a pair of rows of those lanes as words: two registers of low digits, two of high ones */
+};
+
+static fusion_status matrix_pack_avx2(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,
+                                      unsigned weight_bits) {
+  return matrix_pack_groups(w, weights, outs, rows, weight_bits, OUTS);
+}
+
+static size_t matrix_scratch_avx2(size_t rows) {
+  return row_pairs(rows) * PANEL_PAIR;
+}
+
+static inline __m256i load_lanes(const int32_t *a) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)a);
+}
+
+static void pack_panel(int8_t *panel, const int32_t *a, const uint32_t *row_base, size_t rows) {
+  const __m256i round = _mm256_set1_epi32(1 << (WORD_BITS - 1));
+  for (size_t r = 0; r < rows; r += 2, panel += PANEL_PAIR) {
+    for (size_t half = 0; half < 2; half++) {
+      const __m256i v0 = load_lanes(a + row_base[r] + 8 * half);
+      const __m256i v1 = r + 1 < rows ? load_lanes(a + row_base[r + 1] + 8 * half) : _mm256_setzero_si256();
+      const __m256i low0 = _mm256_srai_epi32(_mm256_slli_epi32(v0, 32 - WORD_BITS), 32 - WORD_BITS);
+      const __m256i low1 = _mm256_srai_epi32(_mm256_slli_epi32(v1, 32 - WORD_BITS), 16 - WORD_BITS);
+      const __m256i high0 = _mm256_srai_epi32(_mm256_add_epi32(v0, round), WORD_BITS);
+      const __m256i high1 = _mm256_slli_epi32(_mm256_srai_epi32(_mm256_add_epi32(v1, round), WORD_BITS), 16);
+      _mm256_store_si256((__m256i *)(void *)(panel + 32 * half), _mm256_blend_epi16(low0, low1, 0xAA));
+      _mm256_store_si256((__m256i *)(void *)(panel + 64 + 32 * half), _mm256_blend_epi16(high0, high1, 0xAA));
+    }
+  }
+}
+
+static inline __attribute__((always_inline)) void add_wide(int64_t *out, __m256i low, __m256i high, bool fresh) {
+  for (int k = 0; k < 2; k++) {
+    __m256i *at = (__m256i *)(void *)(out + 4 * k);
+    const __m128i l = k ? _mm256_extracti128_si256(low, 1) : _mm256_castsi256_si128(low);
+    const __m128i h = k ? _mm256_extracti128_si256(high, 1) : _mm256_castsi256_si128(high);
+    __m256i sum = _mm256_add_epi64(_mm256_cvtepi32_epi64(l), _mm256_slli_epi64(_mm256_cvtepi32_epi64(h), WORD_BITS));
+    if (!fresh) sum = _mm256_add_epi64(sum, _mm256_loadu_si256(at));
+    _mm256_storeu_si256(at, sum);
+  }
+}
+
+static inline __attribute__((always_inline)) void words_group(int64_t *out, const int8_t *panel, const int32_t *weights,
+                                                              size_t pairs, size_t block, int count) {
+  for (size_t begin = 0; begin < pairs; begin += block) {
+    const size_t end = size_min(begin + block, pairs);
+    __m256i sum[OUTS][4];
+    for (int o = 0; o < count; o++)
+      for (int k = 0; k < 4; k++) sum[o][k] = _mm256_setzero_si256();
+    for (size_t r = begin; r < end; r++) {
+      __m256i lanes[4];
+      for (int k = 0; k < 4; k++)
+        lanes[k] = _mm256_load_si256((const __m256i *)(const void *)(panel + r * PANEL_PAIR + 32 * (size_t)k));
+      for (int o = 0; o < count; o++) {
+        const __m256i w = _mm256_set1_epi32(weights[r * OUTS + (size_t)o]);
+        for (int k = 0; k < 4; k++) sum[o][k] = _mm256_add_epi32(sum[o][k], _mm256_madd_epi16(lanes[k], w));
+      }
+    }
+    for (int o = 0; o < count; o++)
+      for (int k = 0; k < 2; k++) add_wide(out + o * MATRIX_LANES + 8 * k, sum[o][k], sum[o][2 + k], begin == 0);
+  }
+}
+
+static inline __attribute__((always_inline)) void wide_group(int64_t *out, const int32_t *a, const uint32_t *row_base,
+                                                             const int64_t *weights, size_t rows, int count) {
+  __m256i sum[OUTS][4];
+  for (int o = 0; o < count; o++)
+    for (int k = 0; k < 4; k++) sum[o][k] = _mm256_setzero_si256();
+  for (size_t r = 0; r < rows; r++) {
+    __m256i lanes[4];
+    for (int k = 0; k < 4; k++)
+      lanes[k] = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(a + row_base[r] + 4 * k)));
+    for (int o = 0; o < count; o++) {
+      const __m256i w = _mm256_set1_epi64x(weights[r * OUTS + (size_t)o]);
+      for (int k = 0; k < 4; k++) sum[o][k] = _mm256_add_epi64(sum[o][k], _mm256_mul_epi32(lanes[k], w));
+    }
+  }
+  for (int o = 0; o < count; o++)
+    for (int k = 0; k < 4; k++) _mm256_storeu_si256((__m256i *)(void *)(out + o * MATRIX_LANES + 4 * k), sum[o][k]);
+}
+
+static void matrix_avx2(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
+                        void *scratch) {
+  const size_t rows = w->rows, pairs = row_pairs(rows);
+  const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
+  const size_t block = words ? word_block(w->weight_bits) / 2 : 0;
+  for (size_t first = 0; first < MATRIX_LANES; first += QUARTER_LANES) {
+    const int32_t *lanes = a + first;
+    if (words) pack_panel(scratch, lanes, row_base, rows);
+    for (size_t o = 0; o < w->outs; o += OUTS) {
+      int64_t *at = out + o * MATRIX_LANES + first;
+      const bool pair = o + 1 < w->outs;
+      const int32_t *pair_weights = (const int32_t *)w->packed + o * pairs;
+      const int64_t *wide_weights = (const int64_t *)w->packed + o * rows;
+      if (words && pair)
+        words_group(at, scratch, pair_weights, pairs, block, 2);
+      else if (words)
+        words_group(at, scratch, pair_weights, pairs, block, 1);
+      else if (pair)
+        wide_group(at, lanes, row_base, wide_weights, rows, 2);
+      else
+        wide_group(at, lanes, row_base, wide_weights, rows, 1);
+    }
+  }
+}
+
+const struct lattice_kernels lattice_kernels_avx2 = {
+    .ntt_forward = ntt_forward_avx2,
+    .ntt_inverse = ntt_inverse_avx2,
+    .multiply = multiply_common,
+    .reduce_signed = reduce_signed_common,
+    .add = add_common,
+    .subtract = subtract_common,
+    .centre_wide = centre_wide_common,
+    .centre_extend = centre_extend_common,
+    .add_small = add_small_common,
+    .encode = encode_common,
+    .accept_below = accept_below_common,
+    .noise = noise_common,
+    .ternary = ternary_common,
+    .add_fraction = add_fraction_common,
+    .mixed_digit = mixed_digit_common,
+    .matrix_pack = matrix_pack_avx2,
+    .matrix_scratch = matrix_scratch_avx2,
+    .matrix = matrix_avx2,
+};

@@ -1,0 +1,369 @@
+/** The AVX-512 tier: transforms on 16 lanes, the matrix product by VNNI word products (weights of at most 13 bits) or
+ * IFMA. */
+#include <immintrin.h>
+
+#include "lattice/lattice_kernels_common.h"
+
+/* --- transforms ------------------------------------------------------------------------------------------------- */
+
+/* x * w mod p in [0, 2p), lane by lane; see mod_multiply_shoup. */
+static inline __m512i multiply_shoup(__m512i x, __m512i w, __m512i shoup, __m512i p) {
+  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, shoup), 32);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(shoup, 32));
+  const __m512i quotient = _mm512_mask_blend_epi32(0xAAAA, even, odd);
+  return _mm512_sub_epi32(_mm512_mullo_epi32(x, w), _mm512_mullo_epi32(quotient, p));
+}
+
+static inline __m512i subtract_once(__m512i x, __m512i bound) {
+  return _mm512_min_epu32(x, _mm512_sub_epi32(x, bound));
+}
+
+static inline __m512i load(const uint32_t *a) {
+  return _mm512_loadu_si512(a);
+}
+static inline void store(uint32_t *a, __m512i v) {
+  _mm512_storeu_si512(a, v);
+}
+
+/* (x, y) to (x + w*y, x - w*y), lazily. */
+static inline void butterfly_forward(__m512i *x, __m512i *y, __m512i w, __m512i shoup, __m512i p, __m512i p2) {
+  const __m512i product = multiply_shoup(*y, w, shoup, p);
+  *y = _mm512_sub_epi32(_mm512_add_epi32(*x, p2), product);
+  *x = _mm512_add_epi32(*x, product);
+}
+
+/* (x, y) to (x + y, w*(x - y)), both kept below 2p. */
+static inline void butterfly_inverse(__m512i *x, __m512i *y, __m512i w, __m512i shoup, __m512i p, __m512i p2) {
+  const __m512i difference = _mm512_sub_epi32(_mm512_add_epi32(*x, p2), *y);
+  *x = subtract_once(_mm512_add_epi32(*x, *y), p2);
+  *y = multiply_shoup(difference, w, shoup, p);
+}
+
+/* The last four levels work within 32 values in two registers. At level `half` the registers hold the elements without
+ * and with bit `half` set, in an order that suits cheap shuffles:
+ *   half 8: 0-7, 16-23 · half 4: 0-3, 16-19, 8-11, 24-27 · half 2: 0 1 4 5, 16 17 20 21, 8 9 12 13, 24 25 28 29 ·
+ *   half 1: 0 4 2 6, 16 20 18 22, 8 12 10 14, 24 28 26 30. The twiddle of an element is number element / (2 half). */
+#define TWIDDLES_8 _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
+#define TWIDDLES_4 _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1, 1, 3, 3, 3, 3)
+#define TWIDDLES_2 _mm512_setr_epi32(0, 0, 1, 1, 4, 4, 5, 5, 2, 2, 3, 3, 6, 6, 7, 7)
+#define TWIDDLES_1 _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15)
+
+static inline __m512i twiddles(const uint32_t *table, __m512i order) {
+  return _mm512_permutexvar_epi32(order, _mm512_loadu_si512(table));
+}
+
+static inline __m512i shuffle_floats(__m512i x, __m512i y, bool odd) {
+  const __m512 a = _mm512_castsi512_ps(x), b = _mm512_castsi512_ps(y);
+  return _mm512_castps_si512(odd ? _mm512_shuffle_ps(a, b, 0xDD) : _mm512_shuffle_ps(a, b, 0x88));
+}
+
+static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m512i p, __m512i p2) {
+  const __m512i barrett = _mm512_set1_epi32((int)t->m.barrett), one = _mm512_set1_epi32(1);
+  const __m512i order_8 = TWIDDLES_8, order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
+  const __m512i first = _mm512_setr_epi32(0, 16, 2, 18, 1, 17, 3, 19, 8, 24, 10, 26, 9, 25, 11, 27);
+  const __m512i second = _mm512_setr_epi32(4, 20, 6, 22, 5, 21, 7, 23, 12, 28, 14, 30, 13, 29, 15, 31);
+  const uint32_t *w = t->forward, *shoup = t->forward_shoup;
+  for (size_t i = 0; i < t->n; i += 32) {
+    const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
+    const __m512i v0 = load(a + i), v1 = load(a + i + 16);
+    __m512i x = _mm512_shuffle_i64x2(v0, v1, 0x44), y = _mm512_shuffle_i64x2(v0, v1, 0xEE);
+    butterfly_forward(&x, &y, twiddles(w + b8, order_8), twiddles(shoup + b8, order_8), p, p2);
+    __m512i x4 = _mm512_shuffle_i32x4(x, y, 0x88), y4 = _mm512_shuffle_i32x4(x, y, 0xDD);
+    butterfly_forward(&x4, &y4, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    x = _mm512_unpacklo_epi64(x4, y4);
+    y = _mm512_unpackhi_epi64(x4, y4);
+    butterfly_forward(&x, &y, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    x4 = shuffle_floats(x, y, false);
+    y4 = shuffle_floats(x, y, true);
+    butterfly_forward(&x4, &y4, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    x4 = subtract_once(multiply_shoup(x4, one, barrett, p), p);
+    y4 = subtract_once(multiply_shoup(y4, one, barrett, p), p);
+    store(a + i, _mm512_permutex2var_epi32(x4, first, y4));
+    store(a + i + 16, _mm512_permutex2var_epi32(x4, second, y4));
+  }
+}
+
+static void ntt_forward_avx512(uint32_t *a, const struct ntt_table *t) {
+  const __m512i p = _mm512_set1_epi32((int)t->m.p), p2 = _mm512_set1_epi32((int)(2 * t->m.p));
+  for (size_t blocks = 1, half = t->n / 2; half >= 16; blocks *= 2, half /= 2) {
+    for (size_t b = 0; b < blocks; b++) {
+      const __m512i w = _mm512_set1_epi32((int)t->forward[blocks + b]);
+      const __m512i shoup = _mm512_set1_epi32((int)t->forward_shoup[blocks + b]);
+      uint32_t *low = a + 2 * b * half;
+      for (size_t i = 0; i < half; i += 16) {
+        __m512i x = load(low + i), y = load(low + half + i);
+        butterfly_forward(&x, &y, w, shoup, p, p2);
+        store(low + i, x);
+        store(low + half + i, y);
+      }
+    }
+  }
+  forward_last_levels(a, t, p, p2);
+}
+
+static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m512i p, __m512i p2) {
+  const __m512i order_8 = TWIDDLES_8, order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
+  const __m512i even = _mm512_setr_epi32(0, 4, 2, 6, 16, 20, 18, 22, 8, 12, 10, 14, 24, 28, 26, 30);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  const __m512i to_8_low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i to_8_high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  const uint32_t *w = t->inverse, *shoup = t->inverse_shoup;
+  for (size_t i = 0; i < t->n; i += 32) {
+    const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
+    const __m512i v0 = load(a + i), v1 = load(a + i + 16);
+    __m512i x = _mm512_permutex2var_epi32(v0, even, v1), y = _mm512_permutex2var_epi32(v0, odd, v1);
+    butterfly_inverse(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    __m512i x2 = _mm512_unpacklo_epi32(x, y), y2 = _mm512_unpackhi_epi32(x, y);
+    butterfly_inverse(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    x = _mm512_unpacklo_epi64(x2, y2);
+    y = _mm512_unpackhi_epi64(x2, y2);
+    butterfly_inverse(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    x2 = _mm512_permutex2var_epi64(x, to_8_low, y);
+    y2 = _mm512_permutex2var_epi64(x, to_8_high, y);
+    butterfly_inverse(&x2, &y2, twiddles(w + b8, order_8), twiddles(shoup + b8, order_8), p, p2);
+    store(a + i, _mm512_shuffle_i64x2(x2, y2, 0x44));
+    store(a + i + 16, _mm512_shuffle_i64x2(x2, y2, 0xEE));
+  }
+}
+
+static void ntt_inverse_avx512(uint32_t *a, const struct ntt_table *t) {
+  const __m512i p = _mm512_set1_epi32((int)t->m.p), p2 = _mm512_set1_epi32((int)(2 * t->m.p));
+  if (t->n < 64) {
+    ntt_inverse_c(a, t);
+    return;
+  }
+  inverse_first_levels(a, t, p, p2);
+  for (size_t blocks = t->n / 32, half = 16; blocks > 1; blocks /= 2, half *= 2) {
+    for (size_t b = 0; b < blocks; b++) {
+      const __m512i w = _mm512_set1_epi32((int)t->inverse[blocks + b]);
+      const __m512i shoup = _mm512_set1_epi32((int)t->inverse_shoup[blocks + b]);
+      uint32_t *low = a + 2 * b * half;
+      for (size_t i = 0; i < half; i += 16) {
+        __m512i x = load(low + i), y = load(low + half + i);
+        butterfly_inverse(&x, &y, w, shoup, p, p2);
+        store(low + i, x);
+        store(low + half + i, y);
+      }
+    }
+  }
+  const size_t half = t->n / 2;
+  const __m512i scale = _mm512_set1_epi32((int)t->scale), scale_shoup = _mm512_set1_epi32((int)t->scale_shoup);
+  const __m512i last = _mm512_set1_epi32((int)t->last_scale), last_shoup = _mm512_set1_epi32((int)t->last_scale_shoup);
+  for (size_t i = 0; i < half; i += 16) {
+    const __m512i x = load(a + i), y = load(a + half + i);
+    const __m512i sum = _mm512_add_epi32(x, y), difference = _mm512_sub_epi32(_mm512_add_epi32(x, p2), y);
+    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
+    store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
+  }
+}
+
+static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {
+  const __m512i mask = _mm512_set1_epi32((int)low_mask(RLWE_LIMB_BITS)), bound = _mm512_set1_epi32((int)p);
+  size_t got = 0, i = 0;
+  for (; i + 16 <= count && got + 16 <= want; i += 16) {
+    const __m512i v = _mm512_and_si512(_mm512_loadu_si512(words + i), mask);
+    const __mmask16 below = _mm512_cmplt_epu32_mask(v, bound);
+    _mm512_storeu_si512(out + got, _mm512_maskz_compress_epi32(below, v));
+    /* gcc 12 may spill the mask as 16 bits and count 32 (seen with -fsanitize=thread): the bits are cut in a register.
+     */
+    uint32_t bits = below;
+    __asm__("" : "+r"(bits));
+    got += (size_t)__builtin_popcount(bits & 0xffff);
+  }
+  return got + accept_below_common(out + got, want - got, words + i, count - i, p);
+}
+
+/* One 64-bit half of a Montgomery product of the even lanes: t + (t * neg_inverse mod 2^32) * p, its result in the high
+ * word. */
+static inline __m512i montgomery_step(__m512i t, __m512i neg_inverse, __m512i p) {
+  return _mm512_add_epi64(t, _mm512_mul_epu32(_mm512_mul_epu32(t, neg_inverse), p));
+}
+
+static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
+                            const struct modulus *m) {
+  const __m512i p = _mm512_set1_epi32((int)m->p), neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m512i x = load(a + i), y = load(b + i);
+    const __m512i even = montgomery_step(_mm512_mul_epu32(x, y), neg_inverse, p);
+    const __m512i odd =
+        montgomery_step(_mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32)), neg_inverse, p);
+    store(out + i, subtract_once(_mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd), p));
+  }
+  multiply_common(out + i, a + i, b + i, count - i, m);
+}
+
+/* --- the matrix product ----------------------------------------------------------------------------------------- */
+
+enum {
+  OUTS = 6,        /* outputs computed together: 24 accumulators with 4 panel registers */
+  HALF_LANES = 32, /* lanes computed together */
+};
+
+static fusion_status matrix_pack_avx512(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,
+                                        unsigned weight_bits) {
+  return matrix_pack_groups(w, weights, outs, rows, weight_bits, OUTS);
+}
+
+/* A pair of rows of HALF_LANES lanes as words: two registers of low digits, two of high digits. */
+enum { PANEL_PAIR = 4 * 64 };
+
+static size_t matrix_scratch_avx512(size_t rows) {
+  return row_pairs(rows) * PANEL_PAIR;
+}
+
+static void pack_panel(int8_t *panel, const int32_t *a, const uint32_t *row_base, size_t rows) {
+  const __m512i round = _mm512_set1_epi32(1 << (WORD_BITS - 1));
+  for (size_t r = 0; r < rows; r += 2, panel += PANEL_PAIR) {
+    for (size_t half = 0; half < 2; half++) {
+      const __m512i v0 = _mm512_loadu_si512(a + row_base[r] + 16 * half);
+      const __m512i v1 = r + 1 < rows ? _mm512_loadu_si512(a + row_base[r + 1] + 16 * half) : _mm512_setzero_si512();
+      const __m512i low0 = _mm512_srai_epi32(_mm512_slli_epi32(v0, 32 - WORD_BITS), 32 - WORD_BITS);
+      const __m512i low1 = _mm512_srai_epi32(_mm512_slli_epi32(v1, 32 - WORD_BITS), 16 - WORD_BITS);
+      const __m512i high0 = _mm512_srai_epi32(_mm512_add_epi32(v0, round), WORD_BITS);
+      const __m512i high1 = _mm512_slli_epi32(_mm512_srai_epi32(_mm512_add_epi32(v1, round), WORD_BITS), 16);
+      _mm512_store_si512(panel + 64 * half, _mm512_mask_blend_epi16(0xAAAAAAAA, low0, low1));
+      _mm512_store_si512(panel + 128 + 64 * half, _mm512_mask_blend_epi16(0xAAAAAAAA, high0, high1));
+    }
+  }
+}
+
+static inline __attribute__((always_inline)) void add_wide(int64_t *out, __m512i low, __m512i high, bool fresh) {
+  for (int k = 0; k < 2; k++) {
+    const __m256i l = k ? _mm512_extracti64x4_epi64(low, 1) : _mm512_castsi512_si256(low);
+    const __m256i h = k ? _mm512_extracti64x4_epi64(high, 1) : _mm512_castsi512_si256(high);
+    __m512i sum = _mm512_add_epi64(_mm512_cvtepi32_epi64(l), _mm512_slli_epi64(_mm512_cvtepi32_epi64(h), WORD_BITS));
+    if (!fresh) sum = _mm512_add_epi64(sum, _mm512_loadu_si512(out + 8 * k));
+    _mm512_storeu_si512(out + 8 * k, sum);
+  }
+}
+
+/* *sum += pairs of products. By intrinsic gcc copies the 24 sums about, and half of them through memory: half the
+ * speed. */
+static inline __attribute__((always_inline)) void add_products(__m512i *sum, __m512i a, __m512i b) {
+#if defined(__clang__)
+  *sum = _mm512_dpwssd_epi32(*sum, a, b);
+#else
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+#endif
+}
+
+/* `count` outputs of a group on HALF_LANES lanes; count is a constant at each call and every loop over the sums is
+ * unrolled, so that they stay in registers: a single loop that is not sends them all through memory. */
+static inline __attribute__((always_inline)) void words_group(int64_t *out, const int8_t *panel, const int32_t *weights,
+                                                              size_t pairs, size_t block, int count) {
+  for (size_t begin = 0; begin < pairs; begin += block) {
+    const size_t end = size_min(begin + block, pairs);
+    __m512i sum[OUTS][4];
+#pragma GCC unroll 8
+    for (int o = 0; o < count; o++)
+#pragma GCC unroll 8
+      for (int k = 0; k < 4; k++) sum[o][k] = _mm512_setzero_si512();
+    for (size_t r = begin; r < end; r++) {
+      __m512i lanes[4];
+#pragma GCC unroll 8
+      for (int k = 0; k < 4; k++) lanes[k] = _mm512_load_si512(panel + r * PANEL_PAIR + 64 * k);
+#pragma GCC unroll 8
+      for (int o = 0; o < count; o++) {
+        const __m512i w = _mm512_set1_epi32(weights[r * OUTS + (size_t)o]);
+#pragma GCC unroll 8
+        for (int k = 0; k < 4; k++) add_products(&sum[o][k], lanes[k], w);
+      }
+    }
+#pragma GCC unroll 8
+    for (int o = 0; o < count; o++)
+#pragma GCC unroll 8
+      for (int k = 0; k < 2; k++) add_wide(out + o * MATRIX_LANES + 16 * k, sum[o][k], sum[o][2 + k], begin == 0);
+  }
+}
+
+static inline __attribute__((always_inline)) void wide_group(int64_t *out, const int32_t *a, const uint32_t *row_base,
+                                                             const int64_t *weights, size_t rows, size_t block,
+                                                             int count) {
+  for (size_t begin = 0; begin < rows; begin += block) {
+    const size_t end = size_min(begin + block, rows);
+    __m512i sum[OUTS][4];
+#pragma GCC unroll 8
+    for (int o = 0; o < count; o++)
+#pragma GCC unroll 8
+      for (int k = 0; k < 4; k++) sum[o][k] = _mm512_setzero_si512();
+    for (size_t r = begin; r < end; r++) {
+      __m512i lanes[4];
+#pragma GCC unroll 8
+      for (int k = 0; k < 4; k++)
+        lanes[k] = _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)(a + row_base[r] + 8 * k)));
+#pragma GCC unroll 8
+      for (int o = 0; o < count; o++) {
+        const __m512i w = _mm512_set1_epi64(weights[r * OUTS + (size_t)o]);
+#pragma GCC unroll 8
+        for (int k = 0; k < 4; k++) sum[o][k] = _mm512_madd52lo_epu64(sum[o][k], lanes[k], w);
+      }
+    }
+#pragma GCC unroll 8
+    for (int o = 0; o < count; o++) {
+#pragma GCC unroll 8
+      for (int k = 0; k < 4; k++) {
+        int64_t *at = out + o * MATRIX_LANES + 8 * k;
+        const __m512i exact = _mm512_srai_epi64(_mm512_slli_epi64(sum[o][k], 12), 12);
+        _mm512_storeu_si512(at, begin ? _mm512_add_epi64(exact, _mm512_loadu_si512(at)) : exact);
+      }
+    }
+  }
+}
+
+/* The same code for each number of outputs in a group. */
+#define EACH_COUNT(count, call) \
+  switch (count) {              \
+    case 1: call(1); break;     \
+    case 2: call(2); break;     \
+    case 3: call(3); break;     \
+    case 4: call(4); break;     \
+    case 5: call(5); break;     \
+    default: call(6); break;    \
+  }
+
+static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
+                          void *scratch) {
+  const size_t rows = w->rows, pairs = row_pairs(rows);
+  const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
+  /* Wide sums are kept modulo 2^52, signed; their terms are at most 2^(26 + weight_bits). */
+  const size_t block = words ? word_block(w->weight_bits) / 2 : ((size_t)1 << (25 - w->weight_bits)) - 1;
+  for (size_t first = 0; first < MATRIX_LANES; first += HALF_LANES) {
+    const int32_t *lanes = a + first;
+    if (words) pack_panel(scratch, lanes, row_base, rows);
+    for (size_t o = 0; o < w->outs; o += OUTS) {
+      int64_t *at = out + o * MATRIX_LANES + first;
+      const size_t count = size_min(OUTS, w->outs - o);
+      const int32_t *pair_weights = (const int32_t *)w->packed + o * pairs;
+      const int64_t *wide_weights = (const int64_t *)w->packed + o * rows;
+#define WORDS(n) words_group(at, scratch, pair_weights, pairs, block, n)
+#define WIDE(n) wide_group(at, lanes, row_base, wide_weights, rows, block, n)
+      if (words) {
+        EACH_COUNT(count, WORDS)
+      } else {
+        EACH_COUNT(count, WIDE)
+      }
+    }
+  }
+}
+
+const struct lattice_kernels lattice_kernels_avx512 = {
+    .ntt_forward = ntt_forward_avx512,
+    .ntt_inverse = ntt_inverse_avx512,
+    .multiply = multiply_avx512,
+    .reduce_signed = reduce_signed_common,
+    .add = add_common,
+    .subtract = subtract_common,
+    .centre_wide = centre_wide_common,
+    .centre_extend = centre_extend_common,
+    .add_small = add_small_common,
+    .encode = encode_common,
+    .accept_below = accept_below_avx512,
+    .noise = noise_common,
+    .ternary = ternary_common,
+    .add_fraction = add_fraction_common,
+    .mixed_digit = mixed_digit_common,
+    .matrix_pack = matrix_pack_avx512,
+    .matrix_scratch = matrix_scratch_avx512,
+    .matrix = matrix_avx512,
+};
