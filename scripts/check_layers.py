@@ -6,7 +6,8 @@ only. `program`, the compiled network, is the waist: what makes programs (graph,
 them privately (engine, session) know it and not each other. No other folder includes an engine's. The command and the
 examples see the public headers alone; a public header sees public headers; tests and bench see every folder but no
 private header of the command. Also: no circle of includes, file names unique in the tree, no folder of src/ with more
-than an eighth of its lines. Prints each finding and exits 1 if there is any."""
+than an eighth of its lines, kernel tables named and registered as base/kernel_tables.h says. Prints each finding and
+exits 1 if there is any."""
 import re
 import sys
 from collections import Counter, defaultdict
@@ -33,6 +34,8 @@ LAYERS = {
     "engine": MATHS | {"program"},
 }
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine"}
+# Tests and bench alone iterate over all kernels.
+LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "silent", "gates"}
 LAYERS["bench"] = set(LAYERS)
 LAYERS["api"] = set(LAYERS)
 # Of each engine's folder, src/engine/NAME.
@@ -144,11 +147,39 @@ def size_findings(root, files):
             yield f"src/{folder}: {count} of {sum(lines.values())} lines, more than an eighth"
 
 
+TIERS = ("c", "avx2", "avx512")
+TABLES = re.compile(r"^KERNEL_TABLES\((\w+)\);", re.MULTILINE)
+TABLE = re.compile(r"^const struct (\w+)_kernels (\w+) =", re.MULTILINE)
+NO_KERNELS = {"src/bench/ceilings_avx2.c", "src/bench/ceilings_avx512.c"}  # loops that show what a tier can do
+
+
+def kernel_findings(root, files):
+    """One table a module and tier, in a file of its name, and a row for the module in the registry."""
+    registry = (root / "src/kernels/kernel_registry.c").read_text()
+    expected, found = set(), set()
+    for path in (f for f in files if f.startswith("src/")):
+        text, (folder, _, name) = (root / path).read_text(), path.rpartition("/")
+        for module in TABLES.findall(text):
+            expected |= {(f"{folder}/{module}_kernels_{tier}.c", f"{module}_kernels_{tier}") for tier in TIERS}
+            if name != f"{module}_kernels.h":
+                yield f"{path}: the tables of {module} are declared in {module}_kernels.h"
+            if f"&kernels_of_{module}," not in registry:
+                yield f"{path}: {module} is not in kernels/kernel_registry.c"
+        found |= {(path, table) for _, table in TABLE.findall(text)}
+        if name.endswith(("_avx2.c", "_avx512.c")) and not TABLE.search(text) and path not in NO_KERNELS:
+            yield f"{path}: holds no table of kernels"
+    for path, table in sorted(expected - found):
+        yield f"{path}: {table} is missing"
+    for path, table in sorted(found - expected):
+        yield f"{path}: {table} is not declared by KERNEL_TABLES in the header of its module"
+
+
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
     LAYERS.update({f"engine/{p.name}": AN_ENGINE for p in (root / "src/engine").iterdir() if p.is_dir()})
     files = sorted(str(p.relative_to(root)) for part in PARTS for p in (root / part).rglob("*.[ch]"))
-    findings = [*include_findings(root, files), *circles(root, files), *name_findings(files), *size_findings(root, files)]
+    findings = [*include_findings(root, files), *circles(root, files), *name_findings(files), *size_findings(root, files),
+                *kernel_findings(root, files)]
     print("\n".join(findings), end="\n" if findings else "")
     sys.exit(bool(findings))
 

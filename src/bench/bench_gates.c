@@ -1,13 +1,10 @@
-/* Rows of the gates' own loops: random OT strings, merges of the comparison tree, products, planes. Correlations are
+/* Rows of what gates make of several kernels: random OT strings, merges of the comparison tree. Correlations are
  * constants here: a row counts what a gate does with them. */
 #include "bench/bench_suite.h"
 #include "gates/carry.h"
-#include "gates/cross_kernels.h"
-#include "gates/planes.h"
 #include "ot/one_of_n.h"
-#include "rand/aes_kernels.h"
 
-enum { COUNT = 1 << 14, WIDTH = 3, STRINGS = 2, TOP = 25, MIDDLE = 8, RING = 26 };
+enum { COUNT = 1 << 14, WIDTH = 3, STRINGS = 2, TOP = 25, MIDDLE = 8 };
 
 static fusion_status constant_blocks(struct cot *c, block *out, size_t count) {
   (void)c;
@@ -27,8 +24,7 @@ struct share_work {
   struct carry_tree plan;
   struct carry carry;
   struct flight own, peer;
-  const struct cross_kernels *cross;
-  uint64_t *a, *b, *c, *planes, *pads;
+  uint64_t *choices, *planes, *pads;
 };
 
 static void send_strings(void *context) {
@@ -37,7 +33,7 @@ static void send_strings(void *context) {
 }
 static void receive_strings(void *context) {
   struct share_work *w = context;
-  bench_check(w->bench, ot_bits_receive(&w->cot, WIDTH, STRINGS, COUNT, w->planes, w->a));
+  bench_check(w->bench, ot_bits_receive(&w->cot, WIDTH, STRINGS, COUNT, w->planes, w->choices));
 }
 static void merge(void *context) {
   struct share_work *w = context;
@@ -46,24 +42,6 @@ static void merge(void *context) {
   w->own.at = 0;
   carry_get_level(&w->carry, 1, &w->own, &w->peer);
 }
-static const struct cross_factor factor = {.shift = 3};
-static void product_receive(void *context) {
-  const struct share_work *w = context;
-  w->cross->receive(w->a, w->b, w->c, w->planes, w->planes + COUNT / 64, factor, COUNT);
-}
-static void product_send(void *context) {
-  const struct share_work *w = context;
-  w->cross->send(w->a, w->b, w->c, w->planes, factor, COUNT);
-}
-static void product_correct(void *context) {
-  const struct share_work *w = context;
-  w->cross->correct(w->a, w->b, w->c, COUNT);
-}
-static void to_planes(void *context) {
-  const struct share_work *w = context;
-  planes_from_values(w->planes, COUNT / 64, w->a, COUNT, RING);
-}
-
 static void rows(struct bench *b, struct share_work *w) {
   unsigned merges = 0;
   double words = 0; /* of 64 elements, read or written */
@@ -78,7 +56,7 @@ static void rows(struct bench *b, struct share_work *w) {
     const char *name, *unit;
     bench_call call;
     double units;
-    struct bench_demand demand[FUSION_BENCH_DEMANDS];
+    struct kernel_demand demand[FUSION_BENCH_DEMANDS];
   } table[] = {
       {"OT, 8 random strings of 2 bits, sender",
        "instance",
@@ -95,10 +73,6 @@ static void rows(struct bench *b, struct share_work *w) {
        merge,
        (double)merges * COUNT,
        {{CEILING_L2, 8 * words / merges / 64}}},
-      {"product by a bit, receiver", "value", product_receive, COUNT, {{CEILING_L2, 32.25}}},
-      {"product by a bit, sender", "value", product_send, COUNT, {{CEILING_L2, 32.25}}},
-      {"product by a bit, correction", "value", product_correct, COUNT, {{CEILING_L2, 32}}},
-      {"26-bit values to bit planes", "value", to_planes, COUNT, {{CEILING_L2, 8 + RING / 8.0}}},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     struct bench_row row = {.group = "share", .name = table[i].name, .unit = table[i].unit, .units = table[i].units};
@@ -112,13 +86,10 @@ void bench_share(struct bench *b) {
       .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_tree_make(MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
-  w.cross = cross_kernels_of(b->tier);
   w.own.len = w.peer.len = carry_open_len(&w.plan, 1, COUNT);
   w.own.data = bench_alloc(b, w.own.len, 1);
   w.peer.data = bench_alloc(b, w.peer.len, 1);
-  w.a = bench_alloc(b, COUNT, sizeof *w.a);
-  w.b = bench_alloc(b, COUNT, sizeof *w.b);
-  w.c = bench_alloc(b, COUNT, sizeof *w.c);
+  w.choices = bench_alloc(b, COUNT, sizeof *w.choices);
   w.planes = bench_alloc(b, COUNT, sizeof *w.planes);
   w.pads = bench_alloc(b, carry_pads_words(&w.plan, ROLE_SERVER, 1, COUNT), sizeof *w.pads);
   bench_check(b, carry_open(&w.carry, &w.plan, &w.party, COUNT));
@@ -128,9 +99,7 @@ void bench_share(struct bench *b) {
   carry_close(&w.carry);
   mem_free(w.own.data);
   mem_free(w.peer.data);
-  mem_free(w.a);
-  mem_free(w.b);
-  mem_free(w.c);
+  mem_free(w.choices);
   mem_free(w.planes);
   mem_free(w.pads);
 }

@@ -1,41 +1,23 @@
-/* Rows of the plaintext: integer matrix products (the executor's), a convolution with its lowering, the lowering of a
- * convolution to encrypted lanes, the float reference. */
+/* Rows of the plaintext that are more than one kernel: a convolution with its lowering, and the lowering of a
+ * convolution to encrypted lanes. */
 #include "bench/bench_suite.h"
 #include "execute/execute_linear.h"
-#include "graph/float_tile_kernels.h"
 #include "lattice/layout.h"
 
-enum { ROWS = 64, PAIRS = 288, DEPTH = 2 * PAIRS, SIDE = 28, CHANNELS = 64, FLOAT_DEPTH = 512 };
+enum { SIDE = 28, CHANNELS = 64, DEPTH = 9 * CHANNELS };
 
 struct plain_work {
   struct bench *bench;
-  const struct gemm_kernels *gemm;
-  const struct float_tile_kernels *tile;
-  int16_t *w, *x;
-  uint32_t *y;
-  int64_t *wide_x, *conv_y;
-  uint64_t *wide_y, *lanes;
-  float *fa, *fb, *fc;
+  int64_t *x, *y;
+  uint64_t *lanes;
   size_t *source;
   struct linear_layout layout;
   struct linear_packed packed;
 };
 
-static void narrow(void *context) {
-  const struct plain_work *w = context;
-  w->gemm->narrow(w->y, w->w, w->x, ROWS, PAIRS, GEMM_COLUMNS);
-}
-static void wide(void *context) {
-  const struct plain_work *w = context;
-  w->gemm->wide(w->wide_y, w->w, DEPTH, w->wide_x, ROWS, DEPTH);
-}
-static void float_product(void *context) {
-  const struct plain_work *w = context;
-  w->tile->multiply(w->fc, w->fa, w->fb, FLOAT_DEPTH);
-}
 static void convolution(void *context) {
   const struct plain_work *w = context;
-  bench_check(w->bench, execute_linear(&w->packed, w->wide_x, w->conv_y, 1, 1));
+  bench_check(w->bench, execute_linear(&w->packed, w->x, w->y, 1, 1));
 }
 static void lower(void *context) {
   const struct plain_work *w = context;
@@ -43,32 +25,8 @@ static void lower(void *context) {
   const size_t span = layout_tile_lanes(l, 0) + l->reach;
   for (size_t phase = 0; phase < l->phase_count; phase++) layout_sources(l, 0, phase, w->source + phase * l->span);
   for (size_t c = 0; c < l->channels; c += LAYOUT_GATHER)
-    layout_gather(l, w->source, c, size_min(LAYOUT_GATHER, l->channels - c), span,
-                  (const uint64_t *)(const void *)w->wide_x, w->lanes, l->span);
-}
-
-static void products(struct bench *b, struct plain_work *w) {
-  const bool words = b->tier != CPU_TIER_C;
-  const enum ceiling dot = words ? CEILING_DOT : CEILING_MULTIPLY_LOW;
-  const struct bench_row small = {.group = "model",
-                                  .name = "ring matrix 64 x 576, 16-bit values",
-                                  .unit = "product",
-                                  .units = (double)ROWS * DEPTH * GEMM_COLUMNS,
-                                  .demand = {{dot, 1}, {CEILING_L2, 2.0 / ROWS + 2.0 / GEMM_COLUMNS}}};
-  const struct bench_row large = {
-      .group = "model",
-      .name = "ring matrix 64 x 576, 64-bit values",
-      .unit = "product",
-      .units = (double)ROWS * DEPTH * GEMM_COLUMNS,
-      .demand = {{CEILING_MULTIPLY_WIDE, 2}, {CEILING_L2, 8.0 / ROWS + 2.0 / GEMM_COLUMNS}}};
-  const struct bench_row real = {.group = "model",
-                                 .name = "float matrix (reference)",
-                                 .unit = "product",
-                                 .units = (double)(w->tile->rows * w->tile->columns) * FLOAT_DEPTH,
-                                 .demand = {{CEILING_FLOAT, 1}}};
-  bench_kernel(b, &small, narrow, w);
-  bench_kernel(b, &large, wide, w);
-  bench_kernel(b, &real, float_product, w);
+    layout_gather(l, w->source, c, size_min(LAYOUT_GATHER, l->channels - c), span, (const uint64_t *)(const void *)w->x,
+                  w->lanes, l->span);
 }
 
 static void convolutions(struct bench *b, struct plain_work *w) {
@@ -123,34 +81,28 @@ void bench_plain(struct bench *b) {
                                    .out = {.shape = shape, .ring_bits = 26, .value_bits = 26, .raw = true}}};
   struct program_weights weights[2] = {{NULL, NULL}, {NULL, NULL}};
   const struct model model = {.program = {.steps = steps, .count = 2}, .weights = weights};
-  struct plain_work w = {.bench = b, .gemm = gemm_kernels(), .tile = float_tile_kernels()};
+  struct plain_work w = {.bench = b};
   const fusion_status laid = layout_make(&w.layout, &layer, NULL, 1);
   bench_check(b, laid);
-  w.w = weights[1].weights = bench_alloc(b, CHANNELS * DEPTH, sizeof *w.w);
+  int16_t *const filters = weights[1].weights = bench_alloc(b, CHANNELS * DEPTH, sizeof *filters);
   weights[1].bias = bench_alloc(b, CHANNELS, sizeof *weights[1].bias);
-  w.x = bench_alloc(b, PAIRS * GEMM_COLUMNS, 2 * sizeof *w.x);
-  w.y = bench_alloc(b, ROWS * GEMM_COLUMNS, sizeof *w.y);
-  w.wide_x = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.wide_x);
-  w.wide_y = bench_alloc(b, ROWS * GEMM_COLUMNS, sizeof *w.wide_y);
-  w.conv_y = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.conv_y);
-  w.fa = bench_alloc(b, w.tile->rows * FLOAT_DEPTH, sizeof *w.fa);
-  w.fb = bench_alloc(b, w.tile->columns * FLOAT_DEPTH, sizeof *w.fb);
-  w.fc = bench_alloc(b, FLOAT_TILE_MAX, sizeof *w.fc);
+  w.x = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.x);
+  w.y = bench_alloc(b, CHANNELS * SIDE * SIDE, sizeof *w.y);
   if (laid == FUSION_OK) {
     w.source = bench_alloc(b, w.layout.phase_count * w.layout.span, sizeof *w.source);
     w.lanes = bench_alloc(b, LAYOUT_GATHER * w.layout.span, sizeof *w.lanes);
   }
-  if (w.w && weights[1].bias) {
-    for (size_t i = 0; i < CHANNELS * DEPTH; i++) w.w[i] = (int16_t)((int)(i * 7919 % 251) - 125);
+  if (filters && weights[1].bias) {
+    for (size_t i = 0; i < CHANNELS * DEPTH; i++) filters[i] = (int16_t)((int)(i * 7919 % 251) - 125);
     bench_check(b, linear_pack(&w.packed, &model, 1));
   }
-  if (bench_ready(b)) {
-    products(b, &w);
-    convolutions(b, &w);
-  }
+  if (bench_ready(b)) convolutions(b, &w);
   if (laid == FUSION_OK) layout_free(&w.layout);
   linear_packed_free(&w.packed);
-  void *const all[] = {w.w,  weights[1].bias, w.x,    w.y, w.wide_x, w.wide_y, w.conv_y, w.fa, w.fb,
-                       w.fc, w.source,        w.lanes};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) mem_free(all[i]);
+  mem_free(filters);
+  mem_free(weights[1].bias);
+  mem_free(w.x);
+  mem_free(w.y);
+  mem_free(w.source);
+  mem_free(w.lanes);
 }

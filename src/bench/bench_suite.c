@@ -301,9 +301,12 @@ static void *run_modules(void *arg) {
   pthread_mutex_unlock(&b->shared->gate);
   if (abandoned) return NULL;
   measure_ceilings(b);
-  bench_lattice(b);
-  bench_ot(b);
+  bench_kernels(b, "lattice");
+  bench_packing(b);
+  bench_kernels(b, "ot");
+  bench_kernels(b, "share");
   bench_share(b);
+  bench_kernels(b, "model");
   bench_plain(b);
   bench_protocols(b);
   return NULL;

@@ -1,8 +1,9 @@
 /** bench: measures the library's kernels against the ceilings of the processor, and whole networks. This file: how a
  *  kernel is timed.
  *
- *  A module's rows are one function that prepares buffers and calls bench_kernel() for each row. With several threads
- * the whole function runs in each of them, on its own buffers; bench_kernel() lets them start together and sums up. */
+ *  The kernels are the rows of kernels/kernel_registry.h. What is made of several kernels, or of none, is a function
+ *  here that prepares buffers and calls bench_kernel() for each row. With several threads all of it runs in each of
+ *  them, on its own buffers; bench_kernel() lets them start together and sums up. */
 #ifndef FUSION_BENCH_BENCH_SUITE_H
 #define FUSION_BENCH_BENCH_SUITE_H
 
@@ -12,16 +13,11 @@
 #include "bench/ceilings.h"
 #include "net/channel.h"
 
-struct bench_demand {
-  enum ceiling ceiling;
-  double amount; /* per unit */
-};
-
 struct bench_row {
   const char *group, *name, *unit;
   double units;  /* of one call */
   bool portable; /* no tier of its own: measured once */
-  struct bench_demand demand[FUSION_BENCH_DEMANDS];
+  struct kernel_demand demand[FUSION_BENCH_DEMANDS];
 };
 
 struct bench_shared;
@@ -65,9 +61,11 @@ struct bench_protocol {
 };
 void bench_pair(struct bench *b, const struct bench_row *row, const struct bench_protocol *protocol, const void *task);
 
-/* The modules. */
-void bench_lattice(struct bench *b);
-void bench_ot(struct bench *b);
+/** The registered kernels of a group, each on its own inputs. */
+void bench_kernels(struct bench *b, const char *group);
+
+/* What else there is. */
+void bench_packing(struct bench *b);
 void bench_share(struct bench *b);
 void bench_plain(struct bench *b);
 void bench_protocols(struct bench *b);

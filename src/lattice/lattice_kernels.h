@@ -10,6 +10,12 @@ enum {
   MATRIX_LANES = 64 /* lanes of a block of the matrix product; arrays are padded so that whole blocks can be read */
 };
 
+/* Ranges that the kernels take. */
+#define MULTIPLY_BOUND (UINT32_C(1) << 30) /* multiply: a */
+#define REDUCE_BOUND (INT64_C(1) << 61)    /* reduce_signed: absolute value; a sum of the matrix product */
+#define CENTRE_BOUND (UINT64_C(1) << 62)   /* centre_wide: each word */
+#define MATRIX_BOUND (INT32_C(1) << 27)    /* matrix: absolute value of a lane */
+
 /** The integer weights of one matrix, laid out for a tier's product kernel. */
 struct matrix_weights {
   size_t outs, rows;

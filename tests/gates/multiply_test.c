@@ -1,5 +1,4 @@
 /* multiply against integer arithmetic. */
-#include "gates/cross_kernels.h"
 #include "gates/gate_pair.h"
 
 struct product {
@@ -90,40 +89,11 @@ static void multiply__peer_misbehaves(void **state) {
   }
 }
 
-static void cross_kernels__every_tier_equals_portable(void **state) {
-  (void)state;
-  enum { COUNT = 200, WORDS = 4 };
-  uint64_t random = test_seed(), in[3][COUNT], bits[2][WORDS], share[2][COUNT], values[2][COUNT];
-  for (unsigned i = 0; i < 3 * COUNT; i++) in[i / COUNT][i % COUNT] = test_random(&random);
-  for (unsigned i = 0; i < 2 * WORDS; i++) bits[i / WORDS][i % WORDS] = test_random(&random);
-  for (enum cpu_tier tier = CPU_TIER_C; tier <= cpu_tier_best(); tier++) {
-    for (size_t count = COUNT - 70; count <= COUNT; count += 7) {
-      memset(share, 0, sizeof share);
-      memset(values, 0, sizeof values);
-      for (unsigned i = 0; i < 2; i++) {
-        const struct cross_kernels *k = i ? cross_kernels_of(tier) : &cross_kernels_c;
-        const struct cross_factor factor = {.shift = (unsigned)(count % 64), .negative = count % 2};
-        memcpy(values[i], in[0], sizeof in[0]);
-        k->correct(values[i], in[1], in[2], count);
-        k->receive(share[i], in[0], in[1], bits[0], bits[1], factor, count);
-        k->send(share[i], in[1], in[2], bits[1], factor, count);
-        k->add_bits(share[i], bits[0], 12345, count);
-        k->negate(values[i], share[i], bits[1], count);
-        k->keep(share[i], bits[1], count);
-      }
-      assert_memory_equal(share[0], share[1], sizeof share[0]);
-      assert_memory_equal(values[0], values[1], sizeof values[0]);
-      if (count < COUNT) assert_int_equal(share[1][count], 0);
-    }
-  }
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(multiply__every_ring),
       cmocka_unit_test(multiply__around_a_chunk),
       cmocka_unit_test(multiply__peer_misbehaves),
-      cmocka_unit_test(cross_kernels__every_tier_equals_portable),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Every tier's kernels against the portable ones, and those against the definitions. */
+/* Every tier's kernels against the definitions. That the tiers agree is tested with all kernels (tests/kernels). */
 #include "lattice/lattice_kernels.h"
 
 #include "base/bits.h"
@@ -55,7 +55,7 @@ static void ntt__product_is_schoolbook(void **state) {
   }
 }
 
-static void ntt__tiers_agree(void **state) {
+static void ntt__inverse_undoes_forward(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
@@ -70,9 +70,8 @@ static void ntt__tiers_agree(void **state) {
                                : round == 1 ? 0
                                             : (uint32_t)(test_random(&seed) % (2 * t.m.p));
         if (round == 1) a[0] = b[0] = c[0] = 1;
-        ntt_forward_c(a, &t);
-        kernels->ntt_forward(b, &t);
-        assert_memory_equal(a, b, n * sizeof *a);
+        kernels->ntt_forward(a, &t);
+        memcpy(b, a, n * sizeof *a);
         kernels->ntt_inverse(b, &t);
         for (size_t i = 0; i < n; i++) assert_int_equal(b[i], c[i] % t.m.p);
         kernels->ntt_inverse(c, &t);
@@ -200,13 +199,13 @@ static void mixed_digit__rebuilds_the_value(void **state) {
   }
 }
 
-static void sampling__tiers_agree_and_ranges(void **state) {
+static void sampling__ranges_and_moments(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   enum { MANY = 20000 };
   uint64_t *random = mem_alloc(MANY, 8);
-  uint32_t *words = mem_alloc(MANY, 4), *want = mem_alloc(MANY, 4), *got = mem_alloc(MANY, 4);
-  int32_t *small = mem_alloc(MANY, 4), *reference = mem_alloc(MANY, 4);
+  uint32_t *words = mem_alloc(MANY, 4), *got = mem_alloc(MANY, 4);
+  int32_t *small = mem_alloc(MANY, 4);
   for (size_t i = 0; i < MANY; i++) {
     random[i] = test_random(&seed);
     words[i] = i % 5 ? (uint32_t)random[i] : UINT32_MAX - (uint32_t)(i & 0xffff) * 4; /* many near and above p */
@@ -215,8 +214,6 @@ static void sampling__tiers_agree_and_ranges(void **state) {
     const struct lattice_kernels *kernels = lattice_kernels_of((enum cpu_tier)tier);
     int64_t sum = 0, squares = 0;
     kernels->noise(small, random, MANY);
-    lattice_kernels_c.noise(reference, random, MANY);
-    assert_memory_equal(small, reference, MANY * sizeof *small);
     for (size_t i = 0; i < MANY; i++) {
       sum += small[i];
       squares += (int64_t)small[i] * small[i];
@@ -232,21 +229,23 @@ static void sampling__tiers_agree_and_ranges(void **state) {
     }
     for (size_t k = 0; k < 3; k++) assert_true(counts[k] > MANY / 3 - 600 && counts[k] < MANY / 3 + 600);
     for (size_t want_count = 0; want_count < 100; want_count += 33) {
-      const size_t a = lattice_kernels_c.accept_below(want, MANY - want_count, words, MANY, rlwe_primes[0]);
-      const size_t b = kernels->accept_below(got, MANY - want_count, words, MANY, rlwe_primes[0]);
-      assert_int_equal(a, b);
-      assert_memory_equal(want, got, a * sizeof *got);
-      assert_true(a < MANY - want_count);
+      const size_t most = MANY - want_count, found = kernels->accept_below(got, most, words, MANY, rlwe_primes[0]);
+      size_t expected = 0;
+      for (size_t i = 0; i < MANY && expected < most; i++) {
+        const uint32_t v = words[i] & (uint32_t)low_mask(RLWE_LIMB_BITS);
+        if (v >= rlwe_primes[0]) continue;
+        assert_true(expected < found && got[expected] == v);
+        expected++;
+      }
+      assert_int_equal(found, expected);
+      assert_true(found < most);
     }
-    assert_int_equal(kernels->accept_below(got, 50, words, 100, rlwe_primes[0]),
-                     lattice_kernels_c.accept_below(want, 50, words, 100, rlwe_primes[0]));
+    assert_int_equal(kernels->accept_below(got, 50, words, 100, rlwe_primes[0]), 50);
   }
   mem_free(random);
   mem_free(words);
-  mem_free(want);
   mem_free(got);
   mem_free(small);
-  mem_free(reference);
 }
 
 static void check_matrix(const struct lattice_kernels *kernels, size_t outs, size_t rows, unsigned bits, bool extreme,
@@ -324,11 +323,11 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(params__primes_and_roots),
       cmocka_unit_test(ntt__product_is_schoolbook),
-      cmocka_unit_test(ntt__tiers_agree),
+      cmocka_unit_test(ntt__inverse_undoes_forward),
       cmocka_unit_test(elementwise__definitions),
       cmocka_unit_test(centre__definitions),
       cmocka_unit_test(mixed_digit__rebuilds_the_value),
-      cmocka_unit_test(sampling__tiers_agree_and_ranges),
+      cmocka_unit_test(sampling__ranges_and_moments),
       cmocka_unit_test(matrix__tiers_are_exact),
       cmocka_unit_test(bits__round_trip),
   };

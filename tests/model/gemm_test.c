@@ -1,20 +1,9 @@
-/* The executor's kernels: every tier equals the portable one, on random and extreme numbers, for every remainder. */
-#include "base/cpu_tier.h"
+/* The executor's kernels against the definition, on random and extreme numbers. That the tiers agree is tested with all
+ * kernels (tests/kernels). */
 #include "execute/gemm_kernels.h"
 #include "support/support.h"
 
-enum { ROWS_MOST = 19, PAIRS = 37, WIDTH_MOST = 150, TAPS_MOST = 12, LINE = 512 };
-
-static size_t tiers(const struct gemm_kernels *out[2]) {
-  size_t count = 0;
-#ifdef FUSION_X86_TIERS
-  if (cpu_tier() >= CPU_TIER_AVX2) out[count++] = &gemm_kernels_avx2;
-  if (cpu_tier() >= CPU_TIER_AVX512) out[count++] = &gemm_kernels_avx512;
-#else
-  (void)out;
-#endif
-  return count;
-}
+enum { ROWS = 5, PAIRS = 37, WIDTH_MOST = 150, TAPS_MOST = 12, LINE = 512 };
 
 /** Every fourth is an extreme. */
 static void fill(int16_t *out, size_t count, uint64_t *seed) {
@@ -24,47 +13,56 @@ static void fill(int16_t *out, size_t count, uint64_t *seed) {
   }
 }
 
-static void narrow__every_tier_equals_portable(void **state) {
+static void narrow__is_the_sum_of_products(void **state) {
   (void)state;
   uint64_t seed = test_seed();
-  const struct gemm_kernels *tier[2];
-  const size_t count = tiers(tier);
-  int16_t *w = mem_alloc(ROWS_MOST * PAIRS, 2 * sizeof *w), *x = mem_alloc(PAIRS * GEMM_COLUMNS, 2 * sizeof *x);
-  uint32_t *expected = mem_alloc(ROWS_MOST * GEMM_COLUMNS, sizeof *expected);
-  uint32_t *out = mem_alloc(ROWS_MOST * GEMM_COLUMNS, sizeof *out);
-  assert_true(w && x && expected && out);
-  fill(w, 2 * ROWS_MOST * PAIRS, &seed);
-  fill(x, 2 * PAIRS * GEMM_COLUMNS, &seed);
-  for (size_t k = 0; k < count; k++)
-    for (size_t rows = 1; rows <= ROWS_MOST; rows++)
-      for (size_t columns = 1; columns <= GEMM_COLUMNS; columns++) {
-        gemm_kernels_c.narrow(expected, w, x, rows, PAIRS, columns);
-        tier[k]->narrow(out, w, x, rows, PAIRS, columns);
-        for (size_t r = 0; r < rows; r++)
-          assert_memory_equal(out + r * GEMM_COLUMNS, expected + r * GEMM_COLUMNS, columns * sizeof *out);
-      }
-  mem_free(w);
-  mem_free(x);
-  mem_free(expected);
-  mem_free(out);
+  static int16_t w[2 * ROWS * PAIRS];
+  static _Alignas(64) int16_t x[2 * PAIRS * GEMM_COLUMNS];
+  static _Alignas(64) uint32_t out[ROWS * GEMM_COLUMNS];
+  fill(w, sizeof w / sizeof *w, &seed);
+  fill(x, sizeof x / sizeof *x, &seed);
+  gemm_kernels_c.narrow(out, w, x, ROWS, PAIRS, GEMM_COLUMNS);
+  for (size_t r = 0; r < ROWS; r++)
+    for (size_t c = 0; c < GEMM_COLUMNS; c++) {
+      int64_t sum = 0;
+      for (size_t p = 0; p < PAIRS; p++)
+        for (size_t i = 0; i < 2; i++) sum += (int64_t)w[2 * (r * PAIRS + p) + i] * x[2 * (p * GEMM_COLUMNS + c) + i];
+      assert_int_equal(out[r * GEMM_COLUMNS + c], (uint32_t)sum);
+    }
 }
 
-static void taps__every_tier_equals_the_sum(void **state) {
+static void wide__is_the_sum_of_products(void **state) {
   (void)state;
   uint64_t seed = test_seed();
-  const struct gemm_kernels *tier[3] = {&gemm_kernels_c};
-  const size_t count = 1 + tiers(tier + 1);
+  static int16_t w[ROWS * (PAIRS + 1)];
+  static _Alignas(64) int64_t x[PAIRS * GEMM_COLUMNS];
+  static _Alignas(64) uint64_t out[ROWS * GEMM_COLUMNS];
+  fill(w, sizeof w / sizeof *w, &seed);
+  for (size_t i = 0; i < PAIRS * GEMM_COLUMNS; i++) x[i] = (int64_t)test_random(&seed);
+  gemm_kernels_c.wide(out, w, PAIRS + 1, x, ROWS, PAIRS);
+  for (size_t r = 0; r < ROWS; r++)
+    for (size_t c = 0; c < GEMM_COLUMNS; c++) {
+      uint64_t sum = 0;
+      for (size_t k = 0; k < PAIRS; k++)
+        sum += (uint64_t)(int64_t)w[r * (PAIRS + 1) + k] * (uint64_t)x[k * GEMM_COLUMNS + c];
+      assert_true(out[r * GEMM_COLUMNS + c] == sum);
+    }
+}
+
+static void taps__is_the_sum_of_products(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
   int16_t weights[TAPS_MOST], x[3 * WIDTH_MOST + LINE];
   size_t at[TAPS_MOST];
   uint32_t out[WIDTH_MOST];
   fill(weights, TAPS_MOST, &seed);
   fill(x, sizeof x / sizeof *x, &seed);
   for (size_t i = 0; i < TAPS_MOST; i++) at[i] = test_random(&seed) % LINE;
-  for (size_t k = 0; k < count; k++)
+  for (enum cpu_tier tier = CPU_TIER_C; tier <= cpu_tier_best(); tier++)
     for (size_t stride = 1; stride <= 3; stride++)
       for (size_t width = 1; width <= WIDTH_MOST; width++) {
         const struct gemm_taps taps = {weights, x, at, 1 + width % TAPS_MOST};
-        tier[k]->taps(out, &taps, width, stride);
+        gemm_kernels_of(tier)->taps(out, &taps, width, stride);
         for (size_t i = 0; i < width; i++) {
           int64_t sum = 0;
           for (size_t t = 0; t < taps.count; t++) sum += (int64_t)weights[t] * x[at[t] + i * stride];
@@ -73,32 +71,11 @@ static void taps__every_tier_equals_the_sum(void **state) {
       }
 }
 
-static void wide__every_tier_equals_portable(void **state) {
-  (void)state;
-  uint64_t seed = test_seed();
-  const struct gemm_kernels *tier[2];
-  const size_t count = tiers(tier);
-  int16_t w[3 * PAIRS];
-  int64_t *x = mem_alloc(PAIRS * GEMM_COLUMNS, sizeof *x);
-  uint64_t *expected = mem_alloc(3 * GEMM_COLUMNS, sizeof *expected), *out = mem_alloc(3 * GEMM_COLUMNS, sizeof *out);
-  assert_true(x && expected && out);
-  fill(w, 3 * PAIRS, &seed);
-  for (size_t i = 0; i < PAIRS * GEMM_COLUMNS; i++) x[i] = (int64_t)test_random(&seed);
-  for (size_t k = 0; k < count; k++) {
-    gemm_kernels_c.wide(expected, w, PAIRS, x, 3, PAIRS);
-    tier[k]->wide(out, w, PAIRS, x, 3, PAIRS);
-    assert_memory_equal(out, expected, 3 * GEMM_COLUMNS * sizeof *out);
-  }
-  mem_free(x);
-  mem_free(expected);
-  mem_free(out);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(narrow__every_tier_equals_portable),
-      cmocka_unit_test(taps__every_tier_equals_the_sum),
-      cmocka_unit_test(wide__every_tier_equals_portable),
+      cmocka_unit_test(narrow__is_the_sum_of_products),
+      cmocka_unit_test(taps__is_the_sum_of_products),
+      cmocka_unit_test(wide__is_the_sum_of_products),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

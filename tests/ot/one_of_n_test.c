@@ -1,6 +1,6 @@
-/* Random 1-of-n OT: strings agree, choices match, kernels of every tier equal the portable ones. */
+/* Random 1-of-n OT: strings agree, choices match. */
 #include "ot/one_of_n.h"
-#include "ot/one_of_n_kernels.h"
+
 #include "silent/cot_silent_cost.h"
 #include "support/dealer.h"
 #include "support/support.h"
@@ -78,36 +78,10 @@ static void ot_words__agree(void **state) {
   cot_close(receiver);
 }
 
-static void ot_kernels__every_tier_equals_portable(void **state) {
-  (void)state;
-  enum { WORDS = 5, COUNT = 64 * WORDS };
-  static block in[OT_WIDTH_MAX * COUNT], out[COUNT], expected[COUNT];
-  uint64_t random = test_seed(), planes[2][WORDS], expected_planes[2][WORDS], words[COUNT], expected_words[COUNT];
-  for (size_t i = 0; i < OT_WIDTH_MAX * COUNT; i++) in[i] = block_make(test_random(&random), test_random(&random));
-  for (enum cpu_tier tier = CPU_TIER_C; tier <= cpu_tier_best(); tier++) {
-    const struct one_of_n_kernels *kernels = one_of_n_kernels_of(tier);
-    for (unsigned width = 1; width <= OT_WIDTH_MAX; width++) {
-      one_of_n_kernels_c.pack(expected, in, COUNT, width);
-      kernels->pack(out, in, COUNT, width);
-      assert_memory_equal(out, expected, sizeof out);
-    }
-    one_of_n_kernels_c.bit_planes(expected_planes[0], expected_planes[1], in, WORDS);
-    kernels->bit_planes(planes[0], planes[1], in, WORDS);
-    assert_memory_equal(planes, expected_planes, sizeof planes);
-    kernels->bit_planes(planes[0], NULL, in + 1, WORDS);
-    one_of_n_kernels_c.bit_planes(expected_planes[0], NULL, in + 1, WORDS);
-    assert_memory_equal(planes, expected_planes, sizeof planes);
-    one_of_n_kernels_c.low_words(expected_words, in, COUNT);
-    kernels->low_words(words, in, COUNT);
-    assert_memory_equal(words, expected_words, sizeof words);
-  }
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ot_bits__every_shape),
       cmocka_unit_test(ot_words__agree),
-      cmocka_unit_test(ot_kernels__every_tier_equals_portable),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static void ggm__punctured_tree_is_right_at_every_hole(void **state) {
 
 /* Single vectors and two to four side by side, powers of two and other lengths: each vector's rows are those that it
  * gives alone in portable C, whatever the tier. */
-static void lpn__every_tier_equals_the_portable_one(void **state) {
+static void lpn__vectors_together_equal_each_alone(void **state) {
   (void)state;
   enum { ROWS = 192, STRIDE = ROWS + 3, ALL = LPN_TOGETHER * STRIDE };
   static block rows[ALL], want[ALL], start[ALL];
@@ -208,7 +208,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ggm__expands_to_its_definition_in_every_tier),
       cmocka_unit_test(ggm__punctured_tree_is_right_at_every_hole),
-      cmocka_unit_test(lpn__every_tier_equals_the_portable_one),
+      cmocka_unit_test(lpn__vectors_together_equal_each_alone),
       cmocka_unit_test(lpn__rows_have_ten_ones_spread_over_the_vector),
       cmocka_unit_test(field__product_and_fold_equal_the_schoolbook),
   };

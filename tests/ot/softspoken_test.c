@@ -6,6 +6,7 @@
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
 #include "ot/tamper.h"
+#include "rand/aes_kernels.h"
 #include "support/support.h"
 
 /* One session of both directions: every count is taken once with the server as sender, once with the client. */
@@ -369,70 +370,6 @@ static void pprf__a_wrong_sum_is_seen_by_all_who_use_it(void **state) {
 
 /* ---- kernels ---- */
 
-enum { BLOCKS = 44, DEPTH = 5, LEAVES = 1 << DEPTH };
-
-struct kernel_run {
-  block rows[128 * BLOCKS];                     /* transposed */
-  block hashes[4][128];                         /* of 0, 1, 7 and all blocks */
-  block trees[DEPTH + 1][(DEPTH + 1) * BLOCKS]; /* by depth: planes, then the total */
-  block stream[BLOCKS];
-};
-
-static void run_kernels(struct kernel_run *out, enum cpu_tier tier, uint64_t seed) {
-  static const size_t hashed[4] = {0, 1, 7, BLOCKS};
-  const struct softspoken_kernels *k = softspoken_kernels_of(tier);
-  block *planes = mem_alloc(128 * BLOCKS, sizeof(block)), *scratch = mem_alloc(LEAVES * SOFTSPOKEN_TILE, sizeof(block));
-  struct leaf_key *keys = mem_alloc(LEAVES, sizeof *keys);
-  block chi[BLOCKS];
-  bool ok;
-  void *cipher = k->cipher_new(&ok);
-  assert_true(ok && planes && scratch && keys);
-  for (size_t i = 0; i < 128 * BLOCKS; i++) planes[i] = block_make(test_random(&seed), test_random(&seed));
-  for (size_t i = 0; i < BLOCKS; i++) chi[i] = block_make(test_random(&seed), test_random(&seed));
-  for (size_t x = 0; x < LEAVES; x++) k->schedule(&keys[x], block_make(test_random(&seed), test_random(&seed)));
-  k->transpose(out->rows, planes, BLOCKS, BLOCKS);
-  for (size_t i = 0; i < 4; i++) k->hash(out->hashes[i], planes, BLOCKS, chi, hashed[i]);
-  for (unsigned depth = 0; depth <= DEPTH; depth++) {
-    const struct tree_job job = {.leaves = keys,
-                                 .depth = depth,
-                                 .punctured = depth & 1,
-                                 .counter = UINT32_MAX - 5,
-                                 .nonce = 3,
-                                 .total = out->trees[depth] + depth * BLOCKS,
-                                 .planes = out->trees[depth],
-                                 .stride = BLOCKS,
-                                 .blocks = BLOCKS,
-                                 .scratch = scratch,
-                                 .cipher = cipher};
-    k->tree(&job);
-  }
-  k->stream(out->stream, &keys[0], 3, UINT32_MAX - 5, BLOCKS, cipher);
-  k->cipher_free(cipher);
-  mem_free(planes);
-  mem_free(scratch);
-  mem_free(keys);
-}
-
-static void kernels__every_tier_equals_c(void **state) {
-  (void)state;
-  const uint64_t seed = test_seed();
-  struct kernel_run *expected = mem_alloc(1, sizeof *expected), *got = mem_alloc(1, sizeof *got);
-  assert_true(expected && got);
-  run_kernels(expected, CPU_TIER_C, seed);
-  /* A tree of one leaf is that leaf's stream. */
-  assert_memory_equal(expected->trees[0], expected->stream, sizeof expected->stream);
-  for (enum cpu_tier tier = CPU_TIER_AVX2; tier <= cpu_tier_best(); tier++) {
-    memset(got, 0, sizeof *got);
-    run_kernels(got, tier, seed);
-    assert_memory_equal(got->rows, expected->rows, sizeof got->rows);
-    assert_memory_equal(got->hashes, expected->hashes, sizeof got->hashes);
-    assert_memory_equal(got->trees, expected->trees, sizeof got->trees);
-    assert_memory_equal(got->stream, expected->stream, sizeof got->stream);
-  }
-  mem_free(expected);
-  mem_free(got);
-}
-
 /* Against definitions: bit by bit, and by the slowest multiplication there is. */
 static void kernels__c_is_what_the_header_says(void **state) {
   (void)state;
@@ -458,6 +395,47 @@ static void kernels__c_is_what_the_header_says(void **state) {
       }
     assert_true(sum_of_products.lo == hashes[p].lo && sum_of_products.hi == hashes[p].hi);
   }
+}
+
+/* Streams are AES blocks of a counter; a tree sums those of its leaves. That the tiers agree is tested with all kernels
+ * (tests/kernels). */
+static void kernels__c_streams_and_trees_are_sums_of_aes_blocks(void **state) {
+  (void)state;
+  enum { DEPTH = 3, LEAVES = 1 << DEPTH, BLOCKS = 36 };
+  uint64_t seed = test_seed(), nonce = test_random(&seed), counter = UINT32_MAX - 5;
+  static block stream[LEAVES][BLOCKS], total[BLOCKS], planes[DEPTH * BLOCKS], scratch[LEAVES * SOFTSPOKEN_TILE];
+  static struct leaf_key leaves[LEAVES];
+  const struct softspoken_kernels *k = &softspoken_kernels_c;
+  bool ok;
+  void *cipher = k->cipher_new(&ok);
+  assert_true(ok);
+  for (size_t x = 0; x < LEAVES; x++) {
+    const block leaf = block_make(test_random(&seed), test_random(&seed));
+    struct aes_key key;
+    uint8_t bytes[AES_KEY_LEN];
+    block expected[BLOCKS];
+    k->schedule(&leaves[x], leaf);
+    k->stream(stream[x], &leaves[x], nonce, counter, BLOCKS, cipher);
+    memcpy(bytes, &leaf, sizeof bytes);
+    assert_ok(aes_kernels_c.open(&key, bytes));
+    for (size_t j = 0; j < BLOCKS; j++) expected[j] = block_make(nonce, counter + j);
+    aes_kernels_c.encrypt(&key, expected, expected, BLOCKS);
+    aes_kernels_c.close(&key);
+    assert_memory_equal(stream[x], expected, sizeof expected);
+  }
+  for (size_t punctured = 0; punctured < 2; punctured++) {
+    const struct tree_job job = {leaves, DEPTH,  punctured, counter, nonce, total,
+                                 planes, BLOCKS, BLOCKS,    scratch, cipher};
+    k->tree(&job);
+    for (size_t row = 0; row <= DEPTH; row++)
+      for (size_t j = 0; j < BLOCKS; j++) {
+        block sum = block_make(0, 0);
+        for (size_t x = punctured; x < LEAVES; x++)
+          if (row == DEPTH || (x >> row & 1)) sum = block_xor(sum, stream[x][j]);
+        assert_memory_equal(row == DEPTH ? &total[j] : &planes[row * BLOCKS + j], &sum, sizeof sum);
+      }
+  }
+  k->cipher_free(cipher);
 }
 
 /* ---- as a source of correlations ---- */
@@ -530,7 +508,7 @@ static void softspoken__a_field_of_another_size_is_a_usage_error(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(kernels__c_is_what_the_header_says),
-      cmocka_unit_test(kernels__every_tier_equals_c),
+      cmocka_unit_test(kernels__c_streams_and_trees_are_sums_of_aes_blocks),
       cmocka_unit_test(pprf__a_wrong_sum_is_seen_by_all_who_use_it),
       cmocka_unit_test(softspoken__correlations_hold_both_ways),
       cmocka_unit_test(softspoken__tiers_agree_with_each_other),

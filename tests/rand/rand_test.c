@@ -6,8 +6,6 @@
 
 #include <openssl/evp.h>
 
-enum { MOST = 203 };
-
 static void random_bytes(uint64_t *state, void *out, size_t len) {
   uint8_t *at = out;
   for (size_t i = 0; i < len; i++) at[i] = (uint8_t)test_random(state);
@@ -69,43 +67,6 @@ static void aes__fixed_schedule_is_that_of_the_fixed_key(void **state) {
 #else
   skip();
 #endif
-}
-
-/* Every length around the tiles, in and out of place, counters across a carry, tweaks across a wrap. */
-static void aes__every_tier_equals_the_portable_one(void **state) {
-  (void)state;
-  uint64_t seed = test_seed();
-  const struct aes_kernels *c = aes_kernels_of(CPU_TIER_C);
-  for (int tier = 1; tier <= (int)cpu_tier_best(); tier++) {
-    const struct aes_kernels *ops = aes_kernels_of((enum cpu_tier)tier);
-    for (size_t count = 0; count <= MOST; count += count < 40 ? 1 : 23) {
-      struct aes_key key, key_c;
-      uint8_t bytes[16];
-      block in[MOST], out[MOST + 1], want[MOST + 1], offset, tweak;
-      random_bytes(&seed, bytes, sizeof bytes);
-      random_bytes(&seed, in, sizeof in);
-      random_bytes(&seed, &offset, sizeof offset);
-      random_bytes(&seed, out, sizeof out);
-      memcpy(want, out, sizeof want);
-      assert_ok(ops->open(&key, bytes));
-      assert_ok(c->open(&key_c, bytes));
-      ops->encrypt(&key, out, in, count);
-      c->encrypt(&key_c, want, in, count);
-      assert_memory_equal(out, want, sizeof out);
-      ops->encrypt(&key, out, out, count);
-      c->encrypt(&key_c, want, want, count);
-      assert_memory_equal(out, want, sizeof out);
-      ops->counter(&key, out, UINT64_C(0xfffffff0) + count, count);
-      c->counter(&key_c, want, UINT64_C(0xfffffff0) + count, count);
-      assert_memory_equal(out, want, sizeof out);
-      tweak = block_make(test_random(&seed), UINT64_MAX - 5);
-      ops->tccr(out, in, count, offset, tweak);
-      c->tccr(want, in, count, offset, tweak);
-      assert_memory_equal(out, want, sizeof out);
-      ops->close(&key);
-      c->close(&key_c);
-    }
-  }
 }
 
 static void tccr__equals_its_formula(void **state) {
@@ -226,7 +187,6 @@ int main(void) {
       cmocka_unit_test(aes__fips_197_vector),
       cmocka_unit_test(aes__sp_800_38a_ecb_vectors),
       cmocka_unit_test(aes__fixed_schedule_is_that_of_the_fixed_key),
-      cmocka_unit_test(aes__every_tier_equals_the_portable_one),
       cmocka_unit_test(tccr__equals_its_formula),
       cmocka_unit_test(prg__stream_is_aes_counter_mode),
       cmocka_unit_test(prg__successive_calls_continue_the_stream),

@@ -1,0 +1,115 @@
+/* Rows of the gates' element-wise loops and of bit planes. */
+#include "gates/cross_kernels.h"
+#include "gates/planes_kernels.h"
+#include "kernels/kernel_registry.h"
+
+enum { COUNT = 1 << 14, RING = 26 /* in `fusion bench` */ };
+
+/* --- products by bits: size is values --- */
+
+struct cross_work {
+  const struct cross_kernels *kernels;
+  struct cross_factor factor;
+  uint64_t *share, *a, *b, *plane[2];
+};
+
+/* The parameter is the shift, from 64 on with a negative sign. */
+static void open_cross(struct kernel_run *r) {
+  struct cross_work *w = r->work;
+  w->kernels = cross_kernels_of(r->shape.tier);
+  w->factor = (struct cross_factor){.shift = r->shape.parameter % 64, .negative = r->shape.parameter >= 64};
+  w->share = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
+  w->a = kernel_words(r, KERNEL_INPUT, r->shape.size);
+  w->b = kernel_words(r, KERNEL_INPUT, r->shape.size);
+  w->plane[0] = kernel_words(r, KERNEL_OUTPUT, div_up(r->shape.size, 64));
+  w->plane[1] = kernel_words(r, KERNEL_INPUT, div_up(r->shape.size, 64));
+}
+static void run_correct(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->correct(w->share, w->a, w->b, r->shape.size);
+}
+static void run_receive(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->receive(w->share, w->a, w->b, w->plane[0], w->plane[1], w->factor, r->shape.size);
+}
+static void run_send(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->send(w->share, w->a, w->b, w->plane[0], w->factor, r->shape.size);
+}
+static void run_add_bits(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->add_bits(w->share, w->plane[0], UINT64_C(12345) << w->factor.shift, r->shape.size);
+}
+/* The parameter is bits - 1. */
+static void run_take_top(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->take_top(w->plane[0], w->share, r->shape.parameter + 1, r->shape.size);
+}
+static void run_negate(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->negate(w->share, w->a, w->plane[0], r->shape.size);
+}
+static void run_keep(struct kernel_run *r) {
+  const struct cross_work *w = r->work;
+  w->kernels->keep(w->share, w->plane[0], r->shape.size);
+}
+
+#define CROSS_ROW(member, last, title, which, bytes)                                                 \
+  {                                                                                                  \
+    .name = #member, .members = KERNEL_MEMBER(cross, member), .work_len = sizeof(struct cross_work), \
+    .open = open_cross, .run = run_##member, KERNEL_SIZES(0, 1, 2, 63, 64, 65, 130, 137, 193, 200),  \
+    .last_parameter = last, .points = {                                                              \
+      {.name = title,                                                                                \
+       .unit = "value",                                                                              \
+       .size = COUNT,                                                                                \
+       .parameter = which,                                                                           \
+       .units = COUNT,                                                                               \
+       .demand = {{CEILING_L2, bytes}}}                                                              \
+    }                                                                                                \
+  }
+
+static const struct kernel_row cross_rows[] = {
+    CROSS_ROW(receive, 127, "product by a bit, receiver", 3, 32.25),
+    CROSS_ROW(send, 127, "product by a bit, sender", 3, 32.25),
+    CROSS_ROW(correct, 0, "product by a bit, correction", 0, 32),
+    CROSS_ROW(add_bits, 63, "bits added to values", 3, 16.125),
+    CROSS_ROW(take_top, 63, "top bits taken off values", 63, 16.125),
+    CROSS_ROW(negate, 0, "values negated by bits", 0, 16.125),
+    CROSS_ROW(keep, 0, "values kept by bits", 0, 16.125),
+};
+const struct kernel_module kernels_of_cross = KERNEL_MODULE(cross, "share", 0, cross_rows);
+
+/* --- bit planes: size is words, the parameter bits --- */
+
+struct planes_work {
+  const struct planes_kernels *kernels;
+  uint64_t *values, *planes;
+};
+
+static void open_split(struct kernel_run *r) {
+  struct planes_work *w = r->work;
+  w->kernels = planes_kernels_of(r->shape.tier);
+  w->values = kernel_words(r, KERNEL_INPUT, 64 * r->shape.size);
+  w->planes = kernel_words(r, KERNEL_OUTPUT, r->shape.size * r->shape.parameter);
+}
+static void run_split(struct kernel_run *r) {
+  const struct planes_work *w = r->work;
+  w->kernels->split(w->planes, r->shape.size, w->values, r->shape.size, r->shape.parameter);
+}
+
+static const struct kernel_row planes_rows[] = {
+    {.name = "split",
+     .members = KERNEL_MEMBER(planes, split),
+     .work_len = sizeof(struct planes_work),
+     .open = open_split,
+     .run = run_split,
+     KERNEL_SIZES(0, 1, 2, 7, 8, 9, 21),
+     .last_parameter = 64,
+     .points = {{.name = "26-bit values to bit planes",
+                 .unit = "value",
+                 .size = COUNT / 64,
+                 .parameter = RING,
+                 .units = COUNT,
+                 .demand = {{CEILING_L2, 8 + RING / 8.0}}}}},
+};
+const struct kernel_module kernels_of_planes = KERNEL_MODULE(planes, "share", 0, planes_rows);
