@@ -63,11 +63,11 @@ clean:
 	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz demo-out
 
 # Other builds live in their own folders, so that switching costs nothing. Tests that watch resident memory see what the address
-# sanitizer sets aside.
+# sanitizer sets aside. asan and ubsan also assert the ranges of lattice kernels' values (src/lattice/bound_assert.h).
 asan:
-	@ASAN_OPTIONS=quarantine_size_mb=16 $(MAKE) test BUILD=build-asan SETUP_FLAGS='-Db_sanitize=address -Db_lundef=false -Dbench=false'
+	@ASAN_OPTIONS=quarantine_size_mb=16 $(MAKE) test BUILD=build-asan SETUP_FLAGS='-Db_sanitize=address -Db_lundef=false -Dbench=false -Dbounds=true'
 ubsan:
-	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false'
+	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false -Dbounds=true'
 tsan:
 	@$(MAKE) test BUILD=build-tsan TEST_FLAGS='--print-errorlogs --no-rebuild --timeout-multiplier 5' SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
 clang:

@@ -77,6 +77,7 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i 
 }
 
 static void ntt_forward_avx2(uint32_t *a, const struct ntt_table *t) {
+  bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
   for (size_t blocks = 1, half = t->n / 2; half >= 8; blocks *= 2, half /= 2) {
     for (size_t b = 0; b < blocks; b++) {
@@ -92,6 +93,7 @@ static void ntt_forward_avx2(uint32_t *a, const struct ntt_table *t) {
     }
   }
   forward_last_levels(a, t, p, p2);
+  bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
 static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
@@ -118,6 +120,7 @@ static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i
 
 static void ntt_inverse_avx2(uint32_t *a, const struct ntt_table *t) {
   const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   inverse_first_levels(a, t, p, p2);
   for (size_t blocks = t->n / 16, half = 8; blocks > 1; blocks /= 2, half *= 2) {
     for (size_t b = 0; b < blocks; b++) {
@@ -141,6 +144,7 @@ static void ntt_inverse_avx2(uint32_t *a, const struct ntt_table *t) {
     store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
     store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
   }
+  bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
@@ -232,6 +236,7 @@ static inline __attribute__((always_inline)) void wide_group(int64_t *out, const
 
 static void matrix_avx2(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
                         void *scratch) {
+  matrix_assert_lanes(a, row_base, w);
   const size_t rows = w->rows, pairs = row_pairs(rows);
   const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
   const size_t block = words ? word_block(w->weight_bits) / 2 : 0;
@@ -253,6 +258,7 @@ static void matrix_avx2(int64_t *out, const int32_t *a, const uint32_t *row_base
         wide_group(at, lanes, row_base, wide_weights, rows, 1);
     }
   }
+  matrix_assert_sums(out, w);
 }
 
 const struct lattice_kernels lattice_kernels_avx2 = {

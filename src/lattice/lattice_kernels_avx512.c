@@ -84,6 +84,7 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m512i 
 }
 
 static void ntt_forward_avx512(uint32_t *a, const struct ntt_table *t) {
+  bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   const __m512i p = _mm512_set1_epi32((int)t->m.p), p2 = _mm512_set1_epi32((int)(2 * t->m.p));
   for (size_t blocks = 1, half = t->n / 2; half >= 16; blocks *= 2, half /= 2) {
     for (size_t b = 0; b < blocks; b++) {
@@ -99,6 +100,7 @@ static void ntt_forward_avx512(uint32_t *a, const struct ntt_table *t) {
     }
   }
   forward_last_levels(a, t, p, p2);
+  bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
 static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m512i p, __m512i p2) {
@@ -132,6 +134,7 @@ static void ntt_inverse_avx512(uint32_t *a, const struct ntt_table *t) {
     ntt_inverse_c(a, t);
     return;
   }
+  bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   inverse_first_levels(a, t, p, p2);
   for (size_t blocks = t->n / 32, half = 16; blocks > 1; blocks /= 2, half *= 2) {
     for (size_t b = 0; b < blocks; b++) {
@@ -155,6 +158,7 @@ static void ntt_inverse_avx512(uint32_t *a, const struct ntt_table *t) {
     store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
     store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
   }
+  bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
 static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {
@@ -170,6 +174,7 @@ static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *wo
     __asm__("" : "+r"(bits));
     got += (size_t)__builtin_popcount(bits & 0xffff);
   }
+  bound_assert(out, got, 0, p - 1);
   return got + accept_below_common(out + got, want - got, words + i, count - i, p);
 }
 
@@ -182,6 +187,8 @@ static inline __m512i montgomery_step(__m512i t, __m512i neg_inverse, __m512i p)
 static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
                             const struct modulus *m) {
   const __m512i p = _mm512_set1_epi32((int)m->p), neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
+  bound_assert(a, count, 0, MULTIPLY_BOUND - 1);
+  bound_assert(b, count, 0, m->p - 1);
   size_t i = 0;
   for (; i + 16 <= count; i += 16) {
     const __m512i x = load(a + i), y = load(b + i);
@@ -191,6 +198,7 @@ static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b,
     store(out + i, subtract_once(_mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd), p));
   }
   multiply_common(out + i, a + i, b + i, count - i, m);
+  bound_assert(out, count, 0, m->p - 1);
 }
 
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
@@ -324,6 +332,7 @@ static inline __attribute__((always_inline)) void wide_group(int64_t *out, const
 
 static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w,
                           void *scratch) {
+  matrix_assert_lanes(a, row_base, w);
   const size_t rows = w->rows, pairs = row_pairs(rows);
   const bool words = w->weight_bits <= WORD_WEIGHT_BITS;
   /* Wide sums are kept modulo 2^52, signed; their terms are at most 2^(26 + weight_bits). */
@@ -345,6 +354,7 @@ static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_ba
       }
     }
   }
+  matrix_assert_sums(out, w);
 }
 
 const struct lattice_kernels lattice_kernels_avx512 = {

@@ -4,6 +4,7 @@
 static fusion_status matrix_pack_c(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,
                                    unsigned weight_bits) {
   *w = (struct matrix_weights){.outs = outs, .rows = rows, .weight_bits = weight_bits};
+  matrix_assert_weights(weights, outs * rows, weight_bits);
   if (!size_mul(outs, rows, &w->packed_len) || !size_mul(w->packed_len, sizeof *weights, &w->packed_len))
     return FUSION_E_LIMIT;
   w->packed = mem_alloc(w->packed_len, 1);
@@ -21,6 +22,7 @@ static void matrix_c(int64_t *out, const int32_t *a, const uint32_t *row_base, c
                      void *scratch) {
   (void)scratch;
   const int16_t *weights = w->packed;
+  matrix_assert_lanes(a, row_base, w);
   for (size_t o = 0; o < w->outs; o++) {
     int64_t sum[MATRIX_LANES] = {0};
     for (size_t r = 0; r < w->rows; r++) {
@@ -30,6 +32,7 @@ static void matrix_c(int64_t *out, const int32_t *a, const uint32_t *row_base, c
     }
     memcpy(out + o * MATRIX_LANES, sum, sizeof sum);
   }
+  matrix_assert_sums(out, w);
 }
 
 const struct lattice_kernels lattice_kernels_c = {

@@ -3,29 +3,41 @@
 #ifndef FUSION_LATTICE_LATTICE_KERNELS_COMMON_H
 #define FUSION_LATTICE_LATTICE_KERNELS_COMMON_H
 
+#include "lattice/bound_assert.h"
 #include "lattice/lattice_kernels.h"
 #include "lattice/params.h"
 
 static void multiply_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
                             const struct modulus *m) {
   const struct modulus mod = *m;
+  bound_assert(a, count, 0, MULTIPLY_BOUND - 1);
+  bound_assert(b, count, 0, mod.p - 1);
   for (size_t i = 0; i < count; i++) out[i] = mod_multiply_montgomery(a[i], b[i], &mod);
+  bound_assert(out, count, 0, mod.p - 1);
 }
 
 static void reduce_signed_common(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m) {
   const struct modulus mod = *m;
+  bound_assert(in, count, 1 - REDUCE_BOUND, REDUCE_BOUND - 1);
   for (size_t i = 0; i < count; i++) out[i] = mod_reduce_signed(in[i], &mod);
+  bound_assert(out, count, 0, mod.p - 1);
 }
 
 static void add_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m) {
   const uint32_t p = m->p;
+  bound_assert(a, count, 0, p - 1);
+  bound_assert(b, count, 0, p - 1);
   for (size_t i = 0; i < count; i++) out[i] = mod_subtract_once(a[i] + b[i], p);
+  bound_assert(out, count, 0, p - 1);
 }
 
 static void subtract_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count,
                             const struct modulus *m) {
   const uint32_t p = m->p;
+  bound_assert(a, count, 0, p - 1);
+  bound_assert(b, count, 0, p - 1);
   for (size_t i = 0; i < count; i++) out[i] = mod_subtract_once(a[i] + p - b[i], p);
+  bound_assert(out, count, 0, p - 1);
 }
 
 /* v in [0, p) to its representative of least absolute value. */
@@ -36,28 +48,36 @@ static inline int32_t centre_one(uint32_t v, uint32_t p) {
 static void centre_wide_common(int32_t *out, const uint64_t *low, const uint64_t *high, size_t count,
                                const struct modulus *m) {
   const struct modulus mod = *m;
+  bound_assert(low, count, 0, CENTRE_BOUND - 1);
   if (!high) {
     for (size_t i = 0; i < count; i++) out[i] = centre_one(mod_reduce_63(low[i], &mod), mod.p);
-    return;
+  } else {
+    const uint64_t factor = mod_power(2, 40, mod.p);
+    bound_assert(high, count, 0, CENTRE_BOUND - 1);
+    for (size_t i = 0; i < count; i++)
+      out[i] = centre_one(mod_reduce_63(low[i] + mod_reduce_63(high[i], &mod) * factor, &mod), mod.p);
   }
-  const uint64_t factor = mod_power(2, 40, mod.p);
-  for (size_t i = 0; i < count; i++)
-    out[i] = centre_one(mod_reduce_63(low[i] + mod_reduce_63(high[i], &mod) * factor, &mod), mod.p);
+  bound_assert(out, count, -(int32_t)(mod.p / 2), (int32_t)(mod.p / 2));
 }
 
 static void centre_extend_common(int32_t *out, const uint32_t *a, size_t n, size_t more, const struct modulus *m) {
   const uint32_t p = m->p;
+  bound_assert(a, n, 0, p - 1);
   for (size_t i = 0; i < n; i++) out[i] = centre_one(a[i], p);
   for (size_t i = 0; i < more; i++) out[n + i] = -centre_one(a[i], p);
+  bound_assert(out, n + more, -(int32_t)(p / 2), (int32_t)(p / 2));
 }
 
 static void add_small_common(uint32_t *out, const uint32_t *a, const int32_t *small, size_t count,
                              const struct modulus *m) {
   const uint32_t p = m->p;
+  bound_assert(a, count, 0, p - 1);
+  bound_assert(small, count, 1 - (int32_t)p, (int32_t)p - 1);
   for (size_t i = 0; i < count; i++) {
     const uint32_t sum = a[i] + (uint32_t)small[i];
     out[i] = mod_subtract_once(sum + (p & (0 - (sum >> 31))), p);
   }
+  bound_assert(out, count, 0, p - 1);
 }
 
 /* With z = q*x + 2^(l-1): round(q*x / 2^l) = (z - z mod 2^l) / 2^l, and z = 2^(l-1) mod p as p divides q. So the
@@ -73,6 +93,7 @@ static void encode_common(uint32_t *out, const uint64_t *x, size_t count, unsign
     const int64_t v = (int64_t)half - (int64_t)((q_low * x[i] + half) & mask);
     out[i] = mod_multiply_montgomery(mod_reduce_signed(v, &mod), factor, &mod);
   }
+  bound_assert(out, count, 0, mod.p - 1);
 }
 
 static inline uint64_t popcount_21(uint64_t x) {
@@ -90,11 +111,13 @@ static inline uint64_t popcount_21(uint64_t x) {
 static void noise_common(int32_t *out, const uint64_t *random, size_t count) {
   for (size_t i = 0; i < count; i++)
     out[i] = (int32_t)(popcount_21(random[i]) - popcount_21(random[i] >> RLWE_NOISE_PAIRS));
+  bound_assert(out, count, -RLWE_NOISE_PAIRS, RLWE_NOISE_PAIRS);
 }
 
 static void ternary_common(int32_t *out, const uint64_t *random, size_t count) {
   /* The top two bits of 3r/4 with r of 62 bits: 0, 1 or 2. */
   for (size_t i = 0; i < count; i++) out[i] = (int32_t)(((random[i] >> 2) * 3) >> 62) - 1;
+  bound_assert(out, count, -1, 1);
 }
 
 static void add_fraction_common(uint64_t *sum, const uint32_t *a, size_t count, uint32_t k_montgomery,
@@ -104,6 +127,8 @@ static void add_fraction_common(uint64_t *sum, const uint32_t *a, size_t count, 
   const uint64_t high = UINT64_MAX / mod.p;     /* floor(2^64 / p), p odd */
   const uint64_t rest = UINT64_MAX % mod.p + 1; /* 2^64 mod p */
   const uint64_t low = (rest << 32) / mod.p;    /* next 32 bits */
+  bound_assert(a, count, 0, mod.p - 1);
+  bound_assert(&k_montgomery, 1, 0, mod.p - 1);
   const uint32_t high_0 = (uint32_t)high, high_1 = (uint32_t)(high >> 32), low_0 = (uint32_t)low;
   for (size_t i = 0; i < count; i++) {
     const uint32_t y = mod_multiply_montgomery(a[i], k_montgomery, &mod);
@@ -119,6 +144,8 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
   for (size_t k = 0; k < limb; k++) product = product * (moduli[k].p % m.p) % m.p;
   const uint32_t inverse = mod_inverse((uint32_t)product, m.p);
   const uint32_t factor = (uint32_t)((uint64_t)inverse * m.r1 % m.p);
+  bound_assert(residue, count, 0, m.p - 1);
+  for (size_t k = 0; BOUND_ASSERTS && k < limb; k++) bound_assert(lower[k], count, 0, moduli[k].p - 1);
   uint32_t weight[RLWE_LIMBS_MAX] = {0};
   uint64_t base = 1;
   for (size_t k = 0; k < limb; k++) {
@@ -132,6 +159,7 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
       const uint64_t t = (uint64_t)residue[i] * factor + (uint64_t)d0[i] * weight_0;
       out[i] = mod_subtract_once(mod_montgomery(t, &m), m.p);
     }
+    bound_assert(out, count, 0, m.p - 1);
     return;
   }
   for (size_t i = 0; i < count; i++) {
@@ -139,6 +167,7 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
     for (size_t k = 0; k < limb; k++) t += (uint64_t)lower[k][i] * weight[k];
     out[i] = mod_subtract_once(mod_montgomery(t, &m), m.p);
   }
+  bound_assert(out, count, 0, m.p - 1);
 }
 
 static inline size_t accept_below_common(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {
@@ -148,7 +177,22 @@ static inline size_t accept_below_common(uint32_t *out, size_t want, const uint3
     out[got] = v;
     got += v < p;
   }
+  bound_assert(out, got, 0, p - 1);
   return got;
+}
+
+static inline void matrix_assert_weights(const int16_t *weights, size_t count, unsigned weight_bits) {
+  const int32_t limit = 1 << (weight_bits - 1);
+  bound_assert(weights, count, (int16_t)-limit, (int16_t)(limit > INT16_MAX ? INT16_MAX : limit));
+}
+
+static inline void matrix_assert_lanes(const int32_t *a, const uint32_t *row_base, const struct matrix_weights *w) {
+  for (size_t r = 0; BOUND_ASSERTS && r < w->rows; r++)
+    bound_assert(a + row_base[r], MATRIX_LANES, -MATRIX_BOUND, MATRIX_BOUND);
+}
+
+static inline void matrix_assert_sums(const int64_t *out, const struct matrix_weights *w) {
+  bound_assert(out, w->outs * MATRIX_LANES, 1 - REDUCE_BOUND, REDUCE_BOUND - 1);
 }
 
 /* --- weights of the vector tiers' matrix products ---
@@ -173,6 +217,7 @@ static inline size_t word_block(unsigned weight_bits) {
 static inline fusion_status matrix_pack_groups(struct matrix_weights *w, const int16_t *weights, size_t outs,
                                                size_t rows, unsigned weight_bits, size_t group_outs) {
   *w = (struct matrix_weights){.outs = outs, .rows = rows, .weight_bits = weight_bits};
+  matrix_assert_weights(weights, outs * rows, weight_bits);
   const bool words = weight_bits <= WORD_WEIGHT_BITS;
   const size_t groups = div_up(outs, group_outs), depth = words ? 2 * row_pairs(rows) : rows;
   const size_t element = words ? sizeof(int16_t) : sizeof(int64_t);

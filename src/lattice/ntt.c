@@ -1,5 +1,7 @@
 #include "lattice/ntt.h"
 
+#include "lattice/bound_assert.h"
+
 static size_t reverse_bits(size_t x, unsigned bits) {
   size_t out = 0;
   for (unsigned i = 0; i < bits; i++) out |= ((x >> i) & 1) << (bits - 1 - i);
@@ -41,7 +43,9 @@ void ntt_table_free(struct ntt_table *t) {
 
 void ntt_forward_c(uint32_t *a, const struct ntt_table *t) {
   const uint32_t p = t->m.p;
+  bound_assert(a, t->n, 0, 2 * p - 1);
   /* Values grow by 2p a level from below 2p: at most 26p < 2^32 after 12 levels, so no reduction inside. */
+  uint32_t most = 2 * p;
   for (size_t blocks = 1, half = t->n / 2; half; blocks *= 2, half /= 2) {
     for (size_t b = 0; b < blocks; b++) {
       const uint32_t w = t->forward[blocks + b], shoup = t->forward_shoup[blocks + b];
@@ -52,12 +56,16 @@ void ntt_forward_c(uint32_t *a, const struct ntt_table *t) {
         high[i] = x + 2 * p - y;
       }
     }
+    most += 2 * p;
+    bound_assert(a, t->n, 0, most - 1);
   }
   for (size_t i = 0; i < t->n; i++) a[i] = mod_reduce_32(a[i], &t->m);
+  bound_assert(a, t->n, 0, p - 1);
 }
 
 void ntt_inverse_c(uint32_t *a, const struct ntt_table *t) {
   const uint32_t p = t->m.p;
+  bound_assert(a, t->n, 0, 2 * p - 1);
   for (size_t blocks = t->n / 2, half = 1; blocks > 1; blocks /= 2, half *= 2) {
     for (size_t b = 0; b < blocks; b++) {
       const uint32_t w = t->inverse[blocks + b], shoup = t->inverse_shoup[blocks + b];
@@ -68,6 +76,7 @@ void ntt_inverse_c(uint32_t *a, const struct ntt_table *t) {
         high[i] = mod_multiply_shoup(x + 2 * p - y, w, shoup, p);
       }
     }
+    bound_assert(a, t->n, 0, 2 * p - 1);
   }
   const size_t half = t->n / 2;
   for (size_t i = 0; i < half; i++) {
@@ -75,4 +84,5 @@ void ntt_inverse_c(uint32_t *a, const struct ntt_table *t) {
     a[i] = mod_subtract_once(mod_multiply_shoup(x + y, t->scale, t->scale_shoup, p), p);
     a[i + half] = mod_subtract_once(mod_multiply_shoup(x + 2 * p - y, t->last_scale, t->last_scale_shoup, p), p);
   }
+  bound_assert(a, t->n, 0, p - 1);
 }
