@@ -2,13 +2,9 @@
 #include "engine/engine.h"
 #include "program/program_section.h"
 
-static const char *const gate_names[GATE_COUNT] = {
-    [GATE_LINEAR] = "linear layers",
-    [GATE_RELU_TRUNCATE] = "Relu and truncation",
-    [GATE_MULTIPLY] = "products of tensors",
-    [GATE_MAXPOOL] = "max pooling",
-    [GATE_TOP_K] = "the choice of the largest outputs",
-};
+#define GATE_TEXT(name, text) [GATE_##name] = text,
+static const char *const gate_names[GATE_COUNT] = {OPERATOR_GATES(GATE_TEXT)};
+#undef GATE_TEXT
 
 /* A gate that a program needs and the engine lacks. */
 static fusion_status check_gate(const struct engine_layout *layout, enum operator_gate gate, uint32_t number,

@@ -39,8 +39,18 @@ enum operator_scale {
   SCALE_MEAN,        /* the input's over the window's size: the sum stands for the average */
 };
 
-/** The protocol that a step needs; an engine has one implementation for each (engine/engine.h). */
-enum operator_gate { GATE_LOCAL, GATE_LINEAR, GATE_RELU_TRUNCATE, GATE_MULTIPLY, GATE_MAXPOOL, GATE_TOP_K, GATE_COUNT };
+/** The protocols that steps need, and how a line to the user calls them. An engine has at most one implementation of
+ * each (engine/engine.h); the last is for answers that are labels or a top-k. */
+#define OPERATOR_GATES(X)                 \
+  X(LINEAR, "linear layers")              \
+  X(RELU_TRUNCATE, "Relu and truncation") \
+  X(MULTIPLY, "products of tensors")      \
+  X(MAXPOOL, "max pooling")               \
+  X(TOP_K, "the choice of the largest outputs")
+
+#define OPERATOR_GATE_NUMBER(name, text) GATE_##name,
+enum operator_gate { GATE_LOCAL, OPERATOR_GATES(OPERATOR_GATE_NUMBER) GATE_COUNT };
+#undef OPERATOR_GATE_NUMBER
 
 /** Where time and bytes are booked. */
 enum operator_stage { STAGE_SETUP, STAGE_LINEAR, STAGE_RELU, STAGE_POOL, STAGE_MULTIPLY, STAGE_OUTPUT, STAGE_COUNT };
