@@ -304,6 +304,15 @@ static void wait_for_connections(struct server *server, uint32_t count) {
   while (server_get_totals(server).connections != count) usleep(2000);
 }
 
+/* A server's connection whose client is played by the test. */
+static struct channel *play_client(struct session_scene *s) {
+  struct channel *c;
+  struct net_peer peer;
+  const struct net_limits limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000};
+  assert_ok(channel_dial(&c, &s->ask_handles.address, NULL, &limits, &peer, NULL));
+  return c;
+}
+
 static void limits__a_full_server_says_so(void **state) {
   (void)state;
   struct session_scene s;
@@ -311,10 +320,7 @@ static void limits__a_full_server_says_so(void **state) {
   scene_prepare(&s);
   s.serve.max_clients = 1;
   scene_start(&s);
-  struct channel *idle;
-  struct net_peer peer;
-  const struct net_limits limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000};
-  assert_ok(channel_dial(&idle, &s.ask_handles.address, NULL, &limits, &peer, NULL));
+  struct channel *idle = play_client(&s);
   wait_for_connections(s.server, 1);
   expect_failure(&s, FUSION_E_BUSY, "the server is busy");
   channel_close(idle);
@@ -380,15 +386,6 @@ static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
     pthread_join(thread, NULL);
     scene_end(&s);
   }
-}
-
-/* A server's connection whose client is played by the test. */
-static struct channel *play_client(struct session_scene *s) {
-  struct channel *c;
-  struct net_peer peer;
-  const struct net_limits limits = {.connect_timeout_ms = 3000, .timeout_ms = 3000};
-  assert_ok(channel_dial(&c, &s->ask_handles.address, NULL, &limits, &peer, NULL));
-  return c;
 }
 
 static void server__strange_clients_are_refused(void **state) {
