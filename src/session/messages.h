@@ -4,12 +4,12 @@
  *      client                                   server
  *      HELLO  versions, engine, job, samples ->
  *                                           <-  HELLO     version, engine, hash and length of the manifest
- *                                           <-  MANIFEST  the program's canonical bytes; left out if the client has
- * them START  samples a shard, samples here ->            the client has checked the manifest against its limits
+ *                                           <-  MANIFEST  the program's bytes; not if the client has them
+ *      START  samples a shard, samples here ->            the client has checked the manifest
  *                                           <-  READY     samples a shard that the server grants
  *      ... the engine opens ...
  *      SHARD  samples                       ->
- *      ... the engine runs ...                             any number of times
+ *      ... the engine runs ...                            any number of times
  *      SHARD  0: the client is done         ->
  *
  *  In place of any message either side may send a REFUSAL (net/channel.h). See docs/protocols/session.md. */
