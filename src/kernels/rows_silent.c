@@ -105,9 +105,9 @@ static void run_mend(struct kernel_run *r) {
 
 static const struct kernel_row ggm_rows[] = {
     {GGM_ROW(grow), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
-     .points = {TREE_POINT("GGM tree, depth 10", 10), TREE_POINT("GGM tree, depth 12", 12)}},
+     .points = {TREE_POINT("GGM tree, depth 9", 10), TREE_POINT("GGM tree, depth 11", 12)}},
     {GGM_ROW(grow_patched), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 8,
-     .points = {TREE_POINT("GGM tree, depth 10, punctured", 10), TREE_POINT("GGM tree, depth 12, punctured", 12)}},
+     .points = {TREE_POINT("GGM tree, depth 9, punctured", 10), TREE_POINT("GGM tree, depth 11, punctured", 12)}},
     {GGM_ROW(mend), KERNEL_SIZES(0, 16, 32, 48, 240), .last_parameter = 8,
      .points = {{.name = "GGM tree, leaves of the hole",
                  .unit = "leaf",

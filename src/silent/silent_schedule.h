@@ -3,7 +3,7 @@
  *
  *  A direction's iterations run in batches, one batch in the three flights of a single iteration. Of a batch as much is
  *  held back as the next batch will start from, in whole trees of all iterations that share a matrix (an iteration of
- * `lan` yields what eleven others start from). The first batch of a direction is one `lan` iteration, from SoftSpoken
+ * `lan` yields what nine others start from). The first batch of a direction is one `lan` iteration, from SoftSpoken
  * correlations. How many the next one has: as many as the expectation still asks for, in equal parts if that is more
  * than SILENT_BATCH_LEN bears; beyond the expectation (or without one) a third of what there is by then.
  *
@@ -14,7 +14,7 @@
 
 #include "silent/silent_set.h"
 
-/** Bytes of base correlations that the iterations of one batch hold in one direction: seventeen of `lan`, four of
+/** Bytes of base correlations that the iterations of one batch hold in one direction: sixteen of `lan`, four of
  *  `wan`. */
 #define SILENT_BATCH_LEN ((size_t)20 << 20)
 

@@ -150,7 +150,7 @@ static void cot_silent__profiles_and_their_declared_cost(void **state) {
   (void)state;
   for (enum silent_profile profile = SILENT_LAN; profile <= SILENT_WAN; profile++) {
     const struct silent_params params = {.profile = profile};
-    const struct take takes[] = {{ROLE_CLIENT, 1000000}, {ROLE_CLIENT, 500000}};
+    const struct take takes[] = {{ROLE_CLIENT, 800000}, {ROLE_CLIENT, 400000}};
     struct end ends[2];
     struct cost cost = {0};
     struct cot_cost model;
@@ -230,13 +230,13 @@ static void schedule__small_jobs_stay_small_and_large_ones_do_not(void **state) 
   assert_int_equal(schedule_take(&s, ROLE_SERVER, 2000000), 2);
   assert_int_equal(s.supply[ROLE_SERVER].iterations, 3);
   assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_lan);
-  params.expected_server_sends = 20000000;
+  params.expected_server_sends = 9500000;
   s = silent_schedule_start(&params);
-  assert_int_equal(schedule_take(&s, ROLE_SERVER, 10000000), 2);
+  assert_int_equal(schedule_take(&s, ROLE_SERVER, 5000000), 2);
   assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_wan);
-  assert_int_equal(s.supply[ROLE_SERVER].iterations, 4);
+  assert_int_equal(s.supply[ROLE_SERVER].iterations, 3);
   /* What is left of the job is small again. */
-  assert_int_equal(schedule_take(&s, ROLE_SERVER, 10000000), 1);
+  assert_int_equal(schedule_take(&s, ROLE_SERVER, 4500000), 1);
   assert_ptr_equal(s.supply[ROLE_SERVER].made, &silent_set_lan);
   assert_int_equal(s.supply[ROLE_CLIENT].iterations, 0);
 }
