@@ -49,8 +49,9 @@ typedef struct fusion_client_settings {
   uint64_t min_public;         /**< default 100 */
   double min_accuracy;         /**< default 0.95 */
   double confidence;           /**< of the accuracy's lower bound in the verdict; default 0.95 */
-  /** With a model of rounding `fast`, copies may differ in the last places. They agree when their labels do (default);
-   *  or, when `tolerance` is not 0, when every number differs by so many units at most. */
+  /** With accept_fast, for models of fast rounding: compare every number of an answer, and hand them out; no two copies
+   *  of a query may differ by more units. Indices (of top-k) are compared exactly even so. 0 (default): compare labels.
+   *  Models that answer labels take no tolerance, nor do exact models unless accept_fast is set. */
   uint64_t tolerance;
   /** A file from which a job of a client that was killed goes on, when fusion_client_query is called again with the
    * same data and settings. It holds secrets: the places of samples, and answers. It is made with mode 0600, and stays
@@ -60,6 +61,13 @@ typedef struct fusion_client_settings {
    *  FUSION_E_CLOSED. NULL (default): none. */
   bool (*progress)(void *context, const fusion_progress *progress);
   void *progress_context;
+  /** Take models of fast rounding, too, of which honest copies may differ in the last places: they are compared, and
+   *  answers handed out, as labels alone or within `tolerance`. Exact models are compared bit for bit as ever. Default
+   *  false: a model of fast rounding is refused. */
+  bool accept_fast;
+  /** Take this model alone: the hash of its manifest in hexadecimal, as fusion_verdict.manifest_hash has it. NULL
+   * (default): any. */
+  const char *manifest;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -85,7 +93,8 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_UNREACHABLE (no plan),
  * FUSION_E_REFUSED (the server says why), FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a
- * limit of this client), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
+ * limit of this client), FUSION_E_ROUNDING (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_USAGE (a
+ * tolerance that this model does not take), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
  * FUSION_E_VERSION (the server is of another release), FUSION_E_PEER,
  * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
  * verdict accepts or rejects, and ends before it is known. */
@@ -112,10 +121,11 @@ typedef enum fusion_answer_form {
   FUSION_ANSWERS_LABELS,        /**< I64 [queries]: the label that each answer decides for */
 } fusion_answer_form;
 
-/** The accepted answers in a form; owned by the caller. FUSION_E_USAGE when the verdict rejects, FUSION_E_MEMORY. */
+/** The accepted answers in a form; owned by the caller. FUSION_E_USAGE when the verdict rejects, or when labels alone
+ *  were compared and others are asked for; FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_result_answers(const fusion_result *result, fusion_answer_form form, fusion_array **out,
                                                fusion_error *err) FUSION_MUST_CHECK;
-/** True when an answer is a label alone. */
+/** True when an answer is a label alone: so the model answers, or labels alone were compared. */
 FUSION_API bool fusion_result_is_label(const fusion_result *result);
 
 /** Wipes and frees; NULL is allowed. */

@@ -51,6 +51,8 @@ typedef struct fusion_verdict {
   char started_utc[32];      /**< ISO 8601 */
   char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */
   char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
+  char compared[48]; /**< what the copies were compared by, which is all that the bits stand for: "every number of every
+                        copy", "labels only", or "numbers within N" */
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

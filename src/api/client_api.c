@@ -1,3 +1,4 @@
+#include <sodium.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,9 +13,10 @@
 enum { WORKERS_MAX = 256 };
 
 struct fusion_client {
-  fusion_client_settings settings; /* its texts are gone */
-  struct job_handles handles;      /* its TLS context is owned; no journal yet */
-  char *journal;                   /* owned: path, NULL for none */
+  fusion_client_settings settings;    /* its texts are gone */
+  struct job_handles handles;         /* its TLS context is owned; no journal yet */
+  char *journal;                      /* owned: path, NULL for none */
+  uint8_t manifest[SESSION_HASH_LEN]; /* what the handles point to, if anything */
   atomic_int cancelled;
 };
 
@@ -43,6 +45,19 @@ void fusion_client_init(fusion_client_settings *settings, size_t size) {
                                            .min_accuracy = plan.min_accuracy,
                                            .confidence = 0.95};
   sized_init(settings, size, &defaults);
+}
+
+static fusion_status take_manifest_hash(fusion_client *c, const char *text, fusion_error *err) {
+  size_t len;
+  if (!text) return FUSION_OK;
+  if (strlen(text) != 2 * sizeof c->manifest ||
+      sodium_hex2bin(c->manifest, sizeof c->manifest, text, strlen(text), NULL, &len, NULL) ||
+      len != sizeof c->manifest)
+    return error_set(err, FUSION_E_USAGE,
+                     "'%.80s': not a manifest's hash; give the verdict's manifest_hash, %zu hexadecimal digits", text,
+                     2 * sizeof c->manifest);
+  c->handles.manifest = c->manifest;
+  return FUSION_OK;
 }
 
 static fusion_status check_settings(const fusion_client_settings *s, fusion_error *err) {
@@ -75,6 +90,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   c->handles.cancelled = &c->cancelled;
   TRY(engine_named(&c->handles.engine, s->engine, err));
   TRY(net_address_parse(&c->handles.address, s->server, err));
+  TRY(take_manifest_hash(c, s->manifest, err));
   if (s->journal) {
     c->journal = mem_alloc(strlen(s->journal) + 1, 1);
     FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));
@@ -227,7 +243,7 @@ const fusion_verdict *fusion_result_verdict(const fusion_result *result) {
 }
 
 bool fusion_result_is_label(const fusion_result *result) {
-  return result->output.program.output == OUTPUT_LABEL;
+  return result->output.program.output == OUTPUT_LABEL || result->output.labels_only;
 }
 
 static fusion_status to_labels(const fusion_model *model, const fusion_array *raw, fusion_array **out,
@@ -242,10 +258,20 @@ static fusion_status to_labels(const fusion_model *model, const fusion_array *ra
   return status;
 }
 
+/* Numbers of an answer whose label alone was compared could be anything. */
+static fusion_status compared_labels(const struct job_output *output, fusion_answer_form form, fusion_array **out,
+                                     fusion_error *err) {
+  if (form != FUSION_ANSWERS_LABELS)
+    return error_set(err, FUSION_E_USAGE, "only labels were compared, so only labels can be read");
+  const fusion_status status = fusion_array_create(out, FUSION_I64, 1, &output->queries, output->answers);
+  return status == FUSION_OK ? status : error_set(err, status, "out of memory for the labels");
+}
+
 fusion_status fusion_result_answers(const fusion_result *r, fusion_answer_form form, fusion_array **out,
                                     fusion_error *err) {
   *out = NULL;
   if (!r->output.answers) return error_set(err, FUSION_E_USAGE, "rejected answers cannot be read");
+  if (r->output.labels_only) return compared_labels(&r->output, form, out, err);
   struct model program_alone = {.program = r->output.program};
   const fusion_model model = {.model = &program_alone};
   const size_t shape[2] = {r->output.queries, r->output.answer_size};

@@ -28,6 +28,8 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_VERSION: return "the peer speaks another version of the protocol; use the same release on both sides";
     case FUSION_E_MODEL: return "the model cannot be taken";
     case FUSION_E_UNSUPPORTED: return "the model uses something that is not supported";
+    case FUSION_E_ROUNDING: return "the model uses fast rounding, which was not accepted";
+    case FUSION_E_OTHER_MODEL: return "the model is not the one that was asked for";
     case FUSION_E_CRYPTO: return "a cryptographic check failed";
     case FUSION_E_TLS: return "the TLS connection failed";
     case FUSION_E_INTERNAL: break;

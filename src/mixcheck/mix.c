@@ -145,14 +145,24 @@ static uint64_t mask_differs(uint64_t a, uint64_t b) {
   return 0 - ((x | (0 - x)) >> 63);
 }
 
+/** All ones if a > b, unsigned. */
+static uint64_t mask_above(uint64_t a, uint64_t b) {
+  return 0 - ((((~b) & a) | ((~(b ^ a)) & (b - a))) >> 63);
+}
+
 /** All ones if a > b, signed. */
 static uint64_t mask_greater(int64_t a, int64_t b) {
-  const uint64_t bias = UINT64_C(1) << 63, x = (uint64_t)a ^ bias, y = (uint64_t)b ^ bias;
-  return 0 - ((((~y) & x) | ((~(y ^ x)) & (y - x))) >> 63);
+  const uint64_t bias = UINT64_C(1) << 63;
+  return mask_above((uint64_t)a ^ bias, (uint64_t)b ^ bias);
+}
+
+/** `a` where the mask is ones, else `b`. */
+static int64_t mask_choose(uint64_t mask, int64_t a, int64_t b) {
+  return (int64_t)((uint64_t)b ^ (mask & ((uint64_t)a ^ (uint64_t)b)));
 }
 
 int64_t mix_label(const struct mix_check *check, const int64_t *answer) {
-  if (check->kind == MIX_ANSWER_INDEX) return answer[0];
+  if (check->kind != MIX_ANSWER_LOGITS) return answer[0];
   if (check->answer_size == 1) return (int64_t)(mask_greater(answer[0], 0) & 1);
   uint64_t best = (uint64_t)answer[0], label = 0;
   for (size_t i = 1; i < check->answer_size; i++) {
@@ -163,41 +173,60 @@ int64_t mix_label(const struct mix_check *check, const int64_t *answer) {
   return (int64_t)label;
 }
 
-/** All ones when two copies' answers do not agree. */
-static uint64_t mask_disagree(const struct mix_check *check, const int64_t *a, const int64_t *b) {
-  if (check->agreement == MIX_AGREE_LABEL)
-    return mask_differs((uint64_t)mix_label(check, a), (uint64_t)mix_label(check, b));
+/** By how much the copies' integers at place `i` of an answer may differ. */
+static uint64_t allowed_spread(const struct mix_check *check, size_t i) {
+  const bool index = check->kind == MIX_ANSWER_INDEX || (check->kind == MIX_ANSWER_TOP_K && i % 2 == 0);
+  return check->agreement == MIX_AGREE_WITHIN && !index ? check->tolerance : 0;
+}
+
+/** All ones when the labels of `copies` answers at these places are not all the same. */
+static uint64_t mask_labels_differ(const struct mix_check *check, const int64_t *answers, const uint32_t *place,
+                                   size_t copies) {
+  const uint64_t first = (uint64_t)mix_label(check, answers + place[0] * check->answer_size);
+  uint64_t differs = 0;
+  for (size_t j = 1; j < copies; j++)
+    differs |= mask_differs(first, (uint64_t)mix_label(check, answers + place[j] * check->answer_size));
+  return differs;
+}
+
+/** All ones when some integer differs by more than is allowed between any two of them: the largest and the smallest. */
+static uint64_t mask_values_differ(const struct mix_check *check, const int64_t *answers, const uint32_t *place,
+                                   size_t copies) {
   uint64_t differs = 0;
   for (size_t i = 0; i < check->answer_size; i++) {
-    const uint64_t x = (uint64_t)a[i], y = (uint64_t)b[i];
-    if (check->agreement == MIX_AGREE_EXACT) {
-      differs |= mask_differs(x, y);
-      continue;
+    int64_t low = answers[place[0] * check->answer_size + i], high = low;
+    for (size_t j = 1; j < copies; j++) {
+      const int64_t x = answers[place[j] * check->answer_size + i];
+      low = mask_choose(mask_greater(low, x), x, low);
+      high = mask_choose(mask_greater(x, high), x, high);
     }
-    /* |x - y| > tolerance; the difference of two 64-bit values, the smaller taken from the larger, always fits 64 bits.
-     */
-    const uint64_t swap = mask_greater(b[i], a[i]);
-    const uint64_t distance = ((x - y) ^ swap) - swap;
-    const uint64_t bias = UINT64_C(1) << 63;
-    differs |= mask_greater((int64_t)(distance ^ bias), (int64_t)(check->tolerance ^ bias));
+    /* The difference of two 64-bit values, the smaller taken from the larger, always fits 64 bits. */
+    differs |= mask_above((uint64_t)high - (uint64_t)low, allowed_spread(check, i));
   }
   return differs;
+}
+
+size_t mix_compared_size(const struct mix_check *check) {
+  return check->agreement == MIX_AGREE_LABEL ? 1 : check->answer_size;
 }
 
 fusion_status mix_verify(const struct mix *m, const struct mix_check *check, const int64_t *answers,
                          const int64_t *labels, int64_t *query_answers, struct mix_result *result) {
   *result = (struct mix_result){.accepted = false};
-  if (!check->answer_size || (unsigned)check->kind > MIX_ANSWER_INDEX || (unsigned)check->agreement > MIX_AGREE_LABEL)
+  if (!check->answer_size || (unsigned)check->kind > MIX_ANSWER_TOP_K || (unsigned)check->agreement > MIX_AGREE_LABEL)
     return FUSION_E_USAGE;
+  const bool by_label = check->agreement == MIX_AGREE_LABEL;
   const size_t size = check->answer_size, copies = m->choice.copies;
   uint64_t wrong = 0, disagreeing = 0;
   for (size_t q = 0; q < m->choice.queries; q++) {
-    const int64_t *first = answers + m->place[q * copies] * size;
-    uint64_t differs = 0;
-    for (size_t j = 1; j < copies; j++)
-      differs |= mask_disagree(check, first, answers + m->place[q * copies + j] * size);
-    disagreeing += differs & 1;
-    memcpy(query_answers + q * size, first, size * sizeof *first);
+    const uint32_t *place = m->place + q * copies;
+    const int64_t *first = answers + place[0] * size;
+    disagreeing += 1 & (by_label ? mask_labels_differ(check, answers, place, copies)
+                                 : mask_values_differ(check, answers, place, copies));
+    if (by_label)
+      query_answers[q] = mix_label(check, first);
+    else
+      memcpy(query_answers + q * size, first, size * sizeof *first);
   }
   for (size_t t = 0; t < m->choice.public_samples; t++) {
     const int64_t *answer = answers + m->place[m->choice.queries * copies + t] * size;

@@ -33,14 +33,15 @@ void mix_rows(const struct mix *m, int64_t *out, const int64_t *queries, const i
 /** What an answer's integers are. */
 enum mix_answer_kind {
   MIX_ANSWER_LOGITS, /**< label: the index of the largest, the lowest index on ties; of a single logit: 1 if positive */
-  MIX_ANSWER_INDEX,  /**< label: the first integer (label, top-k) */
+  MIX_ANSWER_INDEX,  /**< indices; label: the first */
+  MIX_ANSWER_TOP_K,  /**< pairs of an index and its value; label: the first index */
 };
 
-/** When copies of a query agree. */
+/** When copies of a query agree. The client's choice, never the server's. */
 enum mix_agreement {
-  MIX_AGREE_EXACT,  /**< bit for bit */
-  MIX_AGREE_WITHIN, /**< every integer within `tolerance` of the first copy's (rounding fast) */
-  MIX_AGREE_LABEL,  /**< the label alone (rounding fast) */
+  MIX_AGREE_EXACT,  /**< every integer, bit for bit */
+  MIX_AGREE_WITHIN, /**< every value: no two copies differ by more than `tolerance`. Indices, as exact */
+  MIX_AGREE_LABEL,  /**< the label alone */
 };
 
 struct mix_check {
@@ -56,10 +57,13 @@ struct mix_result {
   uint64_t disagreeing_queries; /* queries whose copies do not agree */
 };
 
-/** Checks the whole shuffled batch of answers [N][answer_size] against the public labels [T], and writes the first copy
- * of each query's answer to query_answers [R][answer_size] (meaningless unless accepted). Everything is evaluated
- * before anything is decided, and the flow of control does not depend on the answers. FUSION_E_USAGE when the check
- * makes no sense, FUSION_E_MEMORY. */
+/** Integers of a query's answer that are compared, and so may be handed out: the whole answer, or its label. */
+size_t mix_compared_size(const struct mix_check *check);
+
+/** Checks the whole shuffled batch of answers [N][answer_size] against the public labels [T], and writes what was
+ * compared, as the first copy of each query has it, to query_answers [R][mix_compared_size] (meaningless unless
+ * accepted). Everything is evaluated before anything is decided, and the flow of control does not depend on the
+ * answers. FUSION_E_USAGE when the check makes no sense. */
 fusion_status mix_verify(const struct mix *m, const struct mix_check *check, const int64_t *answers,
                          const int64_t *labels, int64_t *query_answers, struct mix_result *result) FUSION_MUST_CHECK;
 

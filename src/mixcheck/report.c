@@ -20,9 +20,10 @@ void verdict_explain(fusion_verdict *v) {
   snprintf(copies, sizeof copies, "the copies of %" PRIu64 " of %" PRIu64 " queries disagree", v->disagreeing_queries,
            v->queries);
   const bool inaccurate = v->wrong_public > v->allowed_errors;
+  const bool exact = strcmp(v->rounding, "fast") != 0; /* then nothing need be said: every number was compared */
   if (v->accepted)
-    snprintf(v->reason, sizeof v->reason, "all copies agree; %" PRIu64 " of %" PRIu64 " public answers are right",
-             right, v->public_samples);
+    snprintf(v->reason, sizeof v->reason, "all copies agree%s%s%s; %" PRIu64 " of %" PRIu64 " public answers are right",
+             exact ? "" : " (", exact ? "" : v->compared, exact ? "" : ")", right, v->public_samples);
   else
     snprintf(v->reason, sizeof v->reason, "%s%s%s", v->disagreeing_queries ? copies : "",
              v->disagreeing_queries && inaccurate ? "; " : "", inaccurate ? accuracy : "");
@@ -93,6 +94,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_text(&r, "started_utc", v->started_utc);
   put_text(&r, "manifest_hash", v->manifest_hash);
   put_text(&r, "certificate_hash", v->certificate_hash);
+  put_text(&r, "compared", v->compared);
   *out = r.failed ? NULL : json_dumps(r.root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
   json_decref(r.root);
   return *out ? FUSION_OK : FUSION_E_MEMORY;

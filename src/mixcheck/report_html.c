@@ -87,9 +87,10 @@ static void put_cards(struct page *p, const fusion_verdict *v) {
   put(p, "<div class=\"grid\"><section><h2>Correctness</h2><div class=\"big\">2<sup>&minus;%.1f</sup></div>",
       v->soundness_bits);
   put(p,
-      "<p class=\"note\">chance that a cheating server passes unnoticed; %u bits were asked for. "
+      "<p class=\"note\">chance that a cheating server alters what was compared (%s) unnoticed; %u bits were asked "
+      "for. "
       "The paper's bound: %.1f bits.</p></section>\n",
-      v->security_bits, v->paper_bits);
+      v->compared, v->security_bits, v->paper_bits);
   put(p, "<section><h2>Accuracy</h2><div class=\"big\">%.2f %%</div>", 100 * v->accuracy);
   put(p,
       "<p class=\"note\">on %" PRIu64
@@ -138,6 +139,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   put_row(p, "Public samples among them", "%" PRIu64, v->public_samples);
   put_row(p, "Samples in all", "%" PRIu64, v->samples);
   put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
+  put_row(p, "Compared", "%s", v->compared);
   put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
   put(p, "</table></section>\n<section><h2>The run</h2><table>\n");
   if (v->server[0]) put_row(p, "Server", "%s", v->server);

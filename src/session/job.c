@@ -116,6 +116,15 @@ static void add_stage(fusion_verdict *v, const char *name, double seconds, uint6
   s->bytes_received = received;
 }
 
+static void say_compared(const struct mix_check *check, fusion_verdict *v) {
+  static const char *const texts[] = {
+      [MIX_AGREE_EXACT] = "every number of every copy", [MIX_AGREE_LABEL] = "labels only"};
+  if (check->agreement == MIX_AGREE_WITHIN)
+    snprintf(v->compared, sizeof v->compared, "numbers within %llu", (unsigned long long)check->tolerance);
+  else
+    snprintf(v->compared, sizeof v->compared, "%s", texts[check->agreement]);
+}
+
 static void fill_verdict(const struct client_job *job, double started, fusion_verdict *v) {
   uint64_t sent = job->bytes_sent, received = job->bytes_received;
   v->seconds = clock_seconds() - started;
@@ -136,6 +145,7 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
            job->terms.handles->address.port);
   snprintf(v->engine, sizeof v->engine, "%s", job->terms.handles->engine->name);
   snprintf(v->rounding, sizeof v->rounding, "%s", job->ready.program.rounding == ROUNDING_FAST ? "fast" : "exact");
+  say_compared(&job->ready.check, v);
   hex(v->manifest_hash, job->ready.manifest_hash, sizeof job->ready.manifest_hash);
   v->certificate_hash[0] = '\0';
   if (job->peer.has_certificate) hex(v->certificate_hash, job->peer.certificate_sha256, TLS_HASH_LEN);
@@ -143,31 +153,25 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
 
 static fusion_status decide(struct client_job *job, struct job_output *output, fusion_verdict *verdict,
                             fusion_error *err) {
-  const bool fast = job->ready.program.rounding == ROUNDING_FAST;
-  const struct mix_check check = {
-      .kind = job->ready.program.output == OUTPUT_LOGITS ? MIX_ANSWER_LOGITS : MIX_ANSWER_INDEX,
-      .agreement = !fast                                 ? MIX_AGREE_EXACT
-                   : job->terms.settings->tolerance == 0 ? MIX_AGREE_LABEL
-                                                         : MIX_AGREE_WITHIN,
-      .tolerance = job->terms.settings->tolerance,
-      .answer_size = job->ready.answer_size};
+  const struct mix_check *check = &job->ready.check;
   struct mix_result result;
-  const size_t queries = job->terms.input->choice.queries;
-  int64_t *answers = mem_alloc(queries, job->ready.answer_size * sizeof *answers);
+  const size_t queries = job->terms.input->choice.queries, size = mix_compared_size(check);
+  int64_t *answers = mem_alloc(queries, size * sizeof *answers);
   if (!answers) return error_set(err, FUSION_E_MEMORY, "out of memory for the answers");
   const fusion_status status =
-      mix_verify(job->ready.mix, &check, job->ready.answers, job->terms.input->labels, answers, &result);
+      mix_verify(job->ready.mix, check, job->ready.answers, job->terms.input->labels, answers, &result);
   verdict->accepted = status == FUSION_OK && result.accepted;
   if (status == FUSION_OK) {
     verdict->wrong_public = result.wrong_public;
     verdict->disagreeing_queries = result.disagreeing_queries;
   }
   if (!verdict->accepted) {
-    mem_free_secret(answers, queries * job->ready.answer_size * sizeof *answers);
+    mem_free_secret(answers, queries * size * sizeof *answers);
     answers = NULL;
   }
   output->answers = answers;
-  output->answer_size = job->ready.answer_size;
+  output->answer_size = size;
+  output->labels_only = check->agreement == MIX_AGREE_LABEL && job->ready.program.output != OUTPUT_LABEL;
   output->queries = queries;
   if (status != FUSION_OK)
     return error_set(err, status, "the answers cannot be checked: %s", fusion_status_text(status));

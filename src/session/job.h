@@ -18,6 +18,7 @@ struct job_handles {
   struct net_address address;
   struct tls_context *tls; /* NULL: plaintext to a loopback address */
   const struct engine *engine;
+  const uint8_t *manifest;     /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
   struct journal *journal;     /* NULL: a job that is lost with its process */
   const atomic_int *cancelled; /* ends the job when not 0; may be NULL */
 };
@@ -42,8 +43,9 @@ struct job_terms {
 
 struct job_output {
   struct program program; /* the manifest; program_free */
+  bool labels_only;       /* answers are labels, answer_size is 1, though the program answers more */
   size_t answer_size;
-  int64_t *answers; /* owned (job_output_free): [queries][answer_size]; NULL when rejected */
+  int64_t *answers; /* owned (job_output_free): [queries][answer_size], what was compared; NULL when rejected */
   size_t queries;
 };
 

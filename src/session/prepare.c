@@ -76,7 +76,7 @@ static struct journal_job describe(const struct prepared_job *p, const struct jo
                               c->public_samples,
                               c->errors,
                               in->row_size,
-                              !t->settings->tolerance,
+                              t->settings->accept_fast,
                               t->settings->tolerance};
   struct journal_job out = {.samples = p->samples, .answer_size = p->answer_size};
   crypto_generichash_state state;
@@ -111,6 +111,40 @@ static fusion_status take_answers(struct prepared_job *p, const struct job_terms
 }
 
 /* ---- the manifest ---- */
+
+/* The one manifest that the client takes, if it named one. */
+static fusion_status check_hash(const uint8_t hash[SESSION_HASH_LEN], const uint8_t *wanted, fusion_error *why) {
+  char text[2 * SESSION_HASH_LEN + 1];
+  if (!wanted || memcmp(hash, wanted, SESSION_HASH_LEN) == 0) return FUSION_OK;
+  sodium_bin2hex(text, sizeof text, hash, SESSION_HASH_LEN);
+  return error_set(why, FUSION_E_OTHER_MODEL,
+                   "the server's model is not the one that --manifest names: its manifest has the hash %s", text);
+}
+
+/* What is compared is for the client to say, or a cheating server would choose what it may alter; the manifest only
+ * tells whether the model fits. */
+static fusion_status choose_check(struct prepared_job *p, const fusion_client_settings *set, fusion_error *why) {
+  static const enum mix_answer_kind kinds[] = {
+      [OUTPUT_LOGITS] = MIX_ANSWER_LOGITS, [OUTPUT_LABEL] = MIX_ANSWER_INDEX, [OUTPUT_TOP_K] = MIX_ANSWER_TOP_K};
+  const bool fast = p->program.rounding == ROUNDING_FAST;
+  if (fast && !set->accept_fast)
+    return error_set(why, FUSION_E_ROUNDING,
+                     "the server's model uses fast rounding, so copies cannot be compared exactly; --accept-fast takes "
+                     "it and compares labels");
+  if (set->tolerance && p->program.output == OUTPUT_LABEL)
+    return error_set(why, FUSION_E_USAGE,
+                     "the server's model answers labels, which are always compared exactly; leave out --tolerance");
+  if (set->tolerance && !set->accept_fast)
+    return error_set(why, FUSION_E_USAGE,
+                     "the server's model is exact: its answers are compared bit for bit; leave out --tolerance");
+  p->check = (struct mix_check){.kind = kinds[p->program.output],
+                                .agreement = !fast            ? MIX_AGREE_EXACT
+                                             : set->tolerance ? MIX_AGREE_WITHIN
+                                                              : MIX_AGREE_LABEL,
+                                .tolerance = set->tolerance,
+                                .answer_size = p->answer_size};
+  return FUSION_OK;
+}
 
 /* Predicted traffic of what is left: every worker opens once and runs its part of the shards. */
 static fusion_status predict_traffic(struct prepared_job *p, const struct job_terms *t, size_t shards,
@@ -187,7 +221,10 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   const struct job_input *in = t->input;
   struct reader r = reader_of(bytes, len);
   fusion_error program_error = {.status = FUSION_OK};
-  fusion_status status = program_decode(&p->program, &r, &program_error);
+  manifest_hash(p->manifest_hash, bytes, len);
+  fusion_status status = check_hash(p->manifest_hash, t->handles->manifest, why);
+  if (status != FUSION_OK) return status;
+  status = program_decode(&p->program, &r, &program_error);
   if (status != FUSION_OK)
     return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
   p->has_program = true;
@@ -202,7 +239,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
                      "the samples have %zu numbers each; the server's model takes %zu (%u x %u x %u)", in->row_size,
                      p->input_size, p->program.steps[0].out.shape.channels, p->program.steps[0].out.shape.height,
                      p->program.steps[0].out.shape.width);
-  manifest_hash(p->manifest_hash, bytes, len);
+  TRY(choose_check(p, t->settings, why));
   TRY(take_answers(p, t, why));
   if (p->todo) TRY(prepare_cut(p, t, round_trip_seconds, why));
   TRY(quantise(&p->program, in->query_pictures, in->queries, in->choice.queries, &p->queries, why));

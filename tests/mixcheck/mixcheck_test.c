@@ -399,6 +399,74 @@ static void verify__tolerance_and_label_agreement(void **state) {
   mix_free(job.mix);
 }
 
+/** Queries whose copies do not agree, of a job of one query. `answers`: of its copies, [copies][2], in any order. */
+static uint64_t disagreeing(struct mix_check check, size_t copies, const int64_t *answers, struct counter *random) {
+  struct mix_result result;
+  job_open(&job, (struct mix_choice){1, copies, 1, 0}, random);
+  for (size_t i = 0, copy = 0; i <= copies; i++) {
+    if (job.rows[i] != job.queries[0]) continue;
+    memcpy(job.answers + 2 * i, answers + 2 * copy++, 2 * sizeof *answers);
+  }
+  assert_ok(mix_verify(job.mix, &check, job.answers, job.labels, job.out, &result));
+  mix_free(job.mix);
+  return result.disagreeing_queries;
+}
+
+/** Each copy is within the tolerance of its neighbour, the outer ones are not of each other; whichever comes first. */
+static void verify__tolerance_holds_between_all_pairs(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  static const int64_t tolerances[] = {1, 7, INT64_C(1) << 40, INT64_MAX / 2};
+  for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
+    const int64_t n = tolerances[i];
+    struct mix_check check = {MIX_ANSWER_LOGITS, MIX_AGREE_WITHIN, (uint64_t)n, 2};
+    for (int turn = 0; turn < 6; turn++) {
+      int64_t copies[6] = {0, 5, n, 5, 2 * n, 5};
+      for (int k = 0; k < turn; k++) { /* all six orders */
+        const int64_t kept = copies[2 * (k % 2)];
+        copies[2 * (k % 2)] = copies[2 * (k % 2) + 2];
+        copies[2 * (k % 2) + 2] = kept;
+      }
+      check.tolerance = (uint64_t)n;
+      assert_int_equal(disagreeing(check, 3, copies, &random), 1);
+      check.tolerance = 2 * (uint64_t)n - 1;
+      assert_int_equal(disagreeing(check, 3, copies, &random), 1);
+      check.tolerance = 2 * (uint64_t)n;
+      assert_int_equal(disagreeing(check, 3, copies, &random), 0);
+    }
+  }
+}
+
+static void verify__indices_are_exact_whatever_the_tolerance(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  const struct mix_check top = {MIX_ANSWER_TOP_K, MIX_AGREE_WITHIN, 100, 2},
+                         label = {MIX_ANSWER_INDEX, MIX_AGREE_WITHIN, 100, 2};
+  assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 4, 50, 4, 100}, &random), 0);
+  assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 4, 50, 4, 101}, &random), 1);
+  assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 5, 0, 4, 0}, &random), 1);
+  assert_int_equal(disagreeing(label, 2, (int64_t[]){4, 3, 4, 3}, &random), 0);
+  assert_int_equal(disagreeing(label, 2, (int64_t[]){4, 3, 5, 3}, &random), 1);
+  assert_int_equal(disagreeing(label, 2, (int64_t[]){4, 3, 4, 2}, &random), 1);
+}
+
+static void verify__only_what_was_compared_is_handed_out(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){5, 3, 10, 2}, &random);
+  memset(job.out, 0x55, sizeof job.out);
+  assert_true(job_verify(&job, MIX_AGREE_LABEL, 0).accepted);
+  for (int64_t i = 0; i < 5; i++) assert_int_equal(job.out[i], i - 3 < 3 - i); /* logits are i - 3 and 3 - i */
+  assert_int_equal(job.out[5], 0x5555555555555555);
+  assert_true(job_verify(&job, MIX_AGREE_WITHIN, 1).accepted);
+  for (int64_t i = 0; i < 5; i++) assert_true(job.out[2 * i] == i - 3 && job.out[2 * i + 1] == 3 - i);
+  const struct mix_check logits = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 7},
+                         labels = {MIX_ANSWER_LOGITS, MIX_AGREE_LABEL, 0, 7};
+  assert_int_equal(mix_compared_size(&logits), 7);
+  assert_int_equal(mix_compared_size(&labels), 1);
+  mix_free(job.mix);
+}
+
 static void label__ties_signs_and_extremes(void **state) {
   (void)state;
   const struct mix_check three = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 3},
@@ -458,6 +526,7 @@ static void verdict__json_and_page(void **state) {
                       .min_accuracy = 0.95,
                       .wrong_public = 9,
                       .disagreeing_queries = 2,
+                      .compared = "every number of every copy",
                       .server = "<b>&\"host",
                       .stage_count = 1,
                       .stages = {{.name = "linear", .seconds = 1.5, .bytes_sent = 10, .bytes_received = 20}}};
@@ -472,11 +541,13 @@ static void verdict__json_and_page(void **state) {
   assert_string_equal(json_string_value(json_object_get(root, "verdict")), "reject");
   assert_int_equal(json_integer_value(json_object_get(root, "disagreeing_queries")), 2);
   assert_string_equal(json_string_value(json_object_get(root, "server")), "<b>&\"host");
+  assert_string_equal(json_string_value(json_object_get(root, "compared")), "every number of every copy");
   json_decref(root);
   fusion_text_free(text);
   assert_ok(fusion_verdict_html(&v, &text));
   assert_non_null(strstr(text, "&lt;b&gt;&amp;&quot;host"));
   assert_non_null(strstr(text, "Rejected"));
+  assert_non_null(strstr(text, "<td>Compared</td><td>every number of every copy</td>"));
   assert_null(strstr(text, "<script"));
   assert_null(strstr(text, "http"));
   fusion_text_free(text);
@@ -484,6 +555,10 @@ static void verdict__json_and_page(void **state) {
   v.wrong_public = v.disagreeing_queries = 0;
   verdict_explain(&v);
   assert_string_equal(v.reason, "all copies agree; 100 of 100 public answers are right");
+  strcpy(v.rounding, "fast");
+  strcpy(v.compared, "labels only");
+  verdict_explain(&v);
+  assert_string_equal(v.reason, "all copies agree (labels only); 100 of 100 public answers are right");
 }
 
 int main(void) {
@@ -505,6 +580,9 @@ int main(void) {
       cmocka_unit_test(verify__one_changed_copy_is_seen),
       cmocka_unit_test(verify__allowed_errors_and_one_more),
       cmocka_unit_test(verify__tolerance_and_label_agreement),
+      cmocka_unit_test(verify__tolerance_holds_between_all_pairs),
+      cmocka_unit_test(verify__indices_are_exact_whatever_the_tolerance),
+      cmocka_unit_test(verify__only_what_was_compared_is_handed_out),
       cmocka_unit_test(label__ties_signs_and_extremes),
       cmocka_unit_test(game__a_cheating_server_wins_as_often_as_the_bound_says),
       cmocka_unit_test(verdict__json_and_page),

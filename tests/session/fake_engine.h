@@ -13,6 +13,7 @@ extern const struct engine fake_engine;
 struct fake_behaviour {
   atomic_int cut_runs;      /* so many runs end by a lost connection */
   atomic_int alter_from;    /* alters the first answer of so many runs, counted down */
+  atomic_int grow_by;       /* added to the largest number of every second answer: its label stays */
   atomic_int short_answers; /* so many runs answer with a message of wrong length */
   atomic_int refuse_runs;   /* so many runs are refused */
   atomic_int hang_runs;     /* so many runs never answer, until the connection ends */

@@ -331,6 +331,13 @@ static void job__another_one_does_not_fit(void **state) {
   s.ask.tolerance = 5;
   expect_failure(&s, FUSION_E_INPUT, "other settings of the check");
   s.ask.tolerance = 0;
+  s.ask.accept_fast = true;
+  expect_failure(&s, FUSION_E_INPUT, "other settings of the check");
+  s.ask.accept_fast = false;
+  static const uint8_t other[SESSION_HASH_LEN] = {1};
+  s.ask_handles.manifest = other;
+  expect_failure(&s, FUSION_E_OTHER_MODEL, "is not the one that --manifest names");
+  s.ask_handles.manifest = NULL;
   close_journal(&s);
   scene_end(&s);
   /* A server with another model. */
