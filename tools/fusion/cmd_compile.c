@@ -260,7 +260,8 @@ static void print_quality(const fusion_compile_report *r) {
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
   if (r->tolerance)
-    printf("tolerance  honest copies may differ: query with --tolerance %llu\n", (unsigned long long)r->tolerance);
+    printf("tolerance  honest copies may differ: query with --accept-fast --tolerance %llu\n",
+           (unsigned long long)r->tolerance);
 }
 
 static int print_text(const fusion_model *model, const fusion_model_info *info, const fusion_compile_report *r,

@@ -31,7 +31,8 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
           .letter = 'p', .required = true),
       CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their true labels, whole numbers. They stay here.", .required = true),
       CLI_OPT_TEXT("output-file", &l->answers, "FILE",
-                   "Write accepted answers (.npy, .csv): real numbers, for a model that answers labels whole ones.",
+                   "Write accepted answers (.npy, .csv): real numbers; whole ones where labels are answered or "
+                   "compared.",
                    .letter = 'o'),
       CLI_OPT_FLAG("raw", &l->raw, "Write the answers' integers, equal to those of 'fusion run'."),
       CLI_OPT_FLAG("probabilities", &l->probabilities, "Write probabilities, where the network ended in a Softmax."),
@@ -58,9 +59,13 @@ static void options_of_check(fusion_client_settings *s, struct cli_option *table
                     "At least so many public samples (default 100)."),
       CLI_OPT_NUMBER("confidence", &s->confidence, 1e-9, 1 - 1e-9, "C",
                      "Of the accuracy's lower bound in the verdict (default 0.95)."),
-      CLI_OPT_COUNT("tolerance", &s->tolerance, 0, 0, "UNITS",
-                    "For models of rounding 'fast': copies agree when no number differs by more units (default: when "
-                    "their labels agree)."),
+      CLI_OPT_FLAG("accept-fast", &s->accept_fast,
+                   "Accept models of fast rounding, too. Their copies are compared by label, and only labels are "
+                   "written, unless there is a tolerance."),
+      CLI_OPT_COUNT("tolerance", &s->tolerance, 1, 0, "UNITS",
+                    "With --accept-fast: compare numbers, and write them; no two copies may differ by more units."),
+      CLI_OPT_TEXT("manifest", &s->manifest, "HASH",
+                   "Refuse a server whose model is another one: the hash of its manifest, as the verdict shows it."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -93,6 +98,10 @@ static int check_line(const struct query_line *l) {
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
+  if (l->settings.accept_fast && !l->settings.tolerance && (l->raw || l->probabilities))
+    return cli_usage("query",
+                     "--accept-fast alone compares labels, so that only labels can be written; --%s needs --tolerance",
+                     l->raw ? "raw" : "probabilities");
   const char *end = l->html ? strrchr(l->html, '.') : NULL;
   if (l->html && (!end || (strcmp(end, ".html") != 0 && strcmp(end, ".htm") != 0)))
     return cli_usage("query", "--html: '%s': the name must end in .html", l->html);
@@ -217,7 +226,8 @@ static int print_verdict(const struct query_line *l, const struct outcome *o) {
   printf("job        %llu queries, %llu copies each, %llu public samples: %llu samples\n",
          (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples,
          (unsigned long long)v->samples);
-  printf("security   %.1f bits\n", v->soundness_bits);
+  printf("compared   %s\n", v->compared);
+  printf("security   %.1f bits for what was compared\n", v->soundness_bits);
   printf("accuracy   %.2f %% on the public samples; at least %.2f %% at confidence %.3g\n", 100 * v->accuracy,
          100 * v->accuracy_lower_bound, v->confidence);
   printf("traffic    %s sent, %s received, %u rounds, %s\n", cli_format_bytes(sent, (double)v->bytes_sent),
