@@ -9,6 +9,7 @@
 #include "adversary/scene.h"
 #include "base/cpu_tier.h"
 #include "base/secret.h"
+#include "mixcheck/mix.h"
 #include "support/support.h"
 
 enum { SAMPLES = 2 };
@@ -100,6 +101,38 @@ static void protocols__no_branch_address_or_message_depends_on_a_secret(void **s
   scene_close(&s);
 }
 
+static fusion_status test_bytes(void *seed, void *out, size_t len) {
+  for (size_t i = 0; i < len; i++) ((uint8_t *)out)[i] = (uint8_t)(test_random(seed) >> 32);
+  return FUSION_OK;
+}
+
+/* However copies are compared. */
+static void verify__no_branch_or_address_depends_on_an_answer(void **state) {
+  enum { QUERIES = 20, COPIES = 4, PUBLIC = 30, SIZE = 6 };
+  const struct mix_choice choice = {QUERIES, COPIES, PUBLIC, 3};
+  int64_t answers[(QUERIES * COPIES + PUBLIC) * SIZE], out[QUERIES * SIZE];
+  const int64_t labels[PUBLIC] = {0};
+  uint64_t seed = test_seed();
+  struct mix *mix;
+  (void)state;
+  assert_ok(mix_draw(&mix, &choice, test_bytes, &seed));
+  for (enum mix_answer_kind kind = MIX_ANSWER_LOGITS; kind <= MIX_ANSWER_TOP_K; kind++) {
+    for (enum mix_agreement agreement = MIX_AGREE_EXACT; agreement <= MIX_AGREE_LABEL; agreement++) {
+      const struct mix_check check = {kind, agreement, 1000, SIZE};
+      struct mix_result result;
+      for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) answers[i] = (int64_t)(test_random(&seed) % 3000);
+      secret_mark(answers, sizeof answers);
+      assert_ok(mix_verify(mix, &check, answers, labels, out, &result));
+      assert_true(all_marked(out, QUERIES * mix_compared_size(&check)));
+      secret_declassify(&result, sizeof result, "the verdict");
+      assert_false(result.accepted);
+      secret_declassify(answers, sizeof answers, "written again");
+      secret_declassify(out, sizeof out, "written again");
+    }
+  }
+  mix_free(mix);
+}
+
 /* The marks work at all: what a secret was added to is not public any more. */
 static void marks__follow_a_secret(void **state) {
   (void)state;
@@ -126,6 +159,7 @@ static void marks__follow_a_secret(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(marks__follow_a_secret),
+      cmocka_unit_test(verify__no_branch_or_address_depends_on_an_answer),
       cmocka_unit_test(protocols__no_branch_address_or_message_depends_on_a_secret),
   };
   for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
