@@ -73,7 +73,7 @@ ip -n $client_ns link set $device up
 
 cd "$work"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out cert.pem -days 2 \
-  -subj /CN=server -addext subjectAltName=IP:10.77.0.1 2>/dev/null
+  -subj /CN=server -addext subjectAltName=IP:10.77.0.1 -addext extendedKeyUsage=serverAuth 2>/dev/null
 "$python" -c "import numpy as n, sys; q = n.load(sys.argv[1]); n.save('q.npy', q[n.arange(int(sys.argv[2])) % len(q)])" \
   "$folder/queries.npy" "$queries"
 taskset -c 0 ip netns exec $server_ns "$build/fusion" serve "$model" --listen 10.77.0.1:7700 --tls-cert cert.pem \

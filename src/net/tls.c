@@ -107,6 +107,24 @@ static fusion_status load_trust(SSL_CTX *ctx, const char *ca_file, fusion_error 
   return error_set(err, FUSION_E_TLS, "'%.200s': cannot read PEM certificates to trust: %s", ca_file, last_reason());
 }
 
+/* OpenSSL takes a certificate that states no purpose for any. Here the purpose must be stated: whoever holds a
+ * certificate of the same authority for something else can pass for nobody. */
+static int require_purpose(int good, X509_STORE_CTX *store, uint32_t purpose) {
+  if (!good || X509_STORE_CTX_get_error_depth(store) != 0) return good;
+  const uint32_t stated = X509_get_extended_key_usage(X509_STORE_CTX_get_current_cert(store));
+  if (stated != UINT32_MAX && (stated & purpose)) return 1; /* UINT32_MAX: the extension is missing */
+  X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+  return 0;
+}
+
+static int verify_server(int good, X509_STORE_CTX *store) {
+  return require_purpose(good, store, XKU_SSL_SERVER);
+}
+
+static int verify_client(int good, X509_STORE_CTX *store) {
+  return require_purpose(good, store, XKU_SSL_CLIENT);
+}
+
 fusion_status tls_client_new(struct tls_context **out, const char *ca_file, const char *cert_file, const char *key_file,
                              fusion_error *err) {
   *out = NULL;
@@ -118,7 +136,7 @@ fusion_status tls_client_new(struct tls_context **out, const char *ca_file, cons
   if (status != FUSION_OK) return status;
   TRY(load_trust(c->ctx, ca_file, err));
   if (cert_file) TRY(load_identity(c->ctx, cert_file, key_file, err));
-  SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+  SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, verify_server);
   *out = c;
   return FUSION_OK;
 cleanup:
@@ -137,7 +155,7 @@ fusion_status tls_server_new(struct tls_context **out, const char *cert_file, co
   if (client_ca_file) {
     TRY(load_trust(c->ctx, client_ca_file, err));
     SSL_CTX_set_client_CA_list(c->ctx, SSL_load_client_CA_file(client_ca_file));
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_client);
   }
   *out = c;
   return FUSION_OK;
@@ -171,17 +189,22 @@ fusion_status tls_outcome(const SSL *ssl, int result, short *events, fusion_erro
   return error_set(err, FUSION_E_TLS, "TLS failed: %s", last_reason());
 }
 
-/* The names in the certificate must include `host`, be it a name or an address. */
+/* The alternative names in the certificate must include `host`, be it a name or an address. The common name does not
+ * count: it is free text (RFC 6125, 6.4.4), and OpenSSL falls back to it unless told otherwise. */
 static bool expect_host(SSL *ssl, const char *host) {
   unsigned char address[16];
   if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
     return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
-  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
 static fusion_status explain_failure(const SSL *ssl, fusion_status status, fusion_error *err) {
   const long verdict = SSL_get_verify_result(ssl);
+  if (status == FUSION_E_TLS && verdict == X509_V_ERR_INVALID_PURPOSE)
+    return error_set(err, status,
+                     "the peer's certificate is not for this purpose: a server's needs the extended key usage "
+                     "serverAuth, a client's clientAuth");
   if (status == FUSION_E_TLS && verdict != X509_V_OK)
     return error_set(err, status, "the peer's certificate is not acceptable: %s",
                      X509_verify_cert_error_string(verdict));

@@ -10,17 +10,19 @@ enum { TLS_HASH_LEN = 32 };
 
 struct tls_context; /* shared by any number of connections; read-only after it was made */
 
-/** Client: trusts the certificates in `ca_file` and no others; `cert_file` and `key_file` (both NULL or both given)
+/** Client: trusts the certificates in `ca_file` and no others, and of a server's certificate demands the extended key
+ * usage serverAuth; `cert_file` and `key_file` (both NULL or both given)
  * prove who the client is. FUSION_E_IO (cannot be opened) and FUSION_E_TLS name the file at fault. */
 fusion_status tls_client_new(struct tls_context **out, const char *ca_file, const char *cert_file, const char *key_file,
                              fusion_error *err) FUSION_MUST_CHECK;
-/** Server: `client_ca_file` (may be NULL) makes client certificates signed by it compulsory. */
+/** Server: `client_ca_file` (may be NULL) makes client certificates signed by it compulsory, with the extended key
+ * usage clientAuth. */
 fusion_status tls_server_new(struct tls_context **out, const char *cert_file, const char *key_file,
                              const char *client_ca_file, fusion_error *err) FUSION_MUST_CHECK;
 void tls_free(struct tls_context *c);
 
 /** One connection over the connected descriptor `fd` (borrowed), handshake done before `deadline`. A client gives the
- *  `host` that the certificate must be for; a server NULL. */
+ *  `host` that must be among the certificate's alternative names (the common name does not count); a server NULL. */
 fusion_status tls_handshake(SSL **out, struct tls_context *c, int fd, const char *host, double deadline,
                             fusion_error *err) FUSION_MUST_CHECK;
 void tls_close(SSL *ssl);

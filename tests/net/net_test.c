@@ -13,15 +13,25 @@
 
 static struct certs certs;
 
-static struct tls_context *server_tls(const char *client_ca) {
+static struct tls_context *server_tls_as(enum cert who, const char *client_ca) {
   struct tls_context *c;
-  assert_ok(tls_server_new(&c, certs.server_cert, certs.server_key, client_ca, NULL));
+  assert_ok(tls_server_new(&c, certs.cert[who], certs.key[who], client_ca, NULL));
   return c;
+}
+
+static struct tls_context *server_tls(const char *client_ca) {
+  return server_tls_as(CERT_SERVER, client_ca);
 }
 
 static struct tls_context *client_tls(const char *ca, bool identity) {
   struct tls_context *c;
   assert_ok(tls_client_new(&c, ca, identity ? certs.client_cert : NULL, identity ? certs.client_key : NULL, NULL));
+  return c;
+}
+
+static struct tls_context *client_tls_as(enum cert who) {
+  struct tls_context *c;
+  assert_ok(tls_client_new(&c, certs.ca, certs.cert[who], certs.key[who], NULL));
   return c;
 }
 
@@ -115,6 +125,42 @@ static void tls__a_wrong_host_is_refused(void **state) {
   expect_no_connection(s, c, "127.0.0.2", "IP address mismatch");
   tls_free(s);
   tls_free(c);
+}
+
+static void tls__a_common_name_is_no_host_name(void **state) {
+  (void)state;
+  struct tls_context *s = server_tls_as(CERT_SERVER_COMMON_NAME, NULL), *c = client_tls(certs.ca, false);
+  expect_no_connection(s, c, "localhost", "hostname mismatch");
+  tls_free(s);
+  tls_free(c);
+}
+
+static void tls__a_server_certificate_for_another_purpose_is_refused(void **state) {
+  (void)state;
+  const enum cert wrong[] = {CERT_SERVER_NO_PURPOSE, CERT_CLIENT};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    struct tls_context *s = server_tls_as(wrong[i], NULL), *c = client_tls(certs.ca, false);
+    expect_no_connection(s, c, "localhost", "a server's needs the extended key usage serverAuth");
+    tls_free(s);
+    tls_free(c);
+  }
+}
+
+/* The server says why; the client, whose handshake is over by then, is told by an alert. */
+static void tls__a_client_certificate_for_another_purpose_is_refused(void **state) {
+  (void)state;
+  const enum cert wrong[] = {CERT_CLIENT_NO_PURPOSE, CERT_SERVER};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    struct pair p;
+    struct tls_context *s = server_tls(certs.ca), *c = client_tls_as(wrong[i]);
+    pair_open(&p, s, c, "localhost", 3000);
+    assert_int_equal(p.server_status, FUSION_E_TLS);
+    assert_non_null(strstr(p.server_error.text, "a client's clientAuth"));
+    pair_close(&p);
+    expect_no_connection(s, c, "localhost", "TLS failed");
+    tls_free(s);
+    tls_free(c);
+  }
 }
 
 static void tls__a_missing_client_certificate_is_refused(void **state) {
@@ -556,6 +602,9 @@ int main(void) {
       cmocka_unit_test(tls__both_send_the_most_at_once),
       cmocka_unit_test(tls__a_wrong_authority_is_refused),
       cmocka_unit_test(tls__a_wrong_host_is_refused),
+      cmocka_unit_test(tls__a_common_name_is_no_host_name),
+      cmocka_unit_test(tls__a_server_certificate_for_another_purpose_is_refused),
+      cmocka_unit_test(tls__a_client_certificate_for_another_purpose_is_refused),
       cmocka_unit_test(tls__a_missing_client_certificate_is_refused),
       cmocka_unit_test(tls__a_strange_client_certificate_is_refused),
       cmocka_unit_test(tls__a_client_certificate_is_seen_by_the_server),

@@ -27,7 +27,16 @@ static void extend(X509 *cert, X509 *issuer, int nid, const char *value) {
   X509_EXTENSION_free(e);
 }
 
-static struct identity identity_make(const char *name, const struct identity *issuer, long serial) {
+/* What a certificate says; NULL leaves the extension out. */
+struct wish {
+  const char *name;    /* common name */
+  const char *names;   /* alternative names */
+  const char *purpose; /* extended key usage */
+};
+
+static const char localhost_names[] = "DNS:localhost,IP:127.0.0.1";
+
+static struct identity identity_make(const struct wish *wish, const struct identity *issuer, long serial) {
   struct identity id = {.key = EVP_EC_gen("P-256"), .cert = X509_new()};
   need(id.key && id.cert, "key");
   X509_set_version(id.cert, X509_VERSION_3);
@@ -35,12 +44,13 @@ static struct identity identity_make(const char *name, const struct identity *is
   X509_gmtime_adj(X509_getm_notBefore(id.cert), -3600);
   X509_gmtime_adj(X509_getm_notAfter(id.cert), 24 * 3600);
   X509_set_pubkey(id.cert, id.key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(id.cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
-                             0);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(id.cert), "CN", MBSTRING_ASC, (const unsigned char *)wish->name, -1,
+                             -1, 0);
   X509 *signer = issuer ? issuer->cert : id.cert;
   X509_set_issuer_name(id.cert, X509_get_subject_name(signer));
   extend(id.cert, signer, NID_basic_constraints, issuer ? "critical,CA:FALSE" : "critical,CA:TRUE");
-  if (issuer) extend(id.cert, signer, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+  if (wish->names) extend(id.cert, signer, NID_subject_alt_name, wish->names);
+  if (wish->purpose) extend(id.cert, signer, NID_ext_key_usage, wish->purpose);
   need(X509_sign(id.cert, issuer ? issuer->key : id.key, EVP_sha256()) > 0, "signature");
   return id;
 }
@@ -58,37 +68,45 @@ static void identity_free(struct identity *id) {
   X509_free(id->cert);
 }
 
+/* An identity signed by `ca`: DIR/NAME.pem and DIR/NAME.key. */
+static void issue(struct certs *c, const struct identity *ca, enum cert which, const struct wish *wish) {
+  struct identity id = identity_make(wish, ca, 10 + (long)which);
+  snprintf(c->cert[which], sizeof c->cert[which], "%s/%d.pem", c->dir, (int)which);
+  snprintf(c->key[which], sizeof c->key[which], "%s/%d.key", c->dir, (int)which);
+  write_pem(c->cert[which], id.cert, NULL);
+  write_pem(c->key[which], NULL, id.key);
+  identity_free(&id);
+}
+
 void certs_make(struct certs *c) {
+  static const struct wish wishes[CERTS] = {
+      [CERT_SERVER] = {"localhost", localhost_names, "serverAuth"},
+      [CERT_SERVER_COMMON_NAME] = {"localhost", NULL, "serverAuth"},
+      [CERT_SERVER_NO_PURPOSE] = {"localhost", localhost_names, NULL},
+      [CERT_CLIENT] = {"a client", localhost_names, "clientAuth"},
+      [CERT_CLIENT_NO_PURPOSE] = {"a client", NULL, NULL},
+  };
   snprintf(c->dir, sizeof c->dir, "/tmp/fusion-test-XXXXXX");
   need(mkdtemp(c->dir), "mkdtemp");
   snprintf(c->ca, sizeof c->ca, "%s/ca.pem", c->dir);
   snprintf(c->other_ca, sizeof c->other_ca, "%s/other.pem", c->dir);
-  snprintf(c->server_cert, sizeof c->server_cert, "%s/server.pem", c->dir);
-  snprintf(c->server_key, sizeof c->server_key, "%s/server.key", c->dir);
-  snprintf(c->client_cert, sizeof c->client_cert, "%s/client.pem", c->dir);
-  snprintf(c->client_key, sizeof c->client_key, "%s/client.key", c->dir);
-  struct identity ca = identity_make("fusion test authority", NULL, 1);
-  struct identity other = identity_make("another authority", NULL, 2);
-  struct identity server = identity_make("localhost", &ca, 3);
-  struct identity client = identity_make("a client", &ca, 4);
+  struct identity ca = identity_make(&(struct wish){.name = "fusion test authority"}, NULL, 1);
+  struct identity other = identity_make(&(struct wish){.name = "another authority"}, NULL, 2);
   write_pem(c->ca, ca.cert, NULL);
   write_pem(c->other_ca, other.cert, NULL);
-  write_pem(c->server_cert, server.cert, NULL);
-  write_pem(c->server_key, NULL, server.key);
-  write_pem(c->client_cert, client.cert, NULL);
-  write_pem(c->client_key, NULL, client.key);
+  for (int i = 0; i < CERTS; i++) issue(c, &ca, (enum cert)i, &wishes[i]);
+  c->server_cert = c->cert[CERT_SERVER], c->server_key = c->key[CERT_SERVER];
+  c->client_cert = c->cert[CERT_CLIENT], c->client_key = c->key[CERT_CLIENT];
   identity_free(&ca);
   identity_free(&other);
-  identity_free(&server);
-  identity_free(&client);
 }
 
 void certs_free(const struct certs *c) {
   unlink(c->ca);
   unlink(c->other_ca);
-  unlink(c->server_cert);
-  unlink(c->server_key);
-  unlink(c->client_cert);
-  unlink(c->client_key);
+  for (int i = 0; i < CERTS; i++) {
+    unlink(c->cert[i]);
+    unlink(c->key[i]);
+  }
   rmdir(c->dir);
 }
