@@ -68,6 +68,9 @@ typedef struct fusion_client_settings {
   /** Take this model alone: the hash of its manifest in hexadecimal, as fusion_verdict.manifest_hash has it. NULL
    * (default): any. */
   const char *manifest;
+  /** Not 0: where the journal says that its job was rejected, or ended because the server broke the protocol, a new job
+   *  begins. A job that can go on goes on all the same. 0 (default): that job's end is told again, as a failure. */
+  uint64_t again;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -91,19 +94,22 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
  * expects.
  *
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
- *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_UNREACHABLE (no plan),
- * FUSION_E_REFUSED (the server says why), FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a
- * limit of this client), FUSION_E_ROUNDING (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_USAGE (a
- * tolerance that this model does not take), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
- * FUSION_E_VERSION (the server is of another release), FUSION_E_PEER,
+ *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_REJECTED (by the journal, this
+ * job was rejected; see `again`), FUSION_E_UNREACHABLE (no plan), FUSION_E_REFUSED (the server says why),
+ * FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a limit of this client), FUSION_E_ROUNDING
+ * (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_USAGE (a tolerance that this model does not take),
+ * FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_VERSION (the server is of another
+ * release), FUSION_E_PEER,
  * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
  * verdict accepts or rejects, and ends before it is known. */
 FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
                                              const fusion_array *public_samples, const fusion_array *labels,
                                              fusion_result **result, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Wipes and removes the journal: to be called when what the last job came to, accepted or rejected, is safe. Until
- * then fusion_client_query with the same data gives the same verdict again, without the server. FUSION_E_IO;
+/** Wipes the journal: to be called when what the last job came to, accepted or rejected, is safe. After an accept, and
+ * when there was no verdict, the file is removed. After a reject it stays, without secrets: it says when and why, and
+ * fusion_client_query fails with FUSION_E_REJECTED unless it is told to begin `again`. Until the call
+ * fusion_client_query with the same data gives the same verdict again, without the server. FUSION_E_IO;
  * FUSION_E_INPUT (the file is not a journal). Without a journal it does nothing. */
 FUSION_API fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) FUSION_MUST_CHECK;
 

@@ -34,9 +34,10 @@ typedef enum fusion_status {
   FUSION_E_TIMEOUT = -302, /**< the peer stayed silent too long */
   /* The peer sent something that the protocol does not allow. */
   FUSION_E_PEER = -400,
-  FUSION_E_REFUSED = -401, /**< the peer declined, saying why */
-  FUSION_E_BUSY = -402,    /**< the same, but it may be asked again later */
-  FUSION_E_VERSION = -403, /**< the peer speaks no version of the protocol that this side speaks */
+  FUSION_E_REFUSED = -401,  /**< the peer declined, saying why */
+  FUSION_E_BUSY = -402,     /**< the same, but it may be asked again later */
+  FUSION_E_VERSION = -403,  /**< the peer speaks no version of the protocol that this side speaks */
+  FUSION_E_REJECTED = -404, /**< the job of this journal was rejected; it does not run again unasked */
   /* The model cannot be taken: format, operator, precision. */
   FUSION_E_MODEL = -500,
   FUSION_E_UNSUPPORTED = -501,

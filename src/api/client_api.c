@@ -17,6 +17,8 @@ struct fusion_client {
   struct job_handles handles;         /* its TLS context is owned; no journal yet */
   char *journal;                      /* owned: path, NULL for none */
   uint8_t manifest[SESSION_HASH_LEN]; /* what the handles point to, if anything */
+  /* How the last job was rejected, for the journal; empty if it was not. */
+  char rejected_utc[JOURNAL_WHEN_LEN], rejected_why[JOURNAL_WHY_LEN];
   atomic_int cancelled;
 };
 
@@ -179,9 +181,20 @@ static fusion_status take_inputs(struct inputs *in, const fusion_array *queries,
   return status == FUSION_OK ? take_public(in, public_samples, labels, journal, count, err) : status;
 }
 
-static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusion_plan_choice *choice) {
+static void write_utc(char *out, size_t len) {
   const time_t now = time(NULL);
   struct tm utc;
+  if (!gmtime_r(&now, &utc) || !strftime(out, len, "%Y-%m-%dT%H:%M:%SZ", &utc)) snprintf(out, len, "unknown time");
+}
+
+static void remember_verdict(fusion_client *c, const fusion_verdict *v) {
+  c->rejected_utc[0] = '\0';
+  if (v->accepted) return;
+  write_utc(c->rejected_utc, sizeof c->rejected_utc);
+  snprintf(c->rejected_why, sizeof c->rejected_why, "%s", v->reason);
+}
+
+static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusion_plan_choice *choice) {
   v->queries = choice->queries;
   v->copies = choice->copies;
   v->public_samples = choice->public_samples;
@@ -192,7 +205,7 @@ static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusio
   v->security_bits = c->settings.security_bits;
   v->min_accuracy = c->settings.min_accuracy;
   v->confidence = c->settings.confidence;
-  if (gmtime_r(&now, &utc)) strftime(v->started_utc, sizeof v->started_utc, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  write_utc(v->started_utc, sizeof v->started_utc);
 }
 
 fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
@@ -203,10 +216,11 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
   fusion_plan_choice choice = {.size = sizeof choice};
   fusion_result *r = NULL;
   *result = NULL;
+  client->rejected_utc[0] = '\0';
   fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
   if (status != FUSION_OK) return status;
   TRY(check_arrays(queries, public_samples, labels, &choice, err));
-  if (client->journal) TRY(journal_open(&handles.journal, client->journal, err));
+  if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
   TRY(take_inputs(&in, queries, public_samples, labels, &choice, handles.journal, err));
   r = mem_alloc(1, sizeof *r);
   FAIL_IF(!r, error_set(err, FUSION_E_MEMORY, "out of memory for the result"));
@@ -225,6 +239,7 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
   const struct job_terms terms = {&client->settings, &handles, &input};
   TRY(job_run(&terms, &r->output, &r->verdict, err));
   verdict_explain(&r->verdict);
+  remember_verdict(client, &r->verdict);
   *result = r;
   r = NULL;
 cleanup:
@@ -235,7 +250,9 @@ cleanup:
 }
 
 fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) {
-  return client->journal ? journal_remove(client->journal, err) : FUSION_OK;
+  if (!client->journal) return FUSION_OK;
+  if (client->rejected_utc[0]) return journal_reject(client->journal, client->rejected_utc, client->rejected_why, err);
+  return journal_remove(client->journal, err);
 }
 
 const fusion_verdict *fusion_result_verdict(const fusion_result *result) {

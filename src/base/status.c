@@ -26,6 +26,7 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_REFUSED: return "the peer declined";
     case FUSION_E_BUSY: return "the peer is busy; try again later";
     case FUSION_E_VERSION: return "the peer speaks another version of the protocol; use the same release on both sides";
+    case FUSION_E_REJECTED: return "the verdict on this job was reject";
     case FUSION_E_MODEL: return "the model cannot be taken";
     case FUSION_E_UNSUPPORTED: return "the model uses something that is not supported";
     case FUSION_E_ROUNDING: return "the model uses fast rounding, which was not accepted";

@@ -12,16 +12,20 @@
 #include "base/cursor.h"
 
 enum {
+  TOMBSTONE_MAX = 256, /* payload */
   HEADER_LEN = 24,
   RECORD_HEAD_LEN = 8, /* u32 length of the payload, u32 kind */
   TAG_LEN = 16,
   RECORD_JOB = 1,
   RECORD_SHARD = 2,
+  RECORD_REJECTED = 3, /* of a tombstone, alone: strings when, why */
   SHARD_HEAD_LEN = 12, /* u64 first sample, u32 samples; the answers follow */
   ENDED_AT = 16,       /* in the header: how the job ended, 0 while it may go on */
   JOB_LEN_AT = 20,     /* in the header: length of the first record's payload */
   JOURNAL_VERSION = 1,
-  ENDED_WELL = 1, /* how a job ended whose journal is being removed; failures are negative */
+  /* How a job ended; failures are negative. */
+  ENDED_WELL = 1,     /* the journal is being removed */
+  ENDED_REJECTED = 2, /* the journal is a tombstone */
 };
 /* Answers are kept in the machine's own byte order: a journal stays where it was made. */
 static const uint32_t byte_order = 0x01020304;
@@ -31,6 +35,7 @@ struct journal {
   const char *path; /* borrowed */
   int fd;
   bool begun, spoiled;
+  bool over;                  /* the file is that of an ended job, and stays so until journal_begin */
   uint8_t seed[PRG_SEED_LEN]; /* secret */
   struct journal_job job;     /* once begun or resumed */
   uint8_t *manifest;          /* owned: of a resumed job */
@@ -151,16 +156,40 @@ static bool accept_record(struct journal *j, uint32_t kind, const struct payload
 
 static fusion_status check_header(const struct journal *j, const uint8_t header[HEADER_LEN], fusion_error *err) {
   uint32_t order, version;
-  int32_t ended;
   memcpy(&order, header + 8, 4);
   memcpy(&version, header + 12, 4);
-  memcpy(&ended, header + ENDED_AT, 4);
   if (order != byte_order || version != JOURNAL_VERSION)
     return error_set(err, FUSION_E_INPUT, "'%s': this journal was made by another version of fusion", j->path);
-  if (ended && ended != ENDED_WELL)
-    return error_set(err, FUSION_E_INPUT, "'%s': the job of this journal ended (%s); remove it to begin a new job",
-                     j->path, fusion_status_text((fusion_status)ended));
   return FUSION_OK;
+}
+
+/* What a tombstone says. Damage costs the words, never the rejection. */
+static fusion_status refuse_rejected(struct journal *j, uint64_t file_len, fusion_error *err) {
+  uint8_t bytes[TOMBSTONE_MAX];
+  char when[JOURNAL_WHEN_LEN] = "", why[JOURNAL_WHY_LEN] = "";
+  uint32_t len, kind;
+  const bool found = find_record(j, HEADER_LEN, file_len, &len, &kind) == FOUND_RECORD && kind == RECORD_REJECTED &&
+                     len <= sizeof bytes && read_at(j->fd, bytes, len, HEADER_LEN + RECORD_HEAD_LEN);
+  const struct payload payload = {.head = bytes, .head_len = found ? len : 0};
+  j->end = HEADER_LEN;
+  if (found && accept_record(j, kind, &payload)) {
+    struct reader r = reader_of(bytes, len);
+    read_string(&r, when, sizeof when);
+    read_string(&r, why, sizeof why);
+    if (reader_done(&r))
+      return error_set(err, FUSION_E_REJECTED, "'%s': this job was rejected at %s: %s; --again begins a new job",
+                       j->path, when, why);
+  }
+  return error_set(err, FUSION_E_REJECTED, "'%s': this job was rejected; --again begins a new job", j->path);
+}
+
+/* The job in the file cannot go on; only one who asks for it may begin a new one there. */
+static fusion_status take_ended(struct journal *j, int32_t ended, uint64_t file_len, bool again, fusion_error *err) {
+  j->over = again;
+  if (again) return FUSION_OK;
+  if (ended == ENDED_REJECTED) return refuse_rejected(j, file_len, err);
+  return error_set(err, FUSION_E_INPUT, "'%s': the job of this journal ended (%s); --again begins a new job", j->path,
+                   fusion_status_text((fusion_status)ended));
 }
 
 static fusion_status parse_job(struct journal *j, const uint8_t *bytes, size_t len, fusion_error *err) {
@@ -183,7 +212,7 @@ static fusion_status parse_job(struct journal *j, const uint8_t *bytes, size_t l
 }
 
 /* The header and the job's record. A file that ends within them is one in which nothing had begun. */
-static fusion_status load(struct journal *j, uint64_t file_len, fusion_error *err) {
+static fusion_status load(struct journal *j, uint64_t file_len, bool again, fusion_error *err) {
   uint8_t header[HEADER_LEN] = {0};
   uint32_t len = 0, kind = 0, job_len;
   int32_t ended;
@@ -197,6 +226,7 @@ static fusion_status load(struct journal *j, uint64_t file_len, fusion_error *er
   memcpy(&ended, header + ENDED_AT, 4);
   memcpy(&job_len, header + JOB_LEN_AT, 4);
   if (ended == ENDED_WELL) return FUSION_OK;
+  if (ended) return take_ended(j, ended, file_len, again, err);
   if (file_len < HEADER_LEN + RECORD_HEAD_LEN + (uint64_t)job_len + TAG_LEN) return FUSION_OK;
   if (find_record(j, HEADER_LEN, file_len, &len, &kind) != FOUND_RECORD || len != job_len || kind != RECORD_JOB)
     return damaged(j, err);
@@ -226,7 +256,7 @@ static fusion_status claim(struct journal *j, uint64_t *len, fusion_error *err) 
   return FUSION_OK;
 }
 
-fusion_status journal_open(struct journal **out, const char *path, fusion_error *err) {
+fusion_status journal_open(struct journal **out, const char *path, bool again, fusion_error *err) {
   *out = NULL;
   uint64_t len = 0;
   struct journal *j = mem_alloc(1, sizeof *j);
@@ -237,12 +267,12 @@ fusion_status journal_open(struct journal **out, const char *path, fusion_error 
   j->path = path;
   pthread_mutex_init(&j->lock, NULL);
   fusion_status status = claim(j, &len, err);
-  if (status == FUSION_OK) status = load(j, len, err);
+  if (status == FUSION_OK) status = load(j, len, again, err);
   if (status == FUSION_OK && !j->begun) {
     status = os_random(j->seed, sizeof j->seed);
     if (status != FUSION_OK) error_set(err, status, "%s", fusion_status_text(status));
   }
-  if (status == FUSION_OK && !j->begun && (fchmod(j->fd, 0600) || ftruncate(j->fd, 0)))
+  if (status == FUSION_OK && !j->begun && (fchmod(j->fd, 0600) || (!j->over && ftruncate(j->fd, 0))))
     status = io_failed(path, "written", err);
   if (status == FUSION_OK) {
     *out = j;
@@ -299,6 +329,8 @@ fusion_status journal_begin(struct journal *j, const struct journal_job *job, fu
   FAIL_IF(w.failed, error_set(err, FUSION_E_MEMORY, "out of memory for the journal"));
   const struct payload payload = {w.data, job->manifest, w.len, job->manifest_len};
   memcpy(header + JOB_LEN_AT, &(uint32_t){(uint32_t)(w.len + job->manifest_len)}, 4);
+  FAIL_IF(ftruncate(j->fd, 0), io_failed(j->path, "written", err));
+  j->over = false;
   FAIL_IF(!write_at(j->fd, header, sizeof header, 0), io_failed(j->path, "written", err));
   j->end = HEADER_LEN;
   TRY(append(j, RECORD_JOB, &payload, err));
@@ -386,28 +418,66 @@ void journal_spoil(struct journal *j, fusion_status status) {
 
 void journal_close(struct journal *j) {
   if (!j) return;
-  if (j->fd >= 0 && !j->begun) unlink(j->path);
+  if (j->fd >= 0 && !j->begun && !j->over) unlink(j->path);
   if (j->fd >= 0) close(j->fd);
   mem_free(j->manifest);
   pthread_mutex_destroy(&j->lock);
   mem_free_secret(j, sizeof *j);
 }
 
-fusion_status journal_remove(const char *path, fusion_error *err) {
-  const int32_t ended = ENDED_WELL; /* said first: half-wiped it is no job any more */
+/* Takes over a journal that nobody uses: its descriptor and length. *fd is -1 when there is no file. */
+static fusion_status take_over(const char *path, int *fd, uint64_t *len, fusion_error *err) {
   uint8_t start[sizeof magic];
   struct stat info;
-  const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0 && errno == ENOENT) return FUSION_OK;
-  if (fd < 0) return io_failed(path, "opened", err);
-  fusion_status status = FUSION_OK;
-  if (flock(fd, LOCK_EX | LOCK_NB))
-    status = error_set(err, FUSION_E_IO, "'%s': another job uses this journal", path);
-  else if (fstat(fd, &info) || !read_at(fd, start, sizeof start, 0) || memcmp(start, magic, sizeof magic) != 0)
-    status = error_set(err, FUSION_E_INPUT, "'%s': not a journal of fusion", path);
-  else if (!write_at(fd, &ended, sizeof ended, ENDED_AT) || !wipe_file(fd, HEADER_LEN, (uint64_t)info.st_size) ||
-           unlink(path))
+  *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (*fd < 0) return errno == ENOENT ? FUSION_OK : io_failed(path, "opened", err);
+  if (flock(*fd, LOCK_EX | LOCK_NB)) return error_set(err, FUSION_E_IO, "'%s': another job uses this journal", path);
+  if (fstat(*fd, &info) || !read_at(*fd, start, sizeof start, 0) || memcmp(start, magic, sizeof magic) != 0)
+    return error_set(err, FUSION_E_INPUT, "'%s': not a journal of fusion", path);
+  *len = (uint64_t)info.st_size;
+  return FUSION_OK;
+}
+
+fusion_status journal_remove(const char *path, fusion_error *err) {
+  const int32_t ended = ENDED_WELL; /* said first: half-wiped it is no job any more */
+  uint64_t len = 0;
+  int fd;
+  fusion_status status = take_over(path, &fd, &len, err);
+  if (fd < 0) return status;
+  if (status == FUSION_OK &&
+      (!write_at(fd, &ended, sizeof ended, ENDED_AT) || !wipe_file(fd, HEADER_LEN, len) || unlink(path)))
     status = io_failed(path, "removed", err);
   close(fd);
+  return status;
+}
+
+fusion_status journal_reject(const char *path, const char *when, const char *why, fusion_error *err) {
+  static const uint8_t before[TAG_LEN];
+  const int32_t ended[2] = {ENDED_REJECTED, 0}; /* and no first payload */
+  uint8_t head[RECORD_HEAD_LEN], tag[TAG_LEN];
+  struct writer text = {0}, w = {0};
+  uint64_t len = 0;
+  int fd = -1;
+  fusion_status status = take_over(path, &fd, &len, err);
+  if (status != FUSION_OK || fd < 0) goto cleanup;
+  write_string(&text, when);
+  write_string(&text, why);
+  const struct payload payload = {.head = text.data, .head_len = text.len};
+  if (!text.failed) {
+    record_head(head, (uint32_t)text.len, RECORD_REJECTED);
+    record_tag(tag, before, head, &payload);
+    write_bytes(&w, ended, sizeof ended);
+    write_bytes(&w, head, sizeof head);
+    write_bytes(&w, text.data, text.len);
+    write_bytes(&w, tag, sizeof tag);
+  }
+  FAIL_IF(text.failed || w.failed, error_set(err, FUSION_E_MEMORY, "out of memory for the journal"));
+  /* In one piece over the start of the job's record: no moment at which the job could go on or begin anew. */
+  FAIL_IF(!write_at(fd, w.data, w.len, ENDED_AT) || !wipe_file(fd, ENDED_AT + w.len, len),
+          io_failed(path, "wiped", err));
+cleanup:
+  writer_free(&text);
+  writer_free(&w);
+  if (fd >= 0) close(fd);
   return status;
 }

@@ -9,7 +9,9 @@
  *  drawn again for inputs of which an answer has been kept. A job whose answers are all there is decided from them,
  *  without the server, and always alike: a rejected job cannot be tried again, nor be judged by laxer settings. A job
  *  that ended because a message or a check of a running shard was wrong is wiped: such a failure may depend on a
- *  secret, and must not be provoked again for the same permutation.
+ *  secret, and must not be provoked again for the same permutation. What is left of a job that ended so, or was
+ *  rejected, says that it did (of a rejected one: when and why, a tombstone); a new job begins in its place only when
+ * it is asked for.
  *
  *  File: a header (magic, byte order, version, how it ended), then records, each with a BLAKE2b tag over the tag before
  * and itself. A record is written behind the others and synced before the shard counts as done; a torn last one is
@@ -19,6 +21,8 @@
 
 #include "rand/prg.h"
 #include "session/messages.h"
+
+enum { JOURNAL_WHEN_LEN = 32, JOURNAL_WHY_LEN = 200 };
 
 struct journal; /* one job at a time; journal_keep from any thread */
 
@@ -31,10 +35,11 @@ struct journal_job {
   size_t manifest_len;
 };
 
-/** Opens a journal for this process alone, or makes an empty one. `path` is borrowed until journal_close. FUSION_E_IO
- *  (cannot be opened, in use), FUSION_E_INPUT (not a journal, damaged, of an ended job), FUSION_E_MEMORY; the file is
- *  left as it is. */
-fusion_status journal_open(struct journal **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+/** Opens a journal for this process alone, or makes an empty one. `path` is borrowed until journal_close. `again`: what
+ *  is left of an ended job counts as an empty one, and stays until journal_begin. FUSION_E_IO (cannot be opened, in
+ *  use), FUSION_E_INPUT (not a journal, damaged, of a job that ended by a failure), FUSION_E_REJECTED (a tombstone),
+ *  FUSION_E_MEMORY; the file is left as it is. */
+fusion_status journal_open(struct journal **out, const char *path, bool again, fusion_error *err) FUSION_MUST_CHECK;
 /** The job that the journal holds; NULL when it is new. */
 const struct journal_job *journal_resumed(const struct journal *j);
 /** Secret: the job's randomness, PRG_SEED_LEN bytes from the operating system. */
@@ -57,5 +62,8 @@ void journal_close(struct journal *j);
 
 /** Wipes and removes a journal that nobody uses; one that is not there is no failure. */
 fusion_status journal_remove(const char *path, fusion_error *err) FUSION_MUST_CHECK;
+/** Wipes a journal that nobody uses and leaves a tombstone: the job was rejected, `when` (a time, below
+ *  JOURNAL_WHEN_LEN characters) and `why` (below JOURNAL_WHY_LEN). Needs no more room on the disk than the job did. */
+fusion_status journal_reject(const char *path, const char *when, const char *why, fusion_error *err) FUSION_MUST_CHECK;
 
 #endif

@@ -38,7 +38,7 @@ static void store(const uint8_t *bytes, size_t len) {
 static void expect_no_journal(fusion_status status, const char *text) {
   struct journal *j;
   fusion_error err = {.status = FUSION_OK};
-  const fusion_status got = journal_open(&j, path, &err);
+  const fusion_status got = journal_open(&j, path, false, &err);
   if (got != status || !strstr(err.text, text) || !strstr(err.text, path))
     fail_msg("got %d '%s' where %d '%s' was due", got, err.text, status, text);
 }
@@ -59,7 +59,7 @@ static size_t make_journal(uint8_t *bytes, uint8_t seed[PRG_SEED_LEN]) {
                                   .manifest = (const uint8_t *)"a manifest",
                                   .manifest_len = 10};
   unlink(path);
-  assert_ok(journal_open(&j, path, NULL));
+  assert_ok(journal_open(&j, path, false, NULL));
   assert_null(journal_resumed(j));
   memcpy(seed, journal_seed(j), PRG_SEED_LEN);
   assert_ok(journal_begin(j, &job, NULL));
@@ -76,7 +76,7 @@ static int replay(const uint8_t seed[PRG_SEED_LEN]) {
   bool done[ROWS] = {false};
   int count = 0;
   fusion_error err = {.status = FUSION_OK};
-  fusion_status status = journal_open(&j, path, &err);
+  fusion_status status = journal_open(&j, path, false, &err);
   if (status == FUSION_OK && journal_resumed(j)) {
     const struct journal_job *job = journal_resumed(j);
     assert_memory_equal(journal_seed(j), seed, PRG_SEED_LEN);
@@ -105,7 +105,7 @@ static void journal__keeps_what_ran_for_its_owner_alone(void **state) {
   assert_int_equal(info.st_mode & 0777, 0600);
   assert_int_equal(replay(seed), 3);
   struct journal *j;
-  assert_ok(journal_open(&j, path, NULL));
+  assert_ok(journal_open(&j, path, false, NULL));
   expect_no_journal(FUSION_E_IO, "another job uses this journal");
   assert_int_equal(journal_remove(path, NULL), FUSION_E_IO);
   journal_close(j);
@@ -124,7 +124,7 @@ static void journal__half_removed_is_a_new_one(void **state) {
   for (size_t left = len; left >= 24; left -= left > 24 ? (left - 24 + 9) / 10 : 1) {
     store(bytes, left);
     struct journal *j;
-    assert_ok(journal_open(&j, path, NULL));
+    assert_ok(journal_open(&j, path, false, NULL));
     assert_null(journal_resumed(j));
     assert_memory_not_equal(journal_seed(j), seed, sizeof seed);
     journal_close(j);
@@ -132,10 +132,91 @@ static void journal__half_removed_is_a_new_one(void **state) {
   }
 }
 
+static const char when[] = "2026-02-03T04:05:06Z", why[] = "3 of 7 queries have copies that disagree";
+
+static bool holds(const uint8_t *bytes, size_t len, const void *what, size_t what_len) {
+  for (size_t at = 0; at + what_len <= len; at++)
+    if (memcmp(bytes + at, what, what_len) == 0) return true;
+  return false;
+}
+
+static void journal__of_a_rejected_job_is_a_tombstone_without_secrets(void **state) {
+  (void)state;
+  uint8_t bytes[FILE_MAX], before[FILE_MAX], seed[PRG_SEED_LEN];
+  struct stat info;
+  const int64_t kept = answer(5, 1);
+  size_t len = make_journal(bytes, seed);
+  assert_true(holds(bytes, len, seed, sizeof seed) && holds(bytes, len, &kept, sizeof kept));
+  assert_ok(journal_reject(path, when, why, NULL));
+  len = load(before);
+  assert_in_range(len, 24, 200);
+  assert_false(holds(before, len, seed, 4) || holds(before, len, &kept, sizeof kept));
+  assert_int_equal(stat(path, &info), 0);
+  assert_int_equal(info.st_mode & 0777, 0600);
+  expect_no_journal(FUSION_E_REJECTED, when);
+  expect_no_journal(FUSION_E_REJECTED, why);
+  expect_no_journal(FUSION_E_REJECTED, "--again");
+  assert_int_equal(load(bytes), len);
+  assert_memory_equal(bytes, before, len);
+  assert_ok(journal_remove(path, NULL));
+  assert_ok(journal_reject(path, when, why, NULL)); /* one that is not there stays away */
+  assert_int_equal(access(path, F_OK), -1);
+}
+
+static void journal__a_tombstone_goes_when_a_new_job_begins_and_not_before(void **state) {
+  (void)state;
+  uint8_t bytes[FILE_MAX], seed[PRG_SEED_LEN];
+  struct journal *j;
+  const struct journal_job job = {
+      .engine = "fake", .samples = ROWS, .answer_size = ROW, .manifest = (const uint8_t *)"another", .manifest_len = 7};
+  make_journal(bytes, seed);
+  assert_ok(journal_reject(path, when, why, NULL));
+  assert_ok(journal_open(&j, path, true, NULL));
+  assert_null(journal_resumed(j));
+  journal_close(j); /* as when the server cannot be reached */
+  expect_no_journal(FUSION_E_REJECTED, why);
+  assert_ok(journal_open(&j, path, true, NULL));
+  assert_memory_not_equal(journal_seed(j), seed, sizeof seed);
+  assert_ok(journal_begin(j, &job, NULL));
+  journal_close(j);
+  assert_ok(journal_open(&j, path, false, NULL));
+  assert_non_null(journal_resumed(j));
+  assert_memory_equal(journal_resumed(j)->manifest, "another", 7);
+  journal_close(j);
+}
+
+/* Whatever a crash or damage left of its words, and of the job below it. */
+static void journal__a_damaged_tombstone_still_rejects(void **state) {
+  (void)state;
+  uint8_t bytes[FILE_MAX], whole[FILE_MAX], stone[FILE_MAX], seed[PRG_SEED_LEN];
+  const size_t whole_len = make_journal(whole, seed);
+  assert_ok(journal_reject(path, when, why, NULL));
+  const size_t len = load(stone);
+  for (size_t cut = 24; cut < len; cut++) {
+    store(stone, cut);
+    expect_no_journal(FUSION_E_REJECTED, "this job was rejected;");
+    memcpy(bytes, whole, whole_len); /* written as far as `cut`, nothing wiped yet */
+    memcpy(bytes, stone, cut);
+    store(bytes, whole_len);
+    expect_no_journal(FUSION_E_REJECTED, "this job was rejected;");
+  }
+  memcpy(bytes, whole, whole_len);
+  memcpy(bytes, stone, len);
+  store(bytes, whole_len);
+  expect_no_journal(FUSION_E_REJECTED, why);
+  for (size_t at = 24; at < len; at++) {
+    stone[at] ^= 0x40;
+    store(stone, len);
+    expect_no_journal(FUSION_E_REJECTED, "this job was rejected;");
+    stone[at] ^= 0x40;
+  }
+  unlink(path);
+}
+
 static void journal__one_without_a_job_is_not_left_behind(void **state) {
   (void)state;
   struct journal *j;
-  assert_ok(journal_open(&j, path, NULL));
+  assert_ok(journal_open(&j, path, false, NULL));
   assert_int_equal(access(path, F_OK), 0);
   journal_close(j);
   assert_int_equal(access(path, F_OK), -1);
@@ -197,7 +278,7 @@ static void journal__foreign_files_are_left_alone(void **state) {
 /* ---- jobs ---- */
 
 static struct journal *open_journal(struct session_scene *s) {
-  assert_ok(journal_open(&s->ask_handles.journal, path, NULL));
+  assert_ok(journal_open(&s->ask_handles.journal, path, false, NULL));
   return s->ask_handles.journal;
 }
 
@@ -373,6 +454,12 @@ static void job__what_a_cheater_spoiled_is_wiped_and_final(void **state) {
   close_journal(&s);
   assert_in_range(load(bytes), 1, 32); /* no seed, no answers */
   expect_no_journal(FUSION_E_INPUT, "the job of this journal ended");
+  /* A new one is begun when it is asked for. */
+  fusion_verdict v = {0};
+  fake.short_answers = 0;
+  assert_ok(journal_open(&s.ask_handles.journal, path, true, NULL));
+  expect_accept(&s, &v);
+  close_journal(&s);
   assert_ok(journal_remove(path, NULL));
   scene_end(&s);
 }
@@ -421,6 +508,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(journal__keeps_what_ran_for_its_owner_alone),
       cmocka_unit_test(journal__half_removed_is_a_new_one),
+      cmocka_unit_test(journal__of_a_rejected_job_is_a_tombstone_without_secrets),
+      cmocka_unit_test(journal__a_tombstone_goes_when_a_new_job_begins_and_not_before),
+      cmocka_unit_test(journal__a_damaged_tombstone_still_rejects),
       cmocka_unit_test(journal__one_without_a_job_is_not_left_behind),
       cmocka_unit_test(journal__cut_anywhere_loses_the_last_record_at_most),
       cmocka_unit_test(journal__a_changed_byte_never_gives_other_answers),

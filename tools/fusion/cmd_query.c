@@ -12,7 +12,7 @@
 struct query_line {
   struct cli_input input;
   const char *public_samples, *labels, *answers, *report, *html;
-  bool raw, probabilities, as_labels, json, quiet;
+  bool raw, probabilities, as_labels, json, quiet, again;
   fusion_client_settings settings;
 };
 
@@ -41,7 +41,10 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
       CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
                    "Keep what has run, secrets included, in this file: after a crash the same command goes on from "
-                   "there. Removed with the verdict."),
+                   "there. Removed with the verdict; a rejected job leaves a note in it."),
+      CLI_OPT_FLAG("again", &l->again,
+                   "Begin a new job though the journal says that its job was rejected, or that the server broke the "
+                   "protocol."),
       {.name = NULL}};
   cli_add_input(table, &l->input);
   cli_add_options(table, options);
@@ -96,6 +99,7 @@ static int check_line(const struct query_line *l) {
   if (done != CLI_GO) return done;
   if (l->input.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
+  if (l->again && !l->settings.journal) return cli_usage("query", "--again is for a job with --journal");
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
   if (l->settings.accept_fast && !l->settings.tolerance && (l->raw || l->probabilities))
@@ -251,7 +255,8 @@ static int finish(const struct query_line *l, const fusion_result *r, struct out
   return o->verdict->accepted ? CLI_EXIT_OK : CLI_EXIT_REJECT;
 }
 
-/* The journal goes when everything that came out of the job is where it belongs, not before. */
+/* The journal goes, or becomes a note that the job was rejected, when everything that came out of the job is where it
+ * belongs, not before. */
 static int forget(fusion_client *client, int code) {
   fusion_error err = {.status = FUSION_OK};
   if (fflush(stdout) || ferror(stdout)) {
@@ -259,7 +264,7 @@ static int forget(fusion_client *client, int code) {
     return CLI_EXIT_IO;
   }
   if (fusion_client_forget(client, &err) != FUSION_OK)
-    cli_error("query", "%s; it holds secrets: remove it yourself", err.text);
+    cli_error("query", "%s; it may hold secrets: remove it yourself", err.text);
   return code;
 }
 
@@ -275,6 +280,7 @@ static int run(struct query_line *l) {
     const int code = cli_classes_load(&outcome.classes, "query", l->input.classes);
     if (code != CLI_GO) return code;
   }
+  l->settings.again = l->again;
   l->settings.progress = show_progress;
   l->settings.progress_context = &bar;
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
@@ -294,7 +300,7 @@ static int run(struct query_line *l) {
   }
   outcome.queries = queries;
   int code = status == FUSION_OK ? finish(l, result, &outcome) : cli_failed("query", status, &err);
-  if (code == CLI_EXIT_OK || code == CLI_EXIT_REJECT) code = forget(client, code);
+  if (result && (code == CLI_EXIT_OK || code == CLI_EXIT_REJECT)) code = forget(client, code);
   outcome_free(&outcome);
   fusion_result_free(result);
   fusion_array_free(queries);
