@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "program/operators.h"
+#include "program/program_section.h"
 
 enum { FSN_VERSION = 2, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
 static const char magic[MAGIC_LEN] = {'F', 'U', 'S', 'I', 'O', 'N', 'M', 'L'};
@@ -33,9 +34,11 @@ uint64_t fsn_checksum(const void *data, size_t len) {
   return state ^ state >> 29;
 }
 
-static void encode_weights(struct writer *w, const struct model *model) {
+static void encode_private(struct writer *w, const struct model *model) {
   for (uint32_t i = 0; i < model->program.count; i++) {
     const struct program_step *s = &model->program.steps[i];
+    write_string(w, s->name);
+    if (!program_scale_is_public(&model->program, i)) write_f64(w, s->out.scale);
     if (step_operator(s)->weights == WEIGHTS_NONE) continue;
     const size_t count = program_weight_count(&model->program, i);
     for (size_t k = 0; k < count; k++) write_u16(w, (uint16_t)model->weights[i].weights[k]);
@@ -60,14 +63,14 @@ fusion_status fsn_encode(struct writer *w, const struct model *model) {
   patch_len(w, at);
   at = w->len;
   write_u64(w, 0);
-  encode_weights(w, model);
+  encode_private(w, model);
   patch_len(w, at);
   if (!w->failed) write_u64(w, fsn_checksum(w->data + start, w->len - start));
   return w->failed ? FUSION_E_MEMORY : FUSION_OK;
 }
 
-static fusion_status decode_layer(struct program_weights *out, struct reader *r, const struct program *program,
-                                  uint32_t step) {
+static fusion_status decode_weights(struct program_weights *out, struct reader *r, const struct program *program,
+                                    uint32_t step) {
   const struct program_step *s = &program->steps[step];
   const size_t count = program_weight_count(program, step);
   if (count > reader_left(r) / sizeof(int16_t)) return FUSION_E_MODEL;
@@ -86,24 +89,36 @@ static fusion_status decode_layer(struct program_weights *out, struct reader *r,
   return r->failed ? FUSION_E_MODEL : FUSION_OK;
 }
 
+static fusion_status decode_private(struct model *m, struct reader *r, uint32_t i) {
+  struct program_step *s = &m->program.steps[i];
+  read_string(r, s->name, sizeof s->name);
+  if (!program_scale_is_public(&m->program, i)) {
+    s->out.scale = read_f64(r);
+    if (!(s->out.scale > 0)) return FUSION_E_MODEL; /* 0 is for clients */
+  }
+  if (r->failed) return FUSION_E_MODEL;
+  return step_operator(s)->weights == WEIGHTS_NONE ? FUSION_OK : decode_weights(&m->weights[i], r, &m->program, i);
+}
+
 static fusion_status decode_model(struct model *m, struct reader *r, const char *name, fusion_error *err) {
   const uint64_t manifest_len = read_u64(r);
   const uint8_t *manifest = manifest_len > reader_left(r) ? NULL : read_span(r, (size_t)manifest_len);
   if (!manifest) return error_set(err, FUSION_E_MODEL, "'%s': the manifest is damaged", name);
   struct reader inner = reader_of(manifest, (size_t)manifest_len);
   fusion_error inside = {.status = FUSION_OK};
-  const fusion_status status = program_decode(&m->program, &inner, &inside);
+  fusion_status status = program_decode(&m->program, &inner, &inside);
   if (status != FUSION_OK) return error_set(err, status, "'%s': %.300s", name, inside.text);
   if (!reader_done(&inner)) return error_set(err, FUSION_E_MODEL, "'%s': the manifest is damaged", name);
-  if (read_u64(r) != reader_left(r)) return error_set(err, FUSION_E_MODEL, "'%s': the weights are damaged", name);
+  if (read_u64(r) != reader_left(r)) return error_set(err, FUSION_E_MODEL, "'%s': the private part is damaged", name);
   m->weights = mem_alloc(m->program.count, sizeof *m->weights);
   if (!m->weights) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", name);
   for (uint32_t i = 0; i < m->program.count; i++) {
-    if (step_operator(&m->program.steps[i])->weights == WEIGHTS_NONE) continue;
-    const fusion_status layer = decode_layer(&m->weights[i], r, &m->program, i);
-    if (layer != FUSION_OK) return error_set(err, layer, "'%s': the weights of step %u are damaged", name, i);
+    status = decode_private(m, r, i);
+    if (status != FUSION_OK) return error_set(err, status, "'%s': the weights of step %u are damaged", name, i);
   }
-  return reader_done(r) ? FUSION_OK : error_set(err, FUSION_E_MODEL, "'%s': the weights are damaged", name);
+  if (!reader_done(r)) return error_set(err, FUSION_E_MODEL, "'%s': the private part is damaged", name);
+  status = program_validate(&m->program, &inside); /* names and scales are new */
+  return status == FUSION_OK ? FUSION_OK : error_set(err, status, "'%s': %.300s", name, inside.text);
 }
 
 fusion_status fsn_decode(struct model **out, const void *data, size_t len, const char *name, fusion_error *err) {

@@ -1,8 +1,9 @@
 /** The .fsn file: a compiled model on disk.
  *
- *  magic "FUSIONML", u32 version, u64 manifest length, manifest (program_encode), u64 weights length, weights, u64
- * checksum of everything before it. Little endian. Weights: for each LINEAR step, its weights as i16 and its biases as
- * i64, in order. The checksum finds accidents, not attacks: whoever may write the file owns the model. */
+ *  magic "FUSIONML", u32 version, u64 manifest length, manifest (program_encode), u64 length, private part, u64
+ * checksum of everything before it. Little endian. The private part has for each step, in order, its name (u16 length,
+ * bytes), its scale (f64) unless the manifest has it, weights as i16 and biases as i64 where it has such. The checksum
+ * finds accidents, not attacks: whoever may write the file owns the model. */
 #ifndef FUSION_PROGRAM_FSN_H
 #define FUSION_PROGRAM_FSN_H
 

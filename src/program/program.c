@@ -52,7 +52,7 @@ static complaint check_name(const char *name) {
   return NULL;
 }
 
-static complaint check_tensor(const struct program_tensor *t) {
+static complaint check_tensor(const struct program_tensor *t, bool needs_scale) {
   const struct shape s = t->shape;
   if (!s.channels || !s.height || !s.width) return "a dimension is zero";
   if (s.channels > PROGRAM_TENSOR_MAX || s.height > PROGRAM_TENSOR_MAX || s.width > PROGRAM_TENSOR_MAX)
@@ -62,6 +62,7 @@ static complaint check_tensor(const struct program_tensor *t) {
   if (t->ring_bits < 2 || t->ring_bits > (t->raw ? PROGRAM_RAW_RING_MAX : PROGRAM_RING_MAX))
     return "its ring has an unusable width";
   if (t->value_bits < 1 || t->value_bits > t->ring_bits) return "its values do not fit its ring";
+  if (t->scale == 0 && !needs_scale) return NULL; /* a client does not know it */
   if (!isfinite(t->scale) || t->scale <= 0) return "its scale is not a positive number";
   return NULL;
 }
@@ -106,7 +107,7 @@ static complaint check_step(const struct program *program, uint32_t i) {
   if (s->input_count && !s->inputs) return "its inputs are missing";
   for (uint32_t k = 0; k < s->input_count; k++)
     if (s->inputs[k] >= i) return "it reads a later step";
-  wrong = check_tensor(&s->out);
+  wrong = check_tensor(&s->out, program_scale_is_public(program, i));
   if (!wrong) wrong = check_raw(program, s);
   if (!wrong) wrong = check_rings(program, s);
   return wrong || !op->check ? wrong : op->check(program, s);

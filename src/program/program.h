@@ -57,7 +57,7 @@ struct program_tensor {
   uint8_t value_bits; /* every calibrated value v, with its margin, satisfies -2^(value_bits-1) <= v < 2^(value_bits-1);
                          value_bits <= ring_bits. RELU and TRUNCATE guarantee it only if their input was in range */
   bool raw;
-  double scale; /* real value = integer * scale */
+  double scale; /* real value = integer * scale; a client has 0 but for the first and the last step */
 };
 
 struct program_step {
@@ -138,9 +138,9 @@ size_t program_weight_count(const struct program *program, uint32_t step);
  * rules, sizes below the limits. Every consumer may rely on it. */
 fusion_status program_validate(const struct program *program, fusion_error *err) FUSION_MUST_CHECK;
 
-/** The public manifest. Canonical: equal programs give equal bytes. program_encode needs a valid program; a failure to
- * grow sticks in the writer. program_decode takes every byte of `r` as hostile, validates, and leaves *out empty on
- * failure; on success the caller owns it (program_free). It reads one program and leaves the cursor behind it. */
+/** The public manifest, without names and inner scales. Canonical: equal programs give equal bytes. program_encode
+ * needs a valid program; a failure to grow sticks in the writer. program_decode takes every byte of `r` as hostile,
+ * validates, and leaves *out empty on failure, else owned by the caller. The cursor ends behind the program. */
 void program_encode(struct writer *w, const struct program *program);
 fusion_status program_decode(struct program *out, struct reader *r, fusion_error *err) FUSION_MUST_CHECK;
 

@@ -2,7 +2,13 @@
  * give equal bytes; a GATHER map is written as runs, which makes Concat and Flatten a few bytes. Engines' sections are
  * at the end.
  *
+ *  Left out is what a client does not need: the steps' names, and every scale but the first step's, by which it
+ *  quantises, and the last one's, by which it reads answers. The scales between tell how large weights are. They are in
+ *  the .fsn file's private part (fsn.c).
+ *
  *  Versions: 1 had cheetah's parameter sets among the steps' fields. */
+#include <stdio.h>
+
 #include "program/operators.h"
 #include "program/program_section.h"
 
@@ -21,7 +27,6 @@ static void encode_tensor(struct writer *w, const struct program_tensor *t) {
   write_u8(w, t->ring_bits);
   write_u8(w, t->value_bits);
   write_u8(w, t->raw);
-  write_f64(w, t->scale);
 }
 
 static struct program_tensor decode_tensor(struct reader *r) {
@@ -32,7 +37,6 @@ static struct program_tensor decode_tensor(struct reader *r) {
   t.ring_bits = read_u8(r);
   t.value_bits = read_u8(r);
   t.raw = decode_bool(r);
-  t.scale = read_f64(r);
   return t;
 }
 
@@ -98,10 +102,11 @@ static fusion_status decode_gather(struct reader *r, struct program_step *s, uin
   return FUSION_OK;
 }
 
-static void encode_step(struct writer *w, const struct program_step *s) {
+static void encode_step(struct writer *w, const struct program *program, uint32_t number) {
+  const struct program_step *s = &program->steps[number];
   write_u8(w, (uint8_t)s->op);
-  write_string(w, s->name);
   encode_tensor(w, &s->out);
+  if (program_scale_is_public(program, number)) write_f64(w, s->out.scale);
   const struct program_operator *op = step_operator(s);
   if (op->inputs_least != op->inputs_most) write_u32(w, s->input_count);
   for (uint32_t k = 0; k < s->input_count; k++) write_u32(w, s->inputs[k]);
@@ -116,12 +121,14 @@ static void encode_step(struct writer *w, const struct program_step *s) {
   if (op->fields & FIELD_GATHER) encode_gather(w, s);
 }
 
-static fusion_status decode_step(struct reader *r, struct program_step *s, uint64_t *budget) {
+static fusion_status decode_step(struct reader *r, struct program *program, uint32_t number, uint64_t *budget) {
+  struct program_step *s = &program->steps[number];
   s->op = (enum program_op)read_u8(r);
   const struct program_operator *op = step_operator(s);
   if (!op) return FUSION_E_MODEL;
-  read_string(r, s->name, sizeof s->name);
+  snprintf(s->name, sizeof s->name, "%u", number); /* for messages */
   s->out = decode_tensor(r);
+  if (program_scale_is_public(program, number)) s->out.scale = read_f64(r);
   const uint32_t inputs = op->inputs_least == op->inputs_most ? op->inputs_least : read_u32(r);
   if (r->failed || inputs > PROGRAM_INPUTS_MAX) return FUSION_E_MODEL;
   if (inputs) {
@@ -175,7 +182,7 @@ void program_encode(struct writer *w, const struct program *program) {
   write_u8(w, program->softmax ? 1 : program->sigmoid ? 2 : 0);
   encode_preprocess(w, &program->preprocess);
   write_u32(w, program->count);
-  for (uint32_t i = 0; i < program->count; i++) encode_step(w, &program->steps[i]);
+  for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
   program_encode_sections(w, program);
 }
 
@@ -197,7 +204,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->steps = mem_alloc(count, sizeof *out->steps);
   if (!out->steps) return FUSION_E_MEMORY;
   out->count = count;
-  for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, &out->steps[i], &budget);
+  for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, out, i, &budget);
   return status == FUSION_OK ? program_decode_sections(r, out) : status;
 }
 

@@ -12,7 +12,12 @@ const struct program_section *program_find_section(const struct program *program
 fusion_status program_set_section(struct program *program, const char *engine, const void *data,
                                   size_t len) FUSION_MUST_CHECK;
 
-/* For program_validate, program_encode, program_decode and program_free. */
+/* For program_validate, program_encode, program_decode, program_free and the .fsn file. */
+
+/** The manifest has the scales of the first and the last step alone. */
+static inline bool program_scale_is_public(const struct program *program, uint32_t step) {
+  return step == 0 || step + 1 == program->count;
+}
 
 /** What is wrong with the sections, or NULL. */
 const char *program_check_sections(const struct program *program);

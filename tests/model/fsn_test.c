@@ -25,6 +25,10 @@ static void fsn_save__round_trip(void **state) {
     assert_ok(fsn_encode(&b, loaded));
     assert_int_equal(a.len, b.len);
     assert_memory_equal(a.data, b.data, a.len);
+    for (uint32_t i = 0; i < m->program.count; i++) {
+      assert_string_equal(loaded->program.steps[i].name, m->program.steps[i].name);
+      assert_true(loaded->program.steps[i].out.scale == m->program.steps[i].out.scale);
+    }
     writer_free(&a);
     writer_free(&b);
     model_free(loaded);

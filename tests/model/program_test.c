@@ -41,6 +41,46 @@ static void program_encode__round_trip_is_canonical(void **state) {
   }
 }
 
+/* Two models of equal shapes and widths: what the manifest says of them is the same but for the last scale. */
+static void program_encode__shows_the_first_and_the_last_scale_alone(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    struct program *p = &m->program;
+    struct program_step *last = &p->steps[p->count - 1];
+    struct writer a = encode(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+      snprintf(p->steps[i].name, sizeof p->steps[i].name, "another name of step %u", i);
+      if (i && i + 1 < p->count) p->steps[i].out.scale *= 1.37;
+    }
+    struct writer b = encode(p);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    struct writer scale = {0};
+    write_f64(&scale, last->out.scale);
+    last->out.scale *= 1.37;
+    struct writer c = encode(p);
+    assert_int_equal(a.len, c.len);
+    size_t first = 0, end = a.len;
+    while (first < a.len && a.data[first] == c.data[first]) first++;
+    while (end > first && a.data[end - 1] == c.data[end - 1]) end--;
+    assert_in_range(end - first, 1, scale.len);
+    struct reader r = reader_of(c.data, c.len);
+    struct program seen;
+    assert_ok(program_decode(&seen, &r, NULL));
+    assert_true(seen.steps[0].out.scale == p->steps[0].out.scale);
+    assert_true(seen.steps[p->count - 1].out.scale == last->out.scale);
+    for (uint32_t i = 1; i + 1 < p->count; i++) assert_true(seen.steps[i].out.scale == 0);
+    program_free(&seen);
+    writer_free(&a);
+    writer_free(&b);
+    writer_free(&c);
+    writer_free(&scale);
+    model_free(m);
+  }
+}
+
 static void program_decode__truncation_is_refused(void **state) {
   (void)state;
   uint64_t seed = test_seed();
@@ -115,7 +155,7 @@ static void check_tensor_rules(struct program *p) {
     REFUSED(p, t->ring_bits, 63);
     REFUSED(p, t->value_bits, 0);
     REFUSED(p, t->value_bits, t->ring_bits + 1);
-    REFUSED(p, t->scale, 0);
+    if (i == 0 || i + 1 == p->count) REFUSED(p, t->scale, 0); /* a client does not know the others */
     REFUSED(p, t->scale, -1);
     REFUSED(p, t->scale, (double)NAN);
     REFUSED(p, t->raw, !t->raw);
@@ -270,6 +310,7 @@ static void program_validate__sections(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(program_encode__round_trip_is_canonical),
+      cmocka_unit_test(program_encode__shows_the_first_and_the_last_scale_alone),
       cmocka_unit_test(program_decode__truncation_is_refused),
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
       cmocka_unit_test(program_validate__each_rule),
