@@ -1,7 +1,23 @@
 /** The two ends of an execution: raw arrays to integers, integers to real answers. */
 #include <math.h>
 
+#include "base/secret.h"
 #include "program/program.h"
+
+/* Denormals take a processor several times as long as other numbers, and a client computes between the server's
+ * manifest and its own first message. What is below these limits is 0 in every quantised input: by program_validate the
+ * numbers that follow lie within 2^-60 and 2^60. And nothing above them becomes a denormal on the way. */
+enum { RAW_EXPONENT_LEAST = -600, REAL_EXPONENT_LEAST = -100 };
+
+/* v, or 0 when |v| < 2^least; NaN stays. By bits: no branch, no flag of the processor's. */
+static double flush(double v, int least) {
+  uint64_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  const uint64_t exponent = bits >> 52 & 0x7ff; /* biased by 1023 */
+  bits &= UINT64_C(0) - (uint64_t)(exponent >= (uint64_t)(1023 + least));
+  memcpy(&v, &bits, sizeof bits);
+  return v;
+}
 
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out) {
   const size_t plane = (size_t)shape.height * shape.width, size = shape_size(shape);
@@ -13,7 +29,8 @@ void preprocess_apply(const struct preprocess *p, struct shape shape, const doub
       const double mean = p->count ? p->mean[k] : 0, deviation = p->count ? p->deviation[k] : 1;
       for (size_t i = 0; i < plane; i++) {
         const double v = p->channels_last ? x[i * shape.channels + from] : x[from * plane + i];
-        *out++ = (float)((v * p->scale - mean) / deviation);
+        const double real = (flush(v, RAW_EXPONENT_LEAST) * p->scale - mean) / deviation;
+        *out++ = (float)flush(real, REAL_EXPONENT_LEAST);
       }
     }
   }
@@ -57,16 +74,36 @@ fusion_status preprocess_choose(struct preprocess *out, const struct preprocess 
   return FUSION_OK;
 }
 
+/* Nearest, halves to even, for |v| <= 2^62. Without a call that may branch on the value. */
+static int64_t round_to_even(double v) {
+  const int64_t whole = (int64_t)v;
+  const double rest = v - (double)whole;
+  const int odd = (int)(whole & 1);
+  const int up = (rest > 0.5) | ((rest == 0.5) & odd), down = (rest < -0.5) | ((rest == -0.5) & odd);
+  return whole + up - down;
+}
+
+static fusion_status refuse_nan(const float *real, size_t count, size_t size, fusion_error *err) {
+  size_t i = 0;
+  secret_declassify(real, count * sizeof *real, "the job ends before it began; its owner is told which sample it is");
+  while (i < count && !isnan(real[i])) i++;
+  return error_set(err, FUSION_E_INPUT, "input: sample %zu holds a NaN", i / size);
+}
+
 fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
                                      fusion_error *err) {
   const struct program_tensor *t = &program->steps[0].out;
   const size_t size = shape_size(t->shape);
   const double low = -ldexp(1, t->value_bits - 1), high = -low - 1;
+  uint32_t bad = 0;
   for (size_t i = 0; i < samples * size; i++) {
-    if (isnan(real[i])) return error_set(err, FUSION_E_INPUT, "input: sample %zu holds a NaN", i / size);
-    out[i] = (int64_t)fmin(fmax(rint(real[i] / t->scale), low), high);
+    const double v = flush(real[i], REAL_EXPONENT_LEAST) / t->scale;
+    bad |= (uint32_t)(v != v);
+    const double above = v > low ? v : low; /* of a NaN: low */
+    out[i] = round_to_even(above < high ? above : high);
   }
-  return FUSION_OK;
+  secret_declassify(&bad, sizeof bad, "a NaN among the inputs ends the job before it begins");
+  return bad ? refuse_nan(real, samples * size, size, err) : FUSION_OK;
 }
 
 void program_dequantise(const struct program *program, const int64_t *values, size_t count, double *out) {

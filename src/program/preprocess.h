@@ -9,13 +9,13 @@
 struct preprocess {
   bool channels_last;    /* raw samples are [height][width][channels] */
   bool reverse_channels; /* raw channels come in the opposite order (BGR for RGB) */
-  double scale;          /* finite, not 0 */
+  double scale;          /* its magnitude within 2^-60 and 2^60 */
   uint32_t count;        /* values in mean and deviation: 0 (none), 1 (for all) or the input's channels */
-  double *mean;          /* owned */
-  double *deviation;     /* owned; positive */
+  double *mean;          /* owned; 0, or its magnitude within 2^-500 and 2^60 */
+  double *deviation;     /* owned; within 2^-60 and 2^60 */
 };
 
-/** Raw samples [samples][input size] to the network's real input, in [channels][height][width] order. */
+/** Raw samples [samples][input size] to [channels][height][width], real. Its time does not depend on their values. */
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out);
 
 /** Samples that are pictures: their size, and the preprocessing that they bring along. */

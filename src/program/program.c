@@ -67,6 +67,11 @@ static complaint check_tensor(const struct program_tensor *t, bool needs_scale) 
   return NULL;
 }
 
+/* Between these the client's arithmetic on its inputs meets no denormal (preprocess.c). */
+static bool within(double v, double least, double most) {
+  return isfinite(v) && fabs(v) >= least && fabs(v) <= most;
+}
+
 static bool same_shape(struct shape a, struct shape b) {
   return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
@@ -114,11 +119,13 @@ static complaint check_step(const struct program *program, uint32_t i) {
 }
 
 static complaint check_preprocess(const struct preprocess *p, uint32_t channels) {
-  if (!isfinite(p->scale) || p->scale == 0) return "the input scale is not a number other than 0";
+  const double least = ldexp(1, -60), most = ldexp(1, 60);
+  if (!within(p->scale, least, most)) return "the input scale is not a number between 2^-60 and 2^60";
   if (p->count > 1 && p->count != channels) return "the input has another number of means than channels";
   if (p->count && (!p->mean || !p->deviation)) return "the input's means or deviations are missing";
   for (uint32_t c = 0; c < p->count; c++)
-    if (!isfinite(p->mean[c]) || !isfinite(p->deviation[c]) || p->deviation[c] <= 0)
+    if ((p->mean[c] != 0 && !within(p->mean[c], ldexp(1, -500), most)) || p->deviation[c] <= 0 ||
+        !within(p->deviation[c], least, most))
       return "an input mean or deviation is out of range";
   return NULL;
 }
@@ -145,6 +152,8 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
     if (step_has(&program->steps[i], FIELD_GATHER)) mapped += shape_size(program->steps[i].out.shape);
     if (mapped > PROGRAM_MAPS_MAX) return error_set(err, FUSION_E_LIMIT, "program: step %u: the maps are too large", i);
   }
+  if (!within(program->steps[0].out.scale, ldexp(1, -60), ldexp(1, 60)))
+    return error_set(err, FUSION_E_MODEL, "program: the unit of the input is not between 2^-60 and 2^60");
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
   if (!wrong) wrong = check_output(program);
   if (!wrong) wrong = program_check_sections(program);

@@ -4,6 +4,7 @@
  * (msan_border.c). `make test-constant-time` runs it, in builds with -Dctgrind=true and -Dmsan=true; without marks, or
  * outside valgrind, it would show nothing and says so.
  * usage: constant_time [c|avx2|avx512] */
+#include <math.h>
 #include <stdio.h>
 
 #include "adversary/scene.h"
@@ -40,6 +41,20 @@ static void *run_client(void *arg) {
   if (s->status == FUSION_OK) s->status = engine_run_client(session, s->inputs, s->answers, SAMPLES);
   engine_close(session);
   return NULL;
+}
+
+/* A client's work before its first message: raw numbers, preprocessed and quantised. */
+static void take_raw(const struct program *program, const double *raw, int64_t *inputs) {
+  const struct shape shape = program->steps[0].out.shape;
+  const size_t len = SAMPLES * shape_size(shape);
+  float *real = mem_alloc(len, sizeof *real);
+  double *marked = mem_alloc(len, sizeof *marked);
+  memcpy(marked, raw, len * sizeof *raw);
+  secret_mark(marked, len * sizeof *marked);
+  preprocess_apply(&program->preprocess, shape, marked, SAMPLES, real);
+  assert_ok(program_quantise_input(program, real, SAMPLES, inputs, NULL));
+  mem_free(real);
+  mem_free(marked);
 }
 
 static void mark_weights(const struct scene *s, bool secret) {
@@ -81,8 +96,8 @@ static void protocols__no_branch_address_or_message_depends_on_a_secret(void **s
   scene_open(&s, test_seed(), SAMPLES);
   const size_t in_len = SAMPLES * s.row_size, out_len = SAMPLES * s.answer_size;
   int64_t *inputs = mem_alloc(in_len, sizeof *inputs), *answers = mem_alloc(out_len, sizeof *answers);
-  for (size_t i = 0; i < in_len; i++) inputs[i] = (int64_t)s.inputs[i];
-  secret_mark(inputs, in_len * sizeof *inputs);
+  take_raw(&s.model->program, s.inputs, inputs);
+  assert_true(all_marked(inputs, in_len));
   mark_weights(&s, true);
   assert_ok(channel_pipe(&ends[0], &ends[1]));
   struct side server = {.model = s.model, .channel = ends[0]};
@@ -133,6 +148,31 @@ static void verify__no_branch_or_address_depends_on_an_answer(void **state) {
   mix_free(mix);
 }
 
+/* Every layout and number that a model can ask for, on inputs that are large, denormal and infinite. */
+static void inputs__no_branch_or_address_depends_on_the_values(void **state) {
+  enum { CHANNELS = 3, LEN = CHANNELS * 2 * 2 };
+  static const double values[] = {0, -1.5, 255, 1e300, -1e-310, 5e-324, (double)INFINITY, 0.5, 1e-40, 127.5, -3, 1e18};
+  double raw[SAMPLES * LEN], mean[CHANNELS] = {0, 0.5, -7}, deviation[CHANNELS] = {1, 0.25, 1e-9};
+  int64_t quantised[SAMPLES * LEN];
+  (void)state;
+  for (size_t i = 0; i < SAMPLES * LEN; i++) raw[i] = values[i % (sizeof values / sizeof *values)];
+  struct program_step step = {.out = {.shape = {CHANNELS, 2, 2}, .ring_bits = 20, .value_bits = 8, .scale = 0.01}};
+  for (unsigned way = 0; way < 8; way++) {
+    const struct program program = {.steps = &step,
+                                    .count = 1,
+                                    .preprocess = {.channels_last = way & 1,
+                                                   .reverse_channels = way & 2,
+                                                   .scale = 1 / 255.0,
+                                                   .count = way & 4 ? CHANNELS : 0,
+                                                   .mean = mean,
+                                                   .deviation = deviation}};
+    take_raw(&program, raw, quantised);
+    assert_true(all_marked(quantised, SAMPLES * LEN));
+    secret_declassify(quantised, sizeof quantised, "the test looks at them");
+    for (size_t i = 0; i < SAMPLES * LEN; i++) assert_in_range(quantised[i] + 128, 0, 255);
+  }
+}
+
 /* The marks work at all: what a secret was added to is not public any more. */
 static void marks__follow_a_secret(void **state) {
   (void)state;
@@ -160,6 +200,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(marks__follow_a_secret),
       cmocka_unit_test(verify__no_branch_or_address_depends_on_an_answer),
+      cmocka_unit_test(inputs__no_branch_or_address_depends_on_the_values),
       cmocka_unit_test(protocols__no_branch_address_or_message_depends_on_a_secret),
   };
   for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)

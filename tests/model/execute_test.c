@@ -215,6 +215,32 @@ static void preprocess_apply__layouts(void **state) {
   for (int i = 0; i < 6; i++) assert_float_equal(out[i], expected[i], 1e-6);
 }
 
+/* Halves, denormals, infinities and random numbers of every magnitude, by every width. */
+static void program_quantise_input__equals_the_formula(void **state) {
+  (void)state;
+  enum { COUNT = 256 };
+  uint64_t seed = test_seed();
+  float real[COUNT];
+  int64_t out[COUNT];
+  for (int round = 0; round < 500; round++) {
+    const uint8_t bits = (uint8_t)(1 + round % 40);
+    const double scale = round % 2 ? ldexp(1, round % 60 - 30) : ldexp(1 + random_unit(&seed) / 2, round % 60 - 30);
+    struct program_step step = {.out = {.shape = {COUNT, 1, 1}, .value_bits = bits, .scale = scale}};
+    const struct program program = {.steps = &step, .count = 1};
+    for (int i = 0; i < COUNT; i++) {
+      const float halves = (float)((round % 7 + i - COUNT / 2) * 0.5 * scale);
+      real[i] = i % 2 ? halves : ldexpf(random_unit(&seed), (int)(test_random(&seed) % 276) - 148);
+    }
+    real[0] = INFINITY, real[2] = -INFINITY, real[4] = 1e-45f;
+    assert_ok(program_quantise_input(&program, real, 1, out, NULL));
+    const double low = -ldexp(1, bits - 1), high = -low - 1;
+    for (int i = 0; i < COUNT; i++) {
+      const int64_t expected = (int64_t)fmin(fmax(rint(real[i] / scale), low), high);
+      if (out[i] != expected) fail_msg("%a / %a in %u bits: %lld", (double)real[i], scale, bits, (long long)out[i]);
+    }
+  }
+}
+
 static void program_quantise_input__rounds_and_clamps(void **state) {
   (void)state;
   struct program_step step = {.out = {.shape = {6, 1, 1}, .value_bits = 4, .scale = 0.5}};
@@ -232,9 +258,13 @@ static void program_quantise_input__rounds_and_clamps(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(program_execute__equals_naive), cmocka_unit_test(program_execute__wide_rings),
-      cmocka_unit_test(program_execute__dither),       cmocka_unit_test(program_select_answer__ties_and_order),
-      cmocka_unit_test(preprocess_apply__layouts),     cmocka_unit_test(program_quantise_input__rounds_and_clamps),
+      cmocka_unit_test(program_execute__equals_naive),
+      cmocka_unit_test(program_execute__wide_rings),
+      cmocka_unit_test(program_execute__dither),
+      cmocka_unit_test(program_select_answer__ties_and_order),
+      cmocka_unit_test(preprocess_apply__layouts),
+      cmocka_unit_test(program_quantise_input__rounds_and_clamps),
+      cmocka_unit_test(program_quantise_input__equals_the_formula),
   };
   return cmocka_run_group_tests_name("execute", tests, NULL, NULL);
 }

@@ -204,8 +204,34 @@ static void program_validate__each_rule(void **state) {
   REFUSED(p, p->output, OUTPUT_TOP_K);
   REFUSED(p, p->rounding, (enum program_rounding)2);
   REFUSED(p, p->preprocess.scale, 0);
+  REFUSED(p, p->preprocess.scale, 0x1p-61);
+  REFUSED(p, p->preprocess.scale, -0x1p61);
+  REFUSED(p, p->preprocess.scale, 5e-324);
+  REFUSED(p, p->steps[0].out.scale, 0x1p-61);
+  REFUSED(p, p->steps[0].out.scale, 0x1p61);
   REFUSED(p, p->preprocess.count, 2);
   REFUSED(p, p->preprocess.count, 1);
+  model_free(m);
+}
+
+static void program_validate__numbers_of_the_preprocessing_meet_no_denormal(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("mlp", &seed, 8, 8);
+  struct program *p = &m->program;
+  double mean = 0, deviation = 1;
+  p->preprocess = (struct preprocess){.scale = -0x1p60, .count = 1, .mean = &mean, .deviation = &deviation};
+  assert_ok(program_validate(p, NULL));
+  REFUSED(p, mean, 5e-324);
+  REFUSED(p, mean, 0x1p-501);
+  REFUSED(p, mean, -0x1p61);
+  REFUSED(p, mean, (double)NAN);
+  REFUSED(p, deviation, 0);
+  REFUSED(p, deviation, -1);
+  REFUSED(p, deviation, 0x1p-61);
+  REFUSED(p, deviation, 0x1p61);
+  REFUSED(p, deviation, (double)INFINITY);
+  p->preprocess = (struct preprocess){.scale = 1};
   model_free(m);
 }
 
@@ -310,6 +336,7 @@ static void program_validate__sections(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(program_encode__round_trip_is_canonical),
+      cmocka_unit_test(program_validate__numbers_of_the_preprocessing_meet_no_denormal),
       cmocka_unit_test(program_encode__shows_the_first_and_the_last_scale_alone),
       cmocka_unit_test(program_decode__truncation_is_refused),
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
