@@ -235,7 +235,7 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
       .public_samples = in.public_samples,
       .labels = in.labels,
       .row_size = fusion_array_row_size(queries),
-      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors}};
+      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors, 1}};
   const struct job_terms terms = {&client->settings, &handles, &input};
   TRY(job_run(&terms, &r->output, &r->verdict, err));
   verdict_explain(&r->verdict);

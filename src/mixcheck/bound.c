@@ -6,6 +6,8 @@
 enum {
   ENDS = 64,             /* i scanned at either end, unless the bound on the rest asks for more */
   SIGNIFICANT_BITS = 64, /* terms smaller than the largest by more than this do not count */
+  NEGLIGIBLE_BITS = 300, /* nor do terms below 2^-300: all 2^40 i together are below 2^-260 */
+  NEGLIGIBLE_PART = 128, /* nor those below 2^-128 of t(1,0): all i together are below 2^-88 of P */
 };
 #define NOTHING (-HUGE_VALL)
 
@@ -29,18 +31,46 @@ static long double log2_sum(long double a, long double b) {
 }
 
 static uint64_t total(const struct mix_choice *c) {
-  return c->queries * c->copies + c->public_samples;
+  return c->queries * c->copies + c->public_samples * c->public_copies;
 }
 
 long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k) {
-  return log2_choose(c->queries, i) + log2_choose(c->public_samples, k) - log2_choose(total(c), i * c->copies + k);
+  return log2_choose(c->queries, i) + log2_choose(c->public_samples, k) -
+         log2_choose(total(c), i * c->copies + k * c->public_copies);
+}
+
+/** K >= 2: the terms (i, k) and (i, T-k), and those with a k between these, are negligible from the first k on at which
+ * C(T,k)^(K-1) exceeds 2^`room`. Never below zero unless all k are. */
+static long double room_of(const struct mix_choice *c, uint64_t i) {
+  const long double least = fminl(-NEGLIGIBLE_BITS, bound_term(c, 1, 0) - NEGLIGIBLE_PART);
+  return -least - (long double)(c->copies - 1) * log2_choose(c->queries, i);
+}
+
+/** Must (i, k), and (i, T-k) where so many may be wrong, be looked at? k <= T/2, so beyond e there is neither. */
+static bool counts(const struct mix_choice *c, uint64_t k, long double room) {
+  return k <= c->errors && k <= c->public_samples / 2 &&
+         (long double)(c->public_copies - 1) * log2_choose(c->public_samples, k) <= room;
+}
+
+static void take_larger(struct bound_peak *best, const struct mix_choice *c, uint64_t i, uint64_t k) {
+  const long double term = bound_term(c, i, k);
+  if (term > best->log2) *best = (struct bound_peak){i, k, term};
 }
 
 /** g(i): the best k for i corrupted queries. */
 static struct bound_peak peak_of(const struct mix_choice *c, uint64_t i) {
-  const unsigned __int128 best = (unsigned __int128)i * (c->public_samples + 1) / c->queries;
-  const uint64_t k = best < c->errors ? (uint64_t)best : c->errors;
-  return (struct bound_peak){i, k, bound_term(c, i, k)};
+  if (c->public_copies == 1) {
+    const unsigned __int128 best = (unsigned __int128)i * (c->public_samples + 1) / c->queries;
+    const uint64_t k = best < c->errors ? (uint64_t)best : c->errors;
+    return (struct bound_peak){i, k, bound_term(c, i, k)};
+  }
+  struct bound_peak peak = {i, 0, bound_term(c, i, 0)};
+  const long double room = room_of(c, i);
+  for (uint64_t k = 0; counts(c, k, room); k++) {
+    take_larger(&peak, c, i, k);
+    if (c->public_samples - k <= c->errors) take_larger(&peak, c, i, c->public_samples - k);
+  }
+  return peak;
 }
 
 /** The i that must be looked at one by one: 1..low and high..R. `rest` bounds log2 of the sum of g over the others. */
@@ -80,22 +110,43 @@ static long double upper_bound(const struct mix_choice *c) {
   return sum;
 }
 
+/** The i that allow s, first to last: k <= e, so i*B >= s - e*K. */
+struct range {
+  uint64_t first, last;
+};
+
+static struct range queries_at(const struct mix_choice *c, uint64_t s) {
+  const uint64_t most = c->errors * c->public_copies, last = s / c->copies;
+  const uint64_t first = s > most ? div_up(s - most, c->copies) : 1;
+  return (struct range){first ? first : 1, last < c->queries ? last : c->queries};
+}
+
+/** The k that goes with i at s; false when none does. */
+static bool errors_at(const struct mix_choice *c, uint64_t s, uint64_t i, uint64_t *k) {
+  const uint64_t positions = s - i * c->copies;
+  *k = positions / c->public_copies;
+  return positions % c->public_copies == 0;
+}
+
 /** log2 of the sum for one s, over all i that allow it. */
 static long double sum_at(const struct mix_choice *c, uint64_t s) {
-  const uint64_t first = s > c->errors ? div_up(s - c->errors, c->copies) : 1, last = s / c->copies;
+  const struct range range = queries_at(c, s);
   long double sum = NOTHING;
-  for (uint64_t i = first ? first : 1; i <= last && i <= c->queries; i++)
-    sum = log2_sum(sum, bound_term(c, i, s - i * c->copies));
+  uint64_t k;
+  for (uint64_t i = range.first; i <= range.last; i++)
+    if (errors_at(c, s, i, &k)) sum = log2_sum(sum, bound_term(c, i, k));
   return sum;
 }
 
 bool bound_holds_at(const struct mix_choice *c, uint64_t s, uint32_t bits) {
   mpz_t sum, term, other;
   mpz_inits(sum, term, other, NULL);
-  const uint64_t first = s > c->errors ? div_up(s - c->errors, c->copies) : 1, last = s / c->copies;
-  for (uint64_t i = first ? first : 1; i <= last && i <= c->queries; i++) {
+  const struct range range = queries_at(c, s);
+  uint64_t k;
+  for (uint64_t i = range.first; i <= range.last; i++) {
+    if (!errors_at(c, s, i, &k)) continue;
     mpz_bin_uiui(term, c->queries, i);
-    mpz_bin_uiui(other, c->public_samples, s - i * c->copies);
+    mpz_bin_uiui(other, c->public_samples, k);
     mpz_addmul(sum, term, other);
   }
   mpz_mul_2exp(sum, sum, bits);
@@ -115,13 +166,28 @@ struct visitor {
   bool holds;
 };
 
-/** s around i*B + k for the k near the peak of i, while the terms are at least `least`. */
+static bool visit_term(struct visitor *v, const struct mix_choice *c, uint64_t i, uint64_t k) {
+  return v->visit(v, c, i * c->copies + k * c->public_copies);
+}
+
+/** K = 1: s around i*B + k for the k near the peak of i, while the terms are at least `least`. */
 static bool visit_around(struct visitor *v, const struct mix_choice *c, const struct bound_peak *peak,
                          long double least) {
   for (uint64_t k = peak->k; k <= c->errors && (k == peak->k || bound_term(c, peak->i, k) >= least); k++)
-    if (!v->visit(v, c, peak->i * c->copies + k)) return false;
+    if (!visit_term(v, c, peak->i, k)) return false;
   for (uint64_t k = peak->k; k-- > 0 && bound_term(c, peak->i, k) >= least;)
-    if (!v->visit(v, c, peak->i * c->copies + k)) return false;
+    if (!visit_term(v, c, peak->i, k)) return false;
+  return true;
+}
+
+/** K >= 2: s of the k at both ends whose terms are at least `least`. */
+static bool visit_ends(struct visitor *v, const struct mix_choice *c, uint64_t i, long double least) {
+  const long double room = room_of(c, i);
+  for (uint64_t k = 0; counts(c, k, room); k++) {
+    const uint64_t other = c->public_samples - k;
+    if (bound_term(c, i, k) >= least && !visit_term(v, c, i, k)) return false;
+    if (other <= c->errors && bound_term(c, i, other) >= least && !visit_term(v, c, i, other)) return false;
+  }
   return true;
 }
 
@@ -134,7 +200,8 @@ static void visit_candidates(struct visitor *v, const struct mix_choice *c) {
   const long double least = largest.log2 - log2l((long double)significant) - BOUND_MARGIN;
   for (uint64_t i = 1; i <= c->queries; i = next_i(&ends, i)) {
     const struct bound_peak peak = peak_of(c, i);
-    if (peak.log2 >= least && !visit_around(v, c, &peak, least)) return;
+    if (peak.log2 < least) continue;
+    if (!(c->public_copies == 1 ? visit_around(v, c, &peak, least) : visit_ends(v, c, i, least))) return;
   }
 }
 

@@ -6,21 +6,24 @@
 
 #include "base/base.h"
 
-/** A choice: R queries, B >= 2 copies, T public samples, of which e < T may be wrong. R*B + T < 2^63. */
+/** A choice: R queries, B >= 2 copies, T public samples, of which e < T may be wrong, each K >= 1 times in the batch.
+ *  N = R*B + T*K < 2^63. */
 struct mix_choice {
-  uint64_t queries, copies, public_samples, errors;
+  uint64_t queries, copies, public_samples, errors, public_copies;
 };
 
-/** The server corrupts s positions. It passes exactly when they are all copies of i >= 1 queries and k <= e public
- * samples, so its best chance is
+/** The server corrupts s positions. It passes exactly when they are all copies of i >= 1 queries and all copies of
+ * k <= e public samples, so its best chance is
  *
- *      P = max over s of  sum over {i >= 1, 0 <= k <= e, i*B + k = s} of  t(i,k),   t(i,k) = C(R,i) C(T,k) / C(N,s).
+ *      P = max over s of  sum over {i >= 1, 0 <= k <= e, i*B + k*K = s} of  t(i,k),   t(i,k) = C(R,i) C(T,k) / C(N,s).
  *
  *  How this is decided without visiting every s:
- *  - For fixed i, t(i,k) rises in k up to k = i*(T+1)/R and falls after it (the ratio of neighbours is linear in k). So
- *    g(i) = max over k of t(i,k) costs one evaluation, max g <= P <= sum g.
- *  - C(N,s) >= C(RB,iB) C(T,k) and C(RB,iB) >= C(R,i)^B (Vandermonde, twice), so t(i,k) <= C(R,i)^-(B-1): all i but a
- * few at both ends are far below any security asked for.
+ *  - For a given s each i has at most one k. So with g(i) = max over k of t(i,k): max g <= P <= sum g.
+ *  - C(N,s) >= C(RB,iB) C(TK,kK), and C(nm,jm) >= C(n,j)^m (Vandermonde, twice), so
+ *    t(i,k) <= C(R,i)^-(B-1) C(T,k)^-(K-1): all i but a few at both ends are far below any security asked for.
+ *  - K = 1: t(i,k) rises in k up to k = i*(T+1)/R and falls after it (the ratio of neighbours is linear in k), so g(i)
+ *    costs one evaluation. K >= 2: t(i,k) may fall, rise and fall again, but all k except a few at both ends are
+ *    negligible as well, so g(i) looks at these.
  *  - What floating point (64-bit mantissa, error far below BOUND_MARGIN) cannot tell apart, integers do.
  */
 

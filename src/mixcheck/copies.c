@@ -1,4 +1,16 @@
-/* The search for the cheapest (B, T). */
+/* The search for the cheapest (B, T).
+ *
+ * Skipping T rests on this: for given i, k and K a term t(i,k) rises with T up to some point, if at all, and falls from
+ * there on. Proof: with x = T+1 the logarithm of t at T+1 over t at T is
+ *
+ *     h(x) = log(x / (x-k)) - sum over j = 1..K of log(N_j / (N_j-s)),   N_j = RB + (x-1)K + j,  s = iB + kK.
+ *
+ * Each logarithm is an integral of 1/(x-p) over an interval of p: the first over [0, k], the others over
+ * [-c_j, s/K - c_j], c_j = (RB-K+j)/K. These K intervals begin 1/K apart and are not shorter, so together they cover a
+ * stretch without a gap, from -RB/K < 0 to some r. So p counts at most 0 times up to r, and at least 0 times above it.
+ * If r >= k, then h(x) <= 0. Otherwise (x-r) h(x) falls with x, because (x-r)/(x-p) rises with x for p < r and falls
+ * for p > r: h changes its sign once at most, from + to -. So if a term exceeds a limit at T, the larger T at which it
+ * does too are those below some T'. */
 #include <fusion/plan.h>
 
 #include <inttypes.h>
@@ -45,7 +57,7 @@ static fusion_status take_request(fusion_plan_request *q, const fusion_plan_requ
 
 static struct mix_choice choice_of(const fusion_plan_request *q, uint64_t copies, uint64_t public_samples) {
   return (struct mix_choice){q->queries, copies, public_samples,
-                             fusion_plan_allowed_errors(q->min_accuracy, public_samples)};
+                             fusion_plan_allowed_errors(q->min_accuracy, public_samples), 1};
 }
 
 /** The least T in [low, high] for which `c`'s paper bound may hold (it is the term s = B of the true one, and falls
@@ -64,13 +76,11 @@ static uint64_t least_by_paper(const fusion_plan_request *q, uint64_t copies, ui
 }
 
 /** The least T' in (T, high] at which the term (i, k), too large at T, no longer is; high + 1 when none. The number of
- * errors allowed only grows with T, so every T between fails. The term rises up to T = k*R/i and falls after it. */
+ * errors allowed only grows with T, so every T between fails. */
 static uint64_t skip_term(const fusion_plan_request *q, struct mix_choice c, const struct bound_peak *peak,
                           uint64_t high) {
   const long double limit = -(long double)q->security_bits + BOUND_MARGIN;
-  const unsigned __int128 turn = (unsigned __int128)peak->k * q->queries / peak->i;
   uint64_t low = c.public_samples + 1, end = high + 1;
-  if (turn > low) low = turn > high ? end : (uint64_t)turn;
   while (low < end) {
     c.public_samples = low + (end - low) / 2;
     if (bound_term(&c, peak->i, peak->k) <= limit)
@@ -81,14 +91,19 @@ static uint64_t skip_term(const fusion_plan_request *q, struct mix_choice c, con
   return low;
 }
 
-/** The least T' in (T, high] with more public answers that must be right than at T; high + 1 when none. A server that
- * corrupts all but these has the chance C(T,m) / C(N,m), m their number, which grows with T as long as m stays. */
-static uint64_t skip_required(const fusion_plan_request *q, const struct mix_choice *c, uint64_t high) {
-  const uint64_t required = c->public_samples - c->errors;
-  uint64_t low = c->public_samples + 1, end = high + 1;
+/** The least T' in (T, high] with more public answers that must be right than at T, or at which a server that corrupts
+ * all but these, too good at T, no longer is; high + 1 when none. With m their number its chance is
+ * C(T,m) / C(N,mK) = C(T,T-m) / C(N,N-mK). By the proof above with i = R and k = m = s/K (the intervals are [0, m] and
+ * [-c_j, m - c_j]) it rises with T up to some point, if at all, and falls from there on, as long as m stays. */
+static uint64_t skip_required(const fusion_plan_request *q, struct mix_choice c, uint64_t high) {
+  const long double limit = -(long double)q->security_bits + BOUND_MARGIN;
+  const uint64_t required = c.public_samples - c.errors;
+  uint64_t low = c.public_samples + 1, end = high + 1;
   while (low < end) {
     const uint64_t middle = low + (end - low) / 2;
-    if (middle - fusion_plan_allowed_errors(q->min_accuracy, middle) > required)
+    c.public_samples = middle;
+    if (middle - fusion_plan_allowed_errors(q->min_accuracy, middle) > required ||
+        bound_term(&c, c.queries, middle - required) <= limit)
       end = middle;
     else
       low = middle + 1;
@@ -103,7 +118,7 @@ static uint64_t next_public(const fusion_plan_request *q, const struct mix_choic
   uint64_t next = c->public_samples + 1;
   if (peak.log2 > limit) next = skip_term(q, *c, &peak, high);
   if (bound_term(c, c->queries, c->errors) <= limit) return next;
-  const uint64_t other = skip_required(q, c, high);
+  const uint64_t other = skip_required(q, *c, high);
   return other > next ? other : next;
 }
 
@@ -124,7 +139,7 @@ static fusion_plan_choice rate(const struct mix_choice *c) {
                             .queries = c->queries,
                             .copies = c->copies,
                             .public_samples = c->public_samples,
-                            .samples = c->queries * c->copies + c->public_samples,
+                            .samples = c->queries * c->copies + c->public_samples * c->public_copies,
                             .allowed_errors = c->errors};
   out.cost_per_query = (double)out.samples / (double)out.queries;
   const double bits = (double)-bound_log2(c, NULL);
@@ -195,7 +210,7 @@ fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t publi
                      "%" PRIu64 " queries, %" PRIu64 " copies, %" PRIu64 " public samples, %" PRIu64
                      " errors: give at least 1 query, 2 to 1000 copies, and fewer errors than public samples",
                      queries, copies, public_samples, allowed_errors);
-  const struct mix_choice c = {queries, copies, public_samples, allowed_errors};
+  const struct mix_choice c = {queries, copies, public_samples, allowed_errors, 1};
   const fusion_plan_choice choice = rate(&c);
   sized_give(out, &choice);
   return FUSION_OK;

@@ -59,7 +59,8 @@ static fusion_status shuffle(struct mix *m, struct source *s) {
 
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random, void *context) {
   *out = NULL;
-  if (!choice->queries || choice->copies < 2 || choice->errors >= choice->public_samples) return FUSION_E_USAGE;
+  if (!choice->queries || choice->copies < 2 || choice->errors >= choice->public_samples || choice->public_copies != 1)
+    return FUSION_E_USAGE;
   uint64_t samples;
   if (!size_mul(choice->queries, choice->copies, &samples) || !size_add(samples, choice->public_samples, &samples) ||
       samples > UINT32_MAX)

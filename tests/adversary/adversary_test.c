@@ -182,7 +182,7 @@ static uint64_t labels_beyond_first(const struct scene *s) {
 
 static void run_answers(struct table *t) {
   struct scene *s = &t->scene;
-  const struct mix_choice choice = {s->queries, s->copies, s->public_samples, s->errors};
+  const struct mix_choice choice = {s->queries, s->copies, s->public_samples, s->errors, 1};
   uint64_t worst;
   (void)bound_log2(&choice, &worst);
   for (unsigned i = 0; i < t->factor; i++) {

@@ -88,8 +88,8 @@ static void play_all(const struct mix_choice *c, uint64_t *random) {
 }
 
 static void game__every_strategy_wins_as_often_as_the_formula_says(void **state) {
-  static const struct mix_choice choices[] = {{3, 2, 4, 0}, {3, 2, 4, 1}, {2, 3, 4, 0}, {2, 3, 4, 2},
-                                              {4, 2, 6, 2}, {2, 4, 8, 3}, {1, 2, 9, 4}};
+  static const struct mix_choice choices[] = {{3, 2, 4, 0, 1}, {3, 2, 4, 1, 1}, {2, 3, 4, 0, 1}, {2, 3, 4, 2, 1},
+                                              {4, 2, 6, 2, 1}, {2, 4, 8, 3, 1}, {1, 2, 9, 4, 1}};
   uint64_t random = test_seed();
   (void)state;
   printf(

@@ -154,7 +154,7 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
                                   .public_samples = s->inputs + s->queries * s->row_size,
                                   .labels = s->labels,
                                   .row_size = s->row_size,
-                                  .choice = {s->queries, s->copies, s->public_samples, s->errors}};
+                                  .choice = {s->queries, s->copies, s->public_samples, s->errors, 1}};
   const struct job_terms terms = {&asking, &handles, &input};
   const fusion_status status = job_run(&terms, &out, &verdict, why);
   const enum outcome outcome = judge(s, status, &verdict, &out, why);

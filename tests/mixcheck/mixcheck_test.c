@@ -95,41 +95,85 @@ static void plan__nonsense_gets_a_line(void **state) {
   assert_int_equal(fusion_plan_rate(5, 2, 10, 10, &c, NULL), FUSION_E_USAGE);
 }
 
+static uint64_t samples_of(const struct mix_choice *c) {
+  return c->queries * c->copies + c->public_samples * c->public_copies;
+}
+
+/** The sum for one s by the definition, and whether it is at most 2^-bits, both by integers. */
+static long double definition(const struct mix_choice *c, uint64_t s, uint32_t bits, bool *holds) {
+  mpz_t ways, term, other;
+  mpz_inits(ways, term, other, NULL);
+  for (uint64_t i = 1; i <= c->queries; i++) {
+    for (uint64_t k = 0; k <= c->errors; k++) {
+      if (i * c->copies + k * c->public_copies != s) continue;
+      mpz_bin_uiui(term, c->queries, i);
+      mpz_bin_uiui(other, c->public_samples, k);
+      mpz_addmul(ways, term, other);
+    }
+  }
+  mpz_bin_uiui(other, samples_of(c), s);
+  long ways_exponent, other_exponent;
+  const double ways_part = mpz_get_d_2exp(&ways_exponent, ways), other_part = mpz_get_d_2exp(&other_exponent, other);
+  mpz_mul_2exp(ways, ways, bits);
+  *holds = mpz_cmp(ways, other) <= 0;
+  mpz_clears(ways, term, other, NULL);
+  return ways_part > 0 ? log2l(ways_part / other_part) + (long double)(ways_exponent - other_exponent) : -HUGE_VALL;
+}
+
 /** The decision and the value against every s, in integers. */
+static void bound_against_brute_force(const struct mix_choice *c, uint32_t bits) {
+  bool holds = true;
+  long double best = -HUGE_VALL;
+  for (uint64_t s = 1; s <= samples_of(c); s++) {
+    bool holds_here;
+    best = fmaxl(best, definition(c, s, bits, &holds_here));
+    if (holds_here != bound_holds_at(c, s, bits)) fail_msg("s=%" PRIu64 ": %d", s, holds_here);
+    holds = holds && holds_here;
+  }
+  uint64_t worst;
+  const long double value = bound_log2(c, &worst);
+  bool unused;
+  if (holds == bound_holds(c, bits) && fabsl(value - best) < 1e-9L &&
+      fabsl(definition(c, worst, bits, &unused) - best) < 1e-9L)
+    return;
+  fail_msg("R=%" PRIu64 " B=%" PRIu64 " T=%" PRIu64 " e=%" PRIu64 " K=%" PRIu64 " bits=%u: %d, %Lg at %" PRIu64
+           ", brute force %d, %Lg",
+           c->queries, c->copies, c->public_samples, c->errors, c->public_copies, bits, bound_holds(c, bits), value,
+           worst, holds, best);
+}
+
 static void bound__equals_brute_force(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (int round = 0; round < 400; round++) {
-    struct mix_choice c = {.queries = 1 + test_random(&seed) % 12, .copies = 2 + test_random(&seed) % 6};
-    c.public_samples = 1 + test_random(&seed) % 40;
+    struct mix_choice c = {.queries = 1 + test_random(&seed) % 12,
+                           .copies = 2 + test_random(&seed) % 6,
+                           .public_samples = 1 + test_random(&seed) % 40,
+                           .public_copies = 1 + test_random(&seed) % 4};
     c.errors = test_random(&seed) % c.public_samples;
-    const uint32_t bits = (uint32_t)(1 + test_random(&seed) % 40);
-    const uint64_t samples = c.queries * c.copies + c.public_samples;
-    bool holds = true;
-    long double best = 0;
-    for (uint64_t s = 1; s <= samples; s++) {
-      holds = bound_holds_at(&c, s, bits) && holds;
-      long double sum = 0;
-      for (uint64_t i = 1; i * c.copies <= s && i <= c.queries; i++)
-        if (s - i * c.copies <= c.errors) sum += exp2l(bound_term(&c, i, s - i * c.copies));
-      best = fmaxl(best, sum);
-    }
-    uint64_t worst;
-    const long double value = bound_log2(&c, &worst);
-    if (holds != bound_holds(&c, bits) || fabsl(value - log2l(best)) > 1e-9L)
-      fail_msg("R=%" PRIu64 " B=%" PRIu64 " T=%" PRIu64 " e=%" PRIu64 " bits=%u: %d, %Lg, brute force %d, %Lg",
-               c.queries, c.copies, c.public_samples, c.errors, bits, bound_holds(&c, bits), value, holds, log2l(best));
+    bound_against_brute_force(&c, (uint32_t)(1 + test_random(&seed) % 40));
   }
+}
+
+/** Where the search over k does not look at all of them, and where the best k is far from both 0 and the middle. */
+static void bound__equals_brute_force_with_many_public_samples(void **state) {
+  (void)state;
+  static const struct mix_choice choices[] = {{3, 2, 700, 0, 2},   {3, 2, 700, 20, 2},  {3, 2, 700, 360, 2},
+                                              {3, 2, 700, 699, 2}, {2, 9, 500, 498, 3}, {40, 3, 400, 60, 4},
+                                              {1, 2, 400, 399, 4}, {60, 7, 300, 40, 2}, {60, 7, 300, 299, 2}};
+  for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++)
+    for (uint32_t bits = 4; bits <= 100; bits += 32) bound_against_brute_force(&choices[i], bits);
 }
 
 /** At the limit itself integers decide: C(N,2) / R = 2^k exactly. */
 static void bound__the_limit_itself_holds(void **state) {
   (void)state;
   const struct mix_choice c = {
-      .queries = 1, .copies = 2, .public_samples = 62, .errors = 0}; /* C(64,2) = 2016 < 2^11 */
+      .queries = 1, .copies = 2, .public_samples = 62, .errors = 0, .public_copies = 1}; /* C(64,2) = 2016 < 2^11 */
   assert_true(bound_holds(&c, 10));
   assert_false(bound_holds(&c, 11));
-  const struct mix_choice all = {.queries = 1, .copies = 3, .public_samples = 1, .errors = 0}; /* 1 / C(4,3) = 2^-2 */
+  const struct mix_choice all = {
+      .queries = 1, .copies = 3, .public_samples = 1, .errors = 0, .public_copies = 1}; /* 1 / C(4,3) = 2^-2 */
   assert_true(bound_holds(&all, 2));
   assert_false(bound_holds(&all, 3));
 }
@@ -186,7 +230,7 @@ enum { MAX_ROWS = 4000 };
 static void mix__is_a_permutation_of_all_copies(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  const struct mix_choice choice = {.queries = 60, .copies = 5, .public_samples = 70, .errors = 3};
+  const struct mix_choice choice = {.queries = 60, .copies = 5, .public_samples = 70, .errors = 3, .public_copies = 1};
   struct mix *m;
   assert_ok(mix_draw(&m, &choice, test_bytes, &random));
   assert_int_equal(mix_samples(m), 370);
@@ -212,7 +256,7 @@ static void mix__is_uniform(void **state) {
   (void)state;
   enum { DRAWS = 60000, ORDERS = 120 };
   struct counter random = {.seed = test_seed()};
-  const struct mix_choice choice = {.queries = 1, .copies = 2, .public_samples = 3, .errors = 0};
+  const struct mix_choice choice = {.queries = 1, .copies = 2, .public_samples = 3, .errors = 0, .public_copies = 1};
   static unsigned count[3125];
   memset(count, 0, sizeof count);
   const int64_t query[1] = {0}, samples[3] = {2, 3, 4};
@@ -242,16 +286,18 @@ static void mix__refuses_nonsense_and_passes_failures_on(void **state) {
   (void)state;
   struct counter random = {.seed = 1, .fail_at = 1};
   struct mix *m;
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 0}, test_bytes, &random), FUSION_E_ENTROPY);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 0, 1}, test_bytes, &random), FUSION_E_ENTROPY);
   assert_null(m);
   random = (struct counter){.seed = 1, .fail_at = 3}; /* in the middle */
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){500, 4, 5, 0}, test_bytes, &random), FUSION_E_ENTROPY);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){500, 4, 5, 0, 1}, test_bytes, &random), FUSION_E_ENTROPY);
   random.fail_at = 0;
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){0, 2, 5, 0}, test_bytes, &random), FUSION_E_USAGE);
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 1, 5, 0}, test_bytes, &random), FUSION_E_USAGE);
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 5}, test_bytes, &random), FUSION_E_USAGE);
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_MAX / 2, 3, 5, 0}, test_bytes, &random), FUSION_E_LIMIT);
-  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_C(1) << 32, 2, 5, 0}, test_bytes, &random), FUSION_E_LIMIT);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){0, 2, 5, 0, 1}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 1, 5, 0, 1}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 5, 1}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){5, 2, 5, 0, 0}, test_bytes, &random), FUSION_E_USAGE);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_MAX / 2, 3, 5, 0, 1}, test_bytes, &random), FUSION_E_LIMIT);
+  assert_int_equal(mix_draw(&m, &(struct mix_choice){UINT64_C(1) << 32, 2, 5, 0, 1}, test_bytes, &random),
+                   FUSION_E_LIMIT);
 }
 
 /** Rows are different, in range, and every ordered choice of 2 of 5 rows comes equally often. */
@@ -328,7 +374,7 @@ static struct job job;
 static void verify__honest_answers_are_accepted(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  job_open(&job, (struct mix_choice){50, 6, 100, 5}, &random);
+  job_open(&job, (struct mix_choice){50, 6, 100, 5, 1}, &random);
   const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
   assert_true(r.accepted);
   assert_int_equal(r.wrong_public, 0);
@@ -340,7 +386,7 @@ static void verify__honest_answers_are_accepted(void **state) {
 static void verify__one_changed_copy_is_seen(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  job_open(&job, (struct mix_choice){20, 4, 10, 2}, &random);
+  job_open(&job, (struct mix_choice){20, 4, 10, 2, 1}, &random);
   for (size_t i = 0; i < 90; i++) {
     for (int bit = 0; bit < 64; bit += 21) {
       job.answers[2 * i + 1] ^= (int64_t)(UINT64_C(1) << bit);
@@ -365,7 +411,7 @@ static void spoil(struct job *j, int64_t row) {
 static void verify__allowed_errors_and_one_more(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  job_open(&job, (struct mix_choice){3, 4, 40, 5}, &random);
+  job_open(&job, (struct mix_choice){3, 4, 40, 5, 1}, &random);
   for (uint64_t wrong = 1; wrong <= 6; wrong++) {
     spoil(&job, (int64_t)(2 * wrong + 11)); /* beyond the queries' rows */
     const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
@@ -378,7 +424,7 @@ static void verify__allowed_errors_and_one_more(void **state) {
 static void verify__tolerance_and_label_agreement(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  job_open(&job, (struct mix_choice){1, 2, 1, 0}, &random);
+  job_open(&job, (struct mix_choice){1, 2, 1, 0, 1}, &random);
   size_t copy = 0;
   while (job.rows[copy] != -3) copy++;
   static const struct {
@@ -402,7 +448,7 @@ static void verify__tolerance_and_label_agreement(void **state) {
 /** Queries whose copies do not agree, of a job of one query. `answers`: of its copies, [copies][2], in any order. */
 static uint64_t disagreeing(struct mix_check check, size_t copies, const int64_t *answers, struct counter *random) {
   struct mix_result result;
-  job_open(&job, (struct mix_choice){1, copies, 1, 0}, random);
+  job_open(&job, (struct mix_choice){1, copies, 1, 0, 1}, random);
   for (size_t i = 0, copy = 0; i <= copies; i++) {
     if (job.rows[i] != job.queries[0]) continue;
     memcpy(job.answers + 2 * i, answers + 2 * copy++, 2 * sizeof *answers);
@@ -453,7 +499,7 @@ static void verify__indices_are_exact_whatever_the_tolerance(void **state) {
 static void verify__only_what_was_compared_is_handed_out(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  job_open(&job, (struct mix_choice){5, 3, 10, 2}, &random);
+  job_open(&job, (struct mix_choice){5, 3, 10, 2, 1}, &random);
   memset(job.out, 0x55, sizeof job.out);
   assert_true(job_verify(&job, MIX_AGREE_LABEL, 0).accepted);
   for (int64_t i = 0; i < 5; i++) assert_int_equal(job.out[i], i - 3 < 3 - i); /* logits are i - 3 and 3 - i */
@@ -488,7 +534,7 @@ static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state
   (void)state;
   enum { GAMES = 20000 };
   struct counter random = {.seed = test_seed()};
-  const struct mix_choice choice = {.queries = 3, .copies = 2, .public_samples = 4, .errors = 1};
+  const struct mix_choice choice = {.queries = 3, .copies = 2, .public_samples = 4, .errors = 1, .public_copies = 1};
   uint64_t worst;
   const double p = (double)exp2l(bound_log2(&choice, &worst));
   for (uint64_t s = 1; s <= 10; s++) {
@@ -568,6 +614,7 @@ int main(void) {
       cmocka_unit_test(plan__a_million_queries_within_a_second),
       cmocka_unit_test(plan__nonsense_gets_a_line),
       cmocka_unit_test(bound__equals_brute_force),
+      cmocka_unit_test(bound__equals_brute_force_with_many_public_samples),
       cmocka_unit_test(bound__the_limit_itself_holds),
       cmocka_unit_test(power__exact_tails),
       cmocka_unit_test(accuracy__clopper_pearson),

@@ -58,7 +58,7 @@ void scene_prepare(struct session_scene *s) {
                                 .public_samples = s->public_samples,
                                 .labels = s->labels,
                                 .row_size = IN,
-                                .choice = {QUERIES, COPIES, PUBLIC, 3}};
+                                .choice = {QUERIES, COPIES, PUBLIC, 3, 1}};
 }
 
 void scene_start(struct session_scene *s) {
