@@ -32,7 +32,7 @@ typedef struct fusion_verdict {
   double soundness_bits, paper_bits;                                 /**< attained; the paper's bound */
   double min_accuracy;                                               /**< delta */
 
-  uint64_t wrong_public;        /**< public answers that were wrong */
+  uint64_t wrong_public;        /**< public answers that were wrong, each counted once, by its first copy */
   double accuracy;              /**< on the public samples */
   double accuracy_lower_bound;  /**< Clopper-Pearson, one-sided, at `confidence` */
   double confidence;            /**< default 0.95 */
@@ -53,6 +53,9 @@ typedef struct fusion_verdict {
   char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
   char compared[48]; /**< what the copies were compared by, which is all that the bits stand for: "every number of every
                         copy", "labels only", or "numbers within N" */
+
+  uint64_t public_copies; /**< K: copies of each public sample; with 2 or more they are compared as a query's are */
+  uint64_t disagreeing_public; /**< public samples whose copies differed; one is enough to reject */
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

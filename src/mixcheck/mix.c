@@ -6,7 +6,8 @@ struct mix {
   struct mix_choice choice;
   size_t samples;
   uint32_t *place; /* secret, owned: where in the shuffled batch the unshuffled row is */
-  uint32_t *row; /* secret, owned: its inverse. Unshuffled: copy j of query i is row i*B + j, then the public samples */
+  uint32_t *row;   /* secret, owned: its inverse. Unshuffled: copy j of query i is row i*B + j, then copy j of public
+                      sample t is row   R*B + t*K + j */
 };
 
 /** Random words by the bufferful; the unused rest is wiped with it. */
@@ -59,11 +60,12 @@ static fusion_status shuffle(struct mix *m, struct source *s) {
 
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random, void *context) {
   *out = NULL;
-  if (!choice->queries || choice->copies < 2 || choice->errors >= choice->public_samples || choice->public_copies != 1)
+  if (!choice->queries || choice->copies < 2 || choice->errors >= choice->public_samples || !choice->public_copies)
     return FUSION_E_USAGE;
-  uint64_t samples;
-  if (!size_mul(choice->queries, choice->copies, &samples) || !size_add(samples, choice->public_samples, &samples) ||
-      samples > UINT32_MAX)
+  uint64_t samples, public_rows;
+  if (!size_mul(choice->queries, choice->copies, &samples) ||
+      !size_mul(choice->public_samples, choice->public_copies, &public_rows) ||
+      !size_add(samples, public_rows, &samples) || samples > UINT32_MAX)
     return FUSION_E_LIMIT;
   fusion_status status = FUSION_OK;
   struct source *source = mem_alloc(1, sizeof *source);
@@ -133,8 +135,8 @@ void mix_rows(const struct mix *m, int64_t *out, const int64_t *queries, const i
   const size_t copies_end = m->choice.queries * m->choice.copies;
   for (size_t i = 0; i < count; i++) {
     const size_t row = m->row[first + i];
-    const int64_t *from =
-        row < copies_end ? queries + row / m->choice.copies * row_size : public_samples + (row - copies_end) * row_size;
+    const int64_t *from = row < copies_end ? queries + row / m->choice.copies * row_size
+                                           : public_samples + (row - copies_end) / m->choice.public_copies * row_size;
     memcpy(out + i * row_size, from, row_size * sizeof *out);
   }
 }
@@ -214,6 +216,13 @@ static uint64_t mask_values_differ(const struct mix_check *check, const int64_t 
   return differs;
 }
 
+/** All ones when the answers at these places do not agree. */
+static uint64_t mask_copies_differ(const struct mix_check *check, const int64_t *answers, const uint32_t *place,
+                                   size_t copies) {
+  return check->agreement == MIX_AGREE_LABEL ? mask_labels_differ(check, answers, place, copies)
+                                             : mask_values_differ(check, answers, place, copies);
+}
+
 size_t mix_compared_size(const struct mix_check *check) {
   return check->agreement == MIX_AGREE_LABEL ? 1 : check->answer_size;
 }
@@ -224,25 +233,27 @@ fusion_status mix_verify(const struct mix *m, const struct mix_check *check, con
   if (!check->answer_size || (unsigned)check->kind > MIX_ANSWER_TOP_K || (unsigned)check->agreement > MIX_AGREE_LABEL)
     return FUSION_E_USAGE;
   const bool by_label = check->agreement == MIX_AGREE_LABEL;
-  const size_t size = check->answer_size, copies = m->choice.copies;
-  uint64_t wrong = 0, disagreeing = 0;
+  const size_t size = check->answer_size, copies = m->choice.copies, public_copies = m->choice.public_copies;
+  uint64_t wrong = 0, disagreeing = 0, disagreeing_public = 0;
   for (size_t q = 0; q < m->choice.queries; q++) {
     const uint32_t *place = m->place + q * copies;
     const int64_t *first = answers + place[0] * size;
-    disagreeing += 1 & (by_label ? mask_labels_differ(check, answers, place, copies)
-                                 : mask_values_differ(check, answers, place, copies));
+    disagreeing += mask_copies_differ(check, answers, place, copies) & 1;
     if (by_label)
       query_answers[q] = mix_label(check, first);
     else
       memcpy(query_answers + q * size, first, size * sizeof *first);
   }
   for (size_t t = 0; t < m->choice.public_samples; t++) {
-    const int64_t *answer = answers + m->place[m->choice.queries * copies + t] * size;
-    wrong += mask_differs((uint64_t)mix_label(check, answer), (uint64_t)labels[t]) & 1;
+    const uint32_t *place = m->place + m->choice.queries * copies + t * public_copies;
+    wrong += mask_differs((uint64_t)mix_label(check, answers + place[0] * size), (uint64_t)labels[t]) & 1;
+    disagreeing_public += mask_copies_differ(check, answers, place, public_copies) & 1;
   }
-  const uint64_t rejected = mask_differs(disagreeing, 0) | mask_greater((int64_t)wrong, (int64_t)m->choice.errors);
+  const uint64_t rejected = mask_differs(disagreeing, 0) | mask_differs(disagreeing_public, 0) |
+                            mask_greater((int64_t)wrong, (int64_t)m->choice.errors);
   result->wrong_public = wrong;
   result->disagreeing_queries = disagreeing;
+  result->disagreeing_public = disagreeing_public;
   result->accepted = !(rejected & 1);
   return FUSION_OK;
 }

@@ -1,4 +1,4 @@
-/** The mix: which position of the shuffled batch holds which copy of which query, or which public sample; and the check
+/** The mix: which position of the shuffled batch holds which copy of which query or public sample; and the check
  * of what came back. The one secret of mix-and-check.
  *
  *  The permutation is uniform, drawn after the inputs are fixed, and lives in the mix alone. Rows are read and written
@@ -14,7 +14,7 @@ typedef fusion_status (*mix_random)(void *context, void *out, size_t len);
 
 struct mix; /* opaque, owned by the client's job */
 
-/** Draws the permutation of choice->queries * choice->copies + choice->public_samples positions (at most 2^32).
+/** Draws the permutation of all copies of the queries and of the public samples (below 2^32 positions).
  *  FUSION_E_USAGE, FUSION_E_LIMIT, FUSION_E_MEMORY, and what `random` answers. */
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random,
                        void *context) FUSION_MUST_CHECK;
@@ -37,7 +37,7 @@ enum mix_answer_kind {
   MIX_ANSWER_TOP_K,  /**< pairs of an index and its value; label: the first index */
 };
 
-/** When copies of a query agree. The client's choice, never the server's. */
+/** When copies of a query, or of a public sample, agree. The client's choice, never the server's. */
 enum mix_agreement {
   MIX_AGREE_EXACT,  /**< every integer, bit for bit */
   MIX_AGREE_WITHIN, /**< every value: no two copies differ by more than `tolerance`. Indices, as exact */
@@ -53,8 +53,9 @@ struct mix_check {
 
 struct mix_result {
   bool accepted;
-  uint64_t wrong_public;        /* public samples whose label is wrong */
+  uint64_t wrong_public;        /* public samples of whose first copy the label is wrong */
   uint64_t disagreeing_queries; /* queries whose copies do not agree */
+  uint64_t disagreeing_public;  /* public samples whose copies do not agree; one is enough to reject */
 };
 
 /** Integers of a query's answer that are compared, and so may be handed out: the whole answer, or its label. */

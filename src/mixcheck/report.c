@@ -14,19 +14,25 @@ void verdict_explain(fusion_verdict *v) {
   v->accuracy = v->public_samples ? (double)right / (double)v->public_samples : 0;
   if (!(v->confidence > 0 && v->confidence < 1)) v->confidence = 0.95;
   v->accuracy_lower_bound = fusion_accuracy_lower_bound(v->public_samples, v->wrong_public, v->confidence);
-  char accuracy[96], copies[96];
+  char accuracy[96], of_queries[64] = "", of_public[64] = "";
   snprintf(accuracy, sizeof accuracy, "%" PRIu64 " of %" PRIu64 " public answers are wrong, %" PRIu64 " were allowed",
            v->wrong_public, v->public_samples, v->allowed_errors);
-  snprintf(copies, sizeof copies, "the copies of %" PRIu64 " of %" PRIu64 " queries disagree", v->disagreeing_queries,
-           v->queries);
+  if (v->disagreeing_queries)
+    snprintf(of_queries, sizeof of_queries, "of %" PRIu64 " of %" PRIu64 " queries", v->disagreeing_queries,
+             v->queries);
+  if (v->disagreeing_public)
+    snprintf(of_public, sizeof of_public, "of %" PRIu64 " of %" PRIu64 " public samples", v->disagreeing_public,
+             v->public_samples);
+  const bool disagree = v->disagreeing_queries || v->disagreeing_public;
   const bool inaccurate = v->wrong_public > v->allowed_errors;
   const bool exact = strcmp(v->rounding, "fast") != 0; /* then nothing need be said: every number was compared */
   if (v->accepted)
     snprintf(v->reason, sizeof v->reason, "all copies agree%s%s%s; %" PRIu64 " of %" PRIu64 " public answers are right",
              exact ? "" : " (", exact ? "" : v->compared, exact ? "" : ")", right, v->public_samples);
   else
-    snprintf(v->reason, sizeof v->reason, "%s%s%s", v->disagreeing_queries ? copies : "",
-             v->disagreeing_queries && inaccurate ? "; " : "", inaccurate ? accuracy : "");
+    snprintf(v->reason, sizeof v->reason, "%s%s%s%s%s%s%s", disagree ? "the copies " : "", of_queries,
+             v->disagreeing_queries && v->disagreeing_public ? " and " : "", of_public, disagree ? " disagree" : "",
+             disagree && inaccurate ? "; " : "", inaccurate ? accuracy : "");
 }
 
 /* An object under construction. A member for which memory is out spoils the whole: no half reports. */
@@ -71,6 +77,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_count(&r, "queries", v->queries);
   put_count(&r, "copies", v->copies);
   put_count(&r, "public", v->public_samples);
+  put_count(&r, "public_copies", v->public_copies);
   put_count(&r, "samples", v->samples);
   put_count(&r, "allowed_errors", v->allowed_errors);
   put_count(&r, "security_bits", v->security_bits);
@@ -82,6 +89,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_real(&r, "accuracy_lower_bound", v->accuracy_lower_bound);
   put_real(&r, "confidence", v->confidence);
   put_count(&r, "disagreeing_queries", v->disagreeing_queries);
+  put_count(&r, "disagreeing_public", v->disagreeing_public);
   put_real(&r, "seconds", v->seconds);
   put_count(&r, "bytes_sent", v->bytes_sent);
   put_count(&r, "bytes_received", v->bytes_received);

@@ -137,10 +137,12 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   put_row(p, "Queries", "%" PRIu64, v->queries);
   put_row(p, "Copies of each", "%" PRIu64, v->copies);
   put_row(p, "Public samples among them", "%" PRIu64, v->public_samples);
+  if (v->public_copies > 1) put_row(p, "Copies of each of these", "%" PRIu64, v->public_copies);
   put_row(p, "Samples in all", "%" PRIu64, v->samples);
   put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
   put_row(p, "Compared", "%s", v->compared);
   put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
+  if (v->public_copies > 1) put_row(p, "Public samples whose copies disagree", "%" PRIu64, v->disagreeing_public);
   put(p, "</table></section>\n<section><h2>The run</h2><table>\n");
   if (v->server[0]) put_row(p, "Server", "%s", v->server);
   if (v->started_utc[0]) put_row(p, "Started (UTC)", "%s", v->started_utc);

@@ -164,6 +164,7 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
   if (status == FUSION_OK) {
     verdict->wrong_public = result.wrong_public;
     verdict->disagreeing_queries = result.disagreeing_queries;
+    verdict->disagreeing_public = result.disagreeing_public;
   }
   if (!verdict->accepted) {
     mem_free_secret(answers, queries * size * sizeof *answers);

@@ -22,7 +22,7 @@ enum {
   SHARD_HEAD_LEN = 12, /* u64 first sample, u32 samples; the answers follow */
   ENDED_AT = 16,       /* in the header: how the job ended, 0 while it may go on */
   JOB_LEN_AT = 20,     /* in the header: length of the first record's payload */
-  JOURNAL_VERSION = 1,
+  JOURNAL_VERSION = 2, /* 1: without copies of public samples among what the hash is of */
   /* How a job ended; failures are negative. */
   ENDED_WELL = 1,     /* the journal is being removed */
   ENDED_REJECTED = 2, /* the journal is a tombstone */

@@ -71,13 +71,8 @@ static void hash_pictures(crypto_generichash_state *state, const struct picture_
 static struct journal_job describe(const struct prepared_job *p, const struct job_terms *t) {
   const struct job_input *in = t->input;
   const struct mix_choice *c = &in->choice;
-  const uint64_t numbers[] = {c->queries,
-                              c->copies,
-                              c->public_samples,
-                              c->errors,
-                              in->row_size,
-                              t->settings->accept_fast,
-                              t->settings->tolerance};
+  const uint64_t numbers[] = {c->queries,       c->copies,    c->public_samples,        c->errors,
+                              c->public_copies, in->row_size, t->settings->accept_fast, t->settings->tolerance};
   struct journal_job out = {.samples = p->samples, .answer_size = p->answer_size};
   crypto_generichash_state state;
   snprintf(out.engine, sizeof out.engine, "%s", t->handles->engine->name);
@@ -270,7 +265,7 @@ fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, 
 
 struct prepared_job prepare_begin(const struct job_terms *t) {
   const struct mix_choice *c = &t->input->choice;
-  const size_t samples = (size_t)(c->queries * c->copies + c->public_samples);
+  const size_t samples = (size_t)(c->queries * c->copies + c->public_samples * c->public_copies);
   return (struct prepared_job){.samples = samples, .todo = samples};
 }
 

@@ -123,9 +123,9 @@ static fusion_status test_bytes(void *seed, void *out, size_t len) {
 
 /* However copies are compared. */
 static void verify__no_branch_or_address_depends_on_an_answer(void **state) {
-  enum { QUERIES = 20, COPIES = 4, PUBLIC = 30, SIZE = 6 };
-  const struct mix_choice choice = {QUERIES, COPIES, PUBLIC, 3, 1};
-  int64_t answers[(QUERIES * COPIES + PUBLIC) * SIZE], out[QUERIES * SIZE];
+  enum { QUERIES = 20, COPIES = 4, PUBLIC = 30, PUBLIC_COPIES = 2, SIZE = 6 };
+  const struct mix_choice choice = {QUERIES, COPIES, PUBLIC, 3, PUBLIC_COPIES};
+  int64_t answers[(QUERIES * COPIES + PUBLIC * PUBLIC_COPIES) * SIZE], out[QUERIES * SIZE];
   const int64_t labels[PUBLIC] = {0};
   uint64_t seed = test_seed();
   struct mix *mix;

@@ -29,14 +29,17 @@ static double choose(uint64_t n, uint64_t k) {
   return c;
 }
 
-/* sum over i >= 1, 0 <= k <= e, i*B + k = s of C(R,i) C(T,k) / C(N,s) */
+static uint64_t samples_of(const struct mix_choice *c) {
+  return c->queries * c->copies + c->public_samples * c->public_copies;
+}
+
+/* sum over i >= 1, 0 <= k <= e, i*B + k*K = s of C(R,i) C(T,k) / C(N,s) */
 static double formula(const struct mix_choice *c, uint64_t s) {
   double ways = 0;
-  for (uint64_t i = 1; i <= c->queries && i * c->copies <= s; i++) {
-    const uint64_t k = s - i * c->copies;
-    if (k <= c->errors) ways += choose(c->queries, i) * choose(c->public_samples, k);
-  }
-  return ways / choose(c->queries * c->copies + c->public_samples, s);
+  for (uint64_t i = 1; i <= c->queries; i++)
+    for (uint64_t k = 0; k <= c->errors; k++)
+      if (i * c->copies + k * c->public_copies == s) ways += choose(c->queries, i) * choose(c->public_samples, k);
+  return ways / choose(samples_of(c), s);
 }
 
 /* One game: true when the server wins. The answer to a row is the row's number modulo 2; its label too. */
@@ -45,7 +48,7 @@ static bool play(const struct mix_choice *c, uint64_t s, uint64_t *random) {
   int64_t queries[N_MAX], public_samples[N_MAX], answers[N_MAX], out[N_MAX];
   struct mix *mix;
   struct mix_result result;
-  const size_t samples = (size_t)(c->queries * c->copies + c->public_samples);
+  const size_t samples = (size_t)samples_of(c);
   for (size_t i = 0; i < N_MAX; i++) queries[i] = public_samples[i] = (int64_t)(i % 2);
   assert_ok(mix_draw(&mix, c, random_bytes, random));
   mix_rows(mix, answers, queries, public_samples, 1, 0, samples);
@@ -64,7 +67,7 @@ static bool play(const struct mix_choice *c, uint64_t s, uint64_t *random) {
 }
 
 static void play_all(const struct mix_choice *c, uint64_t *random) {
-  const uint64_t samples = c->queries * c->copies + c->public_samples;
+  const uint64_t samples = samples_of(c);
   uint64_t best = 1;
   for (uint64_t s = 2; s <= samples; s++)
     if (formula(c, s) > formula(c, best)) best = s;
@@ -77,23 +80,25 @@ static void play_all(const struct mix_choice *c, uint64_t *random) {
     for (uint64_t g = 0; g < games; g++) won += play(c, s, random);
     const double rate = (double)won / (double)games;
     if (s == best || s == c->copies)
-      printf("| %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 "%s | %" PRIu64 " | %" PRIu64
-             " | %.6f | %.6f | %+.1f |\n",
-             c->queries, c->copies, c->public_samples, c->errors, s, s == best ? " (best)" : "", games, won, rate, p,
-             deviation > 0 ? (rate - p) / deviation : 0);
+      printf("| %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 "%s | %" PRIu64
+             " | %" PRIu64 " | %.6f | %.6f | %+.1f |\n",
+             c->queries, c->copies, c->public_samples, c->errors, c->public_copies, s, s == best ? " (best)" : "",
+             games, won, rate, p, deviation > 0 ? (rate - p) / deviation : 0);
     if (fabs(rate - p) > SIGMAS * deviation + 1 / (double)games)
-      fail_msg("R %d B %d T %d e %d s %d: won %d of %d games; %f expected", (int)c->queries, (int)c->copies,
-               (int)c->public_samples, (int)c->errors, (int)s, (int)won, (int)games, p);
+      fail_msg("R %d B %d T %d e %d K %d s %d: won %d of %d games; %f expected", (int)c->queries, (int)c->copies,
+               (int)c->public_samples, (int)c->errors, (int)c->public_copies, (int)s, (int)won, (int)games, p);
   }
 }
 
 static void game__every_strategy_wins_as_often_as_the_formula_says(void **state) {
   static const struct mix_choice choices[] = {{3, 2, 4, 0, 1}, {3, 2, 4, 1, 1}, {2, 3, 4, 0, 1}, {2, 3, 4, 2, 1},
-                                              {4, 2, 6, 2, 1}, {2, 4, 8, 3, 1}, {1, 2, 9, 4, 1}};
+                                              {4, 2, 6, 2, 1}, {2, 4, 8, 3, 1}, {1, 2, 9, 4, 1}, {3, 2, 4, 1, 2},
+                                              {2, 3, 4, 2, 2}, {1, 2, 3, 2, 3}};
   uint64_t random = test_seed();
   (void)state;
   printf(
-      "| R | B | T | e | s | games | won | rate | formula | deviations |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+      "| R | B | T | e | K | s | games | won | rate | formula | deviations |\n"
+      "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
   for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) play_all(&choices[i], &random);
 }
 

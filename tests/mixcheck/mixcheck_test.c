@@ -230,25 +230,28 @@ enum { MAX_ROWS = 4000 };
 static void mix__is_a_permutation_of_all_copies(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  const struct mix_choice choice = {.queries = 60, .copies = 5, .public_samples = 70, .errors = 3, .public_copies = 1};
-  struct mix *m;
-  assert_ok(mix_draw(&m, &choice, test_bytes, &random));
-  assert_int_equal(mix_samples(m), 370);
-  int64_t queries[60 * 2], samples[70 * 2], out[370 * 2];
-  for (int64_t i = 0; i < 60; i++) queries[2 * i] = i, queries[2 * i + 1] = 1000 + i;
-  for (int64_t i = 0; i < 70; i++) samples[2 * i] = 60 + i, samples[2 * i + 1] = 1060 + i;
-  mix_rows(m, out, queries, samples, 2, 0, 100);
-  mix_rows(m, out + 200, queries, samples, 2, 100, 270);
-  int seen[130] = {0};
-  bool moved = false;
-  for (size_t i = 0; i < 370; i++) {
-    assert_int_equal(out[2 * i + 1], 1000 + out[2 * i]);
-    seen[out[2 * i]]++;
-    moved = moved || out[2 * i] != (int64_t)(i / 5);
+  for (int public_copies = 1; public_copies <= 3; public_copies++) {
+    const struct mix_choice choice = {60, 5, 70, 3, (uint64_t)public_copies};
+    const size_t samples = (size_t)samples_of(&choice);
+    struct mix *m;
+    assert_ok(mix_draw(&m, &choice, test_bytes, &random));
+    assert_int_equal(mix_samples(m), samples);
+    int64_t queries[60 * 2], public_samples[70 * 2], out[510 * 2];
+    for (int64_t i = 0; i < 60; i++) queries[2 * i] = i, queries[2 * i + 1] = 1000 + i;
+    for (int64_t i = 0; i < 70; i++) public_samples[2 * i] = 60 + i, public_samples[2 * i + 1] = 1060 + i;
+    mix_rows(m, out, queries, public_samples, 2, 0, 100);
+    mix_rows(m, out + 200, queries, public_samples, 2, 100, samples - 100);
+    int seen[130] = {0};
+    bool moved = false;
+    for (size_t i = 0; i < samples; i++) {
+      assert_int_equal(out[2 * i + 1], 1000 + out[2 * i]);
+      seen[out[2 * i]]++;
+      moved = moved || out[2 * i] != (int64_t)(i / 5);
+    }
+    for (int i = 0; i < 130; i++) assert_int_equal(seen[i], i < 60 ? 5 : public_copies);
+    assert_true(moved);
+    mix_free(m);
   }
-  for (int i = 0; i < 130; i++) assert_int_equal(seen[i], i < 60 ? 5 : 1);
-  assert_true(moved);
-  mix_free(m);
 }
 
 /** Every order of 5 rows equally often: chi-squared over the 120 orders, far above any plausible value when biased. */
@@ -379,6 +382,7 @@ static void verify__honest_answers_are_accepted(void **state) {
   assert_true(r.accepted);
   assert_int_equal(r.wrong_public, 0);
   assert_int_equal(r.disagreeing_queries, 0);
+  assert_int_equal(r.disagreeing_public, 0);
   for (int64_t i = 0; i < 50; i++) assert_true(job.out[2 * i] == i - 3 && job.out[2 * i + 1] == 3 - i);
   mix_free(job.mix);
 }
@@ -405,6 +409,62 @@ static void spoil(struct job *j, int64_t row) {
     if (j->rows[i] != row) continue;
     j->answers[2 * i] = -row;
     j->answers[2 * i + 1] = row;
+  }
+}
+
+/** Adds to a number of one of the copies of a row: the first or the last place where it lies. */
+static void grow_copy(struct job *j, int64_t row, bool last, int64_t by) {
+  size_t at = SIZE_MAX;
+  for (size_t i = 0; i < mix_samples(j->mix); i++)
+    if (j->rows[i] == row && (last || at == SIZE_MAX)) at = i;
+  j->answers[2 * at + (row > 0 ? 0 : 1)] += by;
+}
+
+/** With a copy of its own a public sample shows only its label; with two, every number, like a query. */
+static void verify__copies_of_public_samples_are_compared(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  for (uint64_t public_copies = 1; public_copies <= 3; public_copies++) {
+    job_open(&job, (struct mix_choice){3, 4, 40, 5, public_copies}, &random);
+    struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+    assert_true(r.accepted);
+    for (int64_t t = 10; t < 20; t++) {
+      grow_copy(&job, job.samples[t], t & 1, 7); /* its label stays */
+      r = job_verify(&job, MIX_AGREE_EXACT, 0);
+      assert_int_equal(r.accepted, public_copies == 1);
+      assert_int_equal(r.disagreeing_public, public_copies == 1 ? 0 : t - 9);
+      assert_int_equal(r.wrong_public + r.disagreeing_queries, 0);
+    }
+    assert_int_equal(job_verify(&job, MIX_AGREE_WITHIN, 6).accepted, public_copies == 1);
+    assert_true(job_verify(&job, MIX_AGREE_WITHIN, 7).accepted);
+    assert_true(job_verify(&job, MIX_AGREE_LABEL, 0).accepted);
+    mix_free(job.mix);
+  }
+}
+
+/** A wrong public sample counts once, however many copies of it there are, and nothing else does if all are wrong. */
+static void verify__a_wrong_public_sample_counts_once(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  job_open(&job, (struct mix_choice){3, 4, 40, 2, 3}, &random);
+  for (uint64_t wrong = 1; wrong <= 3; wrong++) {
+    spoil(&job, (int64_t)(2 * wrong + 11));
+    const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
+    assert_int_equal(r.wrong_public, wrong);
+    assert_int_equal(r.disagreeing_public, 0);
+    assert_int_equal(r.accepted, wrong <= 2);
+  }
+  mix_free(job.mix);
+  for (int last = 0; last < 2; last++) {
+    for (enum mix_agreement agreement = MIX_AGREE_EXACT; agreement <= MIX_AGREE_LABEL; agreement++) {
+      job_open(&job, (struct mix_choice){3, 4, 40, 2, 3}, &random);
+      grow_copy(&job, job.samples[12], last, -1000); /* another label */
+      const struct mix_result r = job_verify(&job, agreement, 6);
+      assert_false(r.accepted);
+      assert_int_equal(r.disagreeing_public, 1);
+      assert_in_range(r.wrong_public, 0, 1); /* as it is its first copy or another */
+      mix_free(job.mix);
+    }
   }
 }
 
@@ -530,24 +590,21 @@ static void label__ties_signs_and_extremes(void **state) {
 
 /** The game itself: a server corrupts s positions, all in the same way; how often is a wrong answer accepted? For the
  * best s the frequency is P, for others not more. */
-static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state) {
-  (void)state;
+static void play(const struct mix_choice *choice, struct counter *random) {
   enum { GAMES = 20000 };
-  struct counter random = {.seed = test_seed()};
-  const struct mix_choice choice = {.queries = 3, .copies = 2, .public_samples = 4, .errors = 1, .public_copies = 1};
   uint64_t worst;
-  const double p = (double)exp2l(bound_log2(&choice, &worst));
-  for (uint64_t s = 1; s <= 10; s++) {
+  const double p = (double)exp2l(bound_log2(choice, &worst));
+  for (uint64_t s = 1; s <= samples_of(choice); s++) {
     unsigned won = 0;
     for (int game = 0; game < GAMES; game++) {
-      job_open(&job, choice, &random);
+      job_open(&job, *choice, random);
       for (size_t i = 0; i < s; i++) { /* any s positions: the permutation is uniform */
         job.answers[2 * i] = -job.answers[2 * i] + 1;
         job.answers[2 * i + 1] = -job.answers[2 * i + 1] - 1;
       }
       const struct mix_result r = job_verify(&job, MIX_AGREE_EXACT, 0);
       bool wrong_answer = false;
-      for (size_t q = 0; q < choice.queries; q++) wrong_answer = wrong_answer || job.out[2 * q] != job.queries[q];
+      for (size_t q = 0; q < choice->queries; q++) wrong_answer = wrong_answer || job.out[2 * q] != job.queries[q];
       won += r.accepted && wrong_answer;
       mix_free(job.mix);
     }
@@ -555,6 +612,13 @@ static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state
     assert_true(frequency < p + 6 * deviation);
     if (s == worst) assert_true(frequency > p - 6 * deviation);
   }
+}
+
+static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state) {
+  (void)state;
+  struct counter random = {.seed = test_seed()};
+  play(&(struct mix_choice){3, 2, 4, 1, 1}, &random);
+  play(&(struct mix_choice){2, 2, 3, 1, 2}, &random);
 }
 
 /* Verdict */
@@ -579,6 +643,12 @@ static void verdict__json_and_page(void **state) {
   verdict_explain(&v);
   assert_string_equal(v.reason,
                       "the copies of 2 of 128 queries disagree; 9 of 100 public answers are wrong, 5 were allowed");
+  v.public_copies = 2;
+  v.disagreeing_public = 3;
+  verdict_explain(&v);
+  assert_string_equal(v.reason,
+                      "the copies of 2 of 128 queries and of 3 of 100 public samples disagree; 9 of 100 public "
+                      "answers are wrong, 5 were allowed");
   assert_true(v.accuracy == 0.91 && v.accuracy_lower_bound < 0.91 && v.accuracy_lower_bound > 0.8);
   char *text;
   assert_ok(fusion_verdict_json(&v, &text));
@@ -586,6 +656,8 @@ static void verdict__json_and_page(void **state) {
   assert_non_null(root);
   assert_string_equal(json_string_value(json_object_get(root, "verdict")), "reject");
   assert_int_equal(json_integer_value(json_object_get(root, "disagreeing_queries")), 2);
+  assert_int_equal(json_integer_value(json_object_get(root, "public_copies")), 2);
+  assert_int_equal(json_integer_value(json_object_get(root, "disagreeing_public")), 3);
   assert_string_equal(json_string_value(json_object_get(root, "server")), "<b>&\"host");
   assert_string_equal(json_string_value(json_object_get(root, "compared")), "every number of every copy");
   json_decref(root);
@@ -594,17 +666,34 @@ static void verdict__json_and_page(void **state) {
   assert_non_null(strstr(text, "&lt;b&gt;&amp;&quot;host"));
   assert_non_null(strstr(text, "Rejected"));
   assert_non_null(strstr(text, "<td>Compared</td><td>every number of every copy</td>"));
+  assert_non_null(strstr(text, "<td>Copies of each of these</td><td>2</td>"));
+  assert_non_null(strstr(text, "<td>Public samples whose copies disagree</td><td>3</td>"));
   assert_null(strstr(text, "<script"));
   assert_null(strstr(text, "http"));
   fusion_text_free(text);
-  v.accepted = true;
   v.wrong_public = v.disagreeing_queries = 0;
+  verdict_explain(&v);
+  assert_string_equal(v.reason, "the copies of 3 of 100 public samples disagree");
+  v.accepted = true;
+  v.disagreeing_public = 0;
   verdict_explain(&v);
   assert_string_equal(v.reason, "all copies agree; 100 of 100 public answers are right");
   strcpy(v.rounding, "fast");
   strcpy(v.compared, "labels only");
   verdict_explain(&v);
   assert_string_equal(v.reason, "all copies agree (labels only); 100 of 100 public answers are right");
+}
+
+static void verdict__the_longest_reason_fits(void **state) {
+  (void)state;
+  fusion_verdict v = {.queries = UINT32_MAX,
+                      .public_samples = UINT32_MAX,
+                      .allowed_errors = UINT32_MAX - 1,
+                      .wrong_public = UINT32_MAX,
+                      .disagreeing_queries = UINT32_MAX,
+                      .disagreeing_public = UINT32_MAX};
+  verdict_explain(&v);
+  assert_non_null(strstr(v.reason, "public answers are wrong, 4294967294 were allowed"));
 }
 
 int main(void) {
@@ -625,6 +714,8 @@ int main(void) {
       cmocka_unit_test(rows__refuses_nonsense_and_passes_failures_on),
       cmocka_unit_test(verify__honest_answers_are_accepted),
       cmocka_unit_test(verify__one_changed_copy_is_seen),
+      cmocka_unit_test(verify__copies_of_public_samples_are_compared),
+      cmocka_unit_test(verify__a_wrong_public_sample_counts_once),
       cmocka_unit_test(verify__allowed_errors_and_one_more),
       cmocka_unit_test(verify__tolerance_and_label_agreement),
       cmocka_unit_test(verify__tolerance_holds_between_all_pairs),
@@ -633,6 +724,7 @@ int main(void) {
       cmocka_unit_test(label__ties_signs_and_extremes),
       cmocka_unit_test(game__a_cheating_server_wins_as_often_as_the_bound_says),
       cmocka_unit_test(verdict__json_and_page),
+      cmocka_unit_test(verdict__the_longest_reason_fits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
