@@ -71,6 +71,8 @@ typedef struct fusion_client_settings {
   /** Not 0: where the journal says that its job was rejected, or ended because the server broke the protocol, a new job
    *  begins. A job that can go on goes on all the same. 0 (default): that job's end is told again, as a failure. */
   uint64_t again;
+  /** Copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. See fusion_plan_request. */
+  uint64_t public_copies;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -89,9 +91,9 @@ FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_cl
 FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_t queries, fusion_plan_choice *choice,
                                             fusion_error *err) FUSION_MUST_CHECK;
 
-/** Runs a job: R rows of `queries`, hidden among copies and T rows drawn at random from `public_samples`, whose true
- *  `labels` (whole numbers, one a row) never leave the client. Arrays hold raw data, as the model's preprocessing
- * expects.
+/** Runs a job: R rows of `queries`, hidden among copies and T rows, copied too if the settings say so, drawn at random
+ * from `public_samples`, whose true `labels` (whole numbers, one a row) never leave the client. Arrays hold raw data,
+ * as the model's preprocessing expects.
  *
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_REJECTED (by the journal, this

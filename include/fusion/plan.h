@@ -15,6 +15,7 @@ extern "C" {
 #define FUSION_QUERIES_MAX (UINT64_C(1) << 40)
 #define FUSION_PUBLIC_MAX (UINT64_C(1) << 32)
 #define FUSION_SECURITY_MAX 100
+#define FUSION_PUBLIC_COPIES_MAX 64
 
 /** What is asked of a plan. Start from fusion_plan_request_default. */
 typedef struct fusion_plan_request {
@@ -25,6 +26,9 @@ typedef struct fusion_plan_request {
   uint64_t min_public; /**< beta: at least so many public samples, up to FUSION_PUBLIC_MAX; default 100 */
   double min_accuracy; /**< delta, above 0, at most 1: floor((1 - delta) * T) public answers may be wrong; default 0.95;
                             taken to nine decimal places */
+  uint64_t public_copies; /**< K: copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. With 2 or
+                             more they are compared as a query's are, and one public sample whose copies disagree is
+                             enough to reject */
 } fusion_plan_request;
 
 FUSION_API void fusion_plan_request_init(fusion_plan_request *request, size_t size);
@@ -38,11 +42,12 @@ static inline fusion_plan_request fusion_plan_request_default(void) {
 typedef struct fusion_plan_choice {
   size_t size;                              /**< of this struct */
   uint64_t queries, copies, public_samples; /**< R, B, T */
-  uint64_t samples;                         /**< N = R*B + T */
+  uint64_t samples;                         /**< N = R*B + T*K */
   uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
   double cost_per_query;                    /**< N / R: inferences for each query */
-  double soundness_bits; /**< -log2 of the best chance of any cheating server (DESIGN 3), tolerated errors counted */
-  double paper_bits;     /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
+  double soundness_bits;  /**< -log2 of the best chance of any cheating server (DESIGN 3), tolerated errors counted */
+  double paper_bits;      /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
+  uint64_t public_copies; /**< K: copies of each public sample */
 } fusion_plan_choice;
 
 /** The cheapest choice with soundness of at least the security asked for; ties go to fewer copies. Exact integers
@@ -56,11 +61,10 @@ FUSION_API fusion_status fusion_plan_copies(const fusion_plan_request *request, 
 FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
                                                  fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
 
-/** What a choice made elsewhere is worth. FUSION_E_USAGE when the numbers make no sense (errors >= public samples...).
+/** What a choice made elsewhere is worth. In: queries, copies (2 to 1000), public_samples, allowed_errors and
+ * public_copies (0: 1); out: all fields. FUSION_E_USAGE when the numbers make no sense (errors >= public samples...).
  */
-FUSION_API fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t public_samples,
-                                          uint64_t allowed_errors, fusion_plan_choice *out,
-                                          fusion_error *err) FUSION_MUST_CHECK;
+FUSION_API fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) FUSION_MUST_CHECK;
 
 /** floor((1 - min_accuracy) * public_samples), min_accuracy taken to nine decimal places. */
 FUSION_API uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples);

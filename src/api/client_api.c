@@ -123,7 +123,8 @@ fusion_status fusion_client_plan(const fusion_client *c, uint64_t queries, fusio
                                        .queries = queries,
                                        .security_bits = c->settings.security_bits,
                                        .min_public = c->settings.min_public,
-                                       .min_accuracy = c->settings.min_accuracy};
+                                       .min_accuracy = c->settings.min_accuracy,
+                                       .public_copies = c->settings.public_copies};
   return fusion_plan_copies(&request, choice, err);
 }
 
@@ -198,6 +199,7 @@ static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusio
   v->queries = choice->queries;
   v->copies = choice->copies;
   v->public_samples = choice->public_samples;
+  v->public_copies = choice->public_copies;
   v->samples = choice->samples;
   v->allowed_errors = choice->allowed_errors;
   v->soundness_bits = choice->soundness_bits;
@@ -235,7 +237,7 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
       .public_samples = in.public_samples,
       .labels = in.labels,
       .row_size = fusion_array_row_size(queries),
-      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors, 1}};
+      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors, choice.public_copies}};
   const struct job_terms terms = {&client->settings, &handles, &input};
   TRY(job_run(&terms, &r->output, &r->verdict, err));
   verdict_explain(&r->verdict);

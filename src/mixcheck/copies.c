@@ -50,6 +50,10 @@ static fusion_status take_request(fusion_plan_request *q, const fusion_plan_requ
     return error_set(err, FUSION_E_USAGE, "security of %u bits: give 1 to %d", q->security_bits, FUSION_SECURITY_MAX);
   if (q->min_public > FUSION_PUBLIC_MAX)
     return error_set(err, FUSION_E_USAGE, "%" PRIu64 " public samples: give at most 2^32", q->min_public);
+  if (!q->public_copies) q->public_copies = 1;
+  if (q->public_copies > FUSION_PUBLIC_COPIES_MAX)
+    return error_set(err, FUSION_E_USAGE, "%" PRIu64 " copies of a public sample: give 1 to %d", q->public_copies,
+                     FUSION_PUBLIC_COPIES_MAX);
   if (!(q->min_accuracy > 0 && q->min_accuracy <= 1))
     return error_set(err, FUSION_E_USAGE, "an accuracy of %.9g: give a number above 0 and at most 1", q->min_accuracy);
   return FUSION_OK;
@@ -57,7 +61,7 @@ static fusion_status take_request(fusion_plan_request *q, const fusion_plan_requ
 
 static struct mix_choice choice_of(const fusion_plan_request *q, uint64_t copies, uint64_t public_samples) {
   return (struct mix_choice){q->queries, copies, public_samples,
-                             fusion_plan_allowed_errors(q->min_accuracy, public_samples), 1};
+                             fusion_plan_allowed_errors(q->min_accuracy, public_samples), q->public_copies};
 }
 
 /** The least T in [low, high] for which `c`'s paper bound may hold (it is the term s = B of the true one, and falls
@@ -140,7 +144,8 @@ static fusion_plan_choice rate(const struct mix_choice *c) {
                             .copies = c->copies,
                             .public_samples = c->public_samples,
                             .samples = c->queries * c->copies + c->public_samples * c->public_copies,
-                            .allowed_errors = c->errors};
+                            .allowed_errors = c->errors,
+                            .public_copies = c->public_copies};
   out.cost_per_query = (double)out.samples / (double)out.queries;
   const double bits = (double)-bound_log2(c, NULL);
   out.soundness_bits = bits > 0 ? bits : 0;
@@ -167,11 +172,11 @@ fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan
   for (uint64_t copies = most; copies >= 2; copies--) {
     /* Once there is a choice, only one as cheap is of interest; equal cost goes to fewer copies. */
     const uint64_t taken = q.queries * copies;
-    const uint64_t high = best_samples ? best_samples - taken : search_max;
+    const uint64_t high = best_samples ? (best_samples - taken) / q.public_copies : search_max;
     const uint64_t found = least_public(&q, copies, high < search_max ? high : search_max);
     if (!found) continue;
     best = choice_of(&q, copies, found);
-    best_samples = taken + found;
+    best_samples = taken + found * q.public_copies;
   }
   if (!best_samples) return unreachable(&q, err);
   uint64_t worst;
@@ -189,7 +194,7 @@ fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64
   const fusion_status status = take_request(&q, request, out, err);
   if (status != FUSION_OK) return status;
   if (copies < 2 || copies > 1000) return error_set(err, FUSION_E_USAGE, "%" PRIu64 " copies: give 2 to 1000", copies);
-  const double room = (cost_limit - (double)copies) * (double)q.queries;
+  const double room = (cost_limit - (double)copies) * (double)q.queries / (double)q.public_copies;
   const uint64_t high = !(room > 0) ? 0 : room < (double)FUSION_PUBLIC_MAX ? (uint64_t)room : FUSION_PUBLIC_MAX;
   const uint64_t found = least_public(&q, copies, high);
   if (!found)
@@ -200,18 +205,22 @@ fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64
   return FUSION_OK;
 }
 
-fusion_status fusion_plan_rate(uint64_t queries, uint64_t copies, uint64_t public_samples, uint64_t allowed_errors,
-                               fusion_plan_choice *out, fusion_error *err) {
-  const fusion_status status = sized_check(out, "fusion_plan_choice", err);
+fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) {
+  fusion_plan_choice q = {.size = sizeof q};
+  const fusion_status status = sized_take(&q, choice, "fusion_plan_choice", err);
   if (status != FUSION_OK) return status;
-  if (queries < 1 || queries > FUSION_QUERIES_MAX || copies < 2 || copies > 1000 || public_samples < 1 ||
-      public_samples > FUSION_PUBLIC_MAX || allowed_errors >= public_samples)
+  if (!q.public_copies) q.public_copies = 1;
+  if (q.queries < 1 || q.queries > FUSION_QUERIES_MAX || q.copies < 2 || q.copies > 1000 || q.public_samples < 1 ||
+      q.public_samples > FUSION_PUBLIC_MAX || q.allowed_errors >= q.public_samples ||
+      q.public_copies > FUSION_PUBLIC_COPIES_MAX)
     return error_set(err, FUSION_E_USAGE,
-                     "%" PRIu64 " queries, %" PRIu64 " copies, %" PRIu64 " public samples, %" PRIu64
-                     " errors: give at least 1 query, 2 to 1000 copies, and fewer errors than public samples",
-                     queries, copies, public_samples, allowed_errors);
-  const struct mix_choice c = {queries, copies, public_samples, allowed_errors, 1};
-  const fusion_plan_choice choice = rate(&c);
-  sized_give(out, &choice);
+                     "%" PRIu64 " queries, %" PRIu64 " copies, %" PRIu64 " public samples, %" PRIu64 " errors, %" PRIu64
+                     " copies of a public sample: give at least 1 query, 2 to 1000 copies, fewer errors than public "
+                     "samples, and at most %d copies of these",
+                     q.queries, q.copies, q.public_samples, q.allowed_errors, q.public_copies,
+                     FUSION_PUBLIC_COPIES_MAX);
+  const struct mix_choice c = {q.queries, q.copies, q.public_samples, q.allowed_errors, q.public_copies};
+  const fusion_plan_choice rated = rate(&c);
+  sized_give(choice, &rated);
   return FUSION_OK;
 }

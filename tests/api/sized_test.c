@@ -38,8 +38,14 @@ static fusion_status give_neighbour(void *s, fusion_error *err) {
   request.queries = 512;
   return fusion_plan_with_copies(&request, 6, 10, s, err);
 }
-static fusion_status give_rate(void *s, fusion_error *err) {
-  return fusion_plan_rate(8, 8, 100, 5, s, err);
+static void set_rate(void *s) {
+  fusion_plan_choice *c = s;
+  c->queries = c->copies = 8;
+  c->public_samples = 100;
+  c->allowed_errors = 5;
+}
+static fusion_status take_rate(void *s, fusion_error *err) {
+  return fusion_plan_rate(s, err);
 }
 
 static void set_power(void *s) {
@@ -173,7 +179,7 @@ static const struct kind {
     KIND(fusion_plan_request, INIT(fusion_plan_request_init), set_request, take_request, true, false),
     KIND(fusion_plan_choice, NULL, NULL, give_choice, false, true),
     KIND(fusion_plan_choice, NULL, NULL, give_neighbour, false, true),
-    KIND(fusion_plan_choice, NULL, NULL, give_rate, false, true),
+    KIND(fusion_plan_choice, NULL, set_rate, take_rate, true, true),
     KIND(fusion_power, NULL, set_power, take_power, true, true),
     KIND(fusion_client_settings, INIT(fusion_client_init), set_client, take_client, true, false),
     KIND(fusion_server_settings, INIT(fusion_server_init), set_server, take_server, true, false),

@@ -47,8 +47,13 @@ static void plan__slack_costs_soundness(void **state) {
   } rows[] = {{8, 8, 0, 40.3},  {8, 8, 5, 33.2},    {32, 7, 0, 41.0},
               {32, 7, 5, 39.1}, {128, 6, 0, 42.05}, {128, 6, 5, 42.05}};
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    fusion_plan_choice c = {.size = sizeof c};
-    assert_ok(fusion_plan_rate(rows[i].queries, rows[i].copies, 100, rows[i].errors, &c, NULL));
+    fusion_plan_choice c = {.size = sizeof c,
+                            .queries = rows[i].queries,
+                            .copies = rows[i].copies,
+                            .public_samples = 100,
+                            .allowed_errors = rows[i].errors};
+    assert_ok(fusion_plan_rate(&c, NULL));
+    assert_int_equal(c.public_copies, 1);
     assert_true(fabs(c.soundness_bits - rows[i].bits) < 0.06);
   }
 }
@@ -56,15 +61,57 @@ static void plan__slack_costs_soundness(void **state) {
 static void plan__a_million_queries_within_a_second(void **state) {
   (void)state;
   static const double accuracies[] = {1, 0.99, 0.95, 0.8, 0.5, 0.05, 0.001};
+  static const uint64_t public_copies[] = {0, 2, 3, FUSION_PUBLIC_COPIES_MAX};
   for (size_t i = 0; i < sizeof accuracies / sizeof accuracies[0]; i++) {
+    for (size_t j = 0; j < sizeof public_copies / sizeof public_copies[0]; j++) {
+      fusion_plan_request q = fusion_plan_request_default();
+      q.queries = 1 << 20;
+      q.min_accuracy = accuracies[i];
+      q.public_copies = public_copies[j];
+      fusion_plan_choice c = {.size = sizeof c};
+      const double start = clock_seconds();
+      assert_ok(fusion_plan_copies(&q, &c, NULL));
+      assert_true(clock_seconds() - start < 1);
+      assert_true(c.soundness_bits >= 40);
+      assert_int_equal(c.samples, c.queries * c.copies + c.public_samples * c.public_copies);
+    }
+  }
+}
+
+static bool holds_with(const fusion_plan_request *q, uint64_t copies, uint64_t public_samples) {
+  const struct mix_choice c = {q->queries, copies, public_samples,
+                               fusion_plan_allowed_errors(q->min_accuracy, public_samples), q->public_copies};
+  return bound_holds(&c, q->security_bits);
+}
+
+/** The cheapest plan by trying every T: what is skipped in the search fails. */
+static void plan__with_copies_of_public_samples_is_the_cheapest(void **state) {
+  (void)state;
+  enum { ROUNDS = 12, PUBLIC_MAX = 800 };
+  static const double accuracies[] = {1, 0.95, 0.8, 0.5, 0.3};
+  uint64_t seed = test_seed();
+  for (int round = 0; round < ROUNDS; round++) {
     fusion_plan_request q = fusion_plan_request_default();
-    q.queries = 1 << 20;
-    q.min_accuracy = accuracies[i];
+    q.queries = 1 + test_random(&seed) % 60;
+    q.security_bits = (uint32_t)(5 + test_random(&seed) % 16);
+    q.min_public = test_random(&seed) % 60;
+    q.min_accuracy = accuracies[test_random(&seed) % 5];
+    q.public_copies = 1 + test_random(&seed) % 4;
+    uint64_t best = UINT64_MAX, best_copies = 0;
+    for (uint64_t copies = 2; copies <= q.security_bits; copies++) {
+      uint64_t t = q.min_public > copies ? q.min_public : copies;
+      while (q.queries * copies + t * q.public_copies < best && t < PUBLIC_MAX && !holds_with(&q, copies, t)) t++;
+      if (t == PUBLIC_MAX || q.queries * copies + t * q.public_copies >= best) continue;
+      best = q.queries * copies + t * q.public_copies;
+      best_copies = copies;
+    }
     fusion_plan_choice c = {.size = sizeof c};
-    const double start = clock_seconds();
-    assert_ok(fusion_plan_copies(&q, &c, NULL));
-    assert_true(clock_seconds() - start < 1);
-    assert_true(c.soundness_bits >= 40);
+    const fusion_status status = fusion_plan_copies(&q, &c, NULL);
+    if (best == UINT64_MAX && (status == FUSION_E_UNREACHABLE || c.public_samples >= PUBLIC_MAX)) continue;
+    if (status != FUSION_OK || c.samples != best || c.copies != best_copies)
+      fail_msg("R=%" PRIu64 " %u bits, accuracy %g, K=%" PRIu64 ": %" PRIu64 " samples with B=%" PRIu64 ", not %" PRIu64
+               " with B=%" PRIu64,
+               q.queries, q.security_bits, q.min_accuracy, q.public_copies, c.samples, c.copies, best, best_copies);
   }
 }
 
@@ -72,14 +119,15 @@ static void plan__nonsense_gets_a_line(void **state) {
   (void)state;
   enum { SIZE = sizeof(fusion_plan_request) };
   static const fusion_plan_request bad[] = {
-      {SIZE, 0, 40, 100, 0.95},
-      {SIZE, 5, 0, 100, 0.95},
-      {SIZE, 5, 101, 100, 0.95},
-      {SIZE, 5, 40, 100, 0},
-      {SIZE, 5, 40, 100, 1.2},
-      {SIZE, 5, 40, 100, NAN},
-      {SIZE, (UINT64_C(1) << 40) + 1, 40, 100, 0.95},
-      {SIZE, 5, 40, (UINT64_C(1) << 32) + 1, 1},
+      {SIZE, 0, 40, 100, 0.95, 1},
+      {SIZE, 5, 0, 100, 0.95, 1},
+      {SIZE, 5, 101, 100, 0.95, 1},
+      {SIZE, 5, 40, 100, 0, 1},
+      {SIZE, 5, 40, 100, 1.2, 1},
+      {SIZE, 5, 40, 100, NAN, 1},
+      {SIZE, (UINT64_C(1) << 40) + 1, 40, 100, 0.95, 1},
+      {SIZE, 5, 40, (UINT64_C(1) << 32) + 1, 1, 1},
+      {SIZE, 5, 40, 100, 0.95, FUSION_PUBLIC_COPIES_MAX + 1},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     fusion_plan_choice c = {.size = sizeof c};
@@ -87,12 +135,20 @@ static void plan__nonsense_gets_a_line(void **state) {
     assert_int_equal(fusion_plan_copies(&bad[i], &c, &err), FUSION_E_USAGE);
     assert_non_null(strstr(err.text, "give"));
   }
-  fusion_plan_request q = {SIZE, 1, 40, 100, 0.01};
+  fusion_plan_request q = {SIZE, 1, 40, 100, 0.01, 1};
   fusion_plan_choice c = {.size = sizeof c};
   fusion_error err = {.status = FUSION_OK};
   assert_int_equal(fusion_plan_copies(&q, &c, &err), FUSION_E_UNREACHABLE);
   assert_non_null(strstr(err.text, "40 bits of security cannot be reached"));
-  assert_int_equal(fusion_plan_rate(5, 2, 10, 10, &c, NULL), FUSION_E_USAGE);
+  c = (fusion_plan_choice){.size = sizeof c, .queries = 5, .copies = 2, .public_samples = 10, .allowed_errors = 10};
+  assert_int_equal(fusion_plan_rate(&c, &err), FUSION_E_USAGE);
+  c.allowed_errors = 9;
+  c.public_copies = FUSION_PUBLIC_COPIES_MAX + 1;
+  assert_int_equal(fusion_plan_rate(&c, &err), FUSION_E_USAGE);
+  assert_non_null(strstr(err.text, "65 copies of a public sample: give"));
+  c.public_copies = FUSION_PUBLIC_COPIES_MAX;
+  assert_ok(fusion_plan_rate(&c, NULL));
+  assert_int_equal(c.samples, 5 * 2 + 10 * FUSION_PUBLIC_COPIES_MAX);
 }
 
 static uint64_t samples_of(const struct mix_choice *c) {
@@ -700,6 +756,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(plan__required_values),
       cmocka_unit_test(plan__slack_costs_soundness),
+      cmocka_unit_test(plan__with_copies_of_public_samples_is_the_cheapest),
       cmocka_unit_test(plan__a_million_queries_within_a_second),
       cmocka_unit_test(plan__nonsense_gets_a_line),
       cmocka_unit_test(bound__equals_brute_force),

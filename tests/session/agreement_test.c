@@ -97,6 +97,32 @@ static void exact__is_compared_exactly_whatever_is_accepted(void **state) {
   scene_end(&s);
 }
 
+/* An altered number that leaves a public sample's label right shows when the sample has a second copy. */
+static void public_copies__are_compared(void **state) {
+  (void)state;
+  struct session_scene s;
+  struct job_output out;
+  for (uint64_t copies = 1; copies <= 3; copies++) {
+    fusion_verdict v = {0};
+    scene_prepare(&s);
+    s.input.choice.public_copies = copies;
+    scene_start(&s);
+    expect_accept(&s, &v);
+    assert_int_equal(fake.runs, (QUERIES * COPIES + PUBLIC * copies + 19) / 20);
+    for (size_t t = 0; t < PUBLIC; t += 7) {
+      fake.grow_answer = s.public_answers + t * OUT;
+      assert_ok(scene_ask(&s, &out, &v, NULL));
+      assert_null(fake.grow_answer); /* it has altered one */
+      assert_int_equal(v.accepted, copies == 1);
+      assert_int_equal(v.disagreeing_public, copies > 1);
+      assert_int_equal(v.disagreeing_queries + v.wrong_public, 0);
+      assert_true((out.answers != NULL) == v.accepted);
+      job_output_free(&out);
+    }
+    scene_end(&s);
+  }
+}
+
 static void label__takes_no_tolerance(void **state) {
   (void)state;
   struct session_scene s;
@@ -140,6 +166,7 @@ int main(void) {
       cmocka_unit_test(fast__accepted_hands_out_labels_alone),
       cmocka_unit_test(fast__numbers_are_compared_within_the_tolerance),
       cmocka_unit_test(exact__is_compared_exactly_whatever_is_accepted),
+      cmocka_unit_test(public_copies__are_compared),
       cmocka_unit_test(label__takes_no_tolerance),
       cmocka_unit_test(manifest__another_one_than_named_is_refused),
   };

@@ -63,13 +63,28 @@ cleanup:
   return status;
 }
 
-/* Every second answer of a run, so that no label changes. */
-static void grow_largest(uint64_t *out, size_t samples, size_t size, unsigned ring_bits) {
-  for (size_t i = 0; i < samples; i += 2) {
-    uint64_t *answer = out + i * size, *largest = answer;
-    for (size_t k = 1; k < size; k++)
-      if (ring_signed(answer[k], ring_bits) > ring_signed(*largest, ring_bits)) largest = &answer[k];
-    *largest = (*largest + (uint64_t)fake.grow_by) & low_mask(ring_bits);
+/* No label changes. */
+static void grow_largest(uint64_t *answer, size_t size, unsigned ring_bits, int by) {
+  uint64_t *largest = answer;
+  for (size_t k = 1; k < size; k++)
+    if (ring_signed(answer[k], ring_bits) > ring_signed(*largest, ring_bits)) largest = &answer[k];
+  *largest = (*largest + (uint64_t)by) & low_mask(ring_bits);
+}
+
+static bool same_answer(const uint64_t *answer, const int64_t *like, size_t size, unsigned ring_bits) {
+  for (size_t k = 0; k < size; k++)
+    if (ring_signed(answer[k], ring_bits) != like[k]) return false;
+  return true;
+}
+
+static void grow_answers(uint64_t *out, size_t samples, size_t size, unsigned ring_bits) {
+  for (size_t i = 0; fake.grow_by && i < samples; i += 2) grow_largest(out + i * size, size, ring_bits, fake.grow_by);
+  const int64_t *like = fake.grow_answer;
+  for (size_t i = 0; like && i < samples; i++) {
+    if (!same_answer(out + i * size, like, size, ring_bits)) continue;
+    if (atomic_compare_exchange_strong(&fake.grow_answer, &like, NULL))
+      grow_largest(out + i * size, size, ring_bits, 1);
+    return;
   }
 }
 
@@ -84,7 +99,7 @@ static fusion_status run_truncate(void *state, const struct gate_call *call) {
   }
   if (!call->weights) return FUSION_OK;
   if (once(&fake.alter_from)) call->out[0] ^= 1;
-  if (fake.grow_by) grow_largest(call->out, call->samples, count / call->samples, s->out.ring_bits);
+  grow_answers(call->out, call->samples, count / call->samples, s->out.ring_bits);
   if (once(&fake.hang_runs)) return channel_recv(channel, MSG_TEST, NULL, 0);
   return once(&fake.short_answers) ? channel_send(channel, MSG_OUTPUT, call->out, 1) : FUSION_OK;
 }

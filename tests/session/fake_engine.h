@@ -11,9 +11,11 @@ extern const struct engine fake_engine;
 
 /** What the fake server does; all zero: its duty. */
 struct fake_behaviour {
-  atomic_int cut_runs;      /* so many runs end by a lost connection */
-  atomic_int alter_from;    /* alters the first answer of so many runs, counted down */
-  atomic_int grow_by;       /* added to the largest number of every second answer: its label stays */
+  atomic_int cut_runs;   /* so many runs end by a lost connection */
+  atomic_int alter_from; /* alters the first answer of so many runs, counted down */
+  atomic_int grow_by;    /* added to the largest number of every second answer: its label stays */
+  /** The next answer equal to this one has 1 added to its largest number: its label stays. Then NULL again. */
+  const int64_t *_Atomic grow_answer;
   atomic_int short_answers; /* so many runs answer with a message of wrong length */
   atomic_int refuse_runs;   /* so many runs are refused */
   atomic_int hang_runs;     /* so many runs never answer, until the connection ends */

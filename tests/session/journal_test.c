@@ -328,6 +328,28 @@ static void job__goes_on_and_runs_the_rest_alone(void **state) {
   scene_end(&s);
 }
 
+static void job__with_copies_of_public_samples_goes_on_with_as_many(void **state) {
+  (void)state;
+  struct session_scene s;
+  fusion_verdict v = {0};
+  scene_prepare(&s);
+  s.input.choice.public_copies = 2;
+  scene_start(&s);
+  run_half(&s);
+  open_journal(&s);
+  for (uint64_t copies = 1; copies <= 3; copies += 2) {
+    s.input.choice.public_copies = copies;
+    expect_failure(&s, FUSION_E_INPUT, "other settings of the check");
+  }
+  s.input.choice.public_copies = 2;
+  fake.runs = 0;
+  expect_accept(&s, &v);
+  assert_in_range(fake.runs, 1, (SAMPLES + PUBLIC) / 20);
+  close_journal(&s);
+  assert_ok(journal_remove(path, NULL));
+  scene_end(&s);
+}
+
 /* A journal keeps its seed, not the rows: whatever version drew them first, they are those of the stream named
  * "public samples", each the low bits of the next word that is small enough. */
 static void rows__of_a_journal_never_change(void **state) {
@@ -516,6 +538,7 @@ int main(void) {
       cmocka_unit_test(journal__a_changed_byte_never_gives_other_answers),
       cmocka_unit_test(journal__foreign_files_are_left_alone),
       cmocka_unit_test(job__goes_on_and_runs_the_rest_alone),
+      cmocka_unit_test(job__with_copies_of_public_samples_goes_on_with_as_many),
       cmocka_unit_test(rows__of_a_journal_never_change),
       cmocka_unit_test(job__a_rejected_one_stays_rejected),
       cmocka_unit_test(job__another_one_does_not_fit),

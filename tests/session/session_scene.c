@@ -24,6 +24,7 @@ static void make_inputs(struct session_scene *s) {
   for (size_t i = 0; i < PUBLIC * IN; i++) s->public_samples[i] = (double)rows[QUERIES * IN + i];
   assert_ok(program_execute(s->model, rows, QUERIES + PUBLIC, answers, &(struct execute_options){.threads = 1}));
   memcpy(s->expected, answers, sizeof s->expected);
+  memcpy(s->public_answers, answers + QUERIES * OUT, sizeof s->public_answers);
   for (size_t i = 0; i < PUBLIC; i++) {
     const int64_t *row = answers + (QUERIES + i) * OUT;
     for (int64_t k = 1; k < OUT; k++)
@@ -93,6 +94,7 @@ void expect_accept(struct session_scene *s, fusion_verdict *v) {
   assert_memory_equal(out.answers, s->expected, sizeof s->expected);
   assert_int_equal(v->wrong_public, 0);
   assert_int_equal(v->disagreeing_queries, 0);
+  assert_int_equal(v->disagreeing_public, 0);
   job_output_free(&out);
 }
 

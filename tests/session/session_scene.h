@@ -26,7 +26,7 @@ struct session_scene {
   struct job_handles ask_handles;
   struct job_input input; /* 12 queries of 4 copies, 30 public samples, 3 errors allowed */
   double queries[QUERIES * IN], public_samples[PUBLIC * IN];
-  int64_t labels[PUBLIC], expected[QUERIES * OUT];
+  int64_t labels[PUBLIC], expected[QUERIES * OUT], public_answers[PUBLIC * OUT];
 };
 
 void scene_prepare(struct session_scene *s);
