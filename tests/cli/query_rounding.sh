@@ -32,6 +32,12 @@ echo "an exact model"
 start exact.fsn
 query
 named compared
+for copies in 2 3; do
+  query --public-copies $copies
+  sed -n '/^job/p' verdict.txt
+  sed -n '/public_copies\|disagreeing_public/p' report.json
+done
+query --public-copies 0
 hash=$(named manifest_hash)
 query --manifest "$hash"
 query --manifest "$(echo "$hash" | tr a-f A-F)" --accept-fast

@@ -20,12 +20,12 @@ def plan(**options):
     return json.loads(subprocess.run([fusion, "plan", "--json", *flags], check=True, stdout=subprocess.PIPE).stdout)
 
 
-def exact_chance(r, b, t, e):
+def exact_chance(r, b, t, e, public_copies):
     """The best chance of a cheating server, as a fraction."""
-    n, chance = r * b + t, {}
+    n, chance = r * b + t * public_copies, {}
     for i in range(1, r + 1):
         for k in range(e + 1):
-            s = i * b + k
+            s = i * b + k * public_copies
             chance[s] = chance.get(s, 0) + Fraction(comb(r, i) * comb(t, k), comb(n, s))
     return max(chance.values())
 
@@ -33,20 +33,22 @@ def exact_chance(r, b, t, e):
 seed = int(os.environ.get("FUSION_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 print("FUSION_TEST_SEED =", seed)
 rng = random.Random(seed)
-cases = [(r, 40, 100, a) for r in (1, 2, 8, 32, 128, 512, 1845, 8192) for a in (1.0, 0.95, 0.9)]
-cases += [(rng.randrange(1, 400), rng.randrange(8, 61), rng.randrange(0, 300), rng.choice([1, 0.99, 0.97, 0.95, 0.9, 0.8]))
-          for _ in range(30)]
-for r, security, public, accuracy in cases:
-    got = plan(queries=r, security=security, min_public=public, min_accuracy=accuracy)
-    cost, b, t = oracle.plan(r, security, public, accuracy)
+cases = [(r, 40, 100, a, 1) for r in (1, 2, 8, 32, 128, 512, 1845, 8192) for a in (1.0, 0.95, 0.9)]
+cases += [(r, 40, 100, a, 2) for r in (1, 128) for a in (1.0, 0.95)]
+cases += [(rng.randrange(1, 400), rng.randrange(8, 61), rng.randrange(0, 300), rng.choice([1, 0.99, 0.97, 0.95, 0.9, 0.8]),
+           public_copies) for public_copies in [1] * 30 + [2, 3, 4] * 2]
+for r, security, public, accuracy, public_copies in cases:
+    got = plan(queries=r, security=security, min_public=public, min_accuracy=accuracy, public_copies=public_copies)
+    cost, b, t = oracle.plan(r, security, public, accuracy, public_copies)
     e = got["allowed_errors"]
-    where = (r, security, public, accuracy, got, (cost, b, t))
-    assert (got["copies"], got["public"]) == (b, t), where
-    assert got["samples"] == r * b + t and abs(got["cost_per_query"] - cost) < 1e-6 * cost, where
+    where = (r, security, public, accuracy, public_copies, got, (cost, b, t))
+    assert (got["copies"], got["public"], got["public_copies"]) == (b, t, public_copies), where
+    assert got["samples"] == r * b + t * public_copies and abs(got["cost_per_query"] - cost) < 1e-6 * cost, where
     assert e == oracle.floor((1 - accuracy) * t + 1e-9), where
-    assert abs(got["soundness_bits"] - oracle.exact_bits(r, b, t, e)) < 1e-6, where
-    assert abs(got["paper_bits"] - oracle.paper_bits(r, b, t)) < 1e-6, where
+    assert abs(got["soundness_bits"] - oracle.exact_bits(r, b, t, e, public_copies)) < 1e-6, where
+    assert abs(got["paper_bits"] - oracle.paper_bits(r, b, t, public_copies)) < 1e-6, where
     if r <= 40:
-        assert abs(got["soundness_bits"] + log2(exact_chance(r, b, t, e))) < 1e-6, where
-        assert exact_chance(r, b, t, e) <= Fraction(1, 1 << security), where
+        chance = exact_chance(r, b, t, e, public_copies)
+        assert abs(got["soundness_bits"] + log2(chance)) < 1e-6, where
+        assert chance <= Fraction(1, 1 << security), where
 print(len(cases), "plans equal the oracle's")

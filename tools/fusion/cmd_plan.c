@@ -35,6 +35,8 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
       CLI_OPT_NUMBER("min-accuracy", &q->min_accuracy, 1e-9, 1, "A",
                      "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a',
                      .given = &o->has_accuracy),
+      CLI_OPT_COUNT("public-copies", &q->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
+                    "Send each public sample K times, and compare its copies as those of a query (default 1)."),
       CLI_OPT_TEXT("model", &o->model, "FILE.fsn",
                    "Also predict the job's traffic with this compiled model, over one connection.", .letter = 'm'),
       {.name = NULL}};
@@ -81,10 +83,11 @@ static int parse(struct plan_options *o, int argc, char **argv) {
 }
 
 static json_t *choice_json(const fusion_plan_choice *c) {
-  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "queries", (json_int_t)c->queries, "copies",
-                   (json_int_t)c->copies, "public", (json_int_t)c->public_samples, "samples", (json_int_t)c->samples,
-                   "allowed_errors", (json_int_t)c->allowed_errors, "cost_per_query", c->cost_per_query,
-                   "soundness_bits", c->soundness_bits, "paper_bits", c->paper_bits);
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "queries", (json_int_t)c->queries, "copies",
+                   (json_int_t)c->copies, "public", (json_int_t)c->public_samples, "public_copies",
+                   (json_int_t)c->public_copies, "samples", (json_int_t)c->samples, "allowed_errors",
+                   (json_int_t)c->allowed_errors, "cost_per_query", c->cost_per_query, "soundness_bits",
+                   c->soundness_bits, "paper_bits", c->paper_bits);
 }
 
 static bool neighbour(const struct plan_options *o, const fusion_plan_choice *best, int offset,
@@ -146,8 +149,10 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
            "  to ask for this: --min-public %" PRIu64 " --min-accuracy %.9g\n\n",
            o->power.public_samples, o->power.allowed_errors, o->power.promise, o->power.refuse_good,
            o->power.reject_below, o->power.accept_bad, o->power.public_samples, o->power.min_accuracy);
-  printf("%" PRIu64 " quer%s, security %u bits, accuracy at least %.9g\n\n", best->queries,
+  printf("%" PRIu64 " quer%s, security %u bits, accuracy at least %.9g", best->queries,
          best->queries == 1 ? "y" : "ies", o->request.security_bits, o->request.min_accuracy);
+  if (best->public_copies > 1) printf(", %" PRIu64 " copies of each public sample", best->public_copies);
+  printf("\n\n");
   printf("  copies    public  allowed      samples     samples  soundness   paper\n");
   printf("          samples   errors       in all   per query       bits    bits\n");
   for (int offset = -NEIGHBOUR_REACH; offset <= NEIGHBOUR_REACH; offset++) {

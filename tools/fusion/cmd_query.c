@@ -60,6 +60,8 @@ static void options_of_check(fusion_client_settings *s, struct cli_option *table
                     "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
       CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100)."),
+      CLI_OPT_COUNT("public-copies", &s->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
+                    "Send each public sample K times, and compare its copies as those of a query (default 1)."),
       CLI_OPT_NUMBER("confidence", &s->confidence, 1e-9, 1 - 1e-9, "C",
                      "Of the accuracy's lower bound in the verdict (default 0.95)."),
       CLI_OPT_FLAG("accept-fast", &s->accept_fast,
@@ -227,8 +229,10 @@ static int print_verdict(const struct query_line *l, const struct outcome *o) {
   const fusion_verdict *v = o->verdict;
   if (l->json) return print_verdict_json(l, o);
   printf("verdict    %s: %s\n", v->accepted ? "accept" : "reject", v->reason);
-  printf("job        %llu queries, %llu copies each, %llu public samples: %llu samples\n",
-         (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples,
+  char copied[CLI_TEXT_LEN] = "";
+  if (v->public_copies > 1) snprintf(copied, sizeof copied, ", %llu copies each", (unsigned long long)v->public_copies);
+  printf("job        %llu queries, %llu copies each, %llu public samples%s: %llu samples\n",
+         (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples, copied,
          (unsigned long long)v->samples);
   printf("compared   %s\n", v->compared);
   printf("security   %.1f bits for what was compared\n", v->soundness_bits);
