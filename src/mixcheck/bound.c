@@ -40,7 +40,7 @@ long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k) {
 }
 
 /** K >= 2: the terms (i, k) and (i, T-k), and those with a k between these, are negligible from the first k on at which
- * C(T,k)^(K-1) exceeds 2^`room`. Never below zero unless all k are. */
+ * C(T,k)^(K-1) exceeds 2^`room`: all of them when it is below zero. */
 static long double room_of(const struct mix_choice *c, uint64_t i) {
   const long double least = fminl(-NEGLIGIBLE_BITS, bound_term(c, 1, 0) - NEGLIGIBLE_PART);
   return -least - (long double)(c->copies - 1) * log2_choose(c->queries, i);

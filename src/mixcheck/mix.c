@@ -7,7 +7,7 @@ struct mix {
   size_t samples;
   uint32_t *place; /* secret, owned: where in the shuffled batch the unshuffled row is */
   uint32_t *row;   /* secret, owned: its inverse. Unshuffled: copy j of query i is row i*B + j, then copy j of public
-                      sample t is row   R*B + t*K + j */
+                      sample t is row R*B + t*K + j */
 };
 
 /** Random words by the bufferful; the unused rest is wiped with it. */
