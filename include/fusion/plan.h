@@ -66,6 +66,21 @@ FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *requ
  */
 FUSION_API fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) FUSION_MUST_CHECK;
 
+/** Tampering that changes the answers of a part of all samples only, queries and public samples alike: it suppresses
+ * one class, say, or moves a unit of the network that is off for most inputs. The server tampers with the number of
+ * positions that is best for it. What a part means and why this holds: docs/protocols/mix-and-check.md. */
+typedef struct fusion_sensitivity {
+  size_t size;       /**< of this struct */
+  double part;       /**< in: rho, the part of all samples whose answers change, 0 < rho <= 1 */
+  double given_bits; /**< out: -log2 of the chance that a wrong answer to one query is accepted,
+                          which is among those that change. Holds for all larger parts, too */
+  double any_bits;   /**< out: likewise for any of R queries, each of which is so with chance rho */
+  uint64_t given_positions, any_positions; /**< out: positions with which the server reaches these chances */
+} fusion_sensitivity;
+/** FUSION_E_USAGE when the part or the choice makes no sense. Seconds at most. */
+FUSION_API fusion_status fusion_plan_sensitivity(const fusion_plan_choice *choice, fusion_sensitivity *out,
+                                                 fusion_error *err) FUSION_MUST_CHECK;
+
 /** floor((1 - min_accuracy) * public_samples), min_accuracy taken to nine decimal places. */
 FUSION_API uint64_t fusion_plan_allowed_errors(double min_accuracy, uint64_t public_samples);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "mixcheck/mix.h"
+#include "mixcheck/sensitive.h"
 #include "support/support.h"
 
 enum { N_MAX = 32, SIGMAS = 6 };
@@ -20,6 +21,10 @@ static fusion_status random_bytes(void *context, void *out, size_t len) {
     memcpy(at + done, &word, size_min(8, len - done));
   }
   return FUSION_OK;
+}
+
+static double uniform(uint64_t *random) {
+  return (double)(test_random(random) >> 11) * 0x1p-53;
 }
 
 static double choose(uint64_t n, uint64_t k) {
@@ -102,8 +107,80 @@ static void game__every_strategy_wins_as_often_as_the_formula_says(void **state)
   for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) play_all(&choices[i], &random);
 }
 
+/* Tampering that changes the answers of a part rho of all samples */
+
+/** One game with `s` positions tampered with. Each row is sensitive with probability rho; with `given`, query 0 is.
+ * True when a wrong answer (with `given`: to query 0) is accepted. */
+static bool play_sensitive(const struct mix_choice *c, double rho, bool given, uint64_t s, uint64_t *random) {
+  enum { SENSITIVE = 1000 }; /* the bit of a row that says so travels with it, as an input would */
+  const struct mix_check check = {.kind = MIX_ANSWER_INDEX, .agreement = MIX_AGREE_EXACT, .answer_size = 1};
+  int64_t queries[N_MAX], public_samples[N_MAX], labels[N_MAX], answers[N_MAX], out[N_MAX];
+  struct mix *mix;
+  struct mix_result result;
+  for (size_t i = 0; i < N_MAX; i++) {
+    labels[i] = (int64_t)(i % 2);
+    queries[i] = labels[i] + (uniform(random) < rho || (given && i == 0) ? SENSITIVE : 0);
+    public_samples[i] = labels[i] + (uniform(random) < rho ? SENSITIVE : 0);
+  }
+  assert_ok(mix_draw(&mix, c, random_bytes, random));
+  const size_t samples = mix_samples(mix);
+  mix_rows(mix, answers, queries, public_samples, 1, 0, samples);
+  uint64_t left = s;
+  for (size_t i = 0; i < samples; i++) {
+    const bool sensitive = answers[i] >= SENSITIVE, touched = test_random(random) % (samples - i) < left;
+    answers[i] = answers[i] % SENSITIVE + (sensitive && touched ? 100 : 0);
+    left -= touched;
+  }
+  assert_ok(mix_verify(mix, &check, answers, labels, out, &result));
+  mix_free(mix);
+  bool wrong = false;
+  for (size_t q = 0; q < (given ? 1 : c->queries); q++) wrong |= out[q] != labels[q];
+  return result.accepted && wrong;
+}
+
+static void play_sensitive_all(const struct mix_choice *c, double rho, uint64_t *random) {
+  for (int event = SENSITIVE_GIVEN; event <= SENSITIVE_ANY; event++) {
+    const bool given = event == SENSITIVE_GIVEN;
+    const uint64_t samples = c->queries * c->copies + c->public_samples * c->public_copies;
+    uint64_t best;
+    (void)sensitive_log2(c, rho, (enum sensitive_event)event, &best);
+    for (uint64_t s = 1; s <= samples; s++) {
+      const uint64_t games = s == best ? games_best / 4 : games_other / 5;
+      const double p = (double)exp2l(sensitive_log2_at(c, rho, (enum sensitive_event)event, s));
+      const double deviation = sqrt(p * (1 - p) / (double)games);
+      uint64_t won = 0;
+      for (uint64_t g = 0; g < games; g++) won += play_sensitive(c, rho, given, s, random);
+      const double rate = (double)won / (double)games;
+      if (s == best)
+        printf("| %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %g | %s | %" PRIu64
+               " | %" PRIu64 " | %" PRIu64 " | %.6f | %.6f | %+.1f |\n",
+               c->queries, c->copies, c->public_samples, c->public_copies, c->errors, rho, given ? "given" : "any", s,
+               games, won, rate, p, deviation > 0 ? (rate - p) / deviation : 0);
+      if (fabs(rate - p) > SIGMAS * deviation + 1 / (double)games)
+        fail_msg("R %d B %d T %d K %d e %d rho %g s %d: won %d of %d games; %f expected", (int)c->queries,
+                 (int)c->copies, (int)c->public_samples, (int)c->public_copies, (int)c->errors, rho, (int)s, (int)won,
+                 (int)games, p);
+    }
+  }
+}
+
+static void game__tampering_that_changes_few_answers_wins_as_often_as_the_formula_says(void **state) {
+  static const struct mix_choice choices[] = {
+      {3, 2, 6, 1, 1}, {2, 3, 8, 0, 1}, {1, 4, 12, 2, 1}, {2, 3, 5, 1, 2}, {3, 2, 4, 1, 3}};
+  static const double parts[] = {1, 0.5, 0.1, 0.02};
+  uint64_t random = test_seed();
+  (void)state;
+  printf(
+      "| R | B | T | K | e | rho | query | best s | games | won | rate | formula | deviations |\n"
+      "|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|\n");
+  for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++)
+    for (size_t j = 0; j < sizeof parts / sizeof parts[0]; j++) play_sensitive_all(&choices[i], parts[j], &random);
+}
+
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(game__every_strategy_wins_as_often_as_the_formula_says)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(game__every_strategy_wins_as_often_as_the_formula_says),
+      cmocka_unit_test(game__tampering_that_changes_few_answers_wins_as_often_as_the_formula_says)};
   const bool more = argc > 1 && strcmp(argv[1], "long") == 0;
   games_best = more ? 4000000 : 100000;
   games_other = more ? 400000 : 5000;

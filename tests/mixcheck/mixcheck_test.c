@@ -10,6 +10,7 @@
 
 #include "mixcheck/mix.h"
 #include "mixcheck/report.h"
+#include "mixcheck/sensitive.h"
 #include "support/support.h"
 
 /* Planning */
@@ -232,6 +233,57 @@ static void bound__the_limit_itself_holds(void **state) {
       .queries = 1, .copies = 3, .public_samples = 1, .errors = 0, .public_copies = 1}; /* 1 / C(4,3) = 2^-2 */
   assert_true(bound_holds(&all, 2));
   assert_false(bound_holds(&all, 3));
+}
+
+/** Sensitive samples: every sample is so at rho = 1, for small batches and for those of which not all points of the
+ * circle are looked at. */
+static void sensitive__equals_the_bound_when_all_samples_are(void **state) {
+  (void)state;
+  static const struct mix_choice choices[] = {{8, 10, 100, 5, 1},   {8, 9, 100, 5, 2},      {1, 13, 100, 5, 1},
+                                              {512, 5, 100, 5, 1},  {1200, 4, 100, 5, 1},   {3, 4, 12, 2, 3},
+                                              {8192, 4, 100, 0, 1}, {524288, 3, 100, 5, 1}, {100, 6, 3000, 150, 2}};
+  for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+    uint64_t worst, expected_worst;
+    const long double expected = bound_log2(&choices[i], &expected_worst);
+    const long double value = sensitive_log2(&choices[i], 1, SENSITIVE_ANY, &worst);
+    if (fabsl(value - expected) > 1e-8L || worst != expected_worst)
+      fail_msg("choice %zu: %.10Lf at %" PRIu64 "; the bound is %.10Lf at %" PRIu64, i, value, worst, expected,
+               expected_worst);
+  }
+}
+
+/** A larger part never helps the server with a given query; docs/protocols/mix-and-check.md proves it. */
+static void sensitive__a_given_query_is_safer_when_more_changes(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int round = 0; round < 20; round++) {
+    struct mix_choice c = {.queries = 1 + test_random(&seed) % 8, .copies = 2 + test_random(&seed) % 4};
+    c.public_samples = 1 + test_random(&seed) % 20;
+    c.errors = test_random(&seed) % c.public_samples;
+    c.public_copies = 1 + test_random(&seed) % 3;
+    long double before = 0.0L;
+    for (int part = 1; part <= 5; part++) {
+      const long double chance = sensitive_log2(&c, part / 5.0, SENSITIVE_GIVEN, NULL);
+      assert_true(chance <= before + 1e-9L);
+      before = chance;
+    }
+  }
+}
+
+static void sensitive__nonsense_gets_a_line(void **state) {
+  (void)state;
+  fusion_plan_choice c = {.size = sizeof c};
+  assert_ok(fusion_plan_rate(8, 10, 100, 5, &c, NULL));
+  static const double bad[] = {0, -1, 1.5, NAN};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    fusion_sensitivity s = {.size = sizeof s, .part = bad[i]};
+    fusion_error err = {.status = FUSION_OK};
+    assert_int_equal(fusion_plan_sensitivity(&c, &s, &err), FUSION_E_USAGE);
+    assert_non_null(strstr(err.text, "give"));
+  }
+  c.copies = 1;
+  fusion_sensitivity s = {.size = sizeof s, .part = 0.5};
+  assert_int_equal(fusion_plan_sensitivity(&c, &s, NULL), FUSION_E_USAGE);
 }
 
 static void power__exact_tails(void **state) {
@@ -762,6 +814,9 @@ int main(void) {
       cmocka_unit_test(bound__equals_brute_force),
       cmocka_unit_test(bound__equals_brute_force_with_many_public_samples),
       cmocka_unit_test(bound__the_limit_itself_holds),
+      cmocka_unit_test(sensitive__equals_the_bound_when_all_samples_are),
+      cmocka_unit_test(sensitive__a_given_query_is_safer_when_more_changes),
+      cmocka_unit_test(sensitive__nonsense_gets_a_line),
       cmocka_unit_test(power__exact_tails),
       cmocka_unit_test(accuracy__clopper_pearson),
       cmocka_unit_test(mix__is_a_permutation_of_all_copies),

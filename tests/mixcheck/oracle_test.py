@@ -13,6 +13,7 @@ if not os.path.exists(os.path.join(spec, "cheating_bound.py")):
     sys.exit(77)
 sys.path.insert(0, spec)
 import cheating_bound as oracle
+import sensitive_bound
 
 
 def plan(**options):
@@ -52,3 +53,14 @@ for r, security, public, accuracy, public_copies in cases:
         assert abs(got["soundness_bits"] + log2(chance)) < 1e-6, where
         assert chance <= Fraction(1, 1 << security), where
 print(len(cases), "plans equal the oracle's")
+
+count = 0
+for r, min_public, accuracy, security in ((1, 5, 0.9, 8), (3, 10, 0.9, 8), (2, 8, 1.0, 10), (6, 12, 0.8, 6)):
+    for rho in ("1", "0.5", "0.1", "0.02"):
+        got = plan(queries=r, min_public=min_public, min_accuracy=accuracy, security=security, sensitive=rho)
+        (given, given_at), (some, some_at) = sensitive_bound.bits(r, got["copies"], got["public"], 1, got["allowed_errors"], rho)
+        found = got["sensitive"]
+        assert abs(found["given_bits"] - given) < 1e-6 and abs(found["any_bits"] - some) < 1e-6, (got, given, some)
+        assert (found["given_positions"], found["any_positions"]) == (given_at, some_at), (got, given_at, some_at)
+        count += 1
+print(count, "chances against sensitive samples equal the oracle's")

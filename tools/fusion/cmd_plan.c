@@ -11,8 +11,9 @@ enum { NEIGHBOUR_REACH = 2 };
 struct plan_options {
   fusion_plan_request request;
   fusion_power power;
+  fusion_sensitivity sensitivity;
   const char *model, *engine;
-  bool json, has_power, has_accuracy, has_promise, has_below, has_rate;
+  bool json, sensitive, has_power, has_accuracy, has_promise, has_below, has_rate;
 };
 
 static const char notes[] =
@@ -44,7 +45,7 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
   cli_add_engine(table, &o->engine);
 }
 
-static void add_power_options(struct plan_options *o, struct cli_option *table) {
+static void add_more_options(struct plan_options *o, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("promise", &o->power.promise, 0, 1, "P",
                      "With --reject-below: find how many public samples tell a model of accuracy P from one of "
@@ -54,6 +55,9 @@ static void add_power_options(struct plan_options *o, struct cli_option *table) 
       CLI_OPT_NUMBER("error-rate", &o->power.error_rate, 1e-12, 0.499, "X",
                      "Probability of refusing the good model, and of accepting the bad one (default 0.01).",
                      .given = &o->has_rate),
+      CLI_OPT_NUMBER("sensitive", &o->sensitivity.part, 1e-9, 1, "RHO",
+                     "Also tell what tampering gains that changes the answers of this part of all samples only.",
+                     .given = &o->sensitive),
       CLI_OPT_FLAG("json", &o->json, "Print JSON.", .letter = 'j'),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -62,7 +66,7 @@ static void add_power_options(struct plan_options *o, struct cli_option *table) 
 static int parse(struct plan_options *o, int argc, char **argv) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   add_plan_options(o, options);
-  add_power_options(o, options);
+  add_more_options(o, options);
   const struct cli_syntax syntax = {
       .command = "plan",
       .synopsis = "--queries R [options]",
@@ -115,6 +119,12 @@ static json_t *prediction_json(const fusion_prediction *p) {
                    (json_int_t)p->bytes_to_client, "one_way_delays", (json_int_t)p->rounds);
 }
 
+static json_t *sensitivity_json(const fusion_sensitivity *s) {
+  return json_pack("{s:f,s:f,s:I,s:f,s:I}", "part", s->part, "given_bits", s->given_bits, "given_positions",
+                   (json_int_t)s->given_positions, "any_bits", s->any_bits, "any_positions",
+                   (json_int_t)s->any_positions);
+}
+
 static int print_json(const struct plan_options *o, const fusion_plan_choice *best, const fusion_prediction *cost) {
   json_t *root = choice_json(best), *list = json_array();
   json_object_set_new(root, "security_bits", json_integer(o->request.security_bits));
@@ -125,6 +135,7 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
   }
   json_object_set_new(root, "neighbours", list);
   if (cost) json_object_set_new(root, "prediction", prediction_json(cost));
+  if (o->sensitive) json_object_set_new(root, "sensitive", sensitivity_json(&o->sensitivity));
   if (o->has_power)
     json_object_set_new(
         root, "power",
@@ -138,6 +149,17 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
 static void print_row(const fusion_plan_choice *c, const char *remark) {
   printf("  %6" PRIu64 " %9" PRIu64 " %8" PRIu64 " %12" PRIu64 " %11.3f %10.2f %7.2f%s\n", c->copies, c->public_samples,
          c->allowed_errors, c->samples, c->cost_per_query, c->soundness_bits, c->paper_bits, remark);
+}
+
+static void print_sensitivity(const fusion_sensitivity *s, uint64_t samples) {
+  printf(
+      "\nTampering that changes the answers of %.4g %% of all samples is accepted with probability at most\n"
+      "  2^-%-6.2f for one query whose answer it changes (tampering with %" PRIu64 " of %" PRIu64
+      " positions)\n"
+      "  2^-%-6.2f for any of the queries (with %" PRIu64
+      " positions)\n"
+      "More public samples (--min-public) and fewer errors among them (--min-accuracy) lower these.\n",
+      100 * s->part, s->given_bits, s->given_positions, samples, s->any_bits, s->any_positions);
 }
 
 static void print_text(const struct plan_options *o, const fusion_plan_choice *best, const fusion_prediction *cost) {
@@ -167,6 +189,7 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
   }
   printf(
       "\n'paper' is the bound R / C(N, B) of the NDSS 2023 paper, which holds when no public answer may be wrong.\n");
+  if (o->sensitive) print_sensitivity(&o->sensitivity, best->samples);
   if (!cost) return;
   char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN];
   printf("\nwith '%s': %s to the server, %s to the client, %" PRIu32 " one-way delays\n", o->model,
@@ -176,7 +199,8 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
 
 int cmd_plan(int argc, char **argv) {
   struct plan_options o = {.request = fusion_plan_request_default(),
-                           .power = {.size = sizeof(fusion_power), .error_rate = 0.01}};
+                           .power = {.size = sizeof(fusion_power), .error_rate = 0.01},
+                           .sensitivity = {.size = sizeof(fusion_sensitivity)}};
   const int done = parse(&o, argc, argv);
   if (done != CLI_GO) return done;
   fusion_error err = {.status = FUSION_OK};
@@ -192,6 +216,7 @@ int cmd_plan(int argc, char **argv) {
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   fusion_prediction prediction = {.size = sizeof prediction};
   if (o.model) status = predict(&o, best.samples, &prediction, &err);
+  if (status == FUSION_OK && o.sensitive) status = fusion_plan_sensitivity(&best, &o.sensitivity, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   const fusion_prediction *cost = o.model ? &prediction : NULL;
   if (o.json) return print_json(&o, &best, cost);
