@@ -7,8 +7,9 @@
 enum { FLOAT_TILE_MAX = 512 }; /* rows * columns of the largest tile */
 
 struct float_tile_kernels {
-  /** c[row][column] = sum over k of a[k][row] * b[k][column], summed in the order of k; c has `columns` columns. The
-   * x86 tiers round once for a product and its sum. */
+  /** c[row][column] = sum over k of a[k][row] * b[k][column]; c has `columns` columns. Summed in the order of k, and
+   * products and sums are rounded apart, so that every tier gives the same: a network compiles to the same bytes
+   * everywhere. */
   void (*multiply)(float *c, const float *a, const float *b, size_t depth);
   size_t rows, columns; /* of a tile: as many as keep all sums in registers, with the columns few enough that the small
                            maps late in a network still fill a tile */

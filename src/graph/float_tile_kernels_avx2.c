@@ -1,4 +1,4 @@
-/* 6 x 16 tile: 12 sums in registers, one multiply-add a cycle and port. */
+/* 6 x 16 tile: 12 sums in registers. */
 #include <immintrin.h>
 
 #include "graph/float_tile_kernels.h"
@@ -13,8 +13,8 @@ static void multiply_avx2(float *c, const float *a, const float *b, size_t depth
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++) {
       const __m256 w = _mm256_broadcast_ss(a + r);
-      sum[r][0] = _mm256_fmadd_ps(w, b0, sum[r][0]);
-      sum[r][1] = _mm256_fmadd_ps(w, b1, sum[r][1]);
+      sum[r][0] = _mm256_add_ps(sum[r][0], _mm256_mul_ps(w, b0));
+      sum[r][1] = _mm256_add_ps(sum[r][1], _mm256_mul_ps(w, b1));
     }
   }
   for (int r = 0; r < ROWS; r++) {

@@ -13,8 +13,8 @@ static void multiply_avx512(float *c, const float *a, const float *b, size_t dep
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++) {
       const __m512 w = _mm512_set1_ps(a[r]);
-      sum[r][0] = _mm512_fmadd_ps(w, b0, sum[r][0]);
-      sum[r][1] = _mm512_fmadd_ps(w, b1, sum[r][1]);
+      sum[r][0] = _mm512_add_ps(sum[r][0], _mm512_mul_ps(w, b0));
+      sum[r][1] = _mm512_add_ps(sum[r][1], _mm512_mul_ps(w, b1));
     }
   }
   for (int r = 0; r < ROWS; r++) {
