@@ -272,8 +272,7 @@ static void sensitive__a_given_query_is_safer_when_more_changes(void **state) {
 
 static void sensitive__nonsense_gets_a_line(void **state) {
   (void)state;
-  fusion_plan_choice c = {.size = sizeof c};
-  assert_ok(fusion_plan_rate(8, 10, 100, 5, &c, NULL));
+  fusion_plan_choice c = {.size = sizeof c, .queries = 8, .copies = 10, .public_samples = 100, .allowed_errors = 5};
   static const double bad[] = {0, -1, 1.5, NAN};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     fusion_sensitivity s = {.size = sizeof s, .part = bad[i]};
