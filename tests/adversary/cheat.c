@@ -123,12 +123,14 @@ void cheat_log(struct cheater *c, const char *format, ...) {
   c->log(c->log_context, line);
 }
 
-/* Chooses `count` of `samples` places, each set of places as likely as any other. The lock is held. */
-static void choose(struct cheater *c, uint8_t *chosen, uint64_t samples, uint64_t count) {
-  uint64_t left = count < samples ? count : samples;
-  for (uint64_t i = 0; i < samples; i++) {
-    const bool take = test_random(&c->random) % (samples - i) < left;
-    chosen[i] = take;
+/* Chooses `count` of `samples` places, `group` neighbours at a time, each set of groups as likely as any other. The
+ * lock is held. */
+static void choose(struct cheater *c, uint8_t *chosen, uint64_t samples, uint64_t count, uint64_t group) {
+  const uint64_t groups = div_up(samples, group);
+  uint64_t left = count < samples ? div_up(count, group) : groups;
+  for (uint64_t i = 0; i < groups; i++) {
+    const bool take = test_random(&c->random) % (groups - i) < left;
+    for (uint64_t k = i * group; k < samples && k < (i + 1) * group; k++) chosen[k] = take;
     left -= take;
   }
 }
@@ -144,9 +146,9 @@ struct cheat_job *cheat_job_of(struct cheater *c, const uint8_t id[SESSION_JOB_L
     for (size_t i = 0; i < c->cheat_count; i++) {
       const struct cheat *cheat = &c->cheats[i];
       const double share = cheat->fraction * (double)samples;
+      const uint64_t count = cheat->fraction > 0 ? (uint64_t)(share + 0.5) : cheat->count;
       job->chosen[i] = mem_alloc(samples, 1);
-      if (job->chosen[i])
-        choose(c, job->chosen[i], samples, cheat->fraction > 0 ? (uint64_t)(share + 0.5) : cheat->count);
+      if (job->chosen[i]) choose(c, job->chosen[i], samples, count, cheat->group ? cheat->group : 1);
     }
     job->next = c->jobs;
     c->jobs = job;

@@ -34,7 +34,7 @@ enum cheat_kind {
   CHEAT_FLIP,     /* one bit of the payload: byte `offset`, bit `value` */
   CHEAT_GARBAGE,  /* random payload of the right length */
   CHEAT_ZERO,     /* all bytes zero */
-  CHEAT_KEYED,    /* an RLWE answer whose decryption depends on the client's key (cheat_keyed.c) */
+  CHEAT_KEYED,    /* an RLWE_COMMON whose decryption depends on the client's key (cheat_keyed.c) */
   CHEAT_MANIFEST, /* one that is malformed in way `value`, with its right hash in the greeting (cheat_manifest.c) */
   CHEAT_REPLAY,   /* the payload of the message before of that type and length; without one, the message twice */
   CHEAT_REORDER,  /* after the next message, where the server has one to send before it hears from the client */
@@ -53,6 +53,7 @@ struct cheat {
   enum cheat_kind kind;
   uint64_t count;  /* samples; CHEAT_ALL */
   double fraction; /* if above 0: of the job's samples, in place of count */
+  uint64_t group;  /* samples are chosen so many neighbours at a time: whole shards; 0: one by one */
   const struct model *other;
   struct model *owned; /* freed by cheater_close */
   uint16_t type;       /* message_type; 0: any */
@@ -132,7 +133,7 @@ bool cheat_allowed(struct cheater *c);
 void cheat_log(struct cheater *c, const char *format, ...) FUSION_PRINTF(2, 3);
 /** Adds errors to the answers in an output message, in place. */
 void cheat_output(struct cheater *c, const struct cheat_connection *connection, uint8_t *payload, size_t len);
-/** Alters an RLWE answer of a shard of `samples`, in place, so that what the client decrypts depends on its key:
+/** Alters an RLWE_COMMON of a shard of `samples`, in place, so that what the client decrypts depends on its key:
  * `value` says how (cheat_keyed.c). */
 void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len);
 /** The served model's manifest, malformed: `how` below cheat_manifest_ways. */

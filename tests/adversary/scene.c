@@ -3,12 +3,13 @@
 #include <stdio.h>
 
 #include "execute/execute.h"
+#include "mixcheck/mix.h"
 #include "program/fsn.h"
 #include "session/job.h"
 #include "session/serve.h"
 #include "support/support.h"
 
-enum { STEPS = 9, CLASSES = 6 };
+enum { STEPS = 9, CLASSES = SCENE_CLASSES };
 
 static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
 
@@ -92,27 +93,43 @@ void scene_close(struct scene *s) {
   model_free(s->model);
 }
 
-/* The last layer's outputs turned by one: what was class k is now class k + 1. */
-struct model *scene_wrong_model(const struct scene *s) {
+void scene_set_output(struct scene *s, enum program_output output, uint32_t top_k) {
+  fusion_error err = {.status = FUSION_OK};
+  s->model->program.output = output;
+  s->model->program.top_k = top_k;
+  s->answer_size = program_answer_size(&s->model->program);
+  if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
+}
+
+int64_t scene_label(const struct scene *s, const int64_t *answer) {
+  static const enum mix_answer_kind kinds[] = {
+      [OUTPUT_LOGITS] = MIX_ANSWER_LOGITS, [OUTPUT_LABEL] = MIX_ANSWER_INDEX, [OUTPUT_TOP_K] = MIX_ANSWER_TOP_K};
+  const struct mix_check check = {.kind = kinds[s->model->program.output], .answer_size = s->answer_size};
+  return mix_label(&check, answer);
+}
+
+struct model *scene_copy_model(const struct scene *s) {
   struct writer w = {0};
   struct model *m;
-  const uint32_t last = 7;
   assert_ok(fsn_encode(&w, s->model));
   assert_ok(fsn_decode(&m, w.data, w.len, "the model", NULL));
   writer_free(&w);
-  const size_t row = program_weight_count(&m->program, last) / CLASSES;
+  return m;
+}
+
+/* The last layer's outputs turned by one: what was class k is now class k + 1. */
+struct model *scene_wrong_model(const struct scene *s) {
+  struct model *m = scene_copy_model(s);
+  const size_t row = program_weight_count(&m->program, SCENE_LAST) / CLASSES;
   for (size_t k = 0; k < CLASSES; k++)
-    memcpy(m->weights[last].weights + (k + 1) % CLASSES * row, s->model->weights[last].weights + k * row,
+    memcpy(m->weights[SCENE_LAST].weights + (k + 1) % CLASSES * row, s->model->weights[SCENE_LAST].weights + k * row,
            row * sizeof(int16_t));
   return m;
 }
 
 static void label_public(struct scene *s) {
   for (uint64_t i = 0; i < s->public_samples; i++) {
-    const int64_t *answer = s->expected + (s->queries + i) * s->answer_size;
-    int64_t best = 0;
-    for (int64_t k = 1; k < CLASSES; k++)
-      if (answer[k] > answer[best]) best = k;
+    const int64_t best = scene_label(s, s->expected + (s->queries + i) * s->answer_size);
     s->labels[i] = i < s->mislabelled ? (best + 1) % CLASSES : best;
   }
 }
@@ -133,8 +150,15 @@ static enum outcome judge(const struct scene *s, fusion_status status, const fus
     return OUTCOME_REJECTED;
   }
   assert_non_null(out->answers);
-  const size_t len = s->queries * s->answer_size * sizeof(int64_t);
-  return memcmp(out->answers, s->expected, len) == 0 ? OUTCOME_RIGHT : OUTCOME_WRONG;
+  enum outcome outcome = OUTCOME_RIGHT;
+  for (size_t q = 0; q < s->queries; q++) {
+    const size_t at = q * s->answer_size, len = s->answer_size * sizeof(int64_t);
+    if (memcmp(out->answers + at, s->expected + at, len) == 0) continue;
+    outcome = OUTCOME_WRONG;
+    if (s->tampered && memcmp(out->answers + at, s->tampered + at, len) != 0)
+      fail_msg("the answer to query %zu is neither model's", q);
+  }
+  return outcome;
 }
 
 enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, fusion_error *why) {

@@ -6,6 +6,9 @@
 #include "adversary/cheat.h"
 #include "program/program.h"
 
+/* Linear steps of the scene's network, and its classes. */
+enum { SCENE_HIDDEN = 1, SCENE_MIDDLE = 5, SCENE_LAST = 7, SCENE_CLASSES = 6 };
+
 enum outcome {
   OUTCOME_REJECTED, /* the verdict says reject; no answers */
   OUTCOME_FAILED,   /* the run ended with an error; no answers */
@@ -24,6 +27,7 @@ struct scene {
   struct model *model;
   double *inputs; /* queries, then public samples */
   int64_t *labels, *expected;
+  const int64_t *tampered; /* borrowed; not NULL: the answers of another model, and every accepted one is of the two */
   size_t row_size, answer_size;
   uint64_t random;
 };
@@ -34,6 +38,15 @@ void scene_close(struct scene *s);
 
 /** The model's answers to the first `samples` inputs, after these were changed. */
 void scene_expect(struct scene *s, size_t samples);
+
+/** Answers from now on with labels, the k best (`top_k`; else 0) or logits. */
+void scene_set_output(struct scene *s, enum program_output output, uint32_t top_k);
+
+/** The label that one answer gives. */
+int64_t scene_label(const struct scene *s, const int64_t *answer);
+
+/** A copy of the scene's model, to be altered. model_free. */
+struct model *scene_copy_model(const struct scene *s);
 
 /** A model of the scene's shapes whose labels are never the right ones. model_free. */
 struct model *scene_wrong_model(const struct scene *s);
