@@ -18,7 +18,7 @@ const char *const cheat_help =
     "  flip=TYPE:NTH[:BYTE[:BIT]]    one bit of the message (default: a random one)\n"
     "  garbage=TYPE:NTH              random bytes\n"
     "  zero=TYPE:NTH                 zeros\n"
-    "  keyed=RLWE_ANSWER:NTH[:HOW]   a ciphertext whose decryption depends on the client's key: HOW 0 wraps where a "
+    "  keyed=RLWE_COMMON:NTH[:HOW]   a ciphertext whose decryption depends on the client's key: HOW 0 wraps where a "
     "key\n"
     "                                coefficient is not 0, 1 stays near the noise bound, 2 shifts by one, 3 is\n"
     "                                the key itself; default: any\n"
@@ -28,7 +28,8 @@ const char *const cheat_help =
     "  drop=TYPE:NTH  truncate=TYPE:NTH  cut=TYPE:NTH  silence=TYPE:NTH  delay=TYPE:NTH[:MILLISECONDS]\n"
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
-    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_ANSWER OUTPUT\n";
+    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_COMMON\n"
+    "RLWE_ANSWER OUTPUT\n";
 
 static const struct {
   message_type type;
