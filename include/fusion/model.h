@@ -54,17 +54,17 @@ typedef struct fusion_compile_settings {
   double overflow;          /**< probability for a sample, estimated, that any value leaves its ring, which decides the
                                rings, 0..0.1; default 1e-3; 0: margin_bits decide, as they do below eight samples */
   unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
-  double accuracy_loss; /**< accuracy that the search may lose, 0..1; default 0.002. Expected from the logits' errors
-                           and leads, the float network's own probabilities taken as true: no labels are needed,
-                           and few samples suffice */
-  double agreement;     /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
-  double logit_error;   /**< and the error of the logits, root mean square relative to their spread, that it allows;
-                           default 1/16 */
-  bool equalise;        /**< rescale channels between layers; with given widths only where that errs less. Default
-                           true */
-  bool layer_errors;    /**< measure the error of every layer's values (fusion_model_layer_error); default false */
-  fusion_output output; /**< default logits */
-  unsigned top_k;       /**< for FUSION_OUTPUT_TOP_K */
+  double accuracy_loss;     /**< accuracy that a test of 1,000 samples may lose, with 95 % confidence, 0..1; default
+                               0.005. From the logits' errors and leads, the float network's own probabilities taken as
+                               true: no labels are needed, and few samples suffice */
+  double agreement;         /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
+  double logit_error;       /**< and the error of the logits, root mean square relative to their spread, that it allows;
+                               default 1/16 */
+  bool equalise;            /**< rescale channels between layers; with given widths only where that errs less. Default
+                               true */
+  bool layer_errors;        /**< measure the error of every layer's values (fusion_model_layer_error); default false */
+  fusion_output output;     /**< default logits */
+  unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
   fusion_rounding rounding; /**< default exact */
   size_t calibration_rows;  /**< at most so many rows calibrate, from the first; default 512, 0 for all */
   unsigned threads;         /**< 0 (default): one for every core */
@@ -88,18 +88,19 @@ typedef struct fusion_compile_report {
   size_t samples;                                /**< that calibrated */
   double agreement;                              /**< share of them with the float network's argmax */
   double expected, expected_error; /**< the same as the logits' errors and leads let expect, +- one deviation */
-  double loss;                     /**< accuracy that is expected to be lost, as settings.accuracy_loss says */
+  double loss;                     /**< accuracy that is expected to be lost */
   double logit_error;              /**< root mean square error of their logits, relative to the logits' spread */
   double logit_deviation;          /**< largest deviation of any logit from the float network's, real */
   double overflow;                 /**< estimated probability that a sample's value leaves a ring */
   uint64_t tolerance; /**< rounding fast: units by which the logits of two honest runs of a sample differ but with
                          probability 1e-6, estimated: what a query may tolerate between copies; else 0 */
   size_t accumulators, guaranteed;       /**< how many there are, and how many of them no input can overflow */
-  bool enough;                           /**< expected and logit_error satisfy the settings */
+  bool enough;                           /**< loss_bound, expected and logit_error satisfy the settings */
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;
-  char note[160]; /**< what the file's answers have and the model's lack; empty when they are the same */
+  char note[160];    /**< what the file's answers have and the model's lack; empty when they are the same */
+  double loss_bound; /**< accuracy that a test of 1,000 samples loses at most, with 95 % confidence */
 } fusion_compile_report;
 
 /** Compiles `onnx_path` ("FILE", or "FILE:TENSOR" to end the network at a tensor of the file) with the rows of

@@ -241,7 +241,8 @@ static fusion_compile_report report_of(const struct quantise_report *r) {
                                  .tolerance = r->tolerance,
                                  .accumulators = r->trees,
                                  .guaranteed = r->guaranteed,
-                                 .enough = r->enough};
+                                 .enough = r->enough,
+                                 .loss_bound = r->loss_bound};
 }
 
 fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, const fusion_array *calibration,

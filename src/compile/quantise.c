@@ -18,7 +18,7 @@ struct quantise_options quantise_defaults(void) {
   return (struct quantise_options){.margin_bits = 2,
                                    .overflow = 1e-3,
                                    .agreement = 0.9,
-                                   .accuracy_loss = 0.002,
+                                   .accuracy_loss = 0.005,
                                    .logit_error = 0.0625,
                                    .equalise = true};
 }
@@ -116,7 +116,7 @@ cleanup:
 bool likeness_enough(const struct likeness *l, const struct quantise_options *o, size_t samples) {
   enum { HALF_A_POINT = 200 };
   return l->right + samples / HALF_A_POINT >= l->float_right && l->expected >= o->agreement &&
-         l->loss <= o->accuracy_loss && l->error <= o->logit_error;
+         l->loss_bound <= o->accuracy_loss && l->error <= o->logit_error;
 }
 
 static double largest_deviation(const struct calibration *c, const struct attempt *a) {
@@ -139,6 +139,7 @@ static void describe(struct quantise_report *r, const struct quantise_job *job, 
   r->logit_error = a->likeness.error;
   r->logit_deviation = largest_deviation(job->calibration, a);
   r->loss = a->likeness.loss;
+  r->loss_bound = a->likeness.loss_bound;
   r->enough = likeness_enough(&a->likeness, o, r->samples);
   for (uint32_t i = 0; i < program->count; i++) {
     const struct program_step *s = &program->steps[i];

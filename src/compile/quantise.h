@@ -12,7 +12,7 @@ struct quantise_options {
   unsigned margin_bits;     /* room above the calibrated ranges where overflow is 0 or samples are few, 0..8 */
   double overflow;          /* probability for a sample that any ring overflows, estimated, to be allowed, 0..0.1 */
   double agreement;         /* share of samples whose argmax the search must keep, expected, 0..1 */
-  double accuracy_loss;     /* accuracy that the search may lose, expected, 0..1 */
+  double accuracy_loss;     /* accuracy that a test of 1,000 samples may lose, with 95 % confidence, 0..1 */
   double logit_error;       /* root mean square error of the logits, relative to their spread, that the search allows */
   const int64_t *labels; /* [samples], or NULL; then the search also keeps the samples' accuracy, within half a point */
   bool equalise;         /* with given widths only where it errs less */
@@ -27,7 +27,7 @@ struct quantise_options {
   void *context;
 };
 
-/** The defaults: searched widths, overflow 1e-3, margin 2, agreement 0.9, accuracy loss 0.002, logit
+/** The defaults: searched widths, overflow 1e-3, margin 2, agreement 0.9, accuracy loss 0.005, logit
  * error 1/16, equalisation, logits, exact. */
 struct quantise_options quantise_defaults(void);
 
@@ -48,6 +48,7 @@ struct quantise_report {
   double agreement;                              /* share of them with the float network's argmax */
   double expected, expected_error;               /* the same, expected from errors and margins, +- one deviation */
   double loss;                                   /* accuracy expected to be lost */
+  double loss_bound;                             /* a test of 1,000 samples loses no more, with 95 % confidence */
   double logit_error;                            /* relative, as above */
   double logit_deviation;                        /* largest deviation of a logit from the float network's, real */
   double overflow;                               /* estimated probability for a sample */

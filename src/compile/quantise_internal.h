@@ -67,8 +67,9 @@ struct likeness {
   double agreement;          /* share of the samples that keep their label */
   double expected; /* the same, expected from the logits' errors and margins; +- expected_error (one deviation) */
   double expected_error;
-  double loss;  /* accuracy that is expected to be lost, the float network's own probabilities taken as true */
-  double error; /* root mean square error relative to the logits' spread */
+  double loss;       /* accuracy that is expected to be lost, the float network's own probabilities taken as true */
+  double loss_bound; /* a test of 1,000 samples loses no more, with 95 % confidence */
+  double error;      /* root mean square error relative to the logits' spread */
 };
 /** All of the options' limits are kept. */
 bool likeness_enough(const struct likeness *l, const struct quantise_options *o, size_t samples);

@@ -128,6 +128,51 @@ static struct model *compiled(const struct graph *g, const float *x, const struc
   return m;
 }
 
+/** Two logits a sample, the first ahead by `leads`; the fixed ones are off by `error`, in opposite directions. */
+static struct likeness judge_leads(const float *leads, size_t samples, int64_t error) {
+  enum { MOST = 64, UNITS = 1000 };
+  float real[2 * MOST];
+  int64_t fixed[2 * MOST];
+  assert_true(samples <= MOST);
+  for (size_t s = 0; s < samples; s++) {
+    real[2 * s] = leads[s];
+    real[2 * s + 1] = 0;
+    fixed[2 * s] = (int64_t)(leads[s] * UNITS) + (s % 2 ? error : -error);
+    fixed[2 * s + 1] = s % 2 ? -error : error;
+  }
+  const struct calibration c = {.logits = real, .samples = samples, .logit_count = 2};
+  return judge_logits(&c, fixed, 1.0 / UNITS, NULL);
+}
+
+/** Samples without near-ties show no loss, and the bound does not take it for none. */
+static void judge_logits__sure_samples_prove_little(void **state) {
+  (void)state;
+  float leads[64];
+  for (size_t s = 0; s < 64; s++) leads[s] = 20;
+  const struct likeness exact = judge_leads(leads, 64, 0), coarse = judge_leads(leads, 64, 500),
+                        coarser = judge_leads(leads, 64, 1000);
+  assert_true(exact.loss == 0 && exact.loss_bound == 0);
+  assert_true(coarse.loss < 1e-9 && coarse.agreeing == 64);
+  /* A quarter of the error's share of 1,000 samples, each right or wrong at random: 1.645 deviations. */
+  assert_true(fabs(coarse.loss_bound - 1.645 * sqrt(0.25 * coarse.error / 1000)) < 1e-6);
+  assert_true(coarser.loss_bound > coarse.loss_bound);
+  const struct likeness few = judge_leads(leads, 4, 500);
+  assert_true(fabs(few.loss_bound - coarse.loss_bound) < 1e-6);
+}
+
+/** Near-ties that are seen count, and more of them or fewer samples raise the bound above the expectation. */
+static void judge_logits__near_ties_and_few_samples_raise_the_bound(void **state) {
+  (void)state;
+  float leads[64];
+  for (size_t s = 0; s < 64; s++) leads[s] = s % 8 ? 20 : 1;
+  const struct likeness few = judge_leads(leads, 16, 500), many = judge_leads(leads, 64, 500);
+  assert_true(many.loss > 0 && many.loss_bound > many.loss);
+  assert_true(fabs(few.loss - many.loss) < 1e-9);
+  assert_true(few.loss_bound > many.loss_bound);
+  for (size_t s = 0; s < 64; s++) leads[s] = s % 4 ? 20 : 1;
+  assert_true(judge_leads(leads, 64, 500).loss_bound > many.loss_bound);
+}
+
 /** What the search finds keeps the limits, is narrower than uniform widths that are surely enough, and names causes. */
 static void quantise_graph__searches_each_layer(void **state) {
   (void)state;
@@ -143,9 +188,9 @@ static void quantise_graph__searches_each_layer(void **state) {
     struct model *wide = compiled(g, x, &options, &uniform);
     double causes = 0;
     for (uint32_t i = 0; i < m->program.count; i++) causes += found.steps[i].value_error + found.steps[i].weight_error;
-    if (!found.enough || found.expected < options.agreement || found.loss > options.accuracy_loss ||
+    if (!found.enough || found.expected < options.agreement || found.loss_bound > options.accuracy_loss ||
         found.logit_error > options.logit_error || found.overflow > options.overflow)
-      fail_msg("%s: agreement %g, loss %g, error %g, overflow %g", kinds[k], found.expected, found.loss,
+      fail_msg("%s: agreement %g, loss %g, error %g, overflow %g", kinds[k], found.expected, found.loss_bound,
                found.logit_error, found.overflow);
     if (ring_bits_of(m) >= ring_bits_of(wide))
       fail_msg("%s: %llu ring bits, no fewer than %llu of 12-bit widths", kinds[k], (unsigned long long)ring_bits_of(m),
@@ -265,6 +310,8 @@ int main(void) {
                                      cmocka_unit_test(quantise_graph__searches_each_layer),
                                      cmocka_unit_test(quantise_graph__reports_each_steps_error),
                                      cmocka_unit_test(quantise_graph__never_errs_more_by_equalising),
+                                     cmocka_unit_test(judge_logits__sure_samples_prove_little),
+                                     cmocka_unit_test(judge_logits__near_ties_and_few_samples_raise_the_bound),
                                      cmocka_unit_test(extremes_bound__holds_for_new_samples)};
   return cmocka_run_group_tests_name("quantise", tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
                    "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: for each "
                    "layer, the cheapest that keep --accuracy-loss, --agreement and --max-error."),
       CLI_OPT_NUMBER("accuracy-loss", &l->settings.accuracy_loss, 0, 1, "SHARE",
-                     "Expected, from errors and leads of the logits. Default 0.002."),
+                     "Accuracy that a test of 1,000 samples may lose, with 95 % confidence. Default 0.005."),
       CLI_OPT_NUMBER("agreement", &l->settings.agreement, 0, 1, "SHARE",
                      "Samples that keep the float network's label, expected. Default 0.9."),
       CLI_OPT_NUMBER("max-error", &l->settings.logit_error, 0, 0, "ERROR",
@@ -201,13 +201,14 @@ static json_t *sensitivity_json(const fusion_model *model, const fusion_model_in
 
 static int print_json(const fusion_model *model, const fusion_model_info *info, const fusion_compile_report *r,
                       const struct compile_line *l) {
-  json_t *json = json_pack(
-      "{s:s, s:i, s:i, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "model", l->output_path,
-      "weight_bits", (int)r->weight_bits, "activation_bits", (int)r->activation_bits, "mean_weight_bits",
-      r->mean_weight_bits, "mean_activation_bits", r->mean_activation_bits, "candidates", (int)r->candidates,
-      "agreement", r->agreement, "expected_agreement", r->expected, "expected_agreement_error", r->expected_error,
-      "expected_loss", r->loss, "logit_error", r->logit_error, "logit_deviation", r->logit_deviation, "overflow",
-      r->overflow, "accumulators", (json_int_t)r->accumulators, "guaranteed", (json_int_t)r->guaranteed);
+  json_t *json =
+      json_pack("{s:s, s:i, s:i, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "model",
+                l->output_path, "weight_bits", (int)r->weight_bits, "activation_bits", (int)r->activation_bits,
+                "mean_weight_bits", r->mean_weight_bits, "mean_activation_bits", r->mean_activation_bits, "candidates",
+                (int)r->candidates, "agreement", r->agreement, "expected_agreement", r->expected,
+                "expected_agreement_error", r->expected_error, "expected_loss", r->loss, "loss_bound", r->loss_bound,
+                "logit_error", r->logit_error, "logit_deviation", r->logit_deviation, "overflow", r->overflow,
+                "accumulators", (json_int_t)r->accumulators, "guaranteed", (json_int_t)r->guaranteed);
   json_t *more = json_pack("{s:I, s:i, s:i, s:I, s:I, s:f, s:o}", "tolerance", (json_int_t)r->tolerance, "samples",
                            (int)r->samples, "widest_ring", (int)info->widest_ring, "weights", (json_int_t)info->weights,
                            "multiplications", (json_int_t)info->multiplications, "seconds", r->seconds, "sensitivity",
@@ -251,8 +252,8 @@ static void print_quality(const fusion_compile_report *r) {
   printf(
       "agreement  %.2f %% of %zu calibration samples keep the float network's label, %.2f +- %.2f %% are expected to\n",
       100 * r->agreement, r->samples, 100 * r->expected, 100 * r->expected_error);
-  printf("loss       %.2f points of accuracy expected, if the float network's probabilities are right\n",
-         100 * r->loss);
+  printf("loss       %.2f points of accuracy expected, in a test of 1,000 samples at most %.2f (confidence 0.95)\n",
+         100 * r->loss, 100 * r->loss_bound);
   printf("logits     %.2g %% off (root mean square, relative to their spread), at most %.3g\n", 100 * r->logit_error,
          r->logit_deviation);
   printf("overflow   %zu of %zu accumulators cannot; the others in a sample with probability %.1g (estimated)\n",
