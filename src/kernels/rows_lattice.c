@@ -233,7 +233,7 @@ static void run_matrix(struct kernel_run *r) {
     w->kernels->matrix(w->sums + i * w->step, w->small + i, w->base, &w->weights, w->scratch);
 }
 
-/* A 27-bit value times a weight is two 16-bit products where the weight has at most 13 bits, one wide one else. Every
+/* A 28-bit value times a weight is two 16-bit products where the weight has at most 13 bits, one wide one else. Every
  * value is read once, from the second-level cache; a sum is written once. */
 #define MATRIX_L2(outs, rows) \
   { CEILING_L2, 4.0 / (outs) + 8.0 / (rows) }

@@ -51,7 +51,7 @@ struct lattice_kernels {
    *  ignored. x: any -> out: [0, p). */
   void (*encode)(uint32_t *out, const uint64_t *x, size_t count, unsigned ring_bits, uint64_t q_low,
                  const struct modulus *m);
-  /** Accepts the words whose low 27 bits are below p; out gets the first `want` of those at most. Returns how many.
+  /** Accepts the words whose low 26 bits are below p; out gets the first `want` of those at most. Returns how many.
    *  words: any -> out: [0, p). out has room for `count` words. Public data: uniform halves. */
   size_t (*accept_below)(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p);
   /** Centred binomial noise from 64 random bits each: popcount of 21 bits minus popcount of 21 more.

@@ -42,7 +42,7 @@ static void tile_place(struct client_tile *t, struct workspace *w) {
   t->uniform = workspace_take(w, RLWE_LIMBS_MAX * n, sizeof *t->uniform);
   t->secret_len = w->used;
   /* |c1 * s| <= 2^(kappa-1) * n is to be below half of the primes' product. */
-  t->answer_limbs = l->kappa + l->params->log_n <= 53 ? 2 : 3;
+  t->answer_limbs = l->kappa + l->params->log_n < 2 * RLWE_LIMB_BITS ? 2 : 3;
   t->common = workspace_take(w, l->layer.out_channels * t->answer_limbs * n, sizeof *t->common);
   t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_message_max(l)) + BITS_SLACK, 1);
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);

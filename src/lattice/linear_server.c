@@ -158,7 +158,7 @@ static void unpack_c0(struct server_tile *t, size_t tile) {
     for (size_t i = 0; i < span && wide; i++) {
       unsigned __int128 v = bits_get_word(&b, low);
       v |= (unsigned __int128)bits_get_word(&b, l->query_bits - low) << low;
-      v = (v << l->dropped) + middle; /* below 2^82 */
+      v = (v << l->dropped) + middle; /* below 2^79 */
       v_low[i] = (uint64_t)v & low_mask(40);
       v_high[i] = (uint64_t)(v >> 40);
     }

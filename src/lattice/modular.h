@@ -1,10 +1,10 @@
-/** Arithmetic modulo the 27-bit NTT primes, branch-free, on 32-bit words. Shared by every tier's kernels. */
+/** Arithmetic modulo the 26-bit NTT primes, branch-free, on 32-bit words. Shared by every tier's kernels. */
 #ifndef FUSION_LATTICE_MODULAR_H
 #define FUSION_LATTICE_MODULAR_H
 
 #include "base/base.h"
 
-/** A prime p, 2^26 < p < 2^27, with the constants of its reductions. */
+/** A prime p, 2^25 < p < 2^26, with the constants of its reductions. */
 struct modulus {
   uint32_t p;
   uint32_t neg_inverse; /* -1/p mod 2^32 */
@@ -24,7 +24,7 @@ static inline uint32_t mod_montgomery(uint64_t t, const struct modulus *m) {
   return (uint32_t)((t + (uint64_t)k * m->p) >> 32);
 }
 
-/** a * b / 2^32 modulo p, in [0, p); a * b < 2^59. */
+/** a * b / 2^32 modulo p, in [0, p); a * b < 2^32 p. */
 static inline uint32_t mod_multiply_montgomery(uint32_t a, uint32_t b, const struct modulus *m) {
   return mod_subtract_once(mod_montgomery((uint64_t)a * b, m), m->p);
 }
@@ -37,13 +37,13 @@ static inline uint32_t mod_reduce_32(uint32_t x, const struct modulus *m) {
 
 /** u mod p for u < 2^63. */
 static inline uint32_t mod_reduce_63(uint64_t u, const struct modulus *m) {
-  const uint64_t t = (u & UINT32_MAX) * m->r1 + (u >> 32) * m->r2; /* < 2^59 + 2^58: the quotient is below 3p */
+  const uint64_t t = (u & UINT32_MAX) * m->r1 + (u >> 32) * m->r2; /* < 2^58 + 2^57: the quotient is below 3p */
   return mod_subtract_once(mod_subtract_once(mod_montgomery(t, m), 2 * m->p), m->p);
 }
 
 /** v mod p in [0, p) for a signed v, |v| < 2^61. */
 static inline uint32_t mod_reduce_signed(int64_t v, const struct modulus *m) {
-  return mod_reduce_63((uint64_t)(v + (int64_t)((uint64_t)m->p << 35)), m);
+  return mod_reduce_63((uint64_t)(v + (int64_t)((uint64_t)m->p << 36)), m);
 }
 
 /** x * w mod p in [0, 2p) for any 32-bit x; w < p, shoup = floor(w * 2^32 / p). */

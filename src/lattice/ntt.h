@@ -1,4 +1,4 @@
-/** Negacyclic number-theoretic transform modulo a 27-bit prime: Z_p[X]/(X^N + 1) to pointwise products.
+/** Negacyclic number-theoretic transform modulo a 26-bit prime: Z_p[X]/(X^N + 1) to pointwise products.
  *  Natural order in, bit-reversed order out (and back); the order is part of the protocol, because the uniform halves
  * of ciphertexts are drawn in the transformed domain. Source: Longa, Naehrig, "Speeding up the Number Theoretic
  * Transform" (2016), algorithms 1 and 2; Harvey's lazy butterfly. */

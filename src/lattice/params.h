@@ -1,8 +1,7 @@
 /** Parameter sets of the RLWE encryption, and what the byte `rlwe_set` of a linear layer means.
  *
- *  Security: ternary uniform secret, noise of deviation 3.24. The HomomorphicEncryption.org standard (2018, table 1,
- *  ternary secret, classical attacks) allows for 128 bits: N = 2048: log2 q <= 54; N = 4096: log2 q <= 109. Ours:
- *  54.0 bits at 2048, 81.0 (and 54.0) bits at 4096. */
+ *  Security: ternary uniform secret, noise of deviation 3.24, RLWE_KEYS_MAX keys on one uniform half. Bits: the
+ * cheapest of the known attacks by the model of MATZOV (2022), recomputed by scripts/rlwe_security.py. */
 #ifndef FUSION_LATTICE_PARAMS_H
 #define FUSION_LATTICE_PARAMS_H
 
@@ -13,7 +12,7 @@ enum {
   RLWE_RINGS = 2,    /* distinct N: 2048, 4096 */
   RLWE_SETS = 3,     /* ids 1..RLWE_SETS */
   RLWE_KEYS_MAX = 8, /* secret keys of a session for one N: tiles of a layer that share their uniform halves */
-  RLWE_LIMB_BITS = 27,
+  RLWE_LIMB_BITS = 26,
   RLWE_KAPPA_MAX = 58,   /* widest modulus of an answer: 2^kappa */
   RLWE_DROPPED_MAX = 63, /* low bits that a query may drop */
   RLWE_QUERY_BITS_MIN = 8,
@@ -24,12 +23,13 @@ struct rlwe_params {
   unsigned log_n;
   size_t n;
   size_t limbs;
-  unsigned q_bits;   /* bits of a value modulo q */
-  unsigned low_bits; /* bits of an answer below the kept ones: kappa = ring + guard + low_bits */
-  size_t ring;       /* which of the RLWE_RINGS: which key */
+  unsigned q_bits;        /* bits of a value modulo q */
+  unsigned low_bits;      /* bits of an answer below the kept ones: kappa = ring + guard + low_bits */
+  size_t ring;            /* which of the RLWE_RINGS: which key */
+  unsigned security_bits; /* floor of the estimate, less log2(RLWE_KEYS_MAX) */
 };
 
-/** The primes p = 1 mod 8192 below 2^27, largest first, each with a primitive 8192-th root of unity. */
+/** The primes p = 1 mod 8192 below 2^26, largest first, each with a primitive 8192-th root of unity. */
 extern const uint32_t rlwe_primes[RLWE_LIMBS_MAX];
 extern const uint32_t rlwe_roots[RLWE_LIMBS_MAX];
 /** log2 N and limbs of each ring's key. */

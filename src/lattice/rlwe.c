@@ -108,7 +108,7 @@ static const struct rlwe_params *ring_params(size_t ring) {
   return rlwe_params_find(ring == 0 ? 1 : RLWE_SETS);
 }
 
-/* Fresh secrets for one ring, and their public keys c0 = e - c1*s (transformed, packed by 27 bits) into `out`. */
+/* Fresh secrets for one ring, and their public keys c0 = e - c1*s (transformed, packed by 26 bits) into `out`. */
 static fusion_status make_keys(struct rlwe *r, size_t ring, uint8_t *out) {
   fusion_status status = FUSION_OK;
   const struct rlwe_params *params = ring_params(ring);

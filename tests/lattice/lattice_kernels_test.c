@@ -16,7 +16,7 @@ static void params__primes_and_roots(void **state) {
   double bits[RLWE_RINGS] = {0};
   for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) {
     const uint32_t p = rlwe_primes[k];
-    assert_true(p > 1u << 26 && p < 1u << RLWE_LIMB_BITS);
+    assert_true(p > 1u << 25 && p < 1u << RLWE_LIMB_BITS);
     for (uint32_t d = 2; d * d <= p; d++) assert_int_not_equal(p % d, 0);
     assert_int_equal(p % (2 * NTT_MAX), 1);
     assert_int_equal(mod_power(rlwe_roots[k], NTT_MAX, p), p - 1);

@@ -2,6 +2,7 @@
  * costs; damaged messages. */
 #include "lattice/linear.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/bits.h"
@@ -490,26 +491,63 @@ static void linear__server_without_share(void **state) {
   job_close(&j);
 }
 
-/* The bound is near the truth: a query that drops 8 bits more than linear_choose_set allows gives wrong values, so the
- * tests above would see a bound that is too lax. */
-static void choose_set__bound_is_not_idle(void **state) {
-  (void)state;
-  uint64_t seed = test_seed();
-  struct job j = {.layer = dense(256, 4, 24, 2, 8), .samples = 500};
-  job_open(&j, FILL_RANDOM, &seed);
+/* Deviation of the noise of output `out`, in units of the lowest kept bit, `dropped` bits of the query left out: what
+ * linear.c bounds, with true variances (uniform: width^2 / 12; ternary: 2 / 3) instead of sub-Gaussian ones. */
+static double noise_deviation(const struct job *j, size_t out, unsigned dropped) {
+  const struct rlwe_params *p = rlwe_params_find(rlwe_set_id(j->layer.rlwe_set));
+  const double n = (double)p->n, variance = RLWE_NOISE_PAIRS / 2.0, ternary = 2.0 / 3;
+  double q = 1, squares = 0;
+  for (size_t k = 0; k < p->limbs; k++) q *= rlwe_primes[k];
+  for (size_t r = 0; r < row_count(j); r++) squares += pow(j->weights[out * row_count(j) + r], 2);
+  const double rows = (variance + ldexp(1, 2 * (int)dropped) / 12) * squares;
+  const double zero = variance * (2 * n * ternary + 1), unit = exp2(j->layer.ring_bits + j->layer.guard_bits) / q;
+  const double rounding = n * ternary / 12 / exp2(2.0 * p->low_bits);
+  return sqrt((rows + zero) * unit * unit + rounding);
+}
+
+/* Mean of max(|x| - limit, 0) for normal x. */
+static double mean_excess(double deviation, double limit) {
+  const double at = limit / deviation;
+  return deviation * sqrt(2 / acos(-1)) * exp(-at * at / 2) - limit * erfc(at / sqrt(2));
+}
+
+/* Values that are wrong as `more` bits are dropped than linear_choose_set allows, and how many are expected. */
+static size_t count_wrong(unsigned more, double *expected, uint64_t *seed) {
+  enum { OUT = 4 };
+  struct job j = {.layer = dense(256, OUT, 24, 2, 8), .samples = 1000};
+  job_open(&j, FILL_RANDOM, seed);
   const uint8_t chosen = j.layer.rlwe_set;
-  j.layer.rlwe_set = rlwe_set_make(rlwe_set_id(chosen), rlwe_set_dropped(chosen) + 8);
+  const unsigned dropped = rlwe_set_dropped(chosen) + more;
+  j.layer.rlwe_set = rlwe_set_make(rlwe_set_id(chosen), dropped);
   test_run_both(run_server, &j, run_client, &j);
   assert_ok(j.server_status);
   assert_ok(j.client_status);
   size_t wrong = 0;
+  *expected = 0;
   for (size_t i = 0; i < out_len(&j); i++) {
-    const uint64_t want = plain_output(&j, i / 4, i % 4, 0, 0);
+    const uint64_t want = plain_output(&j, i / OUT, i % OUT, 0, 0);
     const int64_t eps = ring_signed(j.y_server[i] + j.y_client[i] - (want << 2), 26);
     wrong += eps < -1 || eps > 0;
+    /* Noise n beyond 1/2 is seen where the uniform parts that both drop leave room: with probability |n| - 1/2. */
+    const double deviation = noise_deviation(&j, i % OUT, dropped);
+    *expected += mean_excess(deviation, 0.5) - mean_excess(deviation, 1.5);
   }
-  assert_true(wrong > 0);
   job_close(&j);
+  return wrong;
+}
+
+/* The noise is what the bound says. Nobody sees it where values are right, so queries drop more bits than
+ * linear_choose_set allows: as many values are wrong as noise of that deviation makes. */
+static void choose_set__noise_has_the_deviation_of_the_bound(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (unsigned more = 6; more <= 8; more++) {
+    double expected;
+    const size_t wrong = count_wrong(more, &expected, &seed);
+    print_message("%u bits more: %zu values are wrong, %.1f expected\n", more, wrong, expected);
+    assert_true(expected > 100);
+    assert_true(fabs((double)wrong - expected) < 6 * sqrt(expected));
+  }
 }
 
 static void linear__bad_weights_and_manifest(void **state) {
@@ -653,7 +691,7 @@ int main(void) {
       cmocka_unit_test(linear__server_without_share),
       cmocka_unit_test(linear__bad_weights_and_manifest),
       cmocka_unit_test(linear_memory__covers_the_parts),
-      cmocka_unit_test(choose_set__bound_is_not_idle),
+      cmocka_unit_test(choose_set__noise_has_the_deviation_of_the_bound),
       cmocka_unit_test(linear__damaged_message),
       cmocka_unit_test(layer__impossible_is_refused),
       cmocka_unit_test(choose_set__too_wide_is_refused),
