@@ -35,11 +35,36 @@ typedef struct fusion_array fusion_array;
 /** Loads a file. The kind follows from the name:
  *  - `x.npy`: version 1-3, little endian, C or Fortran order, element types of fusion_type;
  *  - `x.npz` or `x.npz:member`: stored or deflated; the member may be left out when there is only one;
- *  - `x.csv`: numbers split by comma, semicolon or tab; a first line that begins with a non-number is a header. Whole
- * numbers give I64, others F64; one column gives a vector. Nothing in the file is trusted: sizes are checked against
- * the file's length before memory is taken. FUSION_E_IO, FUSION_E_INPUT, FUSION_E_MEMORY; `err` (may be NULL) gets one
- * line. *out is owned by the caller. */
+ *  - `x.csv`: numbers split by comma, semicolon, tab or blanks, quoted or not. A first line in which every field is a
+ *    name (no number, not empty, no mark of a missing value) is a header, and so are lines before it that begin with
+ *    '#'. A field that is no number is refused. Whole numbers give I64, others F64; one column gives a vector.
+ *  Case does not matter in `.npy` and the like. Nothing in the file is trusted: sizes are checked against the file's
+ *  length before memory is taken. FUSION_E_IO, FUSION_E_INPUT, FUSION_E_MEMORY; `err` (may be NULL) gets one line. *out
+ *  is owned by the caller. */
 FUSION_API fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Whether a text file's first line is a header. AUTO: it is when it can be nothing else. */
+typedef enum fusion_header { FUSION_HEADER_AUTO, FUSION_HEADER_YES, FUSION_HEADER_NO } fusion_header;
+
+/** How text files are read. Start from fusion_table_defaults(). */
+typedef struct fusion_table_settings {
+  size_t size;           /**< of this struct; see fusion.h */
+  fusion_header header;  /**< default AUTO */
+  const char *id_column; /**< the column, by its name in the header or by its number from 1, that names the rows and is
+                              no part of them; NULL (default): none */
+} fusion_table_settings;
+
+FUSION_API void fusion_table_init(fusion_table_settings *settings, size_t size);
+static inline fusion_table_settings fusion_table_defaults(void) {
+  fusion_table_settings settings;
+  fusion_table_init(&settings, sizeof settings);
+  return settings;
+}
+
+/** As fusion_array_load, for text files by these settings. FUSION_E_USAGE for an id column of another kind of file. */
+FUSION_API fusion_status fusion_array_load_table(fusion_array **out, const char *path,
+                                                 const fusion_table_settings *settings,
+                                                 fusion_error *err) FUSION_MUST_CHECK;
 
 /** A copy of `data` ([shape[0]]...[shape[rank-1]], C order); NULL data gives zeros. FUSION_E_USAGE, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
@@ -55,8 +80,13 @@ FUSION_API size_t fusion_array_axis(const fusion_array *a, size_t axis);
 /** Rows (length of the first axis; 1 for a scalar) and elements in each row. */
 FUSION_API size_t fusion_array_rows(const fusion_array *a);
 FUSION_API size_t fusion_array_row_size(const fusion_array *a);
-/** The name of a row's file, borrowed, where each row is a picture (fusion_images_load); else NULL. */
+/** The name of a row, borrowed: of its file, where each row is a picture (fusion_images_load), or its text in the id
+ *  column; else NULL. */
 FUSION_API const char *fusion_array_row_name(const fusion_array *a, size_t row);
+/** The line of a text file that a row comes from, counted from 1; 0 for other files. */
+FUSION_API size_t fusion_array_row_line(const fusion_array *a, size_t row);
+/** The line that was taken as a header, borrowed, and its number in *line (may be NULL); NULL when there was none. */
+FUSION_API const char *fusion_array_header(const fusion_array *a, size_t *line);
 /** The elements, borrowed. */
 FUSION_API const void *fusion_array_data(const fusion_array *a);
 FUSION_API void *fusion_array_data_mutable(fusion_array *a);

@@ -1,5 +1,6 @@
 /* The array itself: shape, elements, conversion. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "data/data.h"
@@ -51,6 +52,8 @@ void fusion_array_free(fusion_array *a) {
   if (!a) return;
   for (size_t i = 0; a->names && i < a->shape[0]; i++) free(a->names[i]);
   free(a->names);
+  free(a->lines);
+  free(a->header);
   mem_free_secret(a->data, a->len);
   mem_free(a);
 }
@@ -70,6 +73,26 @@ size_t fusion_array_rows(const fusion_array *a) {
 const char *fusion_array_row_name(const fusion_array *a, size_t row) {
   return a->names && row < a->shape[0] ? a->names[row] : NULL;
 }
+size_t fusion_array_row_line(const fusion_array *a, size_t row) {
+  return a->lines && row < a->shape[0] ? a->lines[row] : 0;
+}
+const char *fusion_array_header(const fusion_array *a, size_t *line) {
+  if (line) *line = a->header_line;
+  return a->header;
+}
+
+char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]) {
+  const char *name = a ? fusion_array_row_name(a, row) : NULL;
+  const size_t line = a ? fusion_array_row_line(a, row) : 0;
+  if (line)
+    snprintf(out, ROW_PLACE_LEN, "line %zu", line);
+  else if (name)
+    snprintf(out, ROW_PLACE_LEN, "'%.80s'", name);
+  else
+    snprintf(out, ROW_PLACE_LEN, "row %zu", row);
+  return out;
+}
+
 const void *fusion_array_data(const fusion_array *a) {
   return a->data;
 }
@@ -144,18 +167,21 @@ static bool row_range(const fusion_array *a, size_t first, size_t rows, struct r
 }
 
 fusion_status fusion_array_to_double(const fusion_array *a, size_t first, size_t rows, double *out, fusion_error *err) {
+  char place[ROW_PLACE_LEN];
   struct range r;
   if (!row_range(a, first, rows, &r, err)) return FUSION_E_USAGE;
   for (size_t i = 0; i < r.count; i++) {
     out[i] = element_double(a, r.start + i);
     if (!isfinite(out[i]))
-      return error_set(err, FUSION_E_INPUT, "row %zu holds %s; give finite numbers",
-                       first + i / fusion_array_row_size(a), isnan(out[i]) ? "NaN" : "an infinity");
+      return error_set(err, FUSION_E_INPUT, "%s holds %s; give finite numbers",
+                       array_row_place(a, first + i / fusion_array_row_size(a), place),
+                       isnan(out[i]) ? "NaN" : "an infinity");
   }
   return FUSION_OK;
 }
 
 fusion_status fusion_array_to_int64(const fusion_array *a, size_t first, size_t rows, int64_t *out, fusion_error *err) {
+  char place[ROW_PLACE_LEN];
   struct range r;
   if (!row_range(a, first, rows, &r, err)) return FUSION_E_USAGE;
   for (size_t i = 0; i < r.count; i++) {
@@ -165,8 +191,8 @@ fusion_status fusion_array_to_int64(const fusion_array *a, size_t first, size_t 
     }
     const double v = element_double(a, r.start + i);
     if (!(v >= -0x1p63 && v < 0x1p63) || v != floor(v))
-      return error_set(err, FUSION_E_INPUT, "row %zu holds %.9g; give whole numbers of at most 64 bits",
-                       first + i / fusion_array_row_size(a), v);
+      return error_set(err, FUSION_E_INPUT, "%s holds %.9g; give whole numbers of at most 64 bits",
+                       array_row_place(a, first + i / fusion_array_row_size(a), place), v);
     out[i] = (int64_t)v;
     if (a->type == FUSION_U64) memcpy(&out[i], a->data + (r.start + i) * sizeof *out, sizeof *out);
   }

@@ -1,27 +1,55 @@
 /* Which reader a file is for. */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/sized.h"
 #include "data/data.h"
 
-static fusion_status load_by_name(fusion_array **out, const char *path, fusion_error *err) {
-  const size_t len = strlen(path);
-  if (len > 4 && strcmp(path + len - 4, ".npy") == 0) return npy_load(out, path, err);
-  if (len > 4 && strcmp(path + len - 4, ".csv") == 0) return csv_load(out, path, err);
-  if (len > 4 && strcmp(path + len - 4, ".npz") == 0) return npz_load(out, path, NULL, err);
+bool path_ends_in(const char *path, const char *end) {
+  const size_t len = strlen(path), end_len = strlen(end);
+  return len > end_len && strcasecmp(path + len - end_len, end) == 0;
+}
+
+/* FILE.npz:MEMBER. */
+static fusion_status load_member(fusion_array **out, const char *path, fusion_error *err) {
   const char *member = strrchr(path, ':');
-  if (!member || member - path < 4 || strncmp(member - 4, ".npz", 4) != 0)
-    return error_set(err, FUSION_E_INPUT,
-                     "'%s': the kind of file is unknown; give a .npy, .npz, .npz:name or .csv file", path);
-  const size_t file_len = (size_t)(member - path);
-  char *file = mem_alloc(file_len + 1, 1);
-  if (!file) return FUSION_E_MEMORY;
-  memcpy(file, path, file_len);
-  const fusion_status status = npz_load(out, file, member + 1, err);
-  mem_free(file);
+  char *file = member ? strndup(path, (size_t)(member - path)) : NULL;
+  if (member && !file) return FUSION_E_MEMORY;
+  const fusion_status status =
+      file && path_ends_in(file, ".npz")
+          ? npz_load(out, file, member + 1, err)
+          : error_set(err, FUSION_E_INPUT,
+                      "'%s': the kind of file is unknown; give a .npy, .npz, .npz:name or .csv file", path);
+  free(file);
+  return status;
+}
+
+static fusion_status load_by_name(fusion_array **out, const char *path, const fusion_table_settings *settings,
+                                  fusion_error *err) {
+  if (path_ends_in(path, ".csv")) return csv_load(out, path, settings, err);
+  if (settings->id_column) return error_set(err, FUSION_E_USAGE, "'%s': only a .csv file has a column of names", path);
+  if (path_ends_in(path, ".npy")) return npy_load(out, path, err);
+  if (path_ends_in(path, ".npz")) return npz_load(out, path, NULL, err);
+  return load_member(out, path, err);
+}
+
+void fusion_table_init(fusion_table_settings *settings, size_t size) {
+  const fusion_table_settings defaults = {.size = sizeof defaults};
+  sized_init(settings, size, &defaults);
+}
+
+fusion_status fusion_array_load_table(fusion_array **out, const char *path, const fusion_table_settings *settings,
+                                      fusion_error *err) {
+  *out = NULL;
+  fusion_table_settings known = fusion_table_defaults();
+  fusion_status status = sized_take(&known, settings, "fusion_table_settings", err);
+  if (status != FUSION_OK) return status;
+  status = load_by_name(out, path, &known, err);
+  if (status == FUSION_E_MEMORY) error_set(err, status, "'%s': out of memory for this file", path);
   return status;
 }
 
 fusion_status fusion_array_load(fusion_array **out, const char *path, fusion_error *err) {
-  *out = NULL;
-  const fusion_status status = load_by_name(out, path, err);
-  if (status == FUSION_E_MEMORY) error_set(err, status, "'%s': out of memory for this file", path);
-  return status;
+  const fusion_table_settings defaults = fusion_table_defaults();
+  return fusion_array_load_table(out, path, &defaults, err);
 }

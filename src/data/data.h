@@ -15,7 +15,10 @@ struct fusion_array {
   uint8_t *data;     /* owned, C order, native byte order (little endian) */
   bool is_pictures;  /* [n][height][width][3 RGB or 1 grey], to be treated as `picture` says */
   fusion_image_settings picture;
-  char **names; /* owned, one a row; NULL when rows have no names */
+  char **names;  /* owned, one a row; NULL when rows have no names */
+  size_t *lines; /* owned: each row's line in its text file, from 1; NULL for other files */
+  char *header;  /* owned: the line that was taken as a header; NULL: none */
+  size_t header_line;
 };
 
 /** A regular file, open for reading. `path` is borrowed and only for error texts. */
@@ -64,6 +67,14 @@ fusion_status npy_reorder(fusion_array *a, const struct npy_header *h) FUSION_MU
 fusion_status npy_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 /** `member` NULL: the only one. */
 fusion_status npz_load(fusion_array **out, const char *path, const char *member, fusion_error *err) FUSION_MUST_CHECK;
-fusion_status csv_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+fusion_status csv_load(fusion_array **out, const char *path, const fusion_table_settings *settings,
+                       fusion_error *err) FUSION_MUST_CHECK;
+
+/** Where a row stands, for people: "line 12" of a text file, the picture's or the id column's 'name', else "row 11". */
+enum { ROW_PLACE_LEN = 96 };
+char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]);
+
+/** True when the name ends so, in any case: ends_in("A.CSV", ".csv"). */
+bool path_ends_in(const char *path, const char *end);
 
 #endif

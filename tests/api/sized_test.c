@@ -85,6 +85,13 @@ static fusion_status give_totals(void *s, fusion_error *err) {
   return FUSION_OK;
 }
 
+static fusion_status take_table(void *s, fusion_error *err) {
+  fusion_array *a;
+  const fusion_status status = fusion_array_load_table(&a, scene.picture, s, err);
+  assert_null(a); /* a picture is no table: but the settings are taken first */
+  return status == FUSION_E_INPUT ? FUSION_OK : status;
+}
+
 static fusion_status take_picture(void *s, fusion_error *err) {
   fusion_array *a;
   const fusion_status status = fusion_images_load(&a, scene.picture, s, err);
@@ -184,6 +191,7 @@ static const struct kind {
     KIND(fusion_client_settings, INIT(fusion_client_init), set_client, take_client, true, false),
     KIND(fusion_server_settings, INIT(fusion_server_init), set_server, take_server, true, false),
     KIND(fusion_server_totals, NULL, NULL, give_totals, false, true),
+    KIND(fusion_table_settings, INIT(fusion_table_init), NULL, take_table, true, false),
     KIND(fusion_image_settings, INIT(fusion_image_init), NULL, take_picture, true, false),
     KIND(fusion_image_settings, INIT(fusion_image_init), NULL, give_picture, false, true),
     KIND(fusion_bench_settings, INIT(fusion_bench_init), set_bench, take_bench, true, false),

@@ -273,11 +273,13 @@ static void csv__bad_tables_are_refused_by_line(void **state) {
       {"1,2\n3\n", "line 2: fewer than 2"},
       {"1,2\n3,4,5\n", "line 2: more than 2"},
       {"1,nan\n", "'nan'"},
-      {"0x10,1\n1,2\n1,inf\n", "line 3"},
+      {"0x10,1\n1,2\n", "line 1, column 1: '0x10'"},
+      {"1,2\n1,inf\n", "line 2"},
       {"", "no rows"},
       {"a,b\n", "no rows"},
-      {"1,2,\n", "column 3: ''"},
-      {"1e999\n2\n3e999\n", "line 3"},
+      {"1,2,\n", "column 3: the field is empty"},
+      {"1e999\n2\n", "line 1"},
+      {"2\n3e999\n", "line 2"},
       {"1,2\n1,2 3\n", "'2 3'"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

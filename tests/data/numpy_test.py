@@ -42,6 +42,8 @@ def main(echo):
         check(inside("t.csv"), table)
         np.savetxt(inside("l.csv"), labels, fmt="%d")
         check(inside("l.csv"), labels)
+        np.savetxt(inside("default.csv"), table, header="a b c d")
+        check(inside("default.csv"), np.loadtxt(inside("default.csv")))
 
 
 main(sys.argv[1])

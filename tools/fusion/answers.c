@@ -95,10 +95,21 @@ static const char *printable(const char *name, char *out, size_t len) {
   return out;
 }
 
+/** What a sample is called by: the line of its text file, unless it has a name there; else its number from 0. */
+static const char *sample_key(const struct cli_answers *a) {
+  if (!fusion_array_row_line(a->samples, 0)) return "sample";
+  return fusion_array_row_name(a->samples, 0) ? "id" : "line";
+}
+
+static size_t sample_number(const struct cli_answers *a, size_t row) {
+  const size_t line = fusion_array_row_line(a->samples, row);
+  return line ? line : row;
+}
+
 static const char *sample_name(const struct cli_answers *a, size_t row, char *out, size_t len) {
   const char *name = fusion_array_row_name(a->samples, row);
   if (name) return printable(name, out, len);
-  snprintf(out, len, "%zu", row);
+  snprintf(out, len, "%zu", sample_number(a, row));
   return out;
 }
 
@@ -120,13 +131,14 @@ json_t *cli_answers_json(const struct cli_answers *a) {
     const char *file = fusion_array_row_name(a->samples, i), *class = class_of(a, i);
     char name[256];
     json_t *one = json_object();
-    json_t *sample = file ? json_string(printable(file, name, sizeof name)) : json_integer((json_int_t)i);
+    json_t *sample =
+        file ? json_string(printable(file, name, sizeof name)) : json_integer((json_int_t)sample_number(a, i));
     if (!sample) { /* a name that is not UTF-8 */
       for (char *c = name; *c; c++)
         if ((unsigned char)*c >= 128) *c = '?';
       sample = json_string(name);
     }
-    json_object_set_new(one, "sample", sample);
+    json_object_set_new(one, sample_key(a), sample);
     json_object_set_new(one, "label", json_integer((json_int_t)a->labels[i]));
     if (class) json_object_set_new(one, "class", json_string(class));
     json_array_append_new(list, one);
@@ -164,7 +176,7 @@ static void put_value(FILE *f, const fusion_array *values, size_t i) {
 
 static void put_rows(FILE *f, const struct cli_answers *a) {
   const size_t width = a->values && !a->values_are_labels ? fusion_array_row_size(a->values) : 0;
-  fprintf(f, has_classes(a) ? "sample,label,class" : "sample,label");
+  fprintf(f, "%s,label%s", sample_key(a), has_classes(a) ? ",class" : "");
   for (size_t k = 0; k < width; k++) fprintf(f, ",value_%zu", k);
   fputc('\n', f);
   for (size_t i = 0; i < fusion_array_rows(a->samples); i++) {

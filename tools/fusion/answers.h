@@ -29,9 +29,11 @@ struct cli_answers {
 bool cli_answers_named(const struct cli_answers *a);
 /** A line each for the first samples, then how many are left. */
 void cli_answers_print(const struct cli_answers *a);
-/** [{"sample": name or number, "label": n, "class": name}, ...]; NULL when memory is out. */
+/** [{"sample": name or number, "label": n, "class": name}, ...]; NULL when memory is out. Of a text file "id" or "line"
+ *  instead of "sample". */
 json_t *cli_answers_json(const struct cli_answers *a);
-/** sample,label[,class][,value...]: complete or not at all. CLI_EXIT_OK, or the exit code after saying why. */
+/** sample,label[,class][,value...], with id or line as above: complete or not at all. CLI_EXIT_OK, or the exit code
+ * after saying why. */
 int cli_answers_save_csv(const struct cli_answers *a, const char *command, const char *path);
 bool cli_is_csv(const char *path);
 

@@ -116,14 +116,24 @@ void cli_add_tls_server(struct cli_option *table, fusion_server_settings *s);
 int cli_check_tls_client(const char *command, const fusion_client_settings *s);
 int cli_check_tls_server(const char *command, const fusion_server_settings *s);
 
-/** What the samples are and how their pictures and classes are to be read: --input, --preprocess, --classes. */
+/** How the files of a line are read: --header, and for samples --preprocess and --id-column. */
+struct cli_reading {
+  const char *command;    /* for notes on standard error */
+  const char *preprocess; /* for pictures alone; may be NULL */
+  const char *id_column;  /* of the samples' file; may be NULL */
+  fusion_header header;
+};
+/** What the samples are and how their pictures and classes are to be read: --input, --classes, and the reading. */
 struct cli_input {
-  const char *path, *preprocess, *classes;
+  const char *path, *classes;
+  struct cli_reading reading;
 };
 void cli_add_input(struct cli_option *table, struct cli_input *input);
-void cli_add_preprocess(struct cli_option *table, const char **preprocess);
-/** Loads an array file, a picture or a folder of pictures. `preprocess` (may be NULL) is for pictures alone. */
-fusion_status cli_load_samples(fusion_array **out, const char *path, const char *preprocess, fusion_error *err);
+void cli_add_reading(struct cli_option *table, struct cli_reading *reading);
+/** Loads an array file, a picture or a folder of pictures; a line that was taken as a header is told. */
+fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
+/** The same for samples and labels beside those that --input names: without a column of names. */
+fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 void cli_add_threads(struct cli_option *table, unsigned *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);

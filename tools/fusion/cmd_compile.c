@@ -10,7 +10,8 @@ enum { LIST_MAX = 65536, BITS_MOST = 16 };
 
 struct compile_line {
   fusion_compile_settings settings;
-  const char *output_path, *calibration, *pictures, *labels, *bits, *answer, *mean, *deviation;
+  const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation;
+  struct cli_reading reading;
   bool sensitivity, json, margin_given;
   struct cli_prediction prediction;
 };
@@ -98,7 +99,7 @@ static int parse_line(struct compile_line *l, int argc, char **argv, char ***pos
   add_input(options, l);
   add_widths(options, l);
   add_answers(options, l);
-  cli_add_preprocess(options, &l->pictures);
+  cli_add_reading(options, &l->reading);
   cli_add_prediction(options, &l->prediction);
   cli_add_threads(options, &l->settings.threads);
   cli_add_json(options, &l->json);
@@ -289,8 +290,8 @@ static int compile(struct compile_line *l, const char *onnx) {
   fusion_model *model = NULL;
   fusion_compile_report report = {.size = sizeof report};
   fusion_model_info info = {.size = sizeof info};
-  fusion_status status = cli_load_samples(&calibration, l->calibration, l->pictures, &err);
-  if (status == FUSION_OK && l->labels) status = fusion_array_load(&labels, l->labels, &err);
+  fusion_status status = cli_load_samples(&calibration, &l->reading, l->calibration, &err);
+  if (status == FUSION_OK && l->labels) status = cli_load_beside(&labels, &l->reading, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
   if (status == FUSION_OK) status = fusion_model_describe(model, &info, &err);
   if (status == FUSION_OK) status = cli_predict(model, &l->prediction, &err);
@@ -312,7 +313,8 @@ static int compile(struct compile_line *l, const char *onnx) {
 }
 
 int cmd_compile(int argc, char **argv) {
-  struct compile_line l = {.settings = fusion_compile_defaults(), .prediction = cli_prediction_default};
+  struct compile_line l = {
+      .settings = fusion_compile_defaults(), .reading.command = "compile", .prediction = cli_prediction_default};
   fusion_compile_settings *s = &l.settings;
   char **positional;
   double *mean = NULL, *deviation = NULL;
@@ -322,7 +324,7 @@ int cmd_compile(int argc, char **argv) {
     return cli_usage("compile", "--bits '%s': expected auto or W,A as in 8,8 (2 to 16, 4 to 16)", l.bits);
   if (!parse_answer(l.answer, s))
     return cli_usage("compile", "--output '%s': expected logits, label or top-k:K", l.answer);
-  if (l.pictures && !fusion_images_path(l.calibration))
+  if (l.reading.preprocess && !fusion_images_path(l.calibration))
     return cli_usage("compile",
                      "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
   code = parse_preprocess(&l, &mean, &deviation, &s->preprocess);

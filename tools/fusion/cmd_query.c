@@ -99,7 +99,7 @@ static void options_of_network(fusion_client_settings *s, struct cli_option *tab
 static int check_line(const struct query_line *l) {
   const int done = cli_check_tls_client("query", &l->settings);
   if (done != CLI_GO) return done;
-  if (l->input.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
+  if (l->input.reading.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l->again && !l->settings.journal) return cli_usage("query", "--again is for a job with --journal");
   if (l->raw + l->probabilities + l->as_labels > 1)
@@ -280,6 +280,7 @@ static int run(struct query_line *l) {
   fusion_plan_choice choice = {.size = sizeof choice};
   struct cli_progress bar;
   struct outcome outcome = {.queries = NULL};
+  const struct cli_reading *how = &l->input.reading;
   if (l->input.classes) {
     const int code = cli_classes_load(&outcome.classes, "query", l->input.classes);
     if (code != CLI_GO) return code;
@@ -288,9 +289,9 @@ static int run(struct query_line *l) {
   l->settings.progress = show_progress;
   l->settings.progress_context = &bar;
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
-  if (status == FUSION_OK) status = cli_load_samples(&queries, l->input.path, l->input.preprocess, &err);
-  if (status == FUSION_OK) status = cli_load_samples(&public_samples, l->public_samples, l->input.preprocess, &err);
-  if (status == FUSION_OK) status = fusion_array_load(&labels, l->labels, &err);
+  if (status == FUSION_OK) status = cli_load_samples(&queries, how, l->input.path, &err);
+  if (status == FUSION_OK) status = cli_load_beside(&public_samples, how, l->public_samples, &err);
+  if (status == FUSION_OK) status = cli_load_beside(&labels, how, l->labels, &err);
   if (status == FUSION_OK) status = fusion_client_plan(client, fusion_array_rows(queries), &choice, &err);
   if (status == FUSION_OK) {
     const struct sigaction action = {.sa_handler = on_signal};
@@ -315,7 +316,7 @@ static int run(struct query_line *l) {
 }
 
 int cmd_query(int argc, char **argv) {
-  struct query_line l = {.settings = fusion_client_defaults()};
+  struct query_line l = {.input.reading.command = "query", .settings = fusion_client_defaults()};
   char **positional;
   const int done = parse(&l, argc, argv, &positional);
   if (done != CLI_GO) return done;

@@ -84,7 +84,7 @@ static fusion_status compare(const struct run_line *l, const fusion_model *model
     if (status == FUSION_OK) result->agreement = share_equal(fixed, reference, result->rows);
   }
   if (status == FUSION_OK && l->labels) {
-    status = fusion_array_load(&labels, l->labels, err);
+    status = cli_load_beside(&labels, &l->input.reading, l->labels, err);
     if (status == FUSION_OK && (fusion_array_rows(labels) != result->rows || fusion_array_row_size(labels) != 1)) {
       snprintf(err->text, sizeof err->text, "'%s': %zu rows of %zu, expected one label for each of %zu samples",
                l->labels, fusion_array_rows(labels), fusion_array_row_size(labels), result->rows);
@@ -176,8 +176,7 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
   fusion_array *input = NULL, *answers = NULL;
   fusion_status status = fusion_model_load(&model, path, &err);
   int code = status == FUSION_OK ? check_classes(model, classes, l->input.classes) : CLI_GO;
-  if (status == FUSION_OK && code == CLI_GO)
-    status = cli_load_samples(&input, l->input.path, l->input.preprocess, &err);
+  if (status == FUSION_OK && code == CLI_GO) status = cli_load_samples(&input, &l->input.reading, l->input.path, &err);
   if (status == FUSION_OK && code == CLI_GO) {
     const double start = seconds_now();
     status = fusion_model_run(model, input, l->threads, &answers, &err);
@@ -195,12 +194,12 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
 }
 
 int cmd_run(int argc, char **argv) {
-  struct run_line l = {.input = {.path = NULL}};
+  struct run_line l = {.input.reading.command = "run"};
   struct cli_classes classes = {.count = 0};
   char **positional;
   int code = parse_line(&l, argc, argv, &positional);
   if (code != CLI_GO) return code;
-  if (l.input.preprocess && !fusion_images_path(l.input.path))
+  if (l.input.reading.preprocess && !fusion_images_path(l.input.path))
     return cli_usage("run", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l.input.classes) code = cli_classes_load(&classes, "run", l.input.classes);
   if (code == CLI_GO) code = run(&l, positional[0], &classes);

@@ -59,35 +59,6 @@ int cli_check_tls_server(const char *command, const fusion_server_settings *s) {
   return cli_usage(command, "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
 }
 
-void cli_add_preprocess(struct cli_option *table, const char **preprocess) {
-  const struct cli_option options[] = {
-      CLI_OPT_TEXT("preprocess", preprocess, "FILE",
-                   "For pictures: a preset (imagenet, unit, grey), a JSON file, or JSON itself; see fusion-images(7)."),
-      {.name = NULL}};
-  cli_add_options(table, options);
-}
-
-void cli_add_input(struct cli_option *table, struct cli_input *input) {
-  const struct cli_option options[] = {
-      CLI_OPT_TEXT("input", &input->path, "FILE",
-                   "The samples: .npy, .npz or .csv, one a row, raw as the model's preprocessing expects them; or a "
-                   "PNG or JPEG picture, or a folder of them.",
-                   .letter = 'i', .required = true),
-      CLI_OPT_TEXT("classes", &input->classes, "FILE",
-                   "Names of the classes, one a line, for the answers that are shown and for .csv and JSON."),
-      {.name = NULL}};
-  cli_add_options(table, options);
-  cli_add_preprocess(table, &input->preprocess);
-}
-
-fusion_status cli_load_samples(fusion_array **out, const char *path, const char *preprocess, fusion_error *err) {
-  fusion_image_settings settings = fusion_image_defaults();
-  *out = NULL;
-  if (!fusion_images_path(path)) return fusion_array_load(out, path, err);
-  const fusion_status status = preprocess ? fusion_image_settings_read(&settings, preprocess, err) : FUSION_OK;
-  return status == FUSION_OK ? fusion_images_load(out, path, &settings, err) : status;
-}
-
 void cli_add_threads(struct cli_option *table, unsigned *threads) {
   const struct cli_option options[] = {CLI_OPT_COUNT("threads", threads, 0, 256, "N", "Default: every core."),
                                        {.name = NULL}};
