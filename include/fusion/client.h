@@ -73,6 +73,10 @@ typedef struct fusion_client_settings {
   uint64_t again;
   /** Copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. See fusion_plan_request. */
   uint64_t public_copies;
+  /** Not 0: samples with values beyond the model's input range are taken, clipped to it, and the verdict says how many.
+   *  0 (default): they are refused before the job, since their answers would be wrong. Refusing tells the server that
+   *  there are such, of a range that it chose; public samples are judged first. */
+  uint64_t clip;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

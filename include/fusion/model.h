@@ -101,6 +101,7 @@ typedef struct fusion_compile_report {
   double seconds;
   char note[160];    /**< what the file's answers have and the model's lack; empty when they are the same */
   double loss_bound; /**< accuracy that a test of 1,000 samples loses at most, with 95 % confidence */
+  char warning[160]; /**< what is odd about the calibration samples; empty when nothing is */
 } fusion_compile_report;
 
 /** Compiles `onnx_path` ("FILE", or "FILE:TENSOR" to end the network at a tensor of the file) with the rows of
@@ -119,6 +120,23 @@ FUSION_API fusion_status fusion_model_save(const fusion_model *model, const char
 /** FUSION_E_IO; FUSION_E_MODEL: no .fsn file, of an unknown version, truncated or altered. */
 FUSION_API fusion_status fusion_model_load(fusion_model **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 FUSION_API void fusion_model_free(fusion_model *model);
+
+/** How samples lie beside the input range that a model was calibrated for. What lies beyond is clipped to it, so that
+ *  such a sample's answer may be wrong. */
+typedef struct fusion_input_check {
+  size_t size;            /**< of this struct */
+  size_t values, samples; /**< values beyond the range; samples that have such */
+  size_t first;           /**< row of the first of them */
+  double reach;           /**< the largest magnitude, in units of the range's end */
+  char text[304];         /**< one line on samples beyond the range, or scaled otherwise; empty: nothing to say */
+} fusion_input_check;
+
+/** FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_model_check_input(const fusion_model *model, const fusion_array *input,
+                                                  fusion_input_check *check, fusion_error *err) FUSION_MUST_CHECK;
+/** Labels are whole numbers from 0 to the model's classes - 1: FUSION_E_INPUT names the first row that is not. */
+FUSION_API fusion_status fusion_model_check_labels(const fusion_model *model, const fusion_array *labels,
+                                                   fusion_error *err) FUSION_MUST_CHECK;
 
 /** Runs rows of raw data in fixed point, the plaintext meaning of the model. *answers: I64 [rows][answer size]:
  * integers of the last tensor for logits, an index for a label, (index, integer) pairs for top-k. Owned by the caller.

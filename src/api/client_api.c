@@ -31,7 +31,9 @@ struct fusion_result {
 struct inputs {
   double *queries, *public_samples; /* owned; queries secret */
   int64_t *labels;                  /* owned, secret */
+  size_t *public_rows;              /* owned, secret: which rows were drawn */
   size_t query_count, public_count; /* numbers in each */
+  size_t drawn;
 };
 
 void fusion_client_init(fusion_client_settings *settings, size_t size) {
@@ -132,6 +134,7 @@ static void inputs_free(struct inputs *in) {
   mem_free_secret(in->queries, in->query_count * sizeof *in->queries);
   mem_free(in->public_samples);
   mem_free(in->labels);
+  mem_free_secret(in->public_rows, in->drawn * sizeof *in->public_rows);
 }
 
 static fusion_status check_arrays(const fusion_array *queries, const fusion_array *public_samples,
@@ -153,14 +156,15 @@ static fusion_status check_arrays(const fusion_array *queries, const fusion_arra
 static fusion_status take_public(struct inputs *in, const fusion_array *samples, const fusion_array *labels,
                                  const struct journal *journal, size_t count, fusion_error *err) {
   const size_t width = fusion_array_row_size(samples);
-  size_t *rows = mem_alloc(count, sizeof *rows);
-  if (!rows) return error_set(err, FUSION_E_MEMORY, "out of memory for the public samples");
-  fusion_status status = prepare_public_rows(rows, count, fusion_array_rows(samples), journal, err);
+  in->drawn = count;
+  in->public_rows = mem_alloc(count, sizeof *in->public_rows);
+  if (!in->public_rows) return error_set(err, FUSION_E_MEMORY, "out of memory for the public samples");
+  fusion_status status = prepare_public_rows(in->public_rows, count, fusion_array_rows(samples), journal, err);
   for (size_t i = 0; i < count && status == FUSION_OK; i++) {
-    status = fusion_array_to_double(samples, rows[i], 1, in->public_samples + i * width, err);
-    if (status == FUSION_OK) status = fusion_array_to_int64(labels, rows[i], 1, in->labels + i, err);
+    const size_t row = in->public_rows[i];
+    status = fusion_array_to_double(samples, row, 1, in->public_samples + i * width, err);
+    if (status == FUSION_OK) status = fusion_array_to_int64(labels, row, 1, in->labels + i, err);
   }
-  mem_free_secret(rows, count * sizeof *rows);
   return status;
 }
 
@@ -233,6 +237,10 @@ fusion_status fusion_client_query(fusion_client *client, const fusion_array *que
   const struct job_input input = {
       .query_pictures = query_pictures ? &query_form : NULL,
       .public_pictures = public_pictures ? &public_form : NULL,
+      .query_source = queries,
+      .public_source = public_samples,
+      .label_source = labels,
+      .public_rows = in.public_rows,
       .queries = in.queries,
       .public_samples = in.public_samples,
       .labels = in.labels,

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "execute/execute.h"
 #include "onnx/onnx.h"
+#include "session/check_inputs.h"
 
 enum { FLOAT_ROWS = 256 };
 
@@ -74,9 +75,13 @@ static fusion_status take_preprocess(struct preprocess *out, const fusion_prepro
   return FUSION_OK;
 }
 
-static fusion_status check_labels(const fusion_array *rows, const fusion_array *labels, fusion_error *err) {
-  if (!labels || (fusion_array_rows(labels) == fusion_array_rows(rows) && fusion_array_row_size(labels) == 1))
-    return FUSION_OK;
+static fusion_status check_labels(const struct graph *g, const fusion_array *rows, const fusion_array *labels,
+                                  fusion_error *err) {
+  const struct graph_node *last = &g->nodes[g->count - 1];
+  const size_t outputs = shape_size(last->op == GRAPH_ARGMAX ? g->nodes[last->inputs[0]].shape : last->shape);
+  if (!labels) return FUSION_OK;
+  if (fusion_array_rows(labels) == fusion_array_rows(rows) && fusion_array_row_size(labels) == 1)
+    return inputs_check_labels(outputs == 1 ? 2 : outputs, labels, err);
   return error_set(err, FUSION_E_INPUT, "labels: %zu rows of %zu, expected one number for each of %zu samples",
                    fusion_array_rows(labels), fusion_array_row_size(labels), fusion_array_rows(rows));
 }
@@ -182,6 +187,29 @@ static fusion_status keep_pictures(struct preprocess *p, struct shape shape, con
   return status;
 }
 
+/** Samples that are all alike show no range: what is then compiled clips other samples, or overflows. */
+static fusion_status warn_calibration(fusion_compile_report *report, const fusion_array *calibration, size_t limit,
+                                      fusion_error *err) {
+  const size_t size = fusion_array_row_size(calibration), most = limit ? limit : SIZE_MAX;
+  const size_t rows = size_min(most, fusion_array_rows(calibration));
+  double *first = mem_alloc(2 * size, sizeof *first), *other = first + size;
+  if (!first) return error_set(err, FUSION_E_MEMORY, "calibration: out of memory");
+  fusion_status status = fusion_array_to_double(calibration, 0, 1, first, err);
+  bool alike = true, zero = true;
+  for (size_t r = 0; r < rows && alike && status == FUSION_OK; r++) {
+    status = fusion_array_to_double(calibration, r, 1, other, err);
+    alike = memcmp(first, other, size * sizeof *first) == 0;
+  }
+  for (size_t i = 0; i < size; i++) zero = zero && first[i] == 0;
+  mem_free(first);
+  if (status == FUSION_OK && alike && (zero || rows > 1))
+    snprintf(report->warning, sizeof report->warning,
+             "the calibration samples are all %s, so the ranges of the network's values are not known; give samples "
+             "like the queries",
+             zero ? "zero" : "the same");
+  return status;
+}
+
 /** Graph to model; the preprocessing moves into the program. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
                              const fusion_array *labels, const fusion_compile_settings *settings,
@@ -259,10 +287,11 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   if (settings) TRY(sized_take(&known, settings, "fusion_compile_settings", err));
   if (report) TRY(sized_check(report, "fusion_compile_report", err));
   TRY(fusion_engine_check(known.engine, err));
-  TRY(check_labels(calibration, labels, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
+  TRY(check_labels(g, calibration, labels, err));
   TRY(compile(m, g, calibration, labels, &known, &inner, err));
   fusion_compile_report full = report_of(&inner);
+  TRY(warn_calibration(&full, calibration, known.calibration_rows, err));
   if (labels) TRY(measure(m, g, calibration, labels, known.threads, &full, err));
   snprintf(full.note, sizeof full.note, "%s", g->note);
   full.seconds = clock_seconds() - start;

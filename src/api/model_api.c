@@ -7,6 +7,7 @@
 #include "data/data.h"
 #include "program/fsn.h"
 #include "program/operators.h"
+#include "session/check_inputs.h"
 
 enum { CHUNK_ELEMENTS = 1 << 20 };
 
@@ -54,13 +55,7 @@ static fusion_status check_rows(const struct preprocess *p, struct shape shape, 
   if (fusion_array_row_size(input) != size)
     return error_set(err, FUSION_E_INPUT, "input: a row has %zu elements, the model takes %zu (%ux%ux%u)",
                      fusion_array_row_size(input), size, shape.channels, shape.height, shape.width);
-  if (fusion_array_rank(input) != 4) return FUSION_OK;
-  const size_t first = fusion_array_axis(input, 1), last = fusion_array_axis(input, 3);
-  const size_t channels = p->channels_last ? last : first;
-  if (channels == shape.channels) return FUSION_OK;
-  return error_set(err, FUSION_E_INPUT, "input: a row is %zux%zux%zu, the model takes %u channels %s%s", first,
-                   fusion_array_axis(input, 2), last, shape.channels, p->channels_last ? "last" : "first",
-                   p->channels_last ? "" : "; compile with --channels-last if the data are so");
+  return inputs_check_channels(p, shape, input, err);
 }
 
 fusion_status program_real_rows(const struct preprocess *preprocess, struct shape shape, const fusion_array *input,
@@ -94,6 +89,52 @@ fusion_status program_quantise_rows(const struct program *program, const fusion_
   if (status == FUSION_OK) status = program_quantise_input(program, real, rows, out, err);
   mem_free_secret(real, len * sizeof *real);
   return status;
+}
+
+/** Of `rows` rows from `first` on, added to what was found before. */
+static fusion_status add_range(const struct program *program, const fusion_array *input, size_t first, size_t rows,
+                               struct input_range *all, fusion_error *err) {
+  const struct shape shape = program->steps[0].out.shape;
+  struct input_range part;
+  size_t len;
+  float *real = size_mul(rows, shape_size(shape), &len) ? mem_alloc(len, sizeof *real) : NULL;
+  if (!real) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
+  const fusion_status status = program_real_rows(&program->preprocess, shape, input, first, rows, real, err);
+  if (status == FUSION_OK) {
+    program_input_range(program, real, rows, &part);
+    if (!all->samples) all->first = first + part.first;
+    all->samples += part.samples;
+    all->values += part.values;
+    all->reach = fmax(all->reach, part.reach);
+  }
+  mem_free_secret(real, len * sizeof *real);
+  return status;
+}
+
+fusion_status fusion_model_check_input(const fusion_model *model, const fusion_array *input, fusion_input_check *out,
+                                       fusion_error *err) {
+  const struct program *program = &model->model->program;
+  const size_t rows = fusion_array_rows(input);
+  const size_t chunk = size_max(1, CHUNK_ELEMENTS / shape_size(program->steps[0].out.shape));
+  struct input_range r = {0};
+  fusion_input_check full = {.size = sizeof full};
+  char place[ROW_PLACE_LEN];
+  fusion_status status = sized_check(out, "fusion_input_check", err);
+  for (size_t first = 0; first < rows && status == FUSION_OK; first += chunk)
+    status = add_range(program, input, first, size_min(chunk, rows - first), &r, err);
+  if (status != FUSION_OK) return status;
+  full.values = r.values;
+  full.samples = r.samples;
+  full.first = r.first;
+  full.reach = r.reach;
+  array_row_place(input, r.first, place);
+  input_range_text(full.text, program, &r, rows, "samples", place);
+  sized_give(out, &full);
+  return FUSION_OK;
+}
+
+fusion_status fusion_model_check_labels(const fusion_model *model, const fusion_array *labels, fusion_error *err) {
+  return inputs_check_labels(program_class_count(&model->model->program), labels, err);
 }
 
 fusion_status fusion_model_run(const fusion_model *model, const fusion_array *input, unsigned threads,

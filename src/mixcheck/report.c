@@ -103,6 +103,9 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_text(&r, "manifest_hash", v->manifest_hash);
   put_text(&r, "certificate_hash", v->certificate_hash);
   put_text(&r, "compared", v->compared);
+  put_count(&r, "clipped_queries", v->clipped_queries);
+  put_count(&r, "clipped_public", v->clipped_public);
+  put_text(&r, "note", v->note);
   *out = r.failed ? NULL : json_dumps(r.root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
   json_decref(r.root);
   return *out ? FUSION_OK : FUSION_E_MEMORY;

@@ -141,6 +141,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   put_row(p, "Samples in all", "%" PRIu64, v->samples);
   put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
   put_row(p, "Compared", "%s", v->compared);
+  if (v->note[0]) put_row(p, "Note", "%s", v->note);
   put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
   if (v->public_copies > 1) put_row(p, "Public samples whose copies disagree", "%" PRIu64, v->disagreeing_public);
   put(p, "</table></section>\n<section><h2>The run</h2><table>\n");

@@ -146,6 +146,13 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   snprintf(v->engine, sizeof v->engine, "%s", job->terms.handles->engine->name);
   snprintf(v->rounding, sizeof v->rounding, "%s", job->ready.program.rounding == ROUNDING_FAST ? "fast" : "exact");
   say_compared(&job->ready.check, v);
+  inputs_note(v->note, sizeof v->note, &job->ready.program, job->terms.input, &job->ready.query_range,
+              &job->ready.public_range);
+  if (!v->accepted && !v->note[0] && v->wrong_public && inputs_labels_lack_zero(job->terms.input))
+    snprintf(v->note, sizeof v->note,
+             "no label is 0, the first class: labels that count from 1 are to be lowered by 1");
+  v->clipped_queries = job->ready.query_range.samples;
+  v->clipped_public = job->ready.public_range.samples;
   hex(v->manifest_hash, job->ready.manifest_hash, sizeof job->ready.manifest_hash);
   v->certificate_hash[0] = '\0';
   if (job->peer.has_certificate) hex(v->certificate_hash, job->peer.certificate_sha256, TLS_HASH_LEN);

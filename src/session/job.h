@@ -31,6 +31,9 @@ struct job_input {
   size_t row_size;
   /** What rows that are pictures bring along; NULL for raw rows. Borrowed. */
   const struct picture_form *query_pictures, *public_pictures;
+  /** The arrays that the rows come from, to check them as a whole and to name a row; NULL: unknown. Borrowed. */
+  const fusion_array *query_source, *public_source, *label_source;
+  const size_t *public_rows; /* [choice.public_samples]: of the sources; NULL: in order */
   struct mix_choice choice;
 };
 

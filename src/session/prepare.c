@@ -191,23 +191,35 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
   return predict_traffic(p, t, div_up(p->todo, even), why);
 }
 
-static fusion_status quantise(const struct program *program, const struct picture_form *pictures, const double *raw,
-                              size_t rows, int64_t **out, fusion_error *why) {
+static fusion_status quantise(const struct program *program, const struct input_group *g, bool clip,
+                              struct input_range *range, int64_t **out, fusion_error *why) {
   const struct shape shape = program->steps[0].out.shape;
   const size_t row_size = shape_size(shape);
   struct preprocess chosen;
   size_t len;
-  fusion_status status = preprocess_choose(&chosen, &program->preprocess, shape, pictures, why);
+  fusion_status status = preprocess_choose(&chosen, &program->preprocess, shape, g->pictures, why);
+  if (status == FUSION_OK) status = inputs_check_channels(&chosen, shape, g->source, why);
   if (status != FUSION_OK) return status;
-  if (!size_mul(rows, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
+  if (!size_mul(g->count, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
   float *real = mem_alloc(len, sizeof *real);
   *out = mem_alloc(len, sizeof **out);
   FAIL_IF(!real || !*out, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
-  preprocess_apply(&chosen, shape, raw, rows, real);
-  status = program_quantise_input(program, real, rows, *out, why);
+  preprocess_apply(&chosen, shape, g->raw, g->count, real);
+  TRY(program_quantise_input(program, real, g->count, *out, why));
+  status = inputs_check_range(range, program, g, real, clip, why);
 cleanup:
   mem_free_secret(real, len * sizeof *real);
   return status;
+}
+
+/* The public samples first: a range that does not hold them tells nothing of the queries. */
+static fusion_status take_inputs(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
+  const struct input_group queries = inputs_queries(t->input), public_samples = inputs_public(t->input);
+  const bool clip = t->settings->clip != 0;
+  fusion_status status = inputs_check_job_labels(&p->program, t->input, why);
+  if (status == FUSION_OK)
+    status = quantise(&p->program, &public_samples, clip, &p->public_range, &p->public_samples, why);
+  return status == FUSION_OK ? quantise(&p->program, &queries, clip, &p->query_range, &p->queries, why) : status;
 }
 
 /* Everything but the journal's part: a resumed job knows its manifest too. */
@@ -237,9 +249,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   TRY(choose_check(p, t->settings, why));
   TRY(take_answers(p, t, why));
   if (p->todo) TRY(prepare_cut(p, t, round_trip_seconds, why));
-  TRY(quantise(&p->program, in->query_pictures, in->queries, in->choice.queries, &p->queries, why));
-  TRY(quantise(&p->program, in->public_pictures, in->public_samples, in->choice.public_samples, &p->public_samples,
-               why));
+  TRY(take_inputs(p, t, why));
   TRY(draw_mix(p, t, why));
 cleanup:
   return status;

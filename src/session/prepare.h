@@ -4,6 +4,7 @@
 #ifndef FUSION_SESSION_PREPARE_H
 #define FUSION_SESSION_PREPARE_H
 
+#include "session/check_inputs.h"
 #include "session/job.h"
 #include "session/messages.h"
 
@@ -14,10 +15,11 @@ struct prepared_job {
   bool has_program;
   uint8_t manifest_hash[SESSION_HASH_LEN];
   size_t input_size, answer_size;
-  struct mix_check check;            /* what is compared */
-  int64_t *queries, *public_samples; /* owned, secret and public: quantised */
-  struct mix *mix;                   /* owned, secret */
-  bool *done;                        /* owned: [samples], the journal has the answer; NULL: none */
+  struct input_range query_range, public_range; /* how the inputs lie beside the model's range */
+  struct mix_check check;                       /* what is compared */
+  int64_t *queries, *public_samples;            /* owned, secret and public: quantised */
+  struct mix *mix;                              /* owned, secret */
+  bool *done;                                   /* owned: [samples], the journal has the answer; NULL: none */
   int64_t *answers;         /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */
   size_t worker_count;      /* connections side by side */
   uint32_t shard_samples;   /* samples in a shard, at most */

@@ -11,6 +11,7 @@
 #include "base/cpu_tier.h"
 #include "base/secret.h"
 #include "mixcheck/mix.h"
+#include "program/input_range.h"
 #include "support/support.h"
 
 enum { SAMPLES = 2 };
@@ -53,6 +54,8 @@ static void take_raw(const struct program *program, const double *raw, int64_t *
   secret_mark(marked, len * sizeof *marked);
   preprocess_apply(&program->preprocess, shape, marked, SAMPLES, real);
   assert_ok(program_quantise_input(program, real, SAMPLES, inputs, NULL));
+  struct input_range range;
+  program_input_range(program, real, SAMPLES, &range);
   mem_free(real);
   mem_free(marked);
 }

@@ -152,6 +152,17 @@ static fusion_status give_report(void *s, fusion_error *err) {
 static fusion_status give_info(void *s, fusion_error *err) {
   return fusion_model_describe(scene.model, s, err);
 }
+static fusion_status give_input_check(void *s, fusion_error *err) {
+  fusion_model_info info = {.size = sizeof info};
+  fusion_array *a;
+  fusion_status status = fusion_model_describe(scene.model, &info, err);
+  if (status != FUSION_OK) return status;
+  const size_t shape[2] = {2, info.input_channels * info.input_height * info.input_width};
+  assert_ok(fusion_array_create(&a, FUSION_F32, 2, shape, NULL));
+  status = fusion_model_check_input(scene.model, a, s, err);
+  fusion_array_free(a);
+  return status;
+}
 static fusion_status give_layer(void *s, fusion_error *err) {
   return fusion_model_layer(scene.model, 1, s) ? FUSION_OK : give_info(s, err);
 }
@@ -200,6 +211,7 @@ static const struct kind {
     KIND(fusion_compile_settings, INIT(fusion_compile_init), set_compile, take_compile, true, false),
     KIND(fusion_compile_report, NULL, NULL, give_report, false, true),
     KIND(fusion_model_info, NULL, NULL, give_info, false, true),
+    KIND(fusion_input_check, NULL, NULL, give_input_check, false, true),
     KIND(fusion_layer, NULL, NULL, give_layer, false, true),
     KIND(fusion_layer_error, NULL, NULL, give_layer_error, false, true),
     KIND(fusion_prediction, NULL, NULL, give_prediction, false, true),

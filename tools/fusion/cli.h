@@ -123,9 +123,12 @@ struct cli_reading {
   const char *id_column;  /* of the samples' file; may be NULL */
   fusion_header header;
 };
+/** What is done with samples beyond the model's input range: --clip. */
+enum cli_clip { CLI_CLIP_REFUSE, CLI_CLIP_YES };
 /** What the samples are and how their pictures and classes are to be read: --input, --classes, and the reading. */
 struct cli_input {
   const char *path, *classes;
+  enum cli_clip clip;
   struct cli_reading reading;
 };
 void cli_add_input(struct cli_option *table, struct cli_input *input);

@@ -251,6 +251,7 @@ static int print_verdict(const struct query_line *l, const struct outcome *o) {
 static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
   fusion_error err = {.status = FUSION_OK};
   o->verdict = fusion_result_verdict(r);
+  if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
   const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
   int code = write_files(l, o);
@@ -286,6 +287,7 @@ static int run(struct query_line *l) {
     if (code != CLI_GO) return code;
   }
   l->settings.again = l->again;
+  l->settings.clip = l->input.clip == CLI_CLIP_YES;
   l->settings.progress = show_progress;
   l->settings.progress_context = &bar;
   fusion_status status = fusion_client_open(&client, &l->settings, &err);

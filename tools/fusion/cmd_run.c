@@ -90,6 +90,7 @@ static fusion_status compare(const struct run_line *l, const fusion_model *model
                l->labels, fusion_array_rows(labels), fusion_array_row_size(labels), result->rows);
       status = err->status = FUSION_E_INPUT;
     }
+    if (status == FUSION_OK) status = fusion_model_check_labels(model, labels, err);
     if (status == FUSION_OK) status = fusion_array_to_int64(labels, 0, result->rows, expected, err);
     if (status == FUSION_OK) result->accuracy = share_equal(fixed, expected, result->rows);
     if (status == FUSION_OK && l->onnx) result->float_accuracy = share_equal(reference, expected, result->rows);
@@ -169,6 +170,20 @@ static int check_classes(const fusion_model *model, const struct cli_classes *cl
   return CLI_EXIT_USAGE;
 }
 
+/** Samples that the model would clip end the run, unless --clip yes took them. CLI_GO, or the exit code. */
+static int check_range(const struct run_line *l, const fusion_model *model, const fusion_array *input) {
+  fusion_error err = {.status = FUSION_OK};
+  fusion_input_check check = {.size = sizeof check};
+  const fusion_status status = fusion_model_check_input(model, input, &check, &err);
+  if (status != FUSION_OK) return cli_failed("run", status, &err);
+  const bool refused = check.samples && l->input.clip == CLI_CLIP_REFUSE;
+  if (refused)
+    cli_error("run", "%s; --clip yes takes them, clipped", check.text);
+  else if (check.text[0])
+    cli_error("run", "note: %s%s", check.text, check.samples ? ": clipped" : "");
+  return refused ? CLI_EXIT_USAGE : CLI_GO;
+}
+
 static int run(const struct run_line *l, const char *path, const struct cli_classes *classes) {
   struct run_result result = {.accuracy = -1, .float_accuracy = -1, .agreement = -1};
   fusion_error err = {.status = FUSION_OK};
@@ -177,6 +192,7 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
   fusion_status status = fusion_model_load(&model, path, &err);
   int code = status == FUSION_OK ? check_classes(model, classes, l->input.classes) : CLI_GO;
   if (status == FUSION_OK && code == CLI_GO) status = cli_load_samples(&input, &l->input.reading, l->input.path, &err);
+  if (status == FUSION_OK && code == CLI_GO) code = check_range(l, model, input);
   if (status == FUSION_OK && code == CLI_GO) {
     const double start = seconds_now();
     status = fusion_model_run(model, input, l->threads, &answers, &err);

@@ -1,0 +1,109 @@
+#include "session/check_inputs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "data/data.h"
+
+#define REACH_MORE 2.5
+#define REACH_LESS (1.0 / 32)
+
+fusion_status inputs_check_channels(const struct preprocess *p, struct shape shape, const fusion_array *rows,
+                                    fusion_error *err) {
+  if (!rows || fusion_array_rank(rows) != 4) return FUSION_OK;
+  const size_t first = fusion_array_axis(rows, 1), last = fusion_array_axis(rows, 3);
+  if ((p->channels_last ? last : first) == shape.channels) return FUSION_OK;
+  return error_set(err, FUSION_E_INPUT, "input: a row is %zux%zux%zu, the model takes %u channels %s%s", first,
+                   fusion_array_axis(rows, 2), last, shape.channels, p->channels_last ? "last" : "first",
+                   p->channels_last ? "" : "; compile with --channels-last if the data are so");
+}
+
+static fusion_status refuse_label(int64_t label, const char *place, size_t classes, fusion_error *err) {
+  return error_set(err, FUSION_E_INPUT,
+                   "labels: %s holds %" PRId64 ", which is no class of the model: labels are 0 to %zu%s", place, label,
+                   classes - 1, label == (int64_t)classes ? "; labels that count from 1 are to be lowered by 1" : "");
+}
+
+fusion_status inputs_check_labels(size_t classes, const fusion_array *labels, fusion_error *err) {
+  char place[ROW_PLACE_LEN];
+  for (size_t i = 0; i < fusion_array_rows(labels); i++) {
+    int64_t label;
+    const fusion_status status = fusion_array_to_int64(labels, i, 1, &label, err);
+    if (status != FUSION_OK) return status;
+    if (label < 0 || (uint64_t)label >= classes)
+      return refuse_label(label, array_row_place(labels, i, place), classes, err);
+  }
+  return FUSION_OK;
+}
+
+fusion_status inputs_check_job_labels(const struct program *program, const struct job_input *in, fusion_error *err) {
+  const size_t classes = program_class_count(program);
+  if (in->label_source) return inputs_check_labels(classes, in->label_source, err);
+  char place[ROW_PLACE_LEN];
+  for (size_t i = 0; i < in->choice.public_samples; i++)
+    if (in->labels[i] < 0 || (uint64_t)in->labels[i] >= classes)
+      return refuse_label(in->labels[i], array_row_place(NULL, i, place), classes, err);
+  return FUSION_OK;
+}
+
+bool inputs_labels_lack_zero(const struct job_input *in) {
+  bool lacks = true;
+  for (size_t i = 0; i < in->choice.public_samples; i++) lacks = lacks && in->labels[i] != 0;
+  return lacks;
+}
+
+struct input_group inputs_queries(const struct job_input *in) {
+  return (struct input_group){.what = "queries",
+                              .pictures = in->query_pictures,
+                              .raw = in->queries,
+                              .count = (size_t)in->choice.queries,
+                              .source = in->query_source};
+}
+
+struct input_group inputs_public(const struct job_input *in) {
+  return (struct input_group){.what = "public samples",
+                              .pictures = in->public_pictures,
+                              .raw = in->public_samples,
+                              .count = (size_t)in->choice.public_samples,
+                              .source = in->public_source,
+                              .rows = in->public_rows};
+}
+
+static void describe_range(char text[INPUT_RANGE_TEXT], const struct program *program, const struct input_group *g,
+                           const struct input_range *r) {
+  char place[ROW_PLACE_LEN];
+  array_row_place(g->source, g->rows ? g->rows[r->first] : r->first, place);
+  input_range_text(text, program, r, g->count, g->what, place);
+}
+
+fusion_status inputs_check_range(struct input_range *out, const struct program *program, const struct input_group *g,
+                                 const float *real, bool clip, fusion_error *err) {
+  char text[INPUT_RANGE_TEXT];
+  program_input_range(program, real, g->count, out);
+  if (!out->samples || clip) return FUSION_OK;
+  describe_range(text, program, g, out);
+  return error_set(err, FUSION_E_INPUT, "%s; --clip yes takes them, clipped", text);
+}
+
+/* The two come from one source, so that they reach about as far. A few queries may well stay far below. */
+static void compare_reach(char *out, size_t len, double queries, double public_samples) {
+  const double ratio = queries / public_samples;
+  if (!(queries > 0 && public_samples > 0) || (ratio < REACH_MORE && ratio > REACH_LESS)) return;
+  snprintf(out, len,
+           "the largest value of the queries is %.3g times that of the public samples: are they scaled alike?", ratio);
+}
+
+void inputs_note(char *out, size_t len, const struct program *program, const struct job_input *in,
+                 const struct input_range *queries, const struct input_range *public_samples) {
+  const struct input_group groups[] = {inputs_queries(in), inputs_public(in)};
+  const struct input_range *ranges[] = {queries, public_samples};
+  size_t at = 0;
+  out[0] = '\0';
+  for (size_t i = 0; i < 2; i++) {
+    char text[INPUT_RANGE_TEXT];
+    describe_range(text, program, &groups[i], ranges[i]);
+    if (!text[0] || at >= len) continue;
+    at += (size_t)snprintf(out + at, len - at, "%s%s%s", at ? "; " : "", text, ranges[i]->samples ? ": clipped" : "");
+  }
+  if (!at) compare_reach(out, len, queries->reach, public_samples->reach);
+}

@@ -1,0 +1,43 @@
+/** The client's data against what the manifest says: shape, classes, range. Before START, and never the server's fault.
+ */
+#ifndef FUSION_SESSION_CHECK_INPUTS_H
+#define FUSION_SESSION_CHECK_INPUTS_H
+
+#include "program/input_range.h"
+#include "session/job.h"
+
+/** Images must not have their channels where the model has not. `rows` NULL: raw rows whose shape is unknown.
+ *  FUSION_E_INPUT. */
+fusion_status inputs_check_channels(const struct preprocess *preprocess, struct shape shape, const fusion_array *rows,
+                                    fusion_error *err) FUSION_MUST_CHECK;
+
+/** Every label, drawn or not, is a class of the model: 0 to `classes` - 1. FUSION_E_INPUT names the first that is not.
+ */
+fusion_status inputs_check_labels(size_t classes, const fusion_array *labels, fusion_error *err) FUSION_MUST_CHECK;
+/** The same of a job's labels, of which the array may be unknown. */
+fusion_status inputs_check_job_labels(const struct program *program, const struct job_input *in,
+                                      fusion_error *err) FUSION_MUST_CHECK;
+
+/** A group of a job's samples. */
+struct input_group {
+  const char *what; /* "queries" */
+  const struct picture_form *pictures;
+  const double *raw;
+  size_t count;
+  const fusion_array *source; /* NULL: unknown */
+  const size_t *rows;         /* of `source`, by sample; NULL: each its own */
+};
+struct input_group inputs_queries(const struct job_input *in);
+struct input_group inputs_public(const struct job_input *in);
+
+/** Refuses samples that the model would clip, unless `clip`; *out says how many there are. FUSION_E_INPUT. */
+fusion_status inputs_check_range(struct input_range *out, const struct program *program, const struct input_group *g,
+                                 const float *real, bool clip, fusion_error *err) FUSION_MUST_CHECK;
+/** True when no label is the first class, as when they count from 1 and the last class is absent. */
+bool inputs_labels_lack_zero(const struct job_input *in);
+
+/** What the owner is to know of samples that were taken; empty when there is nothing to say. */
+void inputs_note(char *out, size_t len, const struct program *program, const struct job_input *in,
+                 const struct input_range *queries, const struct input_range *public_samples);
+
+#endif

@@ -1,0 +1,164 @@
+/* The client's data against the manifest: what does not fit is refused before START, by row, and is never called the
+ * server's fault. */
+#include <stdio.h>
+
+#include "session/check_inputs.h"
+#include "session/session_scene.h"
+#include "support/support.h"
+
+/* The first number beyond what the scene's model takes. */
+static double beyond(const struct session_scene *s, double times) {
+  return times * program_input_end(&s->model->program);
+}
+
+static fusion_array *array_of(fusion_type type, size_t rank, const size_t *shape, const void *data) {
+  fusion_array *a;
+  assert_ok(fusion_array_create(&a, type, rank, shape, data));
+  return a;
+}
+
+static void job__labels_beyond_the_classes_are_refused_by_row(void **state) {
+  (void)state;
+  struct session_scene s;
+  scene_prepare(&s);
+  scene_start(&s);
+  const int64_t right = s.labels[7];
+  s.labels[7] = OUT;
+  expect_failure(&s, FUSION_E_INPUT,
+                 "labels: row 7 holds 4, which is no class of the model: labels are 0 to 3; labels that count from 1");
+  s.labels[7] = -1;
+  expect_failure(&s, FUSION_E_INPUT, "labels: row 7 holds -1");
+  s.labels[7] = right;
+  assert_int_equal(fake.runs, 0); /* no sample was sent */
+  fusion_verdict v = {0};
+  expect_accept(&s, &v);
+  scene_end(&s);
+}
+
+static void job__labels_that_are_not_drawn_are_checked_too(void **state) {
+  (void)state;
+  struct session_scene s;
+  int64_t all[PUBLIC + 1];
+  scene_prepare(&s);
+  memcpy(all, s.labels, sizeof s.labels);
+  all[PUBLIC] = OUT;
+  fusion_array *labels = array_of(FUSION_I64, 1, (size_t[]){PUBLIC + 1}, all);
+  s.input.label_source = labels;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_INPUT, "labels: row 30 holds 4");
+  scene_end(&s);
+  fusion_array_free(labels);
+}
+
+static void job__queries_beyond_the_range_are_refused_or_clipped(void **state) {
+  (void)state;
+  struct session_scene s;
+  scene_prepare(&s);
+  s.queries[3 * IN + 2] = beyond(&s, -6);
+  s.queries[5 * IN] = s.queries[5 * IN + 1] = beyond(&s, 2);
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_INPUT, "2 of 12 queries go beyond the model's input range");
+  expect_failure(&s, FUSION_E_INPUT, "by up to 6 times it; the first is row 3; --clip yes");
+  assert_int_equal(fake.runs, 0);
+  s.ask.clip = 1;
+  struct job_output out;
+  fusion_verdict v = {0};
+  assert_ok(scene_ask(&s, &out, &v, NULL));
+  assert_true(v.accepted);
+  assert_int_equal(v.clipped_queries, 2);
+  assert_int_equal(v.clipped_public, 0);
+  assert_non_null(strstr(v.note, "2 of 12 queries go beyond"));
+  assert_non_null(strstr(v.note, "row 3: clipped"));
+  job_output_free(&out);
+  scene_end(&s);
+}
+
+static void job__public_samples_beyond_the_range_are_named_by_their_row(void **state) {
+  (void)state;
+  struct session_scene s;
+  size_t rows[PUBLIC];
+  scene_prepare(&s);
+  for (size_t i = 0; i < PUBLIC; i++) rows[i] = 100 + i;
+  s.input.public_rows = rows;
+  s.public_samples[4 * IN] = beyond(&s, 3);
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_INPUT, "1 of 30 public samples go beyond");
+  expect_failure(&s, FUSION_E_INPUT, "the first is row 104");
+  scene_end(&s);
+}
+
+static void job__samples_of_another_scale_are_told_as_such(void **state) {
+  (void)state;
+  struct session_scene s;
+  scene_prepare(&s);
+  for (size_t i = 0; i < PUBLIC * IN; i++) s.public_samples[i] *= 65025;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_INPUT, "scaled otherwise than the samples that calibrated");
+  scene_end(&s);
+}
+
+static void job__images_with_their_channels_elsewhere_are_refused(void **state) {
+  (void)state;
+  struct session_scene s;
+  scene_prepare(&s);
+  const struct shape shape = s.model->program.steps[0].out.shape;
+  const size_t last[4] = {QUERIES, 1, 1, IN}; /* the model takes its channels first */
+  fusion_array *queries = array_of(FUSION_F64, 4, last, s.queries);
+  assert_int_equal(shape.channels, IN);
+  s.input.query_source = queries;
+  scene_start(&s);
+  expect_failure(&s, FUSION_E_INPUT, "a row is 1x1x6, the model takes 6 channels first");
+  scene_end(&s);
+  fusion_array_free(queries);
+}
+
+static void range__only_what_is_clipped_counts(void **state) {
+  (void)state;
+  struct session_scene s;
+  struct input_range r;
+  scene_prepare(&s);
+  const struct program *p = &s.model->program;
+  const double unit = p->steps[0].out.scale;
+  const float end = (float)program_input_end(p);
+  float real[2 * IN] = {0};
+  real[0] = end + (float)(0.4 * unit); /* rounded back */
+  real[1] = -end - (float)(1.4 * unit);
+  program_input_range(p, real, 2, &r);
+  assert_int_equal(r.samples, 0);
+  real[IN + 1] = end + (float)(0.6 * unit);
+  real[IN + 2] = -end - (float)(1.6 * unit);
+  program_input_range(p, real, 2, &r);
+  assert_int_equal(r.values, 2);
+  assert_int_equal(r.samples, 1);
+  assert_int_equal(r.first, 1);
+  model_free(s.model);
+}
+
+static void note__compares_queries_with_public_samples(void **state) {
+  (void)state;
+  struct session_scene s;
+  char note[640];
+  scene_prepare(&s);
+  const struct input_range near = {.reach = 0.3}, far = {.reach = 0.9}, tiny = {.reach = 0.3 / 255};
+  inputs_note(note, sizeof note, &s.model->program, &s.input, &far, &near);
+  assert_non_null(strstr(note, "largest value of the queries is 3 times that of the public samples"));
+  inputs_note(note, sizeof note, &s.model->program, &s.input, &near, &near);
+  assert_string_equal(note, "");
+  inputs_note(note, sizeof note, &s.model->program, &s.input, &tiny, &near);
+  assert_non_null(strstr(note, "all 12 queries lie within 1/850 of the model's input range"));
+  model_free(s.model);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(job__labels_beyond_the_classes_are_refused_by_row),
+      cmocka_unit_test(job__labels_that_are_not_drawn_are_checked_too),
+      cmocka_unit_test(job__queries_beyond_the_range_are_refused_or_clipped),
+      cmocka_unit_test(job__public_samples_beyond_the_range_are_named_by_their_row),
+      cmocka_unit_test(job__samples_of_another_scale_are_told_as_such),
+      cmocka_unit_test(job__images_with_their_channels_elsewhere_are_refused),
+      cmocka_unit_test(range__only_what_is_clipped_counts),
+      cmocka_unit_test(note__compares_queries_with_public_samples),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
