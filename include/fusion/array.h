@@ -33,8 +33,9 @@ typedef enum fusion_type {
 typedef struct fusion_array fusion_array;
 
 /** Loads a file. The kind follows from the name:
- *  - `x.npy`: version 1-3, little endian, C or Fortran order, element types of fusion_type;
- *  - `x.npz` or `x.npz:member`: stored or deflated; the member may be left out when there is only one;
+ *  - `x.npy`: version 1-3, either byte order, C or Fortran order, element types of fusion_type;
+ *  - `x.npz` or `x.npz:member`: stored or deflated; the member may be left out when there is only one,
+ *    and of two of one name the last counts;
  *  - `x.csv`: numbers split by comma, semicolon, tab or blanks, quoted or not. A first line in which every field is a
  *    name (no number, not empty, no mark of a missing value) is a header, and so are lines before it that begin with
  *    '#'. A field that is no number is refused. Whole numbers give I64, others F64; one column gives a vector.

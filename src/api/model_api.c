@@ -51,11 +51,8 @@ bool array_picture_form(const fusion_array *a, struct picture_form *out) {
 /** Rows must have as many elements as the input; images must not have their channels where the model has not. */
 static fusion_status check_rows(const struct preprocess *p, struct shape shape, const fusion_array *input,
                                 fusion_error *err) {
-  const size_t size = shape_size(shape);
-  if (fusion_array_row_size(input) != size)
-    return error_set(err, FUSION_E_INPUT, "input: a row has %zu elements, the model takes %zu (%ux%ux%u)",
-                     fusion_array_row_size(input), size, shape.channels, shape.height, shape.width);
-  return inputs_check_channels(p, shape, input, err);
+  const fusion_status status = inputs_check_width(fusion_array_row_size(input), shape, input, err);
+  return status == FUSION_OK ? inputs_check_channels(p, shape, input, err) : status;
 }
 
 fusion_status program_real_rows(const struct preprocess *preprocess, struct shape shape, const fusion_array *input,

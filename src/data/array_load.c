@@ -10,27 +10,39 @@ bool path_ends_in(const char *path, const char *end) {
   return len > end_len && strcasecmp(path + len - end_len, end) == 0;
 }
 
-/* FILE.npz:MEMBER. */
-static fusion_status load_member(fusion_array **out, const char *path, fusion_error *err) {
-  const char *member = strrchr(path, ':');
-  char *file = member ? strndup(path, (size_t)(member - path)) : NULL;
-  if (member && !file) return FUSION_E_MEMORY;
-  const fusion_status status =
-      file && path_ends_in(file, ".npz")
-          ? npz_load(out, file, member + 1, err)
-          : error_set(err, FUSION_E_INPUT,
-                      "'%s': the kind of file is unknown; give a .npy, .npz, .npz:name or .csv file", path);
-  free(file);
-  return status;
+/* FILE.npz:MEMBER; *file is owned by the caller, NULL for another path. */
+static fusion_status split_member(const char *path, char **file, const char **member) {
+  const char *colon = strrchr(path, ':');
+  *file = colon ? strndup(path, (size_t)(colon - path)) : NULL;
+  if (colon && !*file) return FUSION_E_MEMORY;
+  if (colon && path_ends_in(*file, ".npz")) {
+    *member = colon + 1;
+    return FUSION_OK;
+  }
+  free(*file);
+  *file = NULL;
+  return FUSION_OK;
 }
 
 static fusion_status load_by_name(fusion_array **out, const char *path, const fusion_table_settings *settings,
                                   fusion_error *err) {
+  char *file;
+  const char *member = NULL;
   if (path_ends_in(path, ".csv")) return csv_load(out, path, settings, err);
   if (settings->id_column) return error_set(err, FUSION_E_USAGE, "'%s': only a .csv file has a column of names", path);
-  if (path_ends_in(path, ".npy")) return npy_load(out, path, err);
-  if (path_ends_in(path, ".npz")) return npz_load(out, path, NULL, err);
-  return load_member(out, path, err);
+  fusion_status status = split_member(path, &file, &member);
+  if (status != FUSION_OK) return status;
+  if (member)
+    status = npz_load(out, file, member, err);
+  else if (path_ends_in(path, ".npy"))
+    status = npy_load(out, path, err);
+  else if (path_ends_in(path, ".npz"))
+    status = npz_load(out, path, NULL, err);
+  else
+    status = error_set(err, FUSION_E_INPUT,
+                       "'%s': the kind of file is unknown; give a .npy, .npz, .npz:name or .csv file", path);
+  free(file);
+  return status;
 }
 
 void fusion_table_init(fusion_table_settings *settings, size_t size) {

@@ -47,7 +47,7 @@ fusion_status file_write_atomic(const char *path, const struct file_part *parts,
 /** What a .npy header says. */
 struct npy_header {
   fusion_type type;
-  bool fortran;
+  bool fortran, big_endian;
   size_t rank, shape[FUSION_RANK_MAX];
   size_t data_offset;
 };
@@ -61,7 +61,7 @@ fusion_status npy_header_parse(struct npy_header *out, const uint8_t *bytes, siz
 /** An array of the header's shape, its data still zero; refuses one that needs other than `data_len` bytes. */
 fusion_status npy_array_for(fusion_array **out, const struct npy_header *h, uint64_t data_len, const char *path,
                             fusion_error *err) FUSION_MUST_CHECK;
-/** Fortran order to C order, in place (with a temporary copy). */
+/** Big-endian elements to native ones, and Fortran order to C order, in place (with a temporary copy). */
 fusion_status npy_reorder(fusion_array *a, const struct npy_header *h) FUSION_MUST_CHECK;
 
 fusion_status npy_load(fusion_array **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;

@@ -72,12 +72,10 @@ static bool take_shape(struct text *t, struct npy_header *h) {
 
 static fusion_status set_type(struct npy_header *h, const char *descr, size_t len, const char *path,
                               fusion_error *err) {
-  if (len == 3 && descr[0] == '>' && descr[2] != '1')
-    return error_set(err, FUSION_E_INPUT, "'%s': big-endian elements (%.3s); save it with .astype('<%.2s')", path,
-                     descr, descr + 1);
   for (size_t i = 0; len == 3 && strchr("<|=>", descr[0]) && i < CODE_COUNT; i++) {
     if (memcmp(codes[i].code, descr + 1, 2) != 0) continue;
     h->type = codes[i].type;
+    h->big_endian = descr[0] == '>';
     return FUSION_OK;
   }
   return error_set(
@@ -148,7 +146,18 @@ fusion_status npy_array_for(fusion_array **out, const struct npy_header *h, uint
   return status == FUSION_OK ? status : error_set(err, status, "'%s': no memory for %zu bytes", path, len);
 }
 
+static void swap_bytes(fusion_array *a) {
+  const size_t len = fusion_type_len(a->type);
+  for (uint8_t *at = a->data; at < a->data + a->len; at += len)
+    for (size_t i = 0; i < len / 2; i++) {
+      const uint8_t kept = at[i];
+      at[i] = at[len - 1 - i];
+      at[len - 1 - i] = kept;
+    }
+}
+
 fusion_status npy_reorder(fusion_array *a, const struct npy_header *h) {
+  if (h->big_endian) swap_bytes(a);
   if (!h->fortran || a->rank < 2 || !a->count) return FUSION_OK;
   const size_t len = fusion_type_len(a->type);
   uint8_t *from = mem_alloc(a->len, 1);

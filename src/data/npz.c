@@ -81,25 +81,35 @@ static size_t member_len(const struct entry *e) {
   return e->name_len > 4 && memcmp(e->name + e->name_len - 4, ".npy", 4) == 0 ? e->name_len - 4 : 0;
 }
 
-/** Finds the member; with no name given, the only one. On failure the text lists what there is. */
+static bool same_name(const struct entry *a, const char *name, size_t len) {
+  return len == member_len(a) && memcmp(a->name, name, len) == 0;
+}
+
+static bool is_whole_name(const struct entry *e, const char *name) {
+  return strlen(name) == e->name_len && memcmp(e->name, name, e->name_len) == 0;
+}
+
+/** Finds the member; with no name given, the only one. Of members of one name the last counts, as for numpy. On failure
+ * the text lists what there is. */
 static fusion_status find_member(const struct input_file *f, struct reader directory, const char *member,
                                  struct entry *out, fusion_error *err) {
   char names[NAMES_LEN] = "";
   size_t count = 0, used = 0;
+  bool found = false;
   struct entry e;
   while (reader_left(&directory)) {
     if (!next_entry(&directory, &e)) return damaged(f, err);
     const size_t len = member_len(&e);
     if (!len) continue;
-    if (member && strlen(member) == len && memcmp(member, e.name, len) == 0) {
-      *out = e;
-      return FUSION_OK;
-    }
-    if (!count++) *out = e;
-    if (used < sizeof names - 1)
+    const bool again = count && same_name(out, e.name, len);
+    const bool named = member && (same_name(&e, member, strlen(member)) || is_whole_name(&e, member));
+    found = found || named;
+    if (named || (!found && (again || !count))) *out = e;
+    count += !again;
+    if (!again && used < sizeof names - 1)
       used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", count > 1 ? ", " : "", (int)len, e.name);
   }
-  if (!member && count == 1) return FUSION_OK;
+  if (found || (!member && count == 1)) return FUSION_OK;
   if (!count) return error_set(err, FUSION_E_INPUT, "'%s': holds no .npy member", f->path);
   if (member) return error_set(err, FUSION_E_INPUT, "'%s': has no member '%s'; it has: %s", f->path, member, names);
   return error_set(err, FUSION_E_INPUT, "'%s': has several members; name one as '%s:NAME' out of: %s", f->path, f->path,

@@ -8,6 +8,23 @@
 #define REACH_MORE 2.5
 #define REACH_LESS (1.0 / 32)
 
+fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusion_array *rows, fusion_error *err) {
+  const size_t size = shape_size(shape);
+  if (row_size == size) return FUSION_OK;
+  if (rows && fusion_array_rank(rows) == 1 && fusion_array_rows(rows) == size)
+    return error_set(err, FUSION_E_INPUT,
+                     "input: one axis of %zu numbers is %zu samples of one number; as one sample, reshape it to (1, "
+                     "%zu), in a .csv file to one line",
+                     size, size, size);
+  if (rows && fusion_array_rank(rows) <= 1)
+    return error_set(
+        err, FUSION_E_INPUT,
+        "input: has one axis, so that each sample is one number; the model takes samples of %zu (%ux%ux%u)", size,
+        shape.channels, shape.height, shape.width);
+  return error_set(err, FUSION_E_INPUT, "input: a row has %zu numbers, the model takes %zu (%ux%ux%u)", row_size, size,
+                   shape.channels, shape.height, shape.width);
+}
+
 fusion_status inputs_check_channels(const struct preprocess *p, struct shape shape, const fusion_array *rows,
                                     fusion_error *err) {
   if (!rows || fusion_array_rank(rows) != 4) return FUSION_OK;

@@ -241,11 +241,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
   p->input_size = shape_size(p->program.steps[0].out.shape);
   p->answer_size = program_answer_size(&p->program);
-  if (p->input_size != in->row_size)
-    return error_set(why, FUSION_E_INPUT,
-                     "the samples have %zu numbers each; the server's model takes %zu (%u x %u x %u)", in->row_size,
-                     p->input_size, p->program.steps[0].out.shape.channels, p->program.steps[0].out.shape.height,
-                     p->program.steps[0].out.shape.width);
+  TRY(inputs_check_width(in->row_size, p->program.steps[0].out.shape, in->query_source, why));
   TRY(choose_check(p, t->settings, why));
   TRY(take_answers(p, t, why));
   if (p->todo) TRY(prepare_cut(p, t, round_trip_seconds, why));

@@ -20,3 +20,8 @@ for command in $($FUSION help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
   esac
   awk -v c="$command" 'length > 100 {print c " --help: a line of " length}' text
 done
+# Answers go to known kinds of files.
+"$FUSION" run model.fsn --input x.npy -o answers.txt
+echo "exit $?"
+"$FUSION" query 127.0.0.1:1 --plaintext --input q.csv --public p.csv --labels l.csv -o answers.parquet
+echo "exit $?"

@@ -295,7 +295,7 @@ static void limits__of_the_client_hold(void **state) {
   expect_failure(&s, FUSION_E_LIMIT, "the job would move");
   s.ask.max_traffic = 1 << 30;
   s.input.row_size = IN - 1;
-  expect_failure(&s, FUSION_E_INPUT, "the samples have 5 numbers each; the server's model takes 6");
+  expect_failure(&s, FUSION_E_INPUT, "input: a row has 5 numbers, the model takes 6");
   assert_int_equal(fake.opened, 1);
   scene_end(&s);
 }

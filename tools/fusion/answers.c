@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "outputs.h"
+
 enum { LINES_MOST = 40, CLASSES_FILE_MAX = 64 << 20 };
 
 /* Names of classes */
@@ -149,8 +151,7 @@ json_t *cli_answers_json(const struct cli_answers *a) {
 /* CSV */
 
 bool cli_is_csv(const char *path) {
-  const size_t len = strlen(path);
-  return len > 4 && strcmp(path + len - 4, ".csv") == 0;
+  return cli_ends_in(path, ".csv");
 }
 
 /** A text field, quoted where it must be. */

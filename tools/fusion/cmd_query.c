@@ -8,6 +8,7 @@
 
 #include "answers.h"
 #include "cli.h"
+#include "outputs.h"
 
 struct query_line {
   struct cli_input input;
@@ -108,10 +109,9 @@ static int check_line(const struct query_line *l) {
     return cli_usage("query",
                      "--accept-fast alone compares labels, so that only labels can be written; --%s needs --tolerance",
                      l->raw ? "raw" : "probabilities");
-  const char *end = l->html ? strrchr(l->html, '.') : NULL;
-  if (l->html && (!end || (strcmp(end, ".html") != 0 && strcmp(end, ".htm") != 0)))
+  if (l->html && !cli_ends_in(l->html, ".html") && !cli_ends_in(l->html, ".htm"))
     return cli_usage("query", "--html: '%s': the name must end in .html", l->html);
-  return CLI_GO;
+  return cli_check_answers_name("query", l->answers);
 }
 
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {

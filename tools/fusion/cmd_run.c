@@ -5,6 +5,7 @@
 
 #include "answers.h"
 #include "cli.h"
+#include "outputs.h"
 
 struct run_line {
   struct cli_input input;
@@ -217,6 +218,8 @@ int cmd_run(int argc, char **argv) {
   if (code != CLI_GO) return code;
   if (l.input.reading.preprocess && !fusion_images_path(l.input.path))
     return cli_usage("run", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
+  code = cli_check_answers_name("run", l.output);
+  if (code != CLI_GO) return code;
   if (l.input.classes) code = cli_classes_load(&classes, "run", l.input.classes);
   if (code == CLI_GO) code = run(&l, positional[0], &classes);
   cli_classes_free(&classes);
