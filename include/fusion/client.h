@@ -77,6 +77,8 @@ typedef struct fusion_client_settings {
    *  0 (default): they are refused before the job, since their answers would be wrong. Refusing tells the server that
    *  there are such, of a range that it chose; public samples are judged first. */
   uint64_t clip;
+  /** Not 0: FUSION_ANSWERS_PROBABILITIES will be read; a model that has none is refused before the job. */
+  uint64_t probabilities;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

@@ -151,7 +151,8 @@ FUSION_API fusion_status fusion_model_run_float(const fusion_model *model, const
                                                 fusion_error *err) FUSION_MUST_CHECK;
 
 /** Integer answers to real ones, F64 of the same shape: logits and top-k values are scaled; where the network ended in
- * a Softmax or Sigmoid and `probabilities` is set, logits become probabilities. Indices stay. */
+ * a Softmax or Sigmoid and `probabilities` is set, logits become probabilities, behind a LogSoftmax their logarithms.
+ *  FUSION_E_USAGE when `probabilities` is set for another network. Indices stay. */
 FUSION_API fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers,
                                                    bool probabilities, fusion_array **real,
                                                    fusion_error *err) FUSION_MUST_CHECK;
@@ -178,6 +179,7 @@ typedef struct fusion_model_info {
   size_t manifest_len;          /**< bytes of the public manifest */
   uint64_t weights;             /**< number of weights */
   uint64_t multiplications;     /**< multiply-accumulates of a sample */
+  uint64_t log_softmax;         /**< not 0, with softmax: into logarithms of probabilities */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

@@ -181,6 +181,7 @@ fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_
   const size_t shape[2] = {rows, width};
   *real = NULL;
   fusion_status status = check_answers(program, answers, err);
+  if (status == FUSION_OK && probabilities) status = inputs_check_probabilities(program, err);
   if (status != FUSION_OK) return status;
   status = fusion_array_create(real, FUSION_F64, 2, shape, NULL);
   if (status != FUSION_OK) return error_set(err, status, "answers: out of memory");
@@ -188,7 +189,8 @@ fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_
   double *to = fusion_array_data_mutable(*real);
   if (program->output == OUTPUT_LOGITS) {
     program_dequantise(program, from, rows * width, to);
-    for (size_t r = 0; probabilities && program->softmax && r < rows; r++) softmax_in_place(to + r * width, width);
+    void (*softmax)(double *, size_t) = program->log_softmax ? log_softmax_in_place : softmax_in_place;
+    for (size_t r = 0; probabilities && program->softmax && r < rows; r++) softmax(to + r * width, width);
     if (probabilities && program->sigmoid) sigmoid_in_place(to, rows * width);
     return FUSION_OK;
   }
@@ -245,6 +247,7 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .rounding = (fusion_rounding)program->rounding,
       .softmax = program->softmax,
       .sigmoid = program->sigmoid,
+      .log_softmax = program->log_softmax,
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
       .manifest_len = manifest_len};

@@ -414,6 +414,7 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
     case GRAPH_SIGMOID:
     case GRAPH_ARGMAX:
       l->net->softmax = n->op == GRAPH_SOFTMAX;
+      l->net->log_softmax = l->net->softmax && n->log;
       l->net->sigmoid = n->op == GRAPH_SIGMOID;
       l->net->argmax = n->op == GRAPH_ARGMAX;
       l->net->logits = n->inputs[0];

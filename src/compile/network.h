@@ -39,8 +39,8 @@ static inline bool node_is_raw(const struct network_node *d) {
 struct network {
   struct network_node *nodes;
   uint32_t count, capacity;
-  uint32_t logits;               /* graph node whose values the answers are made of */
-  bool softmax, sigmoid, argmax; /* what the graph ended in */
+  uint32_t logits;                            /* graph node whose values the answers are made of */
+  bool softmax, log_softmax, sigmoid, argmax; /* what the graph ended in */
 };
 
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put

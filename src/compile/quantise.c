@@ -197,6 +197,7 @@ static fusion_status set_output(struct model *m, const struct network *net, cons
   program->rounding = o->rounding;
   program->output = net->argmax && o->output == OUTPUT_LOGITS ? OUTPUT_LABEL : o->output;
   program->softmax = net->softmax && program->output == OUTPUT_LOGITS;
+  program->log_softmax = net->log_softmax && program->softmax;
   program->sigmoid = net->sigmoid && program->output == OUTPUT_LOGITS;
   program->top_k = program->output == OUTPUT_TOP_K ? o->top_k : 0;
   if (program->output == OUTPUT_TOP_K && (program->top_k < 1 || program->top_k > size))

@@ -118,6 +118,13 @@ void softmax_in_place(double *values, size_t count) {
   for (size_t i = 0; i < count; i++) values[i] /= sum;
 }
 
+void log_softmax_in_place(double *values, size_t count) {
+  double largest = -INFINITY, sum = 0;
+  for (size_t i = 0; i < count; i++) largest = fmax(largest, values[i]);
+  for (size_t i = 0; i < count; i++) sum += exp(values[i] - largest);
+  for (size_t i = 0; i < count; i++) values[i] -= largest + log(sum);
+}
+
 void sigmoid_in_place(double *values, size_t count) {
   for (size_t i = 0; i < count; i++) values[i] = 1 / (1 + exp(-values[i]));
 }

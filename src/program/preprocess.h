@@ -33,6 +33,8 @@ fusion_status preprocess_choose(struct preprocess *out, const struct preprocess 
 
 /** Probabilities from real logits, in place; `count` values of one sample. */
 void softmax_in_place(double *values, size_t count);
+/** The same, as logarithms. */
+void log_softmax_in_place(double *values, size_t count);
 /** Each value by itself. */
 void sigmoid_in_place(double *values, size_t count);
 

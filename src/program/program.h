@@ -92,6 +92,7 @@ struct program {
   uint32_t top_k;
   enum program_rounding rounding;
   bool softmax;                     /* the client may turn logits into probabilities */
+  bool log_softmax;                 /* with softmax: into their logarithms */
   bool sigmoid;                     /* the same, each by itself; not both */
   struct program_section *sections; /* owned: sorted by engine, one for each at most */
   uint32_t section_count;

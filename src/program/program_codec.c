@@ -179,7 +179,7 @@ void program_encode(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->output);
   write_u32(w, program->top_k);
   write_u8(w, (uint8_t)program->rounding);
-  write_u8(w, program->softmax ? 1 : program->sigmoid ? 2 : 0);
+  write_u8(w, program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0);
   encode_preprocess(w, &program->preprocess);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
@@ -192,9 +192,10 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->top_k = read_u32(r);
   const uint8_t rounding = read_u8(r);
   const uint8_t last = read_u8(r);
-  out->softmax = last == 1;
+  out->softmax = last == 1 || last == 3;
+  out->log_softmax = last == 3;
   out->sigmoid = last == 2;
-  if (r->failed || last > 2 || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  if (r->failed || last > 3 || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum program_output)output;
   out->rounding = (enum program_rounding)rounding;
   fusion_status status = decode_preprocess(r, &out->preprocess);

@@ -63,6 +63,14 @@ fusion_status inputs_check_job_labels(const struct program *program, const struc
   return FUSION_OK;
 }
 
+fusion_status inputs_check_probabilities(const struct program *program, fusion_error *err) {
+  if (program->softmax || program->sigmoid) return FUSION_OK;
+  return error_set(
+      err, FUSION_E_USAGE,
+      "the model has no probabilities: its network does not end in a Softmax, LogSoftmax or Sigmoid, or it "
+      "answers labels; leave out --probabilities");
+}
+
 bool inputs_labels_lack_zero(const struct job_input *in) {
   bool lacks = true;
   for (size_t i = 0; i < in->choice.public_samples; i++) lacks = lacks && in->labels[i] != 0;

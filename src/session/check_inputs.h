@@ -21,6 +21,9 @@ fusion_status inputs_check_labels(size_t classes, const fusion_array *labels, fu
 fusion_status inputs_check_job_labels(const struct program *program, const struct job_input *in,
                                       fusion_error *err) FUSION_MUST_CHECK;
 
+/** The network ended in what makes probabilities, or their logarithms, of logits. FUSION_E_USAGE. */
+fusion_status inputs_check_probabilities(const struct program *program, fusion_error *err) FUSION_MUST_CHECK;
+
 /** A group of a job's samples. */
 struct input_group {
   const char *what; /* "queries" */

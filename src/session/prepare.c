@@ -217,6 +217,7 @@ static fusion_status take_inputs(struct prepared_job *p, const struct job_terms 
   const struct input_group queries = inputs_queries(t->input), public_samples = inputs_public(t->input);
   const bool clip = t->settings->clip != 0;
   fusion_status status = inputs_check_job_labels(&p->program, t->input, why);
+  if (status == FUSION_OK && t->settings->probabilities) status = inputs_check_probabilities(&p->program, why);
   if (status == FUSION_OK)
     status = quantise(&p->program, &public_samples, clip, &p->public_range, &p->public_samples, why);
   return status == FUSION_OK ? quantise(&p->program, &queries, clip, &p->query_range, &p->queries, why) : status;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "outputs.h"
 
 enum { LIST_MAX = 65536, BITS_MOST = 16 };
 
@@ -328,6 +329,11 @@ int cmd_compile(int argc, char **argv) {
   if (l.reading.preprocess && !fusion_images_path(l.calibration))
     return cli_usage("compile",
                      "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
+  const struct cli_file outputs[] = {{"--output-file", l.output_path}, {NULL, NULL}};
+  const struct cli_file inputs[] = {
+      {"MODEL.onnx", positional[0]}, {"--calibrate", l.calibration}, {"--labels", l.labels}, {NULL, NULL}};
+  code = cli_check_outputs("compile", outputs, inputs);
+  if (code != CLI_GO) return code;
   code = parse_preprocess(&l, &mean, &deviation, &s->preprocess);
   if (l.margin_given) s->overflow = 0;
   s->layer_errors = l.sensitivity || l.json;

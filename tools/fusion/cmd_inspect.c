@@ -32,13 +32,13 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
   fusion_layer d = {.size = sizeof d};
   for (size_t i = 0; fusion_model_layer(model, i, &d); i++) json_array_append_new(layers, layer_json(&d));
   json_t *json = json_pack(
-      "{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o}", "input",
+      "{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:b, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o}", "input",
       (json_int_t)info->input_channels, (json_int_t)info->input_height, (json_int_t)info->input_width, "outputs",
       (json_int_t)info->outputs, "output", output_names[info->output], "top_k", (int)info->top_k, "rounding",
-      rounding_names[info->rounding], "softmax", (int)info->softmax, "sigmoid", (int)info->sigmoid, "output_scale",
-      info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len, "weights", (json_int_t)info->weights,
-      "multiplications", (json_int_t)info->multiplications, "widest_ring", (int)info->widest_ring, "preprocess",
-      preprocess_json(&info->preprocess), "layers", layers);
+      rounding_names[info->rounding], "softmax", (int)info->softmax, "log_softmax", (int)info->log_softmax, "sigmoid",
+      (int)info->sigmoid, "output_scale", info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len,
+      "weights", (json_int_t)info->weights, "multiplications", (json_int_t)info->multiplications, "widest_ring",
+      (int)info->widest_ring, "preprocess", preprocess_json(&info->preprocess), "layers", layers);
   if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
   return cli_print_json(json);
 }
@@ -62,9 +62,10 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
   printf("answer       %s", output_names[info->output]);
   if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
   printf(", %zu integers, unit %.6g%s, %s rounding\n", info->answer_size, info->output_scale,
-         info->softmax   ? ", softmax"
-         : info->sigmoid ? ", sigmoid"
-                         : "",
+         info->log_softmax ? ", log-softmax"
+         : info->softmax   ? ", softmax"
+         : info->sigmoid   ? ", sigmoid"
+                           : "",
          rounding_names[info->rounding]);
   printf("size         %.4g M weights, %.4g M multiplications a sample, public manifest %s\n",
          (double)info->weights / 1e6, (double)info->multiplications / 1e6,

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "answers.h"
 #include "cli.h"
@@ -36,7 +34,9 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
                    "compared.",
                    .letter = 'o'),
       CLI_OPT_FLAG("raw", &l->raw, "Write the answers' integers, equal to those of 'fusion run'."),
-      CLI_OPT_FLAG("probabilities", &l->probabilities, "Write probabilities, where the network ended in a Softmax."),
+      CLI_OPT_FLAG(
+          "probabilities", &l->probabilities,
+          "Write probabilities, of a network that ends in a Softmax or Sigmoid; of a LogSoftmax their logarithms."),
       CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
@@ -114,6 +114,25 @@ static int check_line(const struct query_line *l) {
   return cli_check_answers_name("query", l->answers);
 }
 
+/* Found before the job, not after it. */
+static int check_files(const struct query_line *l) {
+  const struct cli_file outputs[] = {{"--output-file", l->answers},
+                                     {"--report", l->report},
+                                     {"--html", l->html},
+                                     {"--journal", l->settings.journal},
+                                     {NULL, NULL}};
+  const struct cli_file inputs[] = {{"--input", l->input.path},
+                                    {"--public", l->public_samples},
+                                    {"--labels", l->labels},
+                                    {"--classes", l->input.classes},
+                                    {"--preprocess", l->input.reading.preprocess},
+                                    {"--tls-ca", l->settings.tls_ca},
+                                    {"--tls-cert", l->settings.tls_cert},
+                                    {"--tls-key", l->settings.tls_key},
+                                    {NULL, NULL}};
+  return cli_check_outputs("query", outputs, inputs);
+}
+
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   options_of_data(l, options);
@@ -129,7 +148,9 @@ static int parse(struct query_line *l, int argc, char **argv, char ***positional
       .max_positional = 1};
   int count;
   const int done = cli_parse(&syntax, argc, argv, positional, &count);
-  return done == CLI_GO ? check_line(l) : done;
+  if (done != CLI_GO) return done;
+  const int wrong = check_line(l);
+  return wrong == CLI_GO ? check_files(l) : wrong;
 }
 
 /* What the signal handler cancels. */
@@ -145,22 +166,6 @@ static bool show_progress(void *context, const fusion_progress *p) {
   bar->total = (double)p->samples;
   cli_progress_update(bar, (double)p->samples_done);
   return true;
-}
-
-/* Finds out before the job, not after it, that a file cannot be written. */
-static bool can_write(const char *path) {
-  if (!path) return true;
-  struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-    cli_error("query", "'%s': is a folder; give a file", path);
-    return false;
-  }
-  const char *slash = strrchr(path, '/');
-  char folder[4096] = ".";
-  if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-  if (access(folder, W_OK | X_OK) == 0) return true;
-  cli_error("query", "'%s': cannot write to this folder", path);
-  return false;
 }
 
 /* What came out, with the names that belong to it. */
@@ -287,6 +292,7 @@ static int run(struct query_line *l) {
     if (code != CLI_GO) return code;
   }
   l->settings.again = l->again;
+  l->settings.probabilities = l->probabilities;
   l->settings.clip = l->input.clip == CLI_CLIP_YES;
   l->settings.progress = show_progress;
   l->settings.progress_context = &bar;
@@ -322,7 +328,6 @@ int cmd_query(int argc, char **argv) {
   char **positional;
   const int done = parse(&l, argc, argv, &positional);
   if (done != CLI_GO) return done;
-  if (!can_write(l.answers) || !can_write(l.report) || !can_write(l.html)) return CLI_EXIT_IO;
   l.settings.server = positional[0];
   return run(&l);
 }

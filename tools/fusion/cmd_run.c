@@ -31,7 +31,8 @@ static int parse_line(struct run_line *l, int argc, char **argv, char ***positio
       CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy, .csv): integers, 64 bits.",
                    .letter = 'o'),
       CLI_OPT_FLAG("real", &l->real, "Write real numbers instead: integers times their unit."),
-      CLI_OPT_FLAG("probabilities", &l->probabilities, "With --real: apply the Softmax that the network ended in."),
+      CLI_OPT_FLAG("probabilities", &l->probabilities,
+                   "The same, with the Softmax, LogSoftmax or Sigmoid that the network ends in."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_input(options, &l->input);
@@ -171,6 +172,20 @@ static int check_classes(const fusion_model *model, const struct cli_classes *cl
   return CLI_EXIT_USAGE;
 }
 
+/** Found before the run, not after it. */
+static fusion_status check_probabilities(const fusion_model *model, fusion_error *err) {
+  fusion_model_info info = {.size = sizeof info};
+  fusion_array *none = NULL, *real = NULL;
+  fusion_status status = fusion_model_describe(model, &info, err);
+  if (status != FUSION_OK) return status;
+  const size_t shape[2] = {0, info.answer_size};
+  status = fusion_array_create(&none, FUSION_I64, 2, shape, NULL);
+  if (status == FUSION_OK) status = fusion_model_real_answers(model, none, true, &real, err);
+  fusion_array_free(none);
+  fusion_array_free(real);
+  return status;
+}
+
 /** Samples that the model would clip end the run, unless --clip yes took them. CLI_GO, or the exit code. */
 static int check_range(const struct run_line *l, const fusion_model *model, const fusion_array *input) {
   fusion_error err = {.status = FUSION_OK};
@@ -191,6 +206,7 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
   fusion_model *model = NULL;
   fusion_array *input = NULL, *answers = NULL;
   fusion_status status = fusion_model_load(&model, path, &err);
+  if (status == FUSION_OK && l->probabilities) status = check_probabilities(model, &err);
   int code = status == FUSION_OK ? check_classes(model, classes, l->input.classes) : CLI_GO;
   if (status == FUSION_OK && code == CLI_GO) status = cli_load_samples(&input, &l->input.reading, l->input.path, &err);
   if (status == FUSION_OK && code == CLI_GO) code = check_range(l, model, input);
@@ -218,7 +234,11 @@ int cmd_run(int argc, char **argv) {
   if (code != CLI_GO) return code;
   if (l.input.reading.preprocess && !fusion_images_path(l.input.path))
     return cli_usage("run", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
+  const struct cli_file outputs[] = {{"--output-file", l.output}, {NULL, NULL}};
+  const struct cli_file inputs[] = {{"MODEL.fsn", positional[0]},   {"--input", l.input.path}, {"--labels", l.labels},
+                                    {"--classes", l.input.classes}, {"--float", l.onnx},       {NULL, NULL}};
   code = cli_check_answers_name("run", l.output);
+  if (code == CLI_GO) code = cli_check_outputs("run", outputs, inputs);
   if (code != CLI_GO) return code;
   if (l.input.classes) code = cli_classes_load(&classes, "run", l.input.classes);
   if (code == CLI_GO) code = run(&l, positional[0], &classes);
