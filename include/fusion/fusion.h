@@ -16,6 +16,7 @@
 #include <fusion/bench.h>
 #include <fusion/client.h>
 #include <fusion/cpu.h>
+#include <fusion/files.h>
 #include <fusion/images.h>
 #include <fusion/model.h>
 #include <fusion/plan.h>

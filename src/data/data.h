@@ -4,6 +4,7 @@
 #define FUSION_DATA_DATA_H
 
 #include <fusion/array.h>
+#include <fusion/files.h>
 #include <fusion/images.h>
 
 #include "base/base.h"
@@ -40,9 +41,13 @@ struct file_part {
 };
 
 /** Writes the parts one after the other into a new file, then gives it the name `path`: all or nothing, also when the
- *  process is killed. A device or a pipe is written through. */
+ *  process is killed. A device or a pipe is written through. Mode 0600, or that of the file that had the name. */
 fusion_status file_write_atomic(const char *path, const struct file_part *parts, size_t count,
                                 fusion_error *err) FUSION_MUST_CHECK;
+
+/** As fusion_files_add, in parts. */
+fusion_status files_add(fusion_files *files, const char *path, const struct file_part *parts, size_t count,
+                        fusion_error *err) FUSION_MUST_CHECK;
 
 /** What a .npy header says. */
 struct npy_header {

@@ -198,7 +198,7 @@ cleanup:
   return status;
 }
 
-fusion_status fusion_array_save_npy(const fusion_array *a, const char *path, fusion_error *err) {
+fusion_status fusion_files_add_npy(fusion_files *files, const char *path, const fusion_array *a, fusion_error *err) {
   enum { ALIGNMENT = 64, PREFIX = 10, TEXT_MAX = 512 };
   char head[PREFIX + TEXT_MAX], shape[24 * FUSION_RANK_MAX + 1] = "";
   size_t at = 0;
@@ -219,5 +219,15 @@ fusion_status fusion_array_save_npy(const fusion_array *a, const char *path, fus
   head[8] = (char)((len - PREFIX) & 255);
   head[9] = (char)((len - PREFIX) >> 8);
   const struct file_part parts[] = {{head, len}, {a->data, a->len}};
-  return file_write_atomic(path, parts, 2, err);
+  return files_add(files, path, parts, 2, err);
+}
+
+fusion_status fusion_array_save_npy(const fusion_array *a, const char *path, fusion_error *err) {
+  fusion_files *files;
+  fusion_status status = fusion_files_create(&files, err);
+  if (status != FUSION_OK) return status;
+  status = fusion_files_add_npy(files, path, a, err);
+  if (status == FUSION_OK) status = fusion_files_place(files, err);
+  fusion_files_free(files);
+  return status;
 }

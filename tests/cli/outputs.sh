@@ -49,3 +49,36 @@ query --report absent/r.json
 test -e p.csv && echo "answers were written"
 kill $server
 wait $server
+
+echo "written together"
+yes 0 | head -150 >wrong.csv
+"$FUSION" run plain.fsn --input five.csv -o right.csv >/dev/null
+sed 1d right.csv | cut -d, -f2 >right_labels.csv
+modes() { for f in "$@"; do [ -e "$f" ] && stat -c '%a %n' "$f"; done; }
+rm -f port
+"$FUSION" serve plain.fsn --listen 127.0.0.1:0 --plaintext --ready-file port --quiet --grace-s 1 >/dev/null 2>&1 &
+server=$!
+for i in $(seq 200); do [ -s port ] || sleep 0.05; done
+job() { "$FUSION" query "127.0.0.1:$(cat port)" --plaintext --quiet --input five.csv --public five.csv --labels right_labels.csv "$@"; }
+job -o a.csv --report r.json --html r.html | grep '^written'
+modes a.csv r.json r.html
+chmod 644 a.csv
+chmod 640 r.json
+job -o a.csv --report r.json | grep '^written'
+modes a.csv r.json
+# A report that cannot be written, found late, or a full standard output: no answers either.
+job -o b.csv --report /dev/full >/dev/null
+echo "exit $?"
+job -o b.csv --report b.json >/dev/full
+echo "exit $?"
+job -o b.csv >&-
+echo "exit $?"
+modes b.csv b.json
+ls | grep part
+# A reject writes its report, and says that the answers are old.
+cp a.csv old.csv
+yes 3 | head -150 >right_labels.csv
+job -o a.csv --report r.json | grep '^verdict\|^written'
+cmp a.csv old.csv && grep -c reject r.json
+kill $server
+wait $server

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -354,6 +355,54 @@ static void save__leaves_nothing_behind_on_failure(void **state) {
   assert_int_equal(system(command), 0);
 }
 
+static mode_t mode_of(const char *name) {
+  struct stat info;
+  assert_int_equal(stat(path_of(name), &info), 0);
+  return info.st_mode & 0777;
+}
+
+static void files__are_private_unless_they_were_shared(void **state) {
+  (void)state;
+  fusion_array *a;
+  const mode_t mask = umask(022);
+  assert_ok(fusion_array_create(&a, FUSION_U8, 1, (size_t[]){1}, NULL));
+  assert_ok(fusion_array_save_npy(a, path_of("private.npy"), NULL));
+  assert_int_equal(mode_of("private.npy"), 0600);
+  assert_int_equal(chmod(path_of("private.npy"), 0664), 0);
+  assert_ok(fusion_array_save_npy(a, path_of("private.npy"), NULL));
+  assert_int_equal(mode_of("private.npy"), 0664);
+  fusion_array_free(a);
+  umask(mask);
+}
+
+static void files__appear_together_or_not_at_all(void **state) {
+  (void)state;
+  fusion_files *files;
+  fusion_error err;
+  struct stat info;
+  uint8_t bytes[8];
+  assert_ok(fusion_files_create(&files, NULL));
+  assert_ok(fusion_files_add(files, path_of("one"), "1", 1, NULL));
+  assert_int_equal(fusion_files_add(files, path_of("no-such-folder/two"), "2", 1, &err), FUSION_E_IO);
+  fusion_files_free(files);
+  assert_int_equal(stat(path_of("one"), &info), -1);
+  assert_ok(fusion_files_create(&files, NULL));
+  assert_ok(fusion_files_add(files, path_of("one"), "1", 1, NULL));
+  assert_ok(fusion_files_add(files, "/dev/full", "2", 1, NULL));
+  assert_int_equal(fusion_files_place(files, &err), FUSION_E_IO);
+  assert_non_null(strstr(err.text, "'/dev/full': cannot be written"));
+  fusion_files_free(files);
+  assert_int_equal(stat(path_of("one"), &info), -1);
+  assert_ok(fusion_files_create(&files, NULL));
+  assert_ok(fusion_files_add(files, path_of("one"), "1", 1, NULL));
+  assert_ok(fusion_files_add(files, path_of("two"), "22", 2, NULL));
+  assert_int_equal(stat(path_of("one"), &info), -1);
+  assert_ok(fusion_files_place(files, NULL));
+  fusion_files_free(files);
+  assert_int_equal(get_file("one", bytes, sizeof bytes), 1);
+  assert_int_equal(get_file("two", bytes, sizeof bytes), 2);
+}
+
 static int teardown(void **state) {
   (void)state;
   char command[64];
@@ -374,6 +423,8 @@ int main(void) {
       cmocka_unit_test(csv__shapes_and_types),
       cmocka_unit_test(csv__bad_tables_are_refused_by_line),
       cmocka_unit_test(convert__refuses_what_does_not_fit),
+      cmocka_unit_test(files__are_private_unless_they_were_shared),
+      cmocka_unit_test(files__appear_together_or_not_at_all),
       cmocka_unit_test(save__leaves_nothing_behind_on_failure),
   };
   if (!mkdtemp(folder)) return 1;

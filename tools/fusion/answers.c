@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "outputs.h"
 
@@ -150,10 +149,6 @@ json_t *cli_answers_json(const struct cli_answers *a) {
 
 /* CSV */
 
-bool cli_is_csv(const char *path) {
-  return cli_ends_in(path, ".csv");
-}
-
 /** A text field, quoted where it must be. */
 static void put_field(FILE *f, const char *text) {
   if (!strpbrk(text, ",\"\r\n")) {
@@ -192,16 +187,21 @@ static void put_rows(FILE *f, const struct cli_answers *a) {
   }
 }
 
-int cli_answers_save_csv(const struct cli_answers *a, const char *command, const char *path) {
-  char temporary[4096];
-  const int len = snprintf(temporary, sizeof temporary, "%s.%ld.part", path, (long)getpid());
-  FILE *f = len > 0 && (size_t)len < sizeof temporary ? fopen(temporary, "wx") : NULL;
+static fusion_status add_csv(const struct cli_answers *a, fusion_files *files, const char *path, fusion_error *err) {
+  char *text = NULL;
+  size_t len = 0;
+  FILE *f = open_memstream(&text, &len);
   if (f) put_rows(f, a);
-  bool good = f && !ferror(f) && fflush(f) == 0 && fsync(fileno(f)) == 0;
-  if (f) good = fclose(f) == 0 && good;
-  if (good && rename(temporary, path) == 0) return CLI_EXIT_OK;
-  const int reason = errno;
-  if (f) unlink(temporary);
-  cli_error(command, "'%s': cannot be written: %s", path, strerror(reason));
-  return CLI_EXIT_IO;
+  const bool failed = !f || ferror(f);
+  if (!f || fclose(f) != 0 || failed) {
+    free(text);
+    return FUSION_E_MEMORY;
+  }
+  const fusion_status status = fusion_files_add(files, path, text, len, err);
+  free(text);
+  return status;
+}
+
+fusion_status cli_answers_add(const struct cli_answers *a, fusion_files *files, const char *path, fusion_error *err) {
+  return cli_ends_in(path, ".csv") ? add_csv(a, files, path, err) : fusion_files_add_npy(files, path, a->values, err);
 }

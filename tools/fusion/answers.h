@@ -32,9 +32,8 @@ void cli_answers_print(const struct cli_answers *a);
 /** [{"sample": name or number, "label": n, "class": name}, ...]; NULL when memory is out. Of a text file "id" or "line"
  *  instead of "sample". */
 json_t *cli_answers_json(const struct cli_answers *a);
-/** sample,label[,class][,value...], with id or line as above: complete or not at all. CLI_EXIT_OK, or the exit code
- * after saying why. */
-int cli_answers_save_csv(const struct cli_answers *a, const char *command, const char *path);
-bool cli_is_csv(const char *path);
+/** As the name says: .csv (sample,label[,class][,value...], with id or line as above), else `values` as .npy. */
+fusion_status cli_answers_add(const struct cli_answers *a, fusion_files *files, const char *path,
+                              fusion_error *err) FUSION_MUST_CHECK;
 
 #endif

@@ -130,7 +130,8 @@ static int check_files(const struct query_line *l) {
                                     {"--tls-cert", l->settings.tls_cert},
                                     {"--tls-key", l->settings.tls_key},
                                     {NULL, NULL}};
-  return cli_check_outputs("query", outputs, inputs);
+  const int code = cli_check_stdout("query");
+  return code == CLI_GO ? cli_check_outputs("query", outputs, inputs) : code;
 }
 
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
@@ -200,21 +201,17 @@ static struct cli_answers answers_of(const struct query_line *l, const struct ou
                               .values_are_labels = l->as_labels || fusion_array_rank(o->values) == 1};
 }
 
-static int write_files(const struct query_line *l, const struct outcome *o) {
-  fusion_error err = {.status = FUSION_OK};
+/* Written out, without their names yet. */
+static fusion_status prepare_files(const struct query_line *l, const struct outcome *o, fusion_files *files,
+                                   fusion_error *err) {
   fusion_status status = FUSION_OK;
   if (l->answers && o->values) {
     const struct cli_answers answers = answers_of(l, o);
-    if (cli_is_csv(l->answers)) {
-      const int code = cli_answers_save_csv(&answers, "query", l->answers);
-      if (code != CLI_EXIT_OK) return code;
-    } else {
-      status = fusion_array_save_npy(o->values, l->answers, &err);
-    }
+    status = cli_answers_add(&answers, files, l->answers, err);
   }
-  if (status == FUSION_OK && l->report) status = fusion_verdict_save(o->verdict, l->report, &err);
-  if (status == FUSION_OK && l->html) status = fusion_verdict_save(o->verdict, l->html, &err);
-  return status == FUSION_OK ? CLI_EXIT_OK : cli_failed("query", status, &err);
+  if (status == FUSION_OK && l->report) status = fusion_files_add_verdict(files, l->report, o->verdict, err);
+  if (status == FUSION_OK && l->html) status = fusion_files_add_verdict(files, l->html, o->verdict, err);
+  return status;
 }
 
 static int print_verdict_json(const struct query_line *l, const struct outcome *o) {
@@ -249,8 +246,22 @@ static int print_verdict(const struct query_line *l, const struct outcome *o) {
     const struct cli_answers answers = answers_of(l, o);
     if (cli_answers_named(&answers)) cli_answers_print(&answers);
   }
-  if (l->answers && v->accepted) printf("written    %s\n", l->answers);
   return CLI_EXIT_OK;
+}
+
+/* Files and standard output: all or nothing. */
+static int hand_out(const struct query_line *l, const struct outcome *o) {
+  fusion_error err = {.status = FUSION_OK};
+  fusion_files *files;
+  fusion_status status = fusion_files_create(&files, &err);
+  if (status == FUSION_OK) status = prepare_files(l, o, files, &err);
+  int code = status == FUSION_OK ? print_verdict(l, o) : CLI_EXIT_OK;
+  if (status == FUSION_OK && code == CLI_EXIT_OK) code = cli_flush_stdout("query");
+  if (status == FUSION_OK && code == CLI_EXIT_OK) status = fusion_files_place(files, &err);
+  fusion_files_free(files);
+  if (status != FUSION_OK) code = cli_failed("query", status, &err);
+  if (code == CLI_EXIT_OK && !l->json && l->answers && o->values) printf("written    %s\n", l->answers);
+  return code;
 }
 
 static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
@@ -259,20 +270,17 @@ static int finish(const struct query_line *l, const fusion_result *r, struct out
   if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
   const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
-  int code = write_files(l, o);
-  if (code == CLI_EXIT_OK) code = print_verdict(l, o);
-  if (code != CLI_EXIT_OK) return code;
-  return o->verdict->accepted ? CLI_EXIT_OK : CLI_EXIT_REJECT;
+  const int code = hand_out(l, o);
+  if (code != CLI_EXIT_OK || o->verdict->accepted) return code;
+  cli_tell_old("query", l->answers, "this job was rejected and wrote no answers");
+  return CLI_EXIT_REJECT;
 }
 
 /* The journal goes, or becomes a note that the job was rejected, when everything that came out of the job is where it
  * belongs, not before. */
 static int forget(fusion_client *client, int code) {
   fusion_error err = {.status = FUSION_OK};
-  if (fflush(stdout) || ferror(stdout)) {
-    cli_error("query", "standard output cannot be written");
-    return CLI_EXIT_IO;
-  }
+  if (cli_flush_stdout("query") != CLI_EXIT_OK) return CLI_EXIT_IO;
   if (fusion_client_forget(client, &err) != FUSION_OK)
     cli_error("query", "%s; it may hold secrets: remove it yourself", err.text);
   return code;

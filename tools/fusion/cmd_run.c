@@ -111,13 +111,13 @@ static int write_answers(const struct run_line *l, const fusion_model *model, co
   fusion_status status = FUSION_OK;
   if (l->real || l->probabilities) status = fusion_model_real_answers(model, answers, l->probabilities, &real, &err);
   named.values = real ? real : answers;
-  int code = CLI_EXIT_OK;
-  if (status == FUSION_OK && cli_is_csv(l->output))
-    code = cli_answers_save_csv(&named, "run", l->output);
-  else if (status == FUSION_OK)
-    status = fusion_array_save_npy(named.values, l->output, &err);
+  fusion_files *files = NULL;
+  if (status == FUSION_OK) status = fusion_files_create(&files, &err);
+  if (status == FUSION_OK) status = cli_answers_add(&named, files, l->output, &err);
+  if (status == FUSION_OK) status = fusion_files_place(files, &err);
+  fusion_files_free(files);
   fusion_array_free(real);
-  return status == FUSION_OK ? code : cli_failed("run", status, &err);
+  return status == FUSION_OK ? CLI_EXIT_OK : cli_failed("run", status, &err);
 }
 
 static int report(const struct run_line *l, const struct run_result *r, const struct cli_answers *named) {
@@ -156,6 +156,7 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
       .samples = input, .labels = work, .classes = classes, .values_are_labels = info.output == FUSION_OUTPUT_LABEL};
   int code = status == FUSION_OK ? write_answers(l, model, answers, named) : cli_failed("run", status, &err);
   if (code == CLI_EXIT_OK) code = report(l, result, &named);
+  if (code == CLI_EXIT_OK) code = cli_flush_stdout("run");
   free(work);
   return code;
 }

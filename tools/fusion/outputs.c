@@ -1,5 +1,6 @@
 #include "outputs.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -62,6 +63,24 @@ int cli_check_outputs(const char *command, const struct cli_file *outputs, const
     if (code != CLI_GO) return code;
   }
   return CLI_GO;
+}
+
+int cli_check_stdout(const char *command) {
+  if (fcntl(STDOUT_FILENO, F_GETFL) != -1) return CLI_GO;
+  cli_error(command, "standard output is closed");
+  return CLI_EXIT_IO;
+}
+
+int cli_flush_stdout(const char *command) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_EXIT_OK;
+  cli_error(command, "standard output cannot be written");
+  return CLI_EXIT_IO;
+}
+
+void cli_tell_old(const char *command, const char *path, const char *why) {
+  struct stat info;
+  if (path && stat(path, &info) == 0 && S_ISREG(info.st_mode))
+    cli_error(command, "note: '%s' is an older file: %s", path, why);
 }
 
 int cli_check_answers_name(const char *command, const char *path) {
