@@ -21,7 +21,7 @@ printf '%-10s %7s %7s  %-7s %6s %7s %7s %9s %9s %10s %7s\n' network queries samp
 for onnx in "$folder"/*.onnx; do
   name=$(basename "$onnx" .onnx)
   "$fusion" compile "$onnx" --calibrate "$folder/calib.npy" -o model.fsn >/dev/null
-  "$fusion" run model.fsn --input "$folder/test.npy" --labels "$folder/test_labels.npy" --float "$onnx" --json >run.json
+  "$fusion" run model.fsn --input "$folder/test.npy" --labels "$folder/test_labels.npy" --float "$onnx" --clip yes --json >run.json
   for queries in "${@:-128}"; do
     "$python" -c "import numpy as n, sys; f, r = sys.argv[1], int(sys.argv[2]); q = n.load(f + '/queries.npy'); n.save('q.npy', q[n.arange(r) % len(q)])" \
       "$folder" "$queries"
@@ -30,12 +30,12 @@ for onnx in "$folder"/*.onnx; do
     for _ in $(seq 100); do [ -s port ] && break; sleep 0.1; done
     code=0
     taskset -c 1 "$fusion" query "127.0.0.1:$(grep -o '[0-9]*$' port)" --tls-ca cert.pem --input q.npy \
-      --public "$folder/public.npy" --labels "$folder/public_labels.npy" --min-accuracy "$accuracy" --raw -o answers.npy \
+      --public "$folder/public.npy" --labels "$folder/public_labels.npy" --min-accuracy "$accuracy" --clip yes --raw -o answers.npy \
       --report report.json >/dev/null 2>query.log || code=$?
     stop
     rm -f port
     [ $code -eq 0 ] || [ $code -eq 10 ] || { cat query.log >&2; exit 1; }
-    "$fusion" run model.fsn --input q.npy -o expected.npy >/dev/null
+    "$fusion" run model.fsn --input q.npy --clip yes -o expected.npy >/dev/null
     "$python" - "$name" <<'P'
 import json, os, sys
 import numpy as np

@@ -106,7 +106,7 @@ def threads(b):
             if name not in b.models:
                 continue
             data = b.folder(name) / "test.npy" if name in SMALL else b.args.data / "imagenet_samples/images_227.npy"
-            ran = [b.json(b.fusion, "run", b.models[name], "--input", data, "--threads", count, "--json") for _ in range(3)]
+            ran = [b.json(b.fusion, "run", b.models[name], "--input", data, "--clip", "yes", "--threads", count, "--json") for _ in range(3)]
             found["run"].setdefault(name, {})[count] = sorted(r["seconds"] / r["samples"] for r in ran)[1]
     return found
 

@@ -36,7 +36,8 @@ def prepare(name, fusion, folder, images, bits):
 
 def measure(name, model, fusion, folder, images, threads, rounds):
     torch.set_num_threads(threads)
-    command = [fusion, "run", folder / f"{name}.fsn", "--input", folder / "images.npy", "--threads", str(threads), "--json"]
+    command = [fusion, "run", folder / f"{name}.fsn", "--input", folder / "images.npy", "--clip", "yes", "--threads", str(threads),
+               "--json"]
     ours, theirs = [], []
     with torch.no_grad():
         model(images[:1])

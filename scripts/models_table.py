@@ -76,7 +76,7 @@ def measure(name, entry, path, args):
     options = ["--threads", args.threads] if args.threads else []
     compiled = json.loads(call(fusion, "compile", path, "-c", images, *labels, *entry["compile"], *options, "--json",
                                "-o", fsn))
-    ran = json.loads(call(fusion, "run", fsn, "-i", images, *labels, "--float", path, *options, "--json"))
+    ran = json.loads(call(fusion, "run", fsn, "-i", images, *labels, "--float", path, *options, "--clip", "yes", "--json"))
     return {"compile": compiled, "run": ran, "model": digest(fsn)}
 
 
