@@ -90,6 +90,8 @@ char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]
     snprintf(out, ROW_PLACE_LEN, "'%.80s'", name);
   else
     snprintf(out, ROW_PLACE_LEN, "row %zu", row);
+  for (char *c = out; *c; c++)
+    if ((unsigned char)*c < ' ' || (unsigned char)*c >= 127) *c = '?';
   return out;
 }
 

@@ -62,7 +62,7 @@ static void put_escaped(struct page *p, const char *text) {
 
 static void put_row(struct page *p, const char *name, const char *format, ...) FUSION_PRINTF(3, 4);
 static void put_row(struct page *p, const char *name, const char *format, ...) {
-  char value[400];
+  char value[700]; /* a note may have 640 */
   va_list args;
   va_start(args, format);
   vsnprintf(value, sizeof value, format, args);

@@ -355,6 +355,25 @@ static void save__leaves_nothing_behind_on_failure(void **state) {
   assert_int_equal(system(command), 0);
 }
 
+static void place__is_plain_text_for_every_name(void **state) {
+  (void)state;
+  char place[ROW_PLACE_LEN], longest[200];
+  fusion_array *a;
+  assert_ok(fusion_array_create(&a, FUSION_U8, 1, (size_t[]){3}, NULL));
+  a->names = calloc(3, sizeof *a->names);
+  assert_non_null(a->names);
+  memset(longest, 'x', sizeof longest);
+  longest[sizeof longest - 1] = '\0';
+  a->names[0] = strdup("tench.jpg");
+  a->names[1] = strdup("\xff\n\xc3\xa9.png");
+  a->names[2] = strdup(longest);
+  assert_string_equal(array_row_place(a, 0, place), "'tench.jpg'");
+  assert_string_equal(array_row_place(a, 1, place), "'????.png'");
+  assert_int_equal(strlen(array_row_place(a, 2, place)), 82);
+  assert_string_equal(array_row_place(NULL, 7, place), "row 7");
+  fusion_array_free(a);
+}
+
 static mode_t mode_of(const char *name) {
   struct stat info;
   assert_int_equal(stat(path_of(name), &info), 0);
@@ -423,6 +442,7 @@ int main(void) {
       cmocka_unit_test(csv__shapes_and_types),
       cmocka_unit_test(csv__bad_tables_are_refused_by_line),
       cmocka_unit_test(convert__refuses_what_does_not_fit),
+      cmocka_unit_test(place__is_plain_text_for_every_name),
       cmocka_unit_test(files__are_private_unless_they_were_shared),
       cmocka_unit_test(files__appear_together_or_not_at_all),
       cmocka_unit_test(save__leaves_nothing_behind_on_failure),
