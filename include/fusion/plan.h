@@ -45,14 +45,16 @@ typedef struct fusion_plan_choice {
   uint64_t samples;                         /**< N = R*B + T*K */
   uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
   double cost_per_query;                    /**< N / R: inferences for each query */
-  double soundness_bits;  /**< -log2 of the best chance of any cheating server (DESIGN 3), tolerated errors counted */
+  double soundness_bits;  /**< -log2 of the best chance of a server that makes answers wrong wherever it tampers, tolerated
+                               errors counted */
   double paper_bits;      /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
   uint64_t public_copies; /**< K: copies of each public sample */
 } fusion_plan_choice;
 
 /** The cheapest choice with soundness of at least the security asked for; ties go to fewer copies. Exact integers
  * decide. FUSION_E_USAGE, FUSION_E_UNREACHABLE (the accuracy asked for leaves a server too much slack),
- * FUSION_E_MEMORY. Milliseconds, whatever the number of queries. */
+ * FUSION_E_MEMORY. Milliseconds, whatever the number of queries, for accuracies from 0.7; a
+ * minute or more below, or with millions of public samples. */
 FUSION_API fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan_choice *out,
                                             fusion_error *err) FUSION_MUST_CHECK;
 
@@ -66,18 +68,19 @@ FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *requ
  */
 FUSION_API fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Tampering that changes the answers of a part of all samples only, queries and public samples alike: it suppresses
- * one class, say, or moves a unit of the network that is off for most inputs. The server tampers with the number of
+/** Tampering that makes only a part of all labels wrong, queries' and public samples' alike: it suppresses one class,
+ * say, or moves a unit of the network that is off for most inputs. The server tampers with the number of
  * positions that is best for it. What a part means and why this holds: docs/protocols/mix-and-check.md. */
 typedef struct fusion_sensitivity {
   size_t size;       /**< of this struct */
-  double part;       /**< in: rho, the part of all samples whose answers change, 0 < rho <= 1 */
+  double part;       /**< in: rho, the part of all samples whose labels go from right to wrong, 0 < rho <= 1 */
   double given_bits; /**< out: -log2 of the chance that a wrong answer to one query is accepted,
-                          which is among those that change. Holds for all larger parts, too */
+                          which is among those that go wrong. Holds for all larger parts, too */
   double any_bits;   /**< out: likewise for any of R queries, each of which is so with chance rho */
   uint64_t given_positions, any_positions; /**< out: positions with which the server reaches these chances */
 } fusion_sensitivity;
-/** FUSION_E_USAGE when the part or the choice makes no sense. Seconds at most. */
+/** FUSION_E_USAGE when the part or the choice makes no sense. Below a second for usual jobs; longer with
+ * thousands of public samples. */
 FUSION_API fusion_status fusion_plan_sensitivity(const fusion_plan_choice *choice, fusion_sensitivity *out,
                                                  fusion_error *err) FUSION_MUST_CHECK;
 

@@ -87,8 +87,8 @@ static void put_cards(struct page *p, const fusion_verdict *v) {
   put(p, "<div class=\"grid\"><section><h2>Correctness</h2><div class=\"big\">2<sup>&minus;%.1f</sup></div>",
       v->soundness_bits);
   put(p,
-      "<p class=\"note\">chance that a cheating server alters what was compared (%s) unnoticed; %u bits were asked "
-      "for. "
+      "<p class=\"note\">chance at most that a server which makes answers wrong wherever it tampers has one accepted. "
+      "Compared: %s. %u bits were asked for. "
       "The paper's bound: %.1f bits.</p></section>\n",
       v->compared, v->security_bits, v->paper_bits);
   put(p, "<section><h2>Accuracy</h2><div class=\"big\">%.2f %%</div>", 100 * v->accuracy);

@@ -440,11 +440,13 @@ static fusion_status take_over(const char *path, int *fd, uint64_t *len, fusion_
 
 fusion_status journal_remove(const char *path, fusion_error *err) {
   const int32_t ended = ENDED_WELL; /* said first: half-wiped it is no job any more */
+  int32_t before = 0;
   uint64_t len = 0;
   int fd;
   fusion_status status = take_over(path, &fd, &len, err);
   if (fd < 0) return status;
-  if (status == FUSION_OK &&
+  const bool tombstone = read_at(fd, &before, sizeof before, ENDED_AT) && before == ENDED_REJECTED;
+  if (status == FUSION_OK && !tombstone &&
       (!write_at(fd, &ended, sizeof ended, ENDED_AT) || !wipe_file(fd, HEADER_LEN, len) || unlink(path)))
     status = io_failed(path, "removed", err);
   close(fd);

@@ -60,7 +60,8 @@ void journal_spoil(struct journal *j, fusion_status status);
 /** Leaves the file; removes one in which no job was begun. NULL is allowed. */
 void journal_close(struct journal *j);
 
-/** Wipes and removes a journal that nobody uses; one that is not there is no failure. */
+/** Wipes and removes a journal that nobody uses; one that is not there is no failure. A tombstone stays: only a new job
+ * (`again` of journal_open) takes its place. */
 fusion_status journal_remove(const char *path, fusion_error *err) FUSION_MUST_CHECK;
 /** Wipes a journal that nobody uses and leaves a tombstone: the job was rejected, `when` (a time, below
  *  JOURNAL_WHEN_LEN characters) and `why` (below JOURNAL_WHY_LEN). Needs no more room on the disk than the job did. */

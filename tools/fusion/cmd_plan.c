@@ -5,7 +5,9 @@
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2 };
+enum { NEIGHBOUR_REACH = 2, POWER_TRIES = 2000, MENDING_PUBLIC = 100 };
+/* From both on a server gains nothing by putting wrong public answers right; oracle_test.py computes it. */
+#define MENDING_ACCURACY 0.7
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
 
 struct plan_options {
@@ -18,8 +20,8 @@ struct plan_options {
 
 static const char notes[] =
     "Every query is sent as several copies, hidden among public samples whose labels\n"
-    "the client knows; the plan is the cheapest that leaves a cheating server at most\n"
-    "a chance of 2^-SECURITY.\n\n"
+    "the client knows; the plan is the cheapest that leaves a server that makes answers\n"
+    "wrong wherever it tampers a chance of at most 2^-SECURITY.\n\n"
     "examples:\n"
     "  fusion plan --queries 512 --min-accuracy 0.95\n"
     "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
@@ -29,8 +31,11 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("queries", &q->queries, 1, (double)FUSION_QUERIES_MAX, "R", "Number of queries.", .letter = 'q',
                     .required = true),
-      CLI_OPT_COUNT("security", &q->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-                    "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
+      CLI_OPT_COUNT(
+          "security", &q->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
+          "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
+          "(default 40).",
+          .letter = 's'),
       CLI_OPT_COUNT("min-public", &q->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100).", .letter = 'p'),
       CLI_OPT_NUMBER("min-accuracy", &q->min_accuracy, 1e-9, 1, "A",
@@ -56,7 +61,7 @@ static void add_more_options(struct plan_options *o, struct cli_option *table) {
                      "Probability of refusing the good model, and of accepting the bad one (default 0.01).",
                      .given = &o->has_rate),
       CLI_OPT_NUMBER("sensitive", &o->sensitivity.part, 1e-9, 1, "RHO",
-                     "Also tell what tampering gains that changes the answers of this part of all samples only.",
+                     "Also tell what tampering gains that makes only this part of all labels wrong.",
                      .given = &o->sensitive),
       CLI_OPT_FLAG("json", &o->json, "Print JSON.", .letter = 'j'),
       {.name = NULL}};
@@ -153,8 +158,8 @@ static void print_row(const fusion_plan_choice *c, const char *remark) {
 
 static void print_sensitivity(const fusion_sensitivity *s, uint64_t samples) {
   printf(
-      "\nTampering that changes the answers of %.4g %% of all samples is accepted with probability at most\n"
-      "  2^-%-6.2f for one query whose answer it changes (tampering with %" PRIu64 " of %" PRIu64
+      "\nTampering that makes the labels of %.4g %% of all samples wrong is accepted with probability at most\n"
+      "  2^-%-6.2f for one query that it makes wrong (tampering with %" PRIu64 " of %" PRIu64
       " positions)\n"
       "  2^-%-6.2f for any of the queries (with %" PRIu64
       " positions)\n"
@@ -189,12 +194,40 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
   }
   printf(
       "\n'paper' is the bound R / C(N, B) of the NDSS 2023 paper, which holds when no public answer may be wrong.\n");
+  if (o->request.min_accuracy < MENDING_ACCURACY || best->public_samples < MENDING_PUBLIC)
+    printf(
+        "\nBelow %d public samples or an accuracy of %.9g the bits take it that wrong answers stay wrong: tampering "
+        "that\n"
+        "happens to put some right may do better.\n",
+        MENDING_PUBLIC, MENDING_ACCURACY);
   if (o->sensitive) print_sensitivity(&o->sensitivity, best->samples);
   if (!cost) return;
   char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN];
   printf("\nwith '%s': %s to the server, %s to the client, %" PRIu32 " one-way delays\n", o->model,
          cli_format_bytes(up, (double)cost->bytes_to_server), cli_format_bytes(down, (double)cost->bytes_to_client),
          cost->rounds);
+}
+
+/** A plan whose own numbers of public samples and errors tell the models apart: errors come in whole numbers, so some
+ * larger T do and some do not. The probabilities at the plan's numbers take the place of those at the least T. */
+static fusion_status plan_with_power(struct plan_options *o, fusion_plan_choice *best, fusion_error *err) {
+  fusion_power *p = &o->power;
+  if (o->request.min_public < p->public_samples) o->request.min_public = p->public_samples;
+  o->request.min_accuracy = p->min_accuracy;
+  for (int tries = 0; tries < POWER_TRIES; tries++) {
+    const fusion_status status = fusion_plan_copies(&o->request, best, err);
+    if (status != FUSION_OK) return status;
+    p->refuse_good = 1 - fusion_accept_probability(p->promise, best->public_samples, best->allowed_errors);
+    p->accept_bad = fusion_accept_probability(p->reject_below, best->public_samples, best->allowed_errors);
+    if (p->refuse_good <= p->error_rate && p->accept_bad <= p->error_rate) {
+      p->public_samples = best->public_samples;
+      p->allowed_errors = best->allowed_errors;
+      return FUSION_OK;
+    }
+    o->request.min_public = best->public_samples + 1;
+  }
+  snprintf(err->text, sizeof err->text, "no plan tells the models apart with this error rate; move them apart");
+  return err->status = FUSION_E_UNREACHABLE;
 }
 
 int cmd_plan(int argc, char **argv) {
@@ -209,10 +242,10 @@ int cmd_plan(int argc, char **argv) {
   if (o.has_power) {
     status = fusion_plan_power(&o.power, &err);
     if (status != FUSION_OK) return cli_failed("plan", status, &err);
-    if (o.request.min_public < o.power.public_samples) o.request.min_public = o.power.public_samples;
-    o.request.min_accuracy = o.power.min_accuracy;
+    status = plan_with_power(&o, &best, &err);
+  } else {
+    status = fusion_plan_copies(&o.request, &best, &err);
   }
-  status = fusion_plan_copies(&o.request, &best, &err);
   if (status != FUSION_OK) return cli_failed("plan", status, &err);
   fusion_prediction prediction = {.size = sizeof prediction};
   if (o.model) status = predict(&o, best.samples, &prediction, &err);

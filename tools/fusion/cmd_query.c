@@ -58,7 +58,8 @@ static void options_of_check(fusion_client_settings *s, struct cli_option *table
       CLI_OPT_NUMBER("min-accuracy", &s->min_accuracy, 1e-9, 1, "A",
                      "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
       CLI_OPT_COUNT("security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-                    "A wrong answer is accepted with probability at most 2^-BITS (default 40).", .letter = 's'),
+                    "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
+                    "(default 40).", .letter = 's'),
       CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100)."),
       CLI_OPT_COUNT("public-copies", &s->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
@@ -237,7 +238,7 @@ static int print_verdict(const struct query_line *l, const struct outcome *o) {
          (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples, copied,
          (unsigned long long)v->samples);
   printf("compared   %s\n", v->compared);
-  printf("security   %.1f bits for what was compared\n", v->soundness_bits);
+  printf("security   %.1f bits against tampering that makes wrong what it touches\n", v->soundness_bits);
   printf("accuracy   %.2f %% on the public samples; at least %.2f %% at confidence %.3g\n", 100 * v->accuracy,
          100 * v->accuracy_lower_bound, v->confidence);
   printf("traffic    %s sent, %s received, %u rounds, %s\n", cli_format_bytes(sent, (double)v->bytes_sent),
