@@ -1,12 +1,15 @@
 #include "session/check_inputs.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "data/data.h"
 
 #define REACH_MORE 2.5
 #define REACH_LESS (1.0 / 32)
+#define EQUAL_PART 20 /* more than one in so many equal public samples are told */
 
 fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusion_array *rows, fusion_error *err) {
   const size_t size = shape_size(shape);
@@ -118,6 +121,27 @@ static void compare_reach(char *out, size_t len, double queries, double public_s
            "the largest value of the queries is %.3g times that of the public samples: are they scaled alike?", ratio);
 }
 
+enum { DIGEST_LEN = 16 };
+
+static int compare_digests(const void *a, const void *b) {
+  return memcmp(a, b, DIGEST_LEN);
+}
+
+size_t inputs_equal_public(const struct job_input *in) {
+  const size_t count = (size_t)in->choice.public_samples, row_len = in->row_size * sizeof *in->public_samples;
+  uint8_t *digests = mem_alloc(count, DIGEST_LEN);
+  if (!digests) return 0;
+  for (size_t i = 0; i < count; i++)
+    crypto_generichash(digests + i * DIGEST_LEN, DIGEST_LEN, (const uint8_t *)(in->public_samples + i * in->row_size),
+                       row_len, NULL, 0);
+  qsort(digests, count, DIGEST_LEN, compare_digests);
+  size_t equal = 0;
+  for (size_t i = 1; i < count; i++)
+    equal += memcmp(digests + i * DIGEST_LEN, digests + (i - 1) * DIGEST_LEN, DIGEST_LEN) == 0;
+  mem_free(digests);
+  return equal;
+}
+
 void inputs_note(char *out, size_t len, const struct program *program, const struct job_input *in,
                  const struct input_range *queries, const struct input_range *public_samples) {
   const struct input_group groups[] = {inputs_queries(in), inputs_public(in)};
@@ -131,4 +155,11 @@ void inputs_note(char *out, size_t len, const struct program *program, const str
     at += (size_t)snprintf(out + at, len - at, "%s%s%s", at ? "; " : "", text, ranges[i]->samples ? ": clipped" : "");
   }
   if (!at) compare_reach(out, len, queries->reach, public_samples->reach);
+  const size_t equal = inputs_equal_public(in), end = strlen(out);
+  if (equal * EQUAL_PART > in->choice.public_samples)
+    snprintf(out + end, len - end,
+             "%s%zu of %" PRIu64
+             " public samples equal another one: equal samples count as one, so accuracy and bits "
+             "are less sure than said",
+             end ? "; " : "", equal, in->choice.public_samples);
 }

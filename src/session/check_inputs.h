@@ -39,6 +39,8 @@ struct input_group inputs_public(const struct job_input *in);
 /** Refuses samples that the model would clip, unless `clip`; *out says how many there are. FUSION_E_INPUT. */
 fusion_status inputs_check_range(struct input_range *out, const struct program *program, const struct input_group *g,
                                  const float *real, bool clip, fusion_error *err) FUSION_MUST_CHECK;
+/** How many public samples equal one before them: the checks take them as independent. */
+size_t inputs_equal_public(const struct job_input *in);
 /** True when no label is the first class, as when they count from 1 and the last class is absent. */
 bool inputs_labels_lack_zero(const struct job_input *in);
 

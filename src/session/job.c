@@ -148,9 +148,10 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   say_compared(&job->ready.check, v);
   inputs_note(v->note, sizeof v->note, &job->ready.program, job->terms.input, &job->ready.query_range,
               &job->ready.public_range);
-  if (!v->accepted && !v->note[0] && v->wrong_public && inputs_labels_lack_zero(job->terms.input))
-    snprintf(v->note, sizeof v->note,
-             "no label is 0, the first class: labels that count from 1 are to be lowered by 1");
+  const size_t end = strlen(v->note);
+  if (!v->accepted && v->wrong_public && inputs_labels_lack_zero(job->terms.input))
+    snprintf(v->note + end, sizeof v->note - end,
+             "%sno label is 0, the first class: labels that count from 1 are to be lowered by 1", end ? "; " : "");
   v->clipped_queries = job->ready.query_range.samples;
   v->clipped_public = job->ready.public_range.samples;
   hex(v->manifest_hash, job->ready.manifest_hash, sizeof job->ready.manifest_hash);

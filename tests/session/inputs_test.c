@@ -149,6 +149,26 @@ static void note__compares_queries_with_public_samples(void **state) {
   model_free(s.model);
 }
 
+static void note__tells_of_equal_public_samples(void **state) {
+  (void)state;
+  struct session_scene s;
+  char note[640];
+  double rows[20 * IN];
+  scene_prepare(&s);
+  const struct input_range near = {.reach = 0.3};
+  for (size_t i = 0; i < 20 * IN; i++) rows[i] = (double)(i / IN) / 100;
+  s.input.public_samples = rows;
+  s.input.choice.public_samples = 20;
+  assert_int_equal(inputs_equal_public(&s.input), 0);
+  inputs_note(note, sizeof note, &s.model->program, &s.input, &near, &near);
+  assert_string_equal(note, "");
+  for (size_t i = 15 * IN; i < 20 * IN; i++) rows[i] = rows[i % IN + IN];
+  assert_int_equal(inputs_equal_public(&s.input), 5);
+  inputs_note(note, sizeof note, &s.model->program, &s.input, &near, &near);
+  assert_non_null(strstr(note, "5 of 20 public samples equal another one"));
+  model_free(s.model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(job__labels_beyond_the_classes_are_refused_by_row),
@@ -159,6 +179,7 @@ int main(void) {
       cmocka_unit_test(job__images_with_their_channels_elsewhere_are_refused),
       cmocka_unit_test(range__only_what_is_clipped_counts),
       cmocka_unit_test(note__compares_queries_with_public_samples),
+      cmocka_unit_test(note__tells_of_equal_public_samples),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
