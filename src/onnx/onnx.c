@@ -19,7 +19,7 @@ enum { MANY = 255 };
 #define BROADCAST "axis broadcast " /* operator set 6 */
 #define RESIZE                                                                      \
   "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside " \
-  "extrapolation_value keep_aspect_ratio_policy "
+  "extrapolation_value keep_aspect_ratio_policy axes antialias "
 
 static const struct op_entry ops[] = {
     {"Abs", "", 1, 1, false, op_abs, op_fold_unary},
@@ -265,6 +265,7 @@ static fusion_status import_node(struct importer *im, const Onnx__NodeProto *nod
     TRY(check_attributes(&c, op));
     TRY(check_inputs(&c, op));
     TRY(call_dispatch(&c, op));
+    TRY(output_check_shapes(&c));
   }
 cleanup:
   mem_free(c.in);

@@ -48,7 +48,8 @@ struct value {
   bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
   bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
   double step, zero;
-  size_t uses; /* in the table of what is needed: inputs that name it, one more for the answer */
+  size_t uses;                     /* in the table of what is needed: inputs that name it, one more for the answer */
+  const Onnx__TypeProto *declared; /* in the same table: what the file says of it, NULL when nothing; borrowed */
 };
 
 struct importer {
@@ -124,6 +125,8 @@ void name_for_print(char out[64], const char *name);
 fusion_status output_split(struct importer *im, const char *path) FUSION_MUST_CHECK;
 /** Chooses `wanted` where it is not given, and puts the names of all that it depends on into the table of `needed`. */
 fusion_status output_find_needed(struct importer *im, struct importer *needed) FUSION_MUST_CHECK;
+/** FUSION_E_MODEL when a shape that was computed is not the one that the file declares. */
+fusion_status output_check_shapes(const struct call *c) FUSION_MUST_CHECK;
 bool output_is_needed(const struct importer *needed, const Onnx__NodeProto *node);
 /** The graph node of the answer. */
 fusion_status output_find(const struct importer *im, uint32_t *node) FUSION_MUST_CHECK;

@@ -95,6 +95,23 @@ fusion_status map_apply(struct call *c, const struct value *v, const struct axis
   return status;
 }
 
+fusion_status map_filled(struct call *c, const struct axis_map *m, double value) {
+  struct value low = {0}, wide = {0}, out = {0};
+  float v = (float)value;
+  struct value fill = {.constant = &(struct tensor){.f = &v}};
+  const bool zero = !(value > 0 || value < 0);
+  fusion_status status;
+  if (!zero) TRY(value_binary(c, '-', c->in[0], &fill, &low));
+  TRY(map_apply(c, zero ? c->in[0] : &low, m, &m->out, &wide));
+  if (zero) return call_set(c, 0, &wide);
+  TRY(value_binary(c, '+', &wide, &fill, &out));
+  TRY(call_set(c, 0, &out));
+cleanup:
+  tensor_free(low.constant);
+  tensor_free(wide.constant);
+  return status;
+}
+
 fusion_status value_view(struct call *c, const struct value *v, struct shape shape, uint32_t *node) {
   const struct shape now = c->im->g->nodes[v->node].shape;
   *node = v->node;

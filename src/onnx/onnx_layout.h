@@ -23,6 +23,12 @@ void map_free(struct axis_map *m);
 fusion_status map_apply(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
                         struct value *out);
 
+enum { MAX_FILL = 65504 }; /* of Pad and Resize: more would leave fixed point nothing for the values */
+
+/** Sets the call's first output to its first input under a map, with `value` in the zeros' places: value plus the
+ * zeros' map of x - value. */
+fusion_status map_filled(struct call *c, const struct axis_map *m, double value);
+
 /** Marks the axes of a list in `set`; false when one lies outside or is given twice. */
 bool axes_set(const int64_t *axes, size_t count, uint32_t rank, bool set[MAX_RANK]);
 

@@ -4,8 +4,6 @@
 
 #include "onnx/onnx_layout.h"
 
-enum { MAX_FILL = 65504 }; /* of Pad: more would leave fixed point nothing for the values */
-
 /* Ends a map-based operator with one input and one output. `built` is false when building the map ran out. */
 static fusion_status map_finish(struct call *c, struct axis_map *m, bool built, const struct dims *dims,
                                 size_t output) {
@@ -219,22 +217,6 @@ static bool pad_amounts(const struct call *c, uint32_t rank, int64_t before[MAX_
   return true;
 }
 
-/* Padding with v is v plus the zero padding of x - v. */
-static fusion_status pad_filled(struct call *c, const struct axis_map *m, double value) {
-  struct value low = {0}, wide = {0}, out = {0};
-  float v = (float)value;
-  struct value fill = {.constant = &(struct tensor){.f = &v}};
-  fusion_status status;
-  TRY(value_binary(c, '-', c->in[0], &fill, &low));
-  TRY(map_apply(c, &low, m, &m->out, &wide));
-  TRY(value_binary(c, '+', &wide, &fill, &out));
-  TRY(call_set(c, 0, &out));
-cleanup:
-  tensor_free(low.constant);
-  tensor_free(wide.constant);
-  return status;
-}
-
 fusion_status op_pad(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
   char mode[16];
@@ -256,8 +238,7 @@ fusion_status op_pad(struct call *c) {
     map_free(&m);
     return call_malformed(c, "has pads that do not fit its input");
   }
-  if (!(value > 0 || value < 0)) return map_finish(c, &m, true, NULL, 0);
-  const fusion_status status = pad_filled(c, &m, value);
+  const fusion_status status = map_filled(c, &m, value);
   map_free(&m);
   return status;
 }

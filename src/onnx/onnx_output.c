@@ -92,6 +92,13 @@ static bool is_made(const Onnx__GraphProto *g, const char *name) {
   return false;
 }
 
+static void declare(const struct importer *needed, Onnx__ValueInfoProto *const *infos, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    struct value *v = infos[i]->name ? importer_find(needed, infos[i]->name) : NULL;
+    if (v) v->declared = infos[i]->type;
+  }
+}
+
 /* Nodes come in the order of computation: one pass from the end finds all that the output needs. */
 fusion_status output_find_needed(struct importer *im, struct importer *needed) {
   const Onnx__GraphProto *g = im->model->graph;
@@ -107,8 +114,67 @@ fusion_status output_find_needed(struct importer *im, struct importer *needed) {
     if (!makes_needed(needed, g->node[i])) continue;
     for (size_t k = 0; k < g->node[i]->n_input; k++) TRY(need(needed, g->node[i]->input[k]));
   }
+  declare(needed, g->value_info, g->n_value_info);
+  declare(needed, g->output, g->n_output);
 cleanup:
   return status;
+}
+
+/* "5x3x?". */
+static void shape_for_print(char *out, size_t capacity, const Onnx__TensorShapeProto *shape) {
+  size_t len = 0;
+  out[0] = 0;
+  for (size_t k = 0; k < shape->n_dim && len + 24 < capacity; k++) {
+    const Onnx__TensorShapeProto__Dimension *d = shape->dim[k];
+    const bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+    len += (size_t)snprintf(out + len, capacity - len, fixed ? "%s%lld" : "%s?", k ? "x" : "",
+                            fixed ? (long long)d->dim_value : 0LL);
+  }
+}
+
+static void dims_for_print(char *out, size_t capacity, const struct dims *d) {
+  size_t len = 0;
+  snprintf(out, capacity, "one value");
+  for (uint32_t k = 0; k < d->rank && len + 24 < capacity; k++)
+    len += (size_t)snprintf(out + len, capacity - len, "%s%u", k ? "x" : "", d->d[k]);
+}
+
+/* A declared 0 or -1 is how some exporters write an open dimension. The file's batch is 1 here: it may stand in an
+ * activation's first dimension, and in any dimension of a constant that was computed from shapes. */
+static bool dim_fits(const struct importer *im, const struct value *v, uint32_t k,
+                     const Onnx__TensorShapeProto__Dimension *d) {
+  const uint32_t size = value_dims(v)->d[k];
+  if (d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || d->dim_value <= 0) return true;
+  if (d->dim_value == (int64_t)size) return true;
+  if (v->constant) return size == 1 && !im->whole;
+  return k == 0 && (v->batched || (uint64_t)d->dim_value == size * im->batch);
+}
+
+static fusion_status check_shape(const struct call *c, const struct value *v, const Onnx__TypeProto *type) {
+  const Onnx__TypeProto__Tensor *t =
+      type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type : NULL;
+  /* A shape without dimensions is a number, and what some exporters write for an unknown shape. */
+  if (!t || !t->shape || t->shape->n_dim == 0) return FUSION_OK;
+  const struct dims *got = value_dims(v);
+  bool fits = t->shape->n_dim == got->rank;
+  for (uint32_t k = 0; k < got->rank && fits; k++) fits = dim_fits(c->im, v, k, t->shape->dim[k]);
+  if (fits) return FUSION_OK;
+  char declared[120], computed[120], text[300];
+  shape_for_print(declared, sizeof declared, t->shape);
+  dims_for_print(computed, sizeof computed, got);
+  snprintf(text, sizeof text, "makes a tensor of %s where the file declares %s", computed, declared);
+  return call_malformed(c, text);
+}
+
+fusion_status output_check_shapes(const struct call *c) {
+  for (size_t i = 0; i < c->node->n_output; i++) {
+    if (!call_uses_output(c, i)) continue;
+    const struct value *v = importer_find(c->im, c->node->output[i]);
+    const struct value *told = importer_find(c->im->needed, c->node->output[i]);
+    const fusion_status status = v && told ? check_shape(c, v, told->declared) : FUSION_OK;
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
 }
 
 bool output_is_needed(const struct importer *needed, const Onnx__NodeProto *node) {

@@ -5,104 +5,229 @@
 
 #include "onnx/onnx_layout.h"
 
+enum { MAX_REGION = 65504 }; /* of tf_crop_and_resize, in sizes of the input */
+
+/* What the operator asks for, for every axis. Numbers are in single precision, as in the reference implementations:
+ * which neighbour is the nearest depends on the rounding. */
 struct resize {
-  char coordinates[32], nearest[24];
+  char mode[16], coordinates[32], nearest[24], policy[24];
+  bool old;  /* Upsample, and Resize before operator set 11 */
+  bool crop; /* coordinates are those of a region of the input; outside of the input lies `fill` */
+  float fill;
+  uint32_t count; /* axes that are resized */
+  uint32_t axes[MAX_RANK];
+  float scales[MAX_RANK]; /* all axes; 1 where nothing is resized */
+  uint32_t sizes[MAX_RANK];
+  float from[MAX_RANK], to[MAX_RANK]; /* the region, in parts of the input */
 };
 
-/* The place that output index o of an axis reads, before rounding. Source: the operator's definition, per mode. */
-static double resize_place(const struct resize *r, double o, double scale, double in, double out) {
+/* The place that output index o of axis k reads, before rounding. Source: the operator's definition, per mode. */
+static float resize_place(const struct resize *r, uint32_t k, float o, float in) {
   const char *m = r->coordinates;
+  const float scale = r->scales[k], out = (float)r->sizes[k];
+  if (r->crop) {
+    if (out <= 1) return (float)(0.5 * (double)((r->from[k] + r->to[k]) * (in - 1)));
+    return r->from[k] * (in - 1) + o * (r->to[k] - r->from[k]) * (in - 1) / (out - 1);
+  }
   if (!strcmp(m, "asymmetric")) return o / scale;
   if (!strcmp(m, "align_corners")) return out > 1 ? o * (in - 1) / (out - 1) : 0;
-  if (!strcmp(m, "pytorch_half_pixel")) return out > 1 ? (o + 0.5) / scale - 0.5 : 0;
-  if (!strcmp(m, "tf_half_pixel_for_nn")) return (o + 0.5) / scale;
-  return (o + 0.5) / scale - 0.5; /* half_pixel */
+  if (!strcmp(m, "pytorch_half_pixel")) return out > 1 ? (o + 0.5f) / scale - 0.5f : 0;
+  if (!strcmp(m, "tf_half_pixel_for_nn")) return (o + 0.5f) / scale;
+  if (!strcmp(m, "half_pixel_symmetric")) {
+    const float adjustment = out / (scale * in), offset = in / 2 * (1 - adjustment);
+    return (float)((double)offset + ((double)o + 0.5) / (double)scale - 0.5);
+  }
+  return (o + 0.5f) / scale - 0.5f; /* half_pixel */
 }
 
-static double resize_round(const struct resize *r, double x) {
-  if (!strcmp(r->nearest, "ceil")) return ceil(x);
-  if (!strcmp(r->nearest, "floor")) return floor(x);
-  if (!strcmp(r->nearest, "round_prefer_ceil")) return floor(x + 0.5);
-  return ceil(x - 0.5); /* round_prefer_floor */
+static float resize_round(const char *nearest, float x) {
+  if (!strcmp(nearest, "ceil")) return ceilf(x);
+  if (!strcmp(nearest, "floor")) return floorf(x);
+  if (!strcmp(nearest, "round_prefer_ceil")) return floorf(x) + (x - floorf(x) >= 0.5f ? 1 : 0);
+  return floorf(x) + (x - floorf(x) > 0.5f ? 1 : 0); /* round_prefer_floor */
+}
+
+static bool one_of(const char *name, const char *const *names, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!strcmp(name, names[i])) return true;
+  }
+  return false;
 }
 
 static bool resize_known(const struct resize *r) {
-  static const char *const coordinates[] = {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel",
-                                            "tf_half_pixel_for_nn"};
+  static const char *const coordinates[] = {"half_pixel",        "half_pixel_symmetric", "asymmetric",
+                                            "align_corners",     "tf_half_pixel_for_nn", "pytorch_half_pixel",
+                                            "tf_crop_and_resize"};
   static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
-  bool a = false, b = false;
-  for (size_t i = 0; i < sizeof coordinates / sizeof coordinates[0]; i++)
-    a = a || !strcmp(r->coordinates, coordinates[i]);
-  for (size_t i = 0; i < sizeof nearest / sizeof nearest[0]; i++) b = b || !strcmp(r->nearest, nearest[i]);
-  return a && b;
+  static const char *const policies[] = {"stretch", "not_larger", "not_smaller"};
+  return one_of(r->coordinates, coordinates, sizeof coordinates / sizeof coordinates[0]) &&
+         one_of(r->nearest, nearest, sizeof nearest / sizeof nearest[0]) &&
+         one_of(r->policy, policies, sizeof policies / sizeof policies[0]);
 }
 
-/* Scales of all axes from the constant input (or old attribute) that holds them, or from the sizes. */
-static fusion_status resize_scales(const struct call *c, const struct dims *in, double scales[MAX_RANK],
-                                   double sizes[MAX_RANK]) {
-  const bool upsample = !strcmp(c->node->op_type, "Upsample");
-  const size_t at = upsample || c->im->opset < 11 ? 1 : 2;
-  const Onnx__AttributeProto *old = attr_find(c, "scales");
-  const struct tensor *s = call_constant(c, at), *z = upsample ? NULL : call_constant(c, 3);
-  if ((call_input(c, at) && !s) || (!upsample && call_input(c, 3) && !z))
-    return call_refuse(c, "export with fixed sizes", "takes its scales from data");
-  const size_t scale_count = s     ? dims_size(&s->dims)
-                             : old ? old->n_floats
-                                   : 0,
-               size_count = z ? dims_size(&z->dims) : 0;
-  if ((scale_count != in->rank) == (size_count != in->rank)) return call_malformed(c, "lacks its scales or sizes");
-  for (uint32_t k = 0; k < in->rank; k++) {
-    scales[k] =
-        scale_count == in->rank ? (s ? tensor_get(s, k) : (double)old->floats[k]) : tensor_get(z, k) / (double)in->d[k];
-    if (k == 0 && size_count == in->rank && in->d[0] == 1) scales[k] = 1; /* the batch that the file was made for */
-    sizes[k] = floor(in->d[k] * scales[k] + (size_count == in->rank ? 0.5 : 0));
-    if (!(scales[k] > 0) || !(sizes[k] >= 1) || !(sizes[k] <= MODEL_MAX_TENSOR))
-      return call_malformed(c, "has a scale that leaves nothing, or too much");
+static void attr_word(const struct call *c, const char *name, char *out, size_t capacity, const char *preset) {
+  attr_string(c, name, out, capacity);
+  if (!out[0]) snprintf(out, capacity, "%s", preset);
+}
+
+static fusion_status resize_attributes(const struct call *c, uint32_t rank, struct resize *r) {
+  const int64_t *axes;
+  const size_t count = attr_ints(c, "axes", &axes);
+  bool set[MAX_RANK] = {false};
+  r->old = !strcmp(c->node->op_type, "Upsample") || c->im->opset < 11;
+  attr_word(c, "mode", r->mode, sizeof r->mode, "nearest");
+  attr_word(c, "coordinate_transformation_mode", r->coordinates, sizeof r->coordinates,
+            r->old ? "asymmetric" : "half_pixel");
+  attr_word(c, "nearest_mode", r->nearest, sizeof r->nearest, r->old ? "floor" : "round_prefer_floor");
+  attr_word(c, "keep_aspect_ratio_policy", r->policy, sizeof r->policy, "stretch");
+  r->crop = !strcmp(r->coordinates, "tf_crop_and_resize");
+  r->fill = r->crop ? (float)attr_float(c, "extrapolation_value", 0) : 0;
+  if (count > rank || !axes_set(axes, count, rank, set)) return call_malformed(c, "has axes outside its input");
+  r->count = count ? (uint32_t)count : rank;
+  for (uint32_t i = 0; i < r->count; i++) {
+    if (!count) r->axes[i] = i;
+    if (count) axis_fix(axes[i], rank, &r->axes[i]);
   }
   return FUSION_OK;
 }
 
-static bool resize_map(struct axis_map *m, const struct dims *in, const struct resize *r, const double *scales,
-                       const double *sizes) {
-  for (uint32_t k = 0; k < in->rank; k++) {
-    if (!map_axis(m, (size_t)sizes[k], stride_of(in, k), 0, 1)) return false;
-    if ((uint32_t)sizes[k] == in->d[k] && scales[k] >= 1 && scales[k] <= 1) continue;
-    for (uint32_t o = 0; o < m->out.d[k]; o++) {
-      double place = resize_round(r, resize_place(r, o, scales[k], in->d[k], sizes[k]));
-      place = place < 0 ? 0 : place > in->d[k] - 1 ? in->d[k] - 1 : place;
-      m->at[k][o] = (uint32_t)place * stride_of(in, k);
-    }
+/* Scales of the axes from the constant input (or old attribute) that holds them. */
+static bool resize_by_scales(const struct call *c, const struct dims *in, const struct tensor *s, struct resize *r) {
+  const Onnx__AttributeProto *old = attr_find(c, "scales");
+  for (uint32_t i = 0; i < r->count; i++) {
+    const uint32_t k = r->axes[i];
+    const float scale = s ? (float)tensor_get(s, i) : old->floats[i];
+    const float size = scale * (float)in->d[k];
+    if (!(scale > 0) || !(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    r->scales[k] = scale;
+    r->sizes[k] = (uint32_t)size;
   }
   return true;
 }
 
+/* Sizes of the axes; with a policy other than "stretch" one scale for all of them. */
+static bool resize_by_sizes(const struct call *c, const struct dims *in, const struct tensor *z, struct resize *r) {
+  const bool smaller = !strcmp(r->policy, "not_larger"), larger = !strcmp(r->policy, "not_smaller");
+  float common = 0;
+  for (uint32_t i = 0; i < r->count; i++) {
+    const uint32_t k = r->axes[i];
+    double size = tensor_get(z, i);
+    /* The batch that the file was made for. */
+    if (k == 0 && !c->in[0]->constant && c->in[0]->batched) size = in->d[0];
+    if (!(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    r->sizes[k] = (uint32_t)size;
+    r->scales[k] = (float)r->sizes[k] / (float)in->d[k];
+    const bool takes = i == 0 || (smaller && r->scales[k] < common) || (larger && r->scales[k] > common);
+    if (takes) common = r->scales[k];
+  }
+  for (uint32_t i = 0; i < r->count && (smaller || larger); i++) {
+    const uint32_t k = r->axes[i];
+    const float size = floorf(common * (float)in->d[k] + 0.5f);
+    if (!(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    r->scales[k] = common;
+    r->sizes[k] = (uint32_t)size;
+  }
+  return true;
+}
+
+static bool resize_region(const struct tensor *roi, struct resize *r) {
+  if (!roi || dims_size(&roi->dims) != 2 * r->count) return false;
+  for (uint32_t i = 0; i < r->count; i++) {
+    const float from = (float)tensor_get(roi, i), to = (float)tensor_get(roi, r->count + i);
+    if (!(fabsf(from) <= MAX_REGION) || !(fabsf(to) <= MAX_REGION)) return false;
+    r->from[r->axes[i]] = from;
+    r->to[r->axes[i]] = to;
+  }
+  return true;
+}
+
+static fusion_status resize_read(const struct call *c, const struct dims *in, struct resize *r) {
+  const bool upsample = !strcmp(c->node->op_type, "Upsample");
+  const size_t at = upsample || c->im->opset < 11 ? 1 : 2;
+  const Onnx__AttributeProto *old = attr_find(c, "scales");
+  const fusion_status status = resize_attributes(c, in->rank, r);
+  if (status != FUSION_OK) return status;
+  const struct tensor *s = call_constant(c, at), *z = at == 2 ? call_constant(c, 3) : NULL;
+  const struct tensor *roi = at == 2 ? call_constant(c, 1) : NULL;
+  for (size_t i = 1; i < c->in_count; i++) {
+    if (c->in[i] && !c->in[i]->constant) return call_refuse(c, "export with fixed sizes", "takes its scales from data");
+  }
+  for (uint32_t k = 0; k < in->rank; k++) {
+    r->scales[k] = 1;
+    r->sizes[k] = in->d[k];
+    r->to[k] = 1;
+  }
+  const size_t scale_count = s     ? dims_size(&s->dims)
+                             : old ? old->n_floats
+                                   : 0,
+               size_count = z ? dims_size(&z->dims) : 0;
+  if ((scale_count != r->count) == (size_count != r->count)) return call_malformed(c, "lacks its scales or sizes");
+  if (r->crop && !resize_region(roi, r)) return call_malformed(c, "lacks its region, or has one out of range");
+  if (scale_count == r->count ? resize_by_scales(c, in, s, r) : resize_by_sizes(c, in, z, r)) return FUSION_OK;
+  return call_malformed(c, "has a scale that leaves nothing, or too much");
+}
+
+/* Axis k as a list of input indices; UINT32_MAX lies outside. */
+static void resize_axis(const struct resize *r, uint32_t k, uint32_t in, const char *nearest, uint32_t *out) {
+  const bool same = r->sizes[k] == in && r->scales[k] >= 1 && r->scales[k] <= 1 && !r->crop;
+  for (uint32_t o = 0; o < r->sizes[k]; o++) {
+    const float place = same ? (float)o : resize_place(r, k, (float)o, (float)in), last = (float)(in - 1);
+    const float near = same ? place : resize_round(nearest, place);
+    out[o] = same ? o : near < 0 ? 0 : near > last ? in - 1 : (uint32_t)near;
+    if (r->crop && (place < 0 || place > last)) out[o] = UINT32_MAX;
+  }
+}
+
+/* Before operator set 11 nothing said which neighbour a smaller output takes; implementations round up or down. Both
+ * must give the same. */
+static fusion_status resize_agrees(const struct call *c, const struct resize *r, uint32_t k, uint32_t in) {
+  uint32_t *up = mem_alloc(r->sizes[k], sizeof *up), *down = mem_alloc(r->sizes[k], sizeof *down);
+  fusion_status status = up && down ? FUSION_OK : call_out_of_memory(c);
+  if (status == FUSION_OK) {
+    resize_axis(r, k, in, "ceil", up);
+    resize_axis(r, k, in, "floor", down);
+    if (memcmp(up, down, r->sizes[k] * sizeof *up))
+      status = call_refuse(c, "export with operator set 11 or later", "does not say which neighbours it takes");
+  }
+  mem_free(up);
+  mem_free(down);
+  return status;
+}
+
+static fusion_status resize_map(const struct call *c, const struct dims *in, const struct resize *r,
+                                struct axis_map *m) {
+  for (uint32_t k = 0; k < in->rank; k++) {
+    if (r->old && r->scales[k] < 1) {
+      const fusion_status status = resize_agrees(c, r, k, in->d[k]);
+      if (status != FUSION_OK) return status;
+    }
+    if (!map_axis(m, r->sizes[k], 0, 0, 0)) return call_malformed(c, "has a tensor above the limit");
+    resize_axis(r, k, in->d[k], r->nearest, m->at[k]);
+    for (uint32_t o = 0; o < r->sizes[k]; o++) {
+      uint32_t *at = &m->at[k][o];
+      *at = *at == UINT32_MAX ? GATHER_ZERO : *at * stride_of(in, k);
+    }
+  }
+  return FUSION_OK;
+}
+
 fusion_status op_resize(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
-  const bool old = !strcmp(c->node->op_type, "Upsample") || c->im->opset < 11;
-  struct resize r;
-  double scales[MAX_RANK], sizes[MAX_RANK];
-  char mode[16], policy[24];
-  attr_string(c, "mode", mode, sizeof mode);
-  attr_string(c, "coordinate_transformation_mode", r.coordinates, sizeof r.coordinates);
-  attr_string(c, "nearest_mode", r.nearest, sizeof r.nearest);
-  attr_string(c, "keep_aspect_ratio_policy", policy, sizeof policy);
-  if (old || !r.coordinates[0]) snprintf(r.coordinates, sizeof r.coordinates, old ? "asymmetric" : "half_pixel");
-  if (old || !r.nearest[0]) snprintf(r.nearest, sizeof r.nearest, old ? "floor" : "round_prefer_floor");
-  fusion_status status = resize_scales(c, in, scales, sizes);
-  if (status != FUSION_OK) return status;
-  bool same = true;
-  for (uint32_t k = 0; k < in->rank; k++) same = same && scales[k] >= 1 && scales[k] <= 1;
-  if (same && strcmp(r.coordinates, "tf_crop_and_resize")) return op_identity(c);
-  if ((mode[0] && strcmp(mode, "nearest")) || !resize_known(&r) || (policy[0] && strcmp(policy, "stretch")))
-    return call_refuse(c, "resize to the nearest neighbour, or before the network", "interpolates, or crops");
+  struct resize r = {0};
   struct axis_map m = {0};
-  struct value out = {0};
-  if (resize_map(&m, in, &r, scales, sizes))
-    status = map_apply(c, c->in[0], &m, &m.out, &out);
-  else
-    status = call_malformed(c, "has a tensor above the limit");
+  fusion_status status = resize_read(c, in, &r);
+  if (status != FUSION_OK) return status;
+  bool same = !r.crop;
+  for (uint32_t k = 0; k < in->rank; k++) same = same && r.scales[k] >= 1 && r.scales[k] <= 1;
+  if (same) return op_identity(c);
+  if (strcmp(r.mode, "nearest") || !resize_known(&r) || attr_int(c, "antialias", 0) ||
+      attr_int(c, "exclude_outside", 0))
+    return call_refuse(c, "resize to the nearest neighbour, or before the network", "interpolates");
+  if (!(fabsf(r.fill) <= MAX_FILL)) return call_refuse(c, "use a moderate value", "fills with a value out of range");
+  status = resize_map(c, in, &r, &m);
+  if (status == FUSION_OK) status = map_filled(c, &m, (double)r.fill);
   map_free(&m);
-  return status == FUSION_OK ? call_set(c, 0, &out) : status;
+  return status;
 }
 
 /* One axis of a transposed convolution. */
