@@ -2,7 +2,7 @@
 """Checks the structure of the sources. usage: check_layers.py [project folder]
 
 Each folder may include itself, the public headers and the folders that LAYERS names for it: dependencies run downwards
-only. `program`, the compiled network, is the waist: what makes programs (graph, onnx, execute, compile) and what runs
+only. `program`, the compiled network, is the waist: what makes programs (graph, reader, onnx, execute, compile) and what runs
 them privately (engine, session) know it and not each other. No other folder includes an engine's. The command and the
 examples see the public headers alone; a public header sees public headers; tests and bench see every folder but no
 private header of the command. Also: no circle of includes, file names unique in the tree, no folder of src/ with more
@@ -23,7 +23,8 @@ LAYERS = {
     "mixcheck": {"base"},
     "program": {"base"},
     "graph": {"base", "program"},
-    "onnx": {"base", "program", "graph"},
+    "reader": {"base", "program", "graph"},
+    "onnx": {"base", "program", "graph", "reader"},
     "execute": {"base", "program"},
     "compile": {"base", "program", "graph", "execute"},
     "lattice": MATHS,
@@ -40,7 +41,7 @@ LAYERS["bench"] = set(LAYERS)
 LAYERS["api"] = set(LAYERS)
 # Of each engine's folder, src/engine/NAME.
 AN_ENGINE = MATHS | {"program", "lattice", "ot", "silent", "garble", "gates", "engine"}
-NO_CRYPTO = {"data", "mixcheck", "program", "graph", "onnx", "execute", "compile"}
+NO_CRYPTO = {"data", "mixcheck", "program", "graph", "reader", "onnx", "execute", "compile"}
 CRYPTO = re.compile(r"(sodium|openssl)[./]")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 PARTS = ("src", "tools", "include", "tests", "bench", "examples")

@@ -1,7 +1,7 @@
 /* From an ONNX file to a graph: inputs and initialisers get their values, each node is folded, moved or mapped in the
  * file's order, and the result is simplified and checked. */
 #include "onnx/onnx.h"
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 /* What an operator accepts and who reads it. */
 struct op_entry {
@@ -29,6 +29,11 @@ static const struct op_entry ops[] = {
     {"ArgMin", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
     {"AveragePool", WINDOW "ceil_mode count_include_pad ", 1, 1, false, op_pool, NULL},
     {"BatchNormalization", "epsilon momentum spatial training_mode is_test ", 5, 5, false, op_batch_norm, NULL},
+    {"BitShift", "direction ", 2, 2, true, op_fold_binary, NULL},
+    {"BitwiseAnd", "", 2, 2, true, op_fold_binary, NULL},
+    {"BitwiseNot", "", 1, 1, true, op_fold_unary, NULL},
+    {"BitwiseOr", "", 2, 2, true, op_fold_binary, NULL},
+    {"BitwiseXor", "", 2, 2, true, op_fold_binary, NULL},
     {"Cast", "to saturate ", 1, 1, true, op_cast, NULL},
     {"Ceil", "", 1, 1, true, op_fold_unary, NULL},
     {"Clip", "min max ", 1, 3, false, op_clip, NULL},
@@ -89,6 +94,7 @@ static const struct op_entry ops[] = {
     {"Round", "", 1, 1, true, op_fold_unary, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
     {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
+    {"Sign", "", 1, 1, true, op_fold_unary, NULL},
     {"Size", "", 1, 1, true, op_size, NULL},
     {"Slice", "starts ends axes ", 1, 5, true, op_slice, NULL},
     {"Softmax", "axis ", 1, 1, false, op_softmax, NULL},
@@ -104,6 +110,7 @@ static const struct op_entry ops[] = {
     {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
     {"Upsample", "mode scales ", 1, 2, true, op_resize, NULL},
     {"Where", "", 3, 3, true, op_where, NULL},
+    {"Xor", "", 2, 2, true, op_fold_binary, NULL},
 };
 
 /* Domain ai.onnx.ml. */

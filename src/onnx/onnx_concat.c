@@ -32,15 +32,18 @@ static fusion_status concat_program(const struct call *c, struct concat *p) {
 }
 
 /* The constants in their places, zeros elsewhere. NULL when out of memory. */
-static struct tensor *concat_constants(const struct call *c, const struct concat *p, bool integer) {
+static struct tensor *concat_constants(const struct call *c, const struct concat *p, int32_t type) {
   const size_t row = p->dims.d[p->axis] * p->inner;
-  struct tensor *t = tensor_alloc(&p->dims, integer);
+  struct tensor *t = tensor_alloc(&p->dims, type);
   size_t at = 0;
   for (size_t i = 0; t && i < c->in_count; i++) {
     const struct tensor *from = c->in[i]->constant;
     const size_t part = value_dims(c->in[i])->d[p->axis] * p->inner;
     for (size_t o = 0; from && o < p->outer; o++) {
-      for (size_t k = 0; k < part; k++) tensor_set(t, o * row + at + k, tensor_get(from, o * part + k));
+      for (size_t k = 0; k < part; k++) {
+        if (t->i && from->i) tensor_copy(t, o * row + at + k, from, o * part + k);
+        if (!t->i || !from->i) tensor_set(t, o * row + at + k, tensor_get(from, o * part + k));
+      }
     }
     at += part;
   }
@@ -93,7 +96,7 @@ fusion_status op_concat(struct call *c) {
   if (status != FUSION_OK) return status;
   struct tensor *t = NULL;
   const bool all = constants == c->in_count;
-  if (constants) t = concat_constants(c, &p, all && c->in[0]->constant->i);
+  if (constants) t = concat_constants(c, &p, all ? c->in[0]->constant->type : 0);
   if (constants && !t) return call_out_of_memory(c);
   if (all) return call_set_constant(c, 0, t);
   const fusion_status joined = concat_activations(c, &p, t);

@@ -1,57 +1,8 @@
 /* Arithmetic on constants: what exporters leave in a file to compute shapes, and weights in pieces. Integers stay
- * integers (64-bit, wrapping); reals are computed in double and rounded once. */
+ * integers; reals are computed in double and rounded once. */
 #include <math.h>
 
-#include "onnx/onnx_import.h"
-
-/* One result of an integer operator; false on a division by zero or an unknown operator. */
-static bool integer_apply(const char *op, int64_t a, int64_t b, int64_t *out) {
-  const bool divides = !strcmp(op, "Div") || !strcmp(op, "Mod");
-  if (divides && b == 0) return false;
-  if (divides && b == -1) {
-    *out = !strcmp(op, "Div") ? (int64_t)(0 - (uint64_t)a) : 0;
-    return true;
-  }
-  if (!strcmp(op, "Add"))
-    *out = (int64_t)((uint64_t)a + (uint64_t)b);
-  else if (!strcmp(op, "Sub"))
-    *out = (int64_t)((uint64_t)a - (uint64_t)b);
-  else if (!strcmp(op, "Mul"))
-    *out = (int64_t)((uint64_t)a * (uint64_t)b);
-  else if (!strcmp(op, "Div"))
-    *out = a / b;
-  else if (!strcmp(op, "Mod"))
-    *out = a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0);
-  else if (!strcmp(op, "Min"))
-    *out = a < b ? a : b;
-  else if (!strcmp(op, "Max"))
-    *out = a > b ? a : b;
-  else if (!strcmp(op, "Equal"))
-    *out = a == b;
-  else if (!strcmp(op, "Greater"))
-    *out = a > b;
-  else if (!strcmp(op, "Less"))
-    *out = a < b;
-  else if (!strcmp(op, "GreaterOrEqual"))
-    *out = a >= b;
-  else if (!strcmp(op, "LessOrEqual"))
-    *out = a <= b;
-  else if (!strcmp(op, "And"))
-    *out = a && b;
-  else if (!strcmp(op, "Or"))
-    *out = a || b;
-  else
-    return false;
-  return true;
-}
-
-static bool compares(const char *op) {
-  static const char *const names[] = {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"};
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (!strcmp(op, names[i])) return true;
-  }
-  return false;
-}
+#include "onnx/onnx_ops.h"
 
 static bool real_apply(const char *op, double a, double b, double *out) {
   if (!strcmp(op, "Add"))
@@ -64,6 +15,8 @@ static bool real_apply(const char *op, double a, double b, double *out) {
     *out = a / b;
   else if (!strcmp(op, "Pow"))
     *out = pow(a, b);
+  else if (!strcmp(op, "Fmod"))
+    *out = fmod(a, b);
   else if (!strcmp(op, "Min"))
     *out = fmin(a, b);
   else if (!strcmp(op, "Max"))
@@ -90,16 +43,17 @@ static void broadcast_strides(const struct dims *from, const struct dims *to, si
     strides[k] = k < missing || from->d[k - missing] == 1 ? 0 : dims_span(from, k - missing + 1, from->rank);
 }
 
-static bool fold_element(const char *op, const struct tensor *a, size_t ia, const struct tensor *b, size_t ib,
-                         struct tensor *out, size_t io) {
-  if (a->i && b->i && strcmp(op, "Pow")) {
-    int64_t v = 0;
-    const bool ok = integer_apply(op, a->i[ia], b->i[ib], &v);
-    if (ok) out->i[io] = v;
-    return ok;
-  }
+/* Truth values when two are compared, else the operands' common type; a power has the type of its base. */
+static int32_t result_type(const struct integer_op *op, const struct tensor *a, const struct tensor *b) {
+  if (op && op->compares) return ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+  return a->type == b->type || (op && !strcmp(op->name, "Pow")) ? a->type : 0;
+}
+
+static bool fold_element(const char *name, const struct integer_op *op, const struct tensor *a, size_t ia,
+                         const struct tensor *b, size_t ib, struct tensor *out, size_t io) {
+  if (a->i && b->i) return op && integer_apply(op, a->type, a->i[ia], b->i[ib], &out->i[io]);
   double v = 0;
-  if (!real_apply(op, tensor_get(a, ia), tensor_get(b, ib), &v)) return false;
+  if (!real_apply(name, tensor_get(a, ia), tensor_get(b, ib), &v)) return false;
   tensor_set(out, io, v);
   return true;
 }
@@ -108,14 +62,15 @@ fusion_status fold_binary(const struct call *c, const char *op, const struct ten
                           struct tensor **out) {
   struct dims dims;
   if (!dims_broadcast(&a->dims, &b->dims, &dims)) return call_malformed(c, "has shapes that do not broadcast");
-  struct tensor *t = tensor_alloc(&dims, (a->i && b->i) || (a->i && !strcmp(op, "Pow")) || compares(op));
+  const struct integer_op *integer = integer_op_find(op);
+  struct tensor *t = tensor_alloc(&dims, result_type(integer, a, b));
   if (!t) return call_out_of_memory(c);
   size_t sa[MAX_RANK], sb[MAX_RANK], index[MAX_RANK] = {0}, ia = 0, ib = 0;
   broadcast_strides(&a->dims, &dims, sa);
   broadcast_strides(&b->dims, &dims, sb);
   const size_t count = dims_size(&dims);
   for (size_t i = 0; i < count; i++) {
-    if (!fold_element(op, a, ia, b, ib, t, i)) {
+    if (!fold_element(op, integer, a, ia, b, ib, t, i)) {
       tensor_free(t);
       return call_refuse(c, "simplify the model before export", "cannot be computed on these constants");
     }
@@ -136,7 +91,12 @@ fusion_status op_fold_binary(struct call *c) {
   if (!call_constant(c, 0) || !call_constant(c, 1))
     return call_refuse(c, "rewrite it with Relu, or remove it", "is supported on constants only");
   struct tensor *t = NULL;
-  const fusion_status status = fold_binary(c, c->node->op_type, c->in[0]->constant, c->in[1]->constant, &t);
+  char direction[8];
+  const char *name = c->node->op_type;
+  attr_string(c, "direction", direction, sizeof direction);
+  if (!strcmp(name, "Mod") && attr_int(c, "fmod", 0)) name = "Fmod";
+  if (!strcmp(name, "BitShift")) name = !strcmp(direction, "LEFT") ? "ShiftLeft" : "ShiftRight";
+  const fusion_status status = fold_binary(c, name, c->in[0]->constant, c->in[1]->constant, &t);
   return status == FUSION_OK ? call_set_constant(c, 0, t) : status;
 }
 
@@ -145,6 +105,8 @@ static bool unary_apply(const char *op, double x, double *out) {
     *out = -x;
   else if (!strcmp(op, "Abs"))
     *out = fabs(x);
+  else if (!strcmp(op, "Sign"))
+    *out = x > 0 ? 1 : x < 0 ? -1 : x;
   else if (!strcmp(op, "Sqrt"))
     *out = sqrt(x);
   else if (!strcmp(op, "Reciprocal"))
@@ -175,16 +137,18 @@ static bool unary_apply(const char *op, double x, double *out) {
 fusion_status op_fold_unary(struct call *c) {
   const struct tensor *x = call_constant(c, 0);
   if (!x) return call_refuse(c, "use Relu, HardSwish or x*x as activation", "is not supported");
-  struct tensor *t = tensor_alloc(&x->dims, x->i != NULL);
+  struct tensor *t = tensor_alloc(&x->dims, x->type);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
   for (size_t i = 0; i < count; i++) {
     double v = 0;
-    if (!unary_apply(c->node->op_type, tensor_get(x, i), &v)) {
+    const bool ok = x->i ? integer_unary(c->node->op_type, x->type, x->i[i], &t->i[i])
+                         : unary_apply(c->node->op_type, tensor_get(x, i), &v);
+    if (!ok) {
       tensor_free(t);
       return call_refuse(c, "simplify the model before export", "cannot be computed on constants");
     }
-    tensor_set(t, i, v);
+    if (t->f) tensor_set(t, i, v);
   }
   return call_set_constant(c, 0, t);
 }
@@ -195,7 +159,8 @@ fusion_status op_where(struct call *c) {
   struct dims ab, dims;
   if (!dims_broadcast(&a->dims, &b->dims, &ab) || !dims_broadcast(&ab, &test->dims, &dims))
     return call_malformed(c, "has shapes that do not broadcast");
-  struct tensor *t = tensor_alloc(&dims, a->i != NULL);
+  if (!a->i != !b->i) return call_malformed(c, "has branches of two types");
+  struct tensor *t = tensor_alloc(&dims, a->type);
   if (!t) return call_out_of_memory(c);
   size_t s[3][MAX_RANK];
   broadcast_strides(&test->dims, &dims, s[0]);
@@ -207,25 +172,19 @@ fusion_status op_where(struct call *c) {
     for (uint32_t k = dims.rank; k-- > 0; left /= dims.d[k]) {
       for (int j = 0; j < 3; j++) at[j] += left % dims.d[k] * s[j][k];
     }
-    tensor_set(t, i, tensor_get(test, at[0]) > 0 ? tensor_get(a, at[1]) : tensor_get(b, at[2]));
+    const bool first = tensor_get(test, at[0]) > 0;
+    tensor_copy(t, i, first ? a : b, first ? at[1] : at[2]);
   }
   return call_set_constant(c, 0, t);
 }
 
-static bool is_integer_type(int64_t type) {
-  switch (type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16: return false;
-    default: return true;
-  }
-}
-
 fusion_status op_cast(struct call *c) {
   const int64_t type = attr_int(c, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
-  const bool integer = is_integer_type(type), truth = type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+  const bool integer = type_kind(type) == TYPE_INTEGER, truth = type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
   const struct value *v = c->in[0];
+  if (type_kind(type) == TYPE_UNKNOWN)
+    return call_refuse(c, "use float or an integer type of 8 bits or more",
+                       "makes elements of a type that is not supported");
   if (!v->constant) {
     if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;
@@ -236,12 +195,12 @@ fusion_status op_cast(struct call *c) {
     return call_set(c, 0, &out);
   }
   const struct tensor *x = v->constant;
-  struct tensor *t = tensor_alloc(&x->dims, integer);
+  struct tensor *t = tensor_alloc(&x->dims, (int32_t)type);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
   for (size_t i = 0; i < count; i++) {
-    if (x->i && integer) t->i[i] = truth ? x->i[i] != 0 : x->i[i];
-    if (!x->i || !integer) tensor_set(t, i, truth ? fabs(tensor_get(x, i)) > 0 : tensor_get(x, i));
+    if (x->i && integer) t->i[i] = truth ? x->i[i] != 0 : integer_wrap(type, (uint64_t)x->i[i]);
+    if (!x->i || !integer) tensor_set(t, i, tensor_get(x, i));
   }
   return call_set_constant(c, 0, t);
 }
@@ -258,7 +217,7 @@ fusion_status op_constant(struct call *c) {
   struct dims dims = {0};
   const size_t count = many ? size_max(a->n_floats, a->n_ints) : 1;
   if (many && !dims_push(&dims, count)) return call_malformed(c, "has a tensor above the limit");
-  t = tensor_alloc(&dims, !reals);
+  t = tensor_alloc(&dims, reals ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT : ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
   for (size_t i = 0; i < count; i++) {
     if (reals) t->f[i] = many ? a->floats[i] : a->f;
@@ -287,9 +246,9 @@ fusion_status op_constant_of_shape(struct call *c) {
     tensor_free(fill);
     return call_malformed(c, "has a value of more than one element");
   }
-  t = tensor_alloc(&dims, fill && fill->i);
+  t = tensor_alloc(&dims, fill ? fill->type : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
   const size_t count = dims_size(&dims);
-  for (size_t i = 0; t && fill && i < count; i++) tensor_set(t, i, tensor_get(fill, 0));
+  for (size_t i = 0; t && fill && i < count; i++) tensor_copy(t, i, fill, 0);
   tensor_free(fill);
   return t ? call_set_constant(c, 0, t) : call_out_of_memory(c);
 }
@@ -302,7 +261,7 @@ fusion_status op_shape(struct call *c) {
   to = to < 0 ? to + in->rank : to;
   from = from < 0 ? 0 : from > in->rank ? in->rank : from;
   to = to < from ? from : to > in->rank ? in->rank : to;
-  struct tensor *t = tensor_alloc(&(struct dims){1, {(uint32_t)(to - from)}}, true);
+  struct tensor *t = tensor_alloc(&(struct dims){1, {(uint32_t)(to - from)}}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
   for (int64_t k = from; k < to; k++) t->i[k - from] = in->d[k];
   return call_set_constant(c, 0, t);
@@ -311,7 +270,7 @@ fusion_status op_shape(struct call *c) {
 fusion_status op_size(struct call *c) {
   const struct value *v = c->in[0];
   if (!v->constant && v->batched) return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
-  struct tensor *t = tensor_alloc(&(struct dims){0}, true);
+  struct tensor *t = tensor_alloc(&(struct dims){0}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
   t->i[0] = (int64_t)dims_size(v->constant ? &v->constant->dims : &v->dims);
   return call_set_constant(c, 0, t);
@@ -329,8 +288,12 @@ fusion_status op_range(struct call *c) {
   struct dims dims = {0};
   if (!(places <= MODEL_MAX_TENSOR) || !dims_push(&dims, places > 0 ? (uint64_t)places : 0))
     return call_malformed(c, "has a tensor above the limit");
-  struct tensor *t = tensor_alloc(&dims, p[0]->i != NULL);
+  struct tensor *t = tensor_alloc(&dims, p[0]->type);
   if (!t) return call_out_of_memory(c);
-  for (uint32_t i = 0; i < dims.d[0]; i++) tensor_set(t, i, start + i * step);
+  const bool integer = t->i && p[2]->i;
+  for (uint32_t i = 0; i < dims.d[0]; i++) {
+    if (integer) t->i[i] = integer_wrap(t->type, (uint64_t)p[0]->i[0] + i * (uint64_t)p[2]->i[0]);
+    if (!integer) tensor_set(t, i, start + i * step);
+  }
   return call_set_constant(c, 0, t);
 }

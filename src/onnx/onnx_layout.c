@@ -3,10 +3,6 @@
  * GATHER node. Where nothing moves (Reshape, Squeeze, Flatten) an activation keeps its node under new dimensions. */
 #include "onnx/onnx_layout.h"
 
-const struct dims *value_dims(const struct value *v) {
-  return v->constant ? &v->constant->dims : &v->dims;
-}
-
 void map_free(struct axis_map *m) {
   for (uint32_t k = 0; k < MAX_RANK; k++) mem_free(m->at[k]);
 }
@@ -40,7 +36,7 @@ static void map_fill(const struct axis_map *m, struct gather_source *out) {
 
 static fusion_status move_constant(struct call *c, const struct tensor *from, const struct gather_source *source,
                                    const struct dims *dims, struct value *out) {
-  struct tensor *t = tensor_alloc(dims, from->i != NULL);
+  struct tensor *t = tensor_alloc(dims, from->type);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(dims);
   for (size_t i = 0; i < count; i++) {

@@ -2,7 +2,7 @@
 #ifndef FUSION_ONNX_ONNX_LAYOUT_H
 #define FUSION_ONNX_ONNX_LAYOUT_H
 
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 /** at[k][o]: what index o along output axis k adds to the flat index in the input; GATHER_ZERO makes a zero. */
 struct axis_map {
@@ -28,8 +28,5 @@ enum { MAX_FILL = 65504 }; /* of Pad and Resize: more would leave fixed point no
 /** Sets the call's first output to its first input under a map, with `value` in the zeros' places: value plus the
  * zeros' map of x - value. */
 fusion_status map_filled(struct call *c, const struct axis_map *m, double value);
-
-/** Marks the axes of a list in `set`; false when one lies outside or is given twice. */
-bool axes_set(const int64_t *axes, size_t count, uint32_t rank, bool set[MAX_RANK]);
 
 #endif

@@ -2,7 +2,7 @@
  * the simplification folds. */
 #include <math.h>
 
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 enum { BLOCK = 32 };
 

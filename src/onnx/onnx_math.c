@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 /* A constant repeated to `dims`, as floats; NULL with *status set when that fails, or when there is no constant. */
 static float *spread(struct call *c, const struct tensor *t, const struct dims *dims, fusion_status *status) {
@@ -108,7 +108,7 @@ cleanup:
 
 /* -t or 1/t as a new constant. */
 static struct tensor *tensor_map(const struct tensor *t, char op) {
-  struct tensor *r = tensor_alloc(&t->dims, false);
+  struct tensor *r = tensor_alloc(&t->dims, 0);
   const size_t count = dims_size(&t->dims);
   for (size_t i = 0; r && i < count; i++) tensor_set(r, i, op == '-' ? -tensor_get(t, i) : 1 / tensor_get(t, i));
   return r;

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 static size_t attr_floats(const struct call *c, const char *name, const float **out) {
   const Onnx__AttributeProto *a = attr_find(c, name);

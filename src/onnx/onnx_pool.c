@@ -1,5 +1,5 @@
 /* Sliding windows: their attributes, and the pooling operators. */
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 fusion_status call_spatial(const struct call *c, const struct value *v, struct shape *out) {
   const struct dims *d = &v->dims;

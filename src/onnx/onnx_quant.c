@@ -3,7 +3,7 @@
  * may stand. */
 #include <math.h>
 
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 enum { UNSIGNED_PRESET = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 };
 
@@ -40,7 +40,9 @@ static double clamp_to(double v, double low, double high) {
 }
 
 static fusion_status quantise_constant(struct call *c, const struct tensor *x, double low, double high) {
-  struct tensor *t = tensor_alloc(&x->dims, true);
+  const struct tensor *z = call_constant(c, 2);
+  const int64_t given = attr_int(c, "output_dtype", 0);
+  struct tensor *t = tensor_alloc(&x->dims, z ? z->type : given ? (int32_t)given : UNSIGNED_PRESET);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
   for (size_t i = 0; i < count; i++) {
@@ -114,7 +116,7 @@ fusion_status op_dequantize(struct call *c) {
   if (!c->in[0]->constant) return dequantise_activation(c);
   if (!s || (call_input(c, 2) && !call_constant(c, 2)))
     return call_refuse(c, "quantise the model statically", "takes its scale from data");
-  struct tensor *t = tensor_alloc(&q->dims, false);
+  struct tensor *t = tensor_alloc(&q->dims, 0);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&q->dims);
   for (size_t i = 0; i < count; i++) {

@@ -55,14 +55,37 @@ static double reduce_step(const struct call *c, double acc, double v) {
   return acc + v;
 }
 
+/* `count` integers, wrapping at the type's width. */
+static int64_t reduce_integers(const struct call *c, int32_t type, const int64_t *v, size_t count) {
+  const char *name = is_op(c, "ReduceProd")  ? "Mul"
+                     : is_op(c, "ReduceMax") ? "Max"
+                     : is_op(c, "ReduceMin") ? "Min"
+                                             : "Add";
+  const struct integer_op *op = integer_op_find(name);
+  int64_t acc = is_op(c, "ReduceProd") ? 1 : 0;
+  for (size_t k = 0; k < count; k++) {
+    int64_t x = v[k];
+    if (is_op(c, "ReduceL1")) integer_unary("Abs", type, x, &x);
+    if (is_op(c, "ReduceSumSquare")) integer_apply(integer_op_find("Mul"), type, x, x, &x);
+    if (k == 0) acc = x;
+    if (k > 0) integer_apply(op, type, acc, x, &acc);
+  }
+  if (is_op(c, "ReduceMean") && count) integer_apply(integer_op_find("Div"), type, acc, (int64_t)count, &acc);
+  return acc;
+}
+
 static fusion_status reduce_constant(struct call *c, const struct reduction *r) {
   const struct tensor *x = c->in[0]->constant;
   struct value turned = {0};
   const fusion_status status = value_transpose(c, c->in[0], r->perm, &turned);
   if (status != FUSION_OK) return status;
-  struct tensor *t = tensor_alloc(&r->kept, x->i != NULL);
+  struct tensor *t = tensor_alloc(&r->kept, x->type);
   const size_t count = dims_size(&r->kept);
   for (size_t i = 0; t && i < count; i++) {
+    if (t->i) {
+      t->i[i] = reduce_integers(c, x->type, turned.constant->i + i * r->count, r->count);
+      continue;
+    }
     double acc = is_op(c, "ReduceProd") ? 1 : is_op(c, "ReduceMax") ? -INFINITY : is_op(c, "ReduceMin") ? INFINITY : 0;
     for (size_t k = 0; k < r->count; k++) acc = reduce_step(c, acc, tensor_get(turned.constant, i * r->count + k));
     tensor_set(t, i, is_op(c, "ReduceMean") ? acc / (double)r->count : acc);

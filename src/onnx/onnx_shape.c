@@ -4,12 +4,11 @@
 /* The same elements in the same order under other dimensions. */
 static fusion_status relabel(struct call *c, const struct value *v, const struct dims *dims) {
   if (v->constant) {
-    struct tensor *t = tensor_alloc(dims, v->constant->i != NULL);
+    struct tensor *t = tensor_alloc(dims, v->constant->type);
     if (!t) return call_out_of_memory(c);
     const size_t count = dims_size(dims);
     if (t->i && count) memcpy(t->i, v->constant->i, count * sizeof *t->i);
     if (t->f && count) memcpy(t->f, v->constant->f, count * sizeof *t->f);
-    t->type = v->constant->type;
     return call_set_constant(c, 0, t);
   }
   struct value out = *v;

@@ -1,6 +1,6 @@
 /* Ends of exported classifiers that say in several nodes what one can: (1 - p, p) of p = sigmoid(x) is the softmax of
  * (0, x). */
-#include "onnx/onnx_import.h"
+#include "onnx/onnx_ops.h"
 
 static bool is_complement(const struct graph *g, uint32_t node, uint32_t sigmoid) {
   const struct graph_node *n = &g->nodes[node];

@@ -13,7 +13,7 @@
 
 #include "model/conformance_fixed.h"
 #include "onnx/onnx.h"
-#include "onnx/onnx_import.h"
+#include "reader/onnx_import.h"
 
 enum { SKIPPED = 77, NAME_LEN = 256, MAX_OUTPUTS = 8, MAX_CASES = 4096 };
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "onnx/onnx.h"
-#include "onnx/onnx.pb-c.h"
+#include "reader/onnx.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t len, size_t max_len);

@@ -209,12 +209,111 @@ def resize_planes(echo, folder, random):
     return n.check(echo, folder, x)
 
 
+# Constants: Python's integers of any size, wrapped at the width of their type.
+KINDS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+
+
+def wrap(v, kind):
+    bits = 8 * int(kind[1])
+    v &= (1 << bits) - 1
+    return v - (1 << bits) if kind[0] == "i" and v >> (bits - 1) else v
+
+
+def truncated(a, b):
+    q = abs(a) // abs(b)
+    return -q if (a < 0) != (b < 0) else q
+
+
+BINARY = {
+    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b, "Div": truncated,
+    "Mod": lambda a, b: a % b, "Fmod": lambda a, b: a - b * truncated(a, b), "Min": min, "Max": max,
+    "Pow": lambda a, b: a ** (abs(b) % 9), "BitwiseAnd": lambda a, b: a & b, "BitwiseOr": lambda a, b: a | b,
+    "BitwiseXor": lambda a, b: a ^ b, "LEFT": lambda a, b: a << (abs(b) % 9), "RIGHT": lambda a, b: a >> (abs(b) % 9),
+    "Equal": lambda a, b: a == b, "Less": lambda a, b: a < b, "Greater": lambda a, b: a > b, "LessOrEqual": lambda a, b: a <= b,
+    "GreaterOrEqual": lambda a, b: a >= b}
+UNARY = {"Neg": lambda a: -a, "Abs": abs, "Sign": lambda a: (a > 0) - (a < 0), "BitwiseNot": lambda a: ~a, "Relu": lambda a: max(a, 0)}
+REDUCE = {"ReduceSum": sum, "ReduceProd": lambda v: v[0] * v[1] * v[2], "ReduceMax": max, "ReduceMin": min,
+          "ReduceL1": lambda v: sum(abs(a) for a in v), "ReduceSumSquare": lambda v: sum(a * a for a in v)}
+COUNT = 12
+
+
+class Folded:
+    """Networks of x * 0 plus a constant that is computed in the file."""
+
+    def __init__(self):
+        self.network = Network(COUNT, 18)
+        self.network.nodes.append(node("Mul", ["x", self.network.constant(np.zeros(COUNT, F))], ["zero"]))
+
+    def part(self, name, nodes, last, expected):
+        out = "out%d" % len(self.network.parts)
+        expected = np.broadcast_to(np.asarray([float(v) for v in expected], F), (2, COUNT))
+        self.network.part(name, nodes + [node("Cast", [last], [out + "f"], to=1), node("Add", ["zero", out + "f"], [out])], out, expected)
+
+
+def operands(kind, op, random):
+    info = np.iinfo(kind)
+    edge = [info.min, info.max, info.min + 1, 1, 2, 3, 5, 7, info.max // 2, info.max - 1, 11, info.max // 3]
+    a, b = [random.permutation(np.array(edge, kind)) for _ in range(2)]
+    if op in ("Pow", "LEFT", "RIGHT"):
+        b = np.array([abs(int(v)) % 9 for v in b], kind)
+    if op in ("Div", "Mod", "Fmod"):
+        b[b == 0] = 3
+    return a, b
+
+
+def folding(echo, folder, random):
+    """Every operator on every type, followed by one that would show a value that did not wrap."""
+    f = Folded()
+    for kind, op in itertools.product(KINDS, BINARY):
+        if op in ("LEFT", "RIGHT") and kind[0] == "i":
+            continue
+        a, b = operands(kind, op, random)
+        names = [f.network.constant(a), f.network.constant(b)]
+        out = "k%d" % len(f.network.parts)
+        first = {"Fmod": lambda: node("Mod", names, [out], fmod=1), "LEFT": lambda: node("BitShift", names, [out], direction="LEFT"),
+                 "RIGHT": lambda: node("BitShift", names, [out], direction="RIGHT")}.get(op, lambda: node(op, names, [out]))()
+        values = [wrap(int(BINARY[op](int(p), int(q))), kind) for p, q in zip(a, b)]
+        if op in ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"):
+            f.part(op + kind, [first], out, values)
+            continue
+        half = f.network.constant(np.full(COUNT, 2, kind))
+        f.part(op + kind, [first, node("Div", [out, half], [out + "h"])], out + "h", [truncated(v, 2) for v in values])
+    for kind, op in itertools.product(KINDS, UNARY):
+        a, _ = operands(kind, op, random)
+        out = "k%d" % len(f.network.parts)
+        f.part(op + kind, [node(op, [f.network.constant(a)], [out])], out, [wrap(UNARY[op](int(v)), kind) for v in a])
+    for kind, op in itertools.product(KINDS, REDUCE):
+        a, _ = operands(kind, op, random)
+        out = "k%d" % len(f.network.parts)
+        axes = [f.network.constant(np.array([1]))] if op == "ReduceSum" else []
+        how = {} if axes else {"axes": [1]}
+        rows = [wrap(int(REDUCE[op]([int(v) for v in row])), kind) for row in a.reshape(4, 3)]
+        f.part(op + kind, [node(op, [f.network.constant(a.reshape(4, 3))] + axes, [out], keepdims=1, **how),
+                           node("Expand", [out, f.network.constant(np.array([4, 3]))], [out + "e"]),
+                           node("Reshape", [out + "e", f.network.constant(np.array([12]))], [out + "r"])],
+               out + "r", np.repeat(rows, 3).tolist() if kind != "u8" else [v for v in rows for _ in range(3)])
+    for kind, to in itertools.product(KINDS, KINDS):
+        a, _ = operands(kind, "Cast", random)
+        out = "k%d" % len(f.network.parts)
+        f.part("Cast %s %s" % (kind, to), [node("Cast", [f.network.constant(a)], [out], to=TYPES[to])], out, [wrap(int(v), to) for v in a])
+    for to in KINDS[2:6]:
+        a = np.array([0, -0.0, 0.5, 0.99, 1.5, 99.999, 127, 100, 3, 2.5, 7, 11], F) * (-1 if to[0] == "i" else 1)
+        out = "k%d" % len(f.network.parts)
+        f.part("Cast f4 " + to, [node("Cast", [f.network.constant(a)], [out], to=TYPES[to])], out, [wrap(int(v), to) for v in a])
+    a = (random.standard_normal(COUNT) * 10.0 ** random.integers(-8, 5, COUNT)).astype(F)
+    out = "k%d" % len(f.network.parts)
+    f.part("Cast f4 f2", [node("Cast", [f.network.constant(a)], [out], to=10)], out, a.astype(np.float16))
+    return f.network.check(echo, folder, np.ones((2, COUNT), F))
+
+
 def main(echo):
     random = np.random.default_rng(11)
     with tempfile.TemporaryDirectory() as folder:
         done = resize_lines(echo, folder, random) + resize_planes(echo, folder, random)
-    assert done > 10000, done
-    print("%d cases" % done)
+        assert done > 10000, done
+        folded = folding(echo, folder, random)
+        assert folded > 250, folded
+    print("%d cases" % (done + folded))
 
 
 if __name__ == "__main__":

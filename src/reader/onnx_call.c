@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "onnx/onnx_layout.h"
+#include "reader/onnx_import.h"
 
 size_t dims_span(const struct dims *d, uint32_t from, uint32_t to) {
   size_t size = 1;
@@ -41,10 +41,12 @@ bool dims_broadcast(const struct dims *a, const struct dims *b, struct dims *out
   return true;
 }
 
-struct tensor *tensor_alloc(const struct dims *dims, bool integer) {
+struct tensor *tensor_alloc(const struct dims *dims, int32_t type) {
+  const bool integer = type_kind(type) == TYPE_INTEGER;
   struct tensor *t = mem_alloc(1, sizeof *t);
   if (!t) return NULL;
   t->dims = *dims;
+  t->type = type;
   void *data = mem_alloc(dims_size(dims), integer ? sizeof *t->i : sizeof *t->f);
   if (integer) t->i = data;
   if (!integer) t->f = data;
@@ -61,13 +63,28 @@ void tensor_free(struct tensor *t) {
 }
 
 double tensor_get(const struct tensor *t, size_t index) {
+  if (t->i && t->type == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64) return (double)(uint64_t)t->i[index];
   return t->i ? (double)t->i[index] : (double)t->f[index];
 }
 
+/* Out of range (or not a number) is undefined in C and in the standard: saturate at 64 bits. */
+static int64_t truncated(double v) {
+  if (v >= 0x1p63) return v < 0x1p64 ? (int64_t)(uint64_t)v : -1;
+  return v >= -0x1p63 ? (int64_t)v : INT64_MIN;
+}
+
 void tensor_set(struct tensor *t, size_t index, double v) {
-  if (t->f) t->f[index] = (float)v;
-  /* Out of range (or not a number) is undefined in C: saturate. */
-  if (t->i) t->i[index] = v >= 0x1p63 ? INT64_MAX : v >= -0x1p63 ? (int64_t)v : INT64_MIN;
+  if (t->f) t->f[index] = real_round(t->type, (float)v);
+  if (t->i && t->type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL) t->i[index] = !(v >= 0 && v <= 0);
+  if (t->i && t->type != ONNX__TENSOR_PROTO__DATA_TYPE__BOOL)
+    t->i[index] = v >= 0x1p63 && t->type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT64
+                      ? integer_wrap(t->type, INT64_MAX)
+                      : integer_wrap(t->type, (uint64_t)truncated(v));
+}
+
+void tensor_copy(struct tensor *to, size_t index, const struct tensor *from, size_t from_index) {
+  if (to->i && from->i) to->i[index] = from->i[from_index];
+  if (to->f && from->f) to->f[index] = from->f[from_index];
 }
 
 void name_for_print(char out[64], const char *name) {
@@ -149,6 +166,10 @@ void attr_string(const struct call *c, const char *name, char *out, size_t capac
   const size_t len = a && a->has_s ? size_min(a->s.len, capacity - 1) : 0;
   if (len) memcpy(out, a->s.data, len);
   out[len] = 0;
+}
+
+const struct dims *value_dims(const struct value *v) {
+  return v->constant ? &v->constant->dims : &v->dims;
 }
 
 struct value *call_input(const struct call *c, size_t index) {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "onnx/onnx_import.h"
+#include "reader/onnx_import.h"
 
 enum { NAMES_LEN = 256 };
 

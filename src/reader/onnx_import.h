@@ -1,12 +1,13 @@
-/** The inside of the ONNX importer, shared by the onnx_*.c files. The model is read as the function of one sample: the
- *  batch dimension becomes 1. A value is either a constant, which is computed away at once, or an activation: a node of
- *  the graph under construction together with the tensor's dimensions. Layout operators (Reshape, Transpose, Slice,
+/** An ONNX file in memory: its values, element types and calls, which the operators in src/onnx work on. The model is
+ * read as the function of one sample: the batch dimension becomes 1. A value is either a constant, which is computed
+ * away at once, or an activation: a node of the graph under construction together with the tensor's dimensions. Layout
+ * operators (Reshape, Transpose, Slice,
  * ...) are one mechanism for both: where each element comes from. */
-#ifndef FUSION_ONNX_ONNX_IMPORT_H
-#define FUSION_ONNX_ONNX_IMPORT_H
+#ifndef FUSION_READER_ONNX_IMPORT_H
+#define FUSION_READER_ONNX_IMPORT_H
 
 #include "graph/graph.h"
-#include "onnx/onnx.pb-c.h"
+#include "reader/onnx.pb-c.h"
 
 enum { MAX_RANK = 8, MIN_OPSET = 6, MAX_OPSET = 23 };
 
@@ -25,18 +26,23 @@ bool dims_push(struct dims *d, uint64_t size);
 /** NumPy broadcasting; false when the two do not fit. */
 bool dims_broadcast(const struct dims *a, const struct dims *b, struct dims *out);
 
-/** A constant: floats, or integers and truth values as int64. One of f and i is set. */
+/** A constant: floats, or integers and truth values as int64 (unsigned ones of 64 bits by their bits). One of f and i
+ * is set. */
 struct tensor {
   struct dims dims;
-  int32_t type; /* the file's element type; 0 for what was computed */
+  int32_t type; /* element type, by ONNX's number; 0 for reals that are of no type of the file's */
   float *f;
   int64_t *i;
 };
 
-struct tensor *tensor_alloc(const struct dims *dims, bool integer);
+/** Zeros. Reals when the type is 0. NULL when memory is out. */
+struct tensor *tensor_alloc(const struct dims *dims, int32_t type);
 void tensor_free(struct tensor *t);
 double tensor_get(const struct tensor *t, size_t index);
+/** Rounded to what the type holds; to integers by truncation, wrapping. */
 void tensor_set(struct tensor *t, size_t index, double v);
+/** Element by element without a way through floating point; both are integers or both are reals. */
+void tensor_copy(struct tensor *to, size_t index, const struct tensor *from, size_t from_index);
 
 /** What a name in the file stands for. */
 struct value {
@@ -102,6 +108,8 @@ const struct tensor *call_constant(const struct call *c, size_t index);
 fusion_status call_integers(const struct call *c, const char *attr, size_t input, int64_t out[MAX_RANK], size_t *count);
 /** An axis counted from either end, within [0, rank). */
 bool axis_fix(int64_t axis, uint32_t rank, uint32_t *out);
+/** Marks the axes of a list in `set`; false when one lies outside or is given twice. */
+bool axes_set(const int64_t *axes, size_t count, uint32_t rank, bool set[MAX_RANK]);
 bool call_uses_output(const struct call *c, size_t index);
 /** Gives an output its value; a constant is taken over, also when this fails. */
 fusion_status call_set(struct call *c, size_t output, const struct value *v);
@@ -131,105 +139,27 @@ bool output_is_needed(const struct importer *needed, const Onnx__NodeProto *node
 /** The graph node of the answer. */
 fusion_status output_find(const struct importer *im, uint32_t *node) FUSION_MUST_CHECK;
 
-/* onnx_layout.c */
-/** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
-struct shape dims_shape(const struct dims *d);
-/** A node that holds `v` under the given shape (equal size). */
-fusion_status value_view(struct call *c, const struct value *v, struct shape shape, uint32_t *node);
 /** The dimensions of either kind. */
 const struct dims *value_dims(const struct value *v);
-/** `v` repeated along dimensions of 1 up to `dims`. */
-fusion_status value_expand(struct call *c, const struct value *v, const struct dims *dims, struct value *out);
-/** Axes permuted. */
-fusion_status value_transpose(struct call *c, const struct value *v, const uint32_t *perm, struct value *out);
-fusion_status op_reshape(struct call *c);
-fusion_status op_flatten(struct call *c);
-fusion_status op_squeeze(struct call *c);
-fusion_status op_unsqueeze(struct call *c);
-fusion_status op_identity(struct call *c);
-fusion_status op_transpose(struct call *c);
-fusion_status op_slice(struct call *c);
-fusion_status op_split(struct call *c);
-fusion_status op_gather(struct call *c);
-fusion_status op_pad(struct call *c);
-fusion_status op_expand(struct call *c);
-fusion_status op_tile(struct call *c);
-fusion_status op_concat(struct call *c);
-fusion_status op_depth_to_space(struct call *c);
-fusion_status op_space_to_depth(struct call *c);
 
-/* onnx_fold.c: constants only */
-fusion_status fold_binary(const struct call *c, const char *op, const struct tensor *a, const struct tensor *b,
-                          struct tensor **out);
-fusion_status op_constant(struct call *c);
-fusion_status op_constant_of_shape(struct call *c);
-fusion_status op_shape(struct call *c);
-fusion_status op_size(struct call *c);
-fusion_status op_range(struct call *c);
-fusion_status op_fold_binary(struct call *c);
-fusion_status op_fold_unary(struct call *c);
-fusion_status op_where(struct call *c);
-fusion_status op_cast(struct call *c);
-
-/* onnx_math.c: arithmetic on activations */
-/** One operand pair: Add, Sub, Mul, Div. Either side may be constant. */
-fusion_status value_binary(struct call *c, char op, const struct value *a, const struct value *b, struct value *out);
-/** y = scale * x + bias for every element. */
-fusion_status value_scale(struct call *c, const struct value *x, double scale, double bias, struct value *out);
-/** |x| = 2 relu(x) - x. */
-fusion_status value_abs(struct call *c, const struct value *x, struct value *out);
-fusion_status value_relu(struct call *c, const struct value *x, struct value *out);
-fusion_status op_binary(struct call *c);
-fusion_status op_sum(struct call *c);
-fusion_status op_pow(struct call *c);
-fusion_status op_neg(struct call *c);
-fusion_status op_relu(struct call *c);
-fusion_status op_clip(struct call *c);
-fusion_status op_leaky_relu(struct call *c);
-fusion_status op_prelu(struct call *c);
-fusion_status op_hard_sigmoid(struct call *c);
-fusion_status op_hard_swish(struct call *c);
-fusion_status op_max_min(struct call *c);
-fusion_status op_abs(struct call *c);
-fusion_status op_dropout(struct call *c);
-
-/* onnx_linear.c */
-fusion_status op_gemm(struct call *c);
-fusion_status op_matmul(struct call *c);
-fusion_status op_conv(struct call *c);
-fusion_status op_batch_norm(struct call *c);
-
-/* onnx_pool.c */
-/** The shape [C][H][W] of an activation [1, C, ...]; refuses others. */
-fusion_status call_spatial(const struct call *c, const struct value *v, struct shape *out);
-/** Window from kernel_shape, strides, pads, dilations, auto_pad; ceil_mode lengthens the trailing padding, told in
- *  `overhang` (rows, columns). */
-fusion_status call_window(const struct call *c, const struct value *v, const uint32_t kernel[2], struct window *w,
-                          uint32_t overhang[2]);
-fusion_status op_pool(struct call *c);
-fusion_status op_global_pool(struct call *c);
-fusion_status op_reduce(struct call *c);
-fusion_status op_softmax(struct call *c);
-fusion_status op_sigmoid(struct call *c);
-fusion_status op_argmax(struct call *c);
-
-/* onnx_quant.c */
-fusion_status op_quantize(struct call *c);
-fusion_status op_dequantize(struct call *c);
-
-/* onnx_resize.c */
-fusion_status op_resize(struct call *c);
-fusion_status op_conv_transpose(struct call *c);
-
-/* onnx_ml.c: domain ai.onnx.ml */
-fusion_status op_scaler(struct call *c);
-fusion_status op_linear_regressor(struct call *c);
-fusion_status op_linear_classifier(struct call *c);
-fusion_status op_normalizer(struct call *c);
-fusion_status op_zip_map(struct call *c);
-
-/* onnx_tail.c */
-/** Rewrites the end of a simplified graph where several nodes are one final layer. */
-fusion_status tail_fold(struct graph *g) FUSION_MUST_CHECK;
+/* onnx_integer.c: element types */
+enum type_kind { TYPE_UNKNOWN, TYPE_REAL, TYPE_INTEGER };
+enum type_kind type_kind(int64_t type);
+/** The integer that a type's lowest bits say. */
+int64_t integer_wrap(int64_t type, uint64_t bits);
+/** The nearest number that a 16-bit real type holds; others as they are. */
+float real_round(int64_t type, float v);
+struct integer_op {
+  const char *name;
+  bool divides, compares;
+  int64_t (*run)(int64_t a, int64_t b);
+  int64_t (*run_unsigned)(int64_t a, int64_t b); /* both of 64 bits */
+};
+/** NULL when there is none. "Mod" has the sign of the divisor, "Fmod" that of the dividend. */
+const struct integer_op *integer_op_find(const char *name);
+/** False on a division by zero. */
+bool integer_apply(const struct integer_op *op, int64_t type, int64_t a, int64_t b, int64_t *out);
+/** False when the operator does not work on integers. */
+bool integer_unary(const char *op, int64_t type, int64_t a, int64_t *out);
 
 #endif

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cursor.h"
-#include "onnx/onnx_import.h"
+#include "reader/onnx_import.h"
 
 enum {
   MAX_FILE_LEN = INT32_MAX, /* protobuf's own limit */
@@ -114,28 +114,23 @@ fusion_status onnx_load(struct importer *im) {
   return status;
 }
 
-/* A tensor's bytes as the file holds them, element by element, little-endian. */
-struct element {
-  size_t len;
-  bool integer;
-};
-
-static struct element element_of(int32_t type) {
+/* Bytes of an element as the file holds it, little-endian; 0 for a type that is not read. */
+static size_t element_len(int32_t type) {
   switch (type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT: return (struct element){4, false};
-    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE: return (struct element){8, false};
-    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16: return (struct element){2, false};
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: return (struct element){1, true};
+    case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: return 1;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: return (struct element){2, true};
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: return 2;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT32:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT32: return (struct element){4, true};
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT32: return 4;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64: return (struct element){8, true};
-    default: return (struct element){0, false};
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64: return 8;
+    default: return 0;
   }
 }
 
@@ -154,19 +149,6 @@ static float float_of_half(uint16_t h) {
   return sign ? -small : small;
 }
 
-static int64_t integer_of(int32_t type, uint64_t bits) {
-  switch (type) {
-    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8: return (int8_t)bits;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8: return (uint8_t)bits;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: return (bits & 0xff) != 0;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__INT16: return (int16_t)bits;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: return (uint16_t)bits;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__INT32: return (int32_t)bits;
-    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT32: return (uint32_t)bits;
-    default: return (int64_t)bits;
-  }
-}
-
 static float real_of(int32_t type, uint64_t bits) {
   if (type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT) return float_of_bits((uint32_t)bits);
   if (type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16) return float_of_half((uint16_t)bits);
@@ -177,12 +159,12 @@ static float real_of(int32_t type, uint64_t bits) {
 }
 
 static void store(struct tensor *t, size_t index, int32_t type, uint64_t bits) {
-  if (t->i) t->i[index] = integer_of(type, bits);
+  if (t->i) t->i[index] = integer_wrap(type, bits);
   if (t->f) t->f[index] = real_of(type, bits);
 }
 
 static void from_raw(struct tensor *t, int32_t type, const uint8_t *data) {
-  const size_t len = element_of(type).len, count = dims_size(&t->dims);
+  const size_t len = element_len(type), count = dims_size(&t->dims);
   if (type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
     if (count) memcpy(t->f, data, count * sizeof *t->f);
     return;
@@ -269,7 +251,7 @@ static fusion_status from_external(const struct importer *im, struct tensor *t, 
   struct external e = {0};
   char path[PATH_MAX], name[64];
   name_for_print(name, p->name);
-  const size_t len = dims_size(&t->dims) * element_of(p->data_type).len;
+  const size_t len = dims_size(&t->dims) * element_len(p->data_type);
   const char *slash = strrchr(im->path, '/');
   const int folder = slash ? (int)size_min((size_t)(slash + 1 - im->path), PATH_MAX) : 0;
   if (!parse_external(p, &e) || (e.has_len && e.len != len) || e.offset > INT64_MAX / 2 ||
@@ -292,7 +274,7 @@ static fusion_status tensor_fill(const struct importer *im, struct tensor *t, co
     return from_external(im, t, p);
   bool ok = false;
   if (p->has_raw_data) {
-    ok = p->raw_data.len == dims_size(&t->dims) * element_of(p->data_type).len;
+    ok = p->raw_data.len == dims_size(&t->dims) * element_len(p->data_type);
     if (ok) from_raw(t, p->data_type, p->raw_data.data);
   }
   if (!p->has_raw_data) ok = from_fields(t, p);
@@ -321,8 +303,7 @@ static bool tensor_take_raw(Onnx__TensorProto *p, const struct dims *dims, struc
 fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p, struct tensor **out) {
   char name[64];
   name_for_print(name, p->name);
-  const struct element e = element_of(p->data_type);
-  if (e.len == 0 || p->segment)
+  if (element_len(p->data_type) == 0 || p->segment)
     return error_set(im->err, FUSION_E_UNSUPPORTED,
                      "'%s': tensor '%s' has an element type (%d) that is not supported; export with float weights",
                      im->path, name, p->data_type);
@@ -342,9 +323,8 @@ fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p,
     return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' holds less data than its shape says; export it again",
                      im->path, name);
   if (tensor_take_raw(p, &dims, out)) return FUSION_OK;
-  struct tensor *t = tensor_alloc(&dims, e.integer);
+  struct tensor *t = tensor_alloc(&dims, p->data_type);
   if (!t) return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
-  t->type = p->data_type;
   const fusion_status status = tensor_fill(im, t, p);
   if (status == FUSION_OK)
     *out = t;

@@ -1,0 +1,107 @@
+/** The operators of the ONNX importer, shared by the onnx_*.c files: each turns a call into constants or graph nodes.
+ */
+#ifndef FUSION_ONNX_ONNX_OPS_H
+#define FUSION_ONNX_ONNX_OPS_H
+
+#include "reader/onnx_import.h"
+
+/* onnx_layout.c */
+/** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
+struct shape dims_shape(const struct dims *d);
+/** A node that holds `v` under the given shape (equal size). */
+fusion_status value_view(struct call *c, const struct value *v, struct shape shape, uint32_t *node);
+/** `v` repeated along dimensions of 1 up to `dims`. */
+fusion_status value_expand(struct call *c, const struct value *v, const struct dims *dims, struct value *out);
+/** Axes permuted. */
+fusion_status value_transpose(struct call *c, const struct value *v, const uint32_t *perm, struct value *out);
+fusion_status op_reshape(struct call *c);
+fusion_status op_flatten(struct call *c);
+fusion_status op_squeeze(struct call *c);
+fusion_status op_unsqueeze(struct call *c);
+fusion_status op_identity(struct call *c);
+fusion_status op_transpose(struct call *c);
+fusion_status op_slice(struct call *c);
+fusion_status op_split(struct call *c);
+fusion_status op_gather(struct call *c);
+fusion_status op_pad(struct call *c);
+fusion_status op_expand(struct call *c);
+fusion_status op_tile(struct call *c);
+fusion_status op_concat(struct call *c);
+fusion_status op_depth_to_space(struct call *c);
+fusion_status op_space_to_depth(struct call *c);
+
+/* onnx_fold.c: constants only */
+fusion_status fold_binary(const struct call *c, const char *op, const struct tensor *a, const struct tensor *b,
+                          struct tensor **out);
+fusion_status op_constant(struct call *c);
+fusion_status op_constant_of_shape(struct call *c);
+fusion_status op_shape(struct call *c);
+fusion_status op_size(struct call *c);
+fusion_status op_range(struct call *c);
+fusion_status op_fold_binary(struct call *c);
+fusion_status op_fold_unary(struct call *c);
+fusion_status op_where(struct call *c);
+fusion_status op_cast(struct call *c);
+
+/* onnx_math.c: arithmetic on activations */
+/** One operand pair: Add, Sub, Mul, Div. Either side may be constant. */
+fusion_status value_binary(struct call *c, char op, const struct value *a, const struct value *b, struct value *out);
+/** y = scale * x + bias for every element. */
+fusion_status value_scale(struct call *c, const struct value *x, double scale, double bias, struct value *out);
+/** |x| = 2 relu(x) - x. */
+fusion_status value_abs(struct call *c, const struct value *x, struct value *out);
+fusion_status value_relu(struct call *c, const struct value *x, struct value *out);
+fusion_status op_binary(struct call *c);
+fusion_status op_sum(struct call *c);
+fusion_status op_pow(struct call *c);
+fusion_status op_neg(struct call *c);
+fusion_status op_relu(struct call *c);
+fusion_status op_clip(struct call *c);
+fusion_status op_leaky_relu(struct call *c);
+fusion_status op_prelu(struct call *c);
+fusion_status op_hard_sigmoid(struct call *c);
+fusion_status op_hard_swish(struct call *c);
+fusion_status op_max_min(struct call *c);
+fusion_status op_abs(struct call *c);
+fusion_status op_dropout(struct call *c);
+
+/* onnx_linear.c */
+fusion_status op_gemm(struct call *c);
+fusion_status op_matmul(struct call *c);
+fusion_status op_conv(struct call *c);
+fusion_status op_batch_norm(struct call *c);
+
+/* onnx_pool.c */
+/** The shape [C][H][W] of an activation [1, C, ...]; refuses others. */
+fusion_status call_spatial(const struct call *c, const struct value *v, struct shape *out);
+/** Window from kernel_shape, strides, pads, dilations, auto_pad; ceil_mode lengthens the trailing padding, told in
+ *  `overhang` (rows, columns). */
+fusion_status call_window(const struct call *c, const struct value *v, const uint32_t kernel[2], struct window *w,
+                          uint32_t overhang[2]);
+fusion_status op_pool(struct call *c);
+fusion_status op_global_pool(struct call *c);
+fusion_status op_reduce(struct call *c);
+fusion_status op_softmax(struct call *c);
+fusion_status op_sigmoid(struct call *c);
+fusion_status op_argmax(struct call *c);
+
+/* onnx_quant.c */
+fusion_status op_quantize(struct call *c);
+fusion_status op_dequantize(struct call *c);
+
+/* onnx_resize.c */
+fusion_status op_resize(struct call *c);
+fusion_status op_conv_transpose(struct call *c);
+
+/* onnx_ml.c: domain ai.onnx.ml */
+fusion_status op_scaler(struct call *c);
+fusion_status op_linear_regressor(struct call *c);
+fusion_status op_linear_classifier(struct call *c);
+fusion_status op_normalizer(struct call *c);
+fusion_status op_zip_map(struct call *c);
+
+/* onnx_tail.c */
+/** Rewrites the end of a simplified graph where several nodes are one final layer. */
+fusion_status tail_fold(struct graph *g) FUSION_MUST_CHECK;
+
+#endif
