@@ -7,7 +7,16 @@
 
 #include "compile/quantise_internal.h"
 
-enum { SOLVE_ROUNDS = 500, SHIFT_MAX = 40, DEPTH_ONE_BITS = 12, CLEAN_RING = 58, ROOM_BITS = 2, WEIGHT_BITS_MOST = 16 };
+enum {
+  SOLVE_ROUNDS = 500,
+  SHIFT_MAX = 40,
+  DEAD_SHIFT = 8,
+  DEAD_BITS = 10,
+  DEPTH_ONE_BITS = 12,
+  CLEAN_RING = 58,
+  ROOM_BITS = 2,
+  WEIGHT_BITS_MOST = 16
+};
 
 struct solver {
   const struct network *net;
@@ -168,13 +177,29 @@ static double finest(const struct solver *q, uint32_t i) {
   return q->scale[q->net->nodes[i].inputs[0]] * (double)q->weight_max[i] / top;
 }
 
+/** Weights that are zero, or cannot move the answer by 2^-DEAD_BITS of its unit: what the layer gives is its bias. */
+static bool is_dead(const struct solver *q, uint32_t i, double target) {
+  const struct network_node *d = &q->net->nodes[i];
+  const uint32_t from = d->inputs[0];
+  const double terms =
+      (double)(q->net->nodes[from].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
+  const double most = ldexp(q->scale[from], (int)q->bits[class_of(q, from)] - 1);
+  return terms * most * (double)q->weight_max[i] <= ldexp(target, -DEAD_BITS);
+}
+
 /** Shift and accumulator scale below one RELU or TRUNCATE; false when a class had to be raised. */
 static bool solve_root(struct solver *q, uint32_t root) {
   const double target = q->scale[root];
   double least = fmax(ldexp(target, -SHIFT_MAX), wanted_unit(q, root));
-  for (uint32_t i = 0; i < root; i++)
-    if (q->root[i] == root && node_operator(&q->net->nodes[i])->weights == WEIGHTS_MATRIX)
-      least = fmax(least, finest(q, i));
+  bool alive = false;
+  for (uint32_t i = 0; i < root; i++) {
+    if (q->root[i] != root || node_operator(&q->net->nodes[i])->weights != WEIGHTS_MATRIX) continue;
+    if (is_dead(q, i, target)) continue;
+    alive = true;
+    least = fmax(least, finest(q, i));
+  }
+  /* Without weights any scale will do, and a fine one would only make the ring wide. */
+  if (!alive) least = fmax(least, ldexp(target, -DEAD_SHIFT));
   const int shift = (int)floor(log2(target / least) + 1e-9);
   if (shift < 0) return raise_class(q, root);
   const double scale = ldexp(target, -shift);

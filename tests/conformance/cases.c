@@ -3,6 +3,7 @@
 #include "conformance/cases.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct net net_mlp(uint64_t seed) {
   struct net n = net_open((struct shape){50, 1, 1}, 24, 8, seed);
@@ -10,6 +11,15 @@ static struct net net_mlp(uint64_t seed) {
   net_add(&n, OP_RELU, 1, (struct shape){33, 1, 1}, 20, 8)->shift = 10;
   net_linear(&n, 2, (struct shape){10, 1, 1}, net_dense, 1, 20, 8);
   net_add(&n, OP_TRUNCATE, 3, (struct shape){10, 1, 1}, 20, 18)->shift = 3;
+  return n;
+}
+
+/* Layers whose weights are all zero give their biases, whatever the input. */
+static struct net net_zero(uint64_t seed) {
+  struct net n = net_mlp(seed);
+  const size_t first = 50 * 33, second = 33 * 10;
+  memset(n.model->weights[1].weights, 0, first * sizeof *n.model->weights[1].weights);
+  memset(n.model->weights[3].weights, 0, second * sizeof *n.model->weights[3].weights);
   return n;
 }
 
@@ -140,6 +150,7 @@ static struct net net_local(uint64_t seed) {
 
 const struct conformance_case conformance_cases[] = {
     {"mlp", net_mlp, {1, 130, 7}},
+    {"zero weights", net_zero, {5}},
     {"cnn with labels", net_cnn, {40}},
     {"pools that wrap", net_wrapping_pool, {40}},
     {"residual branches", net_residual, {25}},

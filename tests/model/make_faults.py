@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 COPIED = ('resize_scale_0.6_10_11', 'resize_scale_0.3333_9_11', 'resize_scale_1.4_10_13', 'pt_interp_down_13', 'fold_uint8_sub',
-          'mod_int_fmod1', 'fold_mod_fmod')
+          'mod_int_fmod1', 'fold_mod_fmod', 'zero_matmul_add', 'zero_hidden')
 RNG = np.random.default_rng(12)
 CASES = {}
 

@@ -304,11 +304,56 @@ static void extremes_bound__holds_for_new_samples(void **state) {
   extremes_close(&x);
 }
 
+/* A dense, a Relu and a dense layer with biases; the weights of those in `dead` are times `weight`. */
+static struct graph *dead_network(const bool dead[2], float weight) {
+  static const float bias[3] = {1, -2, 3};
+  struct graph *g = graph_alloc();
+  uint32_t x;
+  float w[24];
+  assert_non_null(g);
+  for (int i = 0; i < 24; i++) w[i] = (float)(i % 5 - 2) * (dead[0] ? weight : 1);
+  assert_ok(graph_add_input(g, (struct shape){8, 1, 1}, &x));
+  assert_ok(graph_add_dense(g, x, 3, w, bias, &x));
+  assert_ok(graph_add_unary(g, GRAPH_RELU, x, &x));
+  for (int i = 0; i < 9; i++) w[i] = (float)(i % 5 - 2) * (dead[1] ? weight : 1);
+  assert_ok(graph_add_dense(g, x, 3, w, bias, &x));
+  return g;
+}
+
+static void quantise_graph__a_layer_of_zero_weights_gives_its_biases(void **state) {
+  (void)state;
+  static const bool dead[3][2] = {{true, false}, {false, true}, {true, true}};
+  static const float weights[2] = {0, 1e-12F};
+  enum { WIDEST = 40 };
+  for (int i = 0; i < 12; i++) {
+    uint64_t seed = test_seed();
+    struct graph *g = dead_network(dead[i % 3], weights[i / 3 % 2]);
+    float *x = random_floats(&seed, CALIBRATION * 8, 1);
+    struct quantise_options options = quantise_defaults();
+    struct quantise_report report;
+    struct model *m = NULL;
+    fusion_error err = {.status = FUSION_OK};
+    if (i >= 6) options.weight_bits = 8;
+    if (i >= 6) options.activation_bits = 12;
+    if (quantise_graph(&m, g, x, CALIBRATION, &options, &report, &err) != FUSION_OK)
+      fail_msg("case %d: %s", i, err.text);
+    for (uint32_t k = 0; k < m->program.count; k++) assert_in_range(m->program.steps[k].out.ring_bits, 2, WIDEST);
+    m->program.output = OUTPUT_LOGITS;
+    const double error = worst_error(g, m, &seed);
+    if (!(error <= 0.05)) fail_msg("case %d: error %g of the largest logit", i, error);
+    mem_free(report.steps);
+    mem_free(x);
+    model_free(m);
+    graph_free(g);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
                                      cmocka_unit_test(quantise_graph__every_operator),
                                      cmocka_unit_test(quantise_graph__searches_each_layer),
                                      cmocka_unit_test(quantise_graph__reports_each_steps_error),
+                                     cmocka_unit_test(quantise_graph__a_layer_of_zero_weights_gives_its_biases),
                                      cmocka_unit_test(quantise_graph__never_errs_more_by_equalising),
                                      cmocka_unit_test(judge_logits__sure_samples_prove_little),
                                      cmocka_unit_test(judge_logits__near_ties_and_few_samples_raise_the_bound),
