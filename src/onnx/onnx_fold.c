@@ -253,6 +253,11 @@ fusion_status op_constant_of_shape(struct call *c) {
   return t ? call_set_constant(c, 0, t) : call_out_of_memory(c);
 }
 
+/* Shapes are told in the file's terms: a batch that it fixes counts. */
+static uint64_t file_batch(const struct call *c, const struct value *v) {
+  return v->constant || !v->batched ? 1 : c->im->batch;
+}
+
 fusion_status op_shape(struct call *c) {
   const struct value *v = c->in[0];
   const struct dims *in = v->constant ? &v->constant->dims : &v->dims;
@@ -263,16 +268,17 @@ fusion_status op_shape(struct call *c) {
   to = to < from ? from : to > in->rank ? in->rank : to;
   struct tensor *t = tensor_alloc(&(struct dims){1, {(uint32_t)(to - from)}}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
-  for (int64_t k = from; k < to; k++) t->i[k - from] = in->d[k];
+  for (int64_t k = from; k < to; k++) t->i[k - from] = (int64_t)(in->d[k] * (k == 0 ? file_batch(c, v) : 1));
   return call_set_constant(c, 0, t);
 }
 
 fusion_status op_size(struct call *c) {
   const struct value *v = c->in[0];
-  if (!v->constant && v->batched) return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
+  if (!v->constant && v->batched && c->im->batch == 1)
+    return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
   struct tensor *t = tensor_alloc(&(struct dims){0}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
-  t->i[0] = (int64_t)dims_size(v->constant ? &v->constant->dims : &v->dims);
+  t->i[0] = (int64_t)(dims_size(value_dims(v)) * file_batch(c, v));
   return call_set_constant(c, 0, t);
 }
 

@@ -250,6 +250,10 @@ fusion_status op_expand(struct call *c) {
   fusion_status status = call_integers(c, "shape", 1, want, &count);
   if (status != FUSION_OK) return status;
   bool ok = count != SIZE_MAX;
+  const struct value *v = c->in[0];
+  /* The batch that the file was made for. */
+  if (ok && !v->constant && v->batched && count == v->dims.rank && want[0] > 0 && (uint64_t)want[0] == c->im->batch)
+    want[0] = 1;
   for (size_t k = 0; ok && k < count; k++) ok = want[k] >= 0 && dims_push(&target, (uint64_t)want[k]);
   if (!ok || !dims_broadcast(value_dims(c->in[0]), &target, &dims))
     return call_malformed(c, "has shapes that do not fit");

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 COPIED = ('resize_scale_0.6_10_11', 'resize_scale_0.3333_9_11', 'resize_scale_1.4_10_13', 'pt_interp_down_13', 'fold_uint8_sub',
-          'mod_int_fmod1', 'fold_mod_fmod', 'zero_matmul_add', 'zero_hidden')
+          'mod_int_fmod1', 'fold_mod_fmod', 'zero_matmul_add', 'zero_hidden', 'fixed_batch_shape')
 RNG = np.random.default_rng(12)
 CASES = {}
 
@@ -49,9 +49,22 @@ def resize_refused(folder):
     save(folder, 'refused_old_down', model([down], ['N', 1, 10, 10], {'s': np.array([1, 1, 0.6, 0.6], np.float32)}, opset=10))
 
 
+def batch_cases():
+    """A batch that the file fixes, told by Shape and Size, and expanded to."""
+    x = weights(4, 3, 1)
+    nodes = [helper.make_node('Shape', ['x'], ['s']), helper.make_node('Size', ['x'], ['n']),
+             helper.make_node('Gather', ['s', 'zero'], ['b'], axis=0), helper.make_node('Div', ['n', 'b'], ['each']),
+             helper.make_node('Unsqueeze', ['b', 'ax'], ['bu']), helper.make_node('Unsqueeze', ['each', 'ax'], ['eu']),
+             helper.make_node('Concat', ['bu', 'eu', 'five'], ['t'], axis=0), helper.make_node('Expand', ['x', 't'], ['w']),
+             helper.make_node('Concat', ['bu', 'm'], ['r'], axis=0), helper.make_node('Reshape', ['w', 'r'], ['y'])]
+    c = {'zero': np.int64(0), 'ax': np.array([0]), 'five': np.array([5]), 'm': np.array([-1])}
+    case('fixed_batch_size', model(nodes, [4, 3, 1], c), x, np.broadcast_to(x, (4, 3, 5)).reshape(4, 15))
+
+
 def main():
     folder = sys.argv[1]
     resize_refused(folder)
+    batch_cases()
     path = os.path.join(folder, 'expected.npz')
     with np.load(path) as old:
         arrays = {name + end: old[name + end] for name in COPIED for end in ('.in', '.out')}
