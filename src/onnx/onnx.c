@@ -35,6 +35,7 @@ static const struct op_entry ops[] = {
     {"BitwiseOr", "", 2, 2, true, op_fold_binary, NULL},
     {"BitwiseXor", "", 2, 2, true, op_fold_binary, NULL},
     {"Cast", "to saturate ", 1, 1, true, op_cast, NULL},
+    {"CastLike", "saturate ", 2, 2, true, op_cast_like, NULL},
     {"Ceil", "", 1, 1, true, op_fold_unary, NULL},
     {"Clip", "min max ", 1, 3, false, op_clip, NULL},
     {"Concat", "axis ", 1, MANY, true, op_concat, NULL},
@@ -191,6 +192,8 @@ static fusion_status check_attributes(const struct call *c, const struct op_entr
     while (*at && (strncmp(at, name, len) || at[len] != ' ')) at = strchr(at, ' ') + 1;
     char shown[64];
     name_for_print(shown, name);
+    if (c->node->attribute[i]->ref_attr_name && c->node->attribute[i]->ref_attr_name[0])
+      return call_malformed(c, "refers to an attribute of a function that it is no part of");
     if (!*at)
       return call_refuse(c, "export the model without it", "has the attribute '%s', which is not supported", shown);
   }
@@ -256,7 +259,7 @@ static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node,
   for (size_t i = 0; i < node->n_input; i++) {
     if (!node->input[i] || !node->input[i][0]) continue;
     c->in[i] = importer_find(im, node->input[i]);
-    if (!c->in[i]) return call_malformed(c, "uses a tensor that no earlier node makes");
+    if (!c->in[i]) return call_malformed(c, "uses a tensor that no node makes");
   }
   while (c->in_count && !c->in[c->in_count - 1]) c->in_count--;
   return FUSION_OK;
@@ -279,15 +282,19 @@ cleanup:
   return status;
 }
 
+static fusion_status check_opset(const struct importer *im) {
+  if (im->opset >= MIN_OPSET && im->opset <= MAX_OPSET) return FUSION_OK;
+  return error_set(im->err, FUSION_E_UNSUPPORTED,
+                   "'%s': operator set version %lld is not supported; export with opset 13", im->path,
+                   (long long)im->opset);
+}
+
 static fusion_status import_opset(struct importer *im) {
   for (size_t i = 0; i < im->model->n_opset_import; i++) {
     const Onnx__OperatorSetIdProto *o = im->model->opset_import[i];
     if (!o->domain || !o->domain[0] || !strcmp(o->domain, "ai.onnx")) im->opset = o->version;
   }
-  if (im->opset >= MIN_OPSET && im->opset <= MAX_OPSET) return FUSION_OK;
-  return error_set(im->err, FUSION_E_UNSUPPORTED,
-                   "'%s': operator set version %lld is not supported; export with opset 13", im->path,
-                   (long long)im->opset);
+  return check_opset(im);
 }
 
 /* Those that the answer needs. */
@@ -399,9 +406,13 @@ static fusion_status check_result(const struct importer *im) {
 }
 
 static fusion_status import_nodes(struct importer *im, const struct importer *needed) {
-  const Onnx__GraphProto *g = im->model->graph;
-  for (size_t i = 0; i < g->n_node; i++) {
-    const fusion_status status = output_is_needed(needed, g->node[i]) ? import_node(im, g->node[i]) : FUSION_OK;
+  for (size_t i = 0; i < im->node_count; i++) {
+    const struct flat_node *n = &im->nodes[i];
+    if (!output_is_needed(needed, n->node)) continue;
+    im->opset = n->opset;
+    im->shared = n->shared;
+    fusion_status status = check_opset(im);
+    if (status == FUSION_OK) status = import_node(im, n->node);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
@@ -415,6 +426,7 @@ static fusion_status import_model(struct importer *im, const char *path) {
   needed.path = im->path;
   TRY(onnx_load(im));
   TRY(import_opset(im));
+  TRY(expand_nodes(im));
   TRY(output_find_needed(im, &needed));
   im->needed = &needed;
   im->g = graph_alloc();

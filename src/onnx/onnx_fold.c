@@ -178,8 +178,7 @@ fusion_status op_where(struct call *c) {
   return call_set_constant(c, 0, t);
 }
 
-fusion_status op_cast(struct call *c) {
-  const int64_t type = attr_int(c, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+static fusion_status cast_to(struct call *c, int64_t type) {
   const bool integer = type_kind(type) == TYPE_INTEGER, truth = type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
   const struct value *v = c->in[0];
   if (type_kind(type) == TYPE_UNKNOWN)
@@ -203,6 +202,18 @@ fusion_status op_cast(struct call *c) {
     if (!x->i || !integer) tensor_set(t, i, tensor_get(x, i));
   }
   return call_set_constant(c, 0, t);
+}
+
+fusion_status op_cast(struct call *c) {
+  return cast_to(c, attr_int(c, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT));
+}
+
+/* To the type of the second input. */
+fusion_status op_cast_like(struct call *c) {
+  const struct tensor *like = call_constant(c, 1);
+  if (like && like->type) return cast_to(c, like->type);
+  if (c->in[1]->integer) return call_refuse(c, "use Cast", "takes its type from integer data");
+  return cast_to(c, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
 }
 
 fusion_status op_constant(struct call *c) {

@@ -42,6 +42,7 @@ fusion_status op_fold_binary(struct call *c);
 fusion_status op_fold_unary(struct call *c);
 fusion_status op_where(struct call *c);
 fusion_status op_cast(struct call *c);
+fusion_status op_cast_like(struct call *c);
 
 /* onnx_math.c: arithmetic on activations */
 /** One operand pair: Add, Sub, Mul, Div. Either side may be constant. */

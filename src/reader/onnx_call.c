@@ -291,6 +291,7 @@ void importer_clear(struct importer *im) {
   for (size_t i = 0; i < im->value_slots; i++) value_free(im->values[i]);
   mem_free(im->values);
   mem_free(im->owned_path);
+  expand_free(im);
   if (im->model) onnx__model_proto__free_unpacked(im->model, NULL);
   graph_free(im->g);
 }

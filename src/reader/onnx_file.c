@@ -65,6 +65,11 @@ static bool scan_message(struct scan *s, struct reader r, const ProtobufCMessage
   return !r.failed;
 }
 
+bool onnx_scan(const uint8_t *data, size_t len, const ProtobufCMessageDescriptor *type) {
+  struct scan scan = {0};
+  return scan_message(&scan, reader_of(data, len), type, 0);
+}
+
 static fusion_status unpack(struct importer *im, const uint8_t *data, size_t len) {
   struct scan scan = {0};
   if (len && scan_message(&scan, reader_of(data, len), &onnx__model_proto__descriptor, 0))
@@ -322,7 +327,7 @@ fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p,
   if (!external && held < count)
     return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' holds less data than its shape says; export it again",
                      im->path, name);
-  if (tensor_take_raw(p, &dims, out)) return FUSION_OK;
+  if (!im->shared && tensor_take_raw(p, &dims, out)) return FUSION_OK;
   struct tensor *t = tensor_alloc(&dims, p->data_type);
   if (!t) return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
   const fusion_status status = tensor_fill(im, t, p);

@@ -58,6 +58,13 @@ struct value {
   const Onnx__TypeProto *declared; /* in the same table: what the file says of it, NULL when nothing; borrowed */
 };
 
+/** A node of the file, or of one of its functions under the caller's names. */
+struct flat_node {
+  const Onnx__NodeProto *node;
+  int64_t opset; /* of the standard operators where it stands */
+  bool shared;   /* its tensors belong to a function that may be called again */
+};
+
 struct importer {
   const char *path;
   char *owned_path;   /* owned: what `path` points to */
@@ -68,9 +75,15 @@ struct importer {
   const struct importer *needed; /* its table names all that the answer depends on */
   struct value **values;         /* owned: open-addressing table by name */
   size_t value_count, value_slots;
-  int64_t opset;
-  bool whole;     /* the first dimension is no batch */
-  uint64_t batch; /* the batch size that the file fixes, 1 when it leaves it open */
+  struct flat_node *nodes; /* owned: in the order of computation */
+  size_t node_count, node_room;
+  struct onnx_function *functions; /* owned (onnx_expand.h) */
+  size_t function_count;
+  struct owned_block *blocks; /* owned: what expanded nodes are made of */
+  int64_t opset;              /* of the node at hand */
+  bool shared;                /* of the node at hand */
+  bool whole;                 /* the first dimension is no batch */
+  uint64_t batch;             /* the batch size that the file fixes, 1 when it leaves it open */
 };
 
 /** One node of the file with its inputs looked up; an absent optional input is NULL. */
@@ -85,6 +98,14 @@ struct call {
 fusion_status onnx_load(struct importer *im);
 /** May take the data out of `proto`. */
 fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *proto, struct tensor **out);
+
+/** True when a message is not nested too deeply and has not too many parts to be unpacked. */
+bool onnx_scan(const uint8_t *data, size_t len, const ProtobufCMessageDescriptor *type);
+
+/* onnx_expand.c */
+/** Fills `nodes` from the file: functions expanded, in the order of computation. */
+fusion_status expand_nodes(struct importer *im) FUSION_MUST_CHECK;
+void expand_free(struct importer *im);
 
 /* onnx_call.c: errors, attributes, inputs, outputs */
 /** FUSION_E_UNSUPPORTED with "'file': operator X: <what> (node 'name'); <remedy>". */

@@ -80,10 +80,12 @@ static bool makes_needed(const struct importer *needed, const Onnx__NodeProto *n
   return false;
 }
 
-static bool is_made(const Onnx__GraphProto *g, const char *name) {
-  for (size_t i = 0; i < g->n_node; i++) {
-    for (size_t k = 0; k < g->node[i]->n_output; k++) {
-      if (g->node[i]->output[k] && !strcmp(g->node[i]->output[k], name)) return true;
+static bool is_made(const struct importer *im, const char *name) {
+  const Onnx__GraphProto *g = im->model->graph;
+  for (size_t i = 0; i < im->node_count; i++) {
+    const Onnx__NodeProto *n = im->nodes[i].node;
+    for (size_t k = 0; k < n->n_output; k++) {
+      if (n->output[k] && !strcmp(n->output[k], name)) return true;
     }
   }
   for (size_t i = 0; i < g->n_input; i++) {
@@ -107,12 +109,13 @@ fusion_status output_find_needed(struct importer *im, struct importer *needed) {
   TRY(output_choose(im));
   name_for_print(shown, im->wanted);
   FAIL_IF(
-      !is_made(g, im->wanted),
+      !is_made(im, im->wanted),
       error_set(im->err, FUSION_E_MODEL, "'%s' has no tensor '%s' that a node makes; name another", im->path, shown));
   TRY(need(needed, im->wanted));
-  for (size_t i = g->n_node; i-- > 0;) {
-    if (!makes_needed(needed, g->node[i])) continue;
-    for (size_t k = 0; k < g->node[i]->n_input; k++) TRY(need(needed, g->node[i]->input[k]));
+  for (size_t i = im->node_count; i-- > 0;) {
+    const Onnx__NodeProto *n = im->nodes[i].node;
+    if (!makes_needed(needed, n)) continue;
+    for (size_t k = 0; k < n->n_input; k++) TRY(need(needed, n->input[k]));
   }
   declare(needed, g->value_info, g->n_value_info);
   declare(needed, g->output, g->n_output);

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 COPIED = ('resize_scale_0.6_10_11', 'resize_scale_0.3333_9_11', 'resize_scale_1.4_10_13', 'pt_interp_down_13', 'fold_uint8_sub',
-          'mod_int_fmod1', 'fold_mod_fmod', 'zero_matmul_add', 'zero_hidden', 'fixed_batch_shape')
+          'mod_int_fmod1', 'fold_mod_fmod', 'zero_matmul_add', 'zero_hidden', 'fixed_batch_shape', 'local_function')
 RNG = np.random.default_rng(12)
 CASES = {}
 
@@ -61,10 +61,98 @@ def batch_cases():
     case('fixed_batch_size', model(nodes, [4, 3, 1], c), x, np.broadcast_to(x, (4, 3, 5)).reshape(4, 15))
 
 
+def length_delimited(number, data):
+    """A field that this version of the onnx module may not know."""
+    out, n = bytearray([number << 3 | 2]), len(data)
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out + bytes([n])) + data
+
+
+def function(name, inputs, outputs, nodes, attributes=(), presets=(), overload='', opset=13):
+    f = helper.make_function('own', name, inputs, outputs, nodes, [helper.make_opsetid('', opset), helper.make_opsetid('own', 1)],
+                             list(attributes))
+    extra = b''.join(length_delimited(11, helper.make_attribute(k, v).SerializeToString()) for k, v in dict(presets).items())
+    f.MergeFromString(extra + (length_delimited(13, overload.encode()) if overload else b''))
+    return f
+
+
+def call(name, inputs, outputs, overload='', **attributes):
+    n = helper.make_node(name, inputs, outputs, domain='own', name='call', **attributes)
+    if overload:
+        n.MergeFromString(length_delimited(8, overload.encode()))
+    return n
+
+
+def refer(node, name, to, kind):
+    """The node's attribute is the caller's attribute `to`."""
+    a = node.attribute.add()
+    a.name, a.ref_attr_name, a.type = name, to, kind
+    return node
+
+
+def with_functions(m, functions):
+    m.opset_import.append(helper.make_opsetid('own', 1))
+    m.functions.extend(functions)
+    return m
+
+
+def function_cases(folder):
+    """Functions of the file: nested, called twice with other attributes, presets, overloads, inputs left out."""
+    x, w = weights(3, 4), weights(4, 5)
+    A = onnx.AttributeProto
+    leaky = function('leaky', ['a'], ['b'], [refer(helper.make_node('LeakyRelu', ['a'], ['b']), 'alpha', 'slope', A.FLOAT)],
+                     ['slope'], {'slope': 0.25})
+    # The constant is read at every call.
+    scaled = function('scaled', ['a'], ['out'], [
+        helper.make_node('Constant', [], ['two'], value=numpy_helper.from_array(np.full((1, 4), 2, np.float32))),
+        helper.make_node('Mul', ['a', 'two'], ['b']), refer(call('leaky', ['b'], ['out']), 'slope', 'slope', A.FLOAT)], ['slope'])
+    nodes = [call('scaled', ['x'], ['h'], slope=0.5), call('scaled', ['h'], ['i'], slope=0.125), call('leaky', ['i'], ['j']),
+             helper.make_node('MatMul', ['j', 'w'], ['y'])]
+    f = lambda v, s: np.where(v > 0, v, s * v)
+    case('functions_nested', with_functions(model(nodes, ['N', 4], {'w': w}), [scaled, leaky]), x,
+         f(f(2 * f(2 * x, 0.5), 0.125), 0.25) @ w)
+    plus = function('plus', ['a', 'b'], ['c'], [helper.make_node('Add', ['a', 'b'], ['c'])], overload='two')
+    one = function('plus', ['a'], ['c'], [helper.make_node('Neg', ['a'], ['c'])], overload='one')
+    same = function('same', ['a', 'left_out'], ['a', 'copy'], [helper.make_node('Clip', ['a', 'left_out', 'left_out'], ['copy'])])
+    nodes = [call('plus', ['x'], ['n'], 'one'), call('same', ['n'], ['p', 'q']), helper.make_node('Relu', ['q'], ['r']),
+             call('plus', ['p', 'r'], ['y'], 'two')]
+    case('functions_overloaded', with_functions(model(nodes, ['N', 4]), [plus, one, same]), x, -x + np.maximum(-x, 0))
+    # The body is of another operator set: Softmax over all axes from 1 on, not over the last.
+    soft = function('soft', ['a'], ['b'], [helper.make_node('Softmax', ['a'], ['b'])], opset=11)
+    e = np.exp(x.reshape(3, 2, 2))
+    case('functions_opset', with_functions(model([call('soft', ['x'], ['y'])], ['N', 2, 2]), [soft]), x.reshape(3, 2, 2),
+         e / e.sum((1, 2), keepdims=True))
+    save(folder, 'refused_recursion', with_functions(model([call('f', ['x'], ['y'])], ['N', 4]),
+                                                     [function('f', ['a'], ['b'], [call('g', ['a'], ['b'])]),
+                                                      function('g', ['a'], ['b'], [call('f', ['a'], ['b'])])]))
+    tower = [function('f0', ['a'], ['b'], [helper.make_node('Relu', ['a'], ['b'])])]
+    for i in range(1, 20):
+        tower.append(function('f%d' % i, ['a'], ['b'], [call('f%d' % (i - 1), ['a'], ['m']), call('f%d' % (i - 1), ['m'], ['b'])]))
+    save(folder, 'refused_expansion', with_functions(model([call('f19', ['x'], ['y'])], ['N', 4]), tower))
+    save(folder, 'refused_overload', with_functions(model([call('f', ['x'], ['y'], 'other')], ['N', 4]),
+                                                    [function('f', ['a'], ['b'], [helper.make_node('Relu', ['a'], ['b'])])]))
+    free = refer(helper.make_node('LeakyRelu', ['x'], ['y'], name='r'), 'alpha', 'slope', A.FLOAT)
+    save(folder, 'refused_reference', model([free], ['N', 4]))
+
+
+def order_cases(folder):
+    """Nodes that stand before what they read."""
+    x, w = weights(3, 4), weights(4, 5)
+    nodes = [helper.make_node('Relu', ['h'], ['y']), helper.make_node('Add', ['g', 'b'], ['h']),
+             helper.make_node('MatMul', ['x', 'w'], ['g'])]
+    case('unordered', model(nodes, ['N', 4], {'w': w, 'b': w[0]}), x, np.maximum(x @ w + w[0], 0))
+    nodes = [helper.make_node('Add', ['x', 'b'], ['a']), helper.make_node('Relu', ['a'], ['b']), helper.make_node('Neg', ['b'], ['y'])]
+    save(folder, 'refused_circle', model(nodes, ['N', 4]))
+
+
 def main():
     folder = sys.argv[1]
     resize_refused(folder)
     batch_cases()
+    function_cases(folder)
+    order_cases(folder)
     path = os.path.join(folder, 'expected.npz')
     with np.load(path) as old:
         arrays = {name + end: old[name + end] for name in COPIED for end in ('.in', '.out')}
