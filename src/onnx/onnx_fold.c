@@ -134,9 +134,27 @@ static bool unary_apply(const char *op, double x, double *out) {
   return true;
 }
 
+/* What to do about a function of data. */
+static const char *activation_remedy(const char *op) {
+  static const char *const remedies[][2] = {
+      {"Sqrt", "it is part of a normalisation by the data itself (LayerNorm, InstanceNorm): use BatchNormalization"},
+      {"Reciprocal", "divide by constants only"},
+      {"Log", "end the model before it and take the logarithm of the answers"},
+      {"Exp", "end the model before it and take the exponential of the answers"},
+      {"Floor", "round the answers instead"},
+      {"Ceil", "round the answers instead"},
+      {"Round", "round the answers instead"},
+      {"Sign", "compare the answers instead"},
+  };
+  for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
+    if (!strcmp(op, remedies[i][0])) return remedies[i][1];
+  }
+  return "use Relu, HardSwish or x*x as activation";
+}
+
 fusion_status op_fold_unary(struct call *c) {
   const struct tensor *x = call_constant(c, 0);
-  if (!x) return call_refuse(c, "use Relu, HardSwish or x*x as activation", "is not supported");
+  if (!x) return call_refuse(c, activation_remedy(c->node->op_type), "is supported on constants only");
   struct tensor *t = tensor_alloc(&x->dims, x->type);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
@@ -182,8 +200,7 @@ static fusion_status cast_to(struct call *c, int64_t type) {
   const bool integer = type_kind(type) == TYPE_INTEGER, truth = type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
   const struct value *v = c->in[0];
   if (type_kind(type) == TYPE_UNKNOWN)
-    return call_refuse(c, "use float or an integer type of 8 bits or more",
-                       "makes elements of a type that is not supported");
+    return call_refuse(c, "use a float or an integer type", "makes elements of a type that is not supported");
   if (!v->constant) {
     if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;

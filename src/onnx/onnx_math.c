@@ -282,8 +282,9 @@ fusion_status op_clip(struct call *c) {
   fusion_status status;
   TRY(clip_limit(c, "min", 1, -INFINITY, &low));
   TRY(clip_limit(c, "max", 2, INFINITY, &high));
-  if (low > high) return call_refuse(c, "give it a lower limit below the upper", "has its limits the wrong way round");
-  TRY(value_clip(c, c->in[0], low, high, &out));
+  /* The standard: all values become the upper limit. */
+  const bool crossed = low > high && high >= -(double)FLT_MAX;
+  TRY(crossed ? value_scale(c, c->in[0], 0, high, &out) : value_clip(c, c->in[0], low, high, &out));
   TRY(call_set(c, 0, &out));
 cleanup:
   return status;

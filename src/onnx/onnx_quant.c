@@ -7,18 +7,40 @@
 
 enum { UNSIGNED_PRESET = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 };
 
-/* Scale and zero point of an element: one for all, or one for each place along `axis`. */
-static bool scale_at(const struct call *c, const struct dims *d, size_t index, double *scale, double *zero) {
-  const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
-  const size_t count = dims_size(&s->dims);
+/* Where the scales of a tensor stand: one for all, one for each place along an axis, or one for each block of `block`
+ * places along it. */
+struct scales {
+  const struct tensor *scale, *zero; /* zero may be NULL */
   uint32_t axis;
-  if (!axis_fix(attr_int(c, "axis", 1), d->rank, &axis)) axis = 0;
-  if (count != 1 && (d->rank == 0 || count != d->d[axis])) return false;
-  if (z && dims_size(&z->dims) != count) return false;
-  const size_t at = count == 1 ? 0 : index / dims_span(d, axis + 1, d->rank) % count;
-  *scale = tensor_get(s, at);
-  *zero = z ? tensor_get(z, at) : 0;
-  return true;
+  size_t block; /* 0: none */
+  size_t inner; /* elements behind the axis */
+  size_t along; /* places along it */
+};
+
+static bool scales_fit(const struct call *c, const struct dims *d, struct scales *out) {
+  const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
+  const int64_t block = attr_int(c, "block_size", 0);
+  const size_t count = dims_size(&s->dims);
+  *out = (struct scales){.scale = s, .zero = z, .block = block > 0 ? (size_t)block : 0};
+  if (block < 0 || (z && dims_size(&z->dims) != count)) return false;
+  if (!axis_fix(attr_int(c, "axis", 1), d->rank, &out->axis)) out->axis = 0;
+  out->inner = d->rank ? dims_span(d, out->axis + 1, d->rank) : 1;
+  out->along = d->rank ? d->d[out->axis] : 1;
+  if (!block) return count == 1 || count == out->along;
+  bool fits = d->rank && s->dims.rank == d->rank;
+  for (uint32_t k = 0; fits && k < d->rank; k++)
+    fits = s->dims.d[k] == (k == out->axis ? div_up(d->d[k], out->block) : d->d[k]);
+  return fits;
+}
+
+/* The scale and zero point of an element. */
+static void scale_at(const struct scales *s, size_t index, double *scale, double *zero) {
+  const size_t place = index / s->inner % s->along;
+  size_t at = dims_size(&s->scale->dims) == 1 ? 0 : place;
+  if (s->block)
+    at = (index / (s->inner * s->along) * div_up(s->along, s->block) + place / s->block) * s->inner + index % s->inner;
+  *scale = tensor_get(s->scale, at);
+  *zero = s->zero ? tensor_get(s->zero, at) : 0;
 }
 
 /* Range of the integers: the zero point's type says it, else the attribute, else unsigned bytes. */
@@ -31,6 +53,8 @@ static bool integer_range(const struct call *c, double *low, double *high) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8: *low = 0, *high = UINT8_MAX; return z == NULL || type != 0;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16: *low = INT16_MIN, *high = INT16_MAX; return true;
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16: *low = 0, *high = UINT16_MAX; return true;
+    case TYPE_INT4: *low = -8, *high = 7; return true;
+    case TYPE_UINT4: *low = 0, *high = 15; return true;
     default: return false;
   }
 }
@@ -42,14 +66,17 @@ static double clamp_to(double v, double low, double high) {
 static fusion_status quantise_constant(struct call *c, const struct tensor *x, double low, double high) {
   const struct tensor *z = call_constant(c, 2);
   const int64_t given = attr_int(c, "output_dtype", 0);
+  struct scales scales;
+  if (!scales_fit(c, &x->dims, &scales)) return call_malformed(c, "has scales that do not fit its input");
   struct tensor *t = tensor_alloc(&x->dims, z ? z->type : given ? (int32_t)given : UNSIGNED_PRESET);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&x->dims);
   for (size_t i = 0; i < count; i++) {
     double scale = 1, zero = 0;
-    if (!scale_at(c, &x->dims, i, &scale, &zero) || !(scale > 0)) {
+    scale_at(&scales, i, &scale, &zero);
+    if (!(scale > 0)) {
       tensor_free(t);
-      return call_malformed(c, "has scales that do not fit its input");
+      return call_malformed(c, "has a scale that is not positive");
     }
     /* As the standard has it: divided in single precision. */
     const float steps = (float)tensor_get(x, i) / (float)scale;
@@ -76,7 +103,7 @@ fusion_status op_quantize(struct call *c) {
   double low, high, scale, zero;
   fusion_status status;
   if (!integer_range(c, &low, &high))
-    return call_refuse(c, "quantise to 8 or 16 bits", "makes integers of a type that is not supported");
+    return call_refuse(c, "quantise to 4, 8 or 16 bits", "makes integers of a type that is not supported");
   if (x.constant && call_constant(c, 1) && (!call_input(c, 2) || call_constant(c, 2)))
     return quantise_constant(c, x.constant, low, high);
   TRY(whole_scale(c, &scale, &zero));
@@ -116,15 +143,14 @@ fusion_status op_dequantize(struct call *c) {
   if (!c->in[0]->constant) return dequantise_activation(c);
   if (!s || (call_input(c, 2) && !call_constant(c, 2)))
     return call_refuse(c, "quantise the model statically", "takes its scale from data");
+  struct scales scales;
+  if (!scales_fit(c, &q->dims, &scales)) return call_malformed(c, "has scales that do not fit its input");
   struct tensor *t = tensor_alloc(&q->dims, 0);
   if (!t) return call_out_of_memory(c);
   const size_t count = dims_size(&q->dims);
   for (size_t i = 0; i < count; i++) {
     double scale = 1, zero = 0;
-    if (!scale_at(c, &q->dims, i, &scale, &zero)) {
-      tensor_free(t);
-      return call_malformed(c, "has scales that do not fit its input");
-    }
+    scale_at(&scales, i, &scale, &zero);
     t->f[i] = (float)((tensor_get(q, i) - zero) * scale);
   }
   return call_set_constant(c, 0, t);

@@ -122,6 +122,8 @@ fusion_status onnx_load(struct importer *im) {
 /* Bytes of an element as the file holds it, little-endian; 0 for a type that is not read. */
 static size_t element_len(int32_t type) {
   switch (type) {
+    case TYPE_UINT4: /* with another */
+    case TYPE_INT4:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
     case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: return 1;
@@ -137,6 +139,15 @@ static size_t element_len(int32_t type) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64: return 8;
     default: return 0;
   }
+}
+
+/* Two elements of 4 bits share a byte, the first in its low half. */
+static bool is_packed(int32_t type) {
+  return type == TYPE_UINT4 || type == TYPE_INT4;
+}
+
+static size_t elements_len(int32_t type, size_t count) {
+  return is_packed(type) ? (count + 1) / 2 : count * element_len(type);
 }
 
 static float float_of_bits(uint32_t bits) {
@@ -176,6 +187,10 @@ static void from_raw(struct tensor *t, int32_t type, const uint8_t *data) {
   }
   for (size_t i = 0; i < count; i++) {
     uint64_t bits = 0;
+    if (is_packed(type)) {
+      store(t, i, type, (uint64_t)data[i / 2] >> (i % 2 * 4));
+      continue;
+    }
     for (size_t b = 0; b < len; b++) bits |= (uint64_t)data[i * len + b] << (8 * b);
     store(t, i, type, bits);
   }
@@ -201,6 +216,11 @@ static bool from_fields(struct tensor *t, const Onnx__TensorProto *p) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64:
       if (p->n_uint64_data != count) return false;
       for (size_t i = 0; i < count; i++) store(t, i, p->data_type, p->uint64_data[i]);
+      return true;
+    case TYPE_UINT4:
+    case TYPE_INT4:
+      if (p->n_int32_data != (count + 1) / 2) return false;
+      for (size_t i = 0; i < count; i++) store(t, i, p->data_type, (uint64_t)p->int32_data[i / 2] >> (i % 2 * 4));
       return true;
     default:
       if (p->n_int32_data != count) return false;
@@ -256,7 +276,7 @@ static fusion_status from_external(const struct importer *im, struct tensor *t, 
   struct external e = {0};
   char path[PATH_MAX], name[64];
   name_for_print(name, p->name);
-  const size_t len = dims_size(&t->dims) * element_len(p->data_type);
+  const size_t len = elements_len(p->data_type, dims_size(&t->dims));
   const char *slash = strrchr(im->path, '/');
   const int folder = slash ? (int)size_min((size_t)(slash + 1 - im->path), PATH_MAX) : 0;
   if (!parse_external(p, &e) || (e.has_len && e.len != len) || e.offset > INT64_MAX / 2 ||
@@ -279,7 +299,7 @@ static fusion_status tensor_fill(const struct importer *im, struct tensor *t, co
     return from_external(im, t, p);
   bool ok = false;
   if (p->has_raw_data) {
-    ok = p->raw_data.len == dims_size(&t->dims) * element_len(p->data_type);
+    ok = p->raw_data.len == elements_len(p->data_type, dims_size(&t->dims));
     if (ok) from_raw(t, p->data_type, p->raw_data.data);
   }
   if (!p->has_raw_data) ok = from_fields(t, p);
@@ -309,12 +329,16 @@ fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p,
   char name[64];
   name_for_print(name, p->name);
   if (element_len(p->data_type) == 0 || p->segment)
-    return error_set(im->err, FUSION_E_UNSUPPORTED,
-                     "'%s': tensor '%s' has an element type (%d) that is not supported; export with float weights",
-                     im->path, name, p->data_type);
+    return error_set(
+        im->err, FUSION_E_UNSUPPORTED,
+        "'%s': tensor '%s' has elements of type %s (%d), which is not supported; export with float weights", im->path,
+        name, type_name(p->data_type), p->data_type);
   struct dims dims = {0};
   for (size_t i = 0; i < p->n_dims; i++) {
-    if (p->dims[i] < 0 || !dims_push(&dims, (uint64_t)p->dims[i]))
+    if (p->dims[i] < 0)
+      return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' has a negative dimension (%lld); export it again",
+                       im->path, name, (long long)p->dims[i]);
+    if (!dims_push(&dims, (uint64_t)p->dims[i]))
       return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' is too large: at most %d elements and %d dimensions",
                        im->path, name, MODEL_MAX_TENSOR, MAX_RANK);
   }
@@ -324,7 +348,7 @@ fusion_status tensor_from_proto(const struct importer *im, Onnx__TensorProto *p,
   const size_t held = p->has_raw_data
                           ? p->raw_data.len
                           : p->n_float_data + p->n_int32_data + p->n_int64_data + p->n_double_data + p->n_uint64_data;
-  if (!external && held < count)
+  if (!external && held < (is_packed(p->data_type) ? (count + 1) / 2 : count))
     return error_set(im->err, FUSION_E_MODEL, "'%s': tensor '%s' holds less data than its shape says; export it again",
                      im->path, name);
   if (!im->shared && tensor_take_raw(p, &dims, out)) return FUSION_OK;

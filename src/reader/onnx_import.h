@@ -9,7 +9,7 @@
 #include "graph/graph.h"
 #include "reader/onnx.pb-c.h"
 
-enum { MAX_RANK = 8, MIN_OPSET = 6, MAX_OPSET = 23 };
+enum { MAX_RANK = 8, MIN_OPSET = 6, MAX_OPSET = 25 };
 
 /** Dimensions, leading one first. Constants may have a dimension of 0; activations may not. */
 struct dims {
@@ -164,8 +164,11 @@ fusion_status output_find(const struct importer *im, uint32_t *node) FUSION_MUST
 const struct dims *value_dims(const struct value *v);
 
 /* onnx_integer.c: element types */
+enum { TYPE_UINT4 = 21, TYPE_INT4 = 22 }; /* newer than some descriptions of the format */
 enum type_kind { TYPE_UNKNOWN, TYPE_REAL, TYPE_INTEGER };
 enum type_kind type_kind(int64_t type);
+/** "FLOAT8E4M3FN"; "?" for a number that the standard does not have. */
+const char *type_name(int64_t type);
 /** The integer that a type's lowest bits say. */
 int64_t integer_wrap(int64_t type, uint64_t bits);
 /** The nearest number that a 16-bit real type holds; others as they are. */

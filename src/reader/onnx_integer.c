@@ -10,6 +10,8 @@ enum type_kind type_kind(int64_t type) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
     case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
     case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16: return TYPE_REAL;
+    case TYPE_UINT4:
+    case TYPE_INT4:
     case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
@@ -23,8 +25,19 @@ enum type_kind type_kind(int64_t type) {
   }
 }
 
+const char *type_name(int64_t type) {
+  static const char *const names[] = {
+      "UNDEFINED", "FLOAT",      "UINT8",      "INT8",         "UINT16",         "INT16",      "INT32",
+      "INT64",     "STRING",     "BOOL",       "FLOAT16",      "DOUBLE",         "UINT32",     "UINT64",
+      "COMPLEX64", "COMPLEX128", "BFLOAT16",   "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
+      "UINT4",     "INT4",       "FLOAT4E2M1", "FLOAT8E8M0",   "UINT2",          "INT2"};
+  return type >= 0 && type < (int64_t)(sizeof names / sizeof names[0]) ? names[type] : "?";
+}
+
 int64_t integer_wrap(int64_t type, uint64_t bits) {
   switch (type) {
+    case TYPE_UINT4: return (int64_t)(bits & 15);
+    case TYPE_INT4: return (int64_t)((bits & 15) ^ 8) - 8;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8: return (int8_t)bits;
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8: return (uint8_t)bits;
     case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL: return (bits & 0xff) != 0;

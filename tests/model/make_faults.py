@@ -147,12 +147,85 @@ def order_cases(folder):
     save(folder, 'refused_circle', model(nodes, ['N', 4]))
 
 
+def opset_cases(folder):
+    """A file of operator set 24 as it was exported, and the same of 25."""
+    for opset in (24, 25):
+        m = onnx.load(os.path.join(folder, 'opset24.onnx'))
+        c = {t.name: numpy_helper.to_array(t) for t in m.graph.initializer}
+        m.opset_import[0].version = opset
+        x = weights(5, 20)
+        h = np.maximum(x @ c['0.weight'].T + c['0.bias'], 0)
+        h = np.maximum(h @ c['2.weight'].T + c['2.bias'], 0)
+        case('opset%d' % opset, m, x, h @ c['4.weight'].T + c['4.bias'])
+    new = model([helper.make_node('Relu', ['x'], ['y'])], ['N', 4], opset=26)
+    save(folder, 'refused_opset26', new)
+
+
+def packed(name, values, low_type, raw):
+    """A tensor of 4-bit integers: two share a byte."""
+    flat = [int(v) & 15 for v in values.ravel()] + [0] * (values.size % 2)
+    pairs = [a | b << 4 for a, b in zip(flat[::2], flat[1::2])]
+    t = TensorProto(name=name, data_type=low_type, dims=values.shape)
+    if raw:
+        t.raw_data = bytes(pairs)
+    else:
+        t.int32_data.extend(pairs)
+    return t
+
+
+def small_type_cases(folder):
+    """Weights of 4 bits: a scale for all, for each row, and for blocks of a row."""
+    UINT4, INT4, FLOAT8 = 21, 22, 17
+    x = weights(3, 5)
+    for name, kind, raw, axis, block, zeros in [('int4_whole', INT4, True, None, 0, False), ('int4_rows', INT4, False, 0, 0, True),
+                                                ('uint4_blocks', UINT4, True, 0, 2, True), ('int4_blocks', INT4, True, 1, 4, False)]:
+        q = RNG.integers(-8, 8, (5, 7)) if kind == INT4 else RNG.integers(0, 16, (5, 7))
+        shape = {None: (), 0: (5,), 1: (7,)}[axis]
+        if block:
+            shape = tuple(-(-d // block) if k == axis else d for k, d in enumerate(q.shape))
+        scale = (np.abs(RNG.standard_normal(shape)) * 0.1 + 0.01).astype(np.float32)
+        zero = RNG.integers(0, 7, shape) if zeros else np.zeros(shape, np.int64)
+        spread = (lambda a: np.repeat(a, block, axis)[:5, :7]) if block else (lambda a: a if axis is None else a[:, None])
+        attributes = {} if axis is None else {'axis': axis}
+        if block:
+            attributes['block_size'] = block
+        names = ['q', 's'] + (['z'] if zeros else [])
+        nodes = [helper.make_node('DequantizeLinear', names, ['w'], **attributes), helper.make_node('MatMul', ['x', 'w'], ['y'])]
+        c = {'q': packed('q', q, kind, raw), 's': scale}
+        if zeros:
+            c['z'] = packed('z', zero, kind, raw)
+        case(name, model(nodes, ['N', 5], c, opset=21), x, x @ ((q - spread(zero)) * spread(scale)).astype(np.float32))
+    nodes = [helper.make_node('DequantizeLinear', ['q', 's'], ['w']), helper.make_node('MatMul', ['x', 'w'], ['y'])]
+    eight = TensorProto(name='q', data_type=FLOAT8, dims=[5, 7], raw_data=bytes(35))
+    save(folder, 'refused_float8', model(nodes, ['N', 5], {'q': eight, 's': np.float32(1)}, opset=21))
+
+
+def line_cases(folder):
+    """Limits that cross; what is refused with a line that says the cause."""
+    x = weights(3, 4)
+    n = helper.make_node('Clip', ['x', 'lo', 'hi'], ['y'])
+    case('clip_crossed', model([n], ['N', 4], {'lo': np.float32(2), 'hi': np.float32(-1)}), x, np.full((3, 4), -1))
+    negative = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[-1, 4], raw_data=bytes(16))
+    save(folder, 'refused_negative', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': negative}))
+    nodes = [helper.make_node('ReduceMean', ['x'], ['m'], axes=[-1]), helper.make_node('Sub', ['x', 'm'], ['d']),
+             helper.make_node('Pow', ['d', 'two'], ['q']), helper.make_node('ReduceMean', ['q'], ['v'], axes=[-1]),
+             helper.make_node('Add', ['v', 'e'], ['ve']), helper.make_node('Sqrt', ['ve'], ['s'], name='norm'),
+             helper.make_node('Div', ['d', 's'], ['y'])]
+    save(folder, 'refused_layer_norm', model(nodes, ['N', 4], {'two': np.float32(2), 'e': np.float32(1e-5)}))
+    save(folder, 'refused_log', model([helper.make_node('Log', ['x'], ['y'], name='l')], ['N', 4]))
+    solid = helper.make_node('Conv', ['x', 'w'], ['y'], name='c3')
+    save(folder, 'refused_conv3d', model([solid], ['N', 1, 3, 4, 4], {'w': weights(2, 1, 2, 2, 2)}))
+
+
 def main():
     folder = sys.argv[1]
     resize_refused(folder)
     batch_cases()
     function_cases(folder)
     order_cases(folder)
+    opset_cases(folder)
+    small_type_cases(folder)
+    line_cases(folder)
     path = os.path.join(folder, 'expected.npz')
     with np.load(path) as old:
         arrays = {name + end: old[name + end] for name in COPIED for end in ('.in', '.out')}
