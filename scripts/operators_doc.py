@@ -23,9 +23,11 @@ A network is read as the function of one sample:
 - a final Softmax or Sigmoid stays with the client; `fusion compile` notes what else is left out;
 - QuantizeLinear and DequantizeLinear keep their tensor's grid and range in fixed point; ranges that no calibration sample leaves
   are not compared against;
-- operator sets 6 to 23, as far as the meaning is that of the table below; attributes that are not understood are refused;
-- weights of any float or integer type, also in external data files beside the model; the model file itself is below 2 GB and
-  a tensor has at most 2^28 elements;
+- operator sets 6 to 25, as far as the meaning is that of the table below; attributes that are not understood are refused;
+- functions of the file are expanded: nested, with overloads and attributes by reference, without recursion. Nodes may come in any order;
+- weights of any float or integer type of 4 bits or more but FLOAT8, also in external data files beside the model; the model file itself
+  is below 2 GB and a tensor has at most 2^28 elements. Integer constants wrap at the width of their type;
+- every shape that the file declares is compared with the one that is computed;
 - whatever depends on constants and shapes alone is computed while reading, by the operators marked "constants"
   and by those that move or combine values;
 - an operator, attribute or shape that is not supported is refused with a line that names it, its node and a remedy.
@@ -40,17 +42,17 @@ NOTES = {
     'Mul': 'by a constant, or of two activations (x*x is a square)', 'Div': 'by a constant',
     'ArgMax': 'at the end, over all values of a sample; the first of equal values wins', 'ArgMin': 'as ArgMax',
     'ConvTranspose': 'as Conv; a convolution of the input spread with zeros',
-    'QuantizeLinear': 'scale and zero point constant, one for an activation; 8 and 16 bits',
-    'Resize': 'to the nearest neighbour, or by 1', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
+    'QuantizeLinear': 'scale and zero point constant, one for an activation; 4, 8 and 16 bits',
+    'Resize': 'to the nearest neighbour in all coordinate and rounding modes, or by 1; axes and aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
     'ReduceSumSquare': 'any axes but the batch', 'Sigmoid': 'at the end; the client applies it',
     'LinearClassifier': 'post_transform NONE, SOFTMAX or LOGISTIC; labels 0, 1, 2, ...', 'LinearRegressor': '', 'Scaler': '',
     'Normalizer': 'of class probabilities; of several sigmoids it is left out', 'ZipMap': 'the scores',
     'AveragePool': 'one- and two-dimensional; pads below the kernel', 'MaxPool': 'as AveragePool; values only, no indices',
     'BatchNormalization': 'evaluation mode; folded into a neighbouring layer where that is exact',
-    'Cast': 'between float types; to integers on constants only', 'Clip': 'constant limits; up to two Relus',
+    'Cast': 'between float types; to integers on constants only', 'CastLike': 'as Cast', 'Clip': 'constant limits; up to two Relus; limits that cross give the upper one',
     'Concat': 'not along the batch',
     'Conv': 'one- and two-dimensional, with groups, dilations, strides, pads, auto_pad; constant weights',
-    'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of weights kept as integers, of integer inputs, of what QuantizeLinear made',
+    'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of weights kept as integers (scales for all, for each row or for blocks), of integer inputs, of what QuantizeLinear made',
     'Dropout': 'does nothing', 'Expand': '', 'Flatten': 'axis 1 or above', 'Gather': 'constant indices; not along the batch',
     'Gemm': 'constant weights', 'MatMul': 'by a constant matrix, on either side', 'GlobalAveragePool': '', 'GlobalMaxPool': '',
     'HardSigmoid': 'two Relus', 'HardSwish': 'two Relus and a product', 'Identity': '', 'LeakyRelu': '', 'PRelu': 'constant slopes',
@@ -58,7 +60,7 @@ NOTES = {
     'Max': 'of constants and activations; each a Relu', 'Min': 'as Max', 'Mean': '', 'Sum': '', 'Neg': '',
     'Pad': 'with a constant, edge or reflect', 'Pow': 'the powers 1 to 4', 'ReduceMax': 'any axes but the batch',
     'ReduceMin': 'any axes but the batch', 'ReduceMean': 'any axes but the batch', 'ReduceSum': 'any axes but the batch',
-    'Relu': '', 'Reshape': 'the batch stays the first dimension', 'Shape': 'the batch counts as 1',
+    'Relu': '', 'Reshape': 'the batch stays the first dimension', 'Shape': 'an open batch counts as 1, a fixed one as the file says',
     'Slice': 'not along the batch', 'Split': 'not along the batch', 'Squeeze': 'not the batch', 'Unsqueeze': 'behind the batch',
     'Tile': 'not along the batch', 'Transpose': 'the batch stays the first dimension',
 }
