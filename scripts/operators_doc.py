@@ -28,6 +28,7 @@ A network is read as the function of one sample:
 - weights of any float or integer type of 4 bits or more but FLOAT8, also in external data files beside the model; the model file itself
   is below 2 GB and a tensor has at most 2^28 elements. Integer constants wrap at the width of their type;
 - every shape that the file declares is compared with the one that is computed;
+- labels of classes (LinearClassifier, ZipMap) are kept: answers, and the client's labels, are in them;
 - whatever depends on constants and shapes alone is computed while reading, by the operators marked "constants"
   and by those that move or combine values;
 - an operator, attribute or shape that is not supported is refused with a line that names it, its node and a remedy.
@@ -45,8 +46,8 @@ NOTES = {
     'QuantizeLinear': 'scale and zero point constant, one for an activation; 4, 8 and 16 bits',
     'Resize': 'to the nearest neighbour in all coordinate and rounding modes, or by 1; axes and aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
     'ReduceSumSquare': 'any axes but the batch', 'Sigmoid': 'at the end; the client applies it',
-    'LinearClassifier': 'post_transform NONE, SOFTMAX or LOGISTIC; labels 0, 1, 2, ...', 'LinearRegressor': '', 'Scaler': '',
-    'Normalizer': 'of class probabilities; of several sigmoids it is left out', 'ZipMap': 'the scores',
+    'LinearClassifier': 'post_transform NONE, SOFTMAX or LOGISTIC; any labels', 'LinearRegressor': '', 'Scaler': '',
+    'Normalizer': 'of class probabilities; of several sigmoids it is left out', 'ZipMap': 'the scores; its labels are kept',
     'AveragePool': 'one- and two-dimensional; pads below the kernel', 'MaxPool': 'as AveragePool; values only, no indices',
     'BatchNormalization': 'evaluation mode; folded into a neighbouring layer where that is exact',
     'Cast': 'between float types; to integers on constants only', 'CastLike': 'as Cast', 'Clip': 'constant limits; up to two Relus; limits that cross give the upper one',

@@ -67,6 +67,12 @@ FUSION_API fusion_status fusion_array_load_table(fusion_array **out, const char 
                                                  const fusion_table_settings *settings,
                                                  fusion_error *err) FUSION_MUST_CHECK;
 
+/** Labels: as fusion_array_load_table; a .csv file of one name a line gives the names (fusion_array_row_name), for
+ * models whose file has names for labels. Of a .txt file every line is a name as it stands; numbers may be written so,
+ * too. */
+FUSION_API fusion_status fusion_labels_load(fusion_array **out, const char *path, const fusion_table_settings *settings,
+                                            fusion_error *err) FUSION_MUST_CHECK;
+
 /** A copy of `data` ([shape[0]]...[shape[rank-1]], C order); NULL data gives zeros. FUSION_E_USAGE, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
                                              const void *data) FUSION_MUST_CHECK;

@@ -139,6 +139,9 @@ typedef enum fusion_answer_form {
  *  were compared and others are asked for; FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_result_answers(const fusion_result *result, fusion_answer_form form, fusion_array **out,
                                                fusion_error *err) FUSION_MUST_CHECK;
+/** As fusion_model_class, of the server's model. */
+FUSION_API bool fusion_result_class(const fusion_result *result, size_t index, int64_t *number, const char **text);
+
 /** True when an answer is a label alone: so the model answers, or labels alone were compared. */
 FUSION_API bool fusion_result_is_label(const fusion_result *result);
 

@@ -134,7 +134,14 @@ typedef struct fusion_input_check {
 /** FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_model_check_input(const fusion_model *model, const fusion_array *input,
                                                   fusion_input_check *check, fusion_error *err) FUSION_MUST_CHECK;
-/** Labels are whole numbers from 0 to the model's classes - 1: FUSION_E_INPUT names the first row that is not. */
+/** What the network's file calls class `index` (0 to the model's classes - 1): its label, a number, and where labels
+ * are names its name, borrowed, else NULL. A name's number is its index. False beyond the last class. */
+FUSION_API bool fusion_model_class(const fusion_model *model, size_t index, int64_t *number, const char **text);
+/** The classes of labels, from 0 on, into classes [rows]. FUSION_E_INPUT as below. */
+FUSION_API fusion_status fusion_model_classes(const fusion_model *model, const fusion_array *labels, int64_t *classes,
+                                              fusion_error *err) FUSION_MUST_CHECK;
+/** Labels are the file's, or 0 to the model's classes - 1 where it has none or has names: FUSION_E_INPUT names the
+ * first row that holds another. */
 FUSION_API fusion_status fusion_model_check_labels(const fusion_model *model, const fusion_array *labels,
                                                    fusion_error *err) FUSION_MUST_CHECK;
 
@@ -152,12 +159,13 @@ FUSION_API fusion_status fusion_model_run_float(const fusion_model *model, const
 
 /** Integer answers to real ones, F64 of the same shape: logits and top-k values are scaled; where the network ended in
  * a Softmax or Sigmoid and `probabilities` is set, logits become probabilities, behind a LogSoftmax their logarithms.
- *  FUSION_E_USAGE when `probabilities` is set for another network. Indices stay. */
+ *  FUSION_E_USAGE when `probabilities` is set for another network. Indices become the labels that the file has. */
 FUSION_API fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers,
                                                    bool probabilities, fusion_array **real,
                                                    fusion_error *err) FUSION_MUST_CHECK;
 
-/** The label that each row of answers decides for (argmax, or its sign where there is one logit), into labels [rows].
+/** The label that each row of answers decides for (argmax, or its sign where there is one logit), as the network's file
+ *  has it (fusion_model_class), into labels [rows].
  */
 FUSION_API fusion_status fusion_model_labels(const fusion_model *model, const fusion_array *answers, int64_t *labels,
                                              fusion_error *err) FUSION_MUST_CHECK;

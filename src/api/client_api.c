@@ -291,7 +291,10 @@ static fusion_status compared_labels(const struct job_output *output, fusion_ans
   if (form != FUSION_ANSWERS_LABELS)
     return error_set(err, FUSION_E_USAGE, "only labels were compared, so only labels can be read");
   const fusion_status status = fusion_array_create(out, FUSION_I64, 1, &output->queries, output->answers);
-  return status == FUSION_OK ? status : error_set(err, status, "out of memory for the labels");
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for the labels");
+  int64_t *labels = fusion_array_data_mutable(*out);
+  for (size_t i = 0; i < output->queries; i++) labels[i] = class_number(&output->program.labels, labels[i]);
+  return FUSION_OK;
 }
 
 fusion_status fusion_result_answers(const fusion_result *r, fusion_answer_form form, fusion_array **out,
@@ -316,6 +319,10 @@ fusion_status fusion_result_answers(const fusion_result *r, fusion_answer_form f
   }
   fusion_array_free(raw);
   return status;
+}
+
+bool fusion_result_class(const fusion_result *result, size_t index, int64_t *number, const char **text) {
+  return program_class(&result->output.program, index, number, text);
 }
 
 void fusion_result_free(fusion_result *result) {

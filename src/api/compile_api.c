@@ -75,13 +75,18 @@ static fusion_status take_preprocess(struct preprocess *out, const fusion_prepro
   return FUSION_OK;
 }
 
-static fusion_status check_labels(const struct graph *g, const fusion_array *rows, const fusion_array *labels,
-                                  fusion_error *err) {
+/* The classes of the labels, from 0 on; *out owned, NULL without labels. */
+static fusion_status take_labels(const struct graph *g, const fusion_array *rows, const fusion_array *labels,
+                                 int64_t **out, fusion_error *err) {
   const struct graph_node *last = &g->nodes[g->count - 1];
   const size_t outputs = shape_size(last->op == GRAPH_ARGMAX ? g->nodes[last->inputs[0]].shape : last->shape);
+  *out = NULL;
   if (!labels) return FUSION_OK;
-  if (fusion_array_rows(labels) == fusion_array_rows(rows) && fusion_array_row_size(labels) == 1)
-    return inputs_check_labels(outputs == 1 ? 2 : outputs, labels, err);
+  if (fusion_array_rows(labels) == fusion_array_rows(rows) && fusion_array_row_size(labels) == 1) {
+    *out = mem_alloc(size_max(fusion_array_rows(labels), 1), sizeof **out);
+    if (!*out) return error_set(err, FUSION_E_MEMORY, "labels: out of memory");
+    return inputs_take_labels(&g->labels, outputs == 1 ? 2 : outputs, labels, *out, err);
+  }
   return error_set(err, FUSION_E_INPUT, "labels: %zu rows of %zu, expected one number for each of %zu samples",
                    fusion_array_rows(labels), fusion_array_row_size(labels), fusion_array_rows(rows));
 }
@@ -116,7 +121,7 @@ static fusion_status run_float(const struct graph *g, const struct preprocess *p
 }
 
 static fusion_status measure_float(const struct graph *g, const struct preprocess *p, const fusion_array *input,
-                                   const int64_t *labels, double *accuracy, fusion_error *err) {
+                                   const int64_t *classes, double *accuracy, fusion_error *err) {
   const size_t rows = fusion_array_rows(input), width = shape_size(g->nodes[g->count - 1].shape);
   const enum graph_op last = g->nodes[g->count - 1].op;
   float *out = mem_alloc(rows * width, sizeof *out);
@@ -124,13 +129,13 @@ static fusion_status measure_float(const struct graph *g, const struct preproces
   const fusion_status status = run_float(g, p, input, out, err);
   size_t right = 0;
   for (size_t r = 0; status == FUSION_OK && r < rows; r++)
-    right += labels[r] == float_label(last, out + r * width, width);
+    right += classes[r] == float_label(last, out + r * width, width);
   *accuracy = (double)right / (double)rows;
   mem_free(out);
   return status;
 }
 
-static fusion_status measure_fixed(const fusion_model *m, const fusion_array *input, const int64_t *labels,
+static fusion_status measure_fixed(const fusion_model *m, const fusion_array *input, const int64_t *classes,
                                    unsigned threads, double *accuracy, fusion_error *err) {
   const size_t rows = fusion_array_rows(input);
   fusion_array *answers = NULL;
@@ -140,7 +145,7 @@ static fusion_status measure_fixed(const fusion_model *m, const fusion_array *in
   TRY(fusion_model_run(m, input, threads, &answers, err));
   TRY(fusion_model_labels(m, answers, decided, err));
   size_t right = 0;
-  for (size_t r = 0; r < rows; r++) right += decided[r] == labels[r];
+  for (size_t r = 0; r < rows; r++) right += decided[r] == class_number(&m->model->program.labels, classes[r]);
   *accuracy = (double)right / (double)rows;
 cleanup:
   mem_free(decided);
@@ -149,18 +154,13 @@ cleanup:
 }
 
 static fusion_status measure(const fusion_model *m, const struct graph *g, const fusion_array *input,
-                             const fusion_array *labels, unsigned threads, fusion_compile_report *report,
+                             const int64_t *classes, unsigned threads, fusion_compile_report *report,
                              fusion_error *err) {
-  const size_t rows = fusion_array_rows(input);
-  int64_t *expected = mem_alloc(rows, sizeof *expected);
   fusion_status status;
-  FAIL_IF(!expected, error_set(err, FUSION_E_MEMORY, "labels: out of memory"));
-  TRY(fusion_array_to_int64(labels, 0, rows, expected, err));
-  TRY(measure_float(g, &m->model->program.preprocess, input, expected, &report->float_accuracy, err));
-  TRY(measure_fixed(m, input, expected, threads, &report->fixed_accuracy, err));
+  TRY(measure_float(g, &m->model->program.preprocess, input, classes, &report->float_accuracy, err));
+  TRY(measure_fixed(m, input, classes, threads, &report->fixed_accuracy, err));
   report->labelled = true;
 cleanup:
-  mem_free(expected);
   return status;
 }
 
@@ -211,9 +211,9 @@ static fusion_status warn_calibration(fusion_compile_report *report, const fusio
 }
 
 /** Graph to model; the preprocessing moves into the program. */
-static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration,
-                             const fusion_array *labels, const fusion_compile_settings *settings,
-                             struct quantise_report *report, fusion_error *err) {
+static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration, const int64_t *classes,
+                             const fusion_compile_settings *settings, struct quantise_report *report,
+                             fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
@@ -221,7 +221,6 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   struct quantise_options options = options_of(settings, &engine);
   struct preprocess p = {0};
   float *real = NULL;
-  int64_t *expected = NULL;
   size_t len;
   fusion_status status;
   TRY(engine_named(&engine, settings->engine, err));
@@ -232,20 +231,16 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   TRY(program_real_rows(&p, shape, calibration, 0, rows, real, err));
   status = graph_relax_limits(g, real, rows);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
-  if (labels) {
-    expected = mem_alloc(rows, sizeof *expected);
-    FAIL_IF(!expected, error_set(err, FUSION_E_MEMORY, "labels: out of memory"));
-    TRY(fusion_array_to_int64(labels, 0, rows, expected, err));
-    options.labels = expected;
-  }
+  options.labels = classes;
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
   m->model->program.preprocess = p;
   p = (struct preprocess){0};
+  m->model->program.labels = g->labels;
+  g->labels = (struct class_labels){0};
   TRY(program_validate(&m->model->program, err));
   TRY(engine_prepare(engine, m->model, err));
 cleanup:
   mem_free(real);
-  mem_free(expected);
   mem_free(p.mean);
   mem_free(p.deviation);
   return status;
@@ -279,6 +274,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   fusion_compile_settings known = fusion_compile_defaults();
   const double start = clock_seconds();
   struct graph *g = NULL;
+  int64_t *classes = NULL;
   struct quantise_report inner = {0};
   fusion_model *m = mem_alloc(1, sizeof *m);
   fusion_status status = FUSION_OK;
@@ -288,11 +284,11 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   if (report) TRY(sized_check(report, "fusion_compile_report", err));
   TRY(fusion_engine_check(known.engine, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
-  TRY(check_labels(g, calibration, labels, err));
-  TRY(compile(m, g, calibration, labels, &known, &inner, err));
+  TRY(take_labels(g, calibration, labels, &classes, err));
+  TRY(compile(m, g, calibration, classes, &known, &inner, err));
   fusion_compile_report full = report_of(&inner);
   TRY(warn_calibration(&full, calibration, known.calibration_rows, err));
-  if (labels) TRY(measure(m, g, calibration, labels, known.threads, &full, err));
+  if (classes) TRY(measure(m, g, calibration, classes, known.threads, &full, err));
   snprintf(full.note, sizeof full.note, "%s", g->note);
   full.seconds = clock_seconds() - start;
   if (report) sized_give(report, &full);
@@ -302,6 +298,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   m = NULL;
 cleanup:
   mem_free(inner.steps);
+  mem_free(classes);
   graph_free(g);
   fusion_model_free(m);
   return status;

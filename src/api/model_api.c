@@ -131,7 +131,8 @@ fusion_status fusion_model_check_input(const fusion_model *model, const fusion_a
 }
 
 fusion_status fusion_model_check_labels(const fusion_model *model, const fusion_array *labels, fusion_error *err) {
-  return inputs_check_labels(program_class_count(&model->model->program), labels, err);
+  const struct program *program = &model->model->program;
+  return inputs_take_labels(&program->labels, program_class_count(program), labels, NULL, err);
 }
 
 fusion_status fusion_model_run(const fusion_model *model, const fusion_array *input, unsigned threads,
@@ -194,7 +195,8 @@ fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_
     if (probabilities && program->sigmoid) sigmoid_in_place(to, rows * width);
     return FUSION_OK;
   }
-  for (size_t i = 0; i < rows * width; i++) to[i] = (double)from[i];
+  const size_t step = program->output == OUTPUT_TOP_K ? 2 : 1;
+  for (size_t i = 0; i < rows * width; i += step) to[i] = (double)class_number(&program->labels, from[i]);
   for (size_t i = 1; program->output == OUTPUT_TOP_K && i < rows * width; i += 2)
     program_dequantise(program, from + i, 1, to + i);
   return FUSION_OK;
@@ -215,7 +217,25 @@ fusion_status fusion_model_labels(const fusion_model *model, const fusion_array 
       if (from[i] > from[best]) best = i;
     labels[r] = width == 1 ? from[0] > 0 : (int64_t)best;
   }
+  for (size_t r = 0; r < rows; r++) labels[r] = class_number(&program->labels, labels[r]);
   return FUSION_OK;
+}
+
+bool program_class(const struct program *program, size_t index, int64_t *number, const char **text) {
+  if (index >= program_class_count(program)) return false;
+  *number = class_number(&program->labels, (int64_t)index);
+  *text = program->labels.texts ? program->labels.texts[index] : NULL;
+  return true;
+}
+
+bool fusion_model_class(const fusion_model *model, size_t index, int64_t *number, const char **text) {
+  return program_class(&model->model->program, index, number, text);
+}
+
+fusion_status fusion_model_classes(const fusion_model *model, const fusion_array *labels, int64_t *classes,
+                                   fusion_error *err) {
+  const struct program *program = &model->model->program;
+  return inputs_take_labels(&program->labels, program_class_count(program), labels, classes, err);
 }
 
 static uint64_t step_multiplications(const struct program *program, uint32_t i) {

@@ -19,6 +19,9 @@ struct engine;
 fusion_status program_quantise_rows(const struct program *program, const fusion_array *input, size_t first, size_t rows,
                                     int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
 
+/** fusion_model_class of a program alone. */
+bool program_class(const struct program *program, size_t index, int64_t *number, const char **text);
+
 /** What an array of pictures brings along (true), borrowed from it; false for any other array. */
 bool array_picture_form(const fusion_array *a, struct picture_form *out);
 

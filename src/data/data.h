@@ -17,6 +17,7 @@ struct fusion_array {
   bool is_pictures;  /* [n][height][width][3 RGB or 1 grey], to be treated as `picture` says */
   fusion_image_settings picture;
   char **names;  /* owned, one a row; NULL when rows have no names */
+  bool is_text;  /* the names are the rows' values; the elements are hashes of them */
   size_t *lines; /* owned: each row's line in its text file, from 1; NULL for other files */
   char *header;  /* owned: the line that was taken as a header; NULL: none */
   size_t header_line;
@@ -79,6 +80,9 @@ fusion_status csv_load(fusion_array **out, const char *path, const fusion_table_
  *  name holds is '?', so that reports of any kind can repeat it. */
 enum { ROW_PLACE_LEN = 96 };
 char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]);
+
+/** The value of a row of names (fusion_labels_load), borrowed; NULL for rows of numbers. */
+const char *array_row_text(const fusion_array *a, size_t row);
 
 /** True when the name ends so, in any case: ends_in("A.CSV", ".csv"). */
 bool path_ends_in(const char *path, const char *end);

@@ -28,6 +28,7 @@ void graph_free(struct graph *g) {
   if (!g) return;
   for (uint32_t i = 0; i < g->count; i++) graph_node_clear(&g->nodes[i]);
   mem_free(g->nodes);
+  class_labels_free(&g->labels);
   mem_free(g);
 }
 

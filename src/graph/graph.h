@@ -6,6 +6,7 @@
 #ifndef FUSION_GRAPH_GRAPH_H
 #define FUSION_GRAPH_GRAPH_H
 
+#include "program/class_labels.h"
 #include "program/shape.h"
 
 enum graph_op {
@@ -47,7 +48,8 @@ struct graph_node {
 struct graph {
   struct graph_node *nodes;
   uint32_t count, capacity;
-  char note[160]; /* what the file's answers have and the graph's lack; empty when they are the same */
+  struct class_labels labels; /* owned: what the file calls its classes */
+  char note[160];             /* what the file's answers have and the graph's lack; empty when they are the same */
 };
 
 /** An empty graph, NULL when memory is out. graph_free takes NULL too. */

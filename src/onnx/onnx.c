@@ -405,6 +405,13 @@ static fusion_status check_result(const struct importer *im) {
   return graph_validate(g, im->err);
 }
 
+/* Labels of classes that the answer is not about, as when the network ends at a tensor before. */
+static void drop_other_labels(struct graph *g) {
+  const struct graph_node *last = &g->nodes[g->count - 1];
+  const size_t outputs = shape_size(last->op == GRAPH_ARGMAX ? g->nodes[last->inputs[0]].shape : last->shape);
+  if (g->labels.count != (outputs == 1 ? 2 : outputs)) class_labels_free(&g->labels);
+}
+
 static fusion_status import_nodes(struct importer *im, const struct importer *needed) {
   for (size_t i = 0; i < im->node_count; i++) {
     const struct flat_node *n = &im->nodes[i];
@@ -438,6 +445,7 @@ static fusion_status import_model(struct importer *im, const char *path) {
   status = graph_simplify(im->g, output);
   if (status == FUSION_OK) status = tail_fold(im->g);
   if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
+  if (status == FUSION_OK) drop_other_labels(im->g);
   if (status == FUSION_OK) status = check_result(im);
 cleanup:
   importer_clear(&needed);

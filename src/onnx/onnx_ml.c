@@ -78,15 +78,35 @@ cleanup:
   return status;
 }
 
-/* The label is the place of the best score when classes are numbered from 0. */
-static fusion_status classifier_label(struct call *c, struct value x, uint32_t rows) {
-  const int64_t *labels;
-  const size_t count = attr_ints(c, "classlabels_ints", &labels);
-  bool plain = count == rows;
-  for (size_t i = 0; plain && i < count; i++) plain = labels[i] == (int64_t)i;
+/* Keeps what the file calls the classes, unless they are numbered from 0 on. The graph keeps one list: that of the last
+ * node that has one. */
+static fusion_status take_labels(struct call *c, const char *numbers, const char *texts) {
+  const int64_t *ints;
+  const size_t count = attr_ints(c, numbers, &ints);
+  const Onnx__AttributeProto *a = attr_find(c, texts);
+  const size_t named = a ? a->n_strings : 0;
+  struct class_labels l = {0};
+  if (!count && !named) return FUSION_OK;
+  if (count && named) return call_malformed(c, "has labels of two kinds");
+  fusion_status status = class_labels_open(&l, count + named, named > 0);
+  if (status == FUSION_OK && count) memcpy(l.numbers, ints, count * sizeof *ints);
+  for (uint32_t i = 0; status == FUSION_OK && i < named; i++)
+    status = class_labels_set_text(&l, i, a->strings[i].data, a->strings[i].len);
+  if (status == FUSION_OK && !class_labels_plain(&l) && class_labels_check(&l, l.count)) status = FUSION_E_MODEL;
+  if (status == FUSION_OK && !class_labels_plain(&l)) {
+    class_labels_free(&c->im->g->labels);
+    c->im->g->labels = l;
+    return FUSION_OK;
+  }
+  class_labels_free(&l);
+  if (status == FUSION_OK) return FUSION_OK;
+  if (status == FUSION_E_MEMORY) return call_out_of_memory(c);
+  return call_malformed(c, "has labels that are not 2 to 65536 different ones of up to 255 bytes of text");
+}
+
+/* The label is the place of the best score. */
+static fusion_status classifier_label(struct call *c, struct value x) {
   if (!importer_needs(c->im, c->node->output[0])) return FUSION_OK;
-  if (!plain)
-    return call_refuse(c, "answer with its scores and look the label up", "has labels other than 0, 1, 2, ...");
   const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_ARGMAX, x.node, &x.node));
   if (status != FUSION_OK) return status;
   x.dims.rank--;
@@ -107,7 +127,8 @@ fusion_status op_linear_classifier(struct call *c) {
   if (rows < 2)
     return call_refuse(c, "give every class its own row of coefficients",
                        "has one row of coefficients for two classes");
-  if (call_uses_output(c, 0)) TRY(classifier_label(c, x, rows));
+  TRY(take_labels(c, "classlabels_ints", "classlabels_strings"));
+  if (call_uses_output(c, 0)) TRY(classifier_label(c, x));
   if (softmax || logistic) {
     TRY(call_added(c, graph_add_unary(c->im->g, softmax ? GRAPH_SOFTMAX : GRAPH_SIGMOID, x.node, &x.node)));
     call_name_node(c, x.node);
@@ -144,7 +165,8 @@ fusion_status op_normalizer(struct call *c) {
   return call_set(c, 0, &x);
 }
 
-/* Scores with their classes' names: the names stay behind. */
+/* Scores with their classes' names. */
 fusion_status op_zip_map(struct call *c) {
-  return op_identity(c);
+  const fusion_status status = take_labels(c, "classlabels_int64s", "classlabels_strings");
+  return status == FUSION_OK ? op_identity(c) : status;
 }

@@ -1,6 +1,7 @@
 /** Structural check of a program: what every later stage (executor, engine, session) relies on without checking again.
  *  The program may come from a hostile peer, so nothing here trusts a count, and each rule is a constant-time formula.
  */
+#include "program/input_range.h"
 #include "program/operators.h"
 #include "program/program_section.h"
 
@@ -29,6 +30,7 @@ void program_free(struct program *program) {
   mem_free(program->steps);
   mem_free(program->preprocess.mean);
   mem_free(program->preprocess.deviation);
+  class_labels_free(&program->labels);
   program_free_sections(program);
   *program = (struct program){0};
 }
@@ -156,6 +158,7 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
     return error_set(err, FUSION_E_MODEL, "program: the unit of the input is not between 2^-60 and 2^60");
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
   if (!wrong) wrong = check_output(program);
+  if (!wrong) wrong = class_labels_check(&program->labels, program_class_count(program));
   if (!wrong) wrong = program_check_sections(program);
   return wrong ? error_set(err, FUSION_E_MODEL, "program: %s", wrong) : FUSION_OK;
 }

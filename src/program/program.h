@@ -11,6 +11,7 @@
 #define FUSION_PROGRAM_PROGRAM_H
 
 #include "base/cursor.h"
+#include "program/class_labels.h"
 #include "program/preprocess.h"
 
 /** The operators: number in the manifest (fixed for good), name, row of the operator table (program/operators.h).
@@ -94,6 +95,7 @@ struct program {
   bool softmax;                     /* the client may turn logits into probabilities */
   bool log_softmax;                 /* with softmax: into their logarithms */
   bool sigmoid;                     /* the same, each by itself; not both */
+  struct class_labels labels;       /* owned: what the outputs stand for; none: 0, 1, 2, ... */
   struct program_section *sections; /* owned: sorted by engine, one for each at most */
   uint32_t section_count;
 };

@@ -12,7 +12,7 @@
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 2 };
+enum { MANIFEST_VERSION = 2, HAS_LABELS = 4 /* beside what the network ended in */ };
 
 static bool decode_bool(struct reader *r) {
   const uint8_t v = read_u8(r);
@@ -179,7 +179,9 @@ void program_encode(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->output);
   write_u32(w, program->top_k);
   write_u8(w, (uint8_t)program->rounding);
-  write_u8(w, program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0);
+  const unsigned last = program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0;
+  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0)));
+  if (program->labels.count) class_labels_encode(w, &program->labels);
   encode_preprocess(w, &program->preprocess);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
@@ -191,14 +193,15 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   const uint8_t output = read_u8(r);
   out->top_k = read_u32(r);
   const uint8_t rounding = read_u8(r);
-  const uint8_t last = read_u8(r);
+  const uint8_t flags = read_u8(r), last = flags & (HAS_LABELS - 1);
   out->softmax = last == 1 || last == 3;
   out->log_softmax = last == 3;
   out->sigmoid = last == 2;
-  if (r->failed || last > 3 || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  if (r->failed || flags >= 2 * HAS_LABELS || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum program_output)output;
   out->rounding = (enum program_rounding)rounding;
-  fusion_status status = decode_preprocess(r, &out->preprocess);
+  fusion_status status = flags & HAS_LABELS ? class_labels_decode(&out->labels, r) : FUSION_OK;
+  if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
   if (status != FUSION_OK) return status;
   const uint32_t count = read_u32(r);
   if (r->failed || count < 1 || count > PROGRAM_STEPS_MAX) return FUSION_E_MODEL;

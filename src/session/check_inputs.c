@@ -38,32 +38,68 @@ fusion_status inputs_check_channels(const struct preprocess *p, struct shape sha
                    p->channels_last ? "" : "; compile with --channels-last if the data are so");
 }
 
-static fusion_status refuse_label(int64_t label, const char *place, size_t classes, fusion_error *err) {
-  return error_set(err, FUSION_E_INPUT,
-                   "labels: %s holds %" PRId64 ", which is no class of the model: labels are 0 to %zu%s", place, label,
-                   classes - 1, label == (int64_t)classes ? "; labels that count from 1 are to be lowered by 1" : "");
+static fusion_status refuse_label(const struct class_labels *known, size_t classes, int64_t label, const char *place,
+                                  fusion_error *err) {
+  char labels[200];
+  class_labels_text(known, classes, labels, sizeof labels);
+  return error_set(
+      err, FUSION_E_INPUT, "labels: %s holds %" PRId64 ", which is no class of the model: labels are %s%s", place,
+      label, labels,
+      !known->count && label == (int64_t)classes ? "; labels that count from 1 are to be lowered by 1" : "");
 }
 
-fusion_status inputs_check_labels(size_t classes, const fusion_array *labels, fusion_error *err) {
+static fusion_status refuse_text(const struct class_labels *known, size_t classes, const char *text, const char *place,
+                                 fusion_error *err) {
+  char labels[200];
+  class_labels_text(known, classes, labels, sizeof labels);
+  return error_set(err, FUSION_E_INPUT, "labels: %s holds '%.60s', which is no class of the model: labels are %s%s",
+                   place, text, labels, strcmp(place, "line 1") ? "" : "; if it is a header, give --header yes");
+}
+
+/* The class of one row's label. */
+static fusion_status take_label(const struct class_labels *known, size_t classes, const fusion_array *labels,
+                                size_t row, int64_t *out, fusion_error *err) {
   char place[ROW_PLACE_LEN];
-  for (size_t i = 0; i < fusion_array_rows(labels); i++) {
-    int64_t label;
-    const fusion_status status = fusion_array_to_int64(labels, i, 1, &label, err);
+  const char *text = array_row_text(labels, row);
+  int64_t label = 0;
+  if (!text) {
+    const fusion_status status = fusion_array_to_int64(labels, row, 1, &label, err);
     if (status != FUSION_OK) return status;
-    if (label < 0 || (uint64_t)label >= classes)
-      return refuse_label(label, array_row_place(labels, i, place), classes, err);
+  }
+  *out = text ? class_of_text(known, classes, text) : class_of_number(known, classes, label);
+  if (*out >= 0) return FUSION_OK;
+  array_row_place(labels, row, place);
+  return text ? refuse_text(known, classes, text, place, err) : refuse_label(known, classes, label, place, err);
+}
+
+fusion_status inputs_take_labels(const struct class_labels *known, size_t classes, const fusion_array *labels,
+                                 int64_t *out, fusion_error *err) {
+  for (size_t i = 0; i < fusion_array_rows(labels); i++) {
+    int64_t class_index;
+    const fusion_status status = take_label(known, classes, labels, i, &class_index, err);
+    if (status != FUSION_OK) return status;
+    if (out) out[i] = class_index;
   }
   return FUSION_OK;
 }
 
-fusion_status inputs_check_job_labels(const struct program *program, const struct job_input *in, fusion_error *err) {
+fusion_status inputs_take_job_labels(const struct program *program, const struct job_input *in, int64_t *out,
+                                     fusion_error *err) {
   const size_t classes = program_class_count(program);
-  if (in->label_source) return inputs_check_labels(classes, in->label_source, err);
-  char place[ROW_PLACE_LEN];
-  for (size_t i = 0; i < in->choice.public_samples; i++)
-    if (in->labels[i] < 0 || (uint64_t)in->labels[i] >= classes)
-      return refuse_label(in->labels[i], array_row_place(NULL, i, place), classes, err);
-  return FUSION_OK;
+  fusion_status status = FUSION_OK;
+  if (in->label_source) status = inputs_take_labels(&program->labels, classes, in->label_source, NULL, err);
+  for (size_t i = 0; i < in->choice.public_samples && status == FUSION_OK; i++) {
+    char place[ROW_PLACE_LEN];
+    const size_t row = in->public_rows ? in->public_rows[i] : i;
+    if (in->label_source && array_row_text(in->label_source, row)) {
+      status = take_label(&program->labels, classes, in->label_source, row, &out[i], err);
+      continue;
+    }
+    out[i] = class_of_number(&program->labels, classes, in->labels[i]);
+    if (out[i] < 0)
+      status = refuse_label(&program->labels, classes, in->labels[i], array_row_place(NULL, i, place), err);
+  }
+  return status;
 }
 
 fusion_status inputs_check_probabilities(const struct program *program, fusion_error *err) {

@@ -14,12 +14,14 @@ fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusi
 fusion_status inputs_check_channels(const struct preprocess *preprocess, struct shape shape, const fusion_array *rows,
                                     fusion_error *err) FUSION_MUST_CHECK;
 
-/** Every label, drawn or not, is a class of the model: 0 to `classes` - 1. FUSION_E_INPUT names the first that is not.
- */
-fusion_status inputs_check_labels(size_t classes, const fusion_array *labels, fusion_error *err) FUSION_MUST_CHECK;
-/** The same of a job's labels, of which the array may be unknown. */
-fusion_status inputs_check_job_labels(const struct program *program, const struct job_input *in,
-                                      fusion_error *err) FUSION_MUST_CHECK;
+/** The classes, from 0 on, of the labels of `labels`, into out [rows] (NULL: they are checked only). Labels are what
+ * the model's file calls its classes, 0 to `classes` - 1 where it says nothing; of texts, also their places.
+ *  FUSION_E_INPUT names the first that is none. */
+fusion_status inputs_take_labels(const struct class_labels *known, size_t classes, const fusion_array *labels,
+                                 int64_t *out, fusion_error *err) FUSION_MUST_CHECK;
+/** The same of a job's labels, out [public samples]; every label of the array, drawn or not, is checked. */
+fusion_status inputs_take_job_labels(const struct program *program, const struct job_input *in, int64_t *out,
+                                     fusion_error *err) FUSION_MUST_CHECK;
 
 /** The network ended in what makes probabilities, or their logarithms, of logits. FUSION_E_USAGE. */
 fusion_status inputs_check_probabilities(const struct program *program, fusion_error *err) FUSION_MUST_CHECK;

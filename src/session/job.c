@@ -149,7 +149,7 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   inputs_note(v->note, sizeof v->note, &job->ready.program, job->terms.input, &job->ready.query_range,
               &job->ready.public_range);
   const size_t end = strlen(v->note);
-  if (!v->accepted && v->wrong_public && inputs_labels_lack_zero(job->terms.input))
+  if (!v->accepted && v->wrong_public && !job->ready.program.labels.count && inputs_labels_lack_zero(job->terms.input))
     snprintf(v->note + end, sizeof v->note - end,
              "%sno label is 0, the first class: labels that count from 1 are to be lowered by 1", end ? "; " : "");
   v->clipped_queries = job->ready.query_range.samples;
@@ -167,7 +167,7 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
   int64_t *answers = mem_alloc(queries, size * sizeof *answers);
   if (!answers) return error_set(err, FUSION_E_MEMORY, "out of memory for the answers");
   const fusion_status status =
-      mix_verify(job->ready.mix, check, job->ready.answers, job->terms.input->labels, answers, &result);
+      mix_verify(job->ready.mix, check, job->ready.answers, job->ready.labels, answers, &result);
   verdict->accepted = status == FUSION_OK && result.accepted;
   if (status == FUSION_OK) {
     verdict->wrong_public = result.wrong_public;

@@ -216,7 +216,10 @@ cleanup:
 static fusion_status take_inputs(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
   const struct input_group queries = inputs_queries(t->input), public_samples = inputs_public(t->input);
   const bool clip = t->settings->clip != 0;
-  fusion_status status = inputs_check_job_labels(&p->program, t->input, why);
+  const size_t count = (size_t)t->input->choice.public_samples;
+  p->labels = mem_alloc(size_max(count, 1), sizeof *p->labels);
+  if (!p->labels) return error_set(why, FUSION_E_MEMORY, "out of memory for the labels");
+  fusion_status status = inputs_take_job_labels(&p->program, t->input, p->labels, why);
   if (status == FUSION_OK && t->settings->probabilities) status = inputs_check_probabilities(&p->program, why);
   if (status == FUSION_OK)
     status = quantise(&p->program, &public_samples, clip, &p->public_range, &p->public_samples, why);
@@ -279,6 +282,7 @@ struct prepared_job prepare_begin(const struct job_terms *t) {
 void prepare_free(struct prepared_job *p, const struct job_terms *t) {
   mem_free_secret(p->queries, (size_t)t->input->choice.queries * p->input_size * sizeof *p->queries);
   mem_free(p->public_samples);
+  mem_free_secret(p->labels, size_max((size_t)t->input->choice.public_samples, 1) * sizeof *p->labels);
   mem_free_secret(p->answers, p->samples * p->answer_size * sizeof *p->answers);
   mem_free(p->done);
   mix_free(p->mix);

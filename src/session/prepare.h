@@ -18,6 +18,7 @@ struct prepared_job {
   struct input_range query_range, public_range; /* how the inputs lie beside the model's range */
   struct mix_check check;                       /* what is compared */
   int64_t *queries, *public_samples;            /* owned, secret and public: quantised */
+  int64_t *labels;                              /* owned: the classes of the public samples, from 0 on */
   struct mix *mix;                              /* owned, secret */
   bool *done;                                   /* owned: [samples], the journal has the answer; NULL: none */
   int64_t *answers;         /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */

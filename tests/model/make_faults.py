@@ -217,6 +217,37 @@ def line_cases(folder):
     save(folder, 'refused_conv3d', model([solid], ['N', 1, 3, 4, 4], {'w': weights(2, 1, 2, 2, 2)}))
 
 
+def label_cases():
+    """What classifiers call their classes: graphs give the scores, or the place of the best."""
+    ml = lambda op, ins, outs, **a: helper.make_node(op, ins, outs, domain='ai.onnx.ml', **a)
+    x, rows, bias = weights(12, 4), weights(3, 4), weights(3)
+    scores = x @ rows.T + bias
+
+    def classifier(name, answer, zip_map=None, **labels):
+        n = ml('LinearClassifier', ['x'], ['label', 'scores'], coefficients=rows.ravel().tolist(), intercepts=bias.tolist(),
+               post_transform='NONE', multi_class=1, **labels)
+        nodes = [n] + ([ml('ZipMap', ['scores'], ['y'], **zip_map)] if zip_map else [])
+        m = model(nodes, ['N', 4])
+        m.opset_import.append(helper.make_opsetid('ai.onnx.ml', 1))
+        del m.graph.output[:]
+        m.graph.output.append(helper.make_tensor_value_info(answer, TensorProto.INT64 if answer == 'label' else TensorProto.FLOAT, None))
+        case(name, m, x, np.argmax(scores, 1) if answer == 'label' else scores)
+        return m
+    classifier('labels_312', 'label', classlabels_ints=[3, 1, 2])
+    classifier('labels_signed', 'scores', classlabels_ints=[-1, 0, 1])
+    classifier('labels_text', 'scores', classlabels_strings=['setosa', 'versicolor', 'Iris virgínica, late'])
+    classifier('labels_plain', 'label', classlabels_ints=[0, 1, 2])
+    classifier('labels_map', 'y', {'classlabels_int64s': [7, 9, 8]}, classlabels_ints=[7, 9, 8])
+
+
+def label_refused(folder):
+    n = helper.make_node('LinearClassifier', ['x'], ['label', 'y'], domain='ai.onnx.ml', name='lc', coefficients=[1.0] * 8,
+                         intercepts=[0.0, 0.0], classlabels_ints=[4, 4])
+    m = model([n], ['N', 4])
+    m.opset_import.append(helper.make_opsetid('ai.onnx.ml', 1))
+    save(folder, 'refused_labels', m)
+
+
 def main():
     folder = sys.argv[1]
     resize_refused(folder)
@@ -226,6 +257,8 @@ def main():
     opset_cases(folder)
     small_type_cases(folder)
     line_cases(folder)
+    label_cases()
+    label_refused(folder)
     path = os.path.join(folder, 'expected.npz')
     with np.load(path) as old:
         arrays = {name + end: old[name + end] for name in COPIED for end in ('.in', '.out')}

@@ -88,7 +88,7 @@ static void graph_from_onnx__every_case_gives_the_expected_answer(void **state) 
 
 static void graph_from_onnx__every_former_fault_gives_the_expected_answer(void **state) {
   (void)state;
-  assert_true(check_folder("../faults/") >= 23);
+  assert_true(check_folder("../faults/") >= 28);
 }
 
 struct refusal {
@@ -156,6 +156,7 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
        "operator Sqrt is supported on constants only (node 'norm'); it is part of a normalisation by the data itself"},
       {"log", FUSION_E_UNSUPPORTED, "(node 'l'); end the model before it and take the logarithm of the answers"},
       {"conv3d", FUSION_E_UNSUPPORTED, "has an input of 5 dimensions (node 'c3'); use one- or two-dimensional windows"},
+      {"labels", FUSION_E_MODEL, "LinearClassifier has labels that are not 2 to 65536 different ones"},
       {"old_down", FUSION_E_UNSUPPORTED,
        "does not say which neighbours it takes (node 'down'); export with operator set 11"},
   };
@@ -185,6 +186,26 @@ static void graph_from_onnx__ends_at_a_named_tensor(void **state) {
   data_path(path, sizeof path, "softmax", ".onnx:nothing");
   assert_int_equal(graph_from_onnx(&g, path, &err), FUSION_E_MODEL);
   assert_non_null(strstr(err.text, "nothing"));
+}
+
+/* What the file calls its classes is kept, unless it says no more than their places. */
+static void graph_from_onnx__keeps_the_labels_of_classes(void **state) {
+  (void)state;
+  static const int64_t kept[3][3] = {{3, 1, 2}, {-1, 0, 1}, {7, 9, 8}};
+  static const char *const names[3] = {"../faults/labels_312", "../faults/labels_signed", "../faults/labels_map"};
+  for (int i = 0; i < 3; i++) {
+    struct graph *g = import(names[i]);
+    assert_int_equal(g->labels.count, 3);
+    assert_memory_equal(g->labels.numbers, kept[i], sizeof kept[i]);
+    graph_free(g);
+  }
+  struct graph *g = import("../faults/labels_text");
+  assert_int_equal(g->labels.count, 3);
+  assert_string_equal(g->labels.texts[2], "Iris virg\xc3\xadnica, late");
+  graph_free(g);
+  g = import("../faults/labels_plain");
+  assert_int_equal(g->labels.count, 0);
+  graph_free(g);
 }
 
 /* What is left out is said; what is merely written differently is not. */
@@ -349,6 +370,7 @@ int main(void) {
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),
       cmocka_unit_test(graph_from_onnx__ends_at_a_named_tensor),
+      cmocka_unit_test(graph_from_onnx__keeps_the_labels_of_classes),
       cmocka_unit_test(graph_from_onnx__notes_what_it_leaves_out),
       cmocka_unit_test(graph_from_onnx__a_missing_file_is_an_io_error),
       cmocka_unit_test(graph_from_onnx__survives_damaged_files),

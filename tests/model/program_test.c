@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "model/model_support.h"
+#include "program/input_range.h"
 #include "program/program.h"
 #include "program/program_section.h"
 
@@ -15,7 +16,21 @@ static struct writer encode(const struct program *program) {
   return w;
 }
 
+/* Names in programs of an even number of steps, else numbers. */
+static void add_labels(struct program *program) {
+  const size_t classes = program_class_count(program);
+  const bool texts = program->count % 2 == 0;
+  assert_ok(class_labels_open(&program->labels, classes, texts));
+  for (uint32_t i = 0; i < classes; i++) {
+    char text[32];
+    const int len = snprintf(text, sizeof text, "gr\xc3\xbc\xc3\x9f %u", i);
+    if (texts) assert_ok(class_labels_set_text(&program->labels, i, text, (size_t)len));
+    if (!texts) program->labels.numbers[i] = (int64_t)classes - 3 * (int64_t)i;
+  }
+}
+
 static void add_sections(struct program *program) {
+  add_labels(program);
   assert_ok(program_set_section(program, "aby", "a section of some length", 24));
   assert_ok(program_set_section(program, "cheetah", NULL, 0));
 }
@@ -333,6 +348,52 @@ static void program_validate__sections(void **state) {
   model_free(m);
 }
 
+static void program_validate__labels(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("mlp", &seed, 8, 8);
+  struct program *p = &m->program;
+  const size_t classes = program_class_count(p);
+  assert_ok(class_labels_open(&p->labels, classes, false));
+  for (size_t i = 0; i < classes; i++) p->labels.numbers[i] = (int64_t)i;
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL); /* as without */
+  p->labels.numbers[0] = INT64_MIN;
+  assert_ok(program_validate(p, NULL));
+  REFUSED(p, p->labels.numbers[0], 1); /* twice */
+  p->labels.count--;                   /* fewer than classes */
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL);
+  p->labels.count++;
+  assert_int_equal(class_of_number(&p->labels, classes, INT64_MIN), 0);
+  assert_int_equal(class_of_number(&p->labels, classes, 2), 2);
+  assert_int_equal(class_of_number(&p->labels, classes, 0), -1);
+  assert_int_equal(class_of_text(&p->labels, classes, "2"), 2);
+  assert_int_equal(class_of_text(&p->labels, classes, "2 "), -1);
+  assert_int_equal(class_number(&p->labels, 0), INT64_MIN);
+  class_labels_free(&p->labels);
+  static const char *const none[] = {"",         "a\nb", "\x7f", "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80",
+                                     "\xe2\x82", "\x80"};
+  assert_ok(class_labels_open(&p->labels, classes, true));
+  for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+    assert_int_equal(class_labels_set_text(&p->labels, 0, none[i], strlen(none[i])), FUSION_E_MODEL);
+  char longest[CLASS_TEXT_LEN];
+  memset(longest, 'x', sizeof longest);
+  assert_int_equal(class_labels_set_text(&p->labels, 0, longest, CLASS_TEXT_LEN), FUSION_E_MODEL);
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL); /* not all are there */
+  assert_ok(class_labels_set_text(&p->labels, 0, longest, CLASS_TEXT_LEN - 1));
+  for (uint32_t i = 1; i < classes; i++) {
+    const char text[2] = {(char)('a' + i % 26), (char)('a' + i / 26)};
+    assert_ok(class_labels_set_text(&p->labels, i, text, sizeof text));
+  }
+  assert_ok(program_validate(p, NULL));
+  p->labels.texts[2][0] = p->labels.texts[1][0]; /* twice */
+  p->labels.texts[2][1] = p->labels.texts[1][1];
+  assert_int_equal(program_validate(p, NULL), FUSION_E_MODEL);
+  struct class_labels other;
+  assert_int_equal(class_labels_open(&other, 1, false), FUSION_E_LIMIT);
+  assert_int_equal(class_labels_open(&other, CLASS_LABELS_MAX + 1, false), FUSION_E_LIMIT);
+  model_free(m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(program_encode__round_trip_is_canonical),
@@ -345,6 +406,7 @@ int main(void) {
       cmocka_unit_test(program_set_section__replaces_and_keeps_order),
       cmocka_unit_test(program_set_section__is_bounded),
       cmocka_unit_test(program_validate__sections),
+      cmocka_unit_test(program_validate__labels),
   };
   return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

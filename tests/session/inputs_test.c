@@ -1,6 +1,7 @@
 /* The client's data against the manifest: what does not fit is refused before START, by row, and is never called the
  * server's fault. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "session/check_inputs.h"
 #include "session/session_scene.h"
@@ -33,6 +34,70 @@ static void job__labels_beyond_the_classes_are_refused_by_row(void **state) {
   fusion_verdict v = {0};
   expect_accept(&s, &v);
   scene_end(&s);
+}
+
+/* The model's file calls its classes 30, 20, 10 and 40: so do the client's labels. */
+static void job__labels_are_those_of_the_models_file(void **state) {
+  (void)state;
+  static const int64_t numbers[OUT] = {30, 20, 10, 40};
+  struct session_scene s;
+  scene_prepare(&s);
+  struct class_labels *labels = &s.model->program.labels;
+  assert_ok(class_labels_open(labels, OUT, false));
+  memcpy(labels->numbers, numbers, sizeof numbers);
+  for (size_t i = 0; i < PUBLIC; i++) s.labels[i] = numbers[s.labels[i]];
+  scene_start(&s);
+  fusion_verdict v = {0};
+  expect_accept(&s, &v);
+  assert_int_equal(v.wrong_public, 0);
+  s.labels[7] = 3;
+  expect_failure(&s, FUSION_E_INPUT,
+                 "labels: row 7 holds 3, which is no class of the model: labels are 30, 20, 10, 40");
+  scene_end(&s);
+}
+
+/* Names, from a file of text: a header that is none is told, and so is a name that the model does not know. */
+static void job__labels_may_be_names(void **state) {
+  (void)state;
+  static const char *const names[OUT] = {"setosa", "versicolor", "virginica", "none, \"or\" other"};
+  char path[] = "/tmp/fusion-labels-XXXXXX.csv";
+  struct session_scene s;
+  const fusion_table_settings tables = fusion_table_defaults();
+  fusion_error err = {.status = FUSION_OK};
+  fusion_array *labels;
+  scene_prepare(&s);
+  assert_ok(class_labels_open(&s.model->program.labels, OUT, true));
+  for (uint32_t i = 0; i < OUT; i++)
+    assert_ok(class_labels_set_text(&s.model->program.labels, i, names[i], strlen(names[i])));
+  const int fd = mkstemps(path, 4);
+  assert_true(fd >= 0);
+  FILE *f = fdopen(fd, "w");
+  for (size_t i = 0; i < PUBLIC; i++)
+    fprintf(f, "%s\n", s.labels[i] == 3 ? "\"none, \"\"or\"\" other\"" : names[s.labels[i]]);
+  fclose(f);
+  assert_ok(fusion_labels_load(&labels, path, &tables, &err));
+  assert_int_equal(fusion_array_rows(labels), PUBLIC);
+  assert_string_equal(fusion_array_row_name(labels, 0), names[s.labels[0]]);
+  scene_start(&s);
+  expect_accept(&s, &(fusion_verdict){0}); /* places are labels, too */
+  s.input.label_source = labels;
+  memset(s.labels, 0xff, sizeof s.labels);
+  fusion_verdict v = {0};
+  expect_accept(&s, &v);
+  assert_int_equal(v.wrong_public, 0);
+  fusion_array_free(labels);
+  f = fopen(path, "w");
+  for (size_t i = 0; i < PUBLIC; i++) fprintf(f, "%s\n", i ? "setosa" : "species");
+  fclose(f);
+  assert_ok(fusion_labels_load(&labels, path, &tables, &err));
+  s.input.label_source = labels;
+  expect_failure(
+      &s, FUSION_E_INPUT,
+      "labels: line 1 holds 'species', which is no class of the model: labels are setosa, versicolor, virginica");
+  expect_failure(&s, FUSION_E_INPUT, "give --header yes");
+  scene_end(&s);
+  fusion_array_free(labels);
+  remove(path);
 }
 
 static void job__labels_that_are_not_drawn_are_checked_too(void **state) {
@@ -172,6 +237,8 @@ static void note__tells_of_equal_public_samples(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(job__labels_beyond_the_classes_are_refused_by_row),
+      cmocka_unit_test(job__labels_are_those_of_the_models_file),
+      cmocka_unit_test(job__labels_may_be_names),
       cmocka_unit_test(job__labels_that_are_not_drawn_are_checked_too),
       cmocka_unit_test(job__queries_beyond_the_range_are_refused_or_clipped),
       cmocka_unit_test(job__public_samples_beyond_the_range_are_named_by_their_row),

@@ -66,7 +66,38 @@ int cli_classes_load(struct cli_classes *out, const char *command, const char *p
   return CLI_EXIT_USAGE;
 }
 
+int cli_classes_take(struct cli_classes *c, const char *command,
+                     bool (*class_at)(const void *source, size_t index, int64_t *number, const char **text),
+                     const void *source) {
+  int64_t number;
+  const char *text = NULL;
+  bool own = false, named = false;
+  size_t count = 0;
+  for (; class_at(source, count, &number, &text); count++) {
+    own = own || number != (int64_t)count;
+    named = named || text;
+  }
+  if (own) c->numbers = calloc(count, sizeof *c->numbers);
+  if (named && !c->count) c->names = calloc(count, sizeof *c->names);
+  if ((own && !c->numbers) || (named && !c->names)) return cli_failed(command, FUSION_E_MEMORY, NULL);
+  const bool take_names = named && !c->count;
+  if (own) c->number_count = count;
+  if (take_names) c->count = count;
+  for (size_t i = 0; i < count; i++) {
+    class_at(source, i, &number, &text);
+    if (own) c->numbers[i] = number;
+    if (take_names) c->names[i] = text;
+  }
+  return CLI_GO;
+}
+
+void cli_classes_label(const struct cli_classes *c, int64_t *indices, size_t count, size_t step) {
+  for (size_t i = 0; c->numbers && i < count; i += step)
+    if (indices[i] >= 0 && (uint64_t)indices[i] < c->number_count) indices[i] = c->numbers[indices[i]];
+}
+
 void cli_classes_free(struct cli_classes *c) {
+  free(c->numbers);
   free(c->names);
   free(c->text);
   *c = (struct cli_classes){.text = NULL};
@@ -75,9 +106,15 @@ void cli_classes_free(struct cli_classes *c) {
 /* Answers */
 
 static const char *class_of(const struct cli_answers *a, size_t row) {
-  const int64_t label = a->labels[row];
-  const bool known = a->classes && label >= 0 && (uint64_t)label < a->classes->count;
-  return known ? a->classes->names[label] : NULL;
+  const struct cli_classes *c = a->classes;
+  int64_t place = a->labels[row];
+  if (!c) return NULL;
+  for (size_t i = 0; c->numbers && i < c->number_count; i++) {
+    if (c->numbers[i] != a->labels[row]) continue;
+    place = (int64_t)i;
+    break;
+  }
+  return place >= 0 && (uint64_t)place < c->count ? c->names[place] : NULL;
 }
 
 static bool has_classes(const struct cli_answers *a) {

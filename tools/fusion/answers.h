@@ -5,15 +5,24 @@
 
 #include "cli.h"
 
-/** Names of classes: name i is label i. */
+/** Names of classes, and the labels of a model whose file has its own. */
 struct cli_classes {
-  char *text;   /* owned */
-  char **names; /* owned array; entries point into `text` */
+  char *text;         /* owned */
+  const char **names; /* owned array: name i is class i; entries point into `text` or are the model's */
   size_t count;
+  int64_t *numbers; /* owned: the labels of the classes; NULL: 0, 1, 2, ... */
+  size_t number_count;
 };
 
 /** One name a line. CLI_GO, or the exit code after saying what is wrong. */
 int cli_classes_load(struct cli_classes *out, const char *command, const char *path);
+/** Takes the labels of a model from `class_at` (fusion_model_class, fusion_result_class), and its names of classes
+ * where none were loaded. They live as long as `source`. CLI_GO, or the exit code. */
+int cli_classes_take(struct cli_classes *c, const char *command,
+                     bool (*class_at)(const void *source, size_t index, int64_t *number, const char **text),
+                     const void *source);
+/** Class indices to labels. */
+void cli_classes_label(const struct cli_classes *c, int64_t *indices, size_t count, size_t step);
 void cli_classes_free(struct cli_classes *c);
 
 /** Answers beside what they are about. Borrows. */

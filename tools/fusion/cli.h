@@ -135,8 +135,10 @@ void cli_add_input(struct cli_option *table, struct cli_input *input);
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading);
 /** Loads an array file, a picture or a folder of pictures; a line that was taken as a header is told. */
 fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
-/** The same for samples and labels beside those that --input names: without a column of names. */
+/** The same for samples beside those that --input names: without a column of names. */
 fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
+/** Labels: numbers, or names in a .csv or .txt file. */
+fusion_status cli_load_labels(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 void cli_add_threads(struct cli_option *table, unsigned *threads);
 void cli_add_json(struct cli_option *table, bool *json);
 void cli_add_quiet(struct cli_option *table, bool *quiet);

@@ -292,7 +292,7 @@ static int compile(struct compile_line *l, const char *onnx) {
   fusion_compile_report report = {.size = sizeof report};
   fusion_model_info info = {.size = sizeof info};
   fusion_status status = cli_load_samples(&calibration, &l->reading, l->calibration, &err);
-  if (status == FUSION_OK && l->labels) status = cli_load_beside(&labels, &l->reading, l->labels, &err);
+  if (status == FUSION_OK && l->labels) status = cli_load_labels(&labels, &l->reading, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
   if (status == FUSION_OK) status = fusion_model_describe(model, &info, &err);
   if (status == FUSION_OK) status = cli_predict(model, &l->prediction, &err);

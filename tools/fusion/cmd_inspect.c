@@ -26,6 +26,36 @@ static json_t *layer_json(const fusion_layer *d) {
                    (json_int_t)d->multiplications, "scale", d->scale);
 }
 
+/** The labels of the network's file; NULL when they are 0, 1, 2, ... */
+static json_t *labels_json(const fusion_model *model) {
+  json_t *list = json_array();
+  int64_t number;
+  const char *text;
+  bool own = false;
+  for (size_t i = 0; fusion_model_class(model, i, &number, &text); i++) {
+    own = own || text || number != (int64_t)i;
+    json_array_append_new(list, text ? json_string(text) : json_integer((json_int_t)number));
+  }
+  if (own) return list;
+  json_decref(list);
+  return NULL;
+}
+
+static void print_labels(const fusion_model *model) {
+  enum { SHOWN = 10 };
+  json_t *list = labels_json(model);
+  const size_t count = json_array_size(list);
+  for (size_t i = 0; i < count && i < SHOWN; i++) {
+    const json_t *one = json_array_get(list, i);
+    printf("%s", i ? ", " : "labels       ");
+    if (json_is_string(one)) printf("%s", json_string_value(one));
+    if (json_is_integer(one)) printf("%" JSON_INTEGER_FORMAT, json_integer_value(one));
+  }
+  if (count > SHOWN) printf(", ... (%zu)", count);
+  if (count) printf("\n");
+  json_decref(list);
+}
+
 static int print_json(const fusion_model *model, const fusion_model_info *info,
                       const struct cli_prediction *prediction) {
   json_t *layers = json_array();
@@ -39,6 +69,8 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
       (int)info->sigmoid, "output_scale", info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len,
       "weights", (json_int_t)info->weights, "multiplications", (json_int_t)info->multiplications, "widest_ring",
       (int)info->widest_ring, "preprocess", preprocess_json(&info->preprocess), "layers", layers);
+  json_t *labels = labels_json(model);
+  if (json && labels) json_object_set_new(json, "labels", labels);
   if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
   return cli_print_json(json);
 }
@@ -67,6 +99,7 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
          : info->sigmoid   ? ", sigmoid"
                            : "",
          rounding_names[info->rounding]);
+  print_labels(model);
   printf("size         %.4g M weights, %.4g M multiplications a sample, public manifest %s\n",
          (double)info->weights / 1e6, (double)info->multiplications / 1e6,
          cli_format_bytes(manifest, (double)info->manifest_len));

@@ -28,7 +28,9 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
           "public", &l->public_samples, "FILE",
           "Public samples, in any of these forms, like the queries; as many as the plan needs are drawn at random.",
           .letter = 'p', .required = true),
-      CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their true labels, whole numbers. They stay here.", .required = true),
+      CLI_OPT_TEXT("labels", &l->labels, "FILE",
+                   "Their true labels, as the model's file has them: numbers or names. They stay here.",
+                   .required = true),
       CLI_OPT_TEXT("output-file", &l->answers, "FILE",
                    "Write accepted answers (.npy, .csv): real numbers; whole ones where labels are answered or "
                    "compared.",
@@ -265,13 +267,19 @@ static int hand_out(const struct query_line *l, const struct outcome *o) {
   return code;
 }
 
+static bool class_at(const void *result, size_t index, int64_t *number, const char **text) {
+  return fusion_result_class(result, index, number, text);
+}
+
 static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
   fusion_error err = {.status = FUSION_OK};
   o->verdict = fusion_result_verdict(r);
   if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
   const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
-  const int code = hand_out(l, o);
+  int code = o->values ? cli_classes_take(&o->classes, "query", class_at, r) : CLI_GO;
+  if (code != CLI_GO) return code;
+  code = hand_out(l, o);
   if (code != CLI_EXIT_OK || o->verdict->accepted) return code;
   cli_tell_old("query", l->answers, "this job was rejected and wrote no answers");
   return CLI_EXIT_REJECT;
@@ -308,7 +316,7 @@ static int run(struct query_line *l) {
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
   if (status == FUSION_OK) status = cli_load_samples(&queries, how, l->input.path, &err);
   if (status == FUSION_OK) status = cli_load_beside(&public_samples, how, l->public_samples, &err);
-  if (status == FUSION_OK) status = cli_load_beside(&labels, how, l->labels, &err);
+  if (status == FUSION_OK) status = cli_load_labels(&labels, how, l->labels, &err);
   if (status == FUSION_OK) status = fusion_client_plan(client, fusion_array_rows(queries), &choice, &err);
   if (status == FUSION_OK) {
     const struct sigaction action = {.sa_handler = on_signal};

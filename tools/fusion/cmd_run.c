@@ -61,7 +61,9 @@ static double share_equal(const int64_t *a, const int64_t *b, size_t count) {
   return count ? (double)equal / (double)count : 0;
 }
 
-static void float_labels(const fusion_array *answers, int64_t *labels) {
+/** Of a network that ends in its label the one number is the class; of another it decides by its sign, or a probability
+ *  by the half that it lies in. */
+static void float_labels(const fusion_array *answers, const fusion_model_info *info, int64_t *labels) {
   const float *v = fusion_array_data(answers);
   const size_t rows = fusion_array_rows(answers), width = fusion_array_row_size(answers);
   for (size_t r = 0; r < rows; r++, v += width) {
@@ -69,37 +71,61 @@ static void float_labels(const fusion_array *answers, int64_t *labels) {
     for (size_t i = 1; i < width; i++)
       if (v[i] > v[best]) best = i;
     labels[r] = (int64_t)best;
+    if (width == 1) labels[r] = info->outputs > 1 ? (int64_t)v[0] : v[0] > (info->sigmoid ? 0.5f : 0);
   }
+}
+
+static bool class_at(const void *model, size_t index, int64_t *number, const char **text) {
+  return fusion_model_class(model, index, number, text);
 }
 
 /** Fills accuracies and agreement; `work` has room for three labels a row. */
 static fusion_status compare(const struct run_line *l, const fusion_model *model, const fusion_array *input,
-                             const fusion_array *answers, struct run_result *result, int64_t *work, fusion_error *err) {
+                             const fusion_array *answers, struct run_result *result, int64_t *work,
+                             const struct cli_classes *classes, fusion_error *err) {
   int64_t *fixed = work, *expected = work + result->rows, *reference = work + 2 * result->rows;
   fusion_array *labels = NULL, *real = NULL;
+  fusion_model_info info = {.size = sizeof info};
   fusion_status status = fusion_model_labels(model, answers, fixed, err);
   if (status == FUSION_OK && l->onnx) {
     const double start = seconds_now();
     status = fusion_model_run_float(model, l->onnx, input, &real, err);
     result->float_seconds = seconds_now() - start;
-    if (status == FUSION_OK) float_labels(real, reference);
+    if (status == FUSION_OK) status = fusion_model_describe(model, &info, err);
+    if (status == FUSION_OK) float_labels(real, &info, reference);
+    if (status == FUSION_OK) cli_classes_label(classes, reference, result->rows, 1);
     if (status == FUSION_OK) result->agreement = share_equal(fixed, reference, result->rows);
   }
   if (status == FUSION_OK && l->labels) {
-    status = cli_load_beside(&labels, &l->input.reading, l->labels, err);
+    status = cli_load_labels(&labels, &l->input.reading, l->labels, err);
     if (status == FUSION_OK && (fusion_array_rows(labels) != result->rows || fusion_array_row_size(labels) != 1)) {
       snprintf(err->text, sizeof err->text, "'%s': %zu rows of %zu, expected one label for each of %zu samples",
                l->labels, fusion_array_rows(labels), fusion_array_row_size(labels), result->rows);
       status = err->status = FUSION_E_INPUT;
     }
-    if (status == FUSION_OK) status = fusion_model_check_labels(model, labels, err);
-    if (status == FUSION_OK) status = fusion_array_to_int64(labels, 0, result->rows, expected, err);
+    if (status == FUSION_OK) status = fusion_model_classes(model, labels, expected, err);
+    if (status == FUSION_OK) cli_classes_label(classes, expected, result->rows, 1);
     if (status == FUSION_OK) result->accuracy = share_equal(fixed, expected, result->rows);
     if (status == FUSION_OK && l->onnx) result->float_accuracy = share_equal(reference, expected, result->rows);
   }
   fusion_array_free(labels);
   fusion_array_free(real);
   return status;
+}
+
+/** The integers with labels in place of classes; *out NULL when they hold no classes. */
+static fusion_status label_answers(const fusion_model *model, const fusion_array *answers,
+                                   const struct cli_classes *classes, fusion_array **out, fusion_error *err) {
+  fusion_model_info info = {.size = sizeof info};
+  fusion_status status = fusion_model_describe(model, &info, err);
+  if (status != FUSION_OK || info.output == FUSION_OUTPUT_LOGITS) return status;
+  size_t shape[FUSION_RANK_MAX];
+  const size_t rank = fusion_array_rank(answers), step = info.output == FUSION_OUTPUT_TOP_K ? 2 : 1;
+  for (size_t k = 0; k < rank; k++) shape[k] = fusion_array_axis(answers, k);
+  status = fusion_array_create(out, FUSION_I64, rank, shape, fusion_array_data(answers));
+  if (status != FUSION_OK) return status;
+  cli_classes_label(classes, fusion_array_data_mutable(*out), fusion_array_rows(answers) * info.answer_size, step);
+  return FUSION_OK;
 }
 
 /** Integers, or real numbers where they are asked for, to the file. An exit code. */
@@ -109,7 +135,10 @@ static int write_answers(const struct run_line *l, const fusion_model *model, co
   fusion_error err = {.status = FUSION_OK};
   fusion_array *real = NULL;
   fusion_status status = FUSION_OK;
-  if (l->real || l->probabilities) status = fusion_model_real_answers(model, answers, l->probabilities, &real, &err);
+  if (l->real || l->probabilities)
+    status = fusion_model_real_answers(model, answers, l->probabilities, &real, &err);
+  else if (named.classes->numbers)
+    status = label_answers(model, answers, named.classes, &real, &err);
   named.values = real ? real : answers;
   fusion_files *files = NULL;
   if (status == FUSION_OK) status = fusion_files_create(&files, &err);
@@ -151,7 +180,8 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
   int64_t *work = calloc(3 * result->rows + 1, sizeof *work);
   fusion_model_info info = {.size = sizeof info};
   fusion_status status = fusion_model_describe(model, &info, &err);
-  if (status == FUSION_OK) status = work ? compare(l, model, input, answers, result, work, &err) : FUSION_E_MEMORY;
+  if (status == FUSION_OK)
+    status = work ? compare(l, model, input, answers, result, work, classes, &err) : FUSION_E_MEMORY;
   const struct cli_answers named = {
       .samples = input, .labels = work, .classes = classes, .values_are_labels = info.output == FUSION_OUTPUT_LABEL};
   int code = status == FUSION_OK ? write_answers(l, model, answers, named) : cli_failed("run", status, &err);
@@ -201,7 +231,7 @@ static int check_range(const struct run_line *l, const fusion_model *model, cons
   return refused ? CLI_EXIT_USAGE : CLI_GO;
 }
 
-static int run(const struct run_line *l, const char *path, const struct cli_classes *classes) {
+static int run(const struct run_line *l, const char *path, struct cli_classes *classes) {
   struct run_result result = {.accuracy = -1, .float_accuracy = -1, .agreement = -1};
   fusion_error err = {.status = FUSION_OK};
   fusion_model *model = NULL;
@@ -209,6 +239,7 @@ static int run(const struct run_line *l, const char *path, const struct cli_clas
   fusion_status status = fusion_model_load(&model, path, &err);
   if (status == FUSION_OK && l->probabilities) status = check_probabilities(model, &err);
   int code = status == FUSION_OK ? check_classes(model, classes, l->input.classes) : CLI_GO;
+  if (status == FUSION_OK && code == CLI_GO) code = cli_classes_take(classes, "run", class_at, model);
   if (status == FUSION_OK && code == CLI_GO) status = cli_load_samples(&input, &l->input.reading, l->input.path, &err);
   if (status == FUSION_OK && code == CLI_GO) code = check_range(l, model, input);
   if (status == FUSION_OK && code == CLI_GO) {

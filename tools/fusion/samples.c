@@ -48,12 +48,17 @@ static void tell_header(const fusion_array *a, const struct cli_reading *how, co
             header[len] ? "..." : "");
 }
 
-static fusion_status load(fusion_array **out, const struct cli_reading *how, const char *path, const char *id_column,
-                          fusion_error *err) {
-  fusion_image_settings pictures = fusion_image_defaults();
+static fusion_table_settings tables_of(const struct cli_reading *how, const char *id_column) {
   fusion_table_settings tables = fusion_table_defaults();
   tables.header = how->header;
   tables.id_column = id_column;
+  return tables;
+}
+
+static fusion_status load(fusion_array **out, const struct cli_reading *how, const char *path, const char *id_column,
+                          fusion_error *err) {
+  fusion_image_settings pictures = fusion_image_defaults();
+  const fusion_table_settings tables = tables_of(how, id_column);
   *out = NULL;
   fusion_status status = FUSION_OK;
   if (fusion_images_path(path)) {
@@ -71,4 +76,11 @@ fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how
 
 fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err) {
   return load(out, how, path, NULL, err);
+}
+
+fusion_status cli_load_labels(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err) {
+  const fusion_table_settings tables = tables_of(how, NULL);
+  const fusion_status status = fusion_labels_load(out, path, &tables, err);
+  if (status == FUSION_OK) tell_header(*out, how, path);
+  return status;
 }
