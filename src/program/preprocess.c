@@ -90,17 +90,56 @@ static fusion_status refuse_nan(const float *real, size_t count, size_t size, fu
   return error_set(err, FUSION_E_INPUT, "input: sample %zu holds a NaN", i / size);
 }
 
+fusion_status input_units_open(struct input_units *u, uint32_t count) {
+  *u = (struct input_units){.count = count,
+                            .exponent = mem_alloc(count, sizeof *u->exponent),
+                            .quarters = mem_alloc(count, sizeof *u->quarters)};
+  if (u->exponent && u->quarters) return FUSION_OK;
+  input_units_free(u);
+  return FUSION_E_MEMORY;
+}
+
+void input_units_free(struct input_units *u) {
+  mem_free(u->exponent);
+  mem_free(u->quarters);
+  *u = (struct input_units){0};
+}
+
+double input_units_unit(const struct input_units *u, uint32_t k) {
+  return ldexp(1, u->exponent[k]);
+}
+
+double input_units_centre(const struct input_units *u, uint32_t k) {
+  return ldexp(u->quarters[k], u->exponent[k] - 2);
+}
+
+/* The integers of `count` real values that share a unit; returns 1 if one is a NaN, else 0. The centre is a multiple of
+ * 2^-62 and a real value one of 2^-123, so no difference is a denormal. */
+static uint32_t quantise_values(int64_t *out, const float *real, size_t count, double centre, double unit, double low) {
+  const double high = -low - 1;
+  uint32_t bad = 0;
+  for (size_t i = 0; i < count; i++) {
+    const double v = (flush(real[i], REAL_EXPONENT_LEAST) - centre) / unit;
+    bad |= (uint32_t)(v != v);
+    const double above = v > low ? v : low; /* of a NaN: low */
+    out[i] = round_to_even(above < high ? above : high);
+  }
+  return bad;
+}
+
 fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
                                      fusion_error *err) {
   const struct program_tensor *t = &program->steps[0].out;
   const size_t size = shape_size(t->shape);
-  const double low = -ldexp(1, t->value_bits - 1), high = -low - 1;
+  const struct input_units *u = &program->input_units;
+  const double low = -ldexp(1, t->value_bits - 1);
+  const size_t entries = u->count ? u->count : 1, part = size / entries;
   uint32_t bad = 0;
-  for (size_t i = 0; i < samples * size; i++) {
-    const double v = flush(real[i], REAL_EXPONENT_LEAST) / t->scale;
-    bad |= (uint32_t)(v != v);
-    const double above = v > low ? v : low; /* of a NaN: low */
-    out[i] = round_to_even(above < high ? above : high);
+  for (size_t i = 0; i < samples * entries; i++) {
+    const uint32_t k = (uint32_t)(i % entries);
+    const double centre = u->count ? input_units_centre(u, k) : 0;
+    const double unit = u->count ? input_units_unit(u, k) * t->scale : t->scale;
+    bad |= quantise_values(out + i * part, real + i * part, part, centre, unit, low);
   }
   secret_declassify(&bad, sizeof bad, "a NaN among the inputs ends the job before it begins");
   return bad ? refuse_nan(real, samples * size, size, err) : FUSION_OK;

@@ -15,6 +15,24 @@ struct preprocess {
   double *deviation;     /* owned; within 2^-60 and 2^60 */
 };
 
+/** Units of the quantised input where one for all would not do: integer = (real - centre) / (2^exponent * scale of step
+ *  0), centre = quarters * 2^(exponent - 2). One entry for each channel or for each element of the input. Public. They
+ *  are powers of two, and centres multiples of a quarter of them, so that they tell no more of a feature than about
+ *  where and how far it ranges. */
+struct input_units {
+  uint32_t count;    /* 0 (none: centre 0, exponent 0), the input's channels or its elements */
+  int8_t *exponent;  /* owned; within -INPUT_EXPONENT_MAX and INPUT_EXPONENT_MAX */
+  int32_t *quarters; /* owned; within -INPUT_QUARTERS_MAX and INPUT_QUARTERS_MAX */
+};
+enum { INPUT_EXPONENT_MAX = 60, INPUT_QUARTERS_MAX = 1 << 26 /* a float has 24 bits */ };
+
+/** Empty entries. FUSION_E_MEMORY. input_units_free leaves none. */
+fusion_status input_units_open(struct input_units *u, uint32_t count) FUSION_MUST_CHECK;
+void input_units_free(struct input_units *u);
+/** Entry `k`, in real values. */
+double input_units_centre(const struct input_units *u, uint32_t k);
+double input_units_unit(const struct input_units *u, uint32_t k);
+
 /** Raw samples [samples][input size] to [channels][height][width], real. Its time does not depend on their values. */
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out);
 

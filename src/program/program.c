@@ -31,6 +31,7 @@ void program_free(struct program *program) {
   mem_free(program->preprocess.mean);
   mem_free(program->preprocess.deviation);
   class_labels_free(&program->labels);
+  input_units_free(&program->input_units);
   program_free_sections(program);
   *program = (struct program){0};
 }
@@ -132,6 +133,17 @@ static complaint check_preprocess(const struct preprocess *p, uint32_t channels)
   return NULL;
 }
 
+static complaint check_units(const struct input_units *u, struct shape shape) {
+  if (u->count && u->count != shape.channels && u->count != shape_size(shape))
+    return "the input has another number of units than channels or elements";
+  if (u->count && (!u->exponent || !u->quarters)) return "the input's units are missing";
+  for (uint32_t k = 0; k < u->count; k++)
+    if (u->exponent[k] < -INPUT_EXPONENT_MAX || u->exponent[k] > INPUT_EXPONENT_MAX ||
+        u->quarters[k] < -INPUT_QUARTERS_MAX || u->quarters[k] > INPUT_QUARTERS_MAX)
+      return "a unit of the input is out of range";
+  return NULL;
+}
+
 static complaint check_output(const struct program *program) {
   const struct program_tensor *last = &program->steps[program->count - 1].out;
   if (last->raw) return "the output must be clean";
@@ -157,6 +169,7 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
   if (!within(program->steps[0].out.scale, ldexp(1, -60), ldexp(1, 60)))
     return error_set(err, FUSION_E_MODEL, "program: the unit of the input is not between 2^-60 and 2^60");
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
+  if (!wrong) wrong = check_units(&program->input_units, program->steps[0].out.shape);
   if (!wrong) wrong = check_output(program);
   if (!wrong) wrong = class_labels_check(&program->labels, program_class_count(program));
   if (!wrong) wrong = program_check_sections(program);

@@ -89,6 +89,7 @@ struct program {
   struct program_step *steps;
   uint32_t count;
   struct preprocess preprocess;
+  struct input_units input_units;
   enum program_output output;
   uint32_t top_k;
   enum program_rounding rounding;
@@ -147,7 +148,8 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
 void program_encode(struct writer *w, const struct program *program);
 fusion_status program_decode(struct program *out, struct reader *r, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Real inputs to integers: nearest, halves to even, clamped to the input's value_bits. FUSION_E_INPUT on a NaN. */
+/** Real inputs to integers, by the input's units: nearest, halves to even, clamped to the input's value_bits.
+ * FUSION_E_INPUT on a NaN. */
 fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
                                      fusion_error *err) FUSION_MUST_CHECK;
 

@@ -174,6 +174,23 @@ static fusion_status decode_preprocess(struct reader *r, struct preprocess *p) {
   return FUSION_OK;
 }
 
+static void encode_units(struct writer *w, const struct input_units *u) {
+  write_u32(w, u->count);
+  for (uint32_t k = 0; k < u->count; k++) write_u8(w, (uint8_t)u->exponent[k]);
+  for (uint32_t k = 0; k < u->count; k++) write_u32(w, (uint32_t)u->quarters[k]);
+}
+
+static fusion_status decode_units(struct reader *r, struct input_units *u) {
+  const uint32_t count = read_u32(r);
+  if (r->failed || count > reader_left(r) / (sizeof *u->exponent + sizeof *u->quarters)) return FUSION_E_MODEL;
+  if (!count) return FUSION_OK;
+  const fusion_status status = input_units_open(u, count);
+  if (status != FUSION_OK) return status;
+  for (uint32_t k = 0; k < count; k++) u->exponent[k] = (int8_t)read_u8(r);
+  for (uint32_t k = 0; k < count; k++) u->quarters[k] = (int32_t)read_u32(r);
+  return FUSION_OK;
+}
+
 void program_encode(struct writer *w, const struct program *program) {
   write_u8(w, MANIFEST_VERSION);
   write_u8(w, (uint8_t)program->output);
@@ -183,6 +200,7 @@ void program_encode(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0)));
   if (program->labels.count) class_labels_encode(w, &program->labels);
   encode_preprocess(w, &program->preprocess);
+  encode_units(w, &program->input_units);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
   program_encode_sections(w, program);
@@ -202,6 +220,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->rounding = (enum program_rounding)rounding;
   fusion_status status = flags & HAS_LABELS ? class_labels_decode(&out->labels, r) : FUSION_OK;
   if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
+  if (status == FUSION_OK) status = decode_units(r, &out->input_units);
   if (status != FUSION_OK) return status;
   const uint32_t count = read_u32(r);
   if (r->failed || count < 1 || count > PROGRAM_STEPS_MAX) return FUSION_E_MODEL;

@@ -160,9 +160,13 @@ static void inputs__no_branch_or_address_depends_on_the_values(void **state) {
   (void)state;
   for (size_t i = 0; i < SAMPLES * LEN; i++) raw[i] = values[i % (sizeof values / sizeof *values)];
   struct program_step step = {.out = {.shape = {CHANNELS, 2, 2}, .ring_bits = 20, .value_bits = 8, .scale = 0.01}};
-  for (unsigned way = 0; way < 8; way++) {
+  int8_t exponent[LEN] = {0, 7, -20, 0, 60, -60};
+  int32_t quarters[LEN] = {-3, 1 << 20, 0, 5, -(1 << 26), 1 << 26};
+  static const uint32_t units[] = {0, CHANNELS, LEN};
+  for (unsigned way = 0; way < 24; way++) {
     const struct program program = {.steps = &step,
                                     .count = 1,
+                                    .input_units = {units[way / 8], exponent, quarters},
                                     .preprocess = {.channels_last = way & 1,
                                                    .reverse_channels = way & 2,
                                                    .scale = 1 / 255.0,

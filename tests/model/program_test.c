@@ -226,6 +226,8 @@ static void program_validate__each_rule(void **state) {
   REFUSED(p, p->steps[0].out.scale, 0x1p61);
   REFUSED(p, p->preprocess.count, 2);
   REFUSED(p, p->preprocess.count, 1);
+  REFUSED(p, p->input_units.count, 1);
+  REFUSED(p, p->input_units.count, p->steps[0].out.shape.channels);
   model_free(m);
 }
 
@@ -247,6 +249,38 @@ static void program_validate__numbers_of_the_preprocessing_meet_no_denormal(void
   REFUSED(p, deviation, 0x1p61);
   REFUSED(p, deviation, (double)INFINITY);
   p->preprocess = (struct preprocess){.scale = 1};
+  model_free(m);
+}
+
+static void program_validate__units_of_the_input_are_bounded(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  struct model *m = random_model("conv", &seed, 8, 8);
+  struct program *p = &m->program;
+  const uint32_t counts[] = {p->steps[0].out.shape.channels, (uint32_t)shape_size(p->steps[0].out.shape)};
+  for (size_t k = 0; k < 2; k++) {
+    assert_ok(input_units_open(&p->input_units, counts[k]));
+    p->input_units.exponent[0] = -INPUT_EXPONENT_MAX;
+    p->input_units.quarters[0] = -INPUT_QUARTERS_MAX;
+    assert_ok(program_validate(p, NULL));
+    REFUSED(p, p->input_units.count, counts[k] + 1);
+    REFUSED(p, p->input_units.exponent[0], INPUT_EXPONENT_MAX + 1);
+    REFUSED(p, p->input_units.exponent[0], -INPUT_EXPONENT_MAX - 1);
+    REFUSED(p, p->input_units.quarters[0], INPUT_QUARTERS_MAX + 1);
+    REFUSED(p, p->input_units.quarters[0], -INPUT_QUARTERS_MAX - 1);
+    struct writer w = {0}, again = {0};
+    struct program seen;
+    program_encode(&w, p);
+    struct reader r = reader_of(w.data, w.len);
+    assert_ok(program_decode(&seen, &r, NULL));
+    program_encode(&again, &seen);
+    assert_int_equal(again.len, w.len);
+    assert_memory_equal(again.data, w.data, w.len);
+    program_free(&seen);
+    writer_free(&w);
+    writer_free(&again);
+    input_units_free(&p->input_units);
+  }
   model_free(m);
 }
 
@@ -398,6 +432,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(program_encode__round_trip_is_canonical),
       cmocka_unit_test(program_validate__numbers_of_the_preprocessing_meet_no_denormal),
+      cmocka_unit_test(program_validate__units_of_the_input_are_bounded),
       cmocka_unit_test(program_encode__shows_the_first_and_the_last_scale_alone),
       cmocka_unit_test(program_decode__truncation_is_refused),
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
