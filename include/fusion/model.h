@@ -63,6 +63,10 @@ typedef struct fusion_compile_settings {
   bool equalise;            /**< rescale channels between layers; with given widths only where that errs less. Default
                                true */
   bool layer_errors;        /**< measure the error of every layer's values (fusion_model_layer_error); default false */
+  bool best_effort; /**< a search of widths that does not reach the limits above gives the model that comes nearest,
+                       instead of FUSION_E_UNREACHABLE; default false */
+  bool single_input_scale;  /**< one scale for the whole input, as the manifest then shows nothing of single features;
+                               default false: a unit for each feature or channel where one scale is not enough */
   fusion_output output;     /**< default logits */
   unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
   fusion_rounding rounding; /**< default exact */
@@ -87,7 +91,8 @@ typedef struct fusion_compile_report {
   unsigned candidates;                           /**< models that were tried */
   size_t samples;                                /**< that calibrated */
   double agreement;                              /**< share of them with the float network's argmax */
-  double expected, expected_error; /**< the same as the logits' errors and leads let expect, +- one deviation */
+  double expected, expected_error; /**< the same of other samples, from the logits' errors and leads and from what such
+                                      errors change elsewhere, +- one deviation */
   double loss;                     /**< accuracy that is expected to be lost */
   double logit_error;              /**< root mean square error of their logits, relative to the logits' spread */
   double logit_deviation;          /**< largest deviation of any logit from the float network's, real */
@@ -108,7 +113,7 @@ typedef struct fusion_compile_report {
  * `calibration` (raw data). `labels` (may be NULL): whole numbers, one for each row: accuracies are measured, and a
  * search of widths keeps the calibrating rows' within half a point. `report` may be NULL. *out is owned by the caller
  * (fusion_model_free). FUSION_E_IO, FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MODEL, FUSION_E_UNSUPPORTED,
- * FUSION_E_UNREACHABLE, FUSION_E_MEMORY. */
+ * FUSION_E_UNREACHABLE (also when a search does not reach the limits: see best_effort), FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path,
                                               const fusion_array *calibration, const fusion_array *labels,
                                               const fusion_compile_settings *settings, fusion_compile_report *report,
@@ -188,6 +193,7 @@ typedef struct fusion_model_info {
   uint64_t weights;             /**< number of weights */
   uint64_t multiplications;     /**< multiply-accumulates of a sample */
   uint64_t log_softmax;         /**< not 0, with softmax: into logarithms of probabilities */
+  size_t input_units;           /**< units of the quantised input: 0 (one for all), or one a channel or an element */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

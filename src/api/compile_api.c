@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "execute/execute.h"
 #include "onnx/onnx.h"
+#include "program/operators.h"
 #include "session/check_inputs.h"
 
 enum { FLOAT_ROWS = 256 };
@@ -48,6 +49,7 @@ static struct quantise_options options_of(const fusion_compile_settings *s, cons
                                    .accuracy_loss = s->accuracy_loss,
                                    .logit_error = s->logit_error,
                                    .equalise = s->equalise,
+                                   .single_input_scale = s->single_input_scale,
                                    .step_errors = s->layer_errors,
                                    .output = (enum program_output)s->output,
                                    .top_k = s->top_k,
@@ -210,6 +212,26 @@ static fusion_status warn_calibration(fusion_compile_report *report, const fusio
   return status;
 }
 
+/** A search that did not reach its limits: by how much, which layer errs most, and what may help. */
+static fusion_status refuse_unreached(const struct quantise_report *r, const struct program *program,
+                                      const fusion_compile_settings *s, fusion_error *err) {
+  const struct program_step *worst = &program->steps[r->worst];
+  const bool near_input = !r->worst || worst->inputs[0] == 0;
+  const char *remedy = s->single_input_scale ? "Leave out --single-input-scale"
+                       : near_input          ? "Scale the features alike before the network"
+                                             : "Give more calibration samples";
+  return error_set(
+      err, FUSION_E_UNREACHABLE,
+      "no widths keep accuracy loss %g, agreement %g and error %g: the nearest have %.3g, %.3g and %.3g%s; "
+      "step %u, %s '%s', errs most. %s, allow more with --accuracy-loss or --max-error, or take the nearest "
+      "with --best-effort",
+      s->accuracy_loss, s->agreement, s->logit_error, r->loss_bound, r->expected, r->logit_error,
+      s->accuracy_loss > r->loss_bound && s->agreement < r->expected && s->logit_error > r->logit_error
+          ? " but lose accuracy by the labels"
+          : "",
+      r->worst, step_operator(worst)->name, worst->name, remedy);
+}
+
 /** Graph to model; the preprocessing moves into the program. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration, const int64_t *classes,
                              const fusion_compile_settings *settings, struct quantise_report *report,
@@ -233,6 +255,9 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
   options.labels = classes;
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
+  const bool searched = !settings->weight_bits || !settings->activation_bits;
+  if (searched && !report->enough && !settings->best_effort)
+    TRY(refuse_unreached(report, &m->model->program, settings, err));
   m->model->program.preprocess = p;
   p = (struct preprocess){0};
   m->model->program.labels = g->labels;
@@ -290,6 +315,11 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   TRY(warn_calibration(&full, calibration, known.calibration_rows, err));
   if (classes) TRY(measure(m, g, calibration, classes, known.threads, &full, err));
   snprintf(full.note, sizeof full.note, "%s", g->note);
+  if (inner.constants && !full.warning[0])
+    snprintf(full.warning, sizeof full.warning,
+             "%zu of %zu input features never change in the calibration samples (the first: %zu); give samples where "
+             "they do",
+             inner.constants, inner.features, inner.first_constant);
   full.seconds = clock_seconds() - start;
   if (report) sized_give(report, &full);
   m->steps = inner.steps;

@@ -270,7 +270,8 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .log_softmax = program->log_softmax,
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
-      .manifest_len = manifest_len};
+      .manifest_len = manifest_len,
+      .input_units = program->input_units.count};
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = program->steps[i].out.ring_bits;
     out.weights += program_weight_count(program, i);

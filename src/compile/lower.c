@@ -28,6 +28,7 @@ void network_free(struct network *n) {
     mem_free(d->factor);
   }
   mem_free(n->nodes);
+  input_units_free(&n->input_units);
   *n = (struct network){0};
 }
 

@@ -41,6 +41,7 @@ struct network {
   uint32_t count, capacity;
   uint32_t logits;                            /* graph node whose values the answers are made of */
   bool softmax, log_softmax, sigmoid, argmax; /* what the graph ended in */
+  struct input_units input_units;             /* that the first layers undo; none before network_fold_input */
 };
 
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
@@ -63,5 +64,10 @@ fusion_status network_set_ranges(struct network *n, const struct graph *graph,
  *  quantization through weight equalization and bias correction", ICCV 2019, sec. 4.1; here over groups of channels
  * that additions and concatenations tie together, and bounded by the activations' ranges. */
 fusion_status network_equalise(struct network *n) FUSION_MUST_CHECK;
+
+/** Gives each feature or channel of the input a unit of its own and undoes it in the layers that read it, where they
+ * are all linear and the samples ([samples][input size]) show ranges that differ; else does nothing. Needs ranges,
+ * renews those of the input. */
+fusion_status network_fold_input(struct network *n, const float *input, size_t samples) FUSION_MUST_CHECK;
 
 #endif

@@ -12,6 +12,9 @@ enum {
   OUTPUT_BITS_DEFAULT = 16,
   INPUT_BITS_MOST = 16,
   FINE_BITS = 12, /* of weights and activations of the first run */
+  /* Of an input whose features have units of their own: tails of some leave few bits to the rest of their values. */
+  FOLDED_BITS = 12,
+  FOLDED_FINE_BITS = 16,
 };
 
 struct quantise_options quantise_defaults(void) {
@@ -66,8 +69,9 @@ cleanup:
   return status;
 }
 
-static unsigned input_width(const struct quantise_options *o, unsigned activation) {
+static unsigned input_width(const struct quantise_options *o, unsigned activation, unsigned folded) {
   if (o->input_bits) return o->input_bits;
+  if (activation < folded) return folded;
   return activation > INPUT_BITS_LEAST ? activation : INPUT_BITS_LEAST;
 }
 
@@ -105,6 +109,7 @@ static fusion_status run_fine(struct attempt *fine, struct quantise_job *job, co
   find_degrees(job->net, extremes.degree);
   TRY(attempt_run(fine, job, precision, job->calibration->samples, &extremes, err));
   extremes_bound(bounds, &extremes, o->overflow / count_trees(job->net), o->margin_bits);
+  if (job->net->input_units.count) bounds[0].magnitude = fmax(bounds[0].magnitude, 1); /* a unit with its room */
   job->bounds = bounds;
   bounds = NULL;
 cleanup:
@@ -134,8 +139,7 @@ static void describe(struct quantise_report *r, const struct quantise_job *job, 
   const struct quantise_options *o = job->options;
   double weights = 0, values = 0;
   r->agreement = a->likeness.agreement;
-  r->expected = a->likeness.expected;
-  r->expected_error = a->likeness.expected_error;
+  likeness_foresee(&a->likeness, r->samples, &r->expected, &r->expected_error);
   r->logit_error = a->likeness.error;
   r->logit_deviation = largest_deviation(job->calibration, a);
   r->loss = a->likeness.loss;
@@ -228,11 +232,15 @@ static fusion_status choose(struct attempt *best, struct quantise_job *job, stru
                             fusion_error *err) {
   const struct quantise_options *o = job->options;
   const unsigned output = o->output_bits ? o->output_bits : OUTPUT_BITS_DEFAULT;
-  const struct precision fine = {
-      .weight = FINE_BITS, .activation = FINE_BITS, .input = input_width(o, FINE_BITS), .output = output};
+  const unsigned activation = o->activation_bits ? o->activation_bits : INPUT_BITS_LEAST;
+  const bool folded = job->net->input_units.count;
+  const struct precision fine = {.weight = FINE_BITS,
+                                 .activation = FINE_BITS,
+                                 .input = input_width(o, FINE_BITS, folded ? FOLDED_FINE_BITS : 0),
+                                 .output = output};
   const struct precision start = {.weight = o->weight_bits ? o->weight_bits : FINE_BITS,
                                   .activation = o->activation_bits ? o->activation_bits : FINE_BITS,
-                                  .input = input_width(o, o->activation_bits ? o->activation_bits : INPUT_BITS_LEAST),
+                                  .input = input_width(o, activation, folded ? FOLDED_BITS : 0),
                                   .output = output};
   struct attempt base = {0};
   fusion_status status;
@@ -249,18 +257,34 @@ cleanup:
   return status;
 }
 
-/** A network, equalised or not, and the best model that was made of it. */
+/** What may be done to a network before its widths are chosen. */
+struct variant {
+  bool equalise;
+  bool fold; /* the input gets units of its own (network_fold_input) */
+};
+
+/** A network in a variant, and the best model that was made of it. */
 struct candidate {
   struct network net;
   struct attempt best;
-  struct step_bound *bounds; /* owned */
+  struct step_bound *bounds;          /* owned */
+  struct quantise_step_report *steps; /* owned */
 };
 
 static void candidate_close(struct candidate *c) {
   attempt_free(&c->best);
   mem_free(c->bounds);
+  mem_free(c->steps);
   network_free(&c->net);
 }
+
+/** What candidates are made of. */
+struct source {
+  const struct graph *graph;
+  struct calibration *calibration;
+  struct quantise_job *job;
+  struct quantise_report *report;
+};
 
 /** The job goes on with this candidate. */
 static void take(struct quantise_job *job, const struct candidate *c) {
@@ -268,34 +292,102 @@ static void take(struct quantise_job *job, const struct candidate *c) {
   job->bounds = c->bounds;
 }
 
-static fusion_status make_candidate(struct candidate *c, struct quantise_job *job, struct quantise_report *report,
-                                    bool equalise, fusion_error *err) {
-  fusion_status status = equalise ? network_equalise(&c->net) : FUSION_OK;
-  if (status != FUSION_OK) return status;
+/** `best` stays empty where the variant does not apply. */
+static fusion_status make_candidate(struct candidate *c, const struct source *from, struct variant variant,
+                                    fusion_error *err) {
+  struct quantise_job *job = from->job;
+  const size_t samples = from->report->samples;
+  fusion_status status;
+  TRY(prepare(&c->net, from->calibration, from->graph, job->input, samples, err));
+  if (variant.fold) TRY(network_fold_input(&c->net, job->input, samples));
+  if (variant.fold && !c->net.input_units.count) return FUSION_OK;
+  if (variant.equalise) TRY(network_equalise(&c->net));
+  c->steps = mem_alloc(c->net.count, sizeof *c->steps);
+  if (!job->overflow) job->overflow = mem_alloc(c->net.count, sizeof *job->overflow);
+  FAIL_IF(!c->steps || !job->overflow, FUSION_E_MEMORY);
   take(job, c);
-  status = choose(&c->best, job, report, err);
+  from->report->steps = c->steps;
+  status = choose(&c->best, job, from->report, err);
+  from->report->steps = NULL;
   c->bounds = job->bounds;
+cleanup:
   return status;
 }
 
-/** Shrinking a channel spares weights and costs values; with given widths, which do not follow, either may weigh more:
- *  so the network is tried as it is, too. */
-static fusion_status compare_unequalised(struct candidate *chosen, struct quantise_job *job,
-                                         struct calibration *calibration, const struct graph *graph,
-                                         struct quantise_report *report, fusion_error *err) {
-  struct candidate plain = {0};
-  fusion_status status;
-  TRY(prepare(&plain.net, calibration, graph, job->input, calibration->samples, err));
-  TRY(make_candidate(&plain, job, report, false, err));
-  if (plain.best.likeness.error < chosen->best.likeness.error) {
+/** Makes another variant and keeps the better of the two; `chosen` may be empty. */
+static fusion_status try_variant(struct candidate *chosen, const struct source *from, struct variant variant,
+                                 fusion_error *err) {
+  const struct quantise_options *o = from->job->options;
+  const size_t samples = from->report->samples;
+  struct candidate other = {0};
+  const fusion_status status = make_candidate(&other, from, variant, err);
+  const struct likeness *a = &chosen->best.likeness, *b = &other.best.likeness;
+  const bool either = !widths_are_given(o) && likeness_enough(a, o, samples) != likeness_enough(b, o, samples);
+  const bool better = either ? likeness_enough(b, o, samples) : b->error < a->error;
+  if (status == FUSION_OK && other.best.model && (!chosen->best.model || better)) {
     const struct candidate worse = *chosen;
-    *chosen = plain;
-    plain = worse;
+    *chosen = other;
+    other = worse;
   }
-cleanup:
-  take(job, chosen);
-  candidate_close(&plain);
+  take(from->job, chosen);
+  candidate_close(&other);
   return status;
+}
+
+/** No program holds the variant: its biases, shifts or rings are too large. Another may fit. */
+static bool does_not_fit(fusion_status status) {
+  return status == FUSION_E_UNREACHABLE || status == FUSION_E_MODEL;
+}
+
+/** Shrinking a channel spares weights and costs values; with given widths, which do not follow, either may weigh more:
+ *  so the network is tried as it is, too. One scale for the whole input is the rule, as it tells a client least; where
+ * it is not enough, or widths are given, units for each feature are tried. */
+static fusion_status choose_variant(struct candidate *chosen, const struct source *from, fusion_error *err) {
+  const struct quantise_options *o = from->job->options;
+  const bool both = o->equalise && widths_are_given(o);
+  fusion_error why = {.status = FUSION_OK}, why_units = why;
+  const fusion_status first = make_candidate(chosen, from, (struct variant){.equalise = o->equalise}, &why);
+  fusion_status status = first;
+  if (first == FUSION_OK && both) TRY(try_variant(chosen, from, (struct variant){0}, &why));
+  const bool enough =
+      first == FUSION_OK && likeness_enough(&chosen->best.likeness, o, from->report->samples) && !widths_are_given(o);
+  if (enough || o->single_input_scale || (first != FUSION_OK && !does_not_fit(first))) goto cleanup;
+  if (first != FUSION_OK) candidate_close(chosen);
+  if (first != FUSION_OK) *chosen = (struct candidate){0};
+  status = try_variant(chosen, from, (struct variant){.equalise = o->equalise, .fold = true}, &why_units);
+  if (status == FUSION_OK && both && chosen->net.input_units.count)
+    status = try_variant(chosen, from, (struct variant){.fold = true}, &why_units);
+  if (!does_not_fit(status) && status != FUSION_OK) return error_set(err, status, "%s", why_units.text);
+  status = chosen->best.model ? FUSION_OK : first; /* one scale is what there is, if it is */
+cleanup:
+  return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
+}
+
+/** The step whose values err most beside what it reads. */
+static uint32_t find_worst(const struct quantise_job *job, const struct quantise_step_report *steps) {
+  uint32_t worst = 0;
+  double most = steps[0].error * steps[0].error;
+  for (uint32_t i = 1; i < job->net->count; i++) {
+    const struct network_node *d = &job->net->nodes[i];
+    double before = 0;
+    for (uint32_t k = 0; k < d->input_count; k++) before = fmax(before, steps[d->inputs[k]].error);
+    const double gain = steps[i].error * steps[i].error - before * before;
+    if (!(gain > most)) continue;
+    most = gain;
+    worst = i;
+  }
+  return worst;
+}
+
+/** Features that never change in the samples, of an input that is a row of features. */
+static void count_constants(struct quantise_report *r, const struct calibration *c, struct shape shape) {
+  if (shape.height != 1 || shape.width != 1) return;
+  r->features = shape.channels;
+  for (uint32_t k = shape.channels; k-- > 0;) {
+    if (c->low[0][k] < c->high[0][k]) continue;
+    r->constants++;
+    r->first_constant = k;
+  }
 }
 
 fusion_status quantise_graph(struct model **out, const struct graph *graph, const float *input, size_t samples,
@@ -304,25 +396,24 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
   struct calibration calibration = {0};
   struct candidate c = {0};
   struct quantise_job job = {.calibration = &calibration, .input = input, .options = options};
+  const struct source from = {.graph = graph, .calibration = &calibration, .job = &job, .report = report};
   fusion_status status;
   *out = NULL;
   *report = (struct quantise_report){.samples = samples};
   TRY(check_options(options, samples, err));
-  TRY(prepare(&c.net, &calibration, graph, input, samples, err));
-  job.overflow = mem_alloc(c.net.count, sizeof *job.overflow);
-  report->steps = mem_alloc(c.net.count, sizeof *report->steps);
-  FAIL_IF(!job.overflow || !report->steps, FUSION_E_MEMORY);
-  TRY(make_candidate(&c, &job, report, options->equalise, err));
-  if (options->equalise && widths_are_given(options))
-    TRY(compare_unequalised(&c, &job, &calibration, graph, report, err));
+  TRY(choose_variant(&c, &from, err));
+  report->steps = c.steps;
+  c.steps = NULL;
   TRY(set_output(c.best.model, &c.net, options, err));
   /* Once more, as the output's kind may ask for a wider last ring. */
   TRY(quantise_rings(c.best.model, job.bounds, job.overflow, err));
   describe(report, &job, &c.best);
-  if (options->step_errors) TRY(quantise_errors(report->steps, &job, graph, c.best.model, err));
+  if (options->step_errors || !report->enough) TRY(quantise_errors(report->steps, &job, graph, c.best.model, err));
   if (options->rounding == ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, c.best.model, err));
   *out = c.best.model;
   c.best.model = NULL;
+  report->worst = find_worst(&job, report->steps);
+  count_constants(report, &calibration, graph->nodes[0].shape);
 cleanup:
   if (status == FUSION_E_MEMORY) error_set(err, status, "out of memory while compiling");
   if (status != FUSION_OK) {

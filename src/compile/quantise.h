@@ -16,7 +16,8 @@ struct quantise_options {
   double logit_error;       /* root mean square error of the logits, relative to their spread, that the search allows */
   const int64_t *labels; /* [samples], or NULL; then the search also keeps the samples' accuracy, within half a point */
   bool equalise;         /* with given widths only where it errs less */
-  bool step_errors;      /* measure each step's error too */
+  bool single_input_scale; /* never units for each feature of the input */
+  bool step_errors;        /* measure each step's error too */
   enum program_output output;
   uint32_t top_k;
   enum program_rounding rounding;
@@ -46,7 +47,7 @@ struct quantise_report {
   double mean_weight_bits, mean_activation_bits; /* over weights, over hidden values */
   size_t samples;                                /* calibration samples */
   double agreement;                              /* share of them with the float network's argmax */
-  double expected, expected_error;               /* the same, expected from errors and margins, +- one deviation */
+  double expected, expected_error;               /* the same, expected of others (likeness_foresee), +- one deviation */
   double loss;                                   /* accuracy expected to be lost */
   double loss_bound;                             /* a test of 1,000 samples loses no more, with 95 % confidence */
   double logit_error;                            /* relative, as above */
@@ -54,6 +55,8 @@ struct quantise_report {
   double overflow;                               /* estimated probability for a sample */
   size_t trees, guaranteed;                      /* accumulators, and how many of them no input can overflow */
   bool enough;                                   /* all are within the limits of the options */
+  uint32_t worst;                                /* where not: the step whose values err most beside what it reads */
+  size_t features, constants, first_constant;    /* an input that is a row of features: how many, and never changing */
   unsigned candidates;                           /* models that were tried */
   uint64_t tolerance; /* rounding fast: units by which the logits of two honest runs of a sample differ but with
                          probability 1e-6, estimated; else 0 */

@@ -71,6 +71,9 @@ struct likeness {
   double loss_bound; /* a test of 1,000 samples loses no more, with 95 % confidence */
   double error;      /* root mean square error relative to the logits' spread */
 };
+/** What to expect of samples that did not calibrate: the likeness's `expected` and `expected_error` with what the
+ * calibrating samples alone would not say. `samples`: how many there were. */
+void likeness_foresee(const struct likeness *l, size_t samples, double *expected, double *deviation);
 /** All of the options' limits are kept. */
 bool likeness_enough(const struct likeness *l, const struct quantise_options *o, size_t samples);
 /** `labels` may be NULL. */

@@ -16,6 +16,9 @@ static const double confidence_95 = 1.645; /* one-sided, in deviations of a norm
  * network gets wrong. This is of a network that gets 8 % wrong; a worse one shows its near-ties in its own leads. */
 static const double near_ties_least = 0.25;
 
+/* The middle of what was measured. */
+static const double near_ties_usual = 0.125;
+
 static size_t argmax_float(const float *v, size_t count) {
   size_t best = 0;
   for (size_t i = 1; i < count; i++)
@@ -160,4 +163,15 @@ struct likeness judge_logits(const struct calibration *c, const int64_t *logits,
   l.loss_bound = bound_loss(&sums, l.error, n);
   l.expected_error = sqrt(fmax(squares - l.expected * l.expected, 0) / n);
   return l;
+}
+
+/* Networks are surer of the samples that calibrate than of others, so what these let expect is too good: labels change
+ * no less than they did here, and no less than is usual for the error. How far it may be off: by as much as is usual,
+ * and by what a share of so few samples tells. */
+void likeness_foresee(const struct likeness *l, size_t samples, double *expected, double *deviation) {
+  const double usual = fmin(near_ties_usual * l->error, 1);
+  const double changes = fmax(fmax(1 - l->expected, 1 - l->agreement), usual);
+  const double sampling = (changes * (1 - changes) + 1 / (double)samples) / (double)samples; /* none seen is not none */
+  *expected = 1 - changes;
+  *deviation = sqrt(sampling + usual * usual + l->expected_error * l->expected_error);
 }

@@ -355,6 +355,15 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
   return emit_weights(&m->weights[i], s, q, i);
 }
 
+static fusion_status emit_units(struct input_units *out, const struct input_units *from) {
+  if (!from->count) return FUSION_OK;
+  const fusion_status status = input_units_open(out, from->count);
+  if (status != FUSION_OK) return status;
+  memcpy(out->exponent, from->exponent, from->count * sizeof *from->exponent);
+  memcpy(out->quarters, from->quarters, from->count * sizeof *from->quarters);
+  return FUSION_OK;
+}
+
 static fusion_status emit(struct model **out, const struct solver *q, fusion_error *err) {
   struct model *m = mem_alloc(1, sizeof *m);
   if (!m) return FUSION_E_MEMORY;
@@ -363,6 +372,7 @@ static fusion_status emit(struct model **out, const struct solver *q, fusion_err
   m->program.steps = mem_alloc(q->net->count, sizeof *m->program.steps);
   m->weights = mem_alloc(q->net->count, sizeof *m->weights);
   FAIL_IF(!m->program.steps || !m->weights, FUSION_E_MEMORY);
+  TRY(emit_units(&m->program.input_units, &q->net->input_units));
   m->program.count = q->net->count;
   for (uint32_t i = 0; i < q->net->count; i++) {
     status = emit_step(m, q, i);

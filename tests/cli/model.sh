@@ -45,6 +45,24 @@ $FUSION compile tiny.onnx --calibrate x.npy --network 10M -o bad.fsn; echo "exit
 $FUSION compile tiny.onnx --calibrate x.npy --overflow 0.5 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --output label --input-scale 2 --mean 1,2,3 --std 1,1,2 -o label.fsn >/dev/null
 $FUSION inspect label.fsn -n 0 | sed -n 1,3p
+# Limits that no widths keep: an error and no model, or the nearest one.
+$FUSION compile tiny.onnx --calibrate x.npy --max-error 0 -o bad.fsn 2>&1 | sed 's/have [^;]*;/have ...;/'; ls bad.fsn
+$FUSION compile tiny.onnx --calibrate x.npy --max-error 0 -o bad.fsn 2>/dev/null; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --max-error 0 --best-effort -o nearest.fsn >/dev/null; echo "exit $?"
+# A table: one feature never changes; one ranges otherwise, as its weights know.
+/usr/bin/python3 -c '
+import numpy as np, onnx
+from onnx import numpy_helper as n
+m, x = onnx.load("tiny.onnx"), np.load("x.npy")
+w = n.to_array(m.graph.initializer[0]) * np.array([1, 1, 1e4], np.float32)
+m.graph.initializer[0].CopyFrom(n.from_array(w, "w1"))
+onnx.save(m, "table.onnx"); np.save("table.npy", x * [1, 1, 1e-4]); x[:, 1] = 3; np.save("constant.npy", x)'
+$FUSION compile tiny.onnx --calibrate constant.npy --bits 8,8 -o constant.fsn >/dev/null
+for option in "" --single-input-scale; do
+  $FUSION compile table.onnx --calibrate table.npy --bits 8,8 $option -o table.fsn >/dev/null
+  $FUSION inspect table.fsn -n 0 | grep "^input data"
+  $FUSION run table.fsn --input table.npy --float table.onnx | grep ^agreement | sed 's/ (float: .*//'
+done
 $FUSION compile tiny.onnx --calibrate x.npy --output top-k:3 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --output top-k:0 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --bits 8 -o bad.fsn; echo "exit $?"

@@ -173,6 +173,24 @@ static void judge_logits__near_ties_and_few_samples_raise_the_bound(void **state
   assert_true(judge_leads(leads, 64, 500).loss_bound > many.loss_bound);
 }
 
+/** What is shown of other samples is no surer than the calibrating ones, nor than what errors of that size do. */
+static void likeness_foresee__is_no_surer_than_the_samples(void **state) {
+  (void)state;
+  double expected, deviation;
+  const struct likeness sure = {.agreement = 1, .expected = 1, .error = 0.04};
+  likeness_foresee(&sure, 400, &expected, &deviation);
+  assert_true(fabs(expected - 0.995) < 1e-9);
+  assert_true(deviation > 0.005 && deviation < 0.01);
+  const struct likeness seen = {.agreement = 0.97, .expected = 0.999, .error = 0.01};
+  likeness_foresee(&seen, 100, &expected, &deviation);
+  assert_true(fabs(expected - 0.97) < 1e-9);
+  assert_true(deviation > 0.017 && deviation < 0.03);
+  const struct likeness exact = {.agreement = 1, .expected = 1};
+  likeness_foresee(&exact, 50, &expected, &deviation);
+  assert_true(fabs(expected - 1) < 1e-9);
+  assert_true(fabs(deviation - 0.02) < 1e-9);
+}
+
 /** What the search finds keeps the limits, is narrower than uniform widths that are surely enough, and names causes. */
 static void quantise_graph__searches_each_layer(void **state) {
   (void)state;
@@ -351,6 +369,7 @@ static void quantise_graph__a_layer_of_zero_weights_gives_its_biases(void **stat
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(quantise_graph__stays_near_the_float_network),
                                      cmocka_unit_test(quantise_graph__every_operator),
+                                     cmocka_unit_test(likeness_foresee__is_no_surer_than_the_samples),
                                      cmocka_unit_test(quantise_graph__searches_each_layer),
                                      cmocka_unit_test(quantise_graph__reports_each_steps_error),
                                      cmocka_unit_test(quantise_graph__a_layer_of_zero_weights_gives_its_biases),

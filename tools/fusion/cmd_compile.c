@@ -79,6 +79,10 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
                     "Signed width of the quantised input. Default: searched, or the activations' width, at least 9."),
       CLI_OPT_COUNT("output-bits", &l->settings.output_bits, 2, 32, "BITS",
                     "Signed width of the last tensor. Default 16."),
+      CLI_OPT_FLAG("single-input-scale", &l->settings.single_input_scale,
+                   "One scale for the whole input, never a unit for each feature, which clients see."),
+      CLI_OPT_FLAG("best-effort", &l->settings.best_effort,
+                   "Where no widths keep the limits, take the nearest instead of failing."),
       CLI_OPT_CLEAR("no-equalise", &l->settings.equalise, "Keep the channels' scales as they are in the file."),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -252,7 +256,8 @@ static void print_sensitivity(const fusion_model *model, const fusion_model_info
 
 static void print_quality(const fusion_compile_report *r) {
   printf(
-      "agreement  %.2f %% of %zu calibration samples keep the float network's label, %.2f +- %.2f %% are expected to\n",
+      "agreement  %.2f %% of %zu calibration samples keep the float network's label, of others %.2f +- %.2f %% "
+      "(estimated)\n",
       100 * r->agreement, r->samples, 100 * r->expected, 100 * r->expected_error);
   printf("loss       %.2f points of accuracy expected, in a test of 1,000 samples at most %.2f (confidence 0.95)\n",
          100 * r->loss, 100 * r->loss_bound);
@@ -302,6 +307,7 @@ static int compile(struct compile_line *l, const char *onnx) {
     code = cli_failed("compile", status, &err);
   } else {
     code = l->json ? print_json(model, &info, &report, l) : print_text(model, &info, &report, l);
+    if (report.warning[0]) cli_error("compile", "warning: %s", report.warning);
     if (report.note[0]) cli_error("compile", "note: %s", report.note);
     if (report.warning[0]) cli_error("compile", "warning: %s", report.warning);
     if (!report.enough && !(settings->weight_bits && settings->activation_bits))

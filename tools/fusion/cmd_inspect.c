@@ -71,11 +71,12 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
       (int)info->widest_ring, "preprocess", preprocess_json(&info->preprocess), "layers", layers);
   json_t *labels = labels_json(model);
   if (json && labels) json_object_set_new(json, "labels", labels);
+  if (json) json_object_set_new(json, "input_units", json_integer((json_int_t)info->input_units));
   if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
   return cli_print_json(json);
 }
 
-static void print_preprocess(const fusion_preprocess *p) {
+static void print_preprocess(const fusion_preprocess *p, size_t units) {
   printf("input data   (raw * %.6g", p->scale);
   if (p->count == 1)
     printf(" - %.6g) / %.6g", p->mean[0], p->deviation[0]);
@@ -83,14 +84,16 @@ static void print_preprocess(const fusion_preprocess *p) {
     printf(" - mean) / std, of each channel");
   else
     printf(")");
-  printf("%s%s\n", p->channels_last ? ", channels last" : "", p->reverse_channels ? ", channels reversed" : "");
+  printf("%s%s", p->channels_last ? ", channels last" : "", p->reverse_channels ? ", channels reversed" : "");
+  if (units) printf(", %zu units of features", units);
+  printf("\n");
 }
 
 static int print_text(const fusion_model *model, const fusion_model_info *info,
                       const struct cli_prediction *prediction) {
   char manifest[CLI_TEXT_LEN];
   printf("input        %zu x %zu x %zu\n", info->input_channels, info->input_height, info->input_width);
-  print_preprocess(&info->preprocess);
+  print_preprocess(&info->preprocess, info->input_units);
   printf("answer       %s", output_names[info->output]);
   if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
   printf(", %zu integers, unit %.6g%s, %s rounding\n", info->answer_size, info->output_scale,

@@ -61,17 +61,20 @@ static double share_equal(const int64_t *a, const int64_t *b, size_t count) {
   return count ? (double)equal / (double)count : 0;
 }
 
-/** Of a network that ends in its label the one number is the class; of another it decides by its sign, or a probability
- *  by the half that it lies in. */
+/** The index of the largest, or of one number: what an ArgMax gave, or which side of its threshold a score lies on. */
 static void float_labels(const fusion_array *answers, const fusion_model_info *info, int64_t *labels) {
   const float *v = fusion_array_data(answers);
   const size_t rows = fusion_array_rows(answers), width = fusion_array_row_size(answers);
+  const float threshold = info->sigmoid ? 0.5f : 0;
+  if (width == 1) {
+    for (size_t r = 0; r < rows; r++) labels[r] = info->outputs > 1 ? (int64_t)v[r] : v[r] > threshold;
+    return;
+  }
   for (size_t r = 0; r < rows; r++, v += width) {
     size_t best = 0;
     for (size_t i = 1; i < width; i++)
       if (v[i] > v[best]) best = i;
     labels[r] = (int64_t)best;
-    if (width == 1) labels[r] = info->outputs > 1 ? (int64_t)v[0] : v[0] > (info->sigmoid ? 0.5f : 0);
   }
 }
 
@@ -86,12 +89,12 @@ static fusion_status compare(const struct run_line *l, const fusion_model *model
   int64_t *fixed = work, *expected = work + result->rows, *reference = work + 2 * result->rows;
   fusion_array *labels = NULL, *real = NULL;
   fusion_model_info info = {.size = sizeof info};
-  fusion_status status = fusion_model_labels(model, answers, fixed, err);
+  fusion_status status = fusion_model_describe(model, &info, err);
+  if (status == FUSION_OK) status = fusion_model_labels(model, answers, fixed, err);
   if (status == FUSION_OK && l->onnx) {
     const double start = seconds_now();
     status = fusion_model_run_float(model, l->onnx, input, &real, err);
     result->float_seconds = seconds_now() - start;
-    if (status == FUSION_OK) status = fusion_model_describe(model, &info, err);
     if (status == FUSION_OK) float_labels(real, &info, reference);
     if (status == FUSION_OK) cli_classes_label(classes, reference, result->rows, 1);
     if (status == FUSION_OK) result->agreement = share_equal(fixed, reference, result->rows);
