@@ -12,7 +12,7 @@
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
 
 BUILD ?= build
-PREFIX ?= /usr/local
+export PREFIX
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SETUP ?= yes
 MESON ?= meson
@@ -29,7 +29,7 @@ ifeq ($(SETUP),yes)
 endif
 
 $(BUILD)/build.ninja: | setup
-	@$(MESON) setup $(BUILD) --prefix $(PREFIX) $(SETUP_FLAGS)
+	@$(MESON) setup $(BUILD) $(if $(PREFIX),--prefix "$$PREFIX") $(SETUP_FLAGS)
 
 test: setup all
 	@$(MESON) test -C $(BUILD) $(TEST_FLAGS)
@@ -56,7 +56,10 @@ demo: setup all
 models: all
 	@$$(scripts/find_python.sh json) scripts/models_table.py --build $(BUILD) $(ARGS)
 
+# Without PREFIX to where the folder was set up for (/usr/local unless told otherwise). The command finds its library
+# below the prefix, so that another one relinks it.
 install: all
+	@if [ -n "$$PREFIX" ]; then $(MESON) configure $(BUILD) -Dprefix="$$PREFIX" && ninja -C $(BUILD) -j $(JOBS); fi
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
