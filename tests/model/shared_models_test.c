@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "model/shared_folder.h"
 #include "onnx/onnx.h"
 #include "support/support.h"
 
@@ -14,11 +15,6 @@ struct real_model {
   bool bgr; /* Caffe's order: BGR, 0..255 less these means; else RGB / 255, normalised */
   float mean[3], deviation[3];
 };
-
-static void shared_path(char *out, size_t capacity, const char *name) {
-  const char *folder = getenv("FUSION_SHARED");
-  snprintf(out, capacity, "%s/data/%s", folder ? folder : "", name);
-}
 
 /* NHWC bytes to the network's planes. */
 static void normalise(const struct real_model *m, const uint8_t *image, size_t area, float *out) {
@@ -54,10 +50,6 @@ static void unpacked(char *path, size_t capacity) {
 static void check_model(const struct real_model *m) {
   char path[4096];
   shared_path(path, sizeof path, m->path);
-  if (access(path, R_OK)) {
-    print_message("skipped: no %s (set FUSION_SHARED)\n", path);
-    skip();
-  }
   const bool packed = strstr(m->path, ".xz") != NULL;
   unpacked(path, sizeof path);
   struct graph *g = NULL;
@@ -130,6 +122,7 @@ static void graph_run__equals_the_reference_logits(void **state) {
 }
 
 int main(void) {
+  if (!shared_there()) return TEST_SKIPPED;
   enum { COUNT = sizeof models / sizeof models[0] };
   struct CMUnitTest tests[COUNT];
   for (size_t i = 0; i < COUNT; i++)

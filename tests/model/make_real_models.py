@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""Makes the small networks of tests/model/real that are trained on real data, and samples to try them with.
+
+real_digits: a convolutional network for handwritten digits (E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten
+Digits, UCI 1998, CC BY 4.0): 8x8 pixels of 0..16.
+real_tumours: three layers on tables (W. Wolberg, O. Mangasarian, N. Street, W. Street, Breast Cancer Wisconsin
+(Diagnostic), UCI 1995, CC BY 4.0): 30 measures of a tumour, each as a byte of its range among the training samples.
+
+For each: NAME.onnx, NAME_calibration.npy, NAME_test.npy (bytes), NAME_labels.npy (bytes), NAME_logits.npy (PyTorch's).
+The test samples are none that the network was trained on. scikit-learn carries both sets.
+
+usage: make_real_models.py OUTPUT_FOLDER"""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+import interpreter  # noqa: E402
+
+interpreter.need("numpy", "torch", "sklearn")
+
+import common  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from sklearn.datasets import load_breast_cancer, load_digits  # noqa: E402
+from torch import nn  # noqa: E402
+
+CALIBRATION = 100
+
+
+def digits():
+    data = load_digits()
+    network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                            nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 10))
+    return data.images[:, None], data.target, 797, network, 16, 30
+
+
+def tumours():
+    data = load_breast_cancer()
+    network = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 2))
+    return data.data, data.target, 269, network, 255, 60
+
+
+def make(folder, name, samples, labels, train, network, top, epochs):
+    order = np.random.RandomState(0).permutation(len(labels))
+    samples, labels = samples[order], labels[order]
+    if top == 255:
+        low, high = samples[:train].min(0), samples[:train].max(0)
+        samples = np.clip((samples - low) / (high - low), 0, 1) * top
+    samples = np.rint(samples).astype(np.uint8)
+    scaled = (samples / top).astype(np.float32)
+    common.train(network, scaled[:train], labels[:train], epochs, rate=3e-3, batch=32)
+    common.export(network, scaled, folder / f"{name}.onnx")
+    with torch.no_grad():
+        logits = network(torch.from_numpy(scaled[train:])).numpy()
+    np.save(folder / f"{name}_calibration.npy", samples[:CALIBRATION])
+    np.save(folder / f"{name}_test.npy", samples[train:])
+    np.save(folder / f"{name}_labels.npy", labels[train:].astype(np.uint8))
+    np.save(folder / f"{name}_logits.npy", logits.astype(np.float32))
+    right = int((logits.argmax(1) == labels[train:]).sum())
+    print(f"{name}: {right} of {len(logits)} test samples right")
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    common.set_seed(1, 1)
+    make(Path(sys.argv[1]), "real_digits", *digits())
+    make(Path(sys.argv[1]), "real_tumours", *tumours())
+
+
+main()
