@@ -18,6 +18,9 @@ enum {
 #define TILT_ERROR 1e-3L /* of the saddle point: a circle near it does as well */
 #define NOTHING (-HUGE_VALL)
 typedef long double complex complex_long;
+#ifndef CMPLXL /* glibc 2.36 defines it for gcc alone */
+#define CMPLXL(re, im) __builtin_complex((long double)(re), (long double)(im))
+#endif
 
 /** The generating function on the circle of radius e^tilt, divided by (1 + e^tilt)^N: each position is tampered with
  * with probability p = 1 - q. Values at angle 0 are the largest; others are given as a part of them. */
