@@ -89,7 +89,8 @@ void tensor_copy(struct tensor *to, size_t index, const struct tensor *from, siz
 
 void name_for_print(char out[64], const char *name) {
   size_t n = 0;
-  for (; name && name[n] && n < 60; n++) out[n] = (unsigned char)name[n] < 0x20 || name[n] == 0x7f ? '?' : name[n];
+  for (; name && name[n] && n < 60; n++)
+    out[n] = (char)((unsigned char)name[n] < 0x20 || name[n] == 0x7f ? '?' : name[n]);
   if (name && name[n]) {
     out[n++] = '~';
   }

@@ -45,7 +45,7 @@ fusion_status day_load(struct server *s, const char *path, fusion_error *err) {
   input_close(&f);
   if (status != FUSION_OK) return status;
   const int got =
-      sscanf(text, "fusion-serve 1 began %" SCNd64 " samples %" SCNu64 " %n", &began, &s->day_samples, &end);
+      sscanf(text, "fusion-serve 1 began %18" SCNd64 " samples %18" SCNu64 " %n", &began, &s->day_samples, &end);
   if (got != 2 || !end || text[end])
     return error_set(err, FUSION_E_INPUT, "'%s': not a state file of fusion serve; remove it to begin a new day", path);
   /* A clock that was set back does not shorten the day's memory. */
