@@ -4,6 +4,7 @@
 #   make test       build and run all tests   make bench      benchmarks
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
+#   make arm64      cross-build, and run the short tests under an emulator
 #   make test-adversary  cheating servers and clients, and faults, each once; test-adversary-long: thousands of jobs
 #   make test-constant-time  secrets followed by memory checkers: valgrind (C, AVX2), then make msan (AVX-512)
 #   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
@@ -18,7 +19,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: arm64 msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -63,7 +64,7 @@ install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz demo-out
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz build-arm64 demo-out
 
 # Other builds live in their own folders, so that switching costs nothing. Tests that watch resident memory see what the address
 # sanitizer sets aside. asan and ubsan also assert the ranges of lattice kernels' values (src/lattice/bound_assert.h).
@@ -73,6 +74,19 @@ ubsan:
 	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false -Dbounds=true'
 tsan:
 	@$(MAKE) test BUILD=build-tsan TEST_FLAGS='--print-errorlogs --no-rebuild --timeout-multiplier 5' SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
+# Cross-built, the short tests under an emulator, and the bytes that `fusion compile` gives compared with those of this
+# processor. Everything else about the architecture is untested.
+ARM64_TESTS = base heap rand array image planes lattice_kernels maxpool one_of_n walk gemm onnx model_program model_execute \
+  model_fsn model_accuracy
+arm64: all
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh --arm64
+endif
+	@[ -e build-arm64/build.ninja ] || $(MESON) setup build-arm64 --cross-file scripts/arm64.ini -Dbench=false
+	@ninja -C build-arm64 -j $(JOBS) fusion $(addprefix tests/test_,$(ARM64_TESTS))
+	@$(MESON) test -C build-arm64 --print-errorlogs --no-rebuild --timeout-multiplier 10 $(ARM64_TESTS)
+	@OTHER="qemu-aarch64 $(CURDIR)/build-arm64/fusion" tests/cli/compare.sh $(BUILD)/fusion tests/cli/same_bytes.sh tests/cli/same_bytes.expected
+	@echo "arm64: fusion compile gives the same bytes"
 clang:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh clang

@@ -249,8 +249,11 @@ static fusion_status solve(struct solver *q, fusion_error *err) {
 /** Signed width of the float range at a scale. */
 static unsigned range_bits(const struct network_node *d, double scale) {
   double top = 1;
-  for (uint32_t c = 0; c < d->shape.channels; c++)
-    top = fmax(top, fmax(fabs((double)d->low[c]), fabs((double)d->high[c])) / scale);
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const float low = fabsf(d->low[c]), high = fabsf(d->high[c]);
+    const double value = (double)(low > high ? low : high) / scale;
+    if (value > top) top = value; /* not fmax: see softmax in float_layer.c */
+  }
   return (unsigned)ceil(log2(top + 1)) + 1;
 }
 

@@ -60,8 +60,12 @@ static void pool(const struct graph_node *n, struct shape in, float *out, const 
 /* In double, the largest subtracted first. */
 static void softmax(const struct graph_node *n, float *out, const float *x) {
   const size_t count = shape_size(n->shape);
-  double top = (double)x[0], sum = 0;
-  for (size_t i = 1; i < count; i++) top = fmax(top, (double)x[i]);
+  double sum = 0;
+  float largest = x[0];
+  /* A comparison: on fmax of floats gcc 12 for arm64 ends in an internal error (vect_transform_reduction). */
+  for (size_t i = 1; i < count; i++)
+    if (x[i] > largest) largest = x[i];
+  const double top = (double)largest;
   for (size_t i = 0; i < count; i++) sum += exp((double)x[i] - top);
   for (size_t i = 0; i < count; i++) {
     const double d = (double)x[i] - top;

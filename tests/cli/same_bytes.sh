@@ -1,4 +1,4 @@
-# A network compiles to the same bytes on every processor tier and with any number of threads.
+# A network compiles to the same bytes on every processor tier, with any number of threads, and by the command in $OTHER.
 /usr/bin/python3 - <<'P' || exit 0
 import numpy as np, os
 data = os.environ["SOURCE"] + "/tests/model/data/"
@@ -17,5 +17,9 @@ for name in exported_residual exported_squeeze logistic_network; do
       cmp $name-c-1.fsn $name-$tier-$threads.fsn && echo same >>same-$name
     done
   done
+  if [ -n "${OTHER-}" ]; then # a command for another architecture (make arm64)
+    $OTHER compile "$SOURCE/tests/model/data/$name.onnx" --calibrate $name.npy -o $name-other.fsn >log 2>&1 || cat log
+    cmp $name-c-1.fsn $name-other.fsn
+  fi
   [ "$(wc -l <same-$name)" -ge 2 ] && echo "$name: same"
 done
