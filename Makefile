@@ -8,7 +8,10 @@
 #   make test-adversary  cheating servers and clients, and faults, each once; test-adversary-long: thousands of jobs
 #   make test-constant-time  secrets followed by memory checkers: valgrind (C, AVX2), then make msan (AVX-512)
 #   make fuzz       every parser of foreign bytes under libFuzzer, FUZZ_SECONDS each (60), or the one named by TARGET
+#   make sanitize   most tests with clang's address and undefined-behaviour sanitizers; portable: without vector kernels
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
+#   make coverage   lines and branches that the tests reach    make dist   the archive of a release
+#   .ci/run         everything that a change must pass
 #
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
 
@@ -19,7 +22,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: arm64 msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -64,7 +67,7 @@ install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz build-arm64 demo-out
+	rm -rf build build-asan build-ubsan build-tsan build-clang build-ctgrind build-msan build-fuzz build-arm64 build-coverage demo-out
 
 # Other builds live in their own folders, so that switching costs nothing. Tests that watch resident memory see what the address
 # sanitizer sets aside. asan and ubsan also assert the ranges of lattice kernels' values (src/lattice/bound_assert.h).
@@ -112,16 +115,49 @@ endif
 	@ninja -C build-msan -j $(JOBS) tests/test_constant_time tests/test_constant_time_marks
 	@$(MESON) test -C build-msan --print-errorlogs --no-rebuild constant_time_marks constant_time_avx2 constant_time_avx512
 
-fuzz:
+# One build by clang with the address and undefined-behaviour sanitizers for the tests and, of `make fuzz`, the fuzz targets. Left
+# out are the longest tests, and those that run no code of ours.
+SANITIZE_LEFT_OUT = adversary tamper attack bet load faults demo conformance shared_models shared_accuracy rlwe_security lpn_security \
+  lpn_minors_game plan_oracle interpreter layers messages messages_mistakes constant_time_lint make_install documents documents_mistakes
+sanitize: build-fuzz/build.ninja
+	@ninja -C build-fuzz -j $(JOBS)
+	@ASAN_OPTIONS=quarantine_size_mb=16 $(MESON) test -C build-fuzz --print-errorlogs --no-rebuild --no-suite fuzz --timeout-multiplier 4 \
+	  $$($(MESON) test -C build-fuzz --no-rebuild --no-suite fuzz --list | sed 's/.* //' | \
+	    grep -vxF "$$(printf '%s\n' $(SANITIZE_LEFT_OUT))")
+
+fuzz: build-fuzz/build.ninja
+	@ninja -C build-fuzz -j $(JOBS) fuzz
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(MESON) test -C build-fuzz --no-rebuild --suite fuzz --verbose $(TARGET)
+build-fuzz/build.ninja:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh clang libclang-rt-dev
 endif
-	@[ -e build-fuzz/build.ninja ] || CC=clang $(MESON) setup build-fuzz -Dfuzz=true -Dbench=false -Db_sanitize=address,undefined -Db_lundef=false
-	@ninja -C build-fuzz -j $(JOBS) fuzz
-	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(MESON) test -C build-fuzz --no-rebuild --suite fuzz --verbose $(TARGET)
+	@CC=clang $(MESON) setup build-fuzz -Dfuzz=true -Dbench=false -Dbounds=true -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+
+# The tests of kernels and protocols as on a processor without vector instructions.
+PORTABLE_TESTS = base rand linear lattice_kernels base_ot softspoken silent cot_silent one_of_n planes relu_truncate multiply \
+  maxpool top_k gemm model_execute model_quantise model_accuracy cheetah walk session mixcheck golden adversary
+portable: all
+	@FUSION_TEST_TIER=c $(MESON) test -C $(BUILD) $(TEST_FLAGS) --timeout-multiplier 4 $(PORTABLE_TESTS)
+
+# Lines and branches that the tests reach, a folder a row.
+coverage:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh clang libclang-rt-dev llvm
+endif
+	@[ -e build-coverage/build.ninja ] || CC=clang $(MESON) setup build-coverage -Dbench=false -Db_lundef=false \
+	  -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
+	@ninja -C build-coverage -j $(JOBS)
+	@rm -rf build-coverage/profiles
+	@LLVM_PROFILE_FILE='$(CURDIR)/build-coverage/profiles/%4m.profraw' $(MESON) test -C build-coverage $(TEST_FLAGS) --timeout-multiplier 4 $(TESTS)
+	@scripts/coverage.py build-coverage
+
+# The files that git knows, as build/meson-dist/fusion-VERSION.tar.xz with its SHA-256; see docs/guide/release.md.
+dist: all
+	@$(MESON) dist -C $(BUILD) --no-tests --formats xztar
 
 tidy: all
-	@ninja -C $(BUILD) clang-tidy
+	@git ls-files 'src/*.c' 'tools/*.c' | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet
 format:
 	@git ls-files '*.[ch]' | xargs clang-format -i
 layers:

@@ -4,6 +4,7 @@
 - Options: each option of `fusion X --help` has an entry in docs/man/fusion-X.1, and each entry there is an option.
 - Links: each relative link of README, SECURITY, CONTRIBUTING, CHANGELOG and docs names a file that is there and, with an
   anchor, one of its headings.
+- Versions: man pages name that of meson.build.
 - Figures: what docs/figures.json names is the same wherever it stands, to the digits that are given there.
 
 usage: check_docs.py SOURCE [COMMAND]     (without COMMAND the options are not looked at)"""
@@ -114,11 +115,18 @@ def check_figures(root):
                 yield f"figure '{entry['name']}' differs: {'; '.join(places)}"
 
 
+def check_versions(root):
+    version = re.search(r"version: '([^']+)'", (root / "meson.build").read_text())[1]
+    for page in sorted(root.glob("docs/man/*.[1-9]")):
+        if f'"fusion {version}"' not in page.read_text().split("\n", 1)[0]:
+            yield f"docs/man/{page.name}: its first line lacks \"fusion {version}\""
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     root = Path(sys.argv[1]).resolve()
-    wrong = [*check_links(root), *check_figures(root)]
+    wrong = [*check_links(root), *check_figures(root), *check_versions(root)]
     if len(sys.argv) == 3:
         wrong += check_options(root, sys.argv[2])
     print("\n".join(wrong) or "documents: options, links and figures agree")

@@ -14,7 +14,7 @@ case $1 in
   serve) printf 'options:\\n  -p, --port N          The port, not --host.\\n      --quiet           Nothing.\\n  -h, --help  This.\\n' ;;
 esac
 """
-MAN = '.SH OPTIONS\n.TP\n.BR \\-p ", " \\-\\-port " \\fIN"\nPort.\n.TP\n.B \\-\\-quiet\nNothing.\n'
+MAN = '.TH F 1 "2026" "fusion 1.2" "x"\n.SH OPTIONS\n.TP\n.BR \\-p ", " \\-\\-port " \\fIN"\nPort.\n.TP\n.B \\-\\-quiet\nNothing.\n'
 README = "# Title\n\n[a](docs/page.md#one-two) [b](#title) [c](https://example.org/x)\n\n    [not](a-link)\n\nIt takes 0.4 ms.\n"
 PAGE = "# Page\n\n## One, two\n\n`[not](a-link)` [up](../README.md)\n\nIt takes 0.397 ms.\n"
 FIGURES = [{"name": "time", "places": [["README.md", "takes ([\\d.]+) ms"], ["docs/page.md", "takes ([\\d.]+) ms"]]}]
@@ -29,6 +29,7 @@ MISTAKES = [
     ("link to no heading", "README.md", "#one-two", "#one-three", "'docs/page.md#one-three': no such heading"),
     ("link to no own heading", "README.md", "(#title)", "(#titel)", "'#titel': no such heading"),
     ("figures differ", "docs/page.md", "0.397", "0.46", "figure 'time' differs: 0.4 in README.md; 0.46 in docs/page.md"),
+    ("older version", "docs/man/fusion-serve.1", "1.2", "1.1", 'lacks "fusion 1.2"'),
     ("figure gone", "docs/page.md", "takes", "took", "0 places match"),
 ]
 
@@ -40,7 +41,7 @@ def main():
         try:
             (folder / "docs/man").mkdir(parents=True)
             for path, text in [("README.md", README), ("docs/page.md", PAGE), ("docs/man/fusion-serve.1", MAN),
-                               ("docs/figures.json", json.dumps(FIGURES)), ("command", HELP)]:
+                               ("docs/figures.json", json.dumps(FIGURES)), ("meson.build", "  version: '1.2'"), ("command", HELP)]:
                 (folder / path).write_text(text.replace(old, new) if path == file else text)
             assert not old or old in {"README.md": README, "docs/page.md": PAGE}.get(file, MAN), name
             (folder / "command").chmod(0o755)

@@ -4,6 +4,20 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu_tier.h"
+
+/* FUSION_TEST_TIER=c runs a test as on a processor without vector kernels. */
+__attribute__((constructor)) static void take_tier(void) {
+  const char *name = getenv("FUSION_TEST_TIER");
+  if (!name) return;
+  for (int tier = 0; tier < CPU_TIER_COUNT; tier++)
+    if (strcmp(cpu_tier_name((enum cpu_tier)tier), name) == 0 && cpu_tier_force((enum cpu_tier)tier) == FUSION_OK)
+      return;
+  fprintf(stderr, "FUSION_TEST_TIER: '%s' is no tier of this processor\n", name);
+  exit(1);
+}
 
 uint64_t test_seed(void) {
   uint64_t seed = 0;
