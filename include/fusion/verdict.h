@@ -51,8 +51,8 @@ typedef struct fusion_verdict {
   char started_utc[32];      /**< ISO 8601 */
   char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */
   char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
-  char compared[48]; /**< what the copies were compared by; the bits are those against tampering that makes wrong what it touches: "every number of every
-                        copy", "labels only", or "numbers within N" */
+  char compared[48]; /**< what the copies were compared by; the bits are those against tampering that makes wrong what
+                        it touches: "every number of every copy", "labels only", or "numbers within N" */
 
   uint64_t public_copies; /**< K: copies of each public sample; with 2 or more they are compared as a query's are */
   uint64_t disagreeing_public; /**< public samples whose copies differed; one is enough to reject */

@@ -59,9 +59,11 @@ static void options_of_check(fusion_client_settings *s, struct cli_option *table
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("min-accuracy", &s->min_accuracy, 1e-9, 1, "A",
                      "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
-      CLI_OPT_COUNT("security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-                    "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
-                    "(default 40).", .letter = 's'),
+      CLI_OPT_COUNT(
+          "security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
+          "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
+          "(default 40).",
+          .letter = 's'),
       CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100)."),
       CLI_OPT_COUNT("public-copies", &s->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
