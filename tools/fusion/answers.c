@@ -128,7 +128,7 @@ bool cli_answers_named(const struct cli_answers *a) {
 /** A file's name may hold anything: what would move the cursor or break the line is shown as '?'. */
 static const char *printable(const char *name, char *out, size_t len) {
   size_t i = 0;
-  for (; name[i] && i + 1 < len; i++) out[i] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i];
+  for (; name[i] && i + 1 < len; i++) out[i] = (char)((unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i]);
   out[i] = '\0';
   return out;
 }
