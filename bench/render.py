@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the results of bench/measure.py into docs/performance.md: what stands between `<!-- begin NAME -->` and
-`<!-- end NAME -->` is replaced, all else is left as it is. A section without results stays.
+"""Writes the results of bench/measure.py into docs/performance.md, docs/kernels.md and docs/paper.md: what
+stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced, all else is left as it is. A section without results stays.
 
-usage: render.py [--work FOLDER] [-o docs/performance.md] [--print]"""
+usage: render.py [--work FOLDER] [--docs docs] [--print]"""
 import argparse
 import json
 import re
@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {"mlp": "MLP 784-128-128-128-10", "quadratic": "quadratic 784-128-128-10", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
 TIERS = ["avx512", "avx2", "c"]
+TOTALS_ONLY = ("quadratic", "cifar")  # of these networks the stages are left out
+PAGES = ("performance.md", "kernels.md", "paper.md")
 # Peers: figures of November 2026 on a machine of the same kind; "OC" is OpenCheetah.
 PEERS = {
     "silent COT, malicious, LAN set": "EMP Ferret 2026: 23 M/s at 0.11 B, 10 M/s at 0.042 B",
@@ -120,25 +122,16 @@ def jobs(rows):
                   "round trips"], out)
 
 
-def peers(stages):
-    rows = [[f"fusion, N = {s['samples']}", f"{1e3 * s['seconds'] / s['samples']:.3f}",
-             f"{(s['bytes_to_server'] + s['bytes_to_client']) / 1024 / s['samples']:.1f}", "yes"]
-            for s in stages if s["model"] == "mlp"]
-    rows += [["OC 2022, batch of 128", 62, 932, "no: up to 8 off in 2^12"], ["OC head, batch of 128", 58, 922, "no: up to 670 off in 2^12"],
-             ["Fusion paper (on Cheetah), LAN", 24, "1,219", ""]]
-    return table(["engine", "ms a sample", "KiB a sample", "exact"], rows)
-
-
 def stages(found):
     out = []
     for s in found:
-        n = s["samples"]
+        n, whole = s["samples"], s["model"] in TOTALS_ONLY
         for g in s["stages"]:
-            if g["seconds"] > 0:
+            if g["seconds"] > 0 and not whole:
                 out.append([f"{NAMES[s['model']]}, N = {n}", g["name"], f"{1e3 * g['seconds'] / n:.4f}",
                             f"{1e3 * g['server_cpu'] / n:.4f}", f"{1e3 * g['client_cpu'] / n:.4f}",
                             f"{g['bytes_to_server'] / 1024 / n:.2f}", f"{g['bytes_to_client'] / 1024 / n:.2f}", g["delays"]])
-        out.append(["", "**in all**", f"**{1e3 * s['seconds'] / n:.4f}**", f"{1e3 * s['server_cpu'] / n:.4f}",
+        out.append([f"{NAMES[s['model']]}, N = {n}" if whole else "", "**in all**", f"**{1e3 * s['seconds'] / n:.4f}**", f"{1e3 * s['server_cpu'] / n:.4f}",
                     f"{1e3 * s['client_cpu'] / n:.4f}", f"{s['bytes_to_server'] / 1024 / n:.2f}",
                     f"{s['bytes_to_client'] / 1024 / n:.2f}", f"peak {size(s['peak_memory'])}"])
     return table(["network", "stage", "ms a sample", "server CPU", "client CPU", "KiB up", "KiB down", "delays"], out, 2)
@@ -146,7 +139,7 @@ def stages(found):
 
 def networks(found):
     rows = []
-    for s in found:
+    for s in (s for s in found if s["workers"] in (1, 4)):
         computing = max(s["server_cpu"], s["client_cpu"])
         line = max(s["bytes_to_server"], s["bytes_to_client"]) / s["bytes_per_second"]
         rows.append([f"{NAMES.get(s['model'], s['model'])}, N = {s['samples']}", s["network"].upper(), s["workers"], f"{s['seconds']:.3f}",
@@ -218,34 +211,38 @@ def imagenet(found):
 
 
 WRITERS = {"machine": ("machine", machine), "ceilings": ("micro", ceilings), "roofline": ("micro", roofline), "parts": ("micro", parts),
-           "threads": ("threads", threads), "jobs": ("jobs", jobs), "peers": ("stages", peers), "stages": ("stages", stages),
+           "threads": ("threads", threads), "jobs": ("jobs", jobs), "stages": ("stages", stages),
            "networks": ("networks", networks), "netns": ("netns", netns), "scale": ("scale", scale), "imagenet": ("imagenet", imagenet)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", default=ROOT / "build/bench-work", type=Path)
-    parser.add_argument("-o", "--output", default=ROOT / "docs/performance.md", type=Path)
+    parser.add_argument("--docs", default=ROOT / "docs", type=Path)
     parser.add_argument("--print", action="store_true", help="print the sections instead")
     args = parser.parse_args()
     results = {p.stem: json.loads(p.read_text()) for p in sorted((args.work / "results").glob("*.json"))}
     written = {name: write(results[source]) for name, (source, write) in WRITERS.items() if results.get(source)}
     if results.get("paper"):
         written["paper"] = paper(results)
-    text = args.output.read_text()
+    pages = {name: (args.docs / name).read_text() for name in PAGES}
     for name, content in written.items():
         if content is None:
             continue
         if args.print:
             print(f"## {name}\n\n{content}")
             continue
-        text, count = re.subn(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", lambda m: m[1] + "\n" + content + "\n" + m[2],
-                              text, flags=re.DOTALL)
-        if count != 1:
-            print(f"render.py: {args.output}: {count} places for section '{name}', expected 1", file=sys.stderr)
+        places = 0
+        for page, text in pages.items():
+            pages[page], count = re.subn(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)",
+                                         lambda m: m[1] + "\n" + content + "\n" + m[2], text, flags=re.DOTALL)
+            places += count
+        if places != 1:
+            print(f"render.py: {args.docs}: {places} places for section '{name}', expected 1", file=sys.stderr)
             return 1
     if not args.print:
-        args.output.write_text(text)
+        for page, text in pages.items():
+            (args.docs / page).write_text(text)
     return 0
 
 
