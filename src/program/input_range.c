@@ -49,7 +49,7 @@ void input_range_text(char out[INPUT_RANGE_TEXT], const struct program *program,
              "%s%s",
              r->samples, count, what, program_input_end(program), program_input_end(program),
              prepared ? ", preprocessed" : "", r->reach, place,
-             other_scale ? "; they look scaled otherwise than the samples that calibrated the model" : "");
+             other_scale ? "; they look scaled differently from the samples that calibrated the model" : "");
   else if (count && r->reach == 0)
     snprintf(out, INPUT_RANGE_TEXT, "all %zu %s are zero", count, what);
   else if (count && r->reach < NEAR)

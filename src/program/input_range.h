@@ -20,8 +20,8 @@ void program_input_range(const struct program *program, const float *real, size_
 double program_input_end(const struct program *program);
 
 enum { INPUT_RANGE_TEXT = 300 };
-/** One line about samples beyond the range, or about `count` samples that are scaled otherwise than the model's; empty
- *  when there is nothing to say. `what`: "queries"; `place`: where the first of those beyond stands. */
+/** One line about samples beyond the range, or about `count` samples that are scaled differently from the model's;
+ * empty when there is nothing to say. `what`: "queries"; `place`: where the first of those beyond stands. */
 void input_range_text(char out[INPUT_RANGE_TEXT], const struct program *program, const struct input_range *r,
                       size_t count, const char *what, const char *place);
 

@@ -146,7 +146,7 @@ fusion_status inputs_check_range(struct input_range *out, const struct program *
   program_input_range(program, real, g->count, out);
   if (!out->samples || clip) return FUSION_OK;
   describe_range(text, program, g, out);
-  return error_set(err, FUSION_E_INPUT, "%s; --clip yes takes them, clipped", text);
+  return error_set(err, FUSION_E_INPUT, "%s; --clip yes clips them", text);
 }
 
 /* The two come from one source, so that they reach about as far. A few queries may well stay far below. */

@@ -158,7 +158,7 @@ static void job__samples_of_another_scale_are_told_as_such(void **state) {
   scene_prepare(&s);
   for (size_t i = 0; i < PUBLIC * IN; i++) s.public_samples[i] *= 65025;
   scene_start(&s);
-  expect_failure(&s, FUSION_E_INPUT, "scaled otherwise than the samples that calibrated");
+  expect_failure(&s, FUSION_E_INPUT, "scaled differently from the samples that calibrated");
   scene_end(&s);
 }
 

@@ -1,4 +1,4 @@
-/* fusion bench: this machine's ceilings, the library's kernels beside them, and whole networks. */
+/* fusion bench: measures this machine's ceilings, the library's kernels beside them, and whole networks. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,21 +77,23 @@ static bool take_row(void *context, const fusion_bench_row *row) {
 }
 
 static const char micro_about[] =
-    "Measures what one core of this machine can do at most (the ceilings), then every kernel of the library beside the "
-    "ceiling that is nearest, then the two-party building blocks. Every kernel tier of the processor is measured, with "
-    "--cpu-tier that one alone. Medians of several runs.";
+    "Measures the most that one core of this machine can do (the ceilings), then every kernel of the library beside "
+    "its "
+    "nearest ceiling, then the two-party protocols. It measures every kernel tier that the processor has, or only the "
+    "one that --cpu-tier names.";
 
 static int bench_micro(int argc, char **argv) {
   fusion_bench_settings settings = fusion_bench_defaults();
   bool json = false, quiet = false;
   const struct cli_option own[] = {
       CLI_OPT_TEXT("only", &settings.only, "TEXT",
-                   "Only rows whose name or group (ceiling, lattice, ot, share, model, protocol) contains this."),
+                   "Only rows whose name or group (ceiling, lattice, ot, share, model, protocol) contains TEXT."),
       CLI_OPT_COUNT("threads", &settings.threads, 1, 256, "T",
-                    "Threads that run a kernel at once, each on its own data; rates are of all of them together "
-                    "(default 1). Two-party rows are left out when there are several."),
-      CLI_OPT_COUNT("runs", &settings.runs, 1, 99, "N", "Runs of which the median is shown (default 5)."),
-      CLI_OPT_NUMBER("seconds", &settings.seconds, 0.001, 60, "S", "Seconds of each run, at least (default 0.03)."),
+                    "Number of threads that run a kernel at once, each on its own data; the rate is the sum of all. "
+                    "Default 1. With more than one thread, protocols are left out."),
+      CLI_OPT_COUNT("runs", &settings.runs, 1, 99, "N", "Number of runs; the median is shown. Default 5."),
+      CLI_OPT_NUMBER("seconds", &settings.seconds, 0.001, 60, "S",
+                     "Minimum length of each run in seconds. Default 0.03."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
@@ -190,8 +192,8 @@ static fusion_status run_model(const struct model_line *l, const char *path, fus
 }
 
 static const char model_about[] =
-    "Runs a compiled model privately on random inputs, both parties in this process over a shaped loopback connection, "
-    "and compares every answer with the plaintext run. The run of median time is shown.";
+    "Runs a compiled model privately on random inputs, with both parties in one process and TCP on loopback between "
+    "them, and compares every answer with the plaintext run. Shows the run of median time.";
 
 enum { MODEL_RUNS_MAX = 99 };
 
@@ -199,16 +201,20 @@ static int bench_model(int argc, char **argv) {
   struct model_line l = {.settings = fusion_bench_model_defaults(), .runs = 3, .network = "none"};
   fusion_bench_model_settings *s = &l.settings;
   const struct cli_option own[] = {
-      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Samples of the job (default 868)."),
+      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of the job. Default 868."),
       CLI_OPT_COUNT("shard", &s->shard, 0, 1e9, "K",
-                    "Samples that run at once on a connection (default: an equal part for each worker, 4096 at most)."),
-      CLI_OPT_TEXT("network", &l.network, "none|lan|wan|RATE,RTT",
-                   "The connection to imitate: 382 MB/s with 0.3 ms (lan), 44 MB/s with 40 ms (wan), or bytes a second "
-                   "and round trip in ms, 100M,10 (default none)."),
-      CLI_OPT_COUNT("workers", &s->workers, 1, 256, "W", "Connections side by side (default 1)."),
-      CLI_OPT_COUNT("runs", &l.runs, 1, MODEL_RUNS_MAX, "N", "Runs of which the median is shown (default 3)."),
+                    "Number of samples that run at once on one connection. Default: an equal part for each worker, "
+                    "4096 at most."),
+      CLI_OPT_TEXT(
+          "network", &l.network, "none|lan|wan|RATE,RTT",
+          "The connection to imitate: 382 MB/s with 0.3 ms round trip (lan), 44 MB/s with 40 ms (wan), or bytes per "
+          "second (k, M, G) and round trip in ms, as in 100M,10. Default none."),
+      CLI_OPT_COUNT("workers", &s->workers, 1, 256, "W",
+                    "Number of connections at once, each with one thread per party. Default 1."),
+      CLI_OPT_COUNT("runs", &l.runs, 1, MODEL_RUNS_MAX, "N", "Number of runs; the median is shown. Default 3."),
       CLI_OPT_CLEAR("no-pin", &s->pin,
-                    "Let the system place threads. Without it the server's run on one core, the client's on another."),
+                    "Let the system place threads. Without this option the server's threads stay on one core and the "
+                    "client's on another."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
@@ -222,8 +228,8 @@ static int bench_model(int argc, char **argv) {
                                     .about = model_about,
                                     .options = options,
                                     .notes =
-                                        "--threads is of the plaintext run; in the private one a party has a "
-                                        "thread for each worker.",
+                                        "--threads sets the threads of the plaintext run; the private run has one "
+                                        "thread per party and worker.",
                                     .min_positional = 1,
                                     .max_positional = 1};
   char **positional;
@@ -247,10 +253,10 @@ static int bench_model(int argc, char **argv) {
 static void print_usage(void) {
   printf(
       "usage: fusion bench micro|model ...\n\n"
-      "Measures this machine: each kernel of the library beside the processor's limits\n"
-      "(fusion bench micro), or a whole network with both parties in one process (fusion\n"
-      "bench model MODEL.fsn).\n\n"
-      "'fusion bench micro --help' and 'fusion bench model --help' explain them.\n");
+      "Measures this machine: every kernel of the library beside the processor's limits\n"
+      "(fusion bench micro), or a whole network with both parties in one process\n"
+      "(fusion bench model MODEL.fsn).\n\n"
+      "'fusion bench micro --help' and 'fusion bench model --help' show the options.\n");
 }
 
 int cmd_bench(int argc, char **argv) {
@@ -261,6 +267,6 @@ int cmd_bench(int argc, char **argv) {
     print_usage();
     return CLI_EXIT_OK;
   }
-  if (!*what) return cli_usage("bench", "say what to measure: micro, or model MODEL.fsn");
-  return cli_usage("bench", "'%s': nothing that can be measured; give micro, or model MODEL.fsn", what);
+  if (!*what) return cli_usage("bench", "what to measure is missing; give micro, or model MODEL.fsn");
+  return cli_usage("bench", "'%s': cannot be measured; give micro, or model MODEL.fsn", what);
 }

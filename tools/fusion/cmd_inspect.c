@@ -1,4 +1,4 @@
-/* fusion inspect: what a compiled model is, layer by layer. */
+/* fusion inspect: shows a compiled model, layer by layer. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -130,14 +130,16 @@ int cmd_inspect(int argc, char **argv) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_prediction(options, &prediction);
   cli_add_json(options, &as_json);
-  const struct cli_syntax syntax = {.command = "inspect",
-                                    .synopsis = "MODEL.fsn [--samples N] [--json]",
-                                    .about =
-                                        "Shows a compiled model: its layers with their ring widths. Rings are in bits; "
-                                        "raw sums are cleaned by the next step.",
-                                    .options = options,
-                                    .min_positional = 1,
-                                    .max_positional = 1};
+  const struct cli_syntax syntax = {
+      .command = "inspect",
+      .synopsis = "MODEL.fsn [options]",
+      .about =
+          "Shows a compiled model, layer by layer, and what a private run costs. Ring widths "
+          "are in bits; 'raw' means that the low bits hold noise until the next step "
+          "removes them.",
+      .options = options,
+      .min_positional = 1,
+      .max_positional = 1};
   char **positional;
   int count;
   int code = cli_parse(&syntax, argc, argv, &positional, &count);

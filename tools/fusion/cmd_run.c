@@ -1,4 +1,5 @@
-/* fusion run: a compiled model in the clear, the exact integers that a private run gives; beside the float network. */
+/* fusion run: runs a compiled model in the clear, with the exact integers of a private run; and the float network
+ * beside it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,18 +22,21 @@ struct run_result {
 };
 
 static const char about[] =
-    "Runs a compiled model on samples in the clear. The integers are, bit for bit, those that a private run answers.";
+    "Runs a compiled model on samples in the clear, without a protocol. For models compiled with --rounding exact (the "
+    "default) the integers "
+    "equal, bit for bit, those of a private run.";
 
 static int parse_line(struct run_line *l, int argc, char **argv, char ***positional) {
   const struct cli_option own[] = {
-      CLI_OPT_TEXT("labels", &l->labels, "FILE", "Their labels, for the accuracy."),
+      CLI_OPT_TEXT("labels", &l->labels, "FILE", "The samples' true labels; prints the accuracy."),
       CLI_OPT_TEXT("float", &l->onnx, "MODEL.onnx",
-                   "Also run the float network that the model was compiled from, and compare."),
-      CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy, .csv): integers, 64 bits.",
+                   "Also run the float network that the model was compiled from, and print how many labels agree."),
+      CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy or .csv) as 64-bit integers.",
                    .letter = 'o'),
-      CLI_OPT_FLAG("real", &l->real, "Write real numbers instead: integers times their unit."),
+      CLI_OPT_FLAG("real", &l->real, "Write real numbers instead: the integers times their unit."),
       CLI_OPT_FLAG("probabilities", &l->probabilities,
-                   "The same, with the Softmax, LogSoftmax or Sigmoid that the network ends in."),
+                   "Write real numbers with the network's final Softmax, LogSoftmax or Sigmoid "
+                   "applied."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_input(options, &l->input);
@@ -61,7 +65,8 @@ static double share_equal(const int64_t *a, const int64_t *b, size_t count) {
   return count ? (double)equal / (double)count : 0;
 }
 
-/** The index of the largest, or of one number: what an ArgMax gave, or which side of its threshold a score lies on. */
+/** If the network ends in its label, the single number is the class; otherwise its sign decides, or for a probability
+ *  whether it is above 0.5. */
 static void float_labels(const fusion_array *answers, const fusion_model_info *info, int64_t *labels) {
   const float *v = fusion_array_data(answers);
   const size_t rows = fusion_array_rows(answers), width = fusion_array_row_size(answers);
@@ -194,7 +199,7 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
   return code;
 }
 
-/** A label beyond the names, or names beyond the labels, says that the file is another model's. */
+/** A file with another number of names than the model has labels belongs to another model. */
 static int check_classes(const fusion_model *model, const struct cli_classes *classes, const char *path) {
   fusion_error err = {.status = FUSION_OK};
   fusion_model_info info = {.size = sizeof info};
@@ -206,7 +211,7 @@ static int check_classes(const fusion_model *model, const struct cli_classes *cl
   return CLI_EXIT_USAGE;
 }
 
-/** Found before the run, not after it. */
+/** Before the run: an error after it would waste the run. */
 static fusion_status check_probabilities(const fusion_model *model, fusion_error *err) {
   fusion_model_info info = {.size = sizeof info};
   fusion_array *none = NULL, *real = NULL;
@@ -220,7 +225,7 @@ static fusion_status check_probabilities(const fusion_model *model, fusion_error
   return status;
 }
 
-/** Samples that the model would clip end the run, unless --clip yes took them. CLI_GO, or the exit code. */
+/** Samples that the model would clip end the run, unless --clip yes is given. CLI_GO, or the exit code. */
 static int check_range(const struct run_line *l, const fusion_model *model, const fusion_array *input) {
   fusion_error err = {.status = FUSION_OK};
   fusion_input_check check = {.size = sizeof check};
@@ -228,7 +233,7 @@ static int check_range(const struct run_line *l, const fusion_model *model, cons
   if (status != FUSION_OK) return cli_failed("run", status, &err);
   const bool refused = check.samples && l->input.clip == CLI_CLIP_REFUSE;
   if (refused)
-    cli_error("run", "%s; --clip yes takes them, clipped", check.text);
+    cli_error("run", "%s; --clip yes clips them", check.text);
   else if (check.text[0])
     cli_error("run", "note: %s%s", check.text, check.samples ? ": clipped" : "");
   return refused ? CLI_EXIT_USAGE : CLI_GO;
@@ -268,7 +273,7 @@ int cmd_run(int argc, char **argv) {
   int code = parse_line(&l, argc, argv, &positional);
   if (code != CLI_GO) return code;
   if (l.input.reading.preprocess && !fusion_images_path(l.input.path))
-    return cli_usage("run", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
+    return cli_usage("run", "--preprocess is for images; arrays must be as they are before the model's preprocessing");
   const struct cli_file outputs[] = {{"--output-file", l.output}, {NULL, NULL}};
   const struct cli_file inputs[] = {{"MODEL.fsn", positional[0]},   {"--input", l.input.path}, {"--labels", l.labels},
                                     {"--classes", l.input.classes}, {"--float", l.onnx},       {NULL, NULL}};

@@ -7,12 +7,12 @@
 
 const struct cli_command cli_commands[] = {
     {"plan", "Find how many copies and public samples a job needs.", cmd_plan},
-    {"compile", "Make a fixed-point model of an ONNX network.", cmd_compile},
+    {"compile", "Turn an ONNX network into a fixed-point model.", cmd_compile},
     {"inspect", "Show a compiled model, layer by layer.", cmd_inspect},
     {"run", "Run a compiled model in the clear.", cmd_run},
     {"serve", "Serve a compiled model to clients.", cmd_serve},
-    {"query", "Get a server's answers to private queries, checked.", cmd_query},
-    {"bench", "Measure this machine: kernels, and whole networks.", cmd_bench},
+    {"query", "Get a server's answers to private queries and check them.", cmd_query},
+    {"bench", "Measure this machine: kernels and whole networks.", cmd_bench},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
     {NULL, NULL, NULL},
@@ -28,8 +28,10 @@ static const struct cli_command *find_command(const char *name) {
 
 int cmd_version(int argc, char **argv) {
   static const struct cli_option options[] = {{.name = NULL}};
-  const struct cli_syntax syntax = {
-      .command = "version", .synopsis = "", .about = "Shows the version.", .options = options};
+  const struct cli_syntax syntax = {.command = "version",
+                                    .synopsis = "",
+                                    .about = "Shows the version and the processor kernels in use.",
+                                    .options = options};
   const int done = cli_parse(&syntax, argc, argv, NULL, NULL);
   if (done != CLI_GO) return done;
   printf("fusion %s (%s kernels)\n", fusion_version(), fusion_cpu_tier());
@@ -48,7 +50,7 @@ int cmd_help(int argc, char **argv) {
       "usage: fusion <command> [options]\n\n"
       "Private inference that a cheating server cannot spoil.\n\ncommands:\n");
   for (const struct cli_command *c = cli_commands; c->name; c++) printf("  %-10s %s\n", c->name, c->summary);
-  printf("\n'fusion <command> --help' explains one; 'man fusion' the whole.\n");
+  printf("\n'fusion <command> --help' explains one command; 'man fusion' gives an overview.\n");
   return CLI_EXIT_OK;
 }
 

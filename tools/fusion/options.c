@@ -60,8 +60,8 @@ int cli_check_tls_server(const char *command, const fusion_server_settings *s) {
 }
 
 void cli_add_threads(struct cli_option *table, unsigned *threads) {
-  const struct cli_option options[] = {CLI_OPT_COUNT("threads", threads, 0, 256, "N", "Default: every core."),
-                                       {.name = NULL}};
+  const struct cli_option options[] = {
+      CLI_OPT_COUNT("threads", threads, 0, 256, "N", "Number of threads. Default: one per core."), {.name = NULL}};
   cli_add_options(table, options);
 }
 
@@ -73,7 +73,7 @@ void cli_add_json(struct cli_option *table, bool *json) {
 
 void cli_add_quiet(struct cli_option *table, bool *quiet) {
   const struct cli_option options[] = {
-      CLI_OPT_FLAG("quiet", quiet, "No progress, no line for each job.", .letter = 'q'), {.name = NULL}};
+      CLI_OPT_FLAG("quiet", quiet, "Print no progress and no line for each job.", .letter = 'q'), {.name = NULL}};
   cli_add_options(table, options);
 }
 

@@ -27,14 +27,14 @@ bool cli_parse_network(const char *text, fusion_bench_network *out) {
 void cli_add_prediction(struct cli_option *table, struct cli_prediction *p) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("samples", &p->samples, 0, 1e9, "N",
-                    "Predict a private run of so many samples (copies and public samples count); 0 for none. "
+                    "Predict a private run of N samples, counting copies and public samples; 0: no prediction. "
                     "Default 128.",
                     .letter = 'n'),
       CLI_OPT_BYTES("max-memory", &p->memory, 0,
-                    "Of either party, which decides how many samples run at once (a shard). Default 4G."),
+                    "Peak memory of either party; limits how many samples run at once (a shard). Default 4G."),
       CLI_OPT_TEXT("network", &p->network, "none|lan|wan|RATE,RTT",
-                   "The link: bytes a second each way (k, M, G), round trip in ms. lan: 382M,0.3; wan: 44M,40. Default "
-                   "lan."),
+                   "The link that the time is predicted for: bytes per second each way (k, M, G) and round trip in ms. "
+                   "lan: 382M,0.3; wan: 44M,40. Default lan."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_engine(table, &p->engine);

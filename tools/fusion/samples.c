@@ -9,10 +9,11 @@ enum { HEADER_SHOWN = 60 /* characters */ };
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
   const struct cli_option options[] = {
       CLI_OPT_CHOICE("header", &reading->header, "auto|yes|no",
-                     "Whether the first line of each .csv file is a header. Default auto: it is when every field is a "
-                     "name."),
+                     "Whether the first line of each .csv file is a header. Default auto: it is a header when every "
+                     "field is a name."),
       CLI_OPT_TEXT("preprocess", &reading->preprocess, "FILE",
-                   "For pictures: a preset (imagenet, unit, grey), a JSON file, or JSON itself; see fusion-images(7)."),
+                   "How to prepare images: a preset (imagenet, unit, grey), a JSON file, or JSON itself; see "
+                   "fusion-images(7)."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -20,16 +21,17 @@ void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
 void cli_add_input(struct cli_option *table, struct cli_input *input) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("input", &input->path, "FILE",
-                   "The samples: .npy, .npz or .csv, one a row, raw as the model's preprocessing expects them; or a "
-                   "PNG or JPEG picture, or a folder of them.",
+                   "The samples: a .npy, .npz or .csv file with one sample per row, as they are before the model's "
+                   "preprocessing; or a PNG or JPEG image, or a folder of images.",
                    .letter = 'i', .required = true),
       CLI_OPT_TEXT("id-column", &input->reading.id_column, "NAME|NUMBER",
-                   "The column of a .csv --input that names the samples; the answers repeat it. Numbers count from 1."),
+                   "The column of a .csv input that names the samples: its name in the header, or its number, counted "
+                   "from 1. The answers repeat the names."),
       CLI_OPT_CHOICE("clip", &input->clip, "refuse|yes",
-                     "What to do with samples that go beyond the model's input range, whose answers would be wrong: "
-                     "refuse (default), or clip them."),
+                     "What to do with samples that exceed the model's input range, whose answers would be wrong: "
+                     "refuse them (default), or clip them (yes)."),
       CLI_OPT_TEXT("classes", &input->classes, "FILE",
-                   "Names of the classes, one a line, for the answers that are shown and for .csv and JSON."),
+                   "Names of the classes, one per line, for printed answers, .csv and JSON."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_reading(table, &input->reading);
