@@ -20,21 +20,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Models
 
-Written by `scripts/models_table.py`; do not edit.
+`scripts/models_table.py` writes this page; do not edit it.
 
-Fixed point against the float network, on the images that calibrated it (their first rows) and on the rest of the file. "bits": weights,
-activations (room for the unexpected included), averages. "error": root mean square error of the logits over their spread. "MiB", "delays",
-"predicted s": of a private run of {samples} samples in one shard: both directions a sample, one-way message delays of the whole run, wall
-time a sample over the loopback device, one core a party. "measured s": that time measured with `fusion bench model` (below); "-": not measured with this model. "run": one image in
-the clear by `fusion run`, against the float reference of the same program. Networks with random weights have no accuracy; their labels hang
-on differences that no trained network has, so agreement is a hard measure there.
+The first table compares fixed point with the float network, on the images that calibrated it (the first rows of the file) and on the other rows.
+The columns are:
 
-MobileNetV2 with random weights is chaotic, which is no property of its fixed point: noise of 0.1 % in the images is 5.0 % in the float
-network's logits (`examples/imagenet.py` prints such figures), and noise below half a level of a byte is 16 %. In ResNet-20, MiniONN and
-SqueezeNet 1.1, which are trained, it is 0.1 to 0.3 % and 0.6 to 1.1 %, in the other random networks 0.1 and 0.2 %. So what the first layers
-round counts fifty times at the end: with 10 bits everywhere (`--bits 10,10`) the error is 15 %, as it is when PyTorch rounds weights and
-activations to 10 bits (14 %), and `--bits auto` gives the early layers the bits. A small MobileNetV2 trained on CIFAR-10 errs by 1.1 % with
-10 bits everywhere.
+- "bits": average bits of weights and of activations (including a margin for unexpected values);
+- "float", "fixed": accuracy; "agreement": samples that keep the float network's label;
+- "error": root mean square error of the logits, relative to their spread;
+- "MiB a sample", "delays", "predicted s": a private run of {samples} samples in one shard: MiB in both directions per sample, one-way message delays of the whole run,
+  and wall time per sample over the loopback device, with one core per party;
+- "measured s": that time, measured with `fusion bench model` (below); "-" means that it was not measured with this model;
+- "run": seconds for one image in the clear with `fusion run`; "float": with the float reference of the same program.
+
+Networks with random weights have no accuracy. Their labels depend on much smaller differences than those of a trained network, so
+agreement is a hard measure for them.
+
+MobileNetV2 with random weights is chaotic; this is not a property of its fixed point. Noise of 0.1 % in the images causes 5.0 % in the float
+network's logits (`examples/imagenet.py` prints such figures), and noise below half a level of a byte causes 16 %. In ResNet-20, MiniONN and
+SqueezeNet 1.1, which are trained, the figures are 0.1 to 0.3 % and 0.6 to 1.1 %; in the other random networks 0.1 and 0.2 %. A rounding error in
+the first layers is therefore fifty times larger at the end. With 10 bits everywhere (`--bits 10,10`) the error is 15 %; it is 14 % when
+PyTorch rounds weights and activations to 10 bits. `--bits auto` gives the early layers more bits. A small MobileNetV2 trained on
+CIFAR-10 has an error of 1.1 % with 10 bits everywhere.
 
 | network | bits | float | fixed | agreement | error | widest ring | MiB a sample | delays | predicted s | measured s | run / float s |
 |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -42,9 +49,9 @@ activations to 10 bits (14 %), and `--bits auto` gives the early layers the bits
 SECURE = """
 ## Private runs
 
-Measured with `fusion bench model`: both parties on one machine over TCP loopback, one core a party, inputs at random, every answer
-equal to the plaintext executor's. Processor time is of each party, memory of both; the wall time also holds what other work the
-machine had.
+These figures come from `fusion bench model`: both parties on one machine over TCP loopback, one core per party, random inputs. Every answer
+equals the plaintext executor's. Processor time is given for each party; memory is for both together. The wall time includes other
+work that the machine did at the same time.
 
 | network | samples | shard | wall s a sample | server CPU s | client CPU s | MiB a sample | peak MiB, both |
 |---|---|---|---|---|---|---|---|
