@@ -29,7 +29,8 @@ static fusion_status load_by_name(fusion_array **out, const char *path, const fu
   char *file;
   const char *member = NULL;
   if (path_ends_in(path, ".csv")) return csv_load(out, path, settings, err);
-  if (settings->id_column) return error_set(err, FUSION_E_USAGE, "'%s': only a .csv file has a column of names", path);
+  if (settings->id_column)
+    return error_set(err, FUSION_E_USAGE, "'%s': only .csv files can have a column of names", path);
   fusion_status status = split_member(path, &file, &member);
   if (status != FUSION_OK) return status;
   if (member)

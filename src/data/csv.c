@@ -198,7 +198,7 @@ static fusion_status take_line(struct table *t, size_t number, const struct line
   if (broken) return quote_broken(t, number, err);
   if (!t->rows) t->columns = numbers;
   if (numbers != t->columns || column < t->id_column)
-    return error_set(err, FUSION_E_INPUT, "'%s' line %zu: %s than %zu columns, which the lines before it have", t->path,
+    return error_set(err, FUSION_E_INPUT, "'%s' line %zu: %s columns than the %zu of the lines before it", t->path,
                      number, numbers > t->columns ? "more" : "fewer", t->columns + (t->id_column != 0));
   t->rows++;
   return FUSION_OK;
@@ -216,7 +216,7 @@ static fusion_status pass(struct table *t, fusion_error *err) {
     }
     /* Where a row is one number, an empty line may be a row without it. */
     if (t->rows && t->empty_line && t->columns == 1 && !t->id_column)
-      return error_set(err, FUSION_E_INPUT, "'%s' line %zu: is empty; fill in the value, or remove the line", t->path,
+      return error_set(err, FUSION_E_INPUT, "'%s' line %zu: is empty; fill in the value or remove the line", t->path,
                        t->empty_line);
     const fusion_status status = take_line(t, number, &l, err);
     if (status != FUSION_OK) return status;
@@ -232,7 +232,7 @@ static fusion_status check_header(const struct table *t, fusion_error *err) {
   const size_t names = count_kinds(t, t->header.at, t->header.end).cells;
   const size_t columns = t->columns + (t->id_column != 0);
   if (names == columns) return FUSION_OK;
-  return error_set(err, FUSION_E_INPUT, "'%s': the header in line %zu has %zu fields, the rows have %zu", t->path,
+  return error_set(err, FUSION_E_INPUT, "'%s': the header in line %zu has %zu fields, but the rows have %zu", t->path,
                    t->header_line, names, columns);
 }
 

@@ -9,7 +9,7 @@ fusion_status image_alloc(struct image *out, const char *path, size_t width, siz
     return error_set(err, FUSION_E_INPUT, "'%s': %zux%zu pixels; at most %d million are read", path, width, height,
                      PIXELS_MAX / 1000000);
   *out = (struct image){width, height, channels, mem_alloc(width * height, channels)};
-  return out->pixels ? FUSION_OK : error_set(err, FUSION_E_MEMORY, "'%s': out of memory for the picture", path);
+  return out->pixels ? FUSION_OK : error_set(err, FUSION_E_MEMORY, "'%s': out of memory for the image", path);
 }
 
 void image_free(struct image *image) {

@@ -82,8 +82,8 @@ static fusion_status list_folder(struct list *l, const char *folder, fusion_erro
   for (const struct dirent *e; status == FUSION_OK && (e = readdir(d));) {
     if (e->d_name[0] == '.') continue;
     if (is_foreign_picture(e->d_name))
-      status = error_set(err, FUSION_E_INPUT, "'%s/%s': only PNG and JPEG are read; convert it, or take it out", folder,
-                         e->d_name);
+      status = error_set(err, FUSION_E_INPUT, "'%s/%s': only PNG and JPEG files are supported; convert it or remove it",
+                         folder, e->d_name);
     else if (is_picture(e->d_name) && !list_add(l, folder, e->d_name))
       status = error_set(err, FUSION_E_MEMORY, "'%s': out of memory for its names", folder);
   }
@@ -108,7 +108,7 @@ static fusion_status decode(struct image *out, const struct image_file *f, fusio
 #else
   (void)out;
   return error_set(err, FUSION_E_UNSUPPORTED,
-                   "'%s': this build reads no pictures; install libjpeg-dev and libpng-dev and build again", f->path);
+                   "'%s': this build cannot read images; install libjpeg-dev and libpng-dev and build again", f->path);
 #endif
 }
 
@@ -148,7 +148,7 @@ static fusion_status load_picture(struct image *out, const char *path, const fus
   if (status != FUSION_OK) return status;
   status = image_set_channels(&image, s->colours == FUSION_COLOURS_GREY ? 1 : 3);
   if (status == FUSION_OK) status = resize(&image, s);
-  if (status != FUSION_OK) error_set(err, status, "'%s': out of memory for the picture", path);
+  if (status != FUSION_OK) error_set(err, status, "'%s': out of memory for the image", path);
   if (status == FUSION_OK && (image.width < s->crop_width || image.height < s->crop_height))
     status = error_set(err, FUSION_E_INPUT, "'%s': %zux%zu pixels, less than the %ux%u of the crop; resize first", path,
                        image.width, image.height, s->crop_width, s->crop_height);
@@ -167,7 +167,7 @@ static fusion_status start_array(fusion_array **out, struct list *l, const struc
   const size_t shape[4] = {l->count, first->height, first->width, first->channels};
   const fusion_status status = fusion_array_create(out, FUSION_U8, 4, shape, NULL);
   if (status != FUSION_OK)
-    return error_set(err, status, "out of memory for %zu pictures of %zux%zu", l->count, first->width, first->height);
+    return error_set(err, status, "out of memory for %zu images of %zux%zu", l->count, first->width, first->height);
   fusion_array *a = *out;
   a->picture = *s;
   a->is_pictures = true;
@@ -185,9 +185,9 @@ static fusion_status load_list(fusion_array **out, struct list *l, const fusion_
     if (i == 0) status = start_array(out, l, &image, s, err);
     const fusion_array *a = *out;
     if (status == FUSION_OK && (image.height != a->shape[1] || image.width != a->shape[2]))
-      status =
-          error_set(err, FUSION_E_INPUT, "'%s': %zux%zu pixels, '%s' has %zux%zu; --preprocess can make them alike",
-                    l->paths[i], image.width, image.height, l->paths[0], a->shape[2], a->shape[1]);
+      status = error_set(err, FUSION_E_INPUT,
+                         "'%s': %zux%zu pixels, '%s' has %zux%zu; use --preprocess to make the sizes equal",
+                         l->paths[i], image.width, image.height, l->paths[0], a->shape[2], a->shape[1]);
     const size_t len = image.width * image.height * image.channels;
     if (status == FUSION_OK) memcpy(a->data + i * len, image.pixels, len);
     image_free(&image);

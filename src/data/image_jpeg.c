@@ -33,9 +33,9 @@ static _Noreturn void fail(j_common_ptr info) {
   const int code = info->err->msg_code;
   info->err->format_message(info, text);
   if (code == JERR_OUT_OF_MEMORY)
-    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the picture", s->file->path);
+    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the image", s->file->path);
   else
-    s->status = error_set(s->err, FUSION_E_INPUT, "'%s': not a whole JPEG file: %s", s->file->path, text);
+    s->status = error_set(s->err, FUSION_E_INPUT, "'%s': not a valid JPEG file: %s", s->file->path, text);
   longjmp(s->leave, 1);
 }
 
@@ -71,7 +71,7 @@ static void read_rows(struct jpeg_state *s) {
   info->out_color_space = inks ? JCS_CMYK : grey ? JCS_GRAYSCALE : JCS_RGB;
   s->status = image_alloc(&s->image, s->file->path, info->image_width, info->image_height, grey ? 1 : 3, s->err);
   if (s->status == FUSION_OK && inks && !(s->row = mem_alloc(info->image_width, 4)))
-    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the picture", s->file->path);
+    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the image", s->file->path);
   if (s->status != FUSION_OK) return;
   jpeg_start_decompress(info);
   const size_t row_len = s->image.width * s->image.channels;

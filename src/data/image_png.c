@@ -18,7 +18,7 @@ struct png_state {
 
 static PNG_CALLBACK(void, fail, (png_structp png, png_const_charp text)) {
   struct png_state *s = png_get_error_ptr(png);
-  s->status = error_set(s->err, FUSION_E_INPUT, "'%s': not a whole PNG file: %s", s->file->path, text);
+  s->status = error_set(s->err, FUSION_E_INPUT, "'%s': not a valid PNG file: %s", s->file->path, text);
   png_longjmp(png, 1);
 }
 
@@ -53,7 +53,7 @@ static void read_rows(struct png_state *s) {
   if (channels != 1 && channels != 3) png_error(s->png, "neither grey nor colour");
   s->status = image_alloc(&s->image, s->file->path, png_get_image_width(s->png, s->info), height, channels, s->err);
   if (s->status == FUSION_OK && !(s->rows = mem_alloc(height, sizeof *s->rows)))
-    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the picture", s->file->path);
+    s->status = error_set(s->err, FUSION_E_MEMORY, "'%s': out of memory for the image", s->file->path);
   if (s->status != FUSION_OK) return;
   const size_t row_len = s->image.width * channels;
   if (png_get_rowbytes(s->png, s->info) != row_len) png_error(s->png, "unexpected length of a row");
@@ -78,7 +78,7 @@ fusion_status image_decode_png(struct image *out, const struct image_file *file,
   if (s.info)
     decode(&s);
   else
-    s.status = error_set(err, FUSION_E_MEMORY, "'%s': out of memory for the picture", file->path);
+    s.status = error_set(err, FUSION_E_MEMORY, "'%s': out of memory for the image", file->path);
   png_destroy_read_struct(&s.png, &s.info, NULL);
   mem_free(s.rows);
   if (s.status != FUSION_OK) image_free(&s.image);

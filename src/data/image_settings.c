@@ -137,13 +137,14 @@ static fusion_status read_object(fusion_image_settings *s, json_t *object, const
     bool good;
     const char *expected = read_key(key, value, s, &good);
     if (!expected)
-      return error_set(err, FUSION_E_INPUT,
-                       "%s: \"%.40s\": no such key; there are preset, channels, resize, crop, filter, scale, mean, std",
-                       where, key);
+      return error_set(
+          err, FUSION_E_INPUT,
+          "%s: \"%.40s\": no such key; the keys are preset, channels, resize, crop, filter, scale, mean, std", where,
+          key);
     if (!good) return error_set(err, FUSION_E_INPUT, "%s: \"%s\": give %s", where, key, expected);
   }
   if (!settle_count(s))
-    return error_set(err, FUSION_E_INPUT, "%s: grey pictures have one channel, so one mean and one std", where);
+    return error_set(err, FUSION_E_INPUT, "%s: grey images have one channel, so one mean and one std", where);
   return FUSION_OK;
 }
 
@@ -159,7 +160,7 @@ static fusion_status read_text(fusion_image_settings *s, const char *text, fusio
     snprintf(where, sizeof where, "'%.100s'", text);
   }
   if (!json && error.line < 0)
-    return error_set(err, FUSION_E_IO, "%s: no preset (imagenet, unit, grey) and no file that can be read", where);
+    return error_set(err, FUSION_E_IO, "%s: neither a preset (imagenet, unit, grey) nor a readable file", where);
   if (!json) return error_set(err, FUSION_E_INPUT, "%s: line %d: %.100s", where, error.line, error.text);
   const fusion_status status = read_object(s, json, where, err);
   json_decref(json);

@@ -28,7 +28,7 @@ struct entry {
 };
 
 static fusion_status damaged(const struct input_file *f, fusion_error *err) {
-  return error_set(err, FUSION_E_INPUT, "'%s': is not a whole .npz (zip) archive; copy it again", f->path);
+  return error_set(err, FUSION_E_INPUT, "'%s': is not a complete .npz (zip) archive; copy it again", f->path);
 }
 
 /** Finds the end record and reads the central directory. *directory is owned by the caller. */
@@ -135,7 +135,8 @@ static fusion_status read_member(const struct input_file *f, const struct entry 
   fusion_status status = FUSION_OK;
   uint8_t local[LOCAL_LEN], *packed = NULL;
   if (e->flags & FLAG_ENCRYPTED || (e->method != METHOD_STORED && e->method != METHOD_DEFLATED))
-    return error_set(err, FUSION_E_INPUT, "'%s': the member is encrypted or packed otherwise than by deflate", f->path);
+    return error_set(err, FUSION_E_INPUT, "'%s': the member is encrypted or uses a compression other than deflate",
+                     f->path);
   if (e->len == UINT32_MAX || e->packed_len == UINT32_MAX)
     return error_set(err, FUSION_E_INPUT, "'%s': members of 4 GiB or more are not supported; save a .npy file",
                      f->path);

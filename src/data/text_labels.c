@@ -101,6 +101,7 @@ fusion_status fusion_labels_load(fusion_array **out, const char *path, const fus
   fusion_array_free(l.array);
   if (status == FUSION_E_MEMORY) return error_set(err, status, "'%s': out of memory for this file", path);
   /* Of a table what is wrong with it as numbers has been said. */
-  return text ? error_set(err, FUSION_E_INPUT, "'%s': give one label a line, of at most %d bytes", path, (int)LABEL_LEN)
+  return text ? error_set(err, FUSION_E_INPUT, "'%s': give one label per line, of at most %d bytes", path,
+                          (int)LABEL_LEN)
               : FUSION_E_INPUT;
 }

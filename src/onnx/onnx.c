@@ -193,7 +193,7 @@ static fusion_status check_attributes(const struct call *c, const struct op_entr
     char shown[64];
     name_for_print(shown, name);
     if (c->node->attribute[i]->ref_attr_name && c->node->attribute[i]->ref_attr_name[0])
-      return call_malformed(c, "refers to an attribute of a function that it is no part of");
+      return call_malformed(c, "refers to an attribute of a function that it is not part of");
     if (!*at)
       return call_refuse(c, "export the model without it", "has the attribute '%s', which is not supported", shown);
   }
@@ -348,7 +348,7 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
       t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
   if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL ||
       t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
-    return refuse_input(im, in->name, "has an element type that is not supported; export a model of floats");
+    return refuse_input(im, in->name, "has an element type that is not supported; export a model with float inputs");
   return FUSION_OK;
 }
 
@@ -358,7 +358,7 @@ static fusion_status import_input(struct importer *im, const struct importer *ne
     const Onnx__ValueInfoProto *in = g->input[i];
     /* Older files list initialisers as inputs. */
     if (!in->name || !importer_find(needed, in->name) || importer_find(im, in->name)) continue;
-    if (im->g->count) return refuse_input(im, in->name, "is a second input; export a model of one input");
+    if (im->g->count) return refuse_input(im, in->name, "is a second input; export a model with one input");
     struct value v = {0};
     fusion_status status = input_dims(im, in, &v);
     if (status != FUSION_OK) return status;
@@ -368,7 +368,7 @@ static fusion_status import_input(struct importer *im, const struct importer *ne
     if (status != FUSION_OK) return status;
   }
   if (im->g->count) return FUSION_OK;
-  return error_set(im->err, FUSION_E_MODEL, "'%s' has no input; export a model of one input", im->path);
+  return error_set(im->err, FUSION_E_MODEL, "'%s' has no input; export a model with one input", im->path);
 }
 
 /* By the bits, without an early end: the compiler makes vectors of it. */

@@ -258,7 +258,7 @@ fusion_status op_constant_of_shape(struct call *c) {
   const struct tensor *shape = call_constant(c, 0);
   const Onnx__AttributeProto *a = attr_find(c, "value");
   if (!shape || !shape->i || shape->dims.rank > 1)
-    return call_refuse(c, "export with fixed shapes", "takes its shape from data");
+    return call_refuse(c, "export with fixed shapes", "has a shape that depends on the input");
   struct dims dims = {0};
   const size_t rank = dims_size(&shape->dims);
   for (size_t k = 0; k < rank; k++) {

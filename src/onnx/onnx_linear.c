@@ -166,7 +166,7 @@ static fusion_status conv_kernel(const struct call *c, const struct tensor *w, u
   kernel[1] = w->dims.d[rank - 1];
   for (size_t i = 0; i < count; i++) {
     if (count != rank - 2 || given[i] != w->dims.d[2 + i])
-      return call_malformed(c, "has a 'kernel_shape' unlike its weights");
+      return call_malformed(c, "has a 'kernel_shape' that differs from its weights'");
   }
   return FUSION_OK;
 }
@@ -189,7 +189,7 @@ fusion_status op_conv(struct call *c) {
   uint32_t kernel[2], overhang[2], node;
   fusion_status status;
   if (x.constant || !w || (call_input(c, 2) && !b))
-    return call_refuse(c, "use constant weights and bias", "takes its weights from data");
+    return call_refuse(c, "use constant weights and bias", "has weights that depend on the input");
   TRY(call_spatial(c, &x, &in));
   TRY(conv_kernel(c, w, x.dims.rank, kernel));
   const uint32_t out = w->dims.d[0];
@@ -222,7 +222,8 @@ fusion_status op_batch_norm(struct call *c) {
   if (attr_int(c, "spatial", 1) == 0) return call_refuse(c, "normalise per channel", "normalises per element");
   for (size_t i = 0; i < 4; i++) {
     p[i] = call_constant(c, i + 1);
-    if (!p[i] || x.constant) return call_refuse(c, "use constant statistics", "takes its statistics from data");
+    if (!p[i] || x.constant)
+      return call_refuse(c, "use constant statistics", "has statistics that depend on the input");
     if (dims_size(&p[i]->dims) != channels || x.dims.d[0] != 1)
       return call_malformed(c, "has statistics of another size");
   }

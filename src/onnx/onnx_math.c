@@ -271,7 +271,7 @@ static fusion_status clip_limit(const struct call *c, const char *name, size_t i
   const struct value *v = call_input(c, input);
   if (!v) return FUSION_OK;
   if (!v->constant || dims_size(&v->constant->dims) != 1)
-    return call_refuse(c, "use constant limits", "takes its limits from data");
+    return call_refuse(c, "use constant limits", "has limits that depend on the input");
   *out = tensor_get(v->constant, 0);
   return *out >= -INFINITY ? FUSION_OK : call_malformed(c, "has a limit that is not a number");
 }
@@ -315,7 +315,8 @@ fusion_status op_leaky_relu(struct call *c) {
 
 fusion_status op_prelu(struct call *c) {
   const struct value *x = c->in[0];
-  if (x->constant || !c->in[1]->constant) return call_refuse(c, "use constant slopes", "takes its slopes from data");
+  if (x->constant || !c->in[1]->constant)
+    return call_refuse(c, "use constant slopes", "has slopes that depend on the input");
   struct tensor slope = *c->in[1]->constant;
   struct dims dims;
   /* Operator set 6 gave one slope a channel as a vector. */

@@ -14,7 +14,7 @@ static size_t attr_floats(const struct call *c, const char *name, const float **
 /* A row of features: all dimensions but the last are 1. */
 static fusion_status features_of(const struct call *c, const struct value *x, uint32_t *features) {
   if (x->dims.rank == 0 || dims_size(&x->dims) != x->dims.d[x->dims.rank - 1] || (x->dims.rank == 1 && x->batched))
-    return call_refuse(c, "give it one row of features a sample", "works on more than a row of features");
+    return call_refuse(c, "give it one row of features per sample", "works on more than a row of features");
   *features = x->dims.d[x->dims.rank - 1];
   return FUSION_OK;
 }
@@ -28,7 +28,7 @@ fusion_status op_scaler(struct call *c) {
   fusion_status status = features_of(c, &x, &features);
   if (status != FUSION_OK) return status;
   if ((offsets > 1 && offsets != features) || (scales > 1 && scales != features))
-    return call_malformed(c, "has another number of offsets or scales than features");
+    return call_malformed(c, "has a different number of offsets or scales than features");
   float *s = mem_alloc(features, sizeof *s), *b = mem_alloc(features, sizeof *b);
   status = s && b ? value_view(c, &x, (struct shape){features, 1, 1}, &x.node) : call_out_of_memory(c);
   for (size_t i = 0; status == FUSION_OK && i < features; i++) {
@@ -72,7 +72,7 @@ fusion_status op_linear_regressor(struct call *c) {
   if (transform[0] && strcmp(transform, "NONE"))
     return call_refuse(c, "export it without", "has a post_transform that is not supported");
   TRY(linear_scores(c, &x, &rows));
-  if (attr_int(c, "targets", 1) != rows) return call_malformed(c, "has another number of targets than intercepts");
+  if (attr_int(c, "targets", 1) != rows) return call_malformed(c, "has a different number of targets than intercepts");
   TRY(call_set(c, 0, &x));
 cleanup:
   return status;

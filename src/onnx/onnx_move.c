@@ -21,7 +21,7 @@ fusion_status op_transpose(struct call *c) {
   bool seen[MAX_RANK] = {false};
   for (uint32_t k = 0; k < in->rank; k++) perm[k] = in->rank - 1 - k;
   if (count && (count != in->rank || !axes_set(given, count, in->rank, seen)))
-    return call_malformed(c, "has a 'perm' that is no permutation");
+    return call_malformed(c, "has a 'perm' that is not a permutation");
   for (uint32_t k = 0; k < count; k++) perm[k] = (uint32_t)(given[k] < 0 ? given[k] + in->rank : given[k]);
   struct value out = {0};
   const fusion_status status = value_transpose(c, c->in[0], perm, &out);
@@ -148,9 +148,9 @@ fusion_status op_gather(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
   const struct tensor *index = call_constant(c, 1);
   uint32_t axis;
-  if (!index) return call_refuse(c, "use constant indices", "takes its indices from data");
+  if (!index) return call_refuse(c, "use constant indices", "has indices that depend on the input");
   if (!index->i || !axis_fix(attr_int(c, "axis", 0), in->rank, &axis))
-    return call_malformed(c, "has an axis or indices of a wrong kind");
+    return call_malformed(c, "has an axis or indices of the wrong kind");
   if (along_batch(c, axis)) return refuse_batch(c);
   const size_t count = dims_size(&index->dims);
   struct axis_map m = {0};
@@ -222,7 +222,8 @@ fusion_status op_pad(struct call *c) {
   char mode[16];
   attr_string(c, "mode", mode, sizeof mode);
   for (size_t i = 1; i < c->in_count; i++) {
-    if (c->in[i] && !c->in[i]->constant) return call_refuse(c, "use constant pads", "takes its pads from data");
+    if (c->in[i] && !c->in[i]->constant)
+      return call_refuse(c, "use constant pads", "has pads that depend on the input");
   }
   if (mode[0] && strcmp(mode, "constant") && strcmp(mode, "edge") && strcmp(mode, "reflect"))
     return call_refuse(c, "use mode constant, edge or reflect", "has an unknown mode");
@@ -268,7 +269,7 @@ fusion_status op_tile(struct call *c) {
   size_t count;
   const fusion_status status = call_integers(c, "repeats", 1, times, &count);
   if (status != FUSION_OK) return status;
-  if (count != in->rank) return call_malformed(c, "has another number of repeats than dimensions");
+  if (count != in->rank) return call_malformed(c, "has a different number of repeats than dimensions");
   struct axis_map m = {0};
   bool ok = true;
   for (uint32_t k = 0; k < in->rank && ok; k++) {

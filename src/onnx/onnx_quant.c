@@ -89,7 +89,7 @@ static fusion_status quantise_constant(struct call *c, const struct tensor *x, d
 static fusion_status whole_scale(const struct call *c, double *scale, double *zero) {
   const struct tensor *s = call_constant(c, 1), *z = call_constant(c, 2);
   if (!s || (call_input(c, 2) && !z))
-    return call_refuse(c, "quantise the model statically", "takes its scale from data");
+    return call_refuse(c, "quantise the model statically", "has a scale that depends on the input");
   if (dims_size(&s->dims) != 1 || (z && dims_size(&z->dims) != 1))
     return call_refuse(c, "quantise activations per tensor", "has several scales for an activation");
   *scale = tensor_get(s, 0);
@@ -129,7 +129,7 @@ static fusion_status dequantise_activation(struct call *c) {
   if (!x.quantised) {
     TRY(value_scale(c, &x, scale, -zero * scale, &x));
   } else if (x.step < scale || x.step > scale || x.zero < zero || x.zero > zero) {
-    return call_refuse(c, "dequantise with the scale that quantised", "has another scale than its input was given");
+    return call_refuse(c, "dequantise with the scale that quantised", "has a different scale than its input");
   }
   x.integer = x.quantised = false;
   TRY(call_set(c, 0, &x));
@@ -142,7 +142,7 @@ fusion_status op_dequantize(struct call *c) {
   const struct tensor *q = call_constant(c, 0), *s = call_constant(c, 1);
   if (!c->in[0]->constant) return dequantise_activation(c);
   if (!s || (call_input(c, 2) && !call_constant(c, 2)))
-    return call_refuse(c, "quantise the model statically", "takes its scale from data");
+    return call_refuse(c, "quantise the model statically", "has a scale that depends on the input");
   struct scales scales;
   if (!scales_fit(c, &q->dims, &scales)) return call_malformed(c, "has scales that do not fit its input");
   struct tensor *t = tensor_alloc(&q->dims, 0);

@@ -150,7 +150,8 @@ static fusion_status resize_read(const struct call *c, const struct dims *in, st
   const struct tensor *s = call_constant(c, at), *z = at == 2 ? call_constant(c, 3) : NULL;
   const struct tensor *roi = at == 2 ? call_constant(c, 1) : NULL;
   for (size_t i = 1; i < c->in_count; i++) {
-    if (c->in[i] && !c->in[i]->constant) return call_refuse(c, "export with fixed sizes", "takes its scales from data");
+    if (c->in[i] && !c->in[i]->constant)
+      return call_refuse(c, "export with fixed sizes", "has scales that depend on the input");
   }
   for (uint32_t k = 0; k < in->rank; k++) {
     r->scales[k] = 1;
@@ -187,7 +188,7 @@ static fusion_status resize_agrees(const struct call *c, const struct resize *r,
     resize_axis(r, k, in, "ceil", up);
     resize_axis(r, k, in, "floor", down);
     if (memcmp(up, down, r->sizes[k] * sizeof *up))
-      status = call_refuse(c, "export with operator set 11 or later", "does not say which neighbours it takes");
+      status = call_refuse(c, "export with operator set 11 or later", "does not say which neighbours it uses");
   }
   mem_free(up);
   mem_free(down);
@@ -337,7 +338,7 @@ fusion_status op_conv_transpose(struct call *c) {
   struct shape in;
   fusion_status status;
   if (!w || (call_input(c, 2) && !b))
-    return call_refuse(c, "use constant weights and bias", "takes its weights from data");
+    return call_refuse(c, "use constant weights and bias", "has weights that depend on the input");
   TRY(call_spatial(c, &x, &in));
   const uint32_t n = x.dims.rank - 2;
   const uint64_t out = groups > 0 && groups <= in.channels && w->dims.rank > 1 ? w->dims.d[1] * (uint64_t)groups : 0;

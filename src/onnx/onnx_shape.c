@@ -66,7 +66,7 @@ fusion_status op_reshape(struct call *c) {
   if (status != FUSION_OK) return status;
   struct dims dims = {0};
   if (count == SIZE_MAX || !reshape_target(c, want, count, &dims))
-    return call_malformed(c, "asks for a shape of another size than its input's, or moves the batch");
+    return call_malformed(c, "asks for a shape whose size differs from its input's, or moves the batch");
   return relabel(c, c->in[0], &dims);
 }
 

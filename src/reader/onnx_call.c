@@ -197,7 +197,7 @@ fusion_status call_integers(const struct call *c, const char *attr, size_t input
   if (!v->constant)
     return call_refuse(c, "export the model with fixed shapes", "takes its '%s' from data", attr ? attr : "shape");
   if (!v->constant->i || v->constant->dims.rank > 1 || dims_size(&v->constant->dims) > MAX_RANK)
-    return call_malformed(c, "has a list of integers of a wrong kind");
+    return call_malformed(c, "has a list of integers of the wrong kind");
   *count = dims_size(&v->constant->dims);
   if (*count) memcpy(out, v->constant->i, *count * sizeof *out);
   return FUSION_OK;

@@ -283,7 +283,7 @@ static fusion_status from_external(const struct importer *im, struct tensor *t, 
       snprintf(path, sizeof path, "%.*s%s", folder, im->path, e.location) >= PATH_MAX)
     return error_set(
         im->err, FUSION_E_MODEL,
-        "'%s': the external data of tensor '%s' is described wrongly; it must name a file beside the model "
+        "'%s': the external data of tensor '%s' has a wrong description; it must name a file beside the model "
         "and the tensor's own length",
         im->path, name);
   uint8_t *data = mem_alloc(len, 1);

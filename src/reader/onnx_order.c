@@ -76,9 +76,8 @@ static fusion_status sort(struct sorter *s) {
     if (visit(s, i)) continue;
     char shown[64];
     name_for_print(shown, s->im->nodes[i].node->op_type);
-    return error_set(s->im->err, FUSION_E_MODEL,
-                     "'%s': nodes read each other in a circle (an operator %s); export the model again", s->im->path,
-                     shown);
+    return error_set(s->im->err, FUSION_E_MODEL, "'%s': nodes form a cycle (operator %s); export the model again",
+                     s->im->path, shown);
   }
   memcpy(s->im->nodes, s->sorted, count * sizeof *s->sorted);
   return FUSION_OK;

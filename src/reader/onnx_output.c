@@ -189,8 +189,8 @@ fusion_status output_find(const struct importer *im, uint32_t *node) {
   name_for_print(shown, im->wanted);
   const struct value *v = importer_find(im, im->wanted);
   if (!v)
-    return error_set(im->err, FUSION_E_MODEL, "'%s': its output '%s' is made by no node that could be read", im->path,
-                     shown);
+    return error_set(im->err, FUSION_E_MODEL, "'%s': its output '%s' is not made by any node that could be read",
+                     im->path, shown);
   if (v->constant)
     return error_set(im->err, FUSION_E_MODEL, "'%s': its output does not depend on its input; export the model again",
                      im->path);

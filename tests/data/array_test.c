@@ -263,7 +263,7 @@ static void npz__data_changes_are_noticed(void **state) {
   const size_t packed = make_npz(bytes, "a.npy", true);
   memcpy(bytes + packed - 22 - 46 - 5 + 24, &(uint32_t){1u << 30}, 4); /* a bomb: 1 GiB promised */
   put_file("x.npz", bytes, packed);
-  refuse("x.npz", "not a whole");
+  refuse("x.npz", "not a complete");
 }
 
 static void csv__shapes_and_types(void **state) {
@@ -298,8 +298,8 @@ static void csv__bad_tables_are_refused_by_line(void **state) {
   (void)state;
   static const char *const bad[][2] = {
       {"1,2\n3,x\n", "line 2, column 2: 'x'"},
-      {"1,2\n3\n", "line 2: fewer than 2"},
-      {"1,2\n3,4,5\n", "line 2: more than 2"},
+      {"1,2\n3\n", "line 2: fewer columns than the 2"},
+      {"1,2\n3,4,5\n", "line 2: more columns than the 2"},
       {"1,nan\n", "'nan'"},
       {"0x10,1\n1,2\n", "line 1, column 1: '0x10'"},
       {"1,2\n1,inf\n", "line 2"},

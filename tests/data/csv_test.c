@@ -110,8 +110,8 @@ static void load__never_drops_a_row_with_an_odd_field(void **state) {
       {"1,5;2\n3;4\n", "decimal point"},
       {"age,2\n1,2\n", "--header yes"},
       {",age,weight\n0,30,70\n", "--header yes"}, /* a pandas index */
-      {"a,b,c\n1,2\n", "the header in line 1 has 3 fields, the rows have 2"},
-      {"1 2\n3 4 5\n", "line 2: more than 2 columns"},
+      {"a,b,c\n1,2\n", "the header in line 1 has 3 fields, but the rows have 2"},
+      {"1 2\n3 4 5\n", "line 2: more columns than the 2 of the lines before it"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) refuse_with(bad[i][0], FUSION_HEADER_AUTO, NULL, bad[i][1]);
 }
@@ -151,9 +151,9 @@ static void load__id_column_names_the_rows(void **state) {
   fusion_array_free(a);
   refuse_with(text, FUSION_HEADER_AUTO, "name", "no column 'name'");
   refuse_with(text, FUSION_HEADER_AUTO, "4", "no column 4");
-  refuse_with("A,1\nB\n", FUSION_HEADER_AUTO, "1", "line 2: fewer than 2");
-  refuse_with("1,A\n2\n", FUSION_HEADER_AUTO, "2", "line 2: fewer than 2");
-  refuse_with("1,A\n2,B,3,4,5\n", FUSION_HEADER_AUTO, "2", "line 2: more than 2");
+  refuse_with("A,1\nB\n", FUSION_HEADER_AUTO, "1", "line 2: fewer columns than the 2");
+  refuse_with("1,A\n2\n", FUSION_HEADER_AUTO, "2", "line 2: fewer columns than the 2");
+  refuse_with("1,A\n2,B,3,4,5\n", FUSION_HEADER_AUTO, "2", "line 2: more columns than the 2");
   refuse_with(text, FUSION_HEADER_AUTO, "0", "counted from 1");
   refuse_with("P-7,30\nP-8,40\n", FUSION_HEADER_AUTO, "patient", "has no header");
   refuse_with("id,age\n,30\n", FUSION_HEADER_AUTO, "id", "line 2, column 1: the sample's name is empty");
@@ -168,7 +168,7 @@ static void load__id_column_is_for_text_files(void **state) {
   fusion_array *a;
   settings.id_column = "1";
   assert_int_equal(fusion_array_load_table(&a, "x.npy", &settings, &err), FUSION_E_USAGE);
-  assert_non_null(strstr(err.text, "only a .csv file"));
+  assert_non_null(strstr(err.text, "only .csv files"));
 }
 
 /** Every cut and changes of every byte: loaded or refused, and nothing is read out of bounds (the sanitizer build sees

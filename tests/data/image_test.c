@@ -118,7 +118,7 @@ static void settings__presets_and_json(void **state) {
   refuse(picture("rgb.png"), "{\"preset\": \"imagenet\", \"channels\": \"grey\"}", "one mean");
   refuse(picture("rgb.png"), "{\"preset\": \"vgg\"}", "imagenet, unit or grey");
   refuse(picture("rgb.png"), "{\"crop\": 4", "line 1");
-  refuse(picture("rgb.png"), "imagenett", "'imagenett': no preset");
+  refuse(picture("rgb.png"), "imagenett", "'imagenett': neither a preset");
 }
 
 static void copy(const char *from, const char *to, size_t keep) {

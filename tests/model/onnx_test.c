@@ -132,7 +132,7 @@ static void graph_from_onnx__refuses_with_the_reason(void **state) {
       {"quantised_sum", FUSION_E_UNSUPPORTED, "computes with quantised integers (node 'sum')"},
       {"trees", FUSION_E_UNSUPPORTED, "trees are not supported"},
       {"interpolation", FUSION_E_UNSUPPORTED, "interpolates (node 'up'); resize to the nearest"},
-      {"external_outside", FUSION_E_MODEL, "external data of tensor 'w' is described wrongly"},
+      {"external_outside", FUSION_E_MODEL, "external data of tensor 'w' has a wrong description"},
   };
   for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
     check_refused("", refused[i].name, refused[i].status, refused[i].words);
@@ -147,8 +147,8 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
       {"recursion", FUSION_E_MODEL, "function 'f' calls itself"},
       {"expansion", FUSION_E_MODEL, "grows beyond the limit of expanded functions"},
       {"overload", FUSION_E_UNSUPPORTED, "operator f of domain 'own' is not supported (node 'call')"},
-      {"circle", FUSION_E_MODEL, "nodes read each other in a circle (an operator Add)"},
-      {"reference", FUSION_E_MODEL, "refers to an attribute of a function that it is no part of (node 'r')"},
+      {"circle", FUSION_E_MODEL, "nodes form a cycle (operator Add)"},
+      {"reference", FUSION_E_MODEL, "refers to an attribute of a function that it is not part of (node 'r')"},
       {"opset26", FUSION_E_UNSUPPORTED, "operator set version 26 is not supported; export with opset 13"},
       {"float8", FUSION_E_UNSUPPORTED, "tensor 'q' has elements of type FLOAT8E4M3FN (17), which is not supported"},
       {"negative", FUSION_E_MODEL, "tensor 'w' has a negative dimension (-1)"},
@@ -158,7 +158,7 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
       {"conv3d", FUSION_E_UNSUPPORTED, "has an input of 5 dimensions (node 'c3'); use one- or two-dimensional windows"},
       {"labels", FUSION_E_MODEL, "LinearClassifier has labels that are not 2 to 65536 different ones"},
       {"old_down", FUSION_E_UNSUPPORTED,
-       "does not say which neighbours it takes (node 'down'); export with operator set 11"},
+       "does not say which neighbours it uses (node 'down'); export with operator set 11"},
   };
   for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
     check_refused("../faults/", refused[i].name, refused[i].status, refused[i].words);

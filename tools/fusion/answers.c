@@ -56,11 +56,11 @@ int cli_classes_load(struct cli_classes *out, const char *command, const char *p
     char *end = at + strcspn(at, "\n"), *next = *end ? end + 1 : end;
     while (end > at && (end[-1] == '\r' || end[-1] == ' ' || end[-1] == '\t')) end--;
     *end = '\0';
-    if (!*at) wrong = "has an empty line; give one class a line";
+    if (!*at) wrong = "has an empty line; give one class per line";
     out->names[out->count++] = at;
     at = next;
   }
-  if (!wrong && !out->count) wrong = "is empty; give one class a line";
+  if (!wrong && !out->count) wrong = "is empty; give one class per line";
   if (!wrong) return CLI_GO;
   cli_error(command, "'%s': %s", path, wrong);
   return CLI_EXIT_USAGE;

@@ -58,7 +58,7 @@ int cli_check_outputs(const char *command, const struct cli_file *outputs, const
         return cli_usage(command, "%s '%s': would overwrite the file that %s names", o->option, o->path, i->option);
     for (const struct cli_file *other = outputs; other < o; other++)
       if (other->path && same_file(o->path, other->path))
-        return cli_usage(command, "%s '%s': is the file of %s, too", o->option, o->path, other->option);
+        return cli_usage(command, "%s '%s': is also the file of %s", o->option, o->path, other->option);
     const int code = check_writable(command, o->path);
     if (code != CLI_GO) return code;
   }
