@@ -1,5 +1,6 @@
 /* The client's data against the manifest: what does not fit is refused before START, by row, and is never called the
  * server's fault. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -199,6 +200,30 @@ static void range__only_what_is_clipped_counts(void **state) {
   model_free(s.model);
 }
 
+static void range__is_that_of_each_feature_with_units(void **state) {
+  (void)state;
+  struct session_scene s;
+  struct input_range r;
+  scene_prepare(&s);
+  struct program *p = &s.model->program;
+  const float end = (float)program_input_end(p);
+  float real[IN] = {0};
+  assert_ok(input_units_open(&p->input_units, IN));
+  p->input_units.exponent[0] = 3; /* eight times the unit, around 4 quarters of it */
+  p->input_units.quarters[0] = 4;
+  real[0] = 8 + 7.9f * end;
+  program_input_range(p, real, 1, &r);
+  assert_int_equal(r.values, 0);
+  real[1] = 1.5f * end;
+  program_input_range(p, real, 1, &r);
+  assert_int_equal(r.values, 1);
+  assert_true(fabs(r.reach - 1.5) < 0.01);
+  real[0] = 8 - 9 * end;
+  program_input_range(p, real, 1, &r);
+  assert_int_equal(r.values, 2);
+  model_free(s.model);
+}
+
 static void note__compares_queries_with_public_samples(void **state) {
   (void)state;
   struct session_scene s;
@@ -245,6 +270,7 @@ int main(void) {
       cmocka_unit_test(job__samples_of_another_scale_are_told_as_such),
       cmocka_unit_test(job__images_with_their_channels_elsewhere_are_refused),
       cmocka_unit_test(range__only_what_is_clipped_counts),
+      cmocka_unit_test(range__is_that_of_each_feature_with_units),
       cmocka_unit_test(note__compares_queries_with_public_samples),
       cmocka_unit_test(note__tells_of_equal_public_samples),
   };

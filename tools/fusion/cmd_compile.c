@@ -309,7 +309,6 @@ static int compile(struct compile_line *l, const char *onnx) {
     code = l->json ? print_json(model, &info, &report, l) : print_text(model, &info, &report, l);
     if (report.warning[0]) cli_error("compile", "warning: %s", report.warning);
     if (report.note[0]) cli_error("compile", "note: %s", report.note);
-    if (report.warning[0]) cli_error("compile", "warning: %s", report.warning);
     if (!report.enough && !(settings->weight_bits && settings->activation_bits))
       cli_error("compile", "note: no widths keep loss %g, agreement %g and error %g; these come nearest",
                 settings->accuracy_loss, settings->agreement, settings->logit_error);
