@@ -217,7 +217,7 @@ def run_case(command, folder, network, scaler, predict, train, test):
     if code:
         return at_float, None, None, None, err
     report = json.loads(out)
-    code, out, err = fusion(command, "run", paths["model.fsn"], "--input", paths["test.npy"], "-o", paths["answers.npy"])
+    code, out, err = fusion(command, "run", paths["model.fsn"], "--input", paths["test.npy"], "--clip", "yes", "-o", paths["answers.npy"])
     if code:
         return at_float, None, None, None, err
     answers = np.load(paths["answers.npy"])
