@@ -34,7 +34,8 @@ LAYERS = {
     "gates": MATHS | {"ot", "garble"},
     "engine": MATHS | {"program"},
 }
-LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine"}
+LAYERS["continuity"] = {"base", "program"}
+LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
 # Tests and bench alone iterate over all kernels.
 LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "silent", "gates"}
 LAYERS["bench"] = set(LAYERS)

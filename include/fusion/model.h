@@ -75,6 +75,8 @@ typedef struct fusion_compile_settings {
   fusion_preprocess preprocess;
   const char *engine; /**< protocol engine (fusion_engine_check) whose costs the search weighs and that the model is
                            prepared for; NULL (default): "cheetah" */
+  const char *salt; /**< 64 hexadecimal digits: the secret that the model's id is made with; the same network under the
+                         same salt compiles to the same bytes. NULL (default): random */
 } fusion_compile_settings;
 
 FUSION_API void fusion_compile_init(fusion_compile_settings *settings, size_t size);
@@ -194,6 +196,7 @@ typedef struct fusion_model_info {
   uint64_t multiplications;     /**< multiply-accumulates of a sample */
   uint64_t log_softmax;         /**< not 0, with softmax: into logarithms of probabilities */
   size_t input_units;           /**< units of the quantised input: 0 (one for all), or one a channel or an element */
+  char model_id[72];            /**< 64 hexadecimal digits: the same for the same function under the same salt */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

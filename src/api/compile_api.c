@@ -4,6 +4,7 @@
 #include "api/model_api.h"
 #include "base/sized.h"
 #include "compile/quantise.h"
+#include "continuity/model_id.h"
 #include "engine/engine.h"
 #include "execute/execute.h"
 #include "onnx/onnx.h"
@@ -242,6 +243,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   const struct engine *engine = NULL;
   struct quantise_options options = options_of(settings, &engine);
   struct preprocess p = {0};
+  uint8_t salt[MODEL_SALT_LEN] = {0};
   float *real = NULL;
   size_t len;
   fusion_status status;
@@ -264,7 +266,11 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   g->labels = (struct class_labels){0};
   TRY(program_validate(&m->model->program, err));
   TRY(engine_prepare(engine, m->model, err));
+  TRY(model_salt_take(salt, settings->salt, err));
+  status = model_id_set(m->model, salt);
+  FAIL_IF(status != FUSION_OK, error_set(err, status, "out of memory for the model's id"));
 cleanup:
+  mem_wipe(salt, sizeof salt);
   mem_free(real);
   mem_free(p.mean);
   mem_free(p.deviation);

@@ -2,6 +2,7 @@
 #include "api/model_api.h"
 
 #include <math.h>
+#include <sodium.h>
 
 #include "base/sized.h"
 #include "data/data.h"
@@ -278,6 +279,7 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
     out.multiplications += step_multiplications(program, i);
     if (ring > out.widest_ring) out.widest_ring = ring;
   }
+  sodium_bin2hex(out.model_id, sizeof out.model_id, program->model_id, sizeof program->model_id);
   sized_give(info, &out);
   return FUSION_OK;
 }

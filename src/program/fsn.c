@@ -11,7 +11,7 @@
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { FSN_VERSION = 2, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
+enum { FSN_VERSION = 3, MAGIC_LEN = 8, CHECKSUM_LEN = 8 };
 static const char magic[MAGIC_LEN] = {'F', 'U', 'S', 'I', 'O', 'N', 'M', 'L'};
 
 static uint64_t rotate(uint64_t v, unsigned by) {
@@ -34,16 +34,21 @@ uint64_t fsn_checksum(const void *data, size_t len) {
   return state ^ state >> 29;
 }
 
-static void encode_private(struct writer *w, const struct model *model) {
+static void encode_steps(struct writer *w, const struct model *model, bool names) {
   for (uint32_t i = 0; i < model->program.count; i++) {
     const struct program_step *s = &model->program.steps[i];
-    write_string(w, s->name);
+    if (names) write_string(w, s->name);
     if (!program_scale_is_public(&model->program, i)) write_f64(w, s->out.scale);
     if (step_operator(s)->weights == WEIGHTS_NONE) continue;
     const size_t count = program_weight_count(&model->program, i);
     for (size_t k = 0; k < count; k++) write_u16(w, (uint16_t)model->weights[i].weights[k]);
     for (uint32_t c = 0; c < s->out.shape.channels; c++) write_u64(w, (uint64_t)model->weights[i].bias[c]);
   }
+}
+
+void fsn_encode_function(struct writer *w, const struct model *model) {
+  program_encode_function(w, &model->program);
+  encode_steps(w, model, false);
 }
 
 /** Writes a u64 length in front of what `body` appended after `at`. */
@@ -63,7 +68,8 @@ fusion_status fsn_encode(struct writer *w, const struct model *model) {
   patch_len(w, at);
   at = w->len;
   write_u64(w, 0);
-  encode_private(w, model);
+  write_bytes(w, model->salt, sizeof model->salt);
+  encode_steps(w, model, true);
   patch_len(w, at);
   if (!w->failed) write_u64(w, fsn_checksum(w->data + start, w->len - start));
   return w->failed ? FUSION_E_MEMORY : FUSION_OK;
@@ -110,6 +116,7 @@ static fusion_status decode_model(struct model *m, struct reader *r, const char 
   if (status != FUSION_OK) return error_set(err, status, "'%s': %.300s", name, inside.text);
   if (!reader_done(&inner)) return error_set(err, FUSION_E_MODEL, "'%s': the manifest is damaged", name);
   if (read_u64(r) != reader_left(r)) return error_set(err, FUSION_E_MODEL, "'%s': the private part is damaged", name);
+  read_bytes(r, m->salt, sizeof m->salt);
   m->weights = mem_alloc(m->program.count, sizeof *m->weights);
   if (!m->weights) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", name);
   for (uint32_t i = 0; i < m->program.count; i++) {

@@ -76,7 +76,11 @@ struct program_step {
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
 };
 
-enum { PROGRAM_ENGINE_LEN = 24 /* an engine's name with its end */ };
+enum {
+  PROGRAM_ENGINE_LEN = 24, /* an engine's name with its end */
+  MODEL_ID_LEN = 32,
+  MODEL_SALT_LEN = 32,
+};
 
 /** What an engine keeps in a program (program_section.h): its own bytes, made by it at compile time. */
 struct program_section {
@@ -99,6 +103,7 @@ struct program {
   struct class_labels labels;       /* owned: what the outputs stand for; none: 0, 1, 2, ... */
   struct program_section *sections; /* owned: sorted by engine, one for each at most */
   uint32_t section_count;
+  uint8_t model_id[MODEL_ID_LEN]; /* continuity/model_id.h; zeros: the model has none */
 };
 
 /** What only the server has. */
@@ -110,6 +115,7 @@ struct program_weights {
 struct model {
   struct program program;          /* public */
   struct program_weights *weights; /* one per step, empty but for LINEAR and OFFSET; NULL at the client */
+  uint8_t salt[MODEL_SALT_LEN];    /* secret: of the model's id */
 };
 
 /** Limits that program_validate enforces. */

@@ -6,13 +6,13 @@
  *  quantises, and the last one's, by which it reads answers. The scales between tell how large weights are. They are in
  *  the .fsn file's private part (fsn.c).
  *
- *  Versions: 1 had cheetah's parameter sets among the steps' fields. */
+ *  Versions: 1 had cheetah's parameter sets among the steps' fields, 2 had no model id. */
 #include <stdio.h>
 
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 2, HAS_LABELS = 4 /* beside what the network ended in */ };
+enum { MANIFEST_VERSION = 3, HAS_LABELS = 4 /* beside what the network ended in */ };
 
 static bool decode_bool(struct reader *r) {
   const uint8_t v = read_u8(r);
@@ -191,8 +191,7 @@ static fusion_status decode_units(struct reader *r, struct input_units *u) {
   return FUSION_OK;
 }
 
-void program_encode(struct writer *w, const struct program *program) {
-  write_u8(w, MANIFEST_VERSION);
+void program_encode_function(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->output);
   write_u32(w, program->top_k);
   write_u8(w, (uint8_t)program->rounding);
@@ -203,11 +202,18 @@ void program_encode(struct writer *w, const struct program *program) {
   encode_units(w, &program->input_units);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
+}
+
+void program_encode(struct writer *w, const struct program *program) {
+  write_u8(w, MANIFEST_VERSION);
+  write_bytes(w, program->model_id, sizeof program->model_id);
+  program_encode_function(w, program);
   program_encode_sections(w, program);
 }
 
 static fusion_status decode_program(struct program *out, struct reader *r) {
   uint64_t budget = PROGRAM_MAPS_MAX;
+  read_bytes(r, out->model_id, sizeof out->model_id);
   const uint8_t output = read_u8(r);
   out->top_k = read_u32(r);
   const uint8_t rounding = read_u8(r);

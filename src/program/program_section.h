@@ -19,6 +19,8 @@ static inline bool program_scale_is_public(const struct program *program, uint32
   return step == 0 || step + 1 == program->count;
 }
 
+/** The manifest's part that says what is computed: all but version, model id and sections. */
+void program_encode_function(struct writer *w, const struct program *program);
 /** What is wrong with the sections, or NULL. */
 const char *program_check_sections(const struct program *program);
 void program_encode_sections(struct writer *w, const struct program *program);

@@ -19,7 +19,7 @@ np.save("short.npy", np.arange(3))
 P
 $FUSION compile tiny.onnx --calibrate x.npy --labels labels.npy --bits 8,8 --samples 0 -o tiny.fsn | sed 's/ in [0-9.]* *m*s$//'
 $FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --samples 0 --sensitivity -o tiny.fsn | sed '1,/^$/d'
-$FUSION inspect tiny.fsn -n 0
+$FUSION inspect tiny.fsn -n 0 | sed "s/^\(model id *\)[0-9a-f]\{64\}$/\1ID/"
 $FUSION run tiny.fsn --input x.npy --labels labels.npy --float tiny.onnx -o answers.npy --real | grep -v ^samples | sed 's/ (float: .*//'
 $FUSION inspect tiny.fsn --json >inspect.json && /usr/bin/python3 -c '
 import json; d = json.load(open("inspect.json"))

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "continuity/model_id.h"
 #include "model/model_support.h"
 #include "program/input_range.h"
 #include "program/program.h"
@@ -54,6 +55,77 @@ static void program_encode__round_trip_is_canonical(void **state) {
     program_free(&copy);
     model_free(m);
   }
+}
+
+static struct writer encode_with_id(struct model *m, const uint8_t salt[MODEL_SALT_LEN]) {
+  assert_ok(model_id_set(m, salt));
+  return encode(&m->program);
+}
+
+/* Two models of equal shapes and widths, and one under two salts: their manifests differ in nothing but the id. */
+static void program_encode__other_weights_change_the_id_alone(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  enum { ID_AT = 1 };
+  uint8_t salt[MODEL_SALT_LEN], other[MODEL_SALT_LEN];
+  for (size_t i = 0; i < sizeof salt; i++) salt[i] = other[i] = (uint8_t)test_random(&seed);
+  other[31] ^= 1;
+  for (size_t k = 0; network_kinds[k]; k++) {
+    struct model *m = random_model(network_kinds[k], &seed, 8, 8);
+    uint32_t at = 0;
+    while (!program_weight_count(&m->program, at)) at++;
+    struct writer w[5] = {encode_with_id(m, salt), encode_with_id(m, salt), encode_with_id(m, other)};
+    m->weights[at].weights[0] ^= 1;
+    w[3] = encode_with_id(m, salt);
+    m->weights[at].weights[0] ^= 1;
+    m->weights[at].bias[0] ^= 1;
+    w[4] = encode_with_id(m, salt);
+    assert_memory_equal(w[0].data, w[1].data, w[0].len);
+    for (size_t i = 2; i < 5; i++) {
+      assert_int_equal(w[i].len, w[0].len);
+      for (size_t j = 0; j < i; j++)
+        assert_true(j == 1 || memcmp(w[i].data + ID_AT, w[j].data + ID_AT, MODEL_ID_LEN) != 0);
+      memcpy(w[i].data + ID_AT, w[0].data + ID_AT, MODEL_ID_LEN);
+      assert_memory_equal(w[i].data, w[0].data, w[0].len);
+    }
+    for (size_t i = 0; i < 5; i++) writer_free(&w[i]);
+    model_free(m);
+  }
+}
+
+/* What does not change answers does not change the id. */
+static void model_id_set__names_and_sections_do_not_count(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const uint8_t salt[MODEL_SALT_LEN] = {1};
+  uint8_t id[MODEL_ID_LEN];
+  struct model *m = random_model("mlp", &seed, 8, 8);
+  assert_ok(model_id_set(m, salt));
+  memcpy(id, m->program.model_id, sizeof id);
+  snprintf(m->program.steps[1].name, sizeof m->program.steps[1].name, "another name");
+  assert_ok(program_set_section(&m->program, "delphi", "four", 4));
+  assert_ok(model_id_set(m, salt));
+  assert_memory_equal(id, m->program.model_id, sizeof id);
+  m->program.steps[1].out.scale *= 2;
+  assert_ok(model_id_set(m, salt));
+  assert_memory_not_equal(id, m->program.model_id, sizeof id);
+  model_free(m);
+}
+
+static void model_salt_take__wants_64_digits(void **state) {
+  (void)state;
+  uint8_t salt[MODEL_SALT_LEN], other[MODEL_SALT_LEN];
+  const char digits[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+  assert_ok(model_salt_take(salt, digits, NULL));
+  assert_int_equal(salt[1], 0x11);
+  assert_int_equal(salt[31], 0xff);
+  assert_int_equal(model_salt_take(salt, digits + 1, NULL), FUSION_E_USAGE);
+  assert_int_equal(model_salt_take(salt, "", NULL), FUSION_E_USAGE);
+  assert_int_equal(model_salt_take(salt, "0011223344556677889 aabbccddeeff00112233445566778899aabbccddeeff", NULL),
+                   FUSION_E_USAGE);
+  assert_ok(model_salt_take(salt, NULL, NULL));
+  assert_ok(model_salt_take(other, NULL, NULL));
+  assert_memory_not_equal(salt, other, sizeof salt);
 }
 
 /* Two models of equal shapes and widths: what the manifest says of them is the same but for the last scale. */
@@ -434,6 +506,9 @@ int main(void) {
       cmocka_unit_test(program_validate__numbers_of_the_preprocessing_meet_no_denormal),
       cmocka_unit_test(program_validate__units_of_the_input_are_bounded),
       cmocka_unit_test(program_encode__shows_the_first_and_the_last_scale_alone),
+      cmocka_unit_test(program_encode__other_weights_change_the_id_alone),
+      cmocka_unit_test(model_id_set__names_and_sections_do_not_count),
+      cmocka_unit_test(model_salt_take__wants_64_digits),
       cmocka_unit_test(program_decode__truncation_is_refused),
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
       cmocka_unit_test(program_validate__each_rule),

@@ -7,11 +7,12 @@
 #include "cli.h"
 #include "outputs.h"
 
-enum { LIST_MAX = 65536, BITS_MOST = 16 };
+enum { LIST_MAX = 65536, BITS_MOST = 16, SALT_DIGITS = 64 };
 
 struct compile_line {
   fusion_compile_settings settings;
-  const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation;
+  const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation, *salt;
+  char salt_digits[SALT_DIGITS + 1];
   struct cli_reading reading;
   bool sensitivity, json, margin_given;
   struct cli_prediction prediction;
@@ -39,6 +40,9 @@ static void add_files(struct cli_option *table, struct compile_line *l) {
                    "Labels of the calibration samples: prints accuracies, and --bits auto keeps them."),
       CLI_OPT_COUNT("calibration-rows", &l->settings.calibration_rows, 0, 0, "N",
                     "Rows that calibrate, from the first; 0 for all. Default 512. Accuracies are over all rows."),
+      CLI_OPT_TEXT("salt", &l->salt, "HEX|FILE",
+                   "The secret of the model's id: 64 hexadecimal digits, or a file that holds them. The same network "
+                   "then compiles to the same bytes. Default: random."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -180,6 +184,27 @@ static int parse_preprocess(const struct compile_line *l, double **mean, double 
   p->mean = *mean;
   p->deviation = *deviation;
   if (p->scale == 0) return cli_usage("compile", "--input-scale: 0 would erase every input");
+  return CLI_GO;
+}
+
+/** The secret of the model's id: the line's own text, or a file's. Returns an exit code or CLI_GO. */
+static int parse_salt(struct compile_line *l) {
+  static const char digits[] = "0123456789abcdefABCDEF";
+  char rest = ' ';
+  if (!l->salt) return CLI_GO;
+  l->settings.salt = l->salt;
+  if (strlen(l->salt) == SALT_DIGITS && strspn(l->salt, digits) == SALT_DIGITS) return CLI_GO;
+  FILE *f = fopen(l->salt, "r");
+  if (!f) {
+    cli_error("compile", "--salt: '%s': neither %d hexadecimal digits nor a file: %s", l->salt, SALT_DIGITS,
+              strerror(errno));
+    return CLI_EXIT_IO;
+  }
+  const int read = fscanf(f, "%64[0-9a-fA-F] %c", l->salt_digits, &rest);
+  fclose(f);
+  if (read != 1 || strlen(l->salt_digits) != SALT_DIGITS)
+    return cli_usage("compile", "--salt: '%s': expected a file with %d hexadecimal digits", l->salt, SALT_DIGITS);
+  l->settings.salt = l->salt_digits;
   return CLI_GO;
 }
 
@@ -335,9 +360,13 @@ int cmd_compile(int argc, char **argv) {
     return cli_usage("compile",
                      "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
   const struct cli_file outputs[] = {{"--output-file", l.output_path}, {NULL, NULL}};
-  const struct cli_file inputs[] = {
-      {"MODEL.onnx", positional[0]}, {"--calibrate", l.calibration}, {"--labels", l.labels}, {NULL, NULL}};
+  const struct cli_file inputs[] = {{"MODEL.onnx", positional[0]},
+                                    {"--calibrate", l.calibration},
+                                    {"--labels", l.labels},
+                                    {"--salt", l.salt},
+                                    {NULL, NULL}};
   code = cli_check_outputs("compile", outputs, inputs);
+  if (code == CLI_GO) code = parse_salt(&l);
   if (code != CLI_GO) return code;
   code = parse_preprocess(&l, &mean, &deviation, &s->preprocess);
   if (l.margin_given) s->overflow = 0;

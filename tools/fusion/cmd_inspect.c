@@ -61,14 +61,15 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
   json_t *layers = json_array();
   fusion_layer d = {.size = sizeof d};
   for (size_t i = 0; fusion_model_layer(model, i, &d); i++) json_array_append_new(layers, layer_json(&d));
-  json_t *json = json_pack(
-      "{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:b, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o}", "input",
-      (json_int_t)info->input_channels, (json_int_t)info->input_height, (json_int_t)info->input_width, "outputs",
-      (json_int_t)info->outputs, "output", output_names[info->output], "top_k", (int)info->top_k, "rounding",
-      rounding_names[info->rounding], "softmax", (int)info->softmax, "log_softmax", (int)info->log_softmax, "sigmoid",
-      (int)info->sigmoid, "output_scale", info->output_scale, "manifest_bytes", (json_int_t)info->manifest_len,
-      "weights", (json_int_t)info->weights, "multiplications", (json_int_t)info->multiplications, "widest_ring",
-      (int)info->widest_ring, "preprocess", preprocess_json(&info->preprocess), "layers", layers);
+  json_t *json =
+      json_pack("{s:[I,I,I], s:I, s:s, s:i, s:s, s:b, s:b, s:b, s:f, s:I, s:I, s:I, s:i, s:o, s:o, s:s}", "input",
+                (json_int_t)info->input_channels, (json_int_t)info->input_height, (json_int_t)info->input_width,
+                "outputs", (json_int_t)info->outputs, "output", output_names[info->output], "top_k", (int)info->top_k,
+                "rounding", rounding_names[info->rounding], "softmax", (int)info->softmax, "log_softmax",
+                (int)info->log_softmax, "sigmoid", (int)info->sigmoid, "output_scale", info->output_scale,
+                "manifest_bytes", (json_int_t)info->manifest_len, "weights", (json_int_t)info->weights,
+                "multiplications", (json_int_t)info->multiplications, "widest_ring", (int)info->widest_ring,
+                "preprocess", preprocess_json(&info->preprocess), "layers", layers, "model_id", info->model_id);
   json_t *labels = labels_json(model);
   if (json && labels) json_object_set_new(json, "labels", labels);
   if (json) json_object_set_new(json, "input_units", json_integer((json_int_t)info->input_units));
@@ -106,6 +107,7 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
   printf("size         %.4g M weights, %.4g M multiplications a sample, public manifest %s\n",
          (double)info->weights / 1e6, (double)info->multiplications / 1e6,
          cli_format_bytes(manifest, (double)info->manifest_len));
+  printf("model id     %s\n", info->model_id);
   cli_print_prediction(prediction, "private run  ", "time         ", "memory       ");
   printf("\n%4s  %-8s %-28s %16s %6s %6s %6s %6s %8s\n", "step", "kind", "name", "shape", "ring", "values", "shift",
          "bits", "weights");

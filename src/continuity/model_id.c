@@ -1,0 +1,31 @@
+#include "continuity/model_id.h"
+
+#include <sodium.h>
+
+#include "base/cursor.h"
+#include "program/fsn.h"
+
+fusion_status model_id_set(struct model *model, const uint8_t salt[MODEL_SALT_LEN]) {
+  struct writer w = {0};
+  fsn_encode_function(&w, model);
+  if (w.failed) {
+    writer_free(&w);
+    return FUSION_E_MEMORY;
+  }
+  memcpy(model->salt, salt, MODEL_SALT_LEN);
+  crypto_generichash(model->program.model_id, MODEL_ID_LEN, w.data, w.len, salt, MODEL_SALT_LEN);
+  writer_free(&w);
+  return FUSION_OK;
+}
+
+fusion_status model_salt_take(uint8_t salt[MODEL_SALT_LEN], const char *text, fusion_error *err) {
+  size_t len = 0;
+  if (!text) {
+    const fusion_status status = os_random(salt, MODEL_SALT_LEN);
+    return status == FUSION_OK ? status : error_set(err, status, "%s", fusion_status_text(status));
+  }
+  if (strlen(text) == 2 * MODEL_SALT_LEN &&
+      sodium_hex2bin(salt, MODEL_SALT_LEN, text, strlen(text), NULL, &len, NULL) == 0 && len == MODEL_SALT_LEN)
+    return FUSION_OK;
+  return error_set(err, FUSION_E_USAGE, "the salt is not %d hexadecimal digits", 2 * MODEL_SALT_LEN);
+}
