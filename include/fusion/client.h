@@ -79,6 +79,9 @@ typedef struct fusion_client_settings {
   uint64_t clip;
   /** Not 0: FUSION_ANSWERS_PROBABILITIES will be read; a model that has none is refused before the job. */
   uint64_t probabilities;
+  /** The id that the server's model had before, in hexadecimal, as fusion_verdict.model_id has it: a server that
+   *  announces another is refused before the job with FUSION_E_MODEL_CHANGED. NULL (default): any. */
+  const char *model_id;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -105,11 +108,11 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_REJECTED (by the journal, this
  * job was rejected; see `again`), FUSION_E_UNREACHABLE (no plan), FUSION_E_REFUSED (the server says why),
  * FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a limit of this client), FUSION_E_ROUNDING
- * (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_USAGE (a tolerance that this model does not take),
- * FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_VERSION (the server is of another
- * release), FUSION_E_PEER,
- * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
- * verdict accepts or rejects, and ends before it is known. */
+ * (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_MODEL_CHANGED (see model_id), FUSION_E_USAGE (a
+ * tolerance that this model does not take), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
+ * FUSION_E_VERSION (the server is of another release), FUSION_E_PEER, FUSION_E_CRYPTO, FUSION_E_TLS (the server broke
+ * the protocol), FUSION_E_MEMORY. The traffic is the same whether the verdict accepts or rejects, and ends before it is
+ * known. */
 FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
                                              const fusion_array *public_samples, const fusion_array *labels,
                                              fusion_result **result, fusion_error *err) FUSION_MUST_CHECK;

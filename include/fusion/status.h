@@ -41,8 +41,9 @@ typedef enum fusion_status {
   /* The model cannot be taken: format, operator, precision. */
   FUSION_E_MODEL = -500,
   FUSION_E_UNSUPPORTED = -501,
-  FUSION_E_ROUNDING = -502,    /**< the server's model uses fast rounding, which the client did not accept */
-  FUSION_E_OTHER_MODEL = -503, /**< the server's model is not the one that the client asked for */
+  FUSION_E_ROUNDING = -502,      /**< the server's model uses fast rounding, which the client did not accept */
+  FUSION_E_OTHER_MODEL = -503,   /**< the server's model is not the one that the client asked for */
+  FUSION_E_MODEL_CHANGED = -505, /**< the server announces another model than before: audit it again */
   /* A cryptographic check failed. */
   FUSION_E_CRYPTO = -600,
   FUSION_E_TLS = -601,

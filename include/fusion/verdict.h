@@ -55,10 +55,11 @@ typedef struct fusion_verdict {
                         it touches: "every number of every copy", "labels only", or "numbers within N" */
 
   uint64_t public_copies; /**< K: copies of each public sample; with 2 or more they are compared as a query's are */
-  uint64_t disagreeing_public; /**< public samples whose copies differed; one is enough to reject */
+  uint64_t disagreeing_public;              /**< public samples whose copies differed; one is enough to reject */
   uint64_t clipped_queries, clipped_public; /**< samples with values beyond the model's input range: their answers may
                                                be wrong, and the server has no part in it */
-  char note[640]; /**< what the client's own data should be looked at for; empty when there is nothing */
+  char note[640];    /**< what the client's own data should be looked at for; empty when there is nothing */
+  char model_id[65]; /**< of the model that the server announced, hex */
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

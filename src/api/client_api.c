@@ -13,10 +13,10 @@
 enum { WORKERS_MAX = 256 };
 
 struct fusion_client {
-  fusion_client_settings settings;    /* its texts are gone */
-  struct job_handles handles;         /* its TLS context is owned; no journal yet */
-  char *journal;                      /* owned: path, NULL for none */
-  uint8_t manifest[SESSION_HASH_LEN]; /* what the handles point to, if anything */
+  fusion_client_settings settings;                            /* its texts are gone */
+  struct job_handles handles;                                 /* its TLS context is owned; no journal yet */
+  char *journal;                                              /* owned: path, NULL for none */
+  uint8_t manifest[SESSION_HASH_LEN], model_id[MODEL_ID_LEN]; /* what the handles point to, if anything */
   /* How the last job was rejected, for the journal; empty if it was not. */
   char rejected_utc[JOURNAL_WHEN_LEN], rejected_why[JOURNAL_WHY_LEN];
   atomic_int cancelled;
@@ -51,16 +51,18 @@ void fusion_client_init(fusion_client_settings *settings, size_t size) {
   sized_init(settings, size, &defaults);
 }
 
-static fusion_status take_manifest_hash(fusion_client *c, const char *text, fusion_error *err) {
+enum { PIN_LEN = 32 }; /* bytes of what a client can pin */
+static_assert((int)PIN_LEN == (int)SESSION_HASH_LEN && (int)PIN_LEN == (int)MODEL_ID_LEN, "pins have one length");
+
+/* 64 hexadecimal digits to `bytes`, to which *pin then points; NULL: none. */
+static fusion_status take_pin(uint8_t bytes[PIN_LEN], const uint8_t **pin, const char *text, const char *what,
+                              fusion_error *err) {
   size_t len;
   if (!text) return FUSION_OK;
-  if (strlen(text) != 2 * sizeof c->manifest ||
-      sodium_hex2bin(c->manifest, sizeof c->manifest, text, strlen(text), NULL, &len, NULL) ||
-      len != sizeof c->manifest)
-    return error_set(err, FUSION_E_USAGE,
-                     "'%.80s': not a manifest's hash; give the verdict's manifest_hash, %zu hexadecimal digits", text,
-                     2 * sizeof c->manifest);
-  c->handles.manifest = c->manifest;
+  if (strlen(text) != 2 * PIN_LEN || sodium_hex2bin(bytes, PIN_LEN, text, strlen(text), NULL, &len, NULL) ||
+      len != PIN_LEN)
+    return error_set(err, FUSION_E_USAGE, "'%.80s': not %s, %d hexadecimal digits", text, what, 2 * PIN_LEN);
+  *pin = bytes;
   return FUSION_OK;
 }
 
@@ -94,7 +96,9 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   c->handles.cancelled = &c->cancelled;
   TRY(engine_named(&c->handles.engine, s->engine, err));
   TRY(net_address_parse(&c->handles.address, s->server, err));
-  TRY(take_manifest_hash(c, s->manifest, err));
+  TRY(take_pin(c->manifest, &c->handles.manifest, s->manifest, "a manifest's hash; give the verdict's manifest_hash",
+               err));
+  TRY(take_pin(c->model_id, &c->handles.model_id, s->model_id, "a model's id; give the verdict's model_id", err));
   if (s->journal) {
     c->journal = mem_alloc(strlen(s->journal) + 1, 1);
     FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));

@@ -31,6 +31,7 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_UNSUPPORTED: return "the model uses something that is not supported";
     case FUSION_E_ROUNDING: return "the model uses fast rounding, which was not accepted";
     case FUSION_E_OTHER_MODEL: return "the model is not the one that was asked for";
+    case FUSION_E_MODEL_CHANGED: return "the model is another one than before; audit it again";
     case FUSION_E_CRYPTO: return "a cryptographic check failed";
     case FUSION_E_TLS: return "the TLS connection failed";
     case FUSION_E_INTERNAL: break;

@@ -157,6 +157,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   if (!v->manifest_hash[0] && !v->certificate_hash[0]) return;
   put(p, "<section><h2>Fingerprints</h2>");
   put_fingerprint(p, "manifest", v->manifest_hash);
+  put_fingerprint(p, "model id", v->model_id);
   put_fingerprint(p, "server certificate", v->certificate_hash);
   put(p, "</section>\n");
 }

@@ -154,6 +154,7 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
              "%sno label is 0, the first class: labels that count from 1 are to be lowered by 1", end ? "; " : "");
   v->clipped_queries = job->ready.query_range.samples;
   v->clipped_public = job->ready.public_range.samples;
+  hex(v->model_id, job->ready.program.model_id, sizeof job->ready.program.model_id);
   hex(v->manifest_hash, job->ready.manifest_hash, sizeof job->ready.manifest_hash);
   v->certificate_hash[0] = '\0';
   if (job->peer.has_certificate) hex(v->certificate_hash, job->peer.certificate_sha256, TLS_HASH_LEN);

@@ -19,6 +19,7 @@ struct job_handles {
   struct tls_context *tls; /* NULL: plaintext to a loopback address */
   const struct engine *engine;
   const uint8_t *manifest;     /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
+  const uint8_t *model_id;     /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
   struct journal *journal;     /* NULL: a job that is lost with its process */
   const atomic_int *cancelled; /* ends the job when not 0; may be NULL */
 };

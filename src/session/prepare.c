@@ -116,6 +116,15 @@ static fusion_status check_hash(const uint8_t hash[SESSION_HASH_LEN], const uint
                    "the server's model is not the one that --manifest names: its manifest has the hash %s", text);
 }
 
+/* The owner announces a new model by its id: no accusation, but what was known of the old one does not hold. */
+static fusion_status check_id(const uint8_t id[MODEL_ID_LEN], const uint8_t *before, fusion_error *why) {
+  char now[2 * MODEL_ID_LEN + 1], was[2 * MODEL_ID_LEN + 1];
+  if (!before || memcmp(id, before, MODEL_ID_LEN) == 0) return FUSION_OK;
+  sodium_bin2hex(now, sizeof now, id, MODEL_ID_LEN);
+  sodium_bin2hex(was, sizeof was, before, MODEL_ID_LEN);
+  return error_set(why, FUSION_E_MODEL_CHANGED, "model changed (id %s, was %s): audit again", now, was);
+}
+
 /* What is compared is for the client to say, or a cheating server would choose what it may alter; the manifest only
  * tells whether the model fits. */
 static fusion_status choose_check(struct prepared_job *p, const fusion_client_settings *set, fusion_error *why) {
@@ -239,6 +248,8 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   if (status != FUSION_OK)
     return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
   p->has_program = true;
+  status = check_id(p->program.model_id, t->handles->model_id, why);
+  if (status != FUSION_OK) return status;
   status = engine_check(t->handles->engine, &p->program, &program_error);
   if (status == FUSION_E_MEMORY) return error_set(why, status, "%s", program_error.text);
   if (status != FUSION_OK) return error_set(why, FUSION_E_PEER, "the server's model: %s", program_error.text);

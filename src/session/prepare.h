@@ -37,9 +37,10 @@ fusion_status prepare_public_rows(size_t *out, size_t count, size_t rows, const 
 struct prepared_job prepare_begin(const struct job_terms *t);
 /** A job that the journal holds, if it is one of these terms. FUSION_E_INPUT, and as prepare_manifest. */
 fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, fusion_error *why) FUSION_MUST_CHECK;
-/** A new job from the server's manifest. `round_trip_seconds` as for prepare_cut. FUSION_E_OTHER_MODEL, FUSION_E_PEER
- * (not a manifest of the engine), FUSION_E_ROUNDING and FUSION_E_USAGE (what the client compares does not fit the
- * model), FUSION_E_LIMIT, FUSION_E_INPUT, FUSION_E_MEMORY, FUSION_E_IO (the journal). */
+/** A new job from the server's manifest. `round_trip_seconds` as for prepare_cut. FUSION_E_OTHER_MODEL,
+ * FUSION_E_MODEL_CHANGED, FUSION_E_PEER (not a manifest of the engine), FUSION_E_ROUNDING and FUSION_E_USAGE (what the
+ * client compares does not fit the model), FUSION_E_LIMIT, FUSION_E_INPUT, FUSION_E_MEMORY, FUSION_E_IO (the journal).
+ */
 fusion_status prepare_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
                                double round_trip_seconds, fusion_error *why) FUSION_MUST_CHECK;
 /** Chooses workers and the shards' size, from the program and the round trip (0: unknown), within the client's limits.

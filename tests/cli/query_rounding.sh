@@ -45,6 +45,12 @@ query --tolerance 5
 query --manifest "$(printf %063d 1)"
 query --manifest "$(printf %063dx 1)"
 query --manifest "$(printf %065d 1)"
+id=$(named model_id)
+query --model-id "$id"
+[ "$id" = "$($FUSION inspect exact.fsn --json | sed -n 's/.*"model_id": "\([0-9a-f]*\)".*/\1/p')" ] && echo "the model's id"
+query --model-id "$(printf %064d 1)" 2>changed
+sed "s/$id/ID/" changed
+query --model-id "$(printf %063d 1)"
 query --accept-fast --raw
 query --accept-fast --probabilities
 query --tolerance 0

@@ -160,6 +160,30 @@ static void manifest__another_one_than_named_is_refused(void **state) {
   scene_end(&s);
 }
 
+/* The owner's new model is announced by its id, and refused before START. */
+static void model_id__an_announced_change_ends_before_the_job(void **state) {
+  (void)state;
+  struct session_scene s;
+  fusion_verdict v = {0};
+  uint8_t id[MODEL_ID_LEN];
+  char text[2 * MODEL_ID_LEN + 32] = "was ";
+  scene_prepare(&s);
+  for (size_t i = 0; i < sizeof id; i++) s.model->program.model_id[i] = id[i] = (uint8_t)(i + 1);
+  scene_start(&s);
+  s.ask_handles.model_id = id;
+  expect_accept(&s, &v);
+  assert_memory_equal(v.model_id, "0102030405", 10);
+  assert_int_equal(strlen(v.model_id), 2 * MODEL_ID_LEN);
+  fake.opened = 0;
+  id[MODEL_ID_LEN - 1] ^= 1;
+  expect_failure(&s, FUSION_E_MODEL_CHANGED, "model changed (id 0102030405");
+  strcat(text, "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f21): audit again");
+  expect_failure(&s, FUSION_E_MODEL_CHANGED, text);
+  assert_int_equal(fake.opened, 0);
+  scene_end(&s);
+  expect_log(&s, "the client does not take this manifest");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fast__is_refused_at_the_manifest),
@@ -168,6 +192,7 @@ int main(void) {
       cmocka_unit_test(exact__is_compared_exactly_whatever_is_accepted),
       cmocka_unit_test(public_copies__are_compared),
       cmocka_unit_test(label__takes_no_tolerance),
+      cmocka_unit_test(model_id__an_announced_change_ends_before_the_job),
       cmocka_unit_test(manifest__another_one_than_named_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@ int cli_exit_code(fusion_status status) {
   if (status == FUSION_E_BUSY) return CLI_EXIT_BUSY;
   if (status == FUSION_E_ROUNDING) return CLI_EXIT_ROUNDING;
   if (status == FUSION_E_OTHER_MODEL) return CLI_EXIT_OTHER_MODEL;
+  if (status == FUSION_E_MODEL_CHANGED) return CLI_EXIT_MODEL_CHANGED;
   if (status == FUSION_E_REJECTED) return CLI_EXIT_REJECT;
   return class >= 0 && class <= 7 ? codes[class] : CLI_EXIT_INTERNAL;
 }

@@ -20,10 +20,11 @@ enum cli_exit {
   CLI_EXIT_MODEL = 6,
   CLI_EXIT_CRYPTO = 7,
   CLI_EXIT_INTERNAL = 8,
-  CLI_EXIT_BUSY = 9,         /**< `query`: the server is busy; the same command may do later */
-  CLI_EXIT_REJECT = 10,      /**< `query`: the verdict is reject; no answers are written */
-  CLI_EXIT_ROUNDING = 11,    /**< `query`: the server's model uses fast rounding, without --accept-fast */
-  CLI_EXIT_OTHER_MODEL = 12, /**< `query`: the server's model is not the one that --manifest names */
+  CLI_EXIT_BUSY = 9,           /**< `query`: the server is busy; the same command may do later */
+  CLI_EXIT_REJECT = 10,        /**< `query`: the verdict is reject; no answers are written */
+  CLI_EXIT_ROUNDING = 11,      /**< `query`: the server's model uses fast rounding, without --accept-fast */
+  CLI_EXIT_OTHER_MODEL = 12,   /**< `query`: the server's model is not the one that --manifest names */
+  CLI_EXIT_MODEL_CHANGED = 14, /**< `query`: the server announces another model than --model-id names */
 };
 int cli_exit_code(fusion_status status);
 

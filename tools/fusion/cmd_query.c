@@ -77,6 +77,10 @@ static void options_of_check(fusion_client_settings *s, struct cli_option *table
                     "With --accept-fast: compare numbers, and write them; no two copies may differ by more units."),
       CLI_OPT_TEXT("manifest", &s->manifest, "HASH",
                    "Refuse a server whose model is another one: the hash of its manifest, as the verdict shows it."),
+      CLI_OPT_TEXT(
+          "model-id", &s->model_id, "ID",
+          "The id that the server's model had before: when the server announces another one, end before the job "
+          "(exit status 14)."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
