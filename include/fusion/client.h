@@ -82,6 +82,12 @@ typedef struct fusion_client_settings {
   /** The id that the server's model had before, in hexadecimal, as fusion_verdict.model_id has it: a server that
    *  announces another is refused before the job with FUSION_E_MODEL_CHANGED. NULL (default): any. */
   const char *model_id;
+  /** Not 0: the server signs a receipt at the end of each connection (fusion_result_receipts); a server that does not
+   * is refused before the job. The server learns that receipts are wanted, at the start and for every job alike. */
+  uint64_t receipts;
+  /** With `receipts`: the only public key that may sign them, 64 hexadecimal digits. NULL (default): the one that the
+   *  server announces; the receipt then names the TLS certificate that the server showed. */
+  const char *receipt_key;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

@@ -20,6 +20,7 @@
 #include <fusion/images.h>
 #include <fusion/model.h>
 #include <fusion/plan.h>
+#include <fusion/receipts.h>
 #include <fusion/server.h>
 #include <fusion/status.h>
 #include <fusion/verdict.h>

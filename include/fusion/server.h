@@ -40,6 +40,8 @@ typedef struct fusion_server_settings {
    *  seconds, bytes. From any thread, one line at a time. NULL (default): no log. */
   void (*log)(void *context, const char *line);
   void *log_context;
+  const char
+      *receipt_key; /**< file of fusion_receipt_keygen: sign receipts for clients that ask; NULL (default): none */
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);

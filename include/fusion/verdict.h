@@ -58,8 +58,9 @@ typedef struct fusion_verdict {
   uint64_t disagreeing_public;              /**< public samples whose copies differed; one is enough to reject */
   uint64_t clipped_queries, clipped_public; /**< samples with values beyond the model's input range: their answers may
                                                be wrong, and the server has no part in it */
-  char note[640];    /**< what the client's own data should be looked at for; empty when there is nothing */
-  char model_id[65]; /**< of the model that the server announced, hex */
+  char note[640];           /**< what the client's own data should be looked at for; empty when there is nothing */
+  char model_id[65];        /**< of the model that the server announced, hex */
+  uint64_t receipt_samples; /**< samples for which the server's receipts were asked for and are there */
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <fusion/client.h>
+#include <fusion/receipts.h>
 
 #include "api/model_api.h"
 #include "base/sized.h"
@@ -13,10 +14,11 @@
 enum { WORKERS_MAX = 256 };
 
 struct fusion_client {
-  fusion_client_settings settings;                            /* its texts are gone */
-  struct job_handles handles;                                 /* its TLS context is owned; no journal yet */
-  char *journal;                                              /* owned: path, NULL for none */
-  uint8_t manifest[SESSION_HASH_LEN], model_id[MODEL_ID_LEN]; /* what the handles point to, if anything */
+  fusion_client_settings settings; /* its texts are gone */
+  struct job_handles handles;      /* its TLS context is owned; no journal yet */
+  char *journal;                   /* owned: path, NULL for none */
+  uint8_t manifest[SESSION_HASH_LEN], model_id[MODEL_ID_LEN],
+      receipt_key[RECEIPT_KEY_LEN]; /* what the handles point to, if anything */
   /* How the last job was rejected, for the journal; empty if it was not. */
   char rejected_utc[JOURNAL_WHEN_LEN], rejected_why[JOURNAL_WHY_LEN];
   atomic_int cancelled;
@@ -52,7 +54,9 @@ void fusion_client_init(fusion_client_settings *settings, size_t size) {
 }
 
 enum { PIN_LEN = 32 }; /* bytes of what a client can pin */
-static_assert((int)PIN_LEN == (int)SESSION_HASH_LEN && (int)PIN_LEN == (int)MODEL_ID_LEN, "pins have one length");
+static_assert((int)PIN_LEN == (int)SESSION_HASH_LEN && (int)PIN_LEN == (int)MODEL_ID_LEN &&
+                  (int)PIN_LEN == (int)RECEIPT_KEY_LEN,
+              "pins have one length");
 
 /* 64 hexadecimal digits to `bytes`, to which *pin then points; NULL: none. */
 static fusion_status take_pin(uint8_t bytes[PIN_LEN], const uint8_t **pin, const char *text, const char *what,
@@ -77,6 +81,8 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
   if (!s->tries || !s->connect_timeout_ms || !s->timeout_ms || s->connect_timeout_ms > INT32_MAX ||
       s->timeout_ms > INT32_MAX)
     return error_set(err, FUSION_E_USAGE, "tries and time-outs must not be 0; time-outs are 24 days at most");
+  if (s->receipt_key && !s->receipts)
+    return error_set(err, FUSION_E_USAGE, "a receipt key is for a client that asks for receipts");
   if (!(s->confidence > 0 && s->confidence < 1))
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
   return FUSION_OK;
@@ -99,6 +105,9 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   TRY(take_pin(c->manifest, &c->handles.manifest, s->manifest, "a manifest's hash; give the verdict's manifest_hash",
                err));
   TRY(take_pin(c->model_id, &c->handles.model_id, s->model_id, "a model's id; give the verdict's model_id", err));
+  c->handles.receipts = s->receipts != 0;
+  TRY(take_pin(c->receipt_key, &c->handles.receipt_key, s->receipt_key, "a receipt key; 'fusion keygen' prints it",
+               err));
   if (s->journal) {
     c->journal = mem_alloc(strlen(s->journal) + 1, 1);
     FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));
@@ -267,6 +276,11 @@ fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) {
   if (!client->journal) return FUSION_OK;
   if (client->rejected_utc[0]) return journal_reject(client->journal, client->rejected_utc, client->rejected_why, err);
   return journal_remove(client->journal, err);
+}
+
+const void *fusion_result_receipts(const fusion_result *result, size_t *len) {
+  *len = result->output.receipts.len;
+  return result->output.receipts.data;
 }
 
 const fusion_verdict *fusion_result_verdict(const fusion_result *result) {

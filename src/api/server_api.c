@@ -3,12 +3,14 @@
 #include <fusion/server.h>
 
 #include "api/model_api.h"
+#include "api/receipt_api.h"
 #include "base/sized.h"
 #include "session/serve.h"
 
 struct fusion_server {
   struct server *server;   /* owned */
   struct tls_context *tls; /* owned, NULL for plaintext */
+  uint8_t *receipt_key;    /* owned (key_free), NULL for none */
 };
 
 void fusion_server_init(fusion_server_settings *settings, size_t size) {
@@ -56,6 +58,12 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
   if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
   handles.tls = server->tls;
+  if (s->receipt_key) {
+    server->receipt_key = key_alloc(RECEIPT_SECRET_LEN);
+    FAIL_IF(!server->receipt_key, error_set(err, FUSION_E_MEMORY, "out of memory for the receipt key"));
+    TRY(receipt_key_load(server->receipt_key, s->receipt_key, err));
+  }
+  handles.receipt_key = server->receipt_key;
   TRY(server_open(&server->server, s, &handles, err));
   *out = server;
   return FUSION_OK;
@@ -83,5 +91,6 @@ void fusion_server_close(fusion_server *server) {
   if (!server) return;
   server_close(server->server);
   tls_free(server->tls);
+  key_free(server->receipt_key);
   mem_free(server);
 }

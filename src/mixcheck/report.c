@@ -102,6 +102,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_text(&r, "started_utc", v->started_utc);
   put_text(&r, "manifest_hash", v->manifest_hash);
   put_text(&r, "model_id", v->model_id);
+  put_count(&r, "receipt_samples", v->receipt_samples);
   put_text(&r, "certificate_hash", v->certificate_hash);
   put_text(&r, "compared", v->compared);
   put_count(&r, "clipped_queries", v->clipped_queries);

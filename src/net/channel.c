@@ -1,3 +1,4 @@
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@ struct channel {
   _Atomic uint64_t moved; /* bytes sent and received, for other threads to look at */
   fusion_error error;
   uint32_t send_sequence, recv_sequence;
+  bool recording;
+  crypto_generichash_state sent, received; /* of the frames, while recording */
   size_t buffered;
   uint8_t buffer[CHANNEL_BUFFER_LEN];
 };
@@ -55,6 +58,24 @@ void channel_cancel(struct channel *c) {
 
 void channel_set_timeout(struct channel *c, int timeout_ms) {
   if (c->transport->ops->set_timeout) c->transport->ops->set_timeout(c->transport, timeout_ms);
+}
+
+void channel_record(struct channel *c, bool on) {
+  c->recording = on;
+  if (!on) return;
+  crypto_generichash_init(&c->sent, NULL, 0, CHANNEL_HASH_LEN);
+  crypto_generichash_init(&c->received, NULL, 0, CHANNEL_HASH_LEN);
+}
+
+static void record(const struct channel *c, crypto_generichash_state *state, const void *data, size_t len) {
+  if (c->recording && len) crypto_generichash_update(state, data, len);
+}
+
+void channel_recorded(const struct channel *c, uint8_t sent[CHANNEL_HASH_LEN], uint8_t received[CHANNEL_HASH_LEN]) {
+  crypto_generichash_state state = c->sent;
+  crypto_generichash_final(&state, sent, CHANNEL_HASH_LEN);
+  state = c->received;
+  crypto_generichash_final(&state, received, CHANNEL_HASH_LEN);
 }
 
 struct channel_stats channel_get_stats(const struct channel *c) {
@@ -143,6 +164,8 @@ fusion_status channel_send(struct channel *c, message_type type, const void *dat
   uint8_t bytes[CHANNEL_HEADER_LEN];
   secret_check_public(data, len);
   header_encode(bytes, &h);
+  record(c, &c->sent, bytes, sizeof bytes);
+  record(c, &c->sent, data, len);
   c->stats.bytes_sent += CHANNEL_HEADER_LEN + len;
   atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + len, memory_order_relaxed);
   c->stats.messages_sent++;
@@ -206,6 +229,7 @@ static fusion_status recv_header(struct channel *c, message_type type, struct fr
     return channel_fail(c, FUSION_E_PEER, "the peer sent a message of type %u.%u where type %u.%u was due",
                         message_class(h->type), message_number(h->type), message_class(type), message_number(type));
   c->recv_sequence++;
+  record(c, &c->received, bytes, sizeof bytes);
   c->stats.bytes_received += CHANNEL_HEADER_LEN + h->len;
   atomic_fetch_add_explicit(&c->moved, CHANNEL_HEADER_LEN + h->len, memory_order_relaxed);
   c->stats.messages_received++;
@@ -221,7 +245,9 @@ fusion_status channel_recv(struct channel *c, message_type type, void *data, siz
   if (h.len != len)
     return channel_fail(c, FUSION_E_PEER, "the peer sent %u bytes in a message of type %u.%u where %zu were due", h.len,
                         message_class(type), message_number(type), len);
-  return checked(c, c->transport->ops->read(c->transport, data, len, &c->error));
+  const fusion_status read = checked(c, c->transport->ops->read(c->transport, data, len, &c->error));
+  if (read == FUSION_OK) record(c, &c->received, data, len);
+  return read;
 }
 
 fusion_status channel_recv_sized(struct channel *c, message_type type, size_t max_len, uint8_t **data, size_t *len) {
@@ -241,6 +267,7 @@ fusion_status channel_recv_sized(struct channel *c, message_type type, size_t ma
     mem_free(buffer);
     return status;
   }
+  record(c, &c->received, buffer, h.len);
   *data = buffer;
   *len = h.len;
   return FUSION_OK;

@@ -13,7 +13,7 @@
 
 #include "base/base.h"
 
-enum { CHANNEL_HEADER_LEN = 16 };
+enum { CHANNEL_HEADER_LEN = 16, CHANNEL_HASH_LEN = 32 };
 #define CHANNEL_FRAME_MAX ((size_t)1 << 30)     /* longest payload accepted */
 #define CHANNEL_EXCHANGE_MAX ((size_t)64 << 20) /* simultaneous bytes each way that may be in flight */
 
@@ -61,6 +61,12 @@ fusion_status channel_recv(struct channel *c, message_type type, void *data, siz
 fusion_status channel_recv_sized(struct channel *c, message_type type, size_t max_len, uint8_t **data,
                                  size_t *len) FUSION_MUST_CHECK;
 fusion_status channel_flush(struct channel *c) FUSION_MUST_CHECK;
+
+/** From now on (or no longer) hashes every frame, headers included, but REFUSAL: for receipts. 1.25 ns a byte, measured
+ * on one core with AVX2. */
+void channel_record(struct channel *c, bool on);
+/** BLAKE2b-256 of the frames that were sent and of those that were received while they were recorded, each in order. */
+void channel_recorded(const struct channel *c, uint8_t sent[CHANNEL_HASH_LEN], uint8_t received[CHANNEL_HASH_LEN]);
 
 struct channel_stats channel_get_stats(const struct channel *c);
 /** Bytes sent and received so far, headers included. Allowed from another thread: for showing progress. */

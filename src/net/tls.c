@@ -252,10 +252,18 @@ void tls_close(SSL *ssl) {
   SSL_free(ssl);
 }
 
+static bool hash_certificate(const X509 *cert, uint8_t hash[TLS_HASH_LEN]) {
+  unsigned len = 0;
+  return cert && X509_digest(cert, EVP_sha256(), hash, &len) == 1 && len == TLS_HASH_LEN;
+}
+
 bool tls_peer_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]) {
   X509 *cert = SSL_get1_peer_certificate(ssl);
-  unsigned len = 0;
-  const bool good = cert && X509_digest(cert, EVP_sha256(), hash, &len) == 1 && len == TLS_HASH_LEN;
+  const bool good = hash_certificate(cert, hash);
   X509_free(cert);
   return good;
+}
+
+bool tls_own_hash(const struct tls_context *c, uint8_t hash[TLS_HASH_LEN]) {
+  return hash_certificate(SSL_CTX_get0_certificate(c->ctx), hash);
 }

@@ -30,6 +30,9 @@ void tls_close(SSL *ssl);
 /** SHA-256 of the peer's certificate (DER); false when it showed none. */
 bool tls_peer_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]);
 
+/** SHA-256 of the context's own certificate (DER); false when it has none. */
+bool tls_own_hash(const struct tls_context *c, uint8_t hash[TLS_HASH_LEN]);
+
 /** What the failed call on `ssl` means: FUSION_OK and *events (POLLIN or POLLOUT) when it must be repeated after a
  * wait, else FUSION_E_CLOSED, FUSION_E_IO or FUSION_E_TLS. */
 fusion_status tls_outcome(const SSL *ssl, int result, short *events, fusion_error *err) FUSION_MUST_CHECK;

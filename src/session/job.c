@@ -188,6 +188,15 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
   return FUSION_OK;
 }
 
+/* Receipts say what ran, not what came of it: they are there for every verdict. */
+static fusion_status take_receipts(struct client_job *job, struct job_output *output, fusion_verdict *verdict,
+                                   fusion_error *err) {
+  verdict->receipt_samples = job->receipt_samples;
+  if (!job->receipt_count) return FUSION_OK;
+  receipts_encode(&output->receipts, job->receipts, job->receipt_count);
+  return output->receipts.failed ? error_set(err, FUSION_E_MEMORY, "out of memory for the receipts") : FUSION_OK;
+}
+
 static fusion_status job_init(struct client_job *job, const struct job_terms *terms) {
   pthread_condattr_t monotonic;
   if (pthread_condattr_init(&monotonic)) return FUSION_E_RESOURCE;
@@ -210,6 +219,7 @@ static void job_free(struct client_job *job) {
   prepare_free(&job->ready, &job->terms);
   shard_queue_free(&job->queue);
   mem_free(job->workers);
+  mem_free(job->receipts);
   pthread_cond_destroy(&job->changed);
   pthread_mutex_destroy(&job->lock);
 }
@@ -234,12 +244,14 @@ fusion_status job_run(const struct job_terms *terms, struct job_output *output, 
   if (status == FUSION_OK) status = resume(&job, &why);
   if (status == FUSION_OK && job.ready.todo) status = run_workers(&job, started, &why);
   if (job.workers) worker_disconnect(&job.workers[0]);
+  if (status == FUSION_OK) status = take_receipts(&job, output, verdict, &why);
   if (status == FUSION_OK) status = decide(&job, output, verdict, &why);
   if (status == FUSION_OK) {
     fill_verdict(&job, started, verdict);
     output->program = job.ready.program;
     job.ready.has_program = false;
   }
+  if (status != FUSION_OK) writer_free(&output->receipts);
   job_free(&job);
   return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
 }
@@ -247,5 +259,6 @@ fusion_status job_run(const struct job_terms *terms, struct job_output *output, 
 void job_output_free(struct job_output *output) {
   mem_free_secret(output->answers, output->queries * output->answer_size * sizeof *output->answers);
   program_free(&output->program);
+  writer_free(&output->receipts);
   *output = (struct job_output){0};
 }

@@ -8,6 +8,7 @@
 
 #include <fusion/client.h>
 
+#include "base/cursor.h"
 #include "engine/engine.h"
 #include "mixcheck/mix.h"
 #include "net/connect.h"
@@ -20,6 +21,8 @@ struct job_handles {
   const struct engine *engine;
   const uint8_t *manifest;     /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
   const uint8_t *model_id;     /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
+  bool receipts;               /* ask for them, and fail without */
+  const uint8_t *receipt_key;  /* RECEIPT_KEY_LEN bytes, of the only key that may sign them; NULL: any */
   struct journal *journal;     /* NULL: a job that is lost with its process */
   const atomic_int *cancelled; /* ends the job when not 0; may be NULL */
 };
@@ -51,6 +54,7 @@ struct job_output {
   size_t answer_size;
   int64_t *answers; /* owned (job_output_free): [queries][answer_size], what was compared; NULL when rejected */
   size_t queries;
+  struct writer receipts; /* a file of the job's receipts, verified; empty when there are none */
 };
 
 /** Runs the job. FUSION_OK with verdict->accepted or not: counts, traffic, times, hashes and server are filled in.

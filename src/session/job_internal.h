@@ -16,6 +16,9 @@ struct worker {
   pthread_t thread;
   bool started;
   struct channel *channel; /* guarded by the job's lock for cancelling; else the worker's own */
+  struct net_peer peer;    /* of this connection, as are: */
+  uint64_t samples;        /* that have run */
+  uint32_t shards;
   struct engine_session *session;
 };
 
@@ -40,10 +43,20 @@ struct client_job {
   uint32_t depth, connections;
   struct engine_stats stages;
   double greeting_seconds;
+  uint8_t receipt_key[RECEIPT_KEY_LEN]; /* that the first greeting announced */
+  uint8_t (*receipts)[RECEIPT_LEN];     /* owned, [receipt_room]; verified, of connections that ran samples */
+  size_t receipt_count, receipt_room;
+  uint64_t receipt_samples;
 };
 
 /** Connects and greets: leaves w->channel after READY. The first greeting of a job brings the program and checks it. */
 fusion_status worker_connect(struct worker *w, fusion_error *why) FUSION_MUST_CHECK;
+/** The server's greeting against what the client wants of receipts, before START. */
+fusion_status worker_check_offer(struct worker *w, const struct server_hello *hello,
+                                 fusion_error *why) FUSION_MUST_CHECK;
+/** The work on this connection is done: says so, takes the server's receipt if it gives one, and closes. A receipt that
+ *  is not right ends the job; one that is lost with its connection is missing. */
+void worker_finish(struct worker *w);
 /** Closes the worker's connection and adds its counts to the job's. */
 void worker_disconnect(struct worker *w);
 /** The first worker's thread before all others start: worker_connect, and the job fails if it does. */

@@ -96,6 +96,7 @@ fusion_status client_hello_send(struct channel *c, const struct client_hello *m)
   write_u64(&w, m->samples);
   write_u8(&w, m->has_manifest);
   write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
+  write_u8(&w, m->wants_receipt);
   return send_writer(c, MSG_HELLO, &w);
 }
 
@@ -115,9 +116,12 @@ fusion_status client_hello_recv(struct channel *c, struct client_hello *m) {
   const uint8_t flag = read_u8(&r);
   m->has_manifest = flag == 1;
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
+  const uint8_t receipt = read_u8(&r);
+  m->wants_receipt = receipt == 1;
   /* A newer client may say more behind what this version knows. */
   const bool whole = newest > SESSION_VERSION ? !r.failed : reader_done(&r);
-  if (!whole || flag > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX) status = malformed(c, "greeting");
+  if (!whole || flag > 1 || receipt > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX)
+    status = malformed(c, "greeting");
 cleanup:
   mem_free(data);
   return status;
@@ -129,6 +133,8 @@ fusion_status server_hello_send(struct channel *c, const struct server_hello *m)
   write_string(&w, m->engine);
   write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
   write_u32(&w, m->manifest_len);
+  write_u8(&w, m->gives_receipt);
+  write_bytes(&w, m->receipt_key, sizeof m->receipt_key);
   return send_writer(c, MSG_HELLO, &w);
 }
 
@@ -144,7 +150,10 @@ fusion_status server_hello_recv(struct channel *c, struct server_hello *m) {
   read_string(&r, m->engine, sizeof m->engine);
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
   m->manifest_len = read_u32(&r);
-  if (!reader_done(&r) || !m->manifest_len) status = malformed(c, "greeting");
+  const uint8_t receipt = read_u8(&r);
+  m->gives_receipt = receipt == 1;
+  read_bytes(&r, m->receipt_key, sizeof m->receipt_key);
+  if (!reader_done(&r) || !m->manifest_len || receipt > 1) status = malformed(c, "greeting");
 cleanup:
   mem_free(data);
   return status;
@@ -211,6 +220,15 @@ fusion_status shard_recv(struct channel *c, uint32_t *samples) {
   const fusion_status status = recv_u32(c, MSG_SHARD, samples);
   if (status != FUSION_OK) return status;
   return *samples <= SESSION_SHARD_MAX ? FUSION_OK : malformed(c, "shard size");
+}
+
+fusion_status receipt_send(struct channel *c, const uint8_t receipt[RECEIPT_LEN]) {
+  const fusion_status status = channel_send(c, MSG_RECEIPT, receipt, RECEIPT_LEN);
+  return status == FUSION_OK ? channel_flush(c) : status;
+}
+
+fusion_status receipt_recv(struct channel *c, uint8_t receipt[RECEIPT_LEN]) {
+  return channel_recv(c, MSG_RECEIPT, receipt, RECEIPT_LEN);
 }
 
 void manifest_hash(uint8_t hash[SESSION_HASH_LEN], const void *manifest, size_t len) {

@@ -11,11 +11,13 @@
  *      SHARD  samples                       ->
  *      ... the engine runs ...                            any number of times
  *      SHARD  0: the client is done         ->
+ *                                           <-  RECEIPT   what the server signs of this connection; if HELLO asked
  *
  *  In place of any message either side may send a REFUSAL (net/channel.h). See docs/protocols/session.md. */
 #ifndef FUSION_SESSION_MESSAGES_H
 #define FUSION_SESSION_MESSAGES_H
 
+#include "continuity/receipt.h"
 #include "net/channel.h"
 
 /** The messages of a session, class 0; number 4 is MSG_REFUSAL (net/channel.h). Numbers never change and are never used
@@ -26,6 +28,7 @@ enum session_message {
   MSG_SHARD = MESSAGE_TYPE(0, 3),
   MSG_START = MESSAGE_TYPE(0, 5),
   MSG_READY = MESSAGE_TYPE(0, 6),
+  MSG_RECEIPT = MESSAGE_TYPE(0, 7),
 };
 
 enum {
@@ -48,6 +51,7 @@ struct client_hello {
   uint64_t samples;             /* of the job */
   bool has_manifest;            /* manifest_hash is the one that the client has */
   uint8_t manifest_hash[SESSION_HASH_LEN];
+  bool wants_receipt;
 };
 
 struct server_hello {
@@ -55,6 +59,8 @@ struct server_hello {
   char engine[SESSION_ENGINE_LEN];
   uint8_t manifest_hash[SESSION_HASH_LEN];
   uint32_t manifest_len;
+  bool gives_receipt; /* the client wants one, and gets it */
+  uint8_t receipt_key[RECEIPT_KEY_LEN];
 };
 
 struct start {
@@ -81,6 +87,10 @@ fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) FUSION_MUST
 /** A shard's announcement; 0 samples: the client is done. */
 fusion_status shard_send(struct channel *c, uint32_t samples) FUSION_MUST_CHECK;
 fusion_status shard_recv(struct channel *c, uint32_t *samples) FUSION_MUST_CHECK;
+
+/** The server's last message, if it gives receipts. */
+fusion_status receipt_send(struct channel *c, const uint8_t receipt[RECEIPT_LEN]) FUSION_MUST_CHECK;
+fusion_status receipt_recv(struct channel *c, uint8_t receipt[RECEIPT_LEN]) FUSION_MUST_CHECK;
 
 /** BLAKE2b-256 of the manifest's bytes. */
 void manifest_hash(uint8_t hash[SESSION_HASH_LEN], const void *manifest, size_t len);

@@ -72,6 +72,10 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
     server_close(s);
     return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
   }
+  if (handles->tls && !tls_own_hash(handles->tls, s->certificate)) {
+    server_close(s);
+    return error_set(err, FUSION_E_TLS, "the server's own certificate cannot be hashed");
+  }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
   status = day_load(s, settings->state, err);
   if (status == FUSION_OK) status = listener_open(&s->listener, &handles->listen, handles->tls, err);

@@ -14,6 +14,7 @@ struct server_handles {
   struct tls_context *tls;   /* borrowed; NULL: plaintext on a loopback address */
   const struct model *model; /* borrowed */
   const struct engine *engine;
+  const uint8_t *receipt_key; /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */
 };
 
 struct server;

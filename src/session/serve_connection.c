@@ -1,4 +1,5 @@
 /* One connection of the server: a worker of a client's job. */
+#include <time.h>
 #include <unistd.h>
 
 #include "session/serve_internal.h"
@@ -42,9 +43,35 @@ static fusion_status open_channel(struct connection *c, fusion_error *failure) {
   return FUSION_OK;
 }
 
+/* A client that wants a receipt is told whose key will have signed it. */
+static void offer_receipt(struct connection *c, const struct client_hello *hello, struct server_hello *answer) {
+  const uint8_t *secret = c->server->handles.receipt_key;
+  c->receipt = answer->gives_receipt = hello->wants_receipt && secret;
+  c->declared = hello->samples;
+  if (c->receipt) memcpy(answer->receipt_key, receipt_public_key(secret), sizeof answer->receipt_key);
+  if (!c->receipt) channel_record(c->channel, false);
+}
+
+/* After the client's last word. What it holds does not depend on anything that the client has not sent. */
+static fusion_status give_receipt(struct connection *c, fusion_error *failure) {
+  const struct server *s = c->server;
+  struct receipt r = {
+      .declared = c->declared, .samples = c->samples, .shards = c->shards, .time = (uint64_t)time(NULL)};
+  uint8_t bytes[RECEIPT_LEN];
+  memcpy(r.job, c->job->id, sizeof r.job);
+  memcpy(r.model_id, s->handles.model->program.model_id, sizeof r.model_id);
+  memcpy(r.manifest_hash, s->manifest_hash, sizeof r.manifest_hash);
+  memcpy(r.certificate, s->certificate, sizeof r.certificate);
+  channel_recorded(c->channel, r.sent, r.received);
+  receipt_sign(bytes, &r, s->handles.receipt_key);
+  const fusion_status status = receipt_send(c->channel, bytes);
+  return status == FUSION_OK ? status : fail(failure, c->channel, status);
+}
+
 static fusion_status greet(struct connection *c, struct start *start, fusion_error *failure) {
   struct server *s = c->server;
   struct client_hello hello;
+  channel_record(c->channel, s->handles.receipt_key != NULL);
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   c->engine = engine_variant(s->handles.engine, hello.engine);
@@ -58,6 +85,7 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   struct server_hello answer = {.version = hello.version, .manifest_len = (uint32_t)s->manifest.len};
   strcpy(answer.engine, c->engine->name);
   memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
+  offer_receipt(c, &hello, &answer);
   status = server_hello_send(c->channel, &answer);
   const bool known = hello.has_manifest && memcmp(hello.manifest_hash, s->manifest_hash, sizeof s->manifest_hash) == 0;
   if (status == FUSION_OK && !known) status = channel_send(c->channel, MSG_MANIFEST, s->manifest.data, s->manifest.len);
@@ -89,6 +117,8 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
     if (status == FUSION_OK) status = channel_flush(c->channel);
     if (status != FUSION_OK) return fail(failure, c->channel, status);
     job_finish(c->server, c, samples);
+    c->samples += samples;
+    c->shards++;
   }
 }
 
@@ -104,7 +134,7 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
   engine_close(session);
-  return status;
+  return status == FUSION_OK && c->receipt ? give_receipt(c, failure) : status;
 }
 
 void *connection_main(void *arg) {

@@ -39,6 +39,9 @@ struct connection {
   struct job *job;
   const struct engine *engine; /* what the client named, of those that the server runs */
   uint64_t memory;             /* reserved */
+  bool receipt;                /* the client wants one, and gets it */
+  uint64_t declared, samples;  /* for the receipt: of the greeting; run on this connection */
+  uint32_t shards;
 };
 
 struct server {
@@ -49,7 +52,8 @@ struct server {
   struct listener *listener;
   struct writer manifest;
   uint8_t manifest_hash[SESSION_HASH_LEN];
-  atomic_int stopping; /* number of server_stop calls */
+  uint8_t certificate[TLS_HASH_LEN]; /* zeros without TLS */
+  atomic_int stopping;               /* number of server_stop calls */
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;

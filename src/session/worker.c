@@ -39,12 +39,15 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
 
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
-  struct client_hello hello = {.samples = job->ready.todo, .has_manifest = job->ready.has_program};
+  struct client_hello hello = {.samples = job->ready.todo,
+                               .has_manifest = job->ready.has_program,
+                               .wants_receipt = job->terms.handles->receipts};
   struct server_hello answer;
   strcpy(hello.engine, job->terms.handles->engine->name);
   memcpy(hello.job, job->id, sizeof hello.job);
   if (job->ready.has_program) memcpy(hello.manifest_hash, job->ready.manifest_hash, sizeof hello.manifest_hash);
   const double begun = clock_seconds();
+  channel_record(w->channel, hello.wants_receipt);
   fusion_status status = client_hello_send(w->channel, &hello);
   if (status == FUSION_OK) status = server_hello_recv(w->channel, &answer);
   if (status == FUSION_E_VERSION) version_refuse(w->channel);
@@ -54,6 +57,11 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
     return error_set(why, FUSION_E_PEER, "the server answered with another protocol engine");
   if (job->ready.has_program && memcmp(answer.manifest_hash, job->ready.manifest_hash, SESSION_HASH_LEN) != 0)
     return error_set(why, FUSION_E_PEER, "the server offers another model than at the start of the job");
+  status = worker_check_offer(w, &answer, why);
+  if (status != FUSION_OK) {
+    channel_refuse(w->channel, false, "the client does not go on with these terms of receipts");
+    return status;
+  }
   if (!job->queue.shards) job->round_trip_seconds = clock_seconds() - begun;
   if (!job->ready.has_program)
     status = greet_first(w, &answer, why);
@@ -89,6 +97,8 @@ fusion_status worker_connect(struct worker *w, fusion_error *why) {
   if (status != FUSION_OK) return status;
   pthread_mutex_lock(&job->lock);
   w->channel = channel;
+  w->peer = peer;
+  w->samples = w->shards = 0;
   const bool ended = job->ended;
   if (!job->connections++) job->peer = peer;
   pthread_mutex_unlock(&job->lock);
@@ -172,8 +182,7 @@ static bool next_shard(struct worker *w, struct shard *out) {
   while (!job->ended && !(taken = shard_queue_take(&job->queue, out)) && !shard_queue_all_done(&job->queue)) {
     if (w->channel) {
       pthread_mutex_unlock(&job->lock);
-      if (shard_send(w->channel, 0) == FUSION_OK) (void)!channel_flush(w->channel);
-      worker_disconnect(w);
+      worker_finish(w);
       pthread_mutex_lock(&job->lock);
       continue;
     }
@@ -271,14 +280,15 @@ void *worker_main(void *arg) {
     }
     failures = 0;
     if (run_shard(w, &shard, &why) == FUSION_OK && keep(job, &shard, &why) == FUSION_OK) {
+      w->samples += shard.count;
+      w->shards++;
       finish(job, &shard);
       continue;
     }
     worker_disconnect(w);
     give_back(job, &shard, true, &why);
   }
-  if (w->channel && shard_send(w->channel, 0) == FUSION_OK) (void)!channel_flush(w->channel);
-  worker_disconnect(w);
+  worker_finish(w);
   give_up(job, &why);
   return NULL;
 }

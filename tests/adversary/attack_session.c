@@ -15,7 +15,7 @@ struct raw_hello {
   char engine[64];
   uint16_t engine_len; /* as announced */
   uint64_t samples;
-  uint8_t flag;
+  uint8_t flag, receipt;
 };
 
 static const struct raw_hello good_hello = {.magic = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'},
@@ -39,6 +39,7 @@ static size_t put_hello(uint8_t out[HELLO_MAX], const struct raw_hello *h, const
   write_u64(&w, h->samples);
   write_u8(&w, h->flag);
   write_bytes(&w, no_manifest, sizeof no_manifest);
+  write_u8(&w, h->receipt);
   const size_t len = size_min(w.len, HELLO_MAX);
   memcpy(out, w.data, len);
   writer_free(&w);
@@ -73,7 +74,7 @@ static enum attack_end refuse_hello(const struct attack_target *target, const ui
 }
 
 static enum attack_end wrong_fields(const struct attack_target *target, uint64_t *random) {
-  enum { VARIANTS = 17 };
+  enum { VARIANTS = 18 };
   struct raw_hello h[VARIANTS];
   enum attack_end end = ATTACK_ENDED;
   for (int i = 0; i < VARIANTS; i++) h[i] = good_hello;
@@ -95,6 +96,7 @@ static enum attack_end wrong_fields(const struct attack_target *target, uint64_t
   h[14].oldest = SESSION_VERSION + 1; /* above the newest */
   h[15].oldest = 0;
   h[16].version = 1; /* the rest is of version 2 */
+  h[17].receipt = 2;
   for (int i = 0; i < VARIANTS && end == ATTACK_ENDED; i++) {
     uint8_t job[SESSION_JOB_LEN], bytes[HELLO_MAX];
     draw_job(job, random);

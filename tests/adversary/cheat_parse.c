@@ -29,7 +29,7 @@ const char *const cheat_help =
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
     "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_COMMON\n"
-    "RLWE_ANSWER OUTPUT\n";
+    "RLWE_ANSWER OUTPUT RECEIPT\n";
 
 static const struct {
   message_type type;
@@ -53,6 +53,7 @@ static const struct {
     {MSG_RLWE_COMMON, "RLWE_COMMON"},
     {MSG_RLWE_ANSWER, "RLWE_ANSWER"},
     {MSG_OUTPUT, "OUTPUT"},
+    {MSG_RECEIPT, "RECEIPT"},
     {MSG_REFUSAL, "REFUSAL"},
 };
 _Static_assert(sizeof types / sizeof *types <= CHEAT_TYPES, "raise CHEAT_TYPES");

@@ -14,7 +14,7 @@ static struct {
   fusion_model *model;
   fusion_array *calibration;
   fusion_server *server;
-  char network[4096], picture[4096];
+  char network[4096], picture[4096], receipts[4096];
 } scene;
 
 /* ---- one call for each struct, all else being right ---- */
@@ -152,6 +152,9 @@ static fusion_status give_report(void *s, fusion_error *err) {
 static fusion_status give_info(void *s, fusion_error *err) {
   return fusion_model_describe(scene.model, s, err);
 }
+static fusion_status give_receipt_info(void *s, fusion_error *err) {
+  return fusion_receipt_verify(scene.receipts, NULL, s, err);
+}
 static fusion_status give_input_check(void *s, fusion_error *err) {
   fusion_model_info info = {.size = sizeof info};
   fusion_array *a;
@@ -211,6 +214,7 @@ static const struct kind {
     KIND(fusion_compile_settings, INIT(fusion_compile_init), set_compile, take_compile, true, false),
     KIND(fusion_compile_report, NULL, NULL, give_report, false, true),
     KIND(fusion_model_info, NULL, NULL, give_info, false, true),
+    KIND(fusion_receipt_info, NULL, NULL, give_receipt_info, false, true),
     KIND(fusion_input_check, NULL, NULL, give_input_check, false, true),
     KIND(fusion_layer, NULL, NULL, give_layer, false, true),
     KIND(fusion_layer_error, NULL, NULL, give_layer_error, false, true),
@@ -283,6 +287,7 @@ static void struct__does_not_end_in_padding(void **state) {
   CHECK_END(fusion_compile_settings);
   CHECK_END(fusion_compile_report);
   CHECK_END(fusion_model_info);
+  CHECK_END(fusion_receipt_info);
   CHECK_END(fusion_layer);
   CHECK_END(fusion_layer_error);
   CHECK_END(fusion_prediction);
@@ -405,6 +410,7 @@ static int open_scene(void **state) {
   for (size_t i = 0; i < 100; i++) rows[i] = (double)(i * 37 % 23) / 11 - 1;
   snprintf(scene.network, sizeof scene.network, "%s/tests/model/data/gemm.onnx", getenv("FUSION_SOURCE"));
   snprintf(scene.picture, sizeof scene.picture, "%s/tests/data/pictures/rgb.png", getenv("FUSION_SOURCE"));
+  snprintf(scene.receipts, sizeof scene.receipts, "%s/tests/session/receipt_corpus/one", getenv("FUSION_SOURCE"));
   assert_ok(fusion_array_create(&scene.calibration, FUSION_F64, 2, shape, rows));
   fusion_compile_settings settings = fusion_compile_defaults();
   set_compile(&settings);

@@ -10,7 +10,7 @@ $FUSION version --wrong
 echo "exit $?"
 $FUSION version -w
 echo "exit $?"
-for command in $($FUSION help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+for command in $($FUSION help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
   # Every command explains itself, within 100 columns.
   $FUSION $command --help >text || echo "$command --help: exit $?"
   grep -q '^usage: fusion' text || echo "$command --help shows no usage"

@@ -52,6 +52,7 @@ static fusion_status run_linear(void *state, const struct gate_call *call) {
   TRY(channel_recv(channel, MSG_TEST, x, call->samples * in * sizeof *x));
   if (fake.delay_ms) usleep((useconds_t)fake.delay_ms * 1000);
   if (once(&fake.cut_runs)) channel_cancel(channel);
+  if (once(&fake.forget_runs)) channel_record(channel, true);
   FAIL_IF(once(&fake.refuse_runs), channel_fail(channel, FUSION_E_CRYPTO, "a secret reason"));
   for (size_t i = 0; i < call->samples * out; i++) {
     y[i] = (uint64_t)call->weights->bias[i % out];

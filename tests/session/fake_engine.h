@@ -17,6 +17,7 @@ struct fake_behaviour {
   /** The next answer equal to this one has 1 added to its largest number: its label stays. Then NULL again. */
   const int64_t *_Atomic grow_answer;
   atomic_int short_answers; /* so many runs answer with a message of wrong length */
+  atomic_int forget_runs;   /* in so many runs the server begins to hash its messages anew, for receipts */
   atomic_int refuse_runs;   /* so many runs are refused */
   atomic_int hang_runs;     /* so many runs never answer, until the connection ends */
   atomic_int delay_ms;      /* before each answer */

@@ -65,6 +65,7 @@ static void write_job(struct writer *w) {
   write_u64(w, 5);                                 /* samples */
   write_u8(w, 0);                                  /* has no manifest */
   for (int i = 0; i < 32; i++) write_u8(w, 0);
+  write_u8(w, 0); /* wants no receipts */
 }
 
 static void expect_refusal(const struct frame *f, const char *text) {

@@ -10,7 +10,7 @@
 
 struct query_line {
   struct cli_input input;
-  const char *public_samples, *labels, *answers, *report, *html;
+  const char *public_samples, *labels, *answers, *report, *html, *receipt;
   bool raw, probabilities, as_labels, json, quiet, again;
   fusion_client_settings settings;
 };
@@ -42,6 +42,10 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
+      CLI_OPT_TEXT("receipt", &l->receipt, "FILE",
+                   "Have the server sign what ran, and write its receipts here, whatever the verdict."),
+      CLI_OPT_TEXT("receipt-key", &l->settings.receipt_key, "PUBLIC",
+                   "Refuse a server whose receipts another key signs; 'fusion keygen' prints the key."),
       CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
                    "Keep what has run, secrets included, in this file: after a crash the same command goes on from "
                    "there. Removed with the verdict; a rejected job leaves a note in it."),
@@ -112,6 +116,7 @@ static int check_line(const struct query_line *l) {
   if (l->input.reading.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l->again && !l->settings.journal) return cli_usage("query", "--again is for a job with --journal");
+  if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key is for --receipt");
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
   if (l->settings.accept_fast && !l->settings.tolerance && (l->raw || l->probabilities))
@@ -128,6 +133,7 @@ static int check_files(const struct query_line *l) {
   const struct cli_file outputs[] = {{"--output-file", l->answers},
                                      {"--report", l->report},
                                      {"--html", l->html},
+                                     {"--receipt", l->receipt},
                                      {"--journal", l->settings.journal},
                                      {NULL, NULL}};
   const struct cli_file inputs[] = {{"--input", l->input.path},
@@ -182,6 +188,8 @@ static bool show_progress(void *context, const fusion_progress *p) {
 struct outcome {
   const fusion_array *queries;
   const fusion_verdict *verdict;
+  const void *receipts; /* the result's; written whatever the verdict */
+  size_t receipts_len;
   struct cli_classes classes;
   fusion_array *values, *labels; /* of accepted answers; owned */
 };
@@ -220,6 +228,8 @@ static fusion_status prepare_files(const struct query_line *l, const struct outc
   }
   if (status == FUSION_OK && l->report) status = fusion_files_add_verdict(files, l->report, o->verdict, err);
   if (status == FUSION_OK && l->html) status = fusion_files_add_verdict(files, l->html, o->verdict, err);
+  if (status == FUSION_OK && o->receipts_len)
+    status = fusion_files_add(files, l->receipt, o->receipts, o->receipts_len, err);
   return status;
 }
 
@@ -270,6 +280,7 @@ static int hand_out(const struct query_line *l, const struct outcome *o) {
   fusion_files_free(files);
   if (status != FUSION_OK) code = cli_failed("query", status, &err);
   if (code == CLI_EXIT_OK && !l->json && l->answers && o->values) printf("written    %s\n", l->answers);
+  if (code == CLI_EXIT_OK && !l->json && o->receipts_len) printf("receipt    %s\n", l->receipt);
   return code;
 }
 
@@ -277,10 +288,19 @@ static bool class_at(const void *result, size_t index, int64_t *number, const ch
   return fusion_result_class(result, index, number, text);
 }
 
+/* The others ran on connections that were lost, or before a kill. */
+static void tell_missing_receipts(const fusion_verdict *v) {
+  cli_error("query",
+            "note: receipts cover %llu of %llu samples; the others ran on lost connections or before a restart",
+            (unsigned long long)v->receipt_samples, (unsigned long long)v->samples);
+}
+
 static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
   fusion_error err = {.status = FUSION_OK};
   o->verdict = fusion_result_verdict(r);
   if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
+  o->receipts = fusion_result_receipts(r, &o->receipts_len);
+  if (l->receipt && o->verdict->receipt_samples < o->verdict->samples) tell_missing_receipts(o->verdict);
   const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
   int code = o->values ? cli_classes_take(&o->classes, "query", class_at, r) : CLI_GO;
@@ -315,6 +335,7 @@ static int run(struct query_line *l) {
     if (code != CLI_GO) return code;
   }
   l->settings.again = l->again;
+  l->settings.receipts = l->receipt != NULL;
   l->settings.probabilities = l->probabilities;
   l->settings.clip = l->input.clip == CLI_CLIP_YES;
   l->settings.progress = show_progress;

@@ -44,6 +44,8 @@ static int parse(struct serve_line *l, int argc, char **argv, char ***positional
   const struct cli_option own[] = {
       CLI_OPT_TEXT("listen", &l->settings.listen, "ADDR:PORT", "Where to listen; port 0 takes a free one.",
                    .letter = 'l', .required = true),
+      CLI_OPT_TEXT("receipt-key", &l->settings.receipt_key, "FILE",
+                   "Sign a receipt at the end of each connection whose client asks, with this key of 'fusion keygen'."),
       CLI_OPT_TEXT("ready-file", &l->ready_file, "FILE",
                    "Write the port to this file when listening; removed at the end."),
       {.name = NULL}};

@@ -12,6 +12,8 @@ const struct cli_command cli_commands[] = {
     {"run", "Run a compiled model in the clear.", cmd_run},
     {"serve", "Serve a compiled model to clients.", cmd_serve},
     {"query", "Get a server's answers to private queries and check them.", cmd_query},
+    {"keygen", "Make a key with which a server signs receipts.", cmd_keygen},
+    {"verify-receipt", "Verify what a server has signed about a job.", cmd_verify_receipt},
     {"bench", "Measure this machine: kernels and whole networks.", cmd_bench},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},
@@ -49,7 +51,7 @@ int cmd_help(int argc, char **argv) {
   printf(
       "usage: fusion <command> [options]\n\n"
       "Private inference that a cheating server cannot spoil.\n\ncommands:\n");
-  for (const struct cli_command *c = cli_commands; c->name; c++) printf("  %-10s %s\n", c->name, c->summary);
+  for (const struct cli_command *c = cli_commands; c->name; c++) printf("  %-15s %s\n", c->name, c->summary);
   printf("\n'fusion <command> --help' explains one command; 'man fusion' gives an overview.\n");
   return CLI_EXIT_OK;
 }
