@@ -55,7 +55,7 @@ typedef struct fusion_verdict {
                         copy", "labels only", or "numbers within N" */
 
   uint64_t public_copies; /**< K: copies of each public sample; with 2 or more they are compared as a query's are */
-  uint64_t disagreeing_public; /**< public samples whose copies differed; one is enough to reject */
+  uint64_t disagreeing_public;              /**< public samples whose copies differed; one is enough to reject */
   uint64_t clipped_queries, clipped_public; /**< samples with values beyond the model's input range: their answers may
                                                be wrong, and the server has no part in it */
   char note[640]; /**< what the client's own data should be looked at for; empty when there is nothing */
