@@ -22,6 +22,13 @@ typedef struct fusion_verdict_stage {
   uint64_t bytes_sent, bytes_received;
 } fusion_verdict_stage;
 
+/** How an audit's samples of one class, by their true label, were answered. Never changes. */
+typedef struct fusion_verdict_class {
+  int64_t label; /**< as the network names it */
+  uint64_t samples, wrong;
+  double accuracy, accuracy_lower_bound; /**< at the verdict's confidence, each class for itself */
+} fusion_verdict_class;
+
 /** The library's: it may grow at its end. The functions below take verdicts that came from the library. */
 typedef struct fusion_verdict {
   bool accepted;
@@ -32,8 +39,8 @@ typedef struct fusion_verdict {
   double soundness_bits, paper_bits;                                 /**< attained; the paper's bound */
   double min_accuracy;                                               /**< delta */
 
-  uint64_t wrong_public;        /**< public answers that were wrong, each counted once, by its first copy */
-  double accuracy;              /**< on the public samples */
+  uint64_t wrong_public;        /**< labelled answers that were wrong, each counted once, by its first copy */
+  double accuracy;              /**< on the labelled public samples, T - C of them; 0 when there are none */
   double accuracy_lower_bound;  /**< Clopper-Pearson, one-sided, at `confidence` */
   double confidence;            /**< default 0.95 */
   uint64_t disagreeing_queries; /**< queries whose copies differed */
@@ -51,14 +58,23 @@ typedef struct fusion_verdict {
   char started_utc[32];      /**< ISO 8601 */
   char manifest_hash[129];   /**< BLAKE2b of the manifest, hex */
   char certificate_hash[65]; /**< SHA-256 of the server's certificate, hex; empty without TLS */
-  char compared[48]; /**< what the copies were compared by; the bits are those against tampering that makes wrong what it touches: "every number of every
-                        copy", "labels only", or "numbers within N" */
+  char compared[48]; /**< what the copies were compared by; the bits are those against tampering that makes wrong what
+                        it touches: "every number of every copy", "labels only", or "numbers within N" */
 
   uint64_t public_copies; /**< K: copies of each public sample; with 2 or more they are compared as a query's are */
   uint64_t disagreeing_public;              /**< public samples whose copies differed; one is enough to reject */
   uint64_t clipped_queries, clipped_public; /**< samples with values beyond the model's input range: their answers may
                                                be wrong, and the server has no part in it */
   char note[640]; /**< what the client's own data should be looked at for; empty when there is nothing */
+
+  bool audit;                /**< this job was an audit: no queries, and `audited` below are its own figures */
+  uint64_t canaries;         /**< C: of the public samples, those whose whole answer an audit knew */
+  uint64_t changed_canaries; /**< of these, those answered otherwise than in the audit; one is enough to reject */
+  char audited_utc[32];      /**< when the model was audited; empty without an audit. The following are the audit's */
+  uint64_t audited_samples, audited_wrong;
+  double audited_accuracy, audited_lower_bound; /**< the bound at `confidence` */
+  const fusion_verdict_class *classes; /**< [class_count], by label; of the result, and gone with it; may be NULL */
+  size_t class_count;
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */
