@@ -120,8 +120,9 @@ static void put_classes(struct page *p, const fusion_verdict *v) {
 }
 
 static void put_cards(struct page *p, const fusion_verdict *v) {
-  const char *const chance = v->audit ? "a server that answers with two models is accepted"
-                                      : "a server which makes answers wrong wherever it tampers has one accepted";
+  const char *chance = "a server which makes answers wrong wherever it tampers has one accepted";
+  if (v->canaries == v->public_samples) chance = "a server which changes answers wherever it tampers has one accepted";
+  if (v->audit) chance = "a server that answers with two models is accepted";
   put(p, "<div class=\"grid\"><section><h2>Correctness</h2><div class=\"big\">2<sup>&minus;%.1f</sup></div>",
       v->soundness_bits);
   put(p, "<p class=\"note\">chance at most that %s. Compared: %s. %u bits were asked for.", chance, v->compared,

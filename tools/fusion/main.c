@@ -12,6 +12,7 @@ const struct cli_command cli_commands[] = {
     {"run", "Run a compiled model in the clear.", cmd_run},
     {"serve", "Serve a compiled model to clients.", cmd_serve},
     {"query", "Get a server's answers to private queries, checked.", cmd_query},
+    {"audit", "Measure a server's model, and keep what shows it again.", cmd_audit},
     {"bench", "Measure this machine: kernels, and whole networks.", cmd_bench},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
     {"help", "Show this list, or the help of one command.", cmd_help},

@@ -17,6 +17,15 @@ void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
   cli_add_options(table, options);
 }
 
+void cli_add_clip(struct cli_option *table, enum cli_clip *clip) {
+  const struct cli_option options[] = {
+      CLI_OPT_CHOICE("clip", clip, "refuse|yes",
+                     "What to do with samples that go beyond the model's input range, whose answers would be wrong: "
+                     "refuse (default), or clip them."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
 void cli_add_input(struct cli_option *table, struct cli_input *input) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("input", &input->path, "FILE",
@@ -25,13 +34,11 @@ void cli_add_input(struct cli_option *table, struct cli_input *input) {
                    .letter = 'i', .required = true),
       CLI_OPT_TEXT("id-column", &input->reading.id_column, "NAME|NUMBER",
                    "The column of a .csv --input that names the samples; the answers repeat it. Numbers count from 1."),
-      CLI_OPT_CHOICE("clip", &input->clip, "refuse|yes",
-                     "What to do with samples that go beyond the model's input range, whose answers would be wrong: "
-                     "refuse (default), or clip them."),
       CLI_OPT_TEXT("classes", &input->classes, "FILE",
                    "Names of the classes, one a line, for the answers that are shown and for .csv and JSON."),
       {.name = NULL}};
   cli_add_options(table, options);
+  cli_add_clip(table, &input->clip);
   cli_add_reading(table, &input->reading);
 }
 
