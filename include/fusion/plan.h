@@ -50,8 +50,8 @@ typedef struct fusion_plan_choice {
   uint64_t samples;                         /**< N = R*B + T*K */
   uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
   double cost_per_query;                    /**< N / R: inferences for each query */
-  double soundness_bits;  /**< -log2 of the best chance of a server that makes answers wrong wherever it tampers, tolerated
-                               errors counted */
+  double soundness_bits;  /**< -log2 of the best chance of a server that makes answers wrong wherever it tampers,
+                             tolerated  errors counted */
   double paper_bits;      /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
   uint64_t public_copies; /**< K: copies of each public sample */
   uint64_t canaries;      /**< C: canaries among the T public samples */

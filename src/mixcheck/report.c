@@ -37,7 +37,8 @@ static void explain_reject(fusion_verdict *v, uint64_t labelled) {
              "the model is not the one audited on %.10s: %" PRIu64 " of %" PRIu64 " canaries differ", v->audited_utc,
              v->changed_canaries, v->canaries);
   const bool disagree = v->disagreeing_queries || v->disagreeing_public;
-  const bool inaccurate = v->wrong_public > v->allowed_errors;
+  const bool all_wrong = changed[0] && disagree; /* the sentence is long enough */
+  const bool inaccurate = v->wrong_public > v->allowed_errors && !all_wrong;
   snprintf(v->reason, sizeof v->reason, "%s%s%s%s%s%s%s%s%s", changed,
            changed[0] && (disagree || inaccurate) ? "; " : "", disagree ? "the copies " : "", of_queries,
            v->disagreeing_queries && v->disagreeing_public ? " and " : "", of_public, disagree ? " disagree" : "",

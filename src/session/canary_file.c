@@ -64,7 +64,8 @@ static int compare_keys(const void *a, const void *b) {
   return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-/* Copies new rows behind those of `c` that are not there. */
+/* Copies new rows behind those of `c` that are not there. Which are there already shows in the file's length in any
+ * case, and no peer sees how long this takes. */
 static fusion_status join_rows(struct canaries *c, const struct canary_rows *rows) {
   size_t all = 0, inputs = 0, answers = 0;
   if (!size_add(c->rows, rows->count, &all) || !size_mul(all, c->input_size, &inputs) ||

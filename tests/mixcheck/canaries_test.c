@@ -6,6 +6,7 @@
 
 #include "mixcheck/audit.h"
 #include "mixcheck/mix.h"
+#include "mixcheck/report.h"
 #include "mixcheck/sensitive.h"
 #include "support/support.h"
 
@@ -232,6 +233,46 @@ static void audit__is_a_job_without_queries(void **state) {
   mix_free(toy.mix);
 }
 
+/* ---- verdicts ---- */
+
+static void verdict__names_the_audit_and_always_fits(void **state) {
+  (void)state;
+  fusion_verdict_class classes[] = {{.label = 0, .samples = 60, .wrong = 0}, {.label = 3, .samples = 40, .wrong = 10}};
+  fusion_verdict v = {.queries = 8,
+                      .canaries = 20,
+                      .public_samples = 20,
+                      .accepted = true,
+                      .confidence = 0.95,
+                      .rounding = "exact",
+                      .audited_utc = "2026-02-03T04:05:06Z",
+                      .audited_samples = 100,
+                      .audited_wrong = 10,
+                      .class_count = 2};
+  char *text;
+  verdict_rate_audit(&v, classes);
+  verdict_explain(&v);
+  assert_string_equal(v.reason, "all copies agree; 20 canaries are answered as in the audit of 2026-02-03");
+  assert_true(v.audited_accuracy == 0.9 && v.audited_lower_bound < 0.9 && v.audited_lower_bound > 0.8);
+  assert_true(classes[1].accuracy == 0.75 && classes[1].accuracy_lower_bound < 0.75);
+  assert_ok(fusion_verdict_json(&v, &text));
+  assert_non_null(strstr(text, "\"accuracy\": null"));
+  assert_non_null(strstr(text, "\"audited_utc\": \"2026-02-03T04:05:06Z\""));
+  fusion_text_free(text);
+  assert_ok(fusion_verdict_html(&v, &text));
+  assert_non_null(strstr(text, "In the audit of 2026-02-03T04:05:06Z, not in this job: 90.00 % of 100 samples right"));
+  assert_non_null(strstr(text, "<td>3</td><td>40</td><td>75.00 %</td>"));
+  fusion_text_free(text);
+  v.accepted = false;
+  v.changed_canaries = 3;
+  verdict_explain(&v);
+  assert_string_equal(v.reason, "the model is not the one audited on 2026-02-03: 3 of 20 canaries differ");
+  v.queries = v.canaries = v.changed_canaries = v.disagreeing_queries = v.disagreeing_public = UINT32_MAX;
+  v.public_samples = UINT32_MAX;
+  verdict_explain(&v);
+  assert_true(strlen(v.reason) < sizeof v.reason - 1);
+  assert_string_equal(v.reason + strlen(v.reason) - strlen("disagree"), "disagree");
+}
+
 /* ---- games ---- */
 
 /* Whether a server that spoils s positions wins; sensitive samples alone change, with `rho` below 1. */
@@ -329,6 +370,7 @@ int main(void) {
       cmocka_unit_test(canaries__every_bit_of_every_number_counts),
       cmocka_unit_test(canaries__have_no_labels_and_the_others_may_err),
       cmocka_unit_test(audit__is_a_job_without_queries),
+      cmocka_unit_test(verdict__names_the_audit_and_always_fits),
       cmocka_unit_test(game__canaries_win_as_often_as_the_bound_says),
       cmocka_unit_test(game__another_model_wins_when_no_canary_shows_it),
       cmocka_unit_test(game__two_models_pass_an_audit_as_often_as_its_bound_says),
