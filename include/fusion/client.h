@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <fusion/array.h>
+#include <fusion/files.h>
 #include <fusion/model.h>
 #include <fusion/plan.h>
 #include <fusion/verdict.h>
@@ -88,6 +89,11 @@ typedef struct fusion_client_settings {
   /** With `receipts`: the only public key that may sign them, 64 hexadecimal digits. NULL (default): the one that the
    *  server announces; the receipt then names the TLS certificate that the server showed. */
   const char *receipt_key;
+  /** A file that fusion_files_add_canaries made of an accepted audit: some of its samples, drawn at random, are hidden
+   * in each job, and one answer that is not the audit's rejects. With canaries, a job's labelled public samples are
+   * exactly min_public, and may be left out. NULL (default): none. */
+  const char *canaries;
+  uint64_t min_canaries; /**< at least so many of them; 1 to FUSION_PUBLIC_MAX, default 20 */
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -102,26 +108,45 @@ static inline fusion_client_settings fusion_client_defaults(void) {
 FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
 
-/** What a job of `queries` rows will be: fusion_plan_copies with the client's settings. */
+/** What a job of `queries` rows will be: fusion_plan_copies with the client's settings. With canaries and min_public 0
+ * it has no labelled samples. */
 FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_t queries, fusion_plan_choice *choice,
                                             fusion_error *err) FUSION_MUST_CHECK;
 
 /** Runs a job: R rows of `queries`, hidden among copies and T rows, copied too if the settings say so, drawn at random
  * from `public_samples`, whose true `labels` (whole numbers, one a row) never leave the client. Arrays hold raw data,
- * as the model's preprocessing expects.
+ * as the model's preprocessing expects. With canaries both may be NULL.
  *
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_REJECTED (by the journal, this
  * job was rejected; see `again`), FUSION_E_UNREACHABLE (no plan), FUSION_E_REFUSED (the server says why),
  * FUSION_E_BUSY (the same; it may be asked again later), FUSION_E_LIMIT (a limit of this client), FUSION_E_ROUNDING
- * (see accept_fast), FUSION_E_OTHER_MODEL (see manifest), FUSION_E_MODEL_CHANGED (see model_id), FUSION_E_USAGE (a
- * tolerance that this model does not take), FUSION_E_IO, FUSION_E_CLOSED, FUSION_E_TIMEOUT (lost and not recovered),
- * FUSION_E_VERSION (the server is of another release), FUSION_E_PEER, FUSION_E_CRYPTO, FUSION_E_TLS (the server broke
- * the protocol), FUSION_E_MEMORY. The traffic is the same whether the verdict accepts or rejects, and ends before it is
- * known. */
+ * (see accept_fast), FUSION_E_OTHER_MODEL (see manifest; or the canaries are of another model), FUSION_E_MODEL_CHANGED
+ * (see model_id), FUSION_E_USAGE (a tolerance that this model does not take), FUSION_E_IO, FUSION_E_CLOSED,
+ * FUSION_E_TIMEOUT (lost and not recovered), FUSION_E_VERSION (the server is of another release), FUSION_E_PEER,
+ * FUSION_E_CRYPTO, FUSION_E_TLS (the server broke the protocol), FUSION_E_MEMORY. The traffic is the same whether the
+ * verdict accepts or rejects, and ends before it is known. */
 FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
                                              const fusion_array *public_samples, const fusion_array *labels,
                                              fusion_result **result, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Audits the server's model: all rows of `public_samples` with their `labels`, each sent as often as fusion_plan_audit
+ * says, copies compared bit for bit. Accepted when they agree and enough labels are right; the verdict then has the
+ * accuracy by class, and the result the answers to the samples, in an order of its own. Failures as of
+ * fusion_client_query; FUSION_E_ROUNDING for every model of fast rounding. Settings about canaries do not count. */
+FUSION_API fusion_status fusion_client_audit(fusion_client *client, const fusion_array *public_samples,
+                                             const fusion_array *labels, fusion_result **result,
+                                             fusion_error *err) FUSION_MUST_CHECK;
+
+/** Adds the canaries that an accepted audit gives to a set of files, mode 0600. FUSION_E_USAGE when the result is none;
+ * FUSION_E_IO, FUSION_E_MEMORY. docs/protocols/canaries.md has the format. */
+FUSION_API fusion_status fusion_files_add_canaries(fusion_files *files, const char *path, const fusion_result *result,
+                                                   fusion_error *err) FUSION_MUST_CHECK;
+/** Lets the accepted queries of a job with canaries join the client's file of these; those that are there already do
+ * not. Of jobs that do so at the same time none loses its rows. FUSION_E_USAGE when the job was rejected or had no
+ * canaries; FUSION_E_INPUT (the file is of another model by now), FUSION_E_IO, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_client_add_canaries(const fusion_client *client, const fusion_result *result,
+                                                    fusion_error *err) FUSION_MUST_CHECK;
 
 /** Wipes the journal: to be called when what the last job came to, accepted or rejected, is safe. After an accept, and
  * when there was no verdict, the file is removed. After a reject it stays, without secrets: it says when and why, and

@@ -16,6 +16,7 @@ extern "C" {
 #define FUSION_PUBLIC_MAX (UINT64_C(1) << 32)
 #define FUSION_SECURITY_MAX 100
 #define FUSION_PUBLIC_COPIES_MAX 64
+#define FUSION_AUDIT_BITS_MAX 1000 /**< what an audit's bits are given as when they are more */
 
 /** What is asked of a plan. Start from fusion_plan_request_default. */
 typedef struct fusion_plan_request {
@@ -29,6 +30,10 @@ typedef struct fusion_plan_request {
   uint64_t public_copies; /**< K: copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. With 2 or
                              more they are compared as a query's are, and one public sample whose copies disagree is
                              enough to reject */
+  uint64_t min_canaries;  /**< not 0: at least so many of the public samples are canaries, of which the whole answer is
+                             known and none may differ, up to FUSION_PUBLIC_MAX. The others are labelled, and there are
+                             exactly `min_public` of them, which may be none: floor((1 - delta) * min_public) of their
+                             answers may be wrong. 0 (default): all are labelled */
 } fusion_plan_request;
 
 FUSION_API void fusion_plan_request_init(fusion_plan_request *request, size_t size);
@@ -49,6 +54,7 @@ typedef struct fusion_plan_choice {
                              tolerated  errors counted */
   double paper_bits;      /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
   uint64_t public_copies; /**< K: copies of each public sample */
+  uint64_t canaries;      /**< C: canaries among the T public samples */
 } fusion_plan_choice;
 
 /** The cheapest choice with soundness of at least the security asked for; ties go to fewer copies. Exact integers
@@ -63,10 +69,18 @@ FUSION_API fusion_status fusion_plan_copies(const fusion_plan_request *request, 
 FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
                                                  fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
 
-/** What a choice made elsewhere is worth. In: queries, copies (2 to 1000), public_samples, allowed_errors and
- * public_copies (0: 1); out: all fields. FUSION_E_USAGE when the numbers make no sense (errors >= public samples...).
+/** What a choice made elsewhere is worth. In: queries, copies (2 to 1000), public_samples, allowed_errors,
+ * public_copies (0: 1) and canaries (at most public_samples); out: all fields. FUSION_E_USAGE when the numbers make no
+ * sense (errors >= public samples...).
  */
 FUSION_API fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) FUSION_MUST_CHECK;
+
+/** An audit of `samples` public samples: a job without queries, in which every sample is sent K times, the copies are
+ * compared, and floor((1 - delta) * samples) labels may be wrong. K is request->public_copies if that is not 0, and
+ * else the least for which a server that answers with two models is not noticed with probability at most
+ * 2^-security_bits. FUSION_E_USAGE, FUSION_E_UNREACHABLE (too few copies were asked for). */
+FUSION_API fusion_status fusion_plan_audit(const fusion_plan_request *request, uint64_t samples,
+                                           fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Tampering that makes only a part of all labels wrong, queries' and public samples' alike: it suppresses one class,
  * say, or moves a unit of the network that is off for most inputs. The server tampers with the number of

@@ -22,6 +22,13 @@ typedef struct fusion_verdict_stage {
   uint64_t bytes_sent, bytes_received;
 } fusion_verdict_stage;
 
+/** How an audit's samples of one class, by their true label, were answered. Never changes. */
+typedef struct fusion_verdict_class {
+  int64_t label; /**< as the network names it */
+  uint64_t samples, wrong;
+  double accuracy, accuracy_lower_bound; /**< at the verdict's confidence, each class for itself */
+} fusion_verdict_class;
+
 /** The library's: it may grow at its end. The functions below take verdicts that came from the library. */
 typedef struct fusion_verdict {
   bool accepted;
@@ -32,8 +39,8 @@ typedef struct fusion_verdict {
   double soundness_bits, paper_bits;                                 /**< attained; the paper's bound */
   double min_accuracy;                                               /**< delta */
 
-  uint64_t wrong_public;        /**< public answers that were wrong, each counted once, by its first copy */
-  double accuracy;              /**< on the public samples */
+  uint64_t wrong_public;        /**< labelled answers that were wrong, each counted once, by its first copy */
+  double accuracy;              /**< on the labelled public samples, T - C of them; 0 when there are none */
   double accuracy_lower_bound;  /**< Clopper-Pearson, one-sided, at `confidence` */
   double confidence;            /**< default 0.95 */
   uint64_t disagreeing_queries; /**< queries whose copies differed */
@@ -61,6 +68,15 @@ typedef struct fusion_verdict {
   char note[640];           /**< what the client's own data should be looked at for; empty when there is nothing */
   char model_id[65];        /**< of the model that the server announced, hex */
   uint64_t receipt_samples; /**< samples for which the server's receipts were asked for and are there */
+
+  bool audit;                /**< this job was an audit: no queries, and `audited` below are its own figures */
+  uint64_t canaries;         /**< C: of the public samples, those whose whole answer an audit knew */
+  uint64_t changed_canaries; /**< of these, those answered otherwise than in the audit; one is enough to reject */
+  char audited_utc[32];      /**< when the model was audited; empty without an audit. The following are the audit's */
+  uint64_t audited_samples, audited_wrong;
+  double audited_accuracy, audited_lower_bound; /**< the bound at `confidence` */
+  const fusion_verdict_class *classes; /**< [class_count], by label; of the result, and gone with it; may be NULL */
+  size_t class_count;
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

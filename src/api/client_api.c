@@ -5,29 +5,13 @@
 #include <fusion/client.h>
 #include <fusion/receipts.h>
 
+#include "api/client_api.h"
 #include "api/model_api.h"
 #include "base/sized.h"
 #include "mixcheck/report.h"
-#include "session/job.h"
 #include "session/prepare.h"
 
 enum { WORKERS_MAX = 256 };
-
-struct fusion_client {
-  fusion_client_settings settings; /* its texts are gone */
-  struct job_handles handles;      /* its TLS context is owned; no journal yet */
-  char *journal;                   /* owned: path, NULL for none */
-  uint8_t manifest[SESSION_HASH_LEN], model_id[MODEL_ID_LEN],
-      receipt_key[RECEIPT_KEY_LEN]; /* what the handles point to, if anything */
-  /* How the last job was rejected, for the journal; empty if it was not. */
-  char rejected_utc[JOURNAL_WHEN_LEN], rejected_why[JOURNAL_WHY_LEN];
-  atomic_int cancelled;
-};
-
-struct fusion_result {
-  fusion_verdict verdict;
-  struct job_output output;
-};
 
 /* The arrays of a job, real and contiguous. */
 struct inputs {
@@ -36,6 +20,13 @@ struct inputs {
   size_t *public_rows;              /* owned, secret: which rows were drawn */
   size_t query_count, public_count; /* numbers in each */
   size_t drawn;
+  struct job_canaries canaries;
+  int64_t *canary_inputs, *canary_answers; /* owned, secret: its arrays */
+};
+
+/* What the caller gives; NULL where a job has none. */
+struct asked {
+  const fusion_array *queries, *public_samples, *labels;
 };
 
 void fusion_client_init(fusion_client_settings *settings, size_t size) {
@@ -49,7 +40,8 @@ void fusion_client_init(fusion_client_settings *settings, size_t size) {
                                            .security_bits = plan.security_bits,
                                            .min_public = plan.min_public,
                                            .min_accuracy = plan.min_accuracy,
-                                           .confidence = 0.95};
+                                           .confidence = 0.95,
+                                           .min_canaries = 20};
   sized_init(settings, size, &defaults);
 }
 
@@ -85,6 +77,16 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "a receipt key is for a client that asks for receipts");
   if (!(s->confidence > 0 && s->confidence < 1))
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
+  if (s->min_canaries < 1 || s->min_canaries > FUSION_PUBLIC_MAX)
+    return error_set(err, FUSION_E_USAGE, "the least number of canaries is 1 to 2^32");
+  return FUSION_OK;
+}
+
+static fusion_status copy_path(char **out, const char *path, fusion_error *err) {
+  if (!path) return FUSION_OK;
+  *out = mem_alloc(strlen(path) + 1, 1);
+  if (!*out) return error_set(err, FUSION_E_MEMORY, "out of memory for a client");
+  strcpy(*out, path);
   return FUSION_OK;
 }
 
@@ -108,11 +110,9 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   c->handles.receipts = s->receipts != 0;
   TRY(take_pin(c->receipt_key, &c->handles.receipt_key, s->receipt_key, "a receipt key; 'fusion keygen' prints it",
                err));
-  if (s->journal) {
-    c->journal = mem_alloc(strlen(s->journal) + 1, 1);
-    FAIL_IF(!c->journal, error_set(err, FUSION_E_MEMORY, "out of memory for a client"));
-    strcpy(c->journal, s->journal);
-  }
+  TRY(copy_path(&c->journal, s->journal, err));
+  TRY(copy_path(&c->canary_path, s->canaries, err));
+  if (s->canaries) TRY(canaries_load(&c->canaries, s->canaries, err));
   if (!s->plaintext) TRY(tls_client_new(&c->handles.tls, s->tls_ca, s->tls_cert, s->tls_key, err));
   *out = c;
   return FUSION_OK;
@@ -129,17 +129,24 @@ void fusion_client_close(fusion_client *client) {
   if (!client) return;
   tls_free(client->handles.tls);
   mem_free(client->journal);
+  mem_free(client->canary_path);
+  canaries_free(&client->canaries);
   mem_free(client);
+}
+
+static fusion_plan_request request_of(const fusion_client *c, uint64_t queries) {
+  return (fusion_plan_request){.size = sizeof(fusion_plan_request),
+                               .queries = queries,
+                               .security_bits = c->settings.security_bits,
+                               .min_public = c->settings.min_public,
+                               .min_accuracy = c->settings.min_accuracy,
+                               .public_copies = c->settings.public_copies,
+                               .min_canaries = c->canary_path ? c->settings.min_canaries : 0};
 }
 
 fusion_status fusion_client_plan(const fusion_client *c, uint64_t queries, fusion_plan_choice *choice,
                                  fusion_error *err) {
-  const fusion_plan_request request = {.size = sizeof request,
-                                       .queries = queries,
-                                       .security_bits = c->settings.security_bits,
-                                       .min_public = c->settings.min_public,
-                                       .min_accuracy = c->settings.min_accuracy,
-                                       .public_copies = c->settings.public_copies};
+  const fusion_plan_request request = request_of(c, queries);
   return fusion_plan_copies(&request, choice, err);
 }
 
@@ -147,21 +154,23 @@ static void inputs_free(struct inputs *in) {
   mem_free_secret(in->queries, in->query_count * sizeof *in->queries);
   mem_free(in->public_samples);
   mem_free(in->labels);
+  mem_free_secret(in->canary_inputs, in->canaries.count * in->canaries.input_size * sizeof *in->canary_inputs);
+  mem_free_secret(in->canary_answers, in->canaries.count * in->canaries.answer_size * sizeof *in->canary_answers);
   mem_free_secret(in->public_rows, in->drawn * sizeof *in->public_rows);
 }
 
-static fusion_status check_arrays(const fusion_array *queries, const fusion_array *public_samples,
-                                  const fusion_array *labels, const fusion_plan_choice *choice, fusion_error *err) {
-  const size_t rows = fusion_array_rows(public_samples), width = fusion_array_row_size(queries);
-  if (fusion_array_row_size(public_samples) != width)
+static fusion_status check_arrays(const struct asked *a, uint64_t labelled, fusion_error *err) {
+  if (!a->public_samples) return FUSION_OK;
+  const size_t rows = fusion_array_rows(a->public_samples), width = fusion_array_row_size(a->public_samples);
+  if (a->queries && fusion_array_row_size(a->queries) != width)
     return error_set(err, FUSION_E_INPUT, "queries have %zu numbers each, public samples %zu; they must be alike",
-                     width, fusion_array_row_size(public_samples));
-  if (fusion_array_rows(labels) != rows || fusion_array_row_size(labels) != 1)
+                     fusion_array_row_size(a->queries), width);
+  if (fusion_array_rows(a->labels) != rows || fusion_array_row_size(a->labels) != 1)
     return error_set(err, FUSION_E_INPUT, "%zu public samples need one label each; there are %zu rows of %zu", rows,
-                     fusion_array_rows(labels), fusion_array_row_size(labels));
-  if (rows < choice->public_samples)
+                     fusion_array_rows(a->labels), fusion_array_row_size(a->labels));
+  if (rows < labelled)
     return error_set(err, FUSION_E_INPUT, "this job needs %llu public samples with labels; there are %zu",
-                     (unsigned long long)choice->public_samples, rows);
+                     (unsigned long long)labelled, rows);
   return FUSION_OK;
 }
 
@@ -181,22 +190,50 @@ static fusion_status take_public(struct inputs *in, const fusion_array *samples,
   return status;
 }
 
-static fusion_status take_inputs(struct inputs *in, const fusion_array *queries, const fusion_array *public_samples,
-                                 const fusion_array *labels, const fusion_plan_choice *choice,
-                                 const struct journal *journal, fusion_error *err) {
-  const size_t width = fusion_array_row_size(queries), count = (size_t)choice->public_samples;
+/* The drawn canaries. */
+static fusion_status take_canaries(struct inputs *in, const struct canaries *c, const struct journal *journal,
+                                   size_t count, fusion_error *err) {
+  fusion_status status = FUSION_OK;
+  uint64_t rows = c->rows;
+  size_t *drawn = mem_alloc(count, sizeof *drawn);
+  int64_t *inputs = in->canary_inputs = mem_alloc(count, c->input_size * sizeof *inputs);
+  int64_t *answers = in->canary_answers = mem_alloc(count, c->answer_size * sizeof *answers);
+  in->canaries = (struct job_canaries){.count = count,
+                                       .input_size = c->input_size,
+                                       .answer_size = c->answer_size,
+                                       .inputs = inputs,
+                                       .answers = answers,
+                                       .manifest_hash = c->manifest_hash,
+                                       .audited_utc = c->audited_utc};
+  FAIL_IF(!drawn || !inputs || !answers, error_set(err, FUSION_E_MEMORY, "out of memory for the canaries"));
+  TRY(prepare_canary_rows(drawn, count, &rows, journal, err));
+  in->canaries.rows = rows;
+  for (size_t i = 0; i < count; i++) {
+    memcpy(inputs + i * c->input_size, c->inputs + drawn[i] * c->input_size, c->input_size * sizeof *inputs);
+    memcpy(answers + i * c->answer_size, c->answers + drawn[i] * c->answer_size, c->answer_size * sizeof *answers);
+  }
+cleanup:
+  mem_free_secret(drawn, drawn ? count * sizeof *drawn : 0);
+  return status;
+}
+
+static fusion_status take_inputs(struct inputs *in, const struct asked *a, const struct mix_choice *choice,
+                                 size_t labelled, const struct journal *journal, fusion_error *err) {
+  const size_t width = fusion_array_row_size(a->queries ? a->queries : a->public_samples);
   size_t query_count, public_count;
-  if (!size_mul((size_t)choice->queries, width, &query_count) || !size_mul(count, width, &public_count))
+  if (!size_mul((size_t)choice->queries, width, &query_count) || !size_mul(labelled, width, &public_count))
     return error_set(err, FUSION_E_MEMORY, "the arrays are too large");
   in->query_count = query_count;
   in->public_count = public_count;
   in->queries = mem_alloc(query_count, sizeof *in->queries);
   in->public_samples = mem_alloc(public_count, sizeof *in->public_samples);
-  in->labels = mem_alloc(count, sizeof *in->labels);
+  in->labels = mem_alloc(labelled, sizeof *in->labels);
   if (!in->queries || !in->public_samples || !in->labels)
     return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
-  const fusion_status status = fusion_array_to_double(queries, 0, (size_t)choice->queries, in->queries, err);
-  return status == FUSION_OK ? take_public(in, public_samples, labels, journal, count, err) : status;
+  fusion_status status = FUSION_OK;
+  if (a->queries) status = fusion_array_to_double(a->queries, 0, (size_t)choice->queries, in->queries, err);
+  if (status == FUSION_OK && labelled) status = take_public(in, a->public_samples, a->labels, journal, labelled, err);
+  return status;
 }
 
 static void write_utc(char *out, size_t len) {
@@ -217,6 +254,8 @@ static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusio
   v->copies = choice->copies;
   v->public_samples = choice->public_samples;
   v->public_copies = choice->public_copies;
+  v->canaries = choice->canaries;
+  v->audit = choice->queries == 0;
   v->samples = choice->samples;
   v->allowed_errors = choice->allowed_errors;
   v->soundness_bits = choice->soundness_bits;
@@ -227,49 +266,100 @@ static void start_verdict(fusion_verdict *v, const fusion_client *c, const fusio
   write_utc(v->started_utc, sizeof v->started_utc);
 }
 
-fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
-                                  const fusion_array *public_samples, const fusion_array *labels,
-                                  fusion_result **result, fusion_error *err) {
+/* The audit that the canaries are of. */
+static fusion_status tell_audit(fusion_result *r, const struct canaries *c, const char *utc, fusion_error *err) {
+  fusion_verdict *v = &r->verdict;
+  r->classes = mem_alloc(c->class_count, sizeof *r->classes);
+  if (!r->classes) return error_set(err, FUSION_E_MEMORY, "out of memory for the result");
+  for (size_t i = 0; i < c->class_count; i++)
+    r->classes[i] = (fusion_verdict_class){.label = class_number(&r->output.program.labels, c->classes[i].label),
+                                           .samples = c->classes[i].samples,
+                                           .wrong = c->classes[i].wrong};
+  v->class_count = c->class_count;
+  v->audited_samples = c->audited;
+  v->audited_wrong = c->wrong;
+  snprintf(v->audited_utc, sizeof v->audited_utc, "%s", utc);
+  verdict_rate_audit(v, r->classes);
+  return FUSION_OK;
+}
+
+static fusion_status run_job(fusion_client *client, const struct asked *a, const fusion_plan_choice *choice,
+                             fusion_result *r, fusion_error *err) {
   struct inputs in = {0};
   struct job_handles handles = client->handles;
-  fusion_plan_choice choice = {.size = sizeof choice};
-  fusion_result *r = NULL;
-  *result = NULL;
-  client->rejected_utc[0] = '\0';
-  fusion_status status = fusion_client_plan(client, fusion_array_rows(queries), &choice, err);
-  if (status != FUSION_OK) return status;
-  TRY(check_arrays(queries, public_samples, labels, &choice, err));
-  if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
-  TRY(take_inputs(&in, queries, public_samples, labels, &choice, handles.journal, err));
-  r = mem_alloc(1, sizeof *r);
-  FAIL_IF(!r, error_set(err, FUSION_E_MEMORY, "out of memory for the result"));
-  start_verdict(&r->verdict, client, &choice);
   struct picture_form query_form, public_form;
-  const bool query_pictures = array_picture_form(queries, &query_form);
-  const bool public_pictures = array_picture_form(public_samples, &public_form);
-  const struct job_input input = {
-      .query_pictures = query_pictures ? &query_form : NULL,
-      .public_pictures = public_pictures ? &public_form : NULL,
-      .query_source = queries,
-      .public_source = public_samples,
-      .label_source = labels,
-      .public_rows = in.public_rows,
-      .queries = in.queries,
-      .public_samples = in.public_samples,
-      .labels = in.labels,
-      .row_size = fusion_array_row_size(queries),
-      .choice = {choice.queries, choice.copies, choice.public_samples, choice.allowed_errors, choice.public_copies}};
+  const bool query_pictures = a->queries && array_picture_form(a->queries, &query_form);
+  const bool public_pictures = a->public_samples && array_picture_form(a->public_samples, &public_form);
+  const size_t labelled = (size_t)(choice->public_samples - choice->canaries);
+  const struct mix_choice mix = {choice->queries, choice->copies, choice->public_samples, choice->allowed_errors,
+                                 choice->public_copies};
+  fusion_status status = FUSION_OK;
+  client->rejected_utc[0] = '\0';
+  TRY(check_arrays(a, labelled, err));
+  if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
+  TRY(take_inputs(&in, a, &mix, labelled, handles.journal, err));
+  if (choice->canaries) TRY(take_canaries(&in, &client->canaries, handles.journal, (size_t)choice->canaries, err));
+  start_verdict(&r->verdict, client, choice);
+  const struct job_input input = {.query_pictures = query_pictures ? &query_form : NULL,
+                                  .public_pictures = public_pictures ? &public_form : NULL,
+                                  .query_source = a->queries,
+                                  .public_source = a->public_samples,
+                                  .label_source = labelled ? a->labels : NULL,
+                                  .public_rows = in.public_rows,
+                                  .queries = in.queries,
+                                  .public_samples = in.public_samples,
+                                  .labels = in.labels,
+                                  .canaries = choice->canaries ? &in.canaries : NULL,
+                                  .row_size = fusion_array_row_size(a->queries ? a->queries : a->public_samples),
+                                  .choice = mix};
   const struct job_terms terms = {&client->settings, &handles, &input};
   TRY(job_run(&terms, &r->output, &r->verdict, err));
+  if (choice->canaries) TRY(tell_audit(r, &client->canaries, client->canaries.audited_utc, err));
+  if (r->verdict.audit && r->verdict.accepted) {
+    TRY(result_count_audit(r, err));
+    TRY(tell_audit(r, &r->found, r->verdict.started_utc, err));
+  }
   verdict_explain(&r->verdict);
   remember_verdict(client, &r->verdict);
-  *result = r;
-  r = NULL;
 cleanup:
   journal_close(handles.journal);
   inputs_free(&in);
-  fusion_result_free(r);
   return status;
+}
+
+/* Runs the job of the choice into a result of its own. */
+static fusion_status answer(fusion_client *client, const struct asked *a, const fusion_plan_choice *choice,
+                            fusion_result **result, fusion_error *err) {
+  fusion_result *r = mem_alloc(1, sizeof *r);
+  if (!r) return error_set(err, FUSION_E_MEMORY, "out of memory for the result");
+  const fusion_status status = run_job(client, a, choice, r, err);
+  if (status == FUSION_OK) *result = r;
+  if (status != FUSION_OK) fusion_result_free(r);
+  return status;
+}
+
+fusion_status fusion_client_query(fusion_client *client, const fusion_array *queries,
+                                  const fusion_array *public_samples, const fusion_array *labels,
+                                  fusion_result **result, fusion_error *err) {
+  const struct asked asked = {queries, public_samples, labels};
+  fusion_plan_choice choice = {.size = sizeof choice};
+  fusion_plan_request request = request_of(client, fusion_array_rows(queries));
+  *result = NULL;
+  if (!public_samples != !labels || (!public_samples && !client->canary_path))
+    return error_set(err, FUSION_E_USAGE, "a job needs public samples with their labels, or canaries");
+  if (!public_samples) request.min_public = 0;
+  const fusion_status status = fusion_plan_copies(&request, &choice, err);
+  return status == FUSION_OK ? answer(client, &asked, &choice, result, err) : status;
+}
+
+fusion_status fusion_client_audit(fusion_client *client, const fusion_array *public_samples, const fusion_array *labels,
+                                  fusion_result **result, fusion_error *err) {
+  const struct asked asked = {.public_samples = public_samples, .labels = labels};
+  fusion_plan_choice choice = {.size = sizeof choice};
+  const fusion_plan_request request = request_of(client, 0);
+  *result = NULL;
+  const fusion_status status = fusion_plan_audit(&request, fusion_array_rows(public_samples), &choice, err);
+  return status == FUSION_OK ? answer(client, &asked, &choice, result, err) : status;
 }
 
 fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) {
@@ -346,5 +436,7 @@ bool fusion_result_class(const fusion_result *result, size_t index, int64_t *num
 void fusion_result_free(fusion_result *result) {
   if (!result) return;
   job_output_free(&result->output);
+  canaries_free(&result->found);
+  mem_free(result->classes);
   mem_free(result);
 }

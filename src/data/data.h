@@ -50,6 +50,10 @@ fusion_status file_write_atomic(const char *path, const struct file_part *parts,
 fusion_status files_add(fusion_files *files, const char *path, const struct file_part *parts, size_t count,
                         fusion_error *err) FUSION_MUST_CHECK;
 
+/** The same for what nobody else may read: mode 0600, whatever file had the name. */
+fusion_status files_add_private(fusion_files *files, const char *path, const struct file_part *parts, size_t count,
+                                fusion_error *err) FUSION_MUST_CHECK;
+
 /** What a .npy header says. */
 struct npy_header {
   fusion_type type;

@@ -141,6 +141,14 @@ fusion_status files_add(fusion_files *f, const char *path, const struct file_par
   return cannot_write(path, device ? keep_for_device(p, parts, count) : write_nameless(p, parts, count), err);
 }
 
+fusion_status files_add_private(fusion_files *f, const char *path, const struct file_part *parts, size_t count,
+                                fusion_error *err) {
+  const fusion_status status = files_add(f, path, parts, count, err);
+  if (status != FUSION_OK) return status;
+  const struct pending *p = &f->files[f->count - 1];
+  return p->file.fd >= 0 && fchmod(p->file.fd, PRIVATE) ? cannot_write(path, FUSION_E_IO, err) : FUSION_OK;
+}
+
 fusion_status fusion_files_add(fusion_files *f, const char *path, const void *bytes, size_t len, fusion_error *err) {
   const struct file_part part = {bytes, len};
   return files_add(f, path, &part, 1, err);

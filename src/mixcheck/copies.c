@@ -50,6 +50,9 @@ static fusion_status take_request(fusion_plan_request *q, const fusion_plan_requ
     return error_set(err, FUSION_E_USAGE, "security of %u bits: give 1 to %d", q->security_bits, FUSION_SECURITY_MAX);
   if (q->min_public > FUSION_PUBLIC_MAX)
     return error_set(err, FUSION_E_USAGE, "%" PRIu64 " public samples: give at most 2^32", q->min_public);
+  if (q->min_canaries > FUSION_PUBLIC_MAX - q->min_public)
+    return error_set(err, FUSION_E_USAGE, "%" PRIu64 " canaries beside %" PRIu64 " public samples: give at most 2^32",
+                     q->min_canaries, q->min_public);
   if (!q->public_copies) q->public_copies = 1;
   if (q->public_copies > FUSION_PUBLIC_COPIES_MAX)
     return error_set(err, FUSION_E_USAGE, "%" PRIu64 " copies of a public sample: give 1 to %d", q->public_copies,
@@ -59,9 +62,13 @@ static fusion_status take_request(fusion_plan_request *q, const fusion_plan_requ
   return FUSION_OK;
 }
 
+/** e at T public samples: with canaries the labelled ones alone may err, and their number is fixed. */
+static uint64_t errors_at(const fusion_plan_request *q, uint64_t public_samples) {
+  return fusion_plan_allowed_errors(q->min_accuracy, q->min_canaries ? q->min_public : public_samples);
+}
+
 static struct mix_choice choice_of(const fusion_plan_request *q, uint64_t copies, uint64_t public_samples) {
-  return (struct mix_choice){q->queries, copies, public_samples,
-                             fusion_plan_allowed_errors(q->min_accuracy, public_samples), q->public_copies};
+  return (struct mix_choice){q->queries, copies, public_samples, errors_at(q, public_samples), q->public_copies};
 }
 
 /** The least T in [low, high] for which `c`'s paper bound may hold (it is the term s = B of the true one, and falls
@@ -106,8 +113,7 @@ static uint64_t skip_required(const fusion_plan_request *q, struct mix_choice c,
   while (low < end) {
     const uint64_t middle = low + (end - low) / 2;
     c.public_samples = middle;
-    if (middle - fusion_plan_allowed_errors(q->min_accuracy, middle) > required ||
-        bound_term(&c, c.queries, middle - required) <= limit)
+    if (middle - errors_at(q, middle) > required || bound_term(&c, c.queries, middle - required) <= limit)
       end = middle;
     else
       low = middle + 1;
@@ -128,7 +134,7 @@ static uint64_t next_public(const fusion_plan_request *q, const struct mix_choic
 
 /** The least T <= high that is secure with this many copies; 0 when none. */
 static uint64_t least_public(const fusion_plan_request *q, uint64_t copies, uint64_t high) {
-  const uint64_t floor_public = q->min_public > copies ? q->min_public : copies;
+  const uint64_t least = q->min_public + q->min_canaries, floor_public = least > copies ? least : copies;
   if (floor_public > high) return 0;
   for (uint64_t t = least_by_paper(q, copies, floor_public, high); t <= high;) {
     const struct mix_choice c = choice_of(q, copies, t);
@@ -138,19 +144,24 @@ static uint64_t least_public(const fusion_plan_request *q, uint64_t copies, uint
   return 0;
 }
 
-static fusion_plan_choice rate(const struct mix_choice *c) {
+static fusion_plan_choice rate(const struct mix_choice *c, uint64_t canaries) {
   fusion_plan_choice out = {.size = sizeof out,
                             .queries = c->queries,
                             .copies = c->copies,
                             .public_samples = c->public_samples,
                             .samples = c->queries * c->copies + c->public_samples * c->public_copies,
                             .allowed_errors = c->errors,
-                            .public_copies = c->public_copies};
+                            .public_copies = c->public_copies,
+                            .canaries = canaries};
   out.cost_per_query = (double)out.samples / (double)out.queries;
   const double bits = (double)-bound_log2(c, NULL);
   out.soundness_bits = bits > 0 ? bits : 0;
   out.paper_bits = (double)bound_paper_bits(c);
   return out;
+}
+
+static uint64_t canaries_of(const fusion_plan_request *q, uint64_t public_samples) {
+  return q->min_canaries ? public_samples - q->min_public : 0;
 }
 
 static fusion_status unreachable(const fusion_plan_request *q, fusion_error *err) {
@@ -166,7 +177,8 @@ fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan
   const fusion_status status = take_request(&q, request, out, err);
   if (status != FUSION_OK) return status;
   const uint64_t most = q.security_bits > 2 ? q.security_bits : 2;
-  const uint64_t search_max = q.min_public > PUBLIC_SEARCH_MAX ? q.min_public : PUBLIC_SEARCH_MAX;
+  const uint64_t least = q.min_public + q.min_canaries;
+  const uint64_t search_max = least > PUBLIC_SEARCH_MAX ? least : PUBLIC_SEARCH_MAX;
   struct mix_choice best = {0};
   uint64_t best_samples = 0;
   for (uint64_t copies = most; copies >= 2; copies--) {
@@ -183,7 +195,7 @@ fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan
   (void)bound_log2(&best, &worst);
   if (!bound_holds_at(&best, worst, q.security_bits))
     return error_set(err, FUSION_E_INTERNAL, "the plan found fails its exact check");
-  const fusion_plan_choice choice = rate(&best);
+  const fusion_plan_choice choice = rate(&best, canaries_of(&q, best.public_samples));
   sized_give(out, &choice);
   return FUSION_OK;
 }
@@ -200,7 +212,7 @@ fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64
   if (!found)
     return error_set(err, FUSION_E_UNREACHABLE, "%" PRIu64 " copies cost more than %.3g a query", copies, cost_limit);
   const struct mix_choice c = choice_of(&q, copies, found);
-  const fusion_plan_choice choice = rate(&c);
+  const fusion_plan_choice choice = rate(&c, canaries_of(&q, found));
   sized_give(out, &choice);
   return FUSION_OK;
 }
@@ -212,7 +224,7 @@ fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) {
   if (!q.public_copies) q.public_copies = 1;
   if (q.queries < 1 || q.queries > FUSION_QUERIES_MAX || q.copies < 2 || q.copies > 1000 || q.public_samples < 1 ||
       q.public_samples > FUSION_PUBLIC_MAX || q.allowed_errors >= q.public_samples ||
-      q.public_copies > FUSION_PUBLIC_COPIES_MAX)
+      q.public_copies > FUSION_PUBLIC_COPIES_MAX || q.canaries > q.public_samples)
     return error_set(err, FUSION_E_USAGE,
                      "%" PRIu64 " queries, %" PRIu64 " copies, %" PRIu64 " public samples, %" PRIu64 " errors, %" PRIu64
                      " copies of a public sample: give at least 1 query, 2 to 1000 copies, fewer errors than public "
@@ -220,7 +232,7 @@ fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_error *err) {
                      q.queries, q.copies, q.public_samples, q.allowed_errors, q.public_copies,
                      FUSION_PUBLIC_COPIES_MAX);
   const struct mix_choice c = {q.queries, q.copies, q.public_samples, q.allowed_errors, q.public_copies};
-  const fusion_plan_choice rated = rate(&c);
+  const fusion_plan_choice rated = rate(&c, q.canaries);
   sized_give(choice, &rated);
   return FUSION_OK;
 }

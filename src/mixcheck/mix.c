@@ -60,8 +60,8 @@ static fusion_status shuffle(struct mix *m, struct source *s) {
 
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random, void *context) {
   *out = NULL;
-  if (!choice->queries || choice->copies < 2 || choice->errors >= choice->public_samples || !choice->public_copies)
-    return FUSION_E_USAGE;
+  const bool sound = choice->queries ? choice->copies >= 2 && choice->public_copies : choice->public_copies >= 2;
+  if (!sound || choice->errors >= choice->public_samples) return FUSION_E_USAGE;
   uint64_t samples, public_rows;
   if (!size_mul(choice->queries, choice->copies, &samples) ||
       !size_mul(choice->public_samples, choice->public_copies, &public_rows) ||
@@ -223,37 +223,69 @@ static uint64_t mask_copies_differ(const struct mix_check *check, const int64_t 
                                              : mask_values_differ(check, answers, place, copies);
 }
 
+/** All ones when some integer at one of these places is not the known one. */
+static uint64_t mask_changed(const struct mix_check *check, const int64_t *answers, const uint32_t *place,
+                             size_t copies, const int64_t *known) {
+  uint64_t differs = 0;
+  for (size_t j = 0; j < copies; j++)
+    for (size_t i = 0; i < check->answer_size; i++)
+      differs |= mask_differs((uint64_t)answers[place[j] * check->answer_size + i], (uint64_t)known[i]);
+  return differs;
+}
+
 size_t mix_compared_size(const struct mix_check *check) {
   return check->agreement == MIX_AGREE_LABEL ? 1 : check->answer_size;
+}
+
+/** Counts what is wrong with the public samples. */
+static void verify_public(const struct mix *m, const struct mix_check *check, const int64_t *answers,
+                          const int64_t *labels, struct mix_result *result) {
+  const size_t size = check->answer_size, copies = m->choice.public_copies;
+  const uint32_t *place = m->place + m->choice.queries * m->choice.copies;
+  for (size_t t = 0; t < m->choice.public_samples; t++, place += copies) {
+    result->disagreeing_public += mask_copies_differ(check, answers, place, copies) & 1;
+    if (t < check->canaries) {
+      result->changed_canaries += mask_changed(check, answers, place, copies, check->canary_answers + t * size) & 1;
+      continue;
+    }
+    const uint64_t label = (uint64_t)mix_label(check, answers + place[0] * size);
+    result->wrong_public += mask_differs(label, (uint64_t)labels[t - check->canaries]) & 1;
+  }
+}
+
+static bool check_is_sound(const struct mix *m, const struct mix_check *check) {
+  if (!check->answer_size || (unsigned)check->kind > MIX_ANSWER_TOP_K || (unsigned)check->agreement > MIX_AGREE_LABEL)
+    return false;
+  return check->canaries <= m->choice.public_samples && (!check->canaries || check->agreement == MIX_AGREE_EXACT);
+}
+
+void mix_public_answers(const struct mix *m, const int64_t *answers, size_t answer_size, size_t first, size_t count,
+                        int64_t *out) {
+  assert(first <= m->choice.public_samples && count <= m->choice.public_samples - first);
+  const uint32_t *place = m->place + m->choice.queries * m->choice.copies + first * m->choice.public_copies;
+  for (size_t t = 0; t < count; t++, place += m->choice.public_copies)
+    memcpy(out + t * answer_size, answers + place[0] * answer_size, answer_size * sizeof *out);
 }
 
 fusion_status mix_verify(const struct mix *m, const struct mix_check *check, const int64_t *answers,
                          const int64_t *labels, int64_t *query_answers, struct mix_result *result) {
   *result = (struct mix_result){.accepted = false};
-  if (!check->answer_size || (unsigned)check->kind > MIX_ANSWER_TOP_K || (unsigned)check->agreement > MIX_AGREE_LABEL)
-    return FUSION_E_USAGE;
+  if (!check_is_sound(m, check)) return FUSION_E_USAGE;
   const bool by_label = check->agreement == MIX_AGREE_LABEL;
-  const size_t size = check->answer_size, copies = m->choice.copies, public_copies = m->choice.public_copies;
-  uint64_t wrong = 0, disagreeing = 0, disagreeing_public = 0;
+  const size_t size = check->answer_size, copies = m->choice.copies;
   for (size_t q = 0; q < m->choice.queries; q++) {
     const uint32_t *place = m->place + q * copies;
     const int64_t *first = answers + place[0] * size;
-    disagreeing += mask_copies_differ(check, answers, place, copies) & 1;
+    result->disagreeing_queries += mask_copies_differ(check, answers, place, copies) & 1;
     if (by_label)
       query_answers[q] = mix_label(check, first);
     else
       memcpy(query_answers + q * size, first, size * sizeof *first);
   }
-  for (size_t t = 0; t < m->choice.public_samples; t++) {
-    const uint32_t *place = m->place + m->choice.queries * copies + t * public_copies;
-    wrong += mask_differs((uint64_t)mix_label(check, answers + place[0] * size), (uint64_t)labels[t]) & 1;
-    disagreeing_public += mask_copies_differ(check, answers, place, public_copies) & 1;
-  }
-  const uint64_t rejected = mask_differs(disagreeing, 0) | mask_differs(disagreeing_public, 0) |
-                            mask_greater((int64_t)wrong, (int64_t)m->choice.errors);
-  result->wrong_public = wrong;
-  result->disagreeing_queries = disagreeing;
-  result->disagreeing_public = disagreeing_public;
+  verify_public(m, check, answers, labels, result);
+  const uint64_t rejected =
+      mask_differs(result->disagreeing_queries | result->disagreeing_public | result->changed_canaries, 0) |
+      mask_greater((int64_t)result->wrong_public, (int64_t)m->choice.errors);
   result->accepted = !(rejected & 1);
   return FUSION_OK;
 }

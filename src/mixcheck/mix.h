@@ -14,8 +14,9 @@ typedef fusion_status (*mix_random)(void *context, void *out, size_t len);
 
 struct mix; /* opaque, owned by the client's job */
 
-/** Draws the permutation of all copies of the queries and of the public samples (below 2^32 positions).
- *  FUSION_E_USAGE, FUSION_E_LIMIT, FUSION_E_MEMORY, and what `random` answers. */
+/** Draws the permutation of all copies of the queries and of the public samples (below 2^32 positions). Without queries
+ * (an audit: audit.h) every public sample has at least 2 copies, and the copies of a query are ignored. FUSION_E_USAGE,
+ * FUSION_E_LIMIT, FUSION_E_MEMORY, and what `random` answers. */
 fusion_status mix_draw(struct mix **out, const struct mix_choice *choice, mix_random random,
                        void *context) FUSION_MUST_CHECK;
 /** Draws which public samples a job uses: `count` different numbers below `rows`, uniform, into out [count].
@@ -49,6 +50,10 @@ struct mix_check {
   enum mix_agreement agreement;
   uint64_t tolerance; /* MIX_AGREE_WITHIN */
   size_t answer_size; /* integers in an answer, at least 1 */
+  /** The first `canaries` public samples are canaries: all of their answers' integers are known and compared, and none
+   * may differ; exact agreement alone. The labels of mix_verify are those of the other public samples. */
+  size_t canaries;
+  const int64_t *canary_answers; /* [canaries][answer_size] */
 };
 
 struct mix_result {
@@ -56,17 +61,22 @@ struct mix_result {
   uint64_t wrong_public;        /* public samples of whose first copy the label is wrong */
   uint64_t disagreeing_queries; /* queries whose copies do not agree */
   uint64_t disagreeing_public;  /* public samples whose copies do not agree; one is enough to reject */
+  uint64_t changed_canaries;    /* canaries of which some copy's answer is not the known one; one is enough to reject */
 };
 
 /** Integers of a query's answer that are compared, and so may be handed out: the whole answer, or its label. */
 size_t mix_compared_size(const struct mix_check *check);
 
-/** Checks the whole shuffled batch of answers [N][answer_size] against the public labels [T], and writes what was
- * compared, as the first copy of each query has it, to query_answers [R][mix_compared_size] (meaningless unless
- * accepted). Everything is evaluated before anything is decided, and the flow of control does not depend on the
+/** Checks the whole shuffled batch of answers [N][answer_size] against the public labels [T - canaries], and writes
+ * what was compared, as the first copy of each query has it, to query_answers [R][mix_compared_size] (meaningless
+ * unless accepted). Everything is evaluated before anything is decided, and the flow of control does not depend on the
  * answers. FUSION_E_USAGE when the check makes no sense. */
 fusion_status mix_verify(const struct mix *m, const struct mix_check *check, const int64_t *answers,
                          const int64_t *labels, int64_t *query_answers, struct mix_result *result) FUSION_MUST_CHECK;
+
+/** The answers that the first copies of the public samples [first, first + count) have: [count][answer_size]. */
+void mix_public_answers(const struct mix *m, const int64_t *answers, size_t answer_size, size_t first, size_t count,
+                        int64_t *out);
 
 /** The label that an answer gives. Constant flow. */
 int64_t mix_label(const struct mix_check *check, const int64_t *answer);

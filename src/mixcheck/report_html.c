@@ -83,24 +83,59 @@ static void put_verdict(struct page *p, const fusion_verdict *v) {
   put(p, ".</p></div>\n");
 }
 
+static void put_accuracy(struct page *p, const fusion_verdict *v) {
+  const uint64_t labelled = v->public_samples - v->canaries;
+  put(p, "<section><h2>Accuracy</h2><div class=\"big\">%.2f %%</div>",
+      100 * (labelled ? v->accuracy : v->audited_accuracy));
+  if (labelled)
+    put(p,
+        "<p class=\"note\">on %" PRIu64
+        " public samples; at least %.2f %% with %.4g %% confidence. Asked for: %.4g %%.</p>",
+        labelled, 100 * v->accuracy_lower_bound, 100 * v->confidence, 100 * v->min_accuracy);
+  if (v->canaries) {
+    put(p, "<p class=\"note\">In the audit of ");
+    put_escaped(p, v->audited_utc);
+    put(p,
+        ", not in this job: %.2f %% of %" PRIu64
+        " samples right; at least %.2f %% with %.4g %% confidence. "
+        "This job shows that the model still answers %" PRIu64 " of its samples the same.</p>",
+        100 * v->audited_accuracy, v->audited_samples, 100 * v->audited_lower_bound, 100 * v->confidence,
+        v->canaries - v->changed_canaries);
+  }
+  put(p, "</section>\n");
+}
+
+static void put_classes(struct page *p, const fusion_verdict *v) {
+  if (!v->class_count) return;
+  put(p,
+      "<section><h2>Classes in the audit</h2><table>\n<tr><th>class</th><th>samples</th><th>right</th>"
+      "<th>at least, with %.4g %% confidence each</th></tr>\n",
+      100 * v->confidence);
+  for (size_t i = 0; i < v->class_count; i++) {
+    const fusion_verdict_class *c = &v->classes[i];
+    put(p, "<tr><td>%" PRId64 "</td><td>%" PRIu64 "</td><td>%.2f %%</td><td>%.2f %%</td></tr>\n", c->label, c->samples,
+        100 * c->accuracy, 100 * c->accuracy_lower_bound);
+  }
+  put(p, "</table></section>\n");
+}
+
 static void put_cards(struct page *p, const fusion_verdict *v) {
+  const char *chance = "a server which makes answers wrong wherever it tampers has one accepted";
+  if (v->canaries == v->public_samples) chance = "a server which changes answers wherever it tampers has one accepted";
+  if (v->audit) chance = "a server that answers with two models is accepted";
   put(p, "<div class=\"grid\"><section><h2>Correctness</h2><div class=\"big\">2<sup>&minus;%.1f</sup></div>",
       v->soundness_bits);
-  put(p,
-      "<p class=\"note\">chance at most that a server which makes answers wrong wherever it tampers has one accepted. "
-      "Compared: %s. %u bits were asked for. "
-      "The paper's bound: %.1f bits.</p></section>\n",
-      v->compared, v->security_bits, v->paper_bits);
-  put(p, "<section><h2>Accuracy</h2><div class=\"big\">%.2f %%</div>", 100 * v->accuracy);
-  put(p,
-      "<p class=\"note\">on %" PRIu64
-      " public samples; at least %.2f %% with %.4g %% confidence. Asked for: %.4g %%.</p>"
-      "</section>\n",
-      v->public_samples, 100 * v->accuracy_lower_bound, 100 * v->confidence, 100 * v->min_accuracy);
-  const double queries = v->queries ? (double)v->queries : 1;
+  put(p, "<p class=\"note\">chance at most that %s. Compared: %s. %u bits were asked for.", chance, v->compared,
+      v->security_bits);
+  if (!v->audit) put(p, " The paper's bound: %.1f bits.", v->paper_bits);
+  put(p, "</p></section>\n");
+  put_accuracy(p, v);
+  const uint64_t asked = v->audit ? v->public_samples : v->queries;
+  const double queries = asked ? (double)asked : 1;
   put(p, "<section><h2>Cost</h2><div class=\"big\">%.3g s</div><p class=\"note\">%.3g s and ", v->seconds,
       v->seconds / queries);
-  put(p, "%.3g MiB a query</p></section></div>\n", (double)(v->bytes_sent + v->bytes_received) / 1048576 / queries);
+  put(p, "%.3g MiB a %s</p></section></div>\n", (double)(v->bytes_sent + v->bytes_received) / 1048576 / queries,
+      v->audit ? "sample" : "query");
 }
 
 static void put_stages(struct page *p, const fusion_verdict *v) {
@@ -134,15 +169,20 @@ static void put_fingerprint(struct page *p, const char *name, const char *hash) 
 
 static void put_job(struct page *p, const fusion_verdict *v) {
   put(p, "<section><h2>The check</h2><table>\n");
-  put_row(p, "Queries", "%" PRIu64, v->queries);
-  put_row(p, "Copies of each", "%" PRIu64, v->copies);
-  put_row(p, "Public samples among them", "%" PRIu64, v->public_samples);
+  if (!v->audit) put_row(p, "Queries", "%" PRIu64, v->queries);
+  if (!v->audit) put_row(p, "Copies of each", "%" PRIu64, v->copies);
+  put_row(p, v->audit ? "Audited samples" : "Public samples among them", "%" PRIu64, v->public_samples);
   if (v->public_copies > 1) put_row(p, "Copies of each of these", "%" PRIu64, v->public_copies);
   put_row(p, "Samples in all", "%" PRIu64, v->samples);
-  put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
+  if (v->canaries) {
+    put_row(p, "Canaries among these", "%" PRIu64, v->canaries);
+    put_row(p, "Canaries answered otherwise than in the audit", "%" PRIu64 " (allowed 0)", v->changed_canaries);
+  }
+  if (v->public_samples > v->canaries)
+    put_row(p, "Wrong public answers", "%" PRIu64 " (allowed %" PRIu64 ")", v->wrong_public, v->allowed_errors);
   put_row(p, "Compared", "%s", v->compared);
   if (v->note[0]) put_row(p, "Note", "%s", v->note);
-  put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
+  if (!v->audit) put_row(p, "Queries whose copies disagree", "%" PRIu64, v->disagreeing_queries);
   if (v->public_copies > 1) put_row(p, "Public samples whose copies disagree", "%" PRIu64, v->disagreeing_public);
   put(p, "</table></section>\n<section><h2>The run</h2><table>\n");
   if (v->server[0]) put_row(p, "Server", "%s", v->server);
@@ -153,6 +193,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   put_row(p, "Sent", "%.2f MiB", (double)v->bytes_sent / 1048576);
   put_row(p, "Received", "%.2f MiB", (double)v->bytes_received / 1048576);
   put(p, "</table></section>\n");
+  put_classes(p, v);
   put_stages(p, v);
   if (!v->manifest_hash[0] && !v->certificate_hash[0]) return;
   put(p, "<section><h2>Fingerprints</h2>");

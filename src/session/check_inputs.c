@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/secret.h"
 #include "data/data.h"
 
 #define REACH_MORE 2.5
@@ -88,7 +89,7 @@ fusion_status inputs_take_job_labels(const struct program *program, const struct
   const size_t classes = program_class_count(program);
   fusion_status status = FUSION_OK;
   if (in->label_source) status = inputs_take_labels(&program->labels, classes, in->label_source, NULL, err);
-  for (size_t i = 0; i < in->choice.public_samples && status == FUSION_OK; i++) {
+  for (size_t i = 0; i < job_labelled_count(in) && status == FUSION_OK; i++) {
     char place[ROW_PLACE_LEN];
     const size_t row = in->public_rows ? in->public_rows[i] : i;
     if (in->label_source && array_row_text(in->label_source, row)) {
@@ -110,9 +111,24 @@ fusion_status inputs_check_probabilities(const struct program *program, fusion_e
       "answers labels; leave out --probabilities");
 }
 
+fusion_status inputs_check_canaries(const struct program *program, const struct job_canaries *c, fusion_error *err) {
+  const struct program_tensor *t = &program->steps[0].out;
+  if (c->input_size != shape_size(t->shape) || c->answer_size != program_answer_size(program))
+    return error_set(err, FUSION_E_INPUT,
+                     "canaries: their samples or answers have another size than the model's; audit again");
+  const int64_t low = -((int64_t)1 << (t->value_bits - 1)), high = -low - 1;
+  uint64_t outside = 0;
+  for (size_t i = 0; i < c->count * c->input_size; i++)
+    outside |= ((uint64_t)c->inputs[i] - (uint64_t)low) | ((uint64_t)high - (uint64_t)c->inputs[i]); /* their signs */
+  outside >>= 63;
+  secret_declassify(&outside, sizeof outside, "a canary file that was altered ends the job before it begins");
+  if (!outside) return FUSION_OK;
+  return error_set(err, FUSION_E_INPUT, "canaries: a sample has numbers that the model does not take; audit again");
+}
+
 bool inputs_labels_lack_zero(const struct job_input *in) {
   bool lacks = true;
-  for (size_t i = 0; i < in->choice.public_samples; i++) lacks = lacks && in->labels[i] != 0;
+  for (size_t i = 0; i < job_labelled_count(in); i++) lacks = lacks && in->labels[i] != 0;
   return lacks;
 }
 
@@ -128,7 +144,7 @@ struct input_group inputs_public(const struct job_input *in) {
   return (struct input_group){.what = "public samples",
                               .pictures = in->public_pictures,
                               .raw = in->public_samples,
-                              .count = (size_t)in->choice.public_samples,
+                              .count = job_labelled_count(in),
                               .source = in->public_source,
                               .rows = in->public_rows};
 }
@@ -164,7 +180,7 @@ static int compare_digests(const void *a, const void *b) {
 }
 
 size_t inputs_equal_public(const struct job_input *in) {
-  const size_t count = (size_t)in->choice.public_samples, row_len = in->row_size * sizeof *in->public_samples;
+  const size_t count = job_labelled_count(in), row_len = in->row_size * sizeof *in->public_samples;
   uint8_t *digests = mem_alloc(count, DIGEST_LEN);
   if (!digests) return 0;
   for (size_t i = 0; i < count; i++)
@@ -192,10 +208,9 @@ void inputs_note(char *out, size_t len, const struct program *program, const str
   }
   if (!at) compare_reach(out, len, queries->reach, public_samples->reach);
   const size_t equal = inputs_equal_public(in), end = strlen(out);
-  if (equal * EQUAL_PART > in->choice.public_samples)
+  if (equal * EQUAL_PART > job_labelled_count(in))
     snprintf(out + end, len - end,
-             "%s%zu of %" PRIu64
-             " public samples equal another one: equal samples count as one, so accuracy and bits "
+             "%s%zu of %zu public samples equal another one: equal samples count as one, so accuracy and bits "
              "are less sure than said",
-             end ? "; " : "", equal, in->choice.public_samples);
+             end ? "; " : "", equal, job_labelled_count(in));
 }

@@ -23,6 +23,10 @@ fusion_status inputs_take_labels(const struct class_labels *known, size_t classe
 fusion_status inputs_take_job_labels(const struct program *program, const struct job_input *in, int64_t *out,
                                      fusion_error *err) FUSION_MUST_CHECK;
 
+/** Canaries have the model's sizes and its range of inputs. FUSION_E_INPUT. */
+fusion_status inputs_check_canaries(const struct program *program, const struct job_canaries *canaries,
+                                    fusion_error *err) FUSION_MUST_CHECK;
+
 /** The network ended in what makes probabilities, or their logarithms, of logits. FUSION_E_USAGE. */
 fusion_status inputs_check_probabilities(const struct program *program, fusion_error *err) FUSION_MUST_CHECK;
 

@@ -164,7 +164,9 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
                             fusion_error *err) {
   const struct mix_check *check = &job->ready.check;
   struct mix_result result;
-  const size_t queries = job->terms.input->choice.queries, size = mix_compared_size(check);
+  const struct mix_choice *choice = &job->terms.input->choice;
+  const bool audit = job_is_audit(job->terms.input);
+  const size_t queries = (size_t)(audit ? choice->public_samples : choice->queries), size = mix_compared_size(check);
   int64_t *answers = mem_alloc(queries, size * sizeof *answers);
   if (!answers) return error_set(err, FUSION_E_MEMORY, "out of memory for the answers");
   const fusion_status status =
@@ -174,11 +176,23 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
     verdict->wrong_public = result.wrong_public;
     verdict->disagreeing_queries = result.disagreeing_queries;
     verdict->disagreeing_public = result.disagreeing_public;
+    verdict->changed_canaries = result.changed_canaries;
   }
   if (!verdict->accepted) {
     mem_free_secret(answers, queries * size * sizeof *answers);
     answers = NULL;
   }
+  if (verdict->accepted) {
+    int64_t **inputs = audit ? &job->ready.public_samples : &job->ready.queries;
+    if (audit) {
+      mix_public_answers(job->ready.mix, job->ready.answers, size, 0, queries, answers);
+      output->labels = job->ready.labels;
+      job->ready.labels = NULL;
+    }
+    output->inputs = *inputs;
+    *inputs = NULL;
+  }
+  output->input_size = job->ready.input_size;
   output->answers = answers;
   output->answer_size = size;
   output->labels_only = check->agreement == MIX_AGREE_LABEL && job->ready.program.output != OUTPUT_LABEL;
@@ -248,6 +262,8 @@ fusion_status job_run(const struct job_terms *terms, struct job_output *output, 
   if (status == FUSION_OK) status = decide(&job, output, verdict, &why);
   if (status == FUSION_OK) {
     fill_verdict(&job, started, verdict);
+    memcpy(output->manifest_hash, job.ready.manifest_hash, sizeof output->manifest_hash);
+    if (job.peer.has_certificate) memcpy(output->certificate, job.peer.certificate_sha256, sizeof output->certificate);
     output->program = job.ready.program;
     job.ready.has_program = false;
   }
@@ -258,6 +274,8 @@ fusion_status job_run(const struct job_terms *terms, struct job_output *output, 
 
 void job_output_free(struct job_output *output) {
   mem_free_secret(output->answers, output->queries * output->answer_size * sizeof *output->answers);
+  mem_free(output->labels);
+  mem_free_secret(output->inputs, output->queries * output->input_size * sizeof *output->inputs);
   program_free(&output->program);
   writer_free(&output->receipts);
   *output = (struct job_output){0};

@@ -27,19 +27,41 @@ struct job_handles {
   const atomic_int *cancelled; /* ends the job when not 0; may be NULL */
 };
 
-/** What is asked: real values as the user has them, before the manifest's preprocessing. Borrowed. */
+/** Public samples of which an accepted audit knows the answers: integers as the model takes and gives them. Borrowed.
+ */
+struct job_canaries {
+  size_t count, input_size, answer_size;
+  const int64_t *inputs, *answers; /* [count][input_size], [count][answer_size] */
+  uint64_t rows;                   /* that there were to draw from */
+  const uint8_t *manifest_hash;    /* of the audited model, SESSION_HASH_LEN bytes */
+  const char *audited_utc;
+};
+
+/** What is asked: real values as the user has them, before the manifest's preprocessing. Borrowed. Without queries the
+ * job is an audit. */
 struct job_input {
-  const double *queries;        /* [choice.queries][row_size] */
-  const double *public_samples; /* [choice.public_samples][row_size] */
-  const int64_t *labels;        /* [choice.public_samples] */
+  const double *queries;               /* [choice.queries][row_size] */
+  const double *public_samples;        /* [choice.public_samples - canaries][row_size] */
+  const int64_t *labels;               /* [choice.public_samples - canaries] */
+  const struct job_canaries *canaries; /* the first of the public samples; NULL: none */
   size_t row_size;
   /** What rows that are pictures bring along; NULL for raw rows. Borrowed. */
   const struct picture_form *query_pictures, *public_pictures;
   /** The arrays that the rows come from, to check them as a whole and to name a row; NULL: unknown. Borrowed. */
   const fusion_array *query_source, *public_source, *label_source;
-  const size_t *public_rows; /* [choice.public_samples]: of the sources; NULL: in order */
+  const size_t *public_rows; /* [choice.public_samples - canaries]: of the sources; NULL: in order */
   struct mix_choice choice;
 };
+
+static inline size_t job_canary_count(const struct job_input *in) {
+  return in->canaries ? in->canaries->count : 0;
+}
+static inline size_t job_labelled_count(const struct job_input *in) {
+  return (size_t)in->choice.public_samples - job_canary_count(in);
+}
+static inline bool job_is_audit(const struct job_input *in) {
+  return in->choice.queries == 0;
+}
 
 /** Everything that a job depends on. Borrowed for its life. */
 struct job_terms {
@@ -52,9 +74,13 @@ struct job_output {
   struct program program; /* the manifest; program_free */
   bool labels_only;       /* answers are labels, answer_size is 1, though the program answers more */
   size_t answer_size;
-  int64_t *answers; /* owned (job_output_free): [queries][answer_size], what was compared; NULL when rejected */
-  size_t queries;
+  int64_t *answers;       /* owned (job_output_free): [queries][answer_size], what was compared; NULL when rejected */
   struct writer receipts; /* a file of the job's receipts, verified; empty when there are none */
+  int64_t *inputs;        /* owned: [queries][input_size], as the model takes them; NULL when rejected */
+  int64_t *labels;        /* owned, of an accepted audit: [queries], the samples' true classes, from 0 on; else NULL */
+  size_t input_size;
+  size_t queries;                                                     /* of an audit: its public samples */
+  uint8_t manifest_hash[SESSION_HASH_LEN], certificate[TLS_HASH_LEN]; /* zeros without TLS */
 };
 
 /** Runs the job. FUSION_OK with verdict->accepted or not: counts, traffic, times, hashes and server are filled in.

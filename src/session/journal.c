@@ -22,7 +22,8 @@ enum {
   SHARD_HEAD_LEN = 12, /* u64 first sample, u32 samples; the answers follow */
   ENDED_AT = 16,       /* in the header: how the job ended, 0 while it may go on */
   JOB_LEN_AT = 20,     /* in the header: length of the first record's payload */
-  JOURNAL_VERSION = 2, /* 1: without copies of public samples among what the hash is of */
+  /* 1: without copies of public samples among what the hash is of. 2: without canaries. */
+  JOURNAL_VERSION = 3,
   /* How a job ended; failures are negative. */
   ENDED_WELL = 1,     /* the journal is being removed */
   ENDED_REJECTED = 2, /* the journal is a tombstone */
@@ -199,6 +200,7 @@ static fusion_status parse_job(struct journal *j, const uint8_t *bytes, size_t l
   read_bytes(&r, j->job.input_hash, sizeof j->job.input_hash);
   j->job.samples = read_u64(&r);
   j->job.answer_size = read_u64(&r);
+  j->job.canary_rows = read_u64(&r);
   j->job.manifest_len = reader_left(&r);
   const uint8_t *manifest = read_span(&r, j->job.manifest_len);
   if (!reader_done(&r) || !j->job.manifest_len || !j->job.samples || j->job.samples > SESSION_SAMPLES_MAX ||
@@ -325,6 +327,7 @@ fusion_status journal_begin(struct journal *j, const struct journal_job *job, fu
   write_bytes(&w, job->input_hash, sizeof job->input_hash);
   write_u64(&w, job->samples);
   write_u64(&w, job->answer_size);
+  write_u64(&w, job->canary_rows);
   fusion_status status = FUSION_OK;
   FAIL_IF(w.failed, error_set(err, FUSION_E_MEMORY, "out of memory for the journal"));
   const struct payload payload = {w.data, job->manifest, w.len, job->manifest_len};

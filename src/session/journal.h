@@ -31,6 +31,7 @@ struct journal_job {
   char engine[SESSION_ENGINE_LEN];
   uint8_t input_hash[SESSION_HASH_LEN]; /* of inputs, labels and everything that the check depends on */
   uint64_t samples, answer_size;
+  uint64_t canary_rows; /* that the canary file had when the job began, of which it drew some; it only grows. 0: none */
   const uint8_t *manifest; /* borrowed; in a resumed job owned by the journal */
   size_t manifest_len;
 };

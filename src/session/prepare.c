@@ -34,13 +34,29 @@ static fusion_status open_stream(struct prg **out, const struct journal *journal
   return *out ? FUSION_OK : FUSION_E_MEMORY;
 }
 
-fusion_status prepare_public_rows(size_t *out, size_t count, size_t rows, const struct journal *journal,
-                                  fusion_error *why) {
+static fusion_status draw_rows(size_t *out, size_t count, size_t rows, const struct journal *journal, const char *label,
+                               fusion_error *why) {
   struct prg *stream;
-  fusion_status status = open_stream(&stream, journal, "public samples");
+  fusion_status status = open_stream(&stream, journal, label);
   if (status == FUSION_OK) status = mix_draw_rows(out, count, rows, stream ? seeded_bytes : random_bytes, stream);
   prg_free(stream);
-  return status == FUSION_OK ? status : error_set(why, status, "public samples: %s", fusion_status_text(status));
+  return status == FUSION_OK ? status : error_set(why, status, "%s: %s", label, fusion_status_text(status));
+}
+
+fusion_status prepare_public_rows(size_t *out, size_t count, size_t rows, const struct journal *journal,
+                                  fusion_error *why) {
+  return draw_rows(out, count, rows, journal, "public samples", why);
+}
+
+fusion_status prepare_canary_rows(size_t *out, size_t count, uint64_t *rows, const struct journal *journal,
+                                  fusion_error *why) {
+  const struct journal_job *kept = journal ? journal_resumed(journal) : NULL;
+  if (kept && kept->canary_rows && kept->canary_rows < *rows) *rows = kept->canary_rows;
+  if (count > *rows)
+    return error_set(why, FUSION_E_INPUT,
+                     "this job needs %zu canaries; there are %llu: audit with more samples, or add queries", count,
+                     (unsigned long long)*rows);
+  return draw_rows(out, count, (size_t)*rows, journal, "canaries", why);
 }
 
 static fusion_status draw_mix(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
@@ -71,9 +87,13 @@ static void hash_pictures(crypto_generichash_state *state, const struct picture_
 static struct journal_job describe(const struct prepared_job *p, const struct job_terms *t) {
   const struct job_input *in = t->input;
   const struct mix_choice *c = &in->choice;
-  const uint64_t numbers[] = {c->queries,       c->copies,    c->public_samples,        c->errors,
-                              c->public_copies, in->row_size, t->settings->accept_fast, t->settings->tolerance};
-  struct journal_job out = {.samples = p->samples, .answer_size = p->answer_size};
+  const uint64_t numbers[] = {c->queries,          c->copies,    c->public_samples,        c->errors,
+                              c->public_copies,    in->row_size, t->settings->accept_fast, t->settings->tolerance,
+                              job_canary_count(in)};
+  const struct job_canaries *canaries = in->canaries;
+  const size_t labelled = job_labelled_count(in);
+  struct journal_job out = {
+      .samples = p->samples, .answer_size = p->answer_size, .canary_rows = canaries ? canaries->rows : 0};
   crypto_generichash_state state;
   snprintf(out.engine, sizeof out.engine, "%s", t->handles->engine->name);
   crypto_generichash_init(&state, journal_seed(t->handles->journal), PRG_SEED_LEN, sizeof out.input_hash);
@@ -82,8 +102,14 @@ static struct journal_job describe(const struct prepared_job *p, const struct jo
   hash_pictures(&state, in->public_pictures);
   crypto_generichash_update(&state, (const uint8_t *)in->queries, c->queries * in->row_size * sizeof *in->queries);
   crypto_generichash_update(&state, (const uint8_t *)in->public_samples,
-                            c->public_samples * in->row_size * sizeof *in->public_samples);
-  crypto_generichash_update(&state, (const uint8_t *)in->labels, c->public_samples * sizeof *in->labels);
+                            labelled * in->row_size * sizeof *in->public_samples);
+  crypto_generichash_update(&state, (const uint8_t *)in->labels, labelled * sizeof *in->labels);
+  if (canaries) {
+    crypto_generichash_update(&state, (const uint8_t *)canaries->inputs,
+                              canaries->count * canaries->input_size * sizeof *canaries->inputs);
+    crypto_generichash_update(&state, (const uint8_t *)canaries->answers,
+                              canaries->count * canaries->answer_size * sizeof *canaries->answers);
+  }
   crypto_generichash_final(&state, out.input_hash, sizeof out.input_hash);
   mem_wipe(&state, sizeof state);
   return out;
@@ -125,12 +151,33 @@ static fusion_status check_id(const uint8_t id[MODEL_ID_LEN], const uint8_t *bef
   return error_set(why, FUSION_E_MODEL_CHANGED, "model changed (id %s, was %s): audit again", now, was);
 }
 
-/* What is compared is for the client to say, or a cheating server would choose what it may alter; the manifest only
- * tells whether the model fits. */
-static fusion_status choose_check(struct prepared_job *p, const fusion_client_settings *set, fusion_error *why) {
+/* Answers that an audit found say something of the audited model alone. */
+static fusion_status check_audited(const uint8_t hash[SESSION_HASH_LEN], const struct job_canaries *canaries,
+                                   fusion_error *why) {
+  char text[2 * SESSION_HASH_LEN + 1];
+  if (!canaries || memcmp(hash, canaries->manifest_hash, SESSION_HASH_LEN) == 0) return FUSION_OK;
+  sodium_bin2hex(text, sizeof text, hash, SESSION_HASH_LEN);
+  return error_set(why, FUSION_E_OTHER_MODEL,
+                   "the canaries are of another model, audited at %s; the server's manifest has the hash %s: audit it",
+                   canaries->audited_utc, text);
+}
+
+enum mix_answer_kind prepare_answer_kind(const struct program *program) {
   static const enum mix_answer_kind kinds[] = {
       [OUTPUT_LOGITS] = MIX_ANSWER_LOGITS, [OUTPUT_LABEL] = MIX_ANSWER_INDEX, [OUTPUT_TOP_K] = MIX_ANSWER_TOP_K};
+  return kinds[program->output];
+}
+
+/* What is compared is for the client to say, or a cheating server would choose what it may alter; the manifest only
+ * tells whether the model fits. */
+static fusion_status choose_check(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
+  const fusion_client_settings *set = t->settings;
+  const struct job_canaries *canaries = t->input->canaries;
   const bool fast = p->program.rounding == ROUNDING_FAST;
+  if (fast && (canaries || job_is_audit(t->input)))
+    return error_set(why, FUSION_E_ROUNDING,
+                     "the server's model uses fast rounding, so an answer may differ from one time to the next and "
+                     "shows nothing of the model: no audit and no canaries");
   if (fast && !set->accept_fast)
     return error_set(why, FUSION_E_ROUNDING,
                      "the server's model uses fast rounding, so copies cannot be compared exactly; --accept-fast takes "
@@ -141,12 +188,14 @@ static fusion_status choose_check(struct prepared_job *p, const fusion_client_se
   if (set->tolerance && !set->accept_fast)
     return error_set(why, FUSION_E_USAGE,
                      "the server's model is exact: its answers are compared bit for bit; leave out --tolerance");
-  p->check = (struct mix_check){.kind = kinds[p->program.output],
+  p->check = (struct mix_check){.kind = prepare_answer_kind(&p->program),
                                 .agreement = !fast            ? MIX_AGREE_EXACT
                                              : set->tolerance ? MIX_AGREE_WITHIN
                                                               : MIX_AGREE_LABEL,
                                 .tolerance = set->tolerance,
-                                .answer_size = p->answer_size};
+                                .answer_size = p->answer_size,
+                                .canaries = job_canary_count(t->input),
+                                .canary_answers = canaries ? canaries->answers : NULL};
   return FUSION_OK;
 }
 
@@ -200,8 +249,10 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
   return predict_traffic(p, t, div_up(p->todo, even), why);
 }
 
+/* Into out [g->count][input size]. */
 static fusion_status quantise(const struct program *program, const struct input_group *g, bool clip,
-                              struct input_range *range, int64_t **out, fusion_error *why) {
+                              struct input_range *range, int64_t *out, fusion_error *why) {
+  if (!g->count) return FUSION_OK;
   const struct shape shape = program->steps[0].out.shape;
   const size_t row_size = shape_size(shape);
   struct preprocess chosen;
@@ -211,28 +262,42 @@ static fusion_status quantise(const struct program *program, const struct input_
   if (status != FUSION_OK) return status;
   if (!size_mul(g->count, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
   float *real = mem_alloc(len, sizeof *real);
-  *out = mem_alloc(len, sizeof **out);
-  FAIL_IF(!real || !*out, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
+  FAIL_IF(!real, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
   preprocess_apply(&chosen, shape, g->raw, g->count, real);
-  TRY(program_quantise_input(program, real, g->count, *out, why));
+  TRY(program_quantise_input(program, real, g->count, out, why));
   status = inputs_check_range(range, program, g, real, clip, why);
 cleanup:
-  mem_free_secret(real, len * sizeof *real);
+  mem_free_secret(real, real ? len * sizeof *real : 0);
   return status;
+}
+
+static fusion_status take_room(struct prepared_job *p, const struct mix_choice *c, fusion_error *why) {
+  size_t queries, public_samples;
+  if (size_mul((size_t)c->queries, p->input_size, &queries)) p->queries = mem_alloc(queries, sizeof *p->queries);
+  if (size_mul((size_t)c->public_samples, p->input_size, &public_samples))
+    p->public_samples = mem_alloc(public_samples, sizeof *p->public_samples);
+  if (p->queries && p->public_samples) return FUSION_OK;
+  return error_set(why, FUSION_E_MEMORY, "out of memory for the inputs");
 }
 
 /* The public samples first: a range that does not hold them tells nothing of the queries. */
 static fusion_status take_inputs(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
-  const struct input_group queries = inputs_queries(t->input), public_samples = inputs_public(t->input);
+  const struct input_group queries = inputs_queries(t->input), labelled = inputs_public(t->input);
+  const struct job_canaries *canaries = t->input->canaries;
+  const size_t canary_len = job_canary_count(t->input) * p->input_size;
   const bool clip = t->settings->clip != 0;
-  const size_t count = (size_t)t->input->choice.public_samples;
-  p->labels = mem_alloc(size_max(count, 1), sizeof *p->labels);
+  p->labels = mem_alloc(size_max(job_labelled_count(t->input), 1), sizeof *p->labels);
   if (!p->labels) return error_set(why, FUSION_E_MEMORY, "out of memory for the labels");
   fusion_status status = inputs_take_job_labels(&p->program, t->input, p->labels, why);
   if (status == FUSION_OK && t->settings->probabilities) status = inputs_check_probabilities(&p->program, why);
-  if (status == FUSION_OK)
-    status = quantise(&p->program, &public_samples, clip, &p->public_range, &p->public_samples, why);
-  return status == FUSION_OK ? quantise(&p->program, &queries, clip, &p->query_range, &p->queries, why) : status;
+  if (status == FUSION_OK && canaries) status = inputs_check_canaries(&p->program, canaries, why);
+  if (status == FUSION_OK) status = take_room(p, &t->input->choice, why);
+  if (status != FUSION_OK) return status;
+  if (canaries) memcpy(p->public_samples, canaries->inputs, canary_len * sizeof *p->public_samples);
+  TRY(quantise(&p->program, &labelled, clip, &p->public_range, p->public_samples + canary_len, why));
+  TRY(quantise(&p->program, &queries, clip, &p->query_range, p->queries, why));
+cleanup:
+  return status;
 }
 
 /* Everything but the journal's part: a resumed job knows its manifest too. */
@@ -243,6 +308,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   fusion_error program_error = {.status = FUSION_OK};
   manifest_hash(p->manifest_hash, bytes, len);
   fusion_status status = check_hash(p->manifest_hash, t->handles->manifest, why);
+  if (status == FUSION_OK) status = check_audited(p->manifest_hash, in->canaries, why);
   if (status != FUSION_OK) return status;
   status = program_decode(&p->program, &r, &program_error);
   if (status != FUSION_OK)
@@ -256,8 +322,9 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
   p->input_size = shape_size(p->program.steps[0].out.shape);
   p->answer_size = program_answer_size(&p->program);
-  TRY(inputs_check_width(in->row_size, p->program.steps[0].out.shape, in->query_source, why));
-  TRY(choose_check(p, t->settings, why));
+  TRY(inputs_check_width(in->row_size, p->program.steps[0].out.shape,
+                         job_is_audit(in) ? in->public_source : in->query_source, why));
+  TRY(choose_check(p, t, why));
   TRY(take_answers(p, t, why));
   if (p->todo) TRY(prepare_cut(p, t, round_trip_seconds, why));
   TRY(take_inputs(p, t, why));
@@ -292,8 +359,9 @@ struct prepared_job prepare_begin(const struct job_terms *t) {
 
 void prepare_free(struct prepared_job *p, const struct job_terms *t) {
   mem_free_secret(p->queries, (size_t)t->input->choice.queries * p->input_size * sizeof *p->queries);
-  mem_free(p->public_samples);
-  mem_free_secret(p->labels, size_max((size_t)t->input->choice.public_samples, 1) * sizeof *p->labels);
+  mem_free_secret(p->public_samples,
+                  (size_t)t->input->choice.public_samples * p->input_size * sizeof *p->public_samples);
+  mem_free_secret(p->labels, size_max(job_labelled_count(t->input), 1) * sizeof *p->labels);
   mem_free_secret(p->answers, p->samples * p->answer_size * sizeof *p->answers);
   mem_free(p->done);
   mix_free(p->mix);

@@ -17,8 +17,8 @@ struct prepared_job {
   size_t input_size, answer_size;
   struct input_range query_range, public_range; /* how the inputs lie beside the model's range */
   struct mix_check check;                       /* what is compared */
-  int64_t *queries, *public_samples;            /* owned, secret and public: quantised */
-  int64_t *labels;                              /* owned: the classes of the public samples, from 0 on */
+  int64_t *queries, *public_samples;            /* owned, secret: quantised; canaries come first */
+  int64_t *labels;                              /* owned: the classes of the labelled samples, from 0 on */
   struct mix *mix;                              /* owned, secret */
   bool *done;                                   /* owned: [samples], the journal has the answer; NULL: none */
   int64_t *answers;         /* owned: [samples][answer_size], shuffled order; each worker writes its shards' rows */
@@ -32,6 +32,14 @@ struct prepared_job {
  *  ones. FUSION_E_MEMORY, FUSION_E_ENTROPY. */
 fusion_status prepare_public_rows(size_t *out, size_t count, size_t rows, const struct journal *journal,
                                   fusion_error *why) FUSION_MUST_CHECK;
+
+/** The same for the canaries of a file of `rows`. A resumed job draws from those alone that there were when it began.
+ *  FUSION_E_INPUT (there are too few), FUSION_E_MEMORY, FUSION_E_ENTROPY. */
+fusion_status prepare_canary_rows(size_t *out, size_t count, uint64_t *rows, const struct journal *journal,
+                                  fusion_error *why) FUSION_MUST_CHECK;
+
+/** What the answers of a program are. */
+enum mix_answer_kind prepare_answer_kind(const struct program *program);
 
 /** An empty job of the terms' size. */
 struct prepared_job prepare_begin(const struct job_terms *t);

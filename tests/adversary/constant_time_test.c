@@ -129,14 +129,15 @@ static void verify__no_branch_or_address_depends_on_an_answer(void **state) {
   enum { QUERIES = 20, COPIES = 4, PUBLIC = 30, PUBLIC_COPIES = 2, SIZE = 6 };
   const struct mix_choice choice = {QUERIES, COPIES, PUBLIC, 3, PUBLIC_COPIES};
   int64_t answers[(QUERIES * COPIES + PUBLIC * PUBLIC_COPIES) * SIZE], out[QUERIES * SIZE];
-  const int64_t labels[PUBLIC] = {0};
+  const int64_t labels[PUBLIC] = {0}, known[PUBLIC * SIZE] = {0};
   uint64_t seed = test_seed();
   struct mix *mix;
   (void)state;
   assert_ok(mix_draw(&mix, &choice, test_bytes, &seed));
   for (enum mix_answer_kind kind = MIX_ANSWER_LOGITS; kind <= MIX_ANSWER_TOP_K; kind++) {
     for (enum mix_agreement agreement = MIX_AGREE_EXACT; agreement <= MIX_AGREE_LABEL; agreement++) {
-      const struct mix_check check = {kind, agreement, 1000, SIZE};
+      const size_t canaries = agreement == MIX_AGREE_EXACT ? PUBLIC / 2 : 0;
+      const struct mix_check check = {kind, agreement, 1000, SIZE, canaries, known};
       struct mix_result result;
       for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) answers[i] = (int64_t)(test_random(&seed) % 3000);
       secret_mark(answers, sizeof answers);

@@ -161,6 +161,23 @@ static enum outcome judge(const struct scene *s, fusion_status status, const fus
   return outcome;
 }
 
+/* The first public samples as an audit left them. The inputs are whole numbers. */
+static struct job_canaries take_canaries(const struct scene *s, int64_t *inputs, uint8_t hash[SESSION_HASH_LEN]) {
+  struct writer manifest = {0};
+  for (size_t i = 0; i < s->canaries * s->row_size; i++) inputs[i] = (int64_t)s->inputs[s->queries * s->row_size + i];
+  program_encode(&manifest, &s->model->program);
+  manifest_hash(hash, manifest.data, manifest.len);
+  writer_free(&manifest);
+  return (struct job_canaries){.count = s->canaries,
+                               .input_size = s->row_size,
+                               .answer_size = s->answer_size,
+                               .inputs = inputs,
+                               .answers = s->expected + s->queries * s->answer_size,
+                               .rows = s->canaries,
+                               .manifest_hash = s->audited ? s->audited : hash,
+                               .audited_utc = "2026-02-03T04:05:06Z"};
+}
+
 enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, fusion_error *why) {
   struct job_output out;
   fusion_verdict verdict = {0};
@@ -174,14 +191,22 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   asking.connect_timeout_ms = asking.timeout_ms = (uint32_t)s->timeout_ms;
   const struct job_handles handles = {
       .address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = engine_find("cheetah")};
+  uint8_t hash[SESSION_HASH_LEN];
+  int64_t *canary_inputs = mem_alloc(s->canaries * s->row_size, sizeof *canary_inputs);
+  assert_non_null(canary_inputs);
+  const struct job_canaries canaries = take_canaries(s, canary_inputs, hash);
   const struct job_input input = {.queries = s->inputs,
-                                  .public_samples = s->inputs + s->queries * s->row_size,
-                                  .labels = s->labels,
+                                  .public_samples = s->inputs + (s->queries + s->canaries) * s->row_size,
+                                  .labels = s->labels + s->canaries,
+                                  .canaries = s->canaries ? &canaries : NULL,
                                   .row_size = s->row_size,
                                   .choice = {s->queries, s->copies, s->public_samples, s->errors, 1}};
   const struct job_terms terms = {&asking, &handles, &input};
   const fusion_status status = job_run(&terms, &out, &verdict, why);
+  s->changed = verdict.changed_canaries;
+  s->disagreeing = verdict.disagreeing_queries;
   const enum outcome outcome = judge(s, status, &verdict, &out, why);
+  mem_free(canary_inputs);
   if (status == FUSION_OK) job_output_free(&out);
   return outcome;
 }

@@ -27,6 +27,9 @@ struct scene {
   struct model *model;
   double *inputs; /* queries, then public samples */
   int64_t *labels, *expected;
+  uint64_t canaries;             /* of the public samples: their answers are known, from an audit of the model */
+  uint64_t changed, disagreeing; /* of the last job with a verdict: canaries, queries */
+  const uint8_t *audited;        /* borrowed: hash of the audited manifest; NULL: the model's own */
   const int64_t *tampered; /* borrowed; not NULL: the answers of another model, and every accepted one is of the two */
   size_t row_size, answer_size;
   uint64_t random;

@@ -120,15 +120,15 @@ static void plan__nonsense_gets_a_line(void **state) {
   (void)state;
   enum { SIZE = sizeof(fusion_plan_request) };
   static const fusion_plan_request bad[] = {
-      {SIZE, 0, 40, 100, 0.95, 1},
-      {SIZE, 5, 0, 100, 0.95, 1},
-      {SIZE, 5, 101, 100, 0.95, 1},
-      {SIZE, 5, 40, 100, 0, 1},
-      {SIZE, 5, 40, 100, 1.2, 1},
-      {SIZE, 5, 40, 100, NAN, 1},
-      {SIZE, (UINT64_C(1) << 40) + 1, 40, 100, 0.95, 1},
-      {SIZE, 5, 40, (UINT64_C(1) << 32) + 1, 1, 1},
-      {SIZE, 5, 40, 100, 0.95, FUSION_PUBLIC_COPIES_MAX + 1},
+      {SIZE, 0, 40, 100, 0.95, 1, 0},
+      {SIZE, 5, 0, 100, 0.95, 1, 0},
+      {SIZE, 5, 101, 100, 0.95, 1, 0},
+      {SIZE, 5, 40, 100, 0, 1, 0},
+      {SIZE, 5, 40, 100, 1.2, 1, 0},
+      {SIZE, 5, 40, 100, NAN, 1, 0},
+      {SIZE, (UINT64_C(1) << 40) + 1, 40, 100, 0.95, 1, 0},
+      {SIZE, 5, 40, (UINT64_C(1) << 32) + 1, 1, 1, 0},
+      {SIZE, 5, 40, 100, 0.95, FUSION_PUBLIC_COPIES_MAX + 1, 0},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     fusion_plan_choice c = {.size = sizeof c};
@@ -136,7 +136,7 @@ static void plan__nonsense_gets_a_line(void **state) {
     assert_int_equal(fusion_plan_copies(&bad[i], &c, &err), FUSION_E_USAGE);
     assert_non_null(strstr(err.text, "give"));
   }
-  fusion_plan_request q = {SIZE, 1, 40, 100, 0.01, 1};
+  fusion_plan_request q = {SIZE, 1, 40, 100, 0.01, 1, 0};
   fusion_plan_choice c = {.size = sizeof c};
   fusion_error err = {.status = FUSION_OK};
   assert_int_equal(fusion_plan_copies(&q, &c, &err), FUSION_E_UNREACHABLE);
@@ -473,7 +473,7 @@ static void job_open(struct job *j, struct mix_choice choice, struct counter *ra
 }
 
 static struct mix_result job_verify(struct job *j, enum mix_agreement agreement, uint64_t tolerance) {
-  const struct mix_check check = {MIX_ANSWER_LOGITS, agreement, tolerance, 2};
+  const struct mix_check check = {MIX_ANSWER_LOGITS, agreement, tolerance, 2, 0, NULL};
   struct mix_result result;
   assert_ok(mix_verify(j->mix, &check, j->answers, j->labels, j->out, &result));
   return result;
@@ -632,7 +632,7 @@ static void verify__tolerance_holds_between_all_pairs(void **state) {
   static const int64_t tolerances[] = {1, 7, INT64_C(1) << 40, INT64_MAX / 2};
   for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
     const int64_t n = tolerances[i];
-    struct mix_check check = {MIX_ANSWER_LOGITS, MIX_AGREE_WITHIN, (uint64_t)n, 2};
+    struct mix_check check = {MIX_ANSWER_LOGITS, MIX_AGREE_WITHIN, (uint64_t)n, 2, 0, NULL};
     for (int turn = 0; turn < 6; turn++) {
       int64_t copies[6] = {0, 5, n, 5, 2 * n, 5};
       for (int k = 0; k < turn; k++) { /* all six orders */
@@ -653,8 +653,8 @@ static void verify__tolerance_holds_between_all_pairs(void **state) {
 static void verify__indices_are_exact_whatever_the_tolerance(void **state) {
   (void)state;
   struct counter random = {.seed = test_seed()};
-  const struct mix_check top = {MIX_ANSWER_TOP_K, MIX_AGREE_WITHIN, 100, 2},
-                         label = {MIX_ANSWER_INDEX, MIX_AGREE_WITHIN, 100, 2};
+  const struct mix_check top = {MIX_ANSWER_TOP_K, MIX_AGREE_WITHIN, 100, 2, 0, NULL},
+                         label = {MIX_ANSWER_INDEX, MIX_AGREE_WITHIN, 100, 2, 0, NULL};
   assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 4, 50, 4, 100}, &random), 0);
   assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 4, 50, 4, 101}, &random), 1);
   assert_int_equal(disagreeing(top, 3, (int64_t[]){4, 0, 5, 0, 4, 0}, &random), 1);
@@ -673,8 +673,8 @@ static void verify__only_what_was_compared_is_handed_out(void **state) {
   assert_int_equal(job.out[5], 0x5555555555555555);
   assert_true(job_verify(&job, MIX_AGREE_WITHIN, 1).accepted);
   for (int64_t i = 0; i < 5; i++) assert_true(job.out[2 * i] == i - 3 && job.out[2 * i + 1] == 3 - i);
-  const struct mix_check logits = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 7},
-                         labels = {MIX_ANSWER_LOGITS, MIX_AGREE_LABEL, 0, 7};
+  const struct mix_check logits = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 7, 0, NULL},
+                         labels = {MIX_ANSWER_LOGITS, MIX_AGREE_LABEL, 0, 7, 0, NULL};
   assert_int_equal(mix_compared_size(&logits), 7);
   assert_int_equal(mix_compared_size(&labels), 1);
   mix_free(job.mix);
@@ -682,9 +682,9 @@ static void verify__only_what_was_compared_is_handed_out(void **state) {
 
 static void label__ties_signs_and_extremes(void **state) {
   (void)state;
-  const struct mix_check three = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 3},
-                         one = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 1};
-  const struct mix_check index = {MIX_ANSWER_INDEX, MIX_AGREE_EXACT, 0, 4};
+  const struct mix_check three = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 3, 0, NULL},
+                         one = {MIX_ANSWER_LOGITS, MIX_AGREE_EXACT, 0, 1, 0, NULL};
+  const struct mix_check index = {MIX_ANSWER_INDEX, MIX_AGREE_EXACT, 0, 4, 0, NULL};
   assert_int_equal(mix_label(&three, (int64_t[]){5, 5, 5}), 0);
   assert_int_equal(mix_label(&three, (int64_t[]){INT64_MIN, 5, 5}), 1);
   assert_int_equal(mix_label(&three, (int64_t[]){INT64_MIN, INT64_MIN + 1, INT64_MAX}), 2);

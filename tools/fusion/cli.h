@@ -23,7 +23,8 @@ enum cli_exit {
   CLI_EXIT_BUSY = 9,           /**< `query`: the server is busy; the same command may do later */
   CLI_EXIT_REJECT = 10,        /**< `query`: the verdict is reject; no answers are written */
   CLI_EXIT_ROUNDING = 11,      /**< `query`: the server's model uses fast rounding, without --accept-fast */
-  CLI_EXIT_OTHER_MODEL = 12,   /**< `query`: the server's model is not the one that --manifest names */
+  CLI_EXIT_OTHER_MODEL = 12,   /**< `query`: the server's model is not the one that --manifest or canaries name */
+  CLI_EXIT_CHANGED = 13,       /**< `query`: reject; the model does not answer the canaries as in their audit */
   CLI_EXIT_MODEL_CHANGED = 14, /**< `query`: the server announces another model than --model-id names */
 };
 int cli_exit_code(fusion_status status);
@@ -37,6 +38,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_verify_receipt(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
@@ -136,6 +138,7 @@ struct cli_input {
 };
 void cli_add_input(struct cli_option *table, struct cli_input *input);
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading);
+void cli_add_clip(struct cli_option *table, enum cli_clip *clip);
 /** Loads an array file, a picture or a folder of pictures; a line that was taken as a header is told. */
 fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 /** The same for samples beside those that --input names: without a column of names. */

@@ -1,11 +1,12 @@
 /* fusion plan: copies and public samples for a job, and what they cost. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
 
-enum { NEIGHBOUR_REACH = 2, POWER_TRIES = 2000, MENDING_PUBLIC = 100 };
+enum { NEIGHBOUR_REACH = 2, POWER_TRIES = 2000, MENDING_PUBLIC = 100, CANARIES_DEFAULT = 20 };
 /* From both on a server gains nothing by putting wrong public answers right; oracle_test.py computes it. */
 #define MENDING_ACCURACY 0.7
 #define NEIGHBOUR_COST_FACTOR 4.0 /* a neighbour that costs more than this many times the best is not worth a line */
@@ -15,13 +16,14 @@ struct plan_options {
   fusion_power power;
   fusion_sensitivity sensitivity;
   const char *model, *engine;
-  bool json, sensitive, has_power, has_accuracy, has_promise, has_below, has_rate;
+  bool json, sensitive, canaries, has_power, has_accuracy, has_promise, has_below, has_rate, has_public, has_canaries;
 };
 
 static const char notes[] =
     "Every query is sent as several copies, hidden among public samples whose labels\n"
     "the client knows; the plan is the cheapest that leaves a server that makes answers\n"
     "wrong wherever it tampers a chance of at most 2^-SECURITY.\n\n"
+    "With canaries, which 'fusion audit' makes, small jobs are cheap: see --canaries.\n\n"
     "examples:\n"
     "  fusion plan --queries 512 --min-accuracy 0.95\n"
     "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
@@ -37,7 +39,9 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
           "(default 40).",
           .letter = 's'),
       CLI_OPT_COUNT("min-public", &q->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
-                    "At least so many public samples (default 100).", .letter = 'p'),
+                    "At least so many public samples (default 100); with --canaries exactly so many labelled ones "
+                    "(default 0).",
+                    .letter = 'p', .given = &o->has_public),
       CLI_OPT_NUMBER("min-accuracy", &q->min_accuracy, 1e-9, 1, "A",
                      "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a',
                      .given = &o->has_accuracy),
@@ -63,6 +67,11 @@ static void add_more_options(struct plan_options *o, struct cli_option *table) {
       CLI_OPT_NUMBER("sensitive", &o->sensitivity.part, 1e-9, 1, "RHO",
                      "Also tell what tampering gains that makes only this part of all labels wrong.",
                      .given = &o->sensitive),
+      CLI_OPT_FLAG(
+          "canaries", &o->canaries,
+          "Public samples are canaries of 'fusion audit': their whole answers are known, and none may differ."),
+      CLI_OPT_COUNT("min-canaries", &o->request.min_canaries, 1, (double)FUSION_PUBLIC_MAX, "C",
+                    "With --canaries: at least so many (default 20).", .given = &o->has_canaries),
       CLI_OPT_FLAG("json", &o->json, "Print JSON.", .letter = 'j'),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -87,16 +96,19 @@ static int parse(struct plan_options *o, int argc, char **argv) {
   if (o->has_power && o->has_accuracy)
     return cli_usage("plan",
                      "--min-accuracy and --promise exclude each other: --promise finds the accuracy to ask for");
+  if (o->has_canaries && !o->canaries) return cli_usage("plan", "--min-canaries is for a plan with --canaries");
+  if (o->canaries && !o->has_canaries) o->request.min_canaries = CANARIES_DEFAULT;
+  if (o->canaries && !o->has_public) o->request.min_public = 0;
   if (o->engine && !o->model) return cli_usage("plan", "--engine is the engine that --model is predicted with");
   return CLI_GO;
 }
 
 static json_t *choice_json(const fusion_plan_choice *c) {
-  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "queries", (json_int_t)c->queries, "copies",
+  return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "queries", (json_int_t)c->queries, "copies",
                    (json_int_t)c->copies, "public", (json_int_t)c->public_samples, "public_copies",
-                   (json_int_t)c->public_copies, "samples", (json_int_t)c->samples, "allowed_errors",
-                   (json_int_t)c->allowed_errors, "cost_per_query", c->cost_per_query, "soundness_bits",
-                   c->soundness_bits, "paper_bits", c->paper_bits);
+                   (json_int_t)c->public_copies, "canaries", (json_int_t)c->canaries, "samples", (json_int_t)c->samples,
+                   "allowed_errors", (json_int_t)c->allowed_errors, "cost_per_query", c->cost_per_query,
+                   "soundness_bits", c->soundness_bits, "paper_bits", c->paper_bits);
 }
 
 static bool neighbour(const struct plan_options *o, const fusion_plan_choice *best, int offset,
@@ -130,6 +142,11 @@ static json_t *sensitivity_json(const fusion_sensitivity *s) {
                    (json_int_t)s->any_positions);
 }
 
+/** -log2 of the chance that a model is accepted that answers the part of all samples otherwise, at all positions. */
+static double other_model_bits(const struct plan_options *o, const fusion_plan_choice *c) {
+  return -(double)c->canaries * log2(1 - o->sensitivity.part);
+}
+
 static int print_json(const struct plan_options *o, const fusion_plan_choice *best, const fusion_prediction *cost) {
   json_t *root = choice_json(best), *list = json_array();
   json_object_set_new(root, "security_bits", json_integer(o->request.security_bits));
@@ -141,6 +158,7 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
   json_object_set_new(root, "neighbours", list);
   if (cost) json_object_set_new(root, "prediction", prediction_json(cost));
   if (o->sensitive) json_object_set_new(root, "sensitive", sensitivity_json(&o->sensitivity));
+  if (o->sensitive && o->canaries) json_object_set_new(root, "other_model_bits", json_real(other_model_bits(o, best)));
   if (o->has_power)
     json_object_set_new(
         root, "power",
@@ -149,6 +167,12 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
                   (json_int_t)o->power.allowed_errors, "refuse_good", o->power.refuse_good, "accept_bad",
                   o->power.accept_bad));
   return cli_print_json(root);
+}
+
+static void print_other_model(const struct plan_options *o, const fusion_plan_choice *c) {
+  printf("Another model that answers %.4g %% of all samples otherwise than the audited one passes all %" PRIu64
+         " canaries with\nprobability 2^-%.2f, that is %.3g. More canaries (--min-canaries) lower this.\n",
+         100 * o->sensitivity.part, c->canaries, other_model_bits(o, c), exp2(-other_model_bits(o, c)));
 }
 
 static void print_row(const fusion_plan_choice *c, const char *remark) {
@@ -161,9 +185,7 @@ static void print_sensitivity(const fusion_sensitivity *s, uint64_t samples) {
       "\nTampering that makes the labels of %.4g %% of all samples wrong is accepted with probability at most\n"
       "  2^-%-6.2f for one query that it makes wrong (tampering with %" PRIu64 " of %" PRIu64
       " positions)\n"
-      "  2^-%-6.2f for any of the queries (with %" PRIu64
-      " positions)\n"
-      "More public samples (--min-public) and fewer errors among them (--min-accuracy) lower these.\n",
+      "  2^-%-6.2f for any of the queries (with %" PRIu64 " positions)\n",
       100 * s->part, s->given_bits, s->given_positions, samples, s->any_bits, s->any_positions);
 }
 
@@ -176,8 +198,10 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
            "  to ask for this: --min-public %" PRIu64 " --min-accuracy %.9g\n\n",
            o->power.public_samples, o->power.allowed_errors, o->power.promise, o->power.refuse_good,
            o->power.reject_below, o->power.accept_bad, o->power.public_samples, o->power.min_accuracy);
-  printf("%" PRIu64 " quer%s, security %u bits, accuracy at least %.9g", best->queries,
-         best->queries == 1 ? "y" : "ies", o->request.security_bits, o->request.min_accuracy);
+  printf("%" PRIu64 " quer%s, security %u bits", best->queries, best->queries == 1 ? "y" : "ies",
+         o->request.security_bits);
+  if (best->public_samples > best->canaries) printf(", accuracy at least %.9g", o->request.min_accuracy);
+  if (best->canaries) printf(", %" PRIu64 " canaries among the public samples", best->canaries);
   if (best->public_copies > 1) printf(", %" PRIu64 " copies of each public sample", best->public_copies);
   printf("\n\n");
   printf("  copies    public  allowed      samples     samples  soundness   paper\n");
@@ -194,13 +218,17 @@ static void print_text(const struct plan_options *o, const fusion_plan_choice *b
   }
   printf(
       "\n'paper' is the bound R / C(N, B) of the NDSS 2023 paper, which holds when no public answer may be wrong.\n");
-  if (o->request.min_accuracy < MENDING_ACCURACY || best->public_samples < MENDING_PUBLIC)
+  const uint64_t labelled = best->public_samples - best->canaries;
+  if (labelled && (o->request.min_accuracy < MENDING_ACCURACY || labelled < MENDING_PUBLIC))
     printf(
         "\nBelow %d public samples or an accuracy of %.9g the bits take it that wrong answers stay wrong: tampering "
         "that\n"
         "happens to put some right may do better.\n",
         MENDING_PUBLIC, MENDING_ACCURACY);
   if (o->sensitive) print_sensitivity(&o->sensitivity, best->samples);
+  if (o->sensitive && o->canaries) print_other_model(o, best);
+  if (o->sensitive && !o->canaries)
+    printf("More public samples (--min-public) and fewer errors among them (--min-accuracy) lower these.\n");
   if (!cost) return;
   char up[CLI_TEXT_LEN], down[CLI_TEXT_LEN];
   printf("\nwith '%s': %s to the server, %s to the client, %" PRIu32 " one-way delays\n", o->model,

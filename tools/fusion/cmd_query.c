@@ -1,23 +1,23 @@
 /* fusion query: private queries to a server, checked. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "answers.h"
+#include "ask.h"
 #include "cli.h"
 #include "outputs.h"
 
 struct query_line {
   struct cli_input input;
   const char *public_samples, *labels, *answers, *report, *html, *receipt;
-  bool raw, probabilities, as_labels, json, quiet, again;
+  bool raw, probabilities, as_labels, json, quiet, again, add_canaries;
   fusion_client_settings settings;
 };
 
 static const char notes[] =
-    "Exit status 0: the verdict is accept, answers are written. 10: reject, they are not. Others: see\n"
-    "fusion(1).\n\n"
+    "Exit status 0: the verdict is accept, answers are written. 10: reject, they are not; 13: reject, the\n"
+    "model is not the one that was audited. Others: see fusion(1).\n\n"
     "example:\n"
     "  fusion query server:7700 --tls-ca ca.pem --input q.npy --public pub.npy \\\n"
     "      --labels pub_labels.npy -o answers.npy --report report.json";
@@ -27,10 +27,9 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_TEXT(
           "public", &l->public_samples, "FILE",
           "Public samples, in any of these forms, like the queries; as many as the plan needs are drawn at random.",
-          .letter = 'p', .required = true),
+          .letter = 'p'),
       CLI_OPT_TEXT("labels", &l->labels, "FILE",
-                   "Their true labels, as the model's file has them: numbers or names. They stay here.",
-                   .required = true),
+                   "Their true labels, as the model's file has them: numbers or names. They stay here."),
       CLI_OPT_TEXT("output-file", &l->answers, "FILE",
                    "Write accepted answers (.npy, .csv): real numbers; whole ones where labels are answered or "
                    "compared.",
@@ -53,70 +52,49 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
                    "Begin a new job though the journal says that its job was rejected, or that the server broke the "
                    "protocol."),
       {.name = NULL}};
+  const struct cli_option canaries[] = {
+      CLI_OPT_TEXT("canaries", &l->settings.canaries, "FILE",
+                   "What 'fusion audit' wrote: some of its samples are hidden in the job, and each must be answered as "
+                   "in the audit. --public and --labels may then be left out."),
+      CLI_OPT_COUNT("min-canaries", &l->settings.min_canaries, 1, (double)FUSION_PUBLIC_MAX, "C",
+                    "At least so many canaries (default 20)."),
+      CLI_OPT_FLAG("add-canaries", &l->add_canaries, "Let accepted queries join the file of canaries."),
+      {.name = NULL}};
   cli_add_input(table, &l->input);
   cli_add_options(table, options);
+  cli_add_options(table, canaries);
   cli_add_json(table, &l->json);
   cli_add_quiet(table, &l->quiet);
 }
 
-static void options_of_check(fusion_client_settings *s, struct cli_option *table) {
+static void options_of_copies(fusion_client_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_NUMBER("min-accuracy", &s->min_accuracy, 1e-9, 1, "A",
-                     "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
-      CLI_OPT_COUNT(
-          "security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-          "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
-          "(default 40).",
-          .letter = 's'),
       CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
                     "At least so many public samples (default 100)."),
       CLI_OPT_COUNT("public-copies", &s->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
                     "Send each public sample K times, and compare its copies as those of a query (default 1)."),
-      CLI_OPT_NUMBER("confidence", &s->confidence, 1e-9, 1 - 1e-9, "C",
-                     "Of the accuracy's lower bound in the verdict (default 0.95)."),
       CLI_OPT_FLAG("accept-fast", &s->accept_fast,
                    "Accept models of fast rounding, too. Their copies are compared by label, and only labels are "
                    "written, unless there is a tolerance."),
       CLI_OPT_COUNT("tolerance", &s->tolerance, 1, 0, "UNITS",
                     "With --accept-fast: compare numbers, and write them; no two copies may differ by more units."),
-      CLI_OPT_TEXT("manifest", &s->manifest, "HASH",
-                   "Refuse a server whose model is another one: the hash of its manifest, as the verdict shows it."),
-      CLI_OPT_TEXT(
-          "model-id", &s->model_id, "ID",
-          "The id that the server's model had before: when the server announces another one, end before the job "
-          "(exit status 14)."),
       {.name = NULL}};
   cli_add_options(table, options);
-}
-
-static void options_of_network(fusion_client_settings *s, struct cli_option *table) {
-  const struct cli_option options[] = {
-      CLI_OPT_COUNT("workers", &s->workers, 0, 256, "N",
-                    "Connections side by side (default 0: by the round trip and the cores).", .letter = 'w'),
-      CLI_OPT_COUNT("shard-samples", &s->shard_samples, 1, 1 << 20, "N",
-                    "At most so many samples at once on a connection (default 4096)."),
-      CLI_OPT_COUNT("tries", &s->tries, 1, 100, "N",
-                    "How often a shard may run when connections are lost (default 3)."),
-      CLI_OPT_MS("connect-timeout-s", &s->connect_timeout_ms, 0.01, 86400,
-                 "For connecting, TLS included (default 10)."),
-      CLI_OPT_NUMBER("max-seconds", &s->max_seconds, 0, 1e9, "S", "End a job that takes longer (default: no limit)."),
-      CLI_OPT_BYTES("max-manifest", &s->max_manifest, 1,
-                    "Refuse a model whose public description is longer (default 64M)."),
-      CLI_OPT_BYTES("max-traffic", &s->max_traffic, 0,
-                    "Refuse a model for which more traffic is predicted (default: no limit)."),
-      {.name = NULL}};
-  cli_add_tls_client(table, s);
-  cli_add_options(table, options);
-  cli_add_limits(table, &s->timeout_ms, &s->max_memory, &s->engine);
 }
 
 static int check_line(const struct query_line *l) {
   const int done = cli_check_tls_client("query", &l->settings);
   if (done != CLI_GO) return done;
-  if (l->input.reading.preprocess && !fusion_images_path(l->input.path) && !fusion_images_path(l->public_samples))
+  if (l->input.reading.preprocess && !fusion_images_path(l->input.path) &&
+      !(l->public_samples && fusion_images_path(l->public_samples)))
     return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
   if (l->again && !l->settings.journal) return cli_usage("query", "--again is for a job with --journal");
   if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key is for --receipt");
+  if (!l->public_samples != !l->labels) return cli_usage("query", "--public and --labels belong together");
+  if (!l->public_samples && !l->settings.canaries)
+    return cli_usage("query", "give --public and --labels, or --canaries");
+  if (l->add_canaries && !l->settings.canaries)
+    return cli_usage("query", "--add-canaries is for a job with --canaries");
   if (l->raw + l->probabilities + l->as_labels > 1)
     return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
   if (l->settings.accept_fast && !l->settings.tolerance && (l->raw || l->probabilities))
@@ -139,6 +117,7 @@ static int check_files(const struct query_line *l) {
   const struct cli_file inputs[] = {{"--input", l->input.path},
                                     {"--public", l->public_samples},
                                     {"--labels", l->labels},
+                                    {"--canaries", l->settings.canaries},
                                     {"--classes", l->input.classes},
                                     {"--preprocess", l->input.reading.preprocess},
                                     {"--tls-ca", l->settings.tls_ca},
@@ -152,11 +131,12 @@ static int check_files(const struct query_line *l) {
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   options_of_data(l, options);
-  options_of_check(&l->settings, options);
-  options_of_network(&l->settings, options);
+  cli_add_check(options, &l->settings);
+  options_of_copies(&l->settings, options);
+  cli_add_network(options, &l->settings);
   const struct cli_syntax syntax = {
       .command = "query",
-      .synopsis = "HOST:PORT --tls-ca FILE --input FILE --public FILE --labels FILE [options]",
+      .synopsis = "HOST:PORT --input FILE (--public FILE --labels FILE | --canaries FILE) [options]",
       .about = "Gets a server's answers to private queries, and writes them when the check accepts them.",
       .options = options,
       .notes = notes,
@@ -167,21 +147,6 @@ static int parse(struct query_line *l, int argc, char **argv, char ***positional
   if (done != CLI_GO) return done;
   const int wrong = check_line(l);
   return wrong == CLI_GO ? check_files(l) : wrong;
-}
-
-/* What the signal handler cancels. */
-static fusion_client *volatile running;
-
-static void on_signal(int number) {
-  (void)number;
-  if (running) fusion_client_cancel(running);
-}
-
-static bool show_progress(void *context, const fusion_progress *p) {
-  struct cli_progress *bar = context;
-  bar->total = (double)p->samples;
-  cli_progress_update(bar, (double)p->samples_done);
-  return true;
 }
 
 /* What came out, with the names that belong to it. */
@@ -246,21 +211,9 @@ static int print_verdict_json(const struct query_line *l, const struct outcome *
 }
 
 static int print_verdict(const struct query_line *l, const struct outcome *o) {
-  char time_text[CLI_TEXT_LEN], sent[CLI_TEXT_LEN], received[CLI_TEXT_LEN];
   const fusion_verdict *v = o->verdict;
   if (l->json) return print_verdict_json(l, o);
-  printf("verdict    %s: %s\n", v->accepted ? "accept" : "reject", v->reason);
-  char copied[CLI_TEXT_LEN] = "";
-  if (v->public_copies > 1) snprintf(copied, sizeof copied, ", %llu copies each", (unsigned long long)v->public_copies);
-  printf("job        %llu queries, %llu copies each, %llu public samples%s: %llu samples\n",
-         (unsigned long long)v->queries, (unsigned long long)v->copies, (unsigned long long)v->public_samples, copied,
-         (unsigned long long)v->samples);
-  printf("compared   %s\n", v->compared);
-  printf("security   %.1f bits against tampering that makes wrong what it touches\n", v->soundness_bits);
-  printf("accuracy   %.2f %% on the public samples; at least %.2f %% at confidence %.3g\n", 100 * v->accuracy,
-         100 * v->accuracy_lower_bound, v->confidence);
-  printf("traffic    %s sent, %s received, %u rounds, %s\n", cli_format_bytes(sent, (double)v->bytes_sent),
-         cli_format_bytes(received, (double)v->bytes_received), v->rounds, cli_format_seconds(time_text, v->seconds));
+  cli_print_verdict(v);
   if (o->values) {
     const struct cli_answers answers = answers_of(l, o);
     if (cli_answers_named(&answers)) cli_answers_print(&answers);
@@ -308,61 +261,69 @@ static int finish(const struct query_line *l, const fusion_result *r, struct out
   code = hand_out(l, o);
   if (code != CLI_EXIT_OK || o->verdict->accepted) return code;
   cli_tell_old("query", l->answers, "this job was rejected and wrote no answers");
-  return CLI_EXIT_REJECT;
+  return cli_rejected_code(o->verdict);
 }
 
-/* The journal goes, or becomes a note that the job was rejected, when everything that came out of the job is where it
- * belongs, not before. */
-static int forget(fusion_client *client, int code) {
+/* Queries that were answered rightly are as good as audited ones. */
+static int join(const struct query_line *l, const fusion_client *client, const fusion_result *r, int code) {
   fusion_error err = {.status = FUSION_OK};
-  if (cli_flush_stdout("query") != CLI_EXIT_OK) return CLI_EXIT_IO;
-  if (fusion_client_forget(client, &err) != FUSION_OK)
-    cli_error("query", "%s; it may hold secrets: remove it yourself", err.text);
-  return code;
+  if (code != CLI_EXIT_OK || !l->add_canaries) return code;
+  const fusion_status status = fusion_client_add_canaries(client, r, &err);
+  return status == FUSION_OK ? code : cli_failed("query", status, &err);
+}
+
+/* The files that the line names; owned. */
+struct loaded {
+  fusion_array *queries, *public_samples, *labels;
+};
+
+static fusion_status load(const struct query_line *l, struct loaded *in, fusion_error *err) {
+  const struct cli_reading *how = &l->input.reading;
+  fusion_status status = cli_load_samples(&in->queries, how, l->input.path, err);
+  if (status != FUSION_OK || !l->public_samples) return status;
+  status = cli_load_beside(&in->public_samples, how, l->public_samples, err);
+  return status == FUSION_OK ? cli_load_labels(&in->labels, how, l->labels, err) : status;
+}
+
+static void take_settings(struct query_line *l, struct cli_progress *bar) {
+  l->settings.again = l->again;
+  l->settings.receipts = l->receipt != NULL;
+  l->settings.probabilities = l->probabilities;
+  l->settings.clip = l->input.clip == CLI_CLIP_YES;
+  if (!l->public_samples) l->settings.min_public = 0;
+  cli_job_settings(&l->settings, bar);
 }
 
 static int run(struct query_line *l) {
   fusion_error err = {.status = FUSION_OK};
-  fusion_array *queries = NULL, *public_samples = NULL, *labels = NULL;
+  struct loaded in = {NULL, NULL, NULL};
   fusion_client *client = NULL;
   fusion_result *result = NULL;
   fusion_plan_choice choice = {.size = sizeof choice};
   struct cli_progress bar;
   struct outcome outcome = {.queries = NULL};
-  const struct cli_reading *how = &l->input.reading;
   if (l->input.classes) {
     const int code = cli_classes_load(&outcome.classes, "query", l->input.classes);
     if (code != CLI_GO) return code;
   }
-  l->settings.again = l->again;
-  l->settings.receipts = l->receipt != NULL;
-  l->settings.probabilities = l->probabilities;
-  l->settings.clip = l->input.clip == CLI_CLIP_YES;
-  l->settings.progress = show_progress;
-  l->settings.progress_context = &bar;
+  take_settings(l, &bar);
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
-  if (status == FUSION_OK) status = cli_load_samples(&queries, how, l->input.path, &err);
-  if (status == FUSION_OK) status = cli_load_beside(&public_samples, how, l->public_samples, &err);
-  if (status == FUSION_OK) status = cli_load_labels(&labels, how, l->labels, &err);
-  if (status == FUSION_OK) status = fusion_client_plan(client, fusion_array_rows(queries), &choice, &err);
+  if (status == FUSION_OK) status = load(l, &in, &err);
+  if (status == FUSION_OK) status = fusion_client_plan(client, fusion_array_rows(in.queries), &choice, &err);
   if (status == FUSION_OK) {
-    const struct sigaction action = {.sa_handler = on_signal};
-    running = client;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    cli_progress_start(&bar, "query", "samples", (double)choice.samples, l->quiet);
-    status = fusion_client_query(client, queries, public_samples, labels, &result, &err);
-    cli_progress_end(&bar);
-    running = NULL;
+    cli_job_begin(&bar, client, "query", (double)choice.samples, l->quiet);
+    status = fusion_client_query(client, in.queries, in.public_samples, in.labels, &result, &err);
+    cli_job_end(&bar);
   }
-  outcome.queries = queries;
+  outcome.queries = in.queries;
   int code = status == FUSION_OK ? finish(l, result, &outcome) : cli_failed("query", status, &err);
-  if (result && (code == CLI_EXIT_OK || code == CLI_EXIT_REJECT)) code = forget(client, code);
+  if (result) code = join(l, client, result, code);
+  if (result && cli_is_verdict(code)) code = cli_forget("query", client, code);
   outcome_free(&outcome);
   fusion_result_free(result);
-  fusion_array_free(queries);
-  fusion_array_free(public_samples);
-  fusion_array_free(labels);
+  fusion_array_free(in.queries);
+  fusion_array_free(in.public_samples);
+  fusion_array_free(in.labels);
   fusion_client_close(client);
   return code;
 }

@@ -18,6 +18,15 @@ void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
   cli_add_options(table, options);
 }
 
+void cli_add_clip(struct cli_option *table, enum cli_clip *clip) {
+  const struct cli_option options[] = {
+      CLI_OPT_CHOICE("clip", clip, "refuse|yes",
+                     "What to do with samples that exceed the model's input range, whose answers would be wrong: "
+                     "refuse them (default), or clip them (yes)."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
 void cli_add_input(struct cli_option *table, struct cli_input *input) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("input", &input->path, "FILE",
@@ -27,13 +36,11 @@ void cli_add_input(struct cli_option *table, struct cli_input *input) {
       CLI_OPT_TEXT("id-column", &input->reading.id_column, "NAME|NUMBER",
                    "The column of a .csv input that names the samples: its name in the header, or its number, counted "
                    "from 1. The answers repeat the names."),
-      CLI_OPT_CHOICE("clip", &input->clip, "refuse|yes",
-                     "What to do with samples that exceed the model's input range, whose answers would be wrong: "
-                     "refuse them (default), or clip them (yes)."),
       CLI_OPT_TEXT("classes", &input->classes, "FILE",
                    "Names of the classes, one per line, for printed answers, .csv and JSON."),
       {.name = NULL}};
   cli_add_options(table, options);
+  cli_add_clip(table, &input->clip);
   cli_add_reading(table, &input->reading);
 }
 
