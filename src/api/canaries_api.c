@@ -21,6 +21,8 @@ fusion_status result_count_audit(fusion_result *r, fusion_error *err) {
   TRY(canaries_count(found, answered));
   found->min_accuracy = r->verdict.min_accuracy;
   memcpy(found->manifest_hash, out->manifest_hash, sizeof found->manifest_hash);
+  static_assert((int)CANARY_MODEL_LEN == (int)MODEL_ID_LEN, "a file's id is the manifest's");
+  memcpy(found->model_id, out->program.model_id, sizeof found->model_id);
   memcpy(found->certificate, out->certificate, sizeof found->certificate);
   snprintf(found->audited_utc, sizeof found->audited_utc, "%s", r->verdict.started_utc);
 cleanup:

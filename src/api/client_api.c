@@ -204,6 +204,7 @@ static fusion_status take_canaries(struct inputs *in, const struct canaries *c, 
                                        .inputs = inputs,
                                        .answers = answers,
                                        .manifest_hash = c->manifest_hash,
+                                       .model_id = c->model_id,
                                        .audited_utc = c->audited_utc};
   FAIL_IF(!drawn || !inputs || !answers, error_set(err, FUSION_E_MEMORY, "out of memory for the canaries"));
   TRY(prepare_canary_rows(drawn, count, &rows, journal, err));

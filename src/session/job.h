@@ -34,6 +34,7 @@ struct job_canaries {
   const int64_t *inputs, *answers; /* [count][input_size], [count][answer_size] */
   uint64_t rows;                   /* that there were to draw from */
   const uint8_t *manifest_hash;    /* of the audited model, SESSION_HASH_LEN bytes */
+  const uint8_t *model_id;         /* of the same, MODEL_ID_LEN bytes; NULL or zeros: unknown */
   const char *audited_utc;
 };
 

@@ -143,19 +143,26 @@ static fusion_status check_hash(const uint8_t hash[SESSION_HASH_LEN], const uint
 }
 
 /* The owner announces a new model by its id: no accusation, but what was known of the old one does not hold. */
-static fusion_status check_id(const uint8_t id[MODEL_ID_LEN], const uint8_t *before, fusion_error *why) {
+static fusion_status check_id(const uint8_t id[MODEL_ID_LEN], const uint8_t *before, const char *audited,
+                              fusion_error *why) {
   char now[2 * MODEL_ID_LEN + 1], was[2 * MODEL_ID_LEN + 1];
   if (!before || memcmp(id, before, MODEL_ID_LEN) == 0) return FUSION_OK;
   sodium_bin2hex(now, sizeof now, id, MODEL_ID_LEN);
   sodium_bin2hex(was, sizeof was, before, MODEL_ID_LEN);
-  return error_set(why, FUSION_E_MODEL_CHANGED, "model changed (id %s, was %s): audit again", now, was);
+  return error_set(why, FUSION_E_MODEL_CHANGED, "model changed%s%s (id %s, was %s): audit again",
+                   audited ? " since the audit of " : "", audited ? audited : "", now, was);
 }
 
 /* Answers that an audit found say something of the audited model alone. */
-static fusion_status check_audited(const uint8_t hash[SESSION_HASH_LEN], const struct job_canaries *canaries,
-                                   fusion_error *why) {
+static fusion_status check_audited(const struct program *program, const uint8_t hash[SESSION_HASH_LEN],
+                                   const struct job_canaries *canaries, fusion_error *why) {
+  static const uint8_t none[MODEL_ID_LEN];
   char text[2 * SESSION_HASH_LEN + 1];
   if (!canaries || memcmp(hash, canaries->manifest_hash, SESSION_HASH_LEN) == 0) return FUSION_OK;
+  if (canaries->model_id && memcmp(canaries->model_id, none, sizeof none) != 0) {
+    const fusion_status status = check_id(program->model_id, canaries->model_id, canaries->audited_utc, why);
+    if (status != FUSION_OK) return status;
+  }
   sodium_bin2hex(text, sizeof text, hash, SESSION_HASH_LEN);
   return error_set(why, FUSION_E_OTHER_MODEL,
                    "the canaries are of another model, audited at %s; the server's manifest has the hash %s: audit it",
@@ -308,13 +315,13 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   fusion_error program_error = {.status = FUSION_OK};
   manifest_hash(p->manifest_hash, bytes, len);
   fusion_status status = check_hash(p->manifest_hash, t->handles->manifest, why);
-  if (status == FUSION_OK) status = check_audited(p->manifest_hash, in->canaries, why);
   if (status != FUSION_OK) return status;
   status = program_decode(&p->program, &r, &program_error);
   if (status != FUSION_OK)
     return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
   p->has_program = true;
-  status = check_id(p->program.model_id, t->handles->model_id, why);
+  status = check_id(p->program.model_id, t->handles->model_id, NULL, why);
+  if (status == FUSION_OK) status = check_audited(&p->program, p->manifest_hash, in->canaries, why);
   if (status != FUSION_OK) return status;
   status = engine_check(t->handles->engine, &p->program, &program_error);
   if (status == FUSION_E_MEMORY) return error_set(why, status, "%s", program_error.text);

@@ -21,7 +21,7 @@ stop() {
   wait $server
 }
 # What was said, without figures of time and traffic, and dates as DATE.
-said() { grep -v '^\(traffic\|class\|answer\) \|higher bounds' said | sed 's/20[0-9][0-9]-[-0-9TZ:]*/DATE/g; s/hash [0-9a-f]*/hash HASH/'; }
+said() { grep -v '^\(traffic\|class\|answer\) \|higher bounds' said | sed 's/20[0-9][0-9]-[-0-9TZ:]*/DATE/g; s/hash [0-9a-f]*/hash HASH/; s/id [0-9a-f]\{64\}, was [0-9a-f]*/id ID, was ID/'; }
 audit() {
   "$FUSION" audit "127.0.0.1:$(cat port)" --plaintext --quiet --public some.csv "$@" >said 2>&1
   code=$?
