@@ -181,8 +181,8 @@ static double finest(const struct solver *q, uint32_t i) {
 static bool is_dead(const struct solver *q, uint32_t i, double target) {
   const struct network_node *d = &q->net->nodes[i];
   const uint32_t from = d->inputs[0];
-  const double terms =
-      (double)(q->net->nodes[from].shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
+  const uint32_t group = q->net->nodes[from].shape.channels / d->groups;
+  const double terms = (double)group * d->window.kernel_h * d->window.kernel_w;
   const double most = ldexp(q->scale[from], (int)q->bits[class_of(q, from)] - 1);
   return terms * most * (double)q->weight_max[i] <= ldexp(target, -DEAD_BITS);
 }

@@ -74,7 +74,8 @@ static void find_separator(struct table *t, const struct line *first) {
     if (!is_empty(&second)) break;
   }
   const char own = csv_separator(first->at, first->end);
-  t->separator = second.at == first->at ? own : csv_separator(second.at, second.end);
+  t->separator = own;
+  if (second.at != first->at) t->separator = csv_separator(second.at, second.end);
   if (!t->separator && own != ' ') t->separator = own;
 }
 

@@ -46,11 +46,11 @@ static void pass_separator(struct csv_line *line, const char *at) {
 static bool take_quoted(struct csv_line *line, const char *at, struct csv_cell *out) {
   out->quoted = true;
   out->at = ++at;
-  for (;; at++) {
+  for (;;) {
     at = memchr(at, '"', (size_t)(line->end - at));
     if (!at) return false;
     if (at + 1 == line->end || at[1] != '"') break;
-    at++;
+    at += 2; /* a quote within the cell */
   }
   out->end = at++;
   while (at < line->end && !ends_cell(line, at) && is_blank(*at)) at++;

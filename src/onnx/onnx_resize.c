@@ -43,8 +43,8 @@ static float resize_place(const struct resize *r, uint32_t k, float o, float in)
 static float resize_round(const char *nearest, float x) {
   if (!strcmp(nearest, "ceil")) return ceilf(x);
   if (!strcmp(nearest, "floor")) return floorf(x);
-  if (!strcmp(nearest, "round_prefer_ceil")) return floorf(x) + (x - floorf(x) >= 0.5f ? 1 : 0);
-  return floorf(x) + (x - floorf(x) > 0.5f ? 1 : 0); /* round_prefer_floor */
+  if (!strcmp(nearest, "round_prefer_ceil")) return floorf(x) + (x - floorf(x) >= 0.5f ? 1.0f : 0.0f);
+  return floorf(x) + (x - floorf(x) > 0.5f ? 1.0f : 0.0f); /* round_prefer_floor */
 }
 
 static bool one_of(const char *name, const char *const *names, size_t count) {
@@ -98,7 +98,7 @@ static bool resize_by_scales(const struct call *c, const struct dims *in, const 
     const uint32_t k = r->axes[i];
     const float scale = s ? (float)tensor_get(s, i) : old->floats[i];
     const float size = scale * (float)in->d[k];
-    if (!(scale > 0) || !(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    if (!(scale > 0) || !(size >= 1) || !(size <= (float)MODEL_MAX_TENSOR)) return false;
     r->scales[k] = scale;
     r->sizes[k] = (uint32_t)size;
   }
@@ -114,7 +114,7 @@ static bool resize_by_sizes(const struct call *c, const struct dims *in, const s
     double size = tensor_get(z, i);
     /* The batch that the file was made for. */
     if (k == 0 && !c->in[0]->constant && c->in[0]->batched) size = in->d[0];
-    if (!(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    if (!(size >= 1) || !(size <= (float)MODEL_MAX_TENSOR)) return false;
     r->sizes[k] = (uint32_t)size;
     r->scales[k] = (float)r->sizes[k] / (float)in->d[k];
     const bool takes = i == 0 || (smaller && r->scales[k] < common) || (larger && r->scales[k] > common);
@@ -123,7 +123,7 @@ static bool resize_by_sizes(const struct call *c, const struct dims *in, const s
   for (uint32_t i = 0; i < r->count && (smaller || larger); i++) {
     const uint32_t k = r->axes[i];
     const float size = floorf(common * (float)in->d[k] + 0.5f);
-    if (!(size >= 1) || !(size <= MODEL_MAX_TENSOR)) return false;
+    if (!(size >= 1) || !(size <= (float)MODEL_MAX_TENSOR)) return false;
     r->scales[k] = common;
     r->sizes[k] = (uint32_t)size;
   }

@@ -50,8 +50,10 @@ static void tell_header(const fusion_array *a, const struct cli_reading *how, co
   size_t line, len = 0;
   const char *header = fusion_array_header(a, &line);
   if (!header || how->header != FUSION_HEADER_AUTO) return;
-  for (; header[len] && len < HEADER_SHOWN; len++)
-    shown[len] = (unsigned char)header[len] < ' ' || header[len] == 127 ? ' ' : header[len];
+  for (; header[len] && len < HEADER_SHOWN; len++) {
+    shown[len] = header[len];
+    if ((unsigned char)header[len] < ' ' || header[len] == 127) shown[len] = ' ';
+  }
   while (len && ((unsigned char)header[len] & 0xc0) == 0x80) len--; /* not within a character of UTF-8 */
   cli_error(how->command, "note: '%s': line %zu is taken as a header: %.*s%s", path, line, (int)len, shown,
             header[len] ? "..." : "");
