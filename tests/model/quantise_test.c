@@ -313,7 +313,7 @@ static void extremes_bound__holds_for_new_samples(void **state) {
     if (s + 1 == SEEN) extremes_bound(&bound, &x, allowed, 2);
     for (size_t i = 0; s >= SEEN && i < EACH; i++) passed += fabs((double)values[i]) * 0.001 > bound.magnitude;
   }
-  if (passed > 2 * NEW * allowed) fail_msg("%zu of %d samples pass a bound for %g", passed, (int)NEW, allowed);
+  if ((double)passed > 2 * NEW * allowed) fail_msg("%zu of %d samples pass a bound for %g", passed, (int)NEW, allowed);
   assert_true(fabs(bound_overflow(&bound, bound.magnitude) / allowed - 1) < 0.01);
   assert_true(bound_overflow(&bound, 2 * bound.magnitude) < allowed / 100);
   extremes_close(&x);
