@@ -30,13 +30,13 @@ static long double log2_sum(long double a, long double b) {
   return low == NOTHING ? high : high + log2l(1 + exp2l(low - high));
 }
 
-static uint64_t total(const struct mix_choice *c) {
+uint64_t mix_choice_samples(const struct mix_choice *c) {
   return c->queries * c->copies + c->public_samples * c->public_copies;
 }
 
 long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k) {
   return log2_choose(c->queries, i) + log2_choose(c->public_samples, k) -
-         log2_choose(total(c), i * c->copies + k * c->public_copies);
+         log2_choose(mix_choice_samples(c), i * c->copies + k * c->public_copies);
 }
 
 /** K >= 2: the terms (i, k) and (i, T-k), and those with a k between these, are negligible from the first k on at which
@@ -150,7 +150,7 @@ bool bound_holds_at(const struct mix_choice *c, uint64_t s, uint32_t bits) {
     mpz_addmul(sum, term, other);
   }
   mpz_mul_2exp(sum, sum, bits);
-  mpz_bin_uiui(other, total(c), s);
+  mpz_bin_uiui(other, mix_choice_samples(c), s);
   const bool holds = mpz_cmp(sum, other) <= 0;
   mpz_clears(sum, term, other, NULL);
   return holds;
@@ -238,5 +238,5 @@ bool bound_holds(const struct mix_choice *c, uint32_t bits) {
 }
 
 long double bound_paper_bits(const struct mix_choice *c) {
-  return log2_choose(total(c), c->copies) - log2l((long double)c->queries);
+  return log2_choose(mix_choice_samples(c), c->copies) - log2l((long double)c->queries);
 }

@@ -12,6 +12,9 @@ struct mix_choice {
   uint64_t queries, copies, public_samples, errors, public_copies;
 };
 
+/** N: samples in all. */
+uint64_t mix_choice_samples(const struct mix_choice *c);
+
 /** The server corrupts s positions. It passes exactly when they are all copies of i >= 1 queries and all copies of
  * k <= e public samples, so its best chance is
  *

@@ -149,7 +149,7 @@ static fusion_plan_choice rate(const struct mix_choice *c, uint64_t canaries) {
                             .queries = c->queries,
                             .copies = c->copies,
                             .public_samples = c->public_samples,
-                            .samples = c->queries * c->copies + c->public_samples * c->public_copies,
+                            .samples = mix_choice_samples(c),
                             .allowed_errors = c->errors,
                             .public_copies = c->public_copies,
                             .canaries = canaries};

@@ -33,10 +33,6 @@ struct circle {
   uint64_t k_low, k_high;                          /* the terms of P_e that count */
 };
 
-static uint64_t total(const struct mix_choice *c) {
-  return c->queries * c->copies + c->public_samples * c->public_copies;
-}
-
 static long double log_choose(uint64_t n, uint64_t k) {
   int sign;
   return lgammal_r((long double)n + 1, &sign) - lgammal_r((long double)k + 1, &sign) -
@@ -86,9 +82,9 @@ static struct circle circle_at(const struct mix_choice *c, double rho, enum sens
 
 /** log of the generating function over x^s C(N,s): never below the log of the chance with s positions. */
 static long double circle_log(const struct circle *o, uint64_t s) {
-  const long double n = (long double)total(o->c);
+  const long double n = (long double)mix_choice_samples(o->c);
   const long double positions = n * (o->tilt > 0 ? o->tilt + log1pl(expl(-o->tilt)) : log1pl(expl(o->tilt)));
-  return o->query_log + o->public_log + positions - (long double)s * o->tilt - log_choose(total(o->c), s);
+  return o->query_log + o->public_log + positions - (long double)s * o->tilt - log_choose(mix_choice_samples(o->c), s);
 }
 
 /** The circle through the saddle point: circle_log is convex in the tilt. */
@@ -171,7 +167,7 @@ static complex_long public_at(const struct circle *o, long double angle) {
 
 /** Points of the circle that make the error of the sum negligible: coefficients further apart than this from s are. */
 static uint64_t points_for(const struct circle *o, uint64_t s) {
-  const uint64_t all = total(o->c) + 1;
+  const uint64_t all = mix_choice_samples(o->c) + 1;
   if (all <= POINTS_SMALL) return all;
   const long double h = 1.0L / 64;
   const struct circle below = circle_at(o->c, (double)o->rho, o->event, o->tilt - h),
@@ -207,14 +203,14 @@ static long double log_everywhere(const struct mix_choice *c, double rho, enum s
 
 long double sensitive_log2_at(const struct mix_choice *c, double rho, enum sensitive_event event, uint64_t s) {
   if (s < c->copies) return NOTHING;
-  if (s == total(c)) return log_everywhere(c, rho, event) / logl(2);
+  if (s == mix_choice_samples(c)) return log_everywhere(c, rho, event) / logl(2);
   const struct circle o = find_saddle(c, rho, event, s);
   return fminl(log_at(&o, s), circle_log(&o, s)) / logl(2);
 }
 
 /** The s that are looked at first: all at either end, then ever further apart. */
 static size_t make_grid(const struct mix_choice *c, uint64_t *grid) {
-  const uint64_t first = c->copies, last = total(c), half = (last - first) / 2;
+  const uint64_t first = c->copies, last = mix_choice_samples(c), half = (last - first) / 2;
   size_t count = 0;
   for (uint64_t d = 0; d <= half && count < GRID_MAX / 2; d += d < GRID_DENSE ? 1 : d / 16) grid[count++] = first + d;
   for (size_t i = count; i-- > 0;)
@@ -231,7 +227,7 @@ struct search {
 };
 
 static void look_at(struct search *f, uint64_t s) {
-  if (s < f->c->copies || s > total(f->c)) return;
+  if (s < f->c->copies || s > mix_choice_samples(f->c)) return;
   const long double chance = sensitive_log2_at(f->c, f->rho, f->event, s);
   if (chance <= f->best) return;
   f->best = chance;
@@ -262,7 +258,7 @@ long double sensitive_log2(const struct mix_choice *c, double rho, enum sensitiv
   long double above[GRID_MAX]; /* upper bounds */
   const size_t count = make_grid(c, grid);
   struct search f = {.c = c, .rho = rho, .event = event, .best = NOTHING};
-  look_at(&f, total(c));
+  look_at(&f, mix_choice_samples(c));
   for (size_t i = 0; i < count; i++) {
     const struct circle o = find_saddle(c, rho, event, grid[i]);
     above[i] = circle_log(&o, grid[i]) / logl(2);

@@ -360,7 +360,7 @@ fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, 
 
 struct prepared_job prepare_begin(const struct job_terms *t) {
   const struct mix_choice *c = &t->input->choice;
-  const size_t samples = (size_t)(c->queries * c->copies + c->public_samples * c->public_copies);
+  const size_t samples = (size_t)mix_choice_samples(c);
   return (struct prepared_job){.samples = samples, .todo = samples};
 }
 
