@@ -43,10 +43,9 @@ static fusion_status refuse_label(const struct class_labels *known, size_t class
                                   fusion_error *err) {
   char labels[200];
   class_labels_text(known, classes, labels, sizeof labels);
-  return error_set(
-      err, FUSION_E_INPUT, "labels: %s holds %" PRId64 ", which is no class of the model: labels are %s%s", place,
-      label, labels,
-      !known->count && label == (int64_t)classes ? "; labels that count from 1 are to be lowered by 1" : "");
+  return error_set(err, FUSION_E_INPUT, "labels: %s holds %" PRId64 ", which is no class of the model: labels are %s%s",
+                   place, label, labels,
+                   !known->count && label == (int64_t)classes ? "; if labels count from 1, subtract 1 from each" : "");
 }
 
 static fusion_status refuse_text(const struct class_labels *known, size_t classes, const char *text, const char *place,
@@ -211,6 +210,6 @@ void inputs_note(char *out, size_t len, const struct program *program, const str
   if (equal * EQUAL_PART > job_labelled_count(in))
     snprintf(out + end, len - end,
              "%s%zu of %zu public samples equal another one: equal samples count as one, so accuracy and bits "
-             "are less sure than said",
+             "are less certain than stated",
              end ? "; " : "", equal, job_labelled_count(in));
 }

@@ -151,7 +151,7 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   const size_t end = strlen(v->note);
   if (!v->accepted && v->wrong_public && !job->ready.program.labels.count && inputs_labels_lack_zero(job->terms.input))
     snprintf(v->note + end, sizeof v->note - end,
-             "%sno label is 0, the first class: labels that count from 1 are to be lowered by 1", end ? "; " : "");
+             "%sno label is 0, the first class: if labels count from 1, subtract 1 from each", end ? "; " : "");
   v->clipped_queries = job->ready.query_range.samples;
   v->clipped_public = job->ready.public_range.samples;
   hex(v->model_id, job->ready.program.model_id, sizeof job->ready.program.model_id);

@@ -27,7 +27,8 @@ static void job__labels_beyond_the_classes_are_refused_by_row(void **state) {
   const int64_t right = s.labels[7];
   s.labels[7] = OUT;
   expect_failure(&s, FUSION_E_INPUT,
-                 "labels: row 7 holds 4, which is no class of the model: labels are 0 to 3; labels that count from 1");
+                 "labels: row 7 holds 4, which is no class of the model: labels are 0 to 3; if labels count from 1, "
+                 "subtract 1 from each");
   s.labels[7] = -1;
   expect_failure(&s, FUSION_E_INPUT, "labels: row 7 holds -1");
   s.labels[7] = right;

@@ -139,7 +139,7 @@ void cli_print_verdict(const fusion_verdict *v) {
   printf("compared   %s\n", v->compared);
   printf("security   %.1f bits against %s\n", v->soundness_bits,
          v->audit                          ? "answers of two models"
-         : v->public_samples > v->canaries ? "tampering that makes wrong what it touches"
+         : v->public_samples > v->canaries ? "tampering that spoils every answer it touches"
                                            : "tampering that changes what it touches");
   print_accuracy(v);
   if (v->audit) print_classes(v);
