@@ -18,13 +18,15 @@ typedef struct fusion_server fusion_server;
 /** Everything that a server can be told. Start from fusion_server_defaults(). Texts are borrowed during
  *  fusion_server_open alone. */
 typedef struct fusion_server_settings {
-  size_t size;              /**< of this struct; see fusion.h */
-  const char *listen;       /**< "HOST:PORT", "[::1]:PORT"; port 0: any free one; no default */
-  const char *tls_cert;     /**< PEM: the certificate, then its chain */
-  const char *tls_key;      /**< PEM, without a password */
-  const char *client_ca;    /**< PEM: clients must show a certificate signed by it; NULL (default): any client */
-  bool plaintext;           /**< no TLS; on a loopback address only; default false */
-  const char *engine;       /**< protocol engine: "cheetah" (default), or "cheetah-wan" for slow links */
+  size_t size;           /**< of this struct; see fusion.h */
+  const char *listen;    /**< "HOST:PORT", "[::1]:PORT"; port 0: any free one; no default */
+  const char *tls_cert;  /**< PEM: the certificate, then its chain */
+  const char *tls_key;   /**< PEM, without a password */
+  const char *client_ca; /**< PEM: clients must show a certificate signed by it; NULL (default): any client */
+  bool plaintext;        /**< no TLS; on a loopback address only; default false */
+  /** Protocol engines that clients may ask for: names of fusion_engine_name split by commas, each with its tunings; or
+   * "all": those that can run the model. Default "cheetah", with "cheetah-wan". */
+  const char *engine;
   uint32_t max_clients;     /**< connections at once; each worker of a client is one; default 32 */
   uint64_t max_samples_job; /**< samples of one job, copies and public ones included; default 1,000,000 */
   uint64_t max_samples_day; /**< samples of all jobs in 24 hours; default 100,000,000 */

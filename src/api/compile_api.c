@@ -233,6 +233,18 @@ static fusion_status refuse_unreached(const struct quantise_report *r, const str
       r->worst, step_operator(worst)->name, worst->name, remedy);
 }
 
+/* The engine that was asked for must be able to run the model; the others may. */
+static fusion_status prepare_engines(const struct engine *asked, struct model *model, fusion_error *err) {
+  const fusion_status status = engine_prepare(asked, model, err);
+  if (status != FUSION_OK) return status;
+  for (size_t i = 0; engine_at(i); i++) {
+    if (!strcmp(engine_at(i)->family, asked->family)) continue;
+    if (engine_prepare(engine_at(i), model, NULL) == FUSION_E_MEMORY)
+      return error_set(err, FUSION_E_MEMORY, "out of memory for the engines' parts of the model");
+  }
+  return FUSION_OK;
+}
+
 /** Graph to model; the preprocessing moves into the program. */
 static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration, const int64_t *classes,
                              const fusion_compile_settings *settings, struct quantise_report *report,
@@ -265,7 +277,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   m->model->program.labels = g->labels;
   g->labels = (struct class_labels){0};
   TRY(program_validate(&m->model->program, err));
-  TRY(engine_prepare(engine, m->model, err));
+  TRY(prepare_engines(engine, m->model, err));
   TRY(model_salt_take(salt, settings->salt, err));
   status = model_id_set(m->model, salt);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "out of memory for the model's id"));

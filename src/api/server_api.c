@@ -28,8 +28,6 @@ void fusion_server_init(fusion_server_settings *settings, size_t size) {
 
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
   if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
-  const fusion_status status = fusion_engine_check(s->engine, err);
-  if (status != FUSION_OK) return status;
   if (s->plaintext && (s->tls_cert || s->tls_key || s->client_ca))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (!s->plaintext && (!s->tls_cert || !s->tls_key))
@@ -42,6 +40,15 @@ static fusion_status check_settings(const fusion_server_settings *s, fusion_erro
   return FUSION_OK;
 }
 
+/* Engines that are named must be able to run the model; of all, those that can are taken. */
+static fusion_status take_engines(struct engine_list *out, const char *names, const struct program *program,
+                                  fusion_error *err) {
+  const fusion_status status = engine_list_parse(out, names, err);
+  if (status != FUSION_OK || !names || strcmp(names, "all") != 0) return status;
+  engine_list_keep_able(out, program);
+  return out->count ? FUSION_OK : error_set(err, FUSION_E_MODEL, "no protocol engine can run this model");
+}
+
 fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *settings,
                                  fusion_error *err) {
   *out = NULL;
@@ -52,7 +59,7 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   if (status == FUSION_OK) status = check_settings(s, err);
   struct server_handles handles = {.model = model->model};
   if (status != FUSION_OK) return status;
-  TRY(engine_named(&handles.engine, s->engine, err));
+  TRY(take_engines(&handles.engines, s->engine, &model->model->program, err));
   TRY(net_address_parse(&handles.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));

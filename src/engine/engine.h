@@ -44,10 +44,21 @@ const struct engine *engine_find(const char *name);
 #define ENGINE_DEFAULT "cheetah"
 /** The same; NULL names the default. FUSION_E_USAGE with a line that lists those that there are. */
 fusion_status engine_named(const struct engine **out, const char *name, fusion_error *err) FUSION_MUST_CHECK;
-/** The engine that a client names, if a server of `served` runs it (tunings of one family); else NULL. */
-const struct engine *engine_variant(const struct engine *served, const char *name);
-/** Names those engines, or all (served NULL), split by commas; as many as fit. */
-void engine_offered(const struct engine *served, char *text, size_t capacity);
+/** Engines that a server runs. */
+enum { ENGINES_MAX = 16 };
+struct engine_list {
+  const struct engine *at[ENGINES_MAX];
+  size_t count;
+};
+/** Names split by commas, each with the others of its family, or "all"; NULL is the default's family. FUSION_E_USAGE
+ * with a line as engine_named's. */
+fusion_status engine_list_parse(struct engine_list *out, const char *names, fusion_error *err) FUSION_MUST_CHECK;
+/** Leaves out the engines that cannot run the program. */
+void engine_list_keep_able(struct engine_list *list, const struct program *program);
+/** The engine that a client names; NULL when the list has none of that name. */
+const struct engine *engine_list_find(const struct engine_list *list, const char *name);
+/** The names, split by commas; as many as fit. */
+void engine_list_text(const struct engine_list *list, char *text, size_t capacity);
 
 /** Fills the engine's own section of the program from the weights, then checks the program. At compile time, by the
  *  server. FUSION_E_MODEL with a line that names the layer and the remedy. */

@@ -37,12 +37,17 @@ static fusion_status init_condition(pthread_cond_t *cond) {
 }
 
 static fusion_status check_model(const struct server_handles *handles, uint64_t max_memory, fusion_error *err) {
-  const fusion_status status = engine_check(handles->engine, &handles->model->program, err);
-  if (status != FUSION_OK) return status;
-  const size_t one = engine_memory(handles->engine, &handles->model->program, 1, ROLE_SERVER);
-  if (one <= max_memory) return FUSION_OK;
-  return error_set(err, FUSION_E_LIMIT, "one sample of this model takes %zu MiB; the memory limit is %llu MiB",
-                   one >> 20, (unsigned long long)(max_memory >> 20));
+  for (size_t i = 0; i < handles->engines.count; i++) {
+    const struct engine *engine = handles->engines.at[i];
+    const fusion_status status = engine_check(engine, &handles->model->program, err);
+    if (status != FUSION_OK) return status;
+    const size_t one = engine_memory(engine, &handles->model->program, 1, ROLE_SERVER);
+    if (one > max_memory)
+      return error_set(err, FUSION_E_LIMIT,
+                       "one sample of this model takes %zu MiB with the %s engine; the memory limit is %llu MiB",
+                       one >> 20, engine->name, (unsigned long long)(max_memory >> 20));
+  }
+  return FUSION_OK;
 }
 
 fusion_status server_open(struct server **out, const fusion_server_settings *settings,

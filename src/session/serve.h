@@ -13,7 +13,7 @@ struct server_handles {
   struct net_address listen;
   struct tls_context *tls;   /* borrowed; NULL: plaintext on a loopback address */
   const struct model *model; /* borrowed */
-  const struct engine *engine;
+  struct engine_list engines; /* that clients may ask for; each can run the model */
   const uint8_t *receipt_key; /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */
 };
 

@@ -74,10 +74,10 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   channel_record(c->channel, s->handles.receipt_key != NULL);
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
-  c->engine = engine_variant(s->handles.engine, hello.engine);
+  c->engine = engine_list_find(&s->handles.engines, hello.engine);
   if (!c->engine) {
     char offered[256];
-    engine_offered(s->handles.engine, offered, sizeof offered);
+    engine_list_text(&s->handles.engines, offered, sizeof offered);
     return error_set(failure, FUSION_E_LIMIT,
                      "this server does not run the protocol engine that was asked for; it offers %s", offered);
   }

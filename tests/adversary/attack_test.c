@@ -91,8 +91,10 @@ static void table_open(struct table *t, bool tls) {
     assert_ok(tls_server_new(&t->server_tls, t->certs.server_cert, t->certs.server_key, NULL, NULL));
     assert_ok(tls_client_new(&t->client_tls, t->certs.ca, NULL, NULL, NULL));
   }
-  const struct server_handles handles = {
-      .listen = {.host = "127.0.0.1"}, .tls = t->server_tls, .model = t->scene.model, .engine = engine_find("cheetah")};
+  const struct server_handles handles = {.listen = {.host = "127.0.0.1"},
+                                         .tls = t->server_tls,
+                                         .model = t->scene.model,
+                                         .engines = {{engine_find("cheetah")}, 1}};
   fusion_server_settings settings = fusion_server_defaults();
   settings.max_clients = CLIENTS;
   settings.max_samples_job = 1u << 20;

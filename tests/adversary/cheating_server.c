@@ -99,7 +99,7 @@ static bool write_ready(const struct options *o, uint16_t port) {
 
 static int serve(const struct options *o, struct cheater *c, struct tls_context *tls) {
   fusion_error err = {.status = FUSION_OK};
-  struct server_handles handles = {.tls = tls, .model = &c->model, .engine = c->engine};
+  struct server_handles handles = {.tls = tls, .model = &c->model, .engines = {{c->engine}, 1}};
   fusion_server_settings settings = fusion_server_defaults();
   settings.max_clients = 16;
   settings.max_samples_job = 1u << 24;

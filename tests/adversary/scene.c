@@ -215,7 +215,7 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   struct server *server;
   pthread_t thread;
   const struct server_handles handles = {
-      .listen = {.host = "127.0.0.1"}, .model = &cheater->model, .engine = cheater->engine};
+      .listen = {.host = "127.0.0.1"}, .model = &cheater->model, .engines = {{cheater->engine}, 1}};
   fusion_server_settings serving = fusion_server_defaults();
   serving.max_clients = 4;
   serving.max_samples_job = 1u << 20;

@@ -20,16 +20,46 @@ static void cheetah__tuned_for_slow_links_moves_less(void **state) {
   model_free(n.model);
 }
 
-static void engine__variants_of_one_family_are_served(void **state) {
+static void engine_list__holds_families(void **state) {
   (void)state;
-  const struct engine *cheetah = engine_find("cheetah"), *wan = engine_find("cheetah-wan");
-  assert_ptr_equal(engine_variant(cheetah, "cheetah"), cheetah);
-  assert_ptr_equal(engine_variant(cheetah, "cheetah-wan"), wan);
-  assert_ptr_equal(engine_variant(wan, "cheetah"), cheetah);
-  assert_null(engine_variant(cheetah, "nonsense"));
+  struct engine_list list;
+  fusion_error err = {.status = FUSION_OK};
+  char text[256];
+  assert_ok(engine_list_parse(&list, NULL, NULL));
+  assert_ptr_equal(engine_list_find(&list, "cheetah"), engine_find("cheetah"));
+  assert_ptr_equal(engine_list_find(&list, "cheetah-wan"), engine_find("cheetah-wan"));
+  assert_null(engine_list_find(&list, "nonsense"));
+  engine_list_text(&list, text, sizeof text);
+  assert_string_equal(text, "cheetah, cheetah-wan");
+  engine_list_text(&list, text, 12);
+  assert_string_equal(text, "cheetah");
+  assert_ok(engine_list_parse(&list, "cheetah-wan,cheetah", NULL)); /* each once */
+  assert_int_equal(list.count, 2);
   const struct engine alone = {.name = "alone", .family = "alone"};
-  assert_ptr_equal(engine_variant(&alone, "alone"), &alone);
-  assert_null(engine_variant(&alone, "cheetah"));
+  const struct engine_list one = {{&alone}, 1};
+  assert_ptr_equal(engine_list_find(&one, "alone"), &alone);
+  assert_null(engine_list_find(&one, "cheetah"));
+  for (size_t i = 0; i < 3; i++) {
+    static const char *const bad[] = {"cheetah,", "", "cheetah,chita"};
+    assert_int_equal(engine_list_parse(&list, bad[i], &err), FUSION_E_USAGE);
+    assert_non_null(strstr(err.text, "no such protocol engine; there are cheetah, cheetah-wan"));
+    assert_int_equal(list.count, 0);
+  }
+}
+
+static void engine_list__keeps_what_can_run_the_program(void **state) {
+  (void)state;
+  struct engine_list list;
+  struct net n = conformance_net("mlp", 1); /* not prepared for cheetah */
+  assert_ok(engine_list_parse(&list, "all", NULL));
+  assert_ptr_equal(engine_list_find(&list, "cheetah"), engine_find("cheetah"));
+  engine_list_keep_able(&list, &n.model->program);
+  assert_null(engine_list_find(&list, "cheetah"));
+  assert_ok(engine_prepare(engine_find("cheetah"), n.model, NULL));
+  assert_ok(engine_list_parse(&list, "all", NULL));
+  engine_list_keep_able(&list, &n.model->program);
+  assert_ptr_equal(engine_list_find(&list, "cheetah"), engine_find("cheetah"));
+  model_free(n.model);
 }
 
 /* What the shares carry below the values follows from the additions alone. */
@@ -99,26 +129,14 @@ static void cheetah_layout__bounds_noise_terms(void **state) {
   model_free(n.model);
 }
 
-static void engine_offered__names_the_family(void **state) {
-  (void)state;
-  char text[64];
-  const struct engine alone = {.name = "alone", .family = "alone"};
-  engine_offered(&engine_cheetah_wan, text, sizeof text);
-  assert_string_equal(text, "cheetah, cheetah-wan");
-  engine_offered(&engine_cheetah_wan, text, 12);
-  assert_string_equal(text, "cheetah");
-  engine_offered(&alone, text, sizeof text);
-  assert_string_equal(text, "alone");
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cheetah__tuned_for_slow_links_moves_less),
       cmocka_unit_test(cheetah_layout__finds_noise_terms_and_guards),
       cmocka_unit_test(cheetah_layout__hostile_sections_are_refused),
       cmocka_unit_test(cheetah_layout__bounds_noise_terms),
-      cmocka_unit_test(engine__variants_of_one_family_are_served),
-      cmocka_unit_test(engine_offered__names_the_family),
+      cmocka_unit_test(engine_list__holds_families),
+      cmocka_unit_test(engine_list__keeps_what_can_run_the_program),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,10 +128,11 @@ static void label__takes_no_tolerance(void **state) {
   struct session_scene s;
   for (int fast = 0; fast < 2; fast++) {
     scene_prepare(&s);
-    s.serve_handles.engine = s.ask_handles.engine = engine_find("cheetah");
+    assert_ok(engine_list_parse(&s.serve_handles.engines, "cheetah", NULL));
+    s.ask_handles.engine = engine_find("cheetah");
     s.model->program.output = OUTPUT_LABEL;
     s.model->program.rounding = fast ? ROUNDING_FAST : ROUNDING_EXACT;
-    assert_ok(engine_prepare(s.serve_handles.engine, s.model, NULL));
+    assert_ok(engine_prepare(s.ask_handles.engine, s.model, NULL));
     scene_start(&s);
     s.ask.accept_fast = true;
     s.ask.tolerance = 5;

@@ -47,7 +47,7 @@ void scene_prepare(struct session_scene *s) {
   s->serve.log = keep_line;
   s->serve.log_context = s;
   s->serve_handles =
-      (struct server_handles){.listen = {.host = "127.0.0.1"}, .model = s->model, .engine = &fake_engine};
+      (struct server_handles){.listen = {.host = "127.0.0.1"}, .model = s->model, .engines = {{&fake_engine}, 1}};
   s->ask = fusion_client_defaults();
   s->ask.workers = 1;
   s->ask.shard_samples = 20;

@@ -48,8 +48,9 @@ static void job__the_real_engine(void **state) {
   assert_ok(tls_client_new(&s.client_tls, certs.ca, NULL, NULL, NULL));
   s.serve_handles.tls = s.server_tls;
   s.ask_handles.tls = s.client_tls;
-  s.serve_handles.engine = s.ask_handles.engine = engine_find("cheetah");
-  assert_ok(engine_prepare(s.serve_handles.engine, s.model, NULL));
+  assert_ok(engine_list_parse(&s.serve_handles.engines, "cheetah", NULL));
+  s.ask_handles.engine = engine_find("cheetah");
+  assert_ok(engine_prepare(s.ask_handles.engine, s.model, NULL));
   s.serve.timeout_ms = s.ask.timeout_ms = 20000;
   s.ask.workers = 2;
   s.ask.shard_samples = 50;
@@ -550,10 +551,10 @@ static void server__a_model_that_is_not_prepared_is_refused(void **state) {
   struct session_scene s;
   fusion_error err = {.status = FUSION_OK};
   scene_prepare(&s);
-  s.serve_handles.engine = engine_find("cheetah-wan");
+  assert_ok(engine_list_parse(&s.serve_handles.engines, "cheetah", NULL));
   assert_int_equal(server_open(&s.server, &s.serve, &s.serve_handles, &err), FUSION_E_MODEL);
-  assert_string_equal(
-      err.text, "this model was not prepared for the cheetah-wan engine; compile it again (--engine cheetah-wan)");
+  assert_string_equal(err.text,
+                      "this model was not prepared for the cheetah engine; compile it again (--engine cheetah)");
   model_free(s.model);
 }
 

@@ -50,7 +50,9 @@ void cli_add_network(struct cli_option *table, fusion_client_settings *s) {
       {.name = NULL}};
   cli_add_tls_client(table, s);
   cli_add_options(table, options);
-  cli_add_limits(table, &s->timeout_ms, &s->max_memory, &s->engine);
+  cli_add_limits(table, &s->timeout_ms, &s->max_memory);
+  cli_add_engine(table, &s->engine);
+  cli_add_stack(table, &s->engine);
 }
 
 /* What the signal handler cancels. */

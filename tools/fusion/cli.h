@@ -151,11 +151,13 @@ void cli_add_quiet(struct cli_option *table, bool *quiet);
 
 /** --engine. cli_add_stack: its old spelling, hidden, for the commands that had it. */
 void cli_add_engine(struct cli_option *table, const char **engine);
+/** --engine of a server: any number of them. */
+void cli_add_engines(struct cli_option *table, const char **engines);
 void cli_add_stack(struct cli_option *table, const char **engine);
 
-/** What a party of a job grants itself and the other: --timeout-s, --max-memory, --engine, into the settings' fields.
+/** What a party of a job grants itself and the other: --timeout-s, --max-memory, into the settings' fields.
  */
-void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory, const char **engine);
+void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory);
 
 /** "none", "lan", "wan" or "RATE,RTT": bytes a second (suffixes k, M, G) and milliseconds. */
 bool cli_parse_network(const char *text, fusion_bench_network *out);

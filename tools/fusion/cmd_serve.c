@@ -37,7 +37,9 @@ static void options_of_limits(fusion_server_settings *s, struct cli_option *tabl
                  "How long running jobs may go on when the server is stopped (default 30)."),
       {.name = NULL}};
   cli_add_options(table, options);
-  cli_add_limits(table, &s->timeout_ms, &s->max_memory, &s->engine);
+  cli_add_limits(table, &s->timeout_ms, &s->max_memory);
+  cli_add_engines(table, &s->engine);
+  cli_add_stack(table, &s->engine);
 }
 
 static int parse(struct serve_line *l, int argc, char **argv, char ***positional) {

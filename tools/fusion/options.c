@@ -77,12 +77,29 @@ void cli_add_quiet(struct cli_option *table, bool *quiet) {
   cli_add_options(table, options);
 }
 
+/* A line for each engine behind the first line. */
+static const char *engines_help(char *help, size_t capacity, const char *first) {
+  size_t len = (size_t)snprintf(help, capacity, "%s", first);
+  for (size_t i = 0; fusion_engine_name(i) && len < capacity; i++)
+    len += (size_t)snprintf(help + len, capacity - len, "\n%s: %s", fusion_engine_name(i), fusion_engine_summary(i));
+  return help;
+}
+
 void cli_add_engine(struct cli_option *table, const char **engine) {
-  static char help[1024];
-  size_t len = (size_t)snprintf(help, sizeof help, "Protocol engine (default cheetah):");
-  for (size_t i = 0; fusion_engine_name(i) && len < sizeof help; i++)
-    len += (size_t)snprintf(help + len, sizeof help - len, "\n%s: %s", fusion_engine_name(i), fusion_engine_summary(i));
-  const struct cli_option options[] = {CLI_OPT_TEXT("engine", engine, "NAME", help), {.name = NULL}};
+  static char help[2048];
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("engine", engine, "NAME", engines_help(help, sizeof help, "Protocol engine (default cheetah):")),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
+void cli_add_engines(struct cli_option *table, const char **engines) {
+  static char help[2048];
+  const char *first =
+      "Protocol engines that clients may ask for, split by commas, or 'all' (default cheetah). Tunings "
+      "of one engine, such as cheetah-wan, come with it:";
+  const struct cli_option options[] = {CLI_OPT_TEXT("engine", engines, "NAMES", engines_help(help, sizeof help, first)),
+                                       {.name = NULL}};
   cli_add_options(table, options);
 }
 
@@ -91,13 +108,11 @@ void cli_add_stack(struct cli_option *table, const char **engine) {
   cli_add_options(table, options);
 }
 
-void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory, const char **engine) {
+void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory) {
   const struct cli_option options[] = {
       CLI_OPT_MS("timeout-s", timeout_ms, 0.01, 86400,
                  "Silence of the other party tolerated in a running job (default 120)."),
       CLI_OPT_BYTES("max-memory", max_memory, 0, "For all running shards together (default: half of the machine's)."),
       {.name = NULL}};
   cli_add_options(table, options);
-  cli_add_engine(table, engine);
-  cli_add_stack(table, engine);
 }
