@@ -15,6 +15,9 @@ try bench model "$model" --network 10M
 try bench model "$model" --network 0,5
 try bench model "$model" --samples 0
 try bench model "$model" --engine nonsense
+try bench engines
+try bench engines "$model" --network slow
+try bench engines "$model" --engine cheetah,nonsense
 
 # Rates exist and are finite; a declared kernel names its ceiling, a protocol both parties' time and bytes.
 "$FUSION" bench micro --cpu-tier c --only "AES" --runs 1 --seconds 0.001 --quiet --json >micro.json
@@ -23,6 +26,7 @@ try bench model "$model" --engine nonsense
 "$FUSION" bench micro --cpu-tier c --only "TCCR" --runs 1 --seconds 0.001 | sed 's/  *[0-9.]* [kMG ] *hash.*/ RATE/'
 "$FUSION" bench model "$model" --samples 9 --shard 4 --workers 2 --runs 2 --quiet --json >model.json
 "$FUSION" bench model "$model" --samples 3 --runs 1 --quiet --network 100M,20 --json >shaped.json
+"$FUSION" bench engines "$model" --samples 2 --network lan --quiet --json >engines.json
 /usr/bin/python3 - <<'P'
 import json
 rows = {r["name"]: r for r in json.load(open("micro.json"))["rows"]}
@@ -36,4 +40,6 @@ m, s = json.load(open("model.json")), json.load(open("shaped.json"))
 print(m["samples"], m["shard"], m["workers"], m["wrong"], [g["name"] for g in m["stages"]])
 print(sum(g["bytes_to_server"] for g in m["stages"]) <= m["bytes_to_server"], m["seconds"] > 0, m["peak_memory"] > 1 << 20)
 print(s["network"], s["bytes_per_second"], s["round_trip_ms"], s["wrong"], s["seconds"] >= s["delays"] * 0.010)
+rows = json.load(open("engines.json"))
+print(all("refused" in r or (r["wrong"] == 0 and r["samples"] == 2 and r["seconds"] > 0) for r in rows), [r["network"] for r in rows if r["engine"] == "cheetah"])
 P
