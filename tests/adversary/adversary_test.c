@@ -70,7 +70,7 @@ static enum outcome run_job(struct table *t, const struct cheat *cheat, uint64_t
                             uint64_t *applied, fusion_error *why) {
   struct cheater *c = mem_alloc(1, sizeof *c);
   assert_non_null(c);
-  cheater_open(c, t->scene.model, engine_find("cheetah"), seed);
+  cheater_open(c, t->scene.model, scene_engine(), seed);
   c->limit = limit;
   if (cheat) assert_ok(cheat_add(c, cheat, why));
   const enum outcome outcome = scene_run(&t->scene, c, why);

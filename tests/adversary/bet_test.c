@@ -195,7 +195,7 @@ fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_
 static enum outcome job(struct scene *s, enum kind kind, enum luck luck, fusion_error *why) {
   struct cheater *c = mem_alloc(1, sizeof *c);
   assert_non_null(c);
-  cheater_open(c, s->model, engine_find("cheetah"), test_random(&s->random));
+  cheater_open(c, s->model, scene_engine(), test_random(&s->random));
   pthread_mutex_lock(&bet.lock);
   bet.kind = kind;
   bet.luck = luck;

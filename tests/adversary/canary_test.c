@@ -76,7 +76,7 @@ static void open_scene(struct scene *s, uint64_t seed) {
 static enum outcome run(struct scene *s, const struct cheat *cheat, fusion_error *why) {
   struct cheater *c = mem_alloc(1, sizeof *c);
   assert_non_null(c);
-  cheater_open(c, s->model, engine_find("cheetah"), test_random(&s->random));
+  cheater_open(c, s->model, scene_engine(), test_random(&s->random));
   assert_ok(cheat_add(c, cheat, why));
   const enum outcome outcome = scene_run(s, c, why);
   cheater_close(c);

@@ -26,7 +26,7 @@ struct side {
 
 static void *run_server(void *arg) {
   struct side *s = arg;
-  const struct engine *engine = engine_find("cheetah");
+  const struct engine *engine = scene_engine();
   struct engine_session *session = NULL;
   s->status = engine_open_server(&session, engine, s->model, s->channel, SAMPLES);
   if (s->status == FUSION_OK) s->status = engine_run_server(session, SAMPLES);
@@ -36,7 +36,7 @@ static void *run_server(void *arg) {
 
 static void *run_client(void *arg) {
   struct side *s = arg;
-  const struct engine *engine = engine_find("cheetah");
+  const struct engine *engine = scene_engine();
   struct engine_session *session = NULL;
   s->status = engine_open_client(&session, engine, &s->model->program, s->channel, SAMPLES);
   if (s->status == FUSION_OK) s->status = engine_run_client(session, s->inputs, s->answers, SAMPLES);

@@ -47,7 +47,7 @@ enum outcome record_job(struct scene *s, const struct cheat *cheats, size_t coun
   struct cheater *c = mem_alloc(1, sizeof *c);
   fusion_error why = {.status = FUSION_OK};
   assert_non_null(c);
-  cheater_open(c, s->model, engine_find("cheetah"), test_random(&s->random));
+  cheater_open(c, s->model, scene_engine(), test_random(&s->random));
   c->seen = record_message;
   c->seen_context = r;
   for (size_t i = 0; i < count; i++) assert_ok(cheat_add(c, &cheats[i], &why));

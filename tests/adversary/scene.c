@@ -1,5 +1,7 @@
 #include "adversary/scene.h"
 
+#include <stdlib.h>
+
 #include <stdio.h>
 
 #include "execute/execute.h"
@@ -63,7 +65,7 @@ static void make_model(struct scene *s) {
   for (size_t i = 0; i < count; i++) s->model->weights[7].weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
   add_step(s->model, OP_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
   if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (engine_prepare(engine_find("cheetah"), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(scene_engine(), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
 }
 
 void scene_expect(struct scene *s, size_t samples) {
@@ -72,6 +74,13 @@ void scene_expect(struct scene *s, size_t samples) {
   for (size_t i = 0; i < samples * s->row_size; i++) rows[i] = (int64_t)s->inputs[i];
   assert_ok(program_execute(s->model, rows, samples, s->expected, &(struct execute_options){.threads = 1}));
   mem_free(rows);
+}
+
+const struct engine *scene_engine(void) {
+  const struct engine *engine;
+  fusion_error err = {.status = FUSION_OK};
+  if (engine_named(&engine, getenv("FUSION_TEST_ENGINE"), &err) != FUSION_OK) fail_msg("%s", err.text);
+  return engine;
 }
 
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
@@ -190,7 +199,7 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   asking.max_manifest = 1 << 20;
   asking.connect_timeout_ms = asking.timeout_ms = (uint32_t)s->timeout_ms;
   const struct job_handles handles = {
-      .address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = engine_find("cheetah")};
+      .address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = scene_engine()};
   uint8_t hash[SESSION_HASH_LEN];
   int64_t *canary_inputs = mem_alloc(s->canaries * s->row_size, sizeof *canary_inputs);
   assert_non_null(canary_inputs);

@@ -35,6 +35,9 @@ struct scene {
   uint64_t random;
 };
 
+/** The engine of all scenes: FUSION_TEST_ENGINE, or the default. */
+const struct engine *scene_engine(void);
+
 /** A network with every kind of step that has messages of its own, and room for `samples` inputs. */
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);
 void scene_close(struct scene *s);

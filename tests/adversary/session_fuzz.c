@@ -85,8 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   uint64_t seed = 1;
   if (!server) abort();
   for (size_t i = 0; i < len && i < 8; i++) seed = seed << 8 ^ seed >> 56 ^ data[i];
-  cheater_open(server, scene.model, engine_find("cheetah"), seed);
-  cheater_open(client_cheater, scene.model, engine_find("cheetah"), ~seed);
+  cheater_open(server, scene.model, scene_engine(), seed);
+  cheater_open(client_cheater, scene.model, scene_engine(), ~seed);
   client_cheater->role = ROLE_CLIENT;
   for (size_t i = 0; i < ALTERATIONS_MAX && (i + 1) * ALTERATION_LEN <= len; i++)
     add(data + i * ALTERATION_LEN, server);

@@ -103,7 +103,7 @@ static void make_quiet_unit(struct model *m) {
   in->bias[UNIT] = -127 * 210; /* the two inputs are below 128: their sum seldom is above 210 */
   const size_t outputs = program_weight_count(&m->program, SCENE_MIDDLE) / units;
   for (size_t o = 0; o < outputs; o++) out->weights[o * units + UNIT] = o % 2 ? 127 : -127;
-  if (engine_prepare(engine_find("cheetah"), m, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(scene_engine(), m, &err) != FUSION_OK) fail_msg("%s", err.text);
 }
 
 /* One class gets the weights of another, and is one unit behind it after the last shift by 3 bits. */
@@ -267,7 +267,7 @@ static enum outcome run_job(struct bench *b, const struct row *r) {
       .kind = CHEAT_OTHER_MODEL, .count = tampered_positions(r), .group = r->shards.samples, .other = b->other};
   struct cheater *c = mem_alloc(1, sizeof *c);
   assert_non_null(c);
-  cheater_open(c, b->scene.model, engine_find("cheetah"), test_random(&b->scene.random));
+  cheater_open(c, b->scene.model, scene_engine(), test_random(&b->scene.random));
   assert_ok(cheat_add(c, &cheat, &why));
   const enum outcome outcome = scene_run(&b->scene, c, &why);
   if (outcome == OUTCOME_FAILED) fail_msg("%s: the job ended with an error: %s", r->name, why.text);
