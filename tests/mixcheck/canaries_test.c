@@ -259,7 +259,8 @@ static void verdict__names_the_audit_and_always_fits(void **state) {
   assert_non_null(strstr(text, "\"audited_utc\": \"2026-02-03T04:05:06Z\""));
   fusion_text_free(text);
   assert_ok(fusion_verdict_html(&v, &text));
-  assert_non_null(strstr(text, "In the audit of 2026-02-03T04:05:06Z, not in this job: 90.00 % of 100 samples right"));
+  assert_non_null(
+      strstr(text, "In the audit of 2026-02-03T04:05:06Z, not in this job: 90.00&nbsp;% of 100 samples right"));
   assert_non_null(strstr(text, "<td>3</td><td>40</td><td>75.00 %</td>"));
   fusion_text_free(text);
   v.accepted = false;

@@ -732,21 +732,23 @@ static void game__a_cheating_server_wins_as_often_as_the_bound_says(void **state
 
 static void verdict__json_and_page(void **state) {
   (void)state;
-  fusion_verdict v = {.queries = 128,
-                      .copies = 6,
-                      .public_samples = 100,
-                      .samples = 868,
-                      .allowed_errors = 5,
-                      .security_bits = 40,
-                      .soundness_bits = 42.05,
-                      .paper_bits = 42.05,
-                      .min_accuracy = 0.95,
-                      .wrong_public = 9,
-                      .disagreeing_queries = 2,
-                      .compared = "every number of every copy",
-                      .server = "<b>&\"host",
-                      .stage_count = 1,
-                      .stages = {{.name = "linear", .seconds = 1.5, .bytes_sent = 10, .bytes_received = 20}}};
+  fusion_verdict v = {
+      .queries = 128,
+      .copies = 6,
+      .public_samples = 100,
+      .samples = 868,
+      .allowed_errors = 5,
+      .security_bits = 40,
+      .soundness_bits = 42.05,
+      .paper_bits = 42.05,
+      .min_accuracy = 0.95,
+      .wrong_public = 9,
+      .disagreeing_queries = 2,
+      .compared = "every number of every copy",
+      .server = "<b>&\"host",
+      .note = "1 of 128 queries <is> clipped",
+      .stage_count = 2,
+      .stages = {{.name = "linear", .seconds = 1.5, .bytes_sent = 10, .bytes_received = 20}, {.name = "pool"}}};
   verdict_explain(&v);
   assert_string_equal(v.reason,
                       "the copies of 2 of 128 queries disagree; 9 of 100 public answers are wrong, 5 were allowed");
@@ -772,6 +774,10 @@ static void verdict__json_and_page(void **state) {
   assert_ok(fusion_verdict_html(&v, &text));
   assert_non_null(strstr(text, "&lt;b&gt;&amp;&quot;host"));
   assert_non_null(strstr(text, "Rejected"));
+  assert_non_null(strstr(text, "<p>The answers are withheld.</p>"));
+  assert_non_null(strstr(text, "<p>1 of 128 queries &lt;is&gt; clipped.</p>"));
+  assert_non_null(strstr(text, "<td>linear</td><td>1.500</td><td>0.01 KiB</td><td>0.02 KiB</td>"));
+  assert_null(strstr(text, "<td>pool</td>")); /* nothing happened in it */
   assert_non_null(strstr(text, "<td>Compared</td><td>every number of every copy</td>"));
   assert_non_null(strstr(text, "<td>Copies of each of these</td><td>2</td>"));
   assert_non_null(strstr(text, "<td>Public samples whose copies disagree</td><td>3</td>"));
