@@ -40,7 +40,7 @@ def help_text(command, *names):
 
 def check_options(root, command):
     listed = subprocess.run([command, "help"], check=True, capture_output=True, text=True).stdout
-    for name in re.findall(r"^  (\w+) ", listed, re.M):
+    for name in re.findall(r"^  ([\w-]+) ", listed, re.M):
         page = root / f"docs/man/fusion-{name}.1"
         if name in ("version", "help"):
             continue

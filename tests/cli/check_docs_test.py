@@ -31,6 +31,8 @@ MISTAKES = [
     ("figures differ", "docs/page.md", "0.397", "0.46", "figure 'time' differs: 0.4 in README.md; 0.46 in docs/page.md"),
     ("older version", "docs/man/fusion-serve.1", "1.2", "1.1", 'lacks "fusion 1.2"'),
     ("figure gone", "docs/page.md", "takes", "took", "0 places match"),
+    ("command of two words without a page", "command", "  serve      Serves.", "  check-it   Checks.\\n  serve      Serves.",
+     "no page for 'fusion check-it'"),
 ]
 
 
@@ -43,7 +45,7 @@ def main():
             for path, text in [("README.md", README), ("docs/page.md", PAGE), ("docs/man/fusion-serve.1", MAN),
                                ("docs/figures.json", json.dumps(FIGURES)), ("meson.build", "  version: '1.2'"), ("command", HELP)]:
                 (folder / path).write_text(text.replace(old, new) if path == file else text)
-            assert not old or old in {"README.md": README, "docs/page.md": PAGE}.get(file, MAN), name
+            assert not old or old in {"README.md": README, "docs/page.md": PAGE, "command": HELP}.get(file, MAN), name
             (folder / "command").chmod(0o755)
             done = subprocess.run([sys.executable, str(checker), str(folder), str(folder / "command")],
                                   capture_output=True, text=True)
