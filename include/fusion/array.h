@@ -87,7 +87,7 @@ FUSION_API size_t fusion_array_axis(const fusion_array *a, size_t axis);
 /** Rows (length of the first axis; 1 for a scalar) and elements in each row. */
 FUSION_API size_t fusion_array_rows(const fusion_array *a);
 FUSION_API size_t fusion_array_row_size(const fusion_array *a);
-/** The name of a row, borrowed: of its file, where each row is a picture (fusion_images_load), or its text in the id
+/** The name of a row, borrowed: of its file, where each row is an image (fusion_images_load), or its text in the id
  *  column; else NULL. */
 FUSION_API const char *fusion_array_row_name(const fusion_array *a, size_t row);
 /** The line of a text file that a row comes from, counted from 1; 0 for other files. */

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/** How pixels are weighed when a picture changes its size. Both widen with the reduction (antialiasing) and give the
+/** How pixels are weighed when an image changes its size. Both widen with the reduction (antialiasing) and give the
  *  bytes that Pillow's Image.resize gives. */
 typedef enum fusion_filter {
   FUSION_FILTER_BILINEAR = 0,
@@ -24,7 +24,7 @@ typedef enum fusion_colours {
   FUSION_COLOURS_GREY, /**< one channel: (19595 R + 38470 G + 7471 B) / 65536, rounded */
 } fusion_colours;
 
-/** What happens to a picture, in this order: colours, resize, crop around the centre, normalisation. Start from
+/** What happens to an image, in this order: colours, resize, crop around the centre, normalisation. Start from
  *  fusion_image_defaults(). */
 typedef struct fusion_image_settings {
   size_t size;                  /**< of this struct; see fusion.h */
@@ -53,10 +53,10 @@ static inline fusion_image_settings fusion_image_defaults(void) {
 FUSION_API fusion_status fusion_image_settings_read(fusion_image_settings *out, const char *text,
                                                     fusion_error *err) FUSION_MUST_CHECK;
 
-/** True for a folder, and for a name that ends as pictures do (.png, .jpg, .jpeg, in any case). */
+/** True for a folder, and for a name that ends as image files do (.png, .jpg, .jpeg, in any case). */
 FUSION_API bool fusion_images_path(const char *path);
 
-/** Loads a picture, or every picture of a folder in the order of their names' bytes, to U8 [pictures][height][width][3]
+/** Loads an image, or every image of a folder in the order of their names' bytes, to U8 [images][height][width][3]
  *  RGB, or [..][1] grey. All must have one size in the end. The array remembers the names (fusion_array_row_name) and
  *  the normalisation, so that every call that takes raw samples brings them to the network's input, whatever layout the
  *  model's own arrays have: by the model's preprocessing if it has one (other numbers in `settings` are then an error),

@@ -71,7 +71,7 @@ typedef struct fusion_verdict {
 
   bool audit;                /**< this job was an audit: no queries, and `audited` below are its own figures */
   uint64_t canaries;         /**< C: of the public samples, those whose whole answer an audit knew */
-  uint64_t changed_canaries; /**< of these, those answered otherwise than in the audit; one is enough to reject */
+  uint64_t changed_canaries; /**< of these, those answered differently than in the audit; one is enough to reject */
   char audited_utc[32];      /**< when the model was audited; empty without an audit. The following are the audit's */
   uint64_t audited_samples, audited_wrong;
   double audited_accuracy, audited_lower_bound; /**< the bound at `confidence` */

@@ -80,7 +80,7 @@ fusion_status npz_load(fusion_array **out, const char *path, const char *member,
 fusion_status csv_load(fusion_array **out, const char *path, const fusion_table_settings *settings,
                        fusion_error *err) FUSION_MUST_CHECK;
 
-/** Where a row stands, for people: "line 12" of a text file, the picture's 'name', else "row 11". ASCII: what else a
+/** Where a row stands, for people: "line 12" of a text file, the image's 'name', else "row 11". ASCII: what else a
  *  name holds is '?', so that reports of any kind can repeat it. */
 enum { ROW_PLACE_LEN = 96 };
 char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]);

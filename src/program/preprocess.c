@@ -58,14 +58,14 @@ fusion_status preprocess_choose(struct preprocess *out, const struct preprocess 
   const struct preprocess *own = &pictures->preprocess;
   if (is.channels != shape.channels || is.height != shape.height || is.width != shape.width)
     return error_set(err, FUSION_E_INPUT,
-                     "pictures of %ux%u with %u channels: the model takes %ux%u with %u; resize and crop them with "
+                     "images of %ux%u with %u channels: the model takes %ux%u with %u; resize and crop them with "
                      "--preprocess",
                      is.height, is.width, is.channels, shape.height, shape.width, shape.channels);
   const bool model_has_numbers = model->scale != 1 || model->count;
   if (pictures->normalise && model_has_numbers && !preprocess_equal(model, own, shape.channels))
     return error_set(
         err, FUSION_E_INPUT,
-        "pictures: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
+        "images: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
         "not %.6g, or mean and std); leave them out",
         model->scale, own->scale);
   if (pictures->normalise && !model_has_numbers) *out = *own;

@@ -12,22 +12,20 @@
 enum { CLASSES_SHOWN = 10 };
 #define CHANGED_PART 0.1 /* of all answers: what a few canaries still notice is shown for this */
 
-void cli_add_check(struct cli_option *table, fusion_client_settings *s) {
+void cli_add_check(struct cli_option *table, fusion_client_settings *s, const char *security) {
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("min-accuracy", &s->min_accuracy, 1e-9, 1, "A",
-                     "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a'),
-      CLI_OPT_COUNT(
-          "security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-          "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
-          "(default 40).",
-          .letter = 's'),
+                     "Accept only if at least this share of the public answers is right. Default: 0.95.",
+                     .letter = 'a'),
+      CLI_OPT_COUNT("security", &s->security_bits, 1, FUSION_SECURITY_MAX, "BITS", security, .letter = 's'),
       CLI_OPT_NUMBER("confidence", &s->confidence, 1e-9, 1 - 1e-9, "C",
-                     "Of the accuracy's lower bound in the verdict (default 0.95)."),
+                     "Confidence of the lower bound on the accuracy in the verdict. Default: 0.95."),
       CLI_OPT_TEXT("manifest", &s->manifest, "HASH",
-                   "Refuse a server whose model is another one: the hash of its manifest, as the verdict shows it."),
+                   "Refuse a server whose model's manifest has another hash than HASH. The verdict shows "
+                   "the hash."),
       CLI_OPT_TEXT("model-id", &s->model_id, "ID",
-                   "The id that the server's model had before: when the server announces another one, end before the "
-                   "job (exit status 14)."),
+                   "The id that the server's model had before. If the server announces another one, stop "
+                   "before the job (exit status 14)."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -35,18 +33,20 @@ void cli_add_check(struct cli_option *table, fusion_client_settings *s) {
 void cli_add_network(struct cli_option *table, fusion_client_settings *s) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("workers", &s->workers, 0, 256, "N",
-                    "Connections side by side (default 0: by the round trip and the cores).", .letter = 'w'),
+                    "Number of connections at once. Default: 0, chosen by the round trip and the cores.",
+                    .letter = 'w'),
       CLI_OPT_COUNT("shard-samples", &s->shard_samples, 1, 1 << 20, "N",
-                    "At most so many samples at once on a connection (default 4096)."),
+                    "Run at most N samples at once on a connection. Default: 4096."),
       CLI_OPT_COUNT("tries", &s->tries, 1, 100, "N",
-                    "How often a shard may run when connections are lost (default 3)."),
+                    "How often a shard may run when connections are lost. Default: 3."),
       CLI_OPT_MS("connect-timeout-s", &s->connect_timeout_ms, 0.01, 86400,
-                 "For connecting, TLS included (default 10)."),
-      CLI_OPT_NUMBER("max-seconds", &s->max_seconds, 0, 1e9, "S", "End a job that takes longer (default: no limit)."),
+                 "How long connecting may take, TLS included, in seconds. Default: 10."),
+      CLI_OPT_NUMBER("max-seconds", &s->max_seconds, 0, 1e9, "S",
+                     "End a job that takes more seconds. Default: no limit."),
       CLI_OPT_BYTES("max-manifest", &s->max_manifest, 1,
-                    "Refuse a model whose public description is longer (default 64M)."),
+                    "Refuse a model whose manifest, its public description, is longer. Default: 64M."),
       CLI_OPT_BYTES("max-traffic", &s->max_traffic, 0,
-                    "Refuse a model for which more traffic is predicted (default: no limit)."),
+                    "Refuse a model for which more traffic is predicted. Default: no limit."),
       {.name = NULL}};
   cli_add_tls_client(table, s);
   cli_add_options(table, options);
@@ -107,7 +107,7 @@ static void print_accuracy(const fusion_verdict *v) {
          100 * v->audited_accuracy, v->audited_samples, 100 * v->audited_lower_bound, v->confidence);
   printf("unchanged  %" PRIu64 " of %" PRIu64 " canaries", v->canaries - v->changed_canaries, v->canaries);
   if (!v->changed_canaries)
-    printf("; a model that answers 1 sample in 10 otherwise passes with probability %.2g",
+    printf("; a model that answers 1 sample in 10 differently passes with probability %.2g",
            pow(1 - CHANGED_PART, (double)v->canaries));
   printf("\n");
 }

@@ -4,8 +4,9 @@
 
 #include "cli.h"
 
-/** --min-accuracy, --security, --confidence, --manifest. */
-void cli_add_check(struct cli_option *table, fusion_client_settings *s);
+/** --min-accuracy, --security (its help says what the bits mean for the command), --confidence, --manifest, --model-id.
+ */
+void cli_add_check(struct cli_option *table, fusion_client_settings *s, const char *security);
 /** TLS, --workers, limits and time-outs, --engine. */
 void cli_add_network(struct cli_option *table, fusion_client_settings *s);
 
@@ -16,7 +17,7 @@ void cli_job_end(struct cli_progress *bar);
 
 /** The verdict in lines. */
 void cli_print_verdict(const fusion_verdict *v);
-/** CLI_EXIT_CHANGED when canaries were answered otherwise than in the audit, else CLI_EXIT_REJECT. */
+/** CLI_EXIT_CHANGED when canaries were answered differently than in the audit, else CLI_EXIT_REJECT. */
 int cli_rejected_code(const fusion_verdict *v);
 /** True when the job came to a verdict and everything else went well. */
 bool cli_is_verdict(int code);

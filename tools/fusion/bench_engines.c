@@ -103,13 +103,13 @@ int bench_engines(int argc, char **argv) {
   fusion_bench_model_settings *s = &l.line.settings;
   s->samples = 8;
   const struct cli_option own[] = {
-      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of each job. Default 8."),
+      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of each job. Default: 8."),
       CLI_OPT_TEXT("engine", &l.only, "NAMES", "Only these engines, split by commas. Default: all."),
       CLI_OPT_TEXT("network", &l.line.network, "none|lan|wan|RATE,RTT",
                    "The connection to imitate, as for 'fusion bench model'. Default: lan, then wan."),
       CLI_OPT_COUNT("workers", &s->workers, 1, 256, "W",
-                    "Number of connections at once, each with one thread per party. Default 1."),
-      CLI_OPT_COUNT("runs", &l.line.runs, 1, BENCH_RUNS_MAX, "N", "Number of runs; the median is shown. Default 1."),
+                    "Number of connections at once, each with one thread per party. Default: 1."),
+      CLI_OPT_COUNT("runs", &l.line.runs, 1, BENCH_RUNS_MAX, "N", "Number of runs; the median is shown. Default: 1."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);

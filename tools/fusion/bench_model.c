@@ -84,17 +84,17 @@ int bench_model(int argc, char **argv) {
   struct bench_line l = {.settings = fusion_bench_model_defaults(), .runs = 3, .network = "none"};
   fusion_bench_model_settings *s = &l.settings;
   const struct cli_option own[] = {
-      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of the job. Default 868."),
+      CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of the job. Default: 868."),
       CLI_OPT_COUNT("shard", &s->shard, 0, 1e9, "K",
                     "Number of samples that run at once on one connection. Default: an equal part for each worker, "
                     "4096 at most."),
       CLI_OPT_TEXT(
           "network", &l.network, "none|lan|wan|RATE,RTT",
           "The connection to imitate: 382 MB/s with 0.3 ms round trip (lan), 44 MB/s with 40 ms (wan), or bytes per "
-          "second (k, M, G) and round trip in ms, as in 100M,10. Default none."),
+          "second (k, M, G) and round trip in ms, as in 100M,10. Default: none."),
       CLI_OPT_COUNT("workers", &s->workers, 1, 256, "W",
-                    "Number of connections at once, each with one thread per party. Default 1."),
-      CLI_OPT_COUNT("runs", &l.runs, 1, BENCH_RUNS_MAX, "N", "Number of runs; the median is shown. Default 3."),
+                    "Number of connections at once, each with one thread per party. Default: 1."),
+      CLI_OPT_COUNT("runs", &l.runs, 1, BENCH_RUNS_MAX, "N", "Number of runs; the median is shown. Default: 3."),
       CLI_OPT_CLEAR("no-pin", &s->pin,
                     "Let the system place threads. Without this option the server's threads stay on one core and the "
                     "client's on another."),
@@ -106,15 +106,16 @@ int bench_model(int argc, char **argv) {
   cli_add_threads(options, &s->threads);
   cli_add_json(options, &l.json);
   cli_add_quiet(options, &l.quiet);
-  const struct cli_syntax syntax = {.command = "bench model",
-                                    .synopsis = "MODEL.fsn [options]",
-                                    .about = model_about,
-                                    .options = options,
-                                    .notes =
-                                        "--threads sets the threads of the plaintext run; the private run has one "
-                                        "thread per party and worker.",
-                                    .min_positional = 1,
-                                    .max_positional = 1};
+  const struct cli_syntax syntax = {
+      .command = "bench model",
+      .synopsis = "MODEL.fsn [options]",
+      .about = model_about,
+      .options = options,
+      .notes =
+          "--threads sets the threads of the plaintext run. The private run has one thread per\n"
+          "party and worker.",
+      .min_positional = 1,
+      .max_positional = 1};
   char **positional;
   const int done = cli_parse(&syntax, argc, argv, &positional, NULL);
   if (done != CLI_GO) return done;

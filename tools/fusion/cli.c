@@ -235,8 +235,8 @@ static int parse_error(const char *command, int code, int option, const char *ar
   if (code == ':' && is_long) return cli_usage(command, "%s: a value is missing", argument);
   if (code == ':') return cli_usage(command, "-%c: a value is missing", option);
   if (is_long && option) return cli_usage(command, "%.*s takes no value", name_len, argument);
-  if (is_long) return cli_usage(command, "%.*s: no such option, or more than one begins so", name_len, argument);
-  return cli_usage(command, "-%c: no such option", option);
+  if (is_long) return cli_usage(command, "%.*s: unknown or ambiguous option", name_len, argument);
+  return cli_usage(command, "-%c: unknown option", option);
 }
 
 static int parse_options(const struct cli_syntax *s, struct parser *p, int argc, char **argv) {

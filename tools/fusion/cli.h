@@ -124,13 +124,13 @@ int cli_check_tls_server(const char *command, const fusion_server_settings *s);
 /** How the files of a line are read: --header, and for samples --preprocess and --id-column. */
 struct cli_reading {
   const char *command;    /* for notes on standard error */
-  const char *preprocess; /* for pictures alone; may be NULL */
+  const char *preprocess; /* for images alone; may be NULL */
   const char *id_column;  /* of the samples' file; may be NULL */
   fusion_header header;
 };
 /** What is done with samples beyond the model's input range: --clip. */
 enum cli_clip { CLI_CLIP_REFUSE, CLI_CLIP_YES };
-/** What the samples are and how their pictures and classes are to be read: --input, --classes, and the reading. */
+/** What the samples are and how their images and classes are to be read: --input, --classes, and the reading. */
 struct cli_input {
   const char *path, *classes;
   enum cli_clip clip;
@@ -139,7 +139,7 @@ struct cli_input {
 void cli_add_input(struct cli_option *table, struct cli_input *input);
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading);
 void cli_add_clip(struct cli_option *table, enum cli_clip *clip);
-/** Loads an array file, a picture or a folder of pictures; a line that was taken as a header is told. */
+/** Loads an array file, an image or a folder of images; a line that was taken as a header is told. */
 fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 /** The same for samples beside those that --input names: without a column of names. */
 fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);

@@ -14,37 +14,44 @@ struct audit_line {
 };
 
 static const char notes[] =
-    "Exit status 0: the verdict is accept, the canaries are written. 10: reject, they are not. Others:\n"
-    "see fusion(1).\n\n"
+    "Exit status: 0 if the verdict is accept and the canaries are written; 10 if it is\n"
+    "reject. See fusion(1) for the others.\n\n"
     "example:\n"
     "  fusion audit server:7700 --tls-ca ca.pem --public pub.npy --labels pub_labels.npy \\\n"
     "      --min-accuracy 0.95 --canaries model.canaries\n"
     "  fusion query server:7700 --tls-ca ca.pem --input q.npy --canaries model.canaries -o answers.npy";
 
+static const char security[] =
+    "A server that answers some samples with one model and the others with another is accepted with probability at "
+    "most "
+    "2^-BITS. Default: 40.";
+
 static void options_of_data(struct audit_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT(
-          "public", &l->public_samples, "FILE",
-          "Public samples: .npy, .npz or .csv, one a row, or a PNG or JPEG picture, or a folder of them. All of "
-          "them are asked.",
-          .letter = 'p', .required = true),
+      CLI_OPT_TEXT("public", &l->public_samples, "FILE",
+                   "Public samples: a .npy, .npz or .csv file with one sample per row, as they are before "
+                   "the model's preprocessing; or a PNG or JPEG image, or a folder of images. All of them "
+                   "are sent.",
+                   .letter = 'p', .required = true),
       CLI_OPT_TEXT("labels", &l->labels, "FILE",
-                   "Their true labels, as the model's file has them: numbers or names. They stay here.",
+                   "The public samples' true labels: numbers or names, as in the model's file. They never "
+                   "leave this machine.",
                    .required = true),
       CLI_OPT_TEXT("canaries", &l->canaries, "FILE",
-                   "Write the samples and their answers, when the verdict is accept, for 'fusion query --canaries'. "
-                   "Keep this file secret.",
+                   "If the verdict is accept, write the samples and their answers to FILE, for 'fusion "
+                   "query --canaries'. Keep FILE secret.",
                    .required = true),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
-      CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
+      CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a web page."),
       CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
-                   "Keep what has run in this file: after a crash the same command goes on from there. Removed with "
-                   "the verdict; a rejected audit leaves a note in it."),
+                   "Record in FILE what has run, so that the same command resumes after a crash. FILE "
+                   "holds secrets. It is removed after the verdict; a reject leaves a note in it."),
       CLI_OPT_FLAG("again", &l->again,
-                   "Begin a new audit though the journal says that the last one was rejected, or that the server broke "
-                   "the protocol."),
+                   "Start a new job although the journal says that the last one was rejected or that the "
+                   "server broke the protocol."),
       CLI_OPT_COUNT("public-copies", &l->settings.public_copies, 2, FUSION_PUBLIC_COPIES_MAX, "K",
-                    "Send each sample K times (default: the fewest that --security needs)."),
+                    "Send each public sample K times, and compare the copies. Default: the fewest that "
+                    "--security allows."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_clip(table, &l->clip);
@@ -69,8 +76,9 @@ static int check_line(const struct audit_line *l) {
   int done = cli_check_tls_client("audit", &l->settings);
   if (done != CLI_GO) return done;
   if (l->reading.preprocess && !fusion_images_path(l->public_samples))
-    return cli_usage("audit", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
-  if (l->again && !l->settings.journal) return cli_usage("audit", "--again is for a job with --journal");
+    return cli_usage("audit",
+                     "--preprocess is for images; arrays must be as they are before the model's preprocessing");
+  if (l->again && !l->settings.journal) return cli_usage("audit", "--again needs --journal");
   if (l->html && !cli_ends_in(l->html, ".html") && !cli_ends_in(l->html, ".htm"))
     return cli_usage("audit", "--html: '%s': the name must end in .html", l->html);
   done = cli_check_stdout("audit");
@@ -81,14 +89,14 @@ static int parse(struct audit_line *l, int argc, char **argv, char ***positional
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   int count;
   options_of_data(l, options);
-  cli_add_check(options, &l->settings);
+  cli_add_check(options, &l->settings, security);
   cli_add_network(options, &l->settings);
   const struct cli_syntax syntax = {
       .command = "audit",
       .synopsis = "HOST:PORT --public FILE --labels FILE --canaries FILE [options]",
       .about =
-          "Measures a server's model on public samples, and keeps its answers so that later jobs can tell whether it "
-          "is still the same model.",
+          "Measures a server's model on public samples, and keeps the answers so that later jobs "
+          "can tell whether the model is still the same.",
       .options = options,
       .notes = notes,
       .min_positional = 1,

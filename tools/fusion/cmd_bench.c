@@ -90,10 +90,10 @@ static int bench_micro(int argc, char **argv) {
                    "Only rows whose name or group (ceiling, lattice, ot, share, model, protocol) contains TEXT."),
       CLI_OPT_COUNT("threads", &settings.threads, 1, 256, "T",
                     "Number of threads that run a kernel at once, each on its own data; the rate is the sum of all. "
-                    "Default 1. With more than one thread, protocols are left out."),
-      CLI_OPT_COUNT("runs", &settings.runs, 1, 99, "N", "Number of runs; the median is shown. Default 5."),
+                    "Default: 1. With more than one thread, protocols are left out."),
+      CLI_OPT_COUNT("runs", &settings.runs, 1, 99, "N", "Number of runs; the median is shown. Default: 5."),
       CLI_OPT_NUMBER("seconds", &settings.seconds, 0.001, 60, "S",
-                     "Minimum length of each run in seconds. Default 0.03."),
+                     "Minimum length of each run in seconds. Default: 0.03."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);

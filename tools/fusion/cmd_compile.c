@@ -19,30 +19,31 @@ struct compile_line {
 };
 
 static const char about[] =
-    "Compiles an ONNX network to fixed point: scales, integer weights and a ring width for every layer, chosen from "
-    "what the network does on the calibration samples.";
+    "Compiles an ONNX network to fixed point. It chooses scales, integer weights and a "
+    "ring width for every layer from what the network does on the calibration samples.";
 
 static const char notes[] =
     "example:\n"
     "  fusion compile lenet.onnx --calibrate train.npz:images --labels train.npz:labels \\\n"
-    "      --input-scale 0.00392156862745098 -o lenet.fsn\n";
+    "      --input-scale 0.00392156862745098 -o lenet.fsn";
 
 static void add_files(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT(
-          "calibrate", &l->calibration, "FILE",
-          "Sample inputs (.npy, .npz, .csv, or a folder of pictures), raw as queries will be. A few hundred are "
-          "best.",
-          .letter = 'c', .required = true),
-      CLI_OPT_TEXT("output-file", &l->output_path, "FILE", "The compiled model, model.fsn.", .letter = 'o',
-                   .required = true),
+      CLI_OPT_TEXT("calibrate", &l->calibration, "FILE",
+                   "Sample inputs: a .npy, .npz or .csv file with one sample per row, as they are before "
+                   "the model's preprocessing; or a folder of images. A few hundred are best.",
+                   .letter = 'c', .required = true),
+      CLI_OPT_TEXT("output-file", &l->output_path, "FILE", "The compiled model.", .letter = 'o', .required = true),
       CLI_OPT_TEXT("labels", &l->labels, "FILE",
-                   "Labels of the calibration samples: prints accuracies, and --bits auto keeps them."),
+                   "The samples' true labels. The command then prints accuracies, and --bits auto keeps "
+                   "the accuracy."),
       CLI_OPT_COUNT("calibration-rows", &l->settings.calibration_rows, 0, 0, "N",
-                    "Rows that calibrate, from the first; 0 for all. Default 512. Accuracies are over all rows."),
+                    "Calibrate with the first N rows; 0: with all rows. Accuracies are measured on all "
+                    "rows. Default: 512."),
       CLI_OPT_TEXT("salt", &l->salt, "HEX|FILE",
-                   "The secret of the model's id: 64 hexadecimal digits, or a file that holds them. The same network "
-                   "then compiles to the same bytes. Default: random."),
+                   "The secret from which the model's id is made: 64 hexadecimal digits, or a file that "
+                   "holds them. With the same salt, a network always compiles to the same bytes. Default: "
+                   "random."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -50,15 +51,15 @@ static void add_files(struct cli_option *table, struct compile_line *l) {
 static void add_input(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("input-scale", &l->settings.preprocess.scale, -1e30, 1e30, "FACTOR",
-                     "Raw inputs are multiplied by this first; 0.00392156862745098 (1/255) for images of bytes. "
-                     "Default 1."),
-      CLI_OPT_TEXT("mean", &l->mean, "M,M,...",
-                   "Then this is subtracted: one number, or one for each channel. Default 0."),
-      CLI_OPT_TEXT("std", &l->deviation, "S,S,...", "Then divided by this, in the same manner. Default 1."),
+                     "Multiply raw inputs by FACTOR: 0.00392156862745098 (1/255) for images of bytes. "
+                     "Default: 1."),
+      CLI_OPT_TEXT("mean", &l->mean, "M,M,...", "Then subtract this: one number, or one for each channel. Default: 0."),
+      CLI_OPT_TEXT("std", &l->deviation, "S,S,...",
+                   "Then divide by this: one number, or one for each channel. Default: 1."),
       CLI_OPT_FLAG("channels-last", &l->settings.preprocess.channels_last, "Raw images are height x width x channels."),
-      CLI_OPT_FLAG(
-          "reverse-channels", &l->settings.preprocess.reverse_channels,
-          "Raw channels come in the opposite order (RGB data, BGR network). Means are in the network's order."),
+      CLI_OPT_FLAG("reverse-channels", &l->settings.preprocess.reverse_channels,
+                   "Raw images have their channels in the opposite order, such as RGB data for a BGR "
+                   "network. --mean and --std are in the network's order."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -66,37 +67,41 @@ static void add_input(struct cli_option *table, struct compile_line *l) {
 static void add_widths(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("bits", &l->bits, "auto|W,A",
-                   "Widths of weights (2 to 16) and activations (4 to 16, signed), in bits. Default auto: for each "
-                   "layer, the cheapest that keep --accuracy-loss, --agreement and --max-error."),
+                   "Bits of weights (2 to 16) and activations (4 to 16, signed). Default: auto, for each "
+                   "layer the cheapest widths that keep --accuracy-loss, --agreement and --max-error."),
       CLI_OPT_NUMBER("accuracy-loss", &l->settings.accuracy_loss, 0, 1, "SHARE",
-                     "Accuracy that a test of 1,000 samples may lose, with 95 % confidence. Default 0.005."),
+                     "Accuracy that a test of 1,000 samples may lose, with 95 % confidence. Default: 0.005."),
       CLI_OPT_NUMBER("agreement", &l->settings.agreement, 0, 1, "SHARE",
-                     "Samples that keep the float network's label, expected. Default 0.9."),
+                     "Expected share of samples that must keep the float network's label. Default: 0.9."),
       CLI_OPT_NUMBER("max-error", &l->settings.logit_error, 0, 0, "ERROR",
-                     "Root mean square error of the logits, relative to their spread. Default 0.0625."),
+                     "Largest root mean square error of the logits, relative to their spread. Default: "
+                     "0.0625."),
       CLI_OPT_NUMBER("overflow", &l->settings.overflow, 0, 0.1, "P",
-                     "Probability for a sample that any value leaves its ring, estimated, that rings may leave. "
-                     "Default 0.001."),
+                     "Estimated probability of ring overflow to accept, per sample. Default: 0.001."),
       CLI_OPT_COUNT("margin", &l->settings.margin_bits, 0, 8, "BITS",
-                    "Room of every ring above the calibrated range, instead of --overflow.", .given = &l->margin_given),
+                    "Bits of room in every ring above the calibrated range, instead of --overflow.",
+                    .given = &l->margin_given),
       CLI_OPT_COUNT("input-bits", &l->settings.input_bits, 2, BITS_MOST, "BITS",
-                    "Signed width of the quantised input. Default: searched, or the activations' width, at least 9."),
+                    "Bits of the quantised input, signed. Default: searched, or those of the activations, "
+                    "at least 9."),
       CLI_OPT_COUNT("output-bits", &l->settings.output_bits, 2, 32, "BITS",
-                    "Signed width of the last tensor. Default 16."),
+                    "Bits of the last tensor, signed. Default: 16."),
       CLI_OPT_FLAG("single-input-scale", &l->settings.single_input_scale,
-                   "One scale for the whole input, never a unit for each feature, which clients see."),
+                   "Use one scale for the whole input, never one for each feature. Clients see these "
+                   "scales."),
       CLI_OPT_FLAG("best-effort", &l->settings.best_effort,
-                   "Where no widths keep the limits, take the nearest instead of failing."),
-      CLI_OPT_CLEAR("no-equalise", &l->settings.equalise, "Keep the channels' scales as they are in the file."),
+                   "If no widths keep the limits, take the nearest ones instead of failing."),
+      CLI_OPT_CLEAR("no-equalise", &l->settings.equalise, "Do not rescale channels between layers."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
 
 static void add_answers(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default logits."),
+      CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default: logits."),
       CLI_OPT_CHOICE("rounding", &l->settings.rounding, "exact|fast",
-                     "fast: each truncation may be one unit off, at random, for less traffic. Default exact."),
+                     "With fast, each truncation may be one unit off, at random, and traffic is lower. "
+                     "Default: exact."),
       CLI_OPT_FLAG("sensitivity", &l->sensitivity, "Also print each layer's error, and which layers cost accuracy."),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -167,9 +172,9 @@ static bool parse_list(const char *text, double **out, size_t *count) {
 static int parse_preprocess(const struct compile_line *l, double **mean, double **deviation, fusion_preprocess *p) {
   size_t means = 0, deviations = 0;
   if (l->mean && !parse_list(l->mean, mean, &means))
-    return cli_usage("compile", "--mean '%s': expected numbers split by commas", l->mean);
+    return cli_usage("compile", "--mean '%s': give numbers, separated by commas", l->mean);
   if (l->deviation && !parse_list(l->deviation, deviation, &deviations))
-    return cli_usage("compile", "--std '%s': expected numbers split by commas", l->deviation);
+    return cli_usage("compile", "--std '%s': give numbers, separated by commas", l->deviation);
   p->count = means > deviations ? means : deviations;
   double **missing = means ? deviation : mean;
   if ((means == 0) != (deviations == 0)) {
@@ -177,7 +182,8 @@ static int parse_preprocess(const struct compile_line *l, double **mean, double 
     if (!*missing) return cli_failed("compile", FUSION_E_MEMORY, NULL);
     for (size_t i = 0; means && i < p->count; i++) (*missing)[i] = 1;
   } else if (means != deviations) {
-    return cli_usage("compile", "--mean has %zu numbers and --std %zu; give equally many", means, deviations);
+    return cli_usage("compile", "--mean has %zu numbers and --std has %zu; give the same number of each", means,
+                     deviations);
   }
   for (size_t i = 0; i < p->count; i++)
     if (!((*deviation)[i] > 0)) return cli_usage("compile", "--std: %g is not positive", (*deviation)[i]);
@@ -288,8 +294,9 @@ static void print_quality(const fusion_compile_report *r) {
          100 * r->loss, 100 * r->loss_bound);
   printf("logits     %.2g %% off (root mean square, relative to their spread), at most %.3g\n", 100 * r->logit_error,
          r->logit_deviation);
-  printf("overflow   %zu of %zu accumulators cannot; the others in a sample with probability %.1g (estimated)\n",
-         r->guaranteed, r->accumulators, r->overflow);
+  printf(
+      "overflow   impossible in %zu of %zu accumulators; in the others with probability %.1g per sample (estimated)\n",
+      r->guaranteed, r->accumulators, r->overflow);
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
   if (r->tolerance)
@@ -357,8 +364,7 @@ int cmd_compile(int argc, char **argv) {
   if (!parse_answer(l.answer, s))
     return cli_usage("compile", "--output '%s': expected logits, label or top-k:K", l.answer);
   if (l.reading.preprocess && !fusion_images_path(l.calibration))
-    return cli_usage("compile",
-                     "--preprocess is for pictures; arrays are described by --input-scale, --mean and --std");
+    return cli_usage("compile", "--preprocess is for images; for arrays give --input-scale, --mean and --std");
   const struct cli_file outputs[] = {{"--output-file", l.output_path}, {NULL, NULL}};
   const struct cli_file inputs[] = {{"MODEL.onnx", positional[0]},
                                     {"--calibrate", l.calibration},

@@ -5,7 +5,7 @@
 #include "outputs.h"
 
 static const char notes[] =
-    "Give clients the public key that is printed, on a way that they trust.\n\n"
+    "Give the printed public key to your clients over a channel that they trust.\n\n"
     "example:\n"
     "  fusion keygen -o receipt.key\n"
     "  fusion serve model.fsn --receipt-key receipt.key ...";

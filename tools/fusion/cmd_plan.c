@@ -20,10 +20,10 @@ struct plan_options {
 };
 
 static const char notes[] =
-    "Every query is sent as several copies, hidden among public samples whose labels\n"
-    "the client knows; the plan is the cheapest that leaves a server that makes answers\n"
-    "wrong wherever it tampers a chance of at most 2^-SECURITY.\n\n"
-    "With canaries, which 'fusion audit' makes, small jobs are cheap: see --canaries.\n\n"
+    "Every query is sent as several copies, hidden among public samples whose labels the\n"
+    "client knows. The plan is the cheapest one with which a server that makes answers\n"
+    "wrong wherever it tampers gets a wrong one accepted with probability at most 2^-BITS.\n"
+    "With canaries, small jobs are cheaper.\n\n"
     "examples:\n"
     "  fusion plan --queries 512 --min-accuracy 0.95\n"
     "  fusion plan --queries 512 --promise 0.98 --reject-below 0.90 --error-rate 0.01";
@@ -33,22 +33,22 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("queries", &q->queries, 1, (double)FUSION_QUERIES_MAX, "R", "Number of queries.", .letter = 'q',
                     .required = true),
-      CLI_OPT_COUNT(
-          "security", &q->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
-          "A server that makes answers wrong wherever it tampers has one accepted with probability at most 2^-BITS "
-          "(default 40).",
-          .letter = 's'),
+      CLI_OPT_COUNT("security", &q->security_bits, 1, FUSION_SECURITY_MAX, "BITS",
+                    "A server that makes answers wrong wherever it tampers gets a wrong one accepted with "
+                    "probability at most 2^-BITS. Default: 40.",
+                    .letter = 's'),
       CLI_OPT_COUNT("min-public", &q->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
-                    "At least so many public samples (default 100); with --canaries exactly so many labelled ones "
-                    "(default 0).",
+                    "Use at least T public samples. Default: 100. With --canaries: exactly T labelled "
+                    "ones, default 0.",
                     .letter = 'p', .given = &o->has_public),
       CLI_OPT_NUMBER("min-accuracy", &q->min_accuracy, 1e-9, 1, "A",
-                     "Accept when at least this part of the public answers is right (default 0.95).", .letter = 'a',
+                     "Accept only if at least this share of the public answers is right. Default: 0.95.", .letter = 'a',
                      .given = &o->has_accuracy),
       CLI_OPT_COUNT("public-copies", &q->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
-                    "Send each public sample K times, and compare its copies as those of a query (default 1)."),
+                    "Send each public sample K times, and compare its copies like those of a query. "
+                    "Default: 1."),
       CLI_OPT_TEXT("model", &o->model, "FILE.fsn",
-                   "Also predict the job's traffic with this compiled model, over one connection.", .letter = 'm'),
+                   "Also predict the job's traffic with this compiled model over one connection.", .letter = 'm'),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_engine(table, &o->engine);
@@ -57,22 +57,24 @@ static void add_plan_options(struct plan_options *o, struct cli_option *table) {
 static void add_more_options(struct plan_options *o, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_NUMBER("promise", &o->power.promise, 0, 1, "P",
-                     "With --reject-below: find how many public samples tell a model of accuracy P from one of "
-                     "accuracy Q, and the accuracy to ask for.",
+                     "With --reject-below: find how many public samples tell a model of accuracy P from one "
+                     "of accuracy Q, and the --min-accuracy to use.",
                      .given = &o->has_promise),
-      CLI_OPT_NUMBER("reject-below", &o->power.reject_below, 0, 1, "Q", "See --promise.", .given = &o->has_below),
+      CLI_OPT_NUMBER("reject-below", &o->power.reject_below, 0, 1, "Q",
+                     "The accuracy of a model that must be rejected; see --promise.", .given = &o->has_below),
       CLI_OPT_NUMBER("error-rate", &o->power.error_rate, 1e-12, 0.499, "X",
-                     "Probability of refusing the good model, and of accepting the bad one (default 0.01).",
+                     "Probability of rejecting the good model, and of accepting the bad one. Default: 0.01.",
                      .given = &o->has_rate),
       CLI_OPT_NUMBER("sensitive", &o->sensitivity.part, 1e-9, 1, "RHO",
-                     "Also tell what tampering gains that makes only this part of all labels wrong.",
+                     "Also show what a server gains by tampering that makes only this share of all labels "
+                     "wrong.",
                      .given = &o->sensitive),
-      CLI_OPT_FLAG(
-          "canaries", &o->canaries,
-          "Public samples are canaries of 'fusion audit': their whole answers are known, and none may differ."),
+      CLI_OPT_FLAG("canaries", &o->canaries,
+                   "Use canaries of 'fusion audit' as public samples: their whole answers are known, and "
+                   "none may differ."),
       CLI_OPT_COUNT("min-canaries", &o->request.min_canaries, 1, (double)FUSION_PUBLIC_MAX, "C",
-                    "With --canaries: at least so many (default 20).", .given = &o->has_canaries),
-      CLI_OPT_FLAG("json", &o->json, "Print JSON.", .letter = 'j'),
+                    "With --canaries: use at least C. Default: 20.", .given = &o->has_canaries),
+      CLI_OPT_FLAG("json", &o->json, "Print the report as JSON.", .letter = 'j'),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -92,14 +94,13 @@ static int parse(struct plan_options *o, int argc, char **argv) {
   if (done != CLI_GO) return done;
   o->has_power = o->has_promise && o->has_below;
   if (o->has_promise != o->has_below || (o->has_rate && !o->has_power))
-    return cli_usage("plan", "--promise and --reject-below belong together (--error-rate goes with them)");
+    return cli_usage("plan", "give both --promise and --reject-below (--error-rate needs them)");
   if (o->has_power && o->has_accuracy)
-    return cli_usage("plan",
-                     "--min-accuracy and --promise exclude each other: --promise finds the accuracy to ask for");
-  if (o->has_canaries && !o->canaries) return cli_usage("plan", "--min-canaries is for a plan with --canaries");
+    return cli_usage("plan", "give either --min-accuracy or --promise: --promise finds the accuracy to ask for");
+  if (o->has_canaries && !o->canaries) return cli_usage("plan", "--min-canaries needs --canaries");
   if (o->canaries && !o->has_canaries) o->request.min_canaries = CANARIES_DEFAULT;
   if (o->canaries && !o->has_public) o->request.min_public = 0;
-  if (o->engine && !o->model) return cli_usage("plan", "--engine is the engine that --model is predicted with");
+  if (o->engine && !o->model) return cli_usage("plan", "--engine needs --model");
   return CLI_GO;
 }
 
@@ -170,7 +171,7 @@ static int print_json(const struct plan_options *o, const fusion_plan_choice *be
 }
 
 static void print_other_model(const struct plan_options *o, const fusion_plan_choice *c) {
-  printf("Another model that answers %.4g %% of all samples otherwise than the audited one passes all %" PRIu64
+  printf("Another model that answers %.4g %% of all samples differently than the audited one passes all %" PRIu64
          " canaries with\nprobability 2^-%.2f, that is %.3g. More canaries (--min-canaries) lower this.\n",
          100 * o->sensitivity.part, c->canaries, other_model_bits(o, c), exp2(-other_model_bits(o, c)));
 }

@@ -16,49 +16,58 @@ struct query_line {
 };
 
 static const char notes[] =
-    "Exit status 0: the verdict is accept, answers are written. 10: reject, they are not; 13: reject, the\n"
-    "model is not the one that was audited. Others: see fusion(1).\n\n"
+    "Exit status: 0 if the verdict is accept and the answers are written; 10 if it is\n"
+    "reject; 13 if it is reject because the model is not the one that was audited. See\n"
+    "fusion(1) for the others.\n\n"
     "example:\n"
     "  fusion query server:7700 --tls-ca ca.pem --input q.npy --public pub.npy \\\n"
     "      --labels pub_labels.npy -o answers.npy --report report.json";
 
+static const char security[] =
+    "A server that makes answers wrong wherever it tampers gets a wrong one accepted with probability at most 2^-BITS. "
+    "Default: 40.";
+
 static void options_of_data(struct query_line *l, struct cli_option *table) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT(
-          "public", &l->public_samples, "FILE",
-          "Public samples, in any of these forms, like the queries; as many as the plan needs are drawn at random.",
-          .letter = 'p'),
+      CLI_OPT_TEXT("public", &l->public_samples, "FILE",
+                   "Public samples, in the same forms as the queries. As many as the plan needs are drawn "
+                   "at random.",
+                   .letter = 'p'),
       CLI_OPT_TEXT("labels", &l->labels, "FILE",
-                   "Their true labels, as the model's file has them: numbers or names. They stay here."),
+                   "The public samples' true labels: numbers or names, as in the model's file. They never "
+                   "leave this machine."),
       CLI_OPT_TEXT("output-file", &l->answers, "FILE",
-                   "Write accepted answers (.npy, .csv): real numbers; whole ones where labels are answered or "
-                   "compared.",
+                   "Write the accepted answers (.npy or .csv): real numbers, or whole numbers if the "
+                   "answers are labels or only labels were compared.",
                    .letter = 'o'),
-      CLI_OPT_FLAG("raw", &l->raw, "Write the answers' integers, equal to those of 'fusion run'."),
-      CLI_OPT_FLAG(
-          "probabilities", &l->probabilities,
-          "Write probabilities, of a network that ends in a Softmax or Sigmoid; of a LogSoftmax their logarithms."),
-      CLI_OPT_FLAG("as-labels", &l->as_labels, "Write the label that each answer decides for."),
+      CLI_OPT_FLAG("raw", &l->raw, "Write the answers as integers, equal to those of 'fusion run'."),
+      CLI_OPT_FLAG("probabilities", &l->probabilities,
+                   "Write probabilities. The network must end in a Softmax or Sigmoid; of a LogSoftmax, "
+                   "write the logarithms."),
+      CLI_OPT_FLAG("as-labels", &l->as_labels, "Write only the label that each answer decides for."),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
-      CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a page for people."),
+      CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a web page."),
       CLI_OPT_TEXT("receipt", &l->receipt, "FILE",
-                   "Have the server sign what ran, and write its receipts here, whatever the verdict."),
+                   "Ask the server to sign what it ran, and write its receipts to FILE, whatever the "
+                   "verdict."),
       CLI_OPT_TEXT("receipt-key", &l->settings.receipt_key, "PUBLIC",
-                   "Refuse a server whose receipts another key signs; 'fusion keygen' prints the key."),
+                   "Refuse a server that signs receipts with another key. PUBLIC is the key that 'fusion "
+                   "keygen' prints."),
       CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
-                   "Keep what has run, secrets included, in this file: after a crash the same command goes on from "
-                   "there. Removed with the verdict; a rejected job leaves a note in it."),
+                   "Record in FILE what has run, so that the same command resumes after a crash. FILE "
+                   "holds secrets. It is removed after the verdict; a reject leaves a note in it."),
       CLI_OPT_FLAG("again", &l->again,
-                   "Begin a new job though the journal says that its job was rejected, or that the server broke the "
-                   "protocol."),
+                   "Start a new job although the journal says that the last one was rejected or that the "
+                   "server broke the protocol."),
       {.name = NULL}};
   const struct cli_option canaries[] = {
       CLI_OPT_TEXT("canaries", &l->settings.canaries, "FILE",
-                   "What 'fusion audit' wrote: some of its samples are hidden in the job, and each must be answered as "
-                   "in the audit. --public and --labels may then be left out."),
+                   "A file that 'fusion audit' wrote. Some of its samples are hidden in the job, and each "
+                   "must be answered as in the audit. --public and --labels are then optional."),
       CLI_OPT_COUNT("min-canaries", &l->settings.min_canaries, 1, (double)FUSION_PUBLIC_MAX, "C",
-                    "At least so many canaries (default 20)."),
-      CLI_OPT_FLAG("add-canaries", &l->add_canaries, "Let accepted queries join the file of canaries."),
+                    "Use at least C canaries. Default: 20."),
+      CLI_OPT_FLAG("add-canaries", &l->add_canaries,
+                   "Add the accepted queries and their answers to the file of canaries."),
       {.name = NULL}};
   cli_add_input(table, &l->input);
   cli_add_options(table, options);
@@ -70,14 +79,16 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
 static void options_of_copies(fusion_client_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("min-public", &s->min_public, 0, (double)FUSION_PUBLIC_MAX, "T",
-                    "At least so many public samples (default 100)."),
+                    "Use at least T public samples. Default: 100. With --canaries: exactly T labelled ones."),
       CLI_OPT_COUNT("public-copies", &s->public_copies, 1, FUSION_PUBLIC_COPIES_MAX, "K",
-                    "Send each public sample K times, and compare its copies as those of a query (default 1)."),
+                    "Send each public sample K times, and compare its copies like those of a query. "
+                    "Default: 1."),
       CLI_OPT_FLAG("accept-fast", &s->accept_fast,
-                   "Accept models of fast rounding, too. Their copies are compared by label, and only labels are "
-                   "written, unless there is a tolerance."),
+                   "Also accept models that use fast rounding. Their copies are compared by label, and "
+                   "only labels are written, unless you give --tolerance."),
       CLI_OPT_COUNT("tolerance", &s->tolerance, 1, 0, "UNITS",
-                    "With --accept-fast: compare numbers, and write them; no two copies may differ by more units."),
+                    "With --accept-fast: compare and write numbers. No two copies may differ by more than "
+                    "UNITS."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -87,20 +98,20 @@ static int check_line(const struct query_line *l) {
   if (done != CLI_GO) return done;
   if (l->input.reading.preprocess && !fusion_images_path(l->input.path) &&
       !(l->public_samples && fusion_images_path(l->public_samples)))
-    return cli_usage("query", "--preprocess is for pictures; arrays come as the model's preprocessing expects them");
-  if (l->again && !l->settings.journal) return cli_usage("query", "--again is for a job with --journal");
-  if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key is for --receipt");
-  if (!l->public_samples != !l->labels) return cli_usage("query", "--public and --labels belong together");
+    return cli_usage("query",
+                     "--preprocess is for images; arrays must be as they are before the model's preprocessing");
+  if (l->again && !l->settings.journal) return cli_usage("query", "--again needs --journal");
+  if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key needs --receipt");
+  if (!l->public_samples != !l->labels) return cli_usage("query", "give both --public and --labels, or neither");
   if (!l->public_samples && !l->settings.canaries)
     return cli_usage("query", "give --public and --labels, or --canaries");
-  if (l->add_canaries && !l->settings.canaries)
-    return cli_usage("query", "--add-canaries is for a job with --canaries");
+  if (l->add_canaries && !l->settings.canaries) return cli_usage("query", "--add-canaries needs --canaries");
   if (l->raw + l->probabilities + l->as_labels > 1)
-    return cli_usage("query", "--raw, --probabilities and --as-labels exclude each other");
+    return cli_usage("query", "give only one of --raw, --probabilities and --as-labels");
   if (l->settings.accept_fast && !l->settings.tolerance && (l->raw || l->probabilities))
-    return cli_usage("query",
-                     "--accept-fast alone compares labels, so that only labels can be written; --%s needs --tolerance",
-                     l->raw ? "raw" : "probabilities");
+    return cli_usage(
+        "query", "--accept-fast alone compares only labels, so only labels can be written; --%s also needs --tolerance",
+        l->raw ? "raw" : "probabilities");
   if (l->html && !cli_ends_in(l->html, ".html") && !cli_ends_in(l->html, ".htm"))
     return cli_usage("query", "--html: '%s': the name must end in .html", l->html);
   return cli_check_answers_name("query", l->answers);
@@ -131,13 +142,15 @@ static int check_files(const struct query_line *l) {
 static int parse(struct query_line *l, int argc, char **argv, char ***positional) {
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   options_of_data(l, options);
-  cli_add_check(options, &l->settings);
+  cli_add_check(options, &l->settings, security);
   options_of_copies(&l->settings, options);
   cli_add_network(options, &l->settings);
   const struct cli_syntax syntax = {
       .command = "query",
       .synopsis = "HOST:PORT --input FILE (--public FILE --labels FILE | --canaries FILE) [options]",
-      .about = "Gets a server's answers to private queries, and writes them when the check accepts them.",
+      .about =
+          "Sends private queries to a server's model and checks the answers. Writes them only if the verdict is "
+          "accept.",
       .options = options,
       .notes = notes,
       .min_positional = 1,

@@ -28,7 +28,7 @@ static const char about[] =
 
 static int parse_line(struct run_line *l, int argc, char **argv, char ***positional) {
   const struct cli_option own[] = {
-      CLI_OPT_TEXT("labels", &l->labels, "FILE", "The samples' true labels; prints the accuracy."),
+      CLI_OPT_TEXT("labels", &l->labels, "FILE", "The samples' true labels. The command then prints the accuracy."),
       CLI_OPT_TEXT("float", &l->onnx, "MODEL.onnx",
                    "Also run the float network that the model was compiled from, and print how many labels agree."),
       CLI_OPT_TEXT("output-file", &l->output, "FILE", "Write the answers (.npy or .csv) as 64-bit integers.",

@@ -15,26 +15,28 @@ struct serve_line {
 };
 
 static const char notes[] =
-    "The first SIGINT or SIGTERM stops the server when running jobs have ended (or --grace-s has\n"
-    "passed); the second ends them at once.\n\n"
+    "The first SIGINT or SIGTERM stops the server when its running jobs have ended, or\n"
+    "when --grace-s has passed. The second ends them at once.\n\n"
     "example:\n"
     "  fusion serve model.fsn --listen 0.0.0.0:7700 --tls-cert c.pem --tls-key k.pem";
 
 static void options_of_limits(fusion_server_settings *s, struct cli_option *table) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("max-clients", &s->max_clients, 1, 65536, "N",
-                    "Connections at once; each worker of a client is one (default 32)."),
+                    "Most connections at once. Each worker of a client is one. Default: 32."),
       CLI_OPT_COUNT("max-samples", &s->max_samples_job, 1, 0, "N",
-                    "Samples of one job, copies and public ones included (default 1M)."),
+                    "Most samples of one job, copies and public samples included. Default: 1M."),
       CLI_OPT_COUNT("max-samples-day", &s->max_samples_day, 1, 0, "N",
-                    "Samples of all jobs in 24 hours (default 100M)."),
-      CLI_OPT_TEXT("state", &s->state, "FILE", "Keep the count of these in a file, so that it outlives the server."),
+                    "Most samples of all jobs in 24 hours. Default: 100M."),
+      CLI_OPT_TEXT("state", &s->state, "FILE",
+                   "Keep the count for --max-samples-day in FILE, so that it survives a restart."),
       CLI_OPT_COUNT("max-shard", &s->max_shard, 1, 1 << 20, "N",
-                    "Samples that run at once on a connection (default 16384)."),
+                    "Most samples that run at once on a connection. Default: 16384."),
       CLI_OPT_MS("handshake-timeout-s", &s->handshake_timeout_ms, 0.01, 86400,
-                 "Silence of a client tolerated before its job starts (default 15)."),
+                 "How long a client may be silent before its job starts, in seconds. Default: 15."),
       CLI_OPT_MS("grace-s", &s->stop_grace_ms, 0, 86400,
-                 "How long running jobs may go on when the server is stopped (default 30)."),
+                 "How long running jobs may go on after the server is told to stop, in seconds. "
+                 "Default: 30."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_limits(table, &s->timeout_ms, &s->max_memory);
@@ -44,25 +46,27 @@ static void options_of_limits(fusion_server_settings *s, struct cli_option *tabl
 
 static int parse(struct serve_line *l, int argc, char **argv, char ***positional) {
   const struct cli_option own[] = {
-      CLI_OPT_TEXT("listen", &l->settings.listen, "ADDR:PORT", "Where to listen; port 0 takes a free one.",
-                   .letter = 'l', .required = true),
+      CLI_OPT_TEXT("listen", &l->settings.listen, "ADDR:PORT",
+                   "Address and port to listen on. Port 0 takes a free one.", .letter = 'l', .required = true),
       CLI_OPT_TEXT("receipt-key", &l->settings.receipt_key, "FILE",
-                   "Sign a receipt at the end of each connection whose client asks, with this key of 'fusion keygen'."),
+                   "A key that 'fusion keygen' made. Sign a receipt at the end of each connection whose "
+                   "client asks for one."),
       CLI_OPT_TEXT("ready-file", &l->ready_file, "FILE",
-                   "Write the port to this file when listening; removed at the end."),
+                   "Write the port to FILE when the server listens, and remove FILE at the end."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
   cli_add_tls_server(options, &l->settings);
   options_of_limits(&l->settings, options);
   cli_add_quiet(options, &l->quiet);
-  const struct cli_syntax syntax = {.command = "serve",
-                                    .synopsis = "MODEL.fsn --listen ADDR:PORT [options]",
-                                    .about = "Serves a compiled model. Learns nothing of queries and answers.",
-                                    .options = options,
-                                    .notes = notes,
-                                    .min_positional = 1,
-                                    .max_positional = 1};
+  const struct cli_syntax syntax = {
+      .command = "serve",
+      .synopsis = "MODEL.fsn --listen ADDR:PORT [options]",
+      .about = "Serves a compiled model to clients. The server learns nothing about queries and answers.",
+      .options = options,
+      .notes = notes,
+      .min_positional = 1,
+      .max_positional = 1};
   int count;
   const int done = cli_parse(&syntax, argc, argv, positional, &count);
   return done == CLI_GO ? cli_check_tls_server("serve", &l->settings) : done;

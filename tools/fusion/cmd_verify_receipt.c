@@ -6,8 +6,8 @@
 #include "outputs.h"
 
 static const char notes[] =
-    "Without --receipt-key the signatures are checked with the key that the file itself names: compare\n"
-    "it with the server's.\n\n"
+    "Without --receipt-key, the signatures are checked with the key in FILE itself:\n"
+    "compare that key with the server's.\n\n"
     "example:\n"
     "  fusion verify-receipt job.receipt --receipt-key 4f3a...";
 
@@ -53,19 +53,20 @@ int cmd_verify_receipt(int argc, char **argv) {
   bool as_json = false;
   const struct cli_option own[] = {
       CLI_OPT_TEXT("receipt-key", &key, "PUBLIC",
-                   "The server's public key, 64 hexadecimal digits; another one is refused. Default: the one in the "
-                   "file."),
+                   "The server's public key, 64 hexadecimal digits. Receipts signed with another key are "
+                   "refused. Default: the key in FILE."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
   cli_add_json(options, &as_json);
-  const struct cli_syntax syntax = {.command = "verify-receipt",
-                                    .synopsis = "FILE [--receipt-key PUBLIC] [--json]",
-                                    .about = "Verifies a server's receipts of a job, and shows what they say.",
-                                    .options = options,
-                                    .notes = notes,
-                                    .min_positional = 1,
-                                    .max_positional = 1};
+  const struct cli_syntax syntax = {
+      .command = "verify-receipt",
+      .synopsis = "FILE [--receipt-key PUBLIC] [--json]",
+      .about = "Verifies the receipts that a server signed for a job, and shows what they say.",
+      .options = options,
+      .notes = notes,
+      .min_positional = 1,
+      .max_positional = 1};
   char **positional;
   int count;
   const int done = cli_parse(&syntax, argc, argv, &positional, &count);

@@ -44,7 +44,7 @@ int cmd_version(int argc, char **argv) {
 int cmd_help(int argc, char **argv) {
   if (argc > 1 && argv[1][0] != '-') {
     const struct cli_command *c = find_command(argv[1]);
-    if (!c) return cli_usage(NULL, "'%s': no such command", argv[1]);
+    if (!c) return cli_usage(NULL, "'%s': unknown command", argv[1]);
     char flag[] = "--help";
     char *help_line[] = {argv[1], flag, NULL};
     return c->run == cmd_help ? cmd_help(1, argv) : c->run(2, help_line);
@@ -94,6 +94,6 @@ int main(int argc, char **argv) {
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return cmd_help(1, argv);
   if (strcmp(name, "--version") == 0) name = "version";
   const struct cli_command *command = find_command(name);
-  if (!command) return cli_usage(NULL, "'%s': no such command", name);
+  if (!command) return cli_usage(NULL, "'%s': unknown command", name);
   return command->run(argc - 1, argv + 1);
 }

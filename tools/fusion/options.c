@@ -18,8 +18,8 @@ struct own_fields {
 static void add_own_certificate(struct cli_option *table, struct own_fields own, const char *help) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("tls-cert", own.cert, "FILE", help),
-      CLI_OPT_TEXT("tls-key", own.key, "FILE", "Its key (PEM, no password)."),
-      CLI_OPT_FLAG("plaintext", own.plaintext, "No TLS. Allowed with loopback addresses only."),
+      CLI_OPT_TEXT("tls-key", own.key, "FILE", "The certificate's key (PEM, without a password)."),
+      CLI_OPT_FLAG("plaintext", own.plaintext, "No TLS. Allowed only with loopback addresses."),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -27,36 +27,37 @@ static void add_own_certificate(struct cli_option *table, struct own_fields own,
 void cli_add_tls_client(struct cli_option *table, fusion_client_settings *s) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("tls-ca", &s->tls_ca, "FILE",
-                   "The authority (PEM) that vouches for the server; no other is trusted."),
+                   "The authority (PEM) that vouches for the server. No other is trusted."),
       {.name = NULL}};
   cli_add_options(table, options);
   const struct own_fields own = {&s->tls_cert, &s->tls_key, &s->plaintext};
-  add_own_certificate(table, own, "The client's own certificate (PEM), for servers that ask for one.");
+  add_own_certificate(table, own, "The client's certificate (PEM), for servers that require one.");
 }
 
 void cli_add_tls_server(struct cli_option *table, fusion_server_settings *s) {
   const struct cli_option options[] = {
       CLI_OPT_TEXT("client-ca", &s->client_ca, "FILE",
-                   "Serve only clients with a certificate signed by one of these (PEM)."),
+                   "Serve only clients whose certificate is signed by one of these authorities (PEM)."),
       {.name = NULL}};
   const struct own_fields own = {&s->tls_cert, &s->tls_key, &s->plaintext};
-  add_own_certificate(table, own, "The server's certificate (PEM), its chain behind it.");
+  add_own_certificate(table, own, "The server's certificate (PEM), followed by its chain.");
   cli_add_options(table, options);
 }
 
 int cli_check_tls_client(const char *command, const fusion_client_settings *s) {
   if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
-    return cli_usage(command, "--plaintext and the TLS options exclude each other");
-  if (!s->plaintext && !s->tls_ca) return cli_usage(command, "give --tls-ca (or, to a loopback address, --plaintext)");
-  if (!s->tls_cert != !s->tls_key) return cli_usage(command, "--tls-cert and --tls-key belong together");
+    return cli_usage(command, "give either --plaintext or the TLS options, not both");
+  if (!s->plaintext && !s->tls_ca)
+    return cli_usage(command, "give --tls-ca, or --plaintext if the server has a loopback address");
+  if (!s->tls_cert != !s->tls_key) return cli_usage(command, "give both --tls-cert and --tls-key, or neither");
   return CLI_GO;
 }
 
 int cli_check_tls_server(const char *command, const fusion_server_settings *s) {
   if (s->plaintext && (s->client_ca || s->tls_cert || s->tls_key))
-    return cli_usage(command, "--plaintext and the TLS options exclude each other");
+    return cli_usage(command, "give either --plaintext or the TLS options, not both");
   if (s->plaintext || (s->tls_cert && s->tls_key)) return CLI_GO;
-  return cli_usage(command, "give --tls-cert and --tls-key (or, on a loopback address, --plaintext)");
+  return cli_usage(command, "give --tls-cert and --tls-key, or --plaintext with a loopback address");
 }
 
 void cli_add_threads(struct cli_option *table, unsigned *threads) {
@@ -73,7 +74,7 @@ void cli_add_json(struct cli_option *table, bool *json) {
 
 void cli_add_quiet(struct cli_option *table, bool *quiet) {
   const struct cli_option options[] = {
-      CLI_OPT_FLAG("quiet", quiet, "Print no progress and no line for each job.", .letter = 'q'), {.name = NULL}};
+      CLI_OPT_FLAG("quiet", quiet, "Print no progress, and no line for each job.", .letter = 'q'), {.name = NULL}};
   cli_add_options(table, options);
 }
 
@@ -88,7 +89,7 @@ static const char *engines_help(char *help, size_t capacity, const char *first) 
 void cli_add_engine(struct cli_option *table, const char **engine) {
   static char help[2048];
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("engine", engine, "NAME", engines_help(help, sizeof help, "Protocol engine (default cheetah):")),
+      CLI_OPT_TEXT("engine", engine, "NAME", engines_help(help, sizeof help, "Protocol engine. Default: cheetah.")),
       {.name = NULL}};
   cli_add_options(table, options);
 }
@@ -96,8 +97,8 @@ void cli_add_engine(struct cli_option *table, const char **engine) {
 void cli_add_engines(struct cli_option *table, const char **engines) {
   static char help[2048];
   const char *first =
-      "Protocol engines that clients may ask for, split by commas, or 'all' (default cheetah). Tunings "
-      "of one engine, such as cheetah-wan, come with it:";
+      "Protocol engines that clients may ask for, separated by commas, or all. Default: cheetah. The tunings of an "
+      "engine, such as cheetah-wan, come with it.";
   const struct cli_option options[] = {CLI_OPT_TEXT("engine", engines, "NAMES", engines_help(help, sizeof help, first)),
                                        {.name = NULL}};
   cli_add_options(table, options);
@@ -111,8 +112,9 @@ void cli_add_stack(struct cli_option *table, const char **engine) {
 void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *max_memory) {
   const struct cli_option options[] = {
       CLI_OPT_MS("timeout-s", timeout_ms, 0.01, 86400,
-                 "Silence of the other party tolerated in a running job (default 120)."),
-      CLI_OPT_BYTES("max-memory", max_memory, 0, "For all running shards together (default: half of the machine's)."),
+                 "How long the other party may be silent in a running job, in seconds. Default: 120."),
+      CLI_OPT_BYTES("max-memory", max_memory, 0,
+                    "Memory for all running shards together. Default: half of the machine's memory."),
       {.name = NULL}};
   cli_add_options(table, options);
 }

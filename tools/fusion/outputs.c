@@ -85,6 +85,5 @@ void cli_tell_old(const char *command, const char *path, const char *why) {
 
 int cli_check_answers_name(const char *command, const char *path) {
   if (!path || is_device(path) || cli_ends_in(path, ".npy") || cli_ends_in(path, ".csv")) return CLI_GO;
-  return cli_usage(command, "--output-file: '%s': the kind of file is unknown; answers are written as .npy or .csv",
-                   path);
+  return cli_usage(command, "--output-file: '%s': the name must end in .npy or .csv", path);
 }

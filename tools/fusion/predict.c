@@ -28,13 +28,13 @@ void cli_add_prediction(struct cli_option *table, struct cli_prediction *p) {
   const struct cli_option options[] = {
       CLI_OPT_COUNT("samples", &p->samples, 0, 1e9, "N",
                     "Predict a private run of N samples, counting copies and public samples; 0: no prediction. "
-                    "Default 128.",
+                    "Default: 128.",
                     .letter = 'n'),
       CLI_OPT_BYTES("max-memory", &p->memory, 0,
-                    "Peak memory of either party; limits how many samples run at once (a shard). Default 4G."),
+                    "Peak memory of either party; limits how many samples run at once (a shard). Default: 4G."),
       CLI_OPT_TEXT("network", &p->network, "none|lan|wan|RATE,RTT",
                    "The link that the time is predicted for: bytes per second each way (k, M, G) and round trip in ms. "
-                   "lan: 382M,0.3; wan: 44M,40. Default lan."),
+                   "lan: 382M,0.3; wan: 44M,40. Default: lan."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_engine(table, &p->engine);

@@ -9,8 +9,8 @@ enum { HEADER_SHOWN = 60 /* characters */ };
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
   const struct cli_option options[] = {
       CLI_OPT_CHOICE("header", &reading->header, "auto|yes|no",
-                     "Whether the first line of each .csv file is a header. Default auto: it is a header when every "
-                     "field is a name."),
+                     "Whether the first line of each .csv file is a header. Default: auto; it is one if "
+                     "every field is a name."),
       CLI_OPT_TEXT("preprocess", &reading->preprocess, "FILE",
                    "How to prepare images: a preset (imagenet, unit, grey), a JSON file, or JSON itself; see "
                    "fusion-images(7)."),
