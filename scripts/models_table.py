@@ -22,6 +22,9 @@ HEAD = """# Models
 
 `scripts/models_table.py` writes this page; do not edit it.
 
+Figures of 2026-11-26, before two security parameters grew and `compile` kept a bound on the lost accuracy. Today a sample takes more bytes:
+[performance](performance.md) has examples.
+
 The first table compares fixed point with the float network, on the images that calibrated it (the first rows of the file) and on the other rows.
 The columns are:
 
