@@ -27,61 +27,62 @@ typedef struct fusion_progress {
   double seconds;                 /**< since the job began */
 } fusion_progress;
 
-/** Everything that a client can be told. Start from fusion_client_defaults(). Texts are borrowed during
- *  fusion_client_open alone. */
+/** All settings of a client. Start from fusion_client_defaults(). Texts are borrowed only until fusion_client_open
+ * returns. */
 typedef struct fusion_client_settings {
   size_t size;                 /**< of this struct; see fusion.h */
   const char *server;          /**< "HOST:PORT"; the certificate must be for HOST; no default */
   const char *tls_ca;          /**< PEM: the only authority trusted to vouch for the server */
-  const char *tls_cert;        /**< PEM: shown to the server; with tls_key, or both NULL (default) */
+  const char *tls_cert;        /**< PEM: the client's certificate; give tls_key too, or neither (default) */
   const char *tls_key;         /**< PEM, without a password */
-  bool plaintext;              /**< no TLS; to a loopback address only; default false */
+  bool plaintext;              /**< no TLS; allowed only with loopback addresses; default false */
   const char *engine;          /**< protocol engine: "cheetah" (default), or "cheetah-wan" for slow links */
-  uint32_t workers;            /**< connections side by side, 1 to 256; 0 (default): by the round trip and the cores */
+  uint32_t workers;            /**< connections at once, 1 to 256; 0 (default): by the round trip and the cores */
   uint32_t shard_samples;      /**< at most so many samples run at once on a connection; 0 (default): 4,096 */
-  uint32_t tries;              /**< how often a shard runs before its loss ends the job; default 3 */
+  uint32_t tries;              /**< how often a shard may run when connections are lost; default 3 */
   uint64_t max_memory;         /**< bytes for running shards; 0 (default): half of the machine's memory */
   uint64_t max_manifest;       /**< bytes of the server's public description of its model; default 64 MiB */
   uint64_t max_traffic;        /**< refuse a model for which more bytes are predicted; 0 (default): no limit */
   double max_seconds;          /**< end a job that takes longer; 0 (default): no limit */
   uint32_t connect_timeout_ms; /**< for TCP and TLS together; default 10,000 */
-  uint32_t timeout_ms;         /**< silence of the server tolerated; default 120,000 */
+  uint32_t timeout_ms;         /**< how long the server may be silent; default 120,000 */
   uint32_t security_bits;      /**< see fusion_plan_request; default 40 */
   uint64_t min_public;         /**< default 100 */
   double min_accuracy;         /**< default 0.95 */
-  double confidence;           /**< of the accuracy's lower bound in the verdict; default 0.95 */
-  /** With accept_fast, for models of fast rounding: compare every number of an answer, and hand them out; no two copies
-   *  of a query may differ by more units. Indices (of top-k) are compared exactly even so. 0 (default): compare labels.
-   *  Models that answer labels take no tolerance, nor do exact models unless accept_fast is set. */
+  double confidence;           /**< confidence of the lower bound on the accuracy; default 0.95 */
+  /** With accept_fast, for models that use fast rounding: compare and return the numbers of answers. No two copies of a
+   * query may differ by more than this many units; the indices of top-k answers must be equal. 0 (default): compare
+   * labels. It is an error for models that answer labels and, without accept_fast, for models with exact rounding. */
   uint64_t tolerance;
-  /** A file from which a job of a client that was killed goes on, when fusion_client_query is called again with the
-   * same data and settings. It holds secrets: the places of samples, and answers. It is made with mode 0600, and stays
-   * after fusion_client_query has returned: see fusion_client_forget. NULL (default): none. */
+  /** A file that records what has run. If the client is killed, fusion_client_query resumes the job when it is called
+   * again with the same data and settings. The file holds secrets: the positions of the samples, and answers. It is
+   * created with mode 0600, and stays after fusion_client_query has returned: see fusion_client_forget. NULL (default):
+   * none. */
   const char *journal;
   /** Called about ten times a second during a job, by the thread that runs it; returning false ends the job with
    *  FUSION_E_CLOSED. NULL (default): none. */
   bool (*progress)(void *context, const fusion_progress *progress);
   void *progress_context;
-  /** Take models of fast rounding, too, of which honest copies may differ in the last places: they are compared, and
-   *  answers handed out, as labels alone or within `tolerance`. Exact models are compared bit for bit as ever. Default
-   *  false: a model of fast rounding is refused. */
+  /** Also accept models that use fast rounding, whose honest copies can differ in the last places. They are compared
+   * and returned as labels, or as numbers within `tolerance`. Models with exact rounding are still compared bit for
+   * bit. Default false: models that use fast rounding are refused. */
   bool accept_fast;
-  /** Take this model alone: the hash of its manifest in hexadecimal, as fusion_verdict.manifest_hash has it. NULL
+  /** Accept only the model whose manifest has this hash: hexadecimal, as in fusion_verdict.manifest_hash. NULL
    * (default): any. */
   const char *manifest;
-  /** Not 0: where the journal says that its job was rejected, or ended because the server broke the protocol, a new job
-   *  begins. A job that can go on goes on all the same. 0 (default): that job's end is told again, as a failure. */
+  /** Not 0: start a new job although the journal says that the last one was rejected or that the server broke the
+   * protocol. A job that can resume still resumes. 0 (default): the end of that job is reported again, as a failure. */
   uint64_t again;
   /** Copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. See fusion_plan_request. */
   uint64_t public_copies;
-  /** Not 0: samples with values beyond the model's input range are taken, clipped to it, and the verdict says how many.
-   *  0 (default): they are refused before the job, since their answers would be wrong. Refusing tells the server that
-   *  there are such, of a range that it chose; public samples are judged first. */
+  /** Not 0: clip samples that exceed the model's input range, and say in the verdict how many. 0 (default): refuse them
+   * before the job, since their answers would be wrong. The server chose the range, and a refusal shows it that there
+   * are such samples; public samples are checked first. */
   uint64_t clip;
-  /** Not 0: FUSION_ANSWERS_PROBABILITIES will be read; a model that has none is refused before the job. */
+  /** Not 0: FUSION_ANSWERS_PROBABILITIES will be asked for; a model without probabilities is refused before the job. */
   uint64_t probabilities;
-  /** The id that the server's model had before, in hexadecimal, as fusion_verdict.model_id has it: a server that
-   *  announces another is refused before the job with FUSION_E_MODEL_CHANGED. NULL (default): any. */
+  /** The id that the server's model had before: hexadecimal, as in fusion_verdict.model_id. A server that announces
+   * another one is refused before the job with FUSION_E_MODEL_CHANGED. NULL (default): any. */
   const char *model_id;
   /** Not 0: the server signs a receipt at the end of each connection (fusion_result_receipts); a server that does not
    * is refused before the job. The server learns that receipts are wanted, at the start and for every job alike. */
@@ -89,11 +90,11 @@ typedef struct fusion_client_settings {
   /** With `receipts`: the only public key that may sign them, 64 hexadecimal digits. NULL (default): the one that the
    *  server announces; the receipt then names the TLS certificate that the server showed. */
   const char *receipt_key;
-  /** A file that fusion_files_add_canaries made of an accepted audit: some of its samples, drawn at random, are hidden
-   * in each job, and one answer that is not the audit's rejects. With canaries, a job's labelled public samples are
-   * exactly min_public, and may be left out. NULL (default): none. */
+  /** A file that fusion_files_add_canaries made from an accepted audit. Some of its samples, drawn at random, are
+   * hidden in each job, and one answer that differs from the audit's is enough to reject. With canaries, a job has
+   * exactly min_public labelled public samples, and may have none. NULL (default): none. */
   const char *canaries;
-  uint64_t min_canaries; /**< at least so many of them; 1 to FUSION_PUBLIC_MAX, default 20 */
+  uint64_t min_canaries; /**< at least this many of them; 1 to FUSION_PUBLIC_MAX, default 20 */
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -108,7 +109,7 @@ static inline fusion_client_settings fusion_client_defaults(void) {
 FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
 
-/** What a job of `queries` rows will be: fusion_plan_copies with the client's settings. With canaries and min_public 0
+/** The plan of a job with `queries` rows: fusion_plan_copies with the client's settings. With canaries and min_public 0
  * it has no labelled samples. */
 FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_t queries, fusion_plan_choice *choice,
                                             fusion_error *err) FUSION_MUST_CHECK;
@@ -132,8 +133,9 @@ FUSION_API fusion_status fusion_client_query(fusion_client *client, const fusion
 
 /** Audits the server's model: all rows of `public_samples` with their `labels`, each sent as often as fusion_plan_audit
  * says, copies compared bit for bit. Accepted when they agree and enough labels are right; the verdict then has the
- * accuracy by class, and the result the answers to the samples, in an order of its own. Failures as of
- * fusion_client_query; FUSION_E_ROUNDING for every model of fast rounding. Settings about canaries do not count. */
+ * accuracy by class, and the result the answers to the samples, in an order of its own. Failures are those of
+ * fusion_client_query; FUSION_E_ROUNDING for every model that uses fast rounding. Settings about canaries are ignored.
+ */
 FUSION_API fusion_status fusion_client_audit(fusion_client *client, const fusion_array *public_samples,
                                              const fusion_array *labels, fusion_result **result,
                                              fusion_error *err) FUSION_MUST_CHECK;
@@ -142,17 +144,17 @@ FUSION_API fusion_status fusion_client_audit(fusion_client *client, const fusion
  * FUSION_E_IO, FUSION_E_MEMORY. docs/protocols/canaries.md has the format. */
 FUSION_API fusion_status fusion_files_add_canaries(fusion_files *files, const char *path, const fusion_result *result,
                                                    fusion_error *err) FUSION_MUST_CHECK;
-/** Lets the accepted queries of a job with canaries join the client's file of these; those that are there already do
- * not. Of jobs that do so at the same time none loses its rows. FUSION_E_USAGE when the job was rejected or had no
- * canaries; FUSION_E_INPUT (the file is of another model by now), FUSION_E_IO, FUSION_E_MEMORY. */
+/** Adds the accepted queries of a job with canaries, and their answers, to the client's file of canaries, unless they
+ * are there already. Several jobs may do so at the same time; none loses its rows. FUSION_E_USAGE when the job was
+ * rejected or had no canaries; FUSION_E_INPUT (the file is of another model by now), FUSION_E_IO, FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_client_add_canaries(const fusion_client *client, const fusion_result *result,
                                                     fusion_error *err) FUSION_MUST_CHECK;
 
-/** Wipes the journal: to be called when what the last job came to, accepted or rejected, is safe. After an accept, and
- * when there was no verdict, the file is removed. After a reject it stays, without secrets: it says when and why, and
- * fusion_client_query fails with FUSION_E_REJECTED unless it is told to begin `again`. Until the call
- * fusion_client_query with the same data gives the same verdict again, without the server. FUSION_E_IO;
- * FUSION_E_INPUT (the file is not a journal). Without a journal it does nothing. */
+/** Wipes the journal. Call it when the result of the last job, accepted or rejected, has been stored. After an accept,
+ * and when there was no verdict, the file is removed. After a reject it stays, without secrets: it says when and why,
+ * and fusion_client_query fails with FUSION_E_REJECTED unless `again` is set. Before this call, fusion_client_query
+ * with the same data gives the same verdict again, without contacting the server. FUSION_E_IO; FUSION_E_INPUT (the file
+ * is not a journal). Without a journal it does nothing. */
 FUSION_API fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Ends a running job with FUSION_E_CLOSED. From any thread and from a signal handler. */
@@ -169,14 +171,14 @@ typedef enum fusion_answer_form {
   FUSION_ANSWERS_LABELS,        /**< I64 [queries]: the label that each answer decides for */
 } fusion_answer_form;
 
-/** The accepted answers in a form; owned by the caller. FUSION_E_USAGE when the verdict rejects, or when labels alone
- *  were compared and others are asked for; FUSION_E_MEMORY. */
+/** The accepted answers in a form; owned by the caller. FUSION_E_USAGE when the verdict is reject, or when only labels
+ * were compared and another form is asked for; FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_result_answers(const fusion_result *result, fusion_answer_form form, fusion_array **out,
                                                fusion_error *err) FUSION_MUST_CHECK;
 /** As fusion_model_class, of the server's model. */
 FUSION_API bool fusion_result_class(const fusion_result *result, size_t index, int64_t *number, const char **text);
 
-/** True when an answer is a label alone: so the model answers, or labels alone were compared. */
+/** True when an answer is only a label, because the model answers labels or because only labels were compared. */
 FUSION_API bool fusion_result_is_label(const fusion_result *result);
 
 /** Wipes and frees; NULL is allowed. */

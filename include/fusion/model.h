@@ -1,5 +1,6 @@
-/** Models: an ONNX file becomes a fixed-point model (.fsn) whose answers are exact integers; this is where it is made,
- *  kept, looked at and run in the clear. What two parties compute on shares equals fusion_model_run bit for bit. */
+/** Models: an ONNX file becomes a fixed-point model (.fsn) whose answers are exact integers. These functions compile,
+ * save, load, inspect and run models in the clear. What two parties compute on shares equals fusion_model_run bit for
+ * bit. */
 #ifndef FUSION_MODEL_H
 #define FUSION_MODEL_H
 
@@ -13,12 +14,12 @@ extern "C" {
 
 typedef struct fusion_model fusion_model;
 
-/** Protocol engines by name; "cheetah" is the default, also for NULL. FUSION_E_USAGE for a name that there is not, with
- * the line that every call with an engine gives. */
+/** Protocol engines by name; "cheetah" is the default, also for NULL. FUSION_E_USAGE for an unknown name, with the same
+ * text as every call that takes an engine. */
 FUSION_API fusion_status fusion_engine_check(const char *name, fusion_error *err) FUSION_MUST_CHECK;
-/** The engines that there are, index 0 the first; NULL past the last one. */
+/** The names of all engines, from index 0; NULL past the last one. */
 FUSION_API const char *fusion_engine_name(size_t index);
-/** What it does, in a line. */
+/** What engine `index` does, in one line. */
 FUSION_API const char *fusion_engine_summary(size_t index);
 
 /** What an answer is. */
@@ -44,33 +45,32 @@ typedef struct fusion_preprocess {
   const double *deviation; /**< borrowed for the call; positive */
 } fusion_preprocess;
 
-/** Everything that compilation can be told. Start from fusion_compile_defaults(). */
+/** All settings of a compilation. Start from fusion_compile_defaults(). */
 typedef struct fusion_compile_settings {
   size_t size;              /**< of this struct; see fusion.h */
   unsigned weight_bits;     /**< 2..16; 0 (default): searched, for each layer */
   unsigned activation_bits; /**< 4..16, signed; 0 (default): likewise */
   unsigned input_bits;      /**< 2..16; 0 (default): the activation width, at least 9 */
   unsigned output_bits;     /**< of the last tensor, 2..32; 0 (default): 16 */
-  double overflow;          /**< probability for a sample, estimated, that any value leaves its ring, which decides the
-                               rings, 0..0.1; default 1e-3; 0: margin_bits decide, as they do below eight samples */
-  unsigned margin_bits;     /**< room above the calibrated ranges, 0..8; default 2 */
-  double accuracy_loss;     /**< accuracy that a test of 1,000 samples may lose, with 95 % confidence, 0..1; default
-                               0.005. From the logits' errors and leads, the float network's own probabilities taken as
-                               true: no labels are needed, and few samples suffice */
-  double agreement;         /**< and share of samples that keep their argmax, expected, 0..1; default 0.9 */
-  double logit_error;       /**< and the error of the logits, root mean square relative to their spread, that it allows;
-                               default 1/16 */
-  bool equalise;            /**< rescale channels between layers; with given widths only where that errs less. Default
-                               true */
-  bool layer_errors;        /**< measure the error of every layer's values (fusion_model_layer_error); default false */
-  bool best_effort; /**< a search of widths that does not reach the limits above gives the model that comes nearest,
-                       instead of FUSION_E_UNREACHABLE; default false */
-  bool single_input_scale;  /**< one scale for the whole input, as the manifest then shows nothing of single features;
-                               default false: a unit for each feature or channel where one scale is not enough */
-  fusion_output output;     /**< default logits */
-  unsigned top_k;           /**< for FUSION_OUTPUT_TOP_K */
+  double overflow; /**< estimated probability of ring overflow to accept, per sample, 0..0.1; default 1e-3. It decides
+                      the rings; with 0, or with fewer than eight samples, margin_bits do */
+  unsigned margin_bits;    /**< room above the calibrated ranges, 0..8; default 2 */
+  double accuracy_loss;    /**< accuracy that a test of 1,000 samples may lose, with 95 % confidence, 0..1; default
+                              0.005. From the logits' errors and leads, the float network's own probabilities taken as
+                              true: no labels are needed, and few samples suffice */
+  double agreement;        /**< expected share of samples that must keep their argmax, 0..1; default 0.9 */
+  double logit_error;      /**< largest root mean square error of the logits, relative to their spread; default 1/16 */
+  bool equalise;           /**< rescale channels between layers; with given widths only where that errs less. Default
+                              true */
+  bool layer_errors;       /**< measure the error of every layer's values (fusion_model_layer_error); default false */
+  bool best_effort;        /**< if no widths keep the limits above, take the nearest ones instead of failing with
+                              FUSION_E_UNREACHABLE; default false */
+  bool single_input_scale; /**< one scale for the whole input, so that the manifest shows nothing about single features;
+                              default false: a unit for each feature or channel where one scale is not enough */
+  fusion_output output;    /**< default logits */
+  unsigned top_k;          /**< for FUSION_OUTPUT_TOP_K */
   fusion_rounding rounding; /**< default exact */
-  size_t calibration_rows;  /**< at most so many rows calibrate, from the first; default 512, 0 for all */
+  size_t calibration_rows;  /**< calibrate with the first rows, at most this many; default 512, 0 for all */
   unsigned threads;         /**< 0 (default): one for every core */
   fusion_preprocess preprocess;
   const char *engine; /**< protocol engine (fusion_engine_check) whose costs the search weighs and that the model is
@@ -106,7 +106,7 @@ typedef struct fusion_compile_report {
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;
-  char note[160];    /**< what the file's answers have and the model's lack; empty when they are the same */
+  char note[160];    /**< what the file's answers have and the model's lack; empty when nothing */
   double loss_bound; /**< accuracy that a test of 1,000 samples loses at most, with 95 % confidence */
   char warning[160]; /**< what is odd about the calibration samples; empty when nothing is */
 } fusion_compile_report;
@@ -121,15 +121,15 @@ FUSION_API fusion_status fusion_model_compile(fusion_model **out, const char *on
                                               const fusion_compile_settings *settings, fusion_compile_report *report,
                                               fusion_error *err) FUSION_MUST_CHECK;
 
-/** A .fsn file, complete or not at all. FUSION_E_IO. */
+/** Writes a .fsn file. It appears complete or not at all. FUSION_E_IO. */
 FUSION_API fusion_status fusion_model_save(const fusion_model *model, const char *path,
                                            fusion_error *err) FUSION_MUST_CHECK;
 /** FUSION_E_IO; FUSION_E_MODEL: no .fsn file, of an unknown version, truncated or altered. */
 FUSION_API fusion_status fusion_model_load(fusion_model **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
 FUSION_API void fusion_model_free(fusion_model *model);
 
-/** How samples lie beside the input range that a model was calibrated for. What lies beyond is clipped to it, so that
- *  such a sample's answer may be wrong. */
+/** How samples compare with the input range that a model was calibrated for. Values beyond it are clipped, so that such
+ * a sample's answer may be wrong. */
 typedef struct fusion_input_check {
   size_t size;            /**< of this struct */
   size_t values, samples; /**< values beyond the range; samples that have such */

@@ -18,7 +18,7 @@ extern "C" {
 #define FUSION_PUBLIC_COPIES_MAX 64
 #define FUSION_AUDIT_BITS_MAX 1000 /**< what an audit's bits are given as when they are more */
 
-/** What is asked of a plan. Start from fusion_plan_request_default. */
+/** What a plan must satisfy. Start from fusion_plan_request_default. */
 typedef struct fusion_plan_request {
   size_t size;      /**< of this struct; see fusion.h */
   uint64_t queries; /**< R, 1 to FUSION_QUERIES_MAX; no default */
@@ -26,13 +26,13 @@ typedef struct fusion_plan_request {
       security_bits; /**< lambda: a wrong answer is accepted with probability at most 2^-lambda; 1 to 100, default 40 */
   uint64_t min_public; /**< beta: at least so many public samples, up to FUSION_PUBLIC_MAX; default 100 */
   double min_accuracy; /**< delta, above 0, at most 1: floor((1 - delta) * T) public answers may be wrong; default 0.95;
-                            taken to nine decimal places */
+                          used with nine decimal places */
   uint64_t public_copies; /**< K: copies of each public sample, 1 to FUSION_PUBLIC_COPIES_MAX; 0 (default): 1. With 2 or
                              more they are compared as a query's are, and one public sample whose copies disagree is
                              enough to reject */
-  uint64_t min_canaries;  /**< not 0: at least so many of the public samples are canaries, of which the whole answer is
-                             known and none may differ, up to FUSION_PUBLIC_MAX. The others are labelled, and there are
-                             exactly `min_public` of them, which may be none: floor((1 - delta) * min_public) of their
+  uint64_t min_canaries;  /**< not 0: at least this many of the public samples are canaries, up to FUSION_PUBLIC_MAX.
+                             Their whole answers are known, and none may differ. The others are labelled; there are
+                             exactly `min_public` of them, possibly none: floor((1 - delta) * min_public) of their
                              answers may be wrong. 0 (default): all are labelled */
 } fusion_plan_request;
 
@@ -51,7 +51,7 @@ typedef struct fusion_plan_choice {
   uint64_t allowed_errors;                  /**< e: public answers that may be wrong */
   double cost_per_query;                    /**< N / R: inferences for each query */
   double soundness_bits;  /**< -log2 of the best chance of a server that makes answers wrong wherever it tampers,
-                             tolerated  errors counted */
+                             tolerated errors counted */
   double paper_bits;      /**< -log2 of the paper's bound R / C(N, B), which holds for e = 0 alone */
   uint64_t public_copies; /**< K: copies of each public sample */
   uint64_t canaries;      /**< C: canaries among the T public samples */
@@ -69,7 +69,7 @@ FUSION_API fusion_status fusion_plan_copies(const fusion_plan_request *request, 
 FUSION_API fusion_status fusion_plan_with_copies(const fusion_plan_request *request, uint64_t copies, double cost_limit,
                                                  fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
 
-/** What a choice made elsewhere is worth. In: queries, copies (2 to 1000), public_samples, allowed_errors,
+/** The soundness of a choice made elsewhere. In: queries, copies (2 to 1000), public_samples, allowed_errors,
  * public_copies (0: 1) and canaries (at most public_samples); out: all fields. FUSION_E_USAGE when the numbers make no
  * sense (errors >= public samples...).
  */
@@ -82,15 +82,16 @@ FUSION_API fusion_status fusion_plan_rate(fusion_plan_choice *choice, fusion_err
 FUSION_API fusion_status fusion_plan_audit(const fusion_plan_request *request, uint64_t samples,
                                            fusion_plan_choice *out, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Tampering that makes only a part of all labels wrong, queries' and public samples' alike: it suppresses one class,
- * say, or moves a unit of the network that is off for most inputs. The server tampers with the number of
- * positions that is best for it. What a part means and why this holds: docs/protocols/mix-and-check.md. */
+/** Tampering that makes only a part of all labels wrong, of queries and public samples alike. For example, it
+ * suppresses one class, or changes a unit of the network that is off for most inputs. The server tampers with the
+ * number of positions that is best for it. docs/protocols/mix-and-check.md explains what a part means and why this
+ * holds. */
 typedef struct fusion_sensitivity {
   size_t size;       /**< of this struct */
   double part;       /**< in: rho, the part of all samples whose labels go from right to wrong, 0 < rho <= 1 */
-  double given_bits; /**< out: -log2 of the chance that a wrong answer to one query is accepted,
-                          which is among those that go wrong. Holds for all larger parts, too */
-  double any_bits;   /**< out: likewise for any of R queries, each of which is so with chance rho */
+  double given_bits; /**< out: -log2 of the chance that a wrong answer is accepted for a query whose answer goes wrong.
+                        Holds for all larger parts, too */
+  double any_bits;   /**< out: likewise for any of R queries, each of which goes wrong with chance rho */
   uint64_t given_positions, any_positions; /**< out: positions with which the server reaches these chances */
 } fusion_sensitivity;
 /** FUSION_E_USAGE when the part or the choice makes no sense. Below a second for usual jobs; longer with

@@ -1,5 +1,5 @@
 /** Serving a model: `fusion serve`. A server listens, runs the jobs of many clients side by side within limits, and
- * stops gracefully. What it learns: how many samples were run, when, and for whom; nothing of inputs and answers. */
+ * stops gracefully. It learns how many samples were run, when, and for whom, and nothing about inputs and answers. */
 #ifndef FUSION_SERVER_H
 #define FUSION_SERVER_H
 
@@ -15,31 +15,31 @@ extern "C" {
 
 typedef struct fusion_server fusion_server;
 
-/** Everything that a server can be told. Start from fusion_server_defaults(). Texts are borrowed during
- *  fusion_server_open alone. */
+/** All settings of a server. Start from fusion_server_defaults(). Texts are borrowed only until fusion_server_open
+ * returns. */
 typedef struct fusion_server_settings {
   size_t size;           /**< of this struct; see fusion.h */
   const char *listen;    /**< "HOST:PORT", "[::1]:PORT"; port 0: any free one; no default */
   const char *tls_cert;  /**< PEM: the certificate, then its chain */
   const char *tls_key;   /**< PEM, without a password */
   const char *client_ca; /**< PEM: clients must show a certificate signed by it; NULL (default): any client */
-  bool plaintext;        /**< no TLS; on a loopback address only; default false */
+  bool plaintext;        /**< no TLS; allowed only with loopback addresses; default false */
   /** Protocol engines that clients may ask for: names of fusion_engine_name split by commas, each with its tunings; or
    * "all": those that can run the model. Default "cheetah", with "cheetah-wan". */
   const char *engine;
   uint32_t max_clients;     /**< connections at once; each worker of a client is one; default 32 */
   uint64_t max_samples_job; /**< samples of one job, copies and public ones included; default 1,000,000 */
   uint64_t max_samples_day; /**< samples of all jobs in 24 hours; default 100,000,000 */
-  /** A file that keeps the count of these, so that it outlives the server; written before samples run, and when it
-   * cannot be written they do not. NULL (default): the count begins with the server. */
+  /** A file that keeps this count, so that it survives a restart. It is written before samples run; if it cannot be
+   * written, they do not run. NULL (default): the count begins when the server starts. */
   const char *state;
   uint64_t max_memory; /**< bytes for all running shards together; 0 (default): half of the machine's memory */
   uint32_t max_shard;  /**< samples that run at once on one connection; default 16,384 */
-  uint32_t handshake_timeout_ms; /**< silence tolerated until a job starts; default 15,000 */
-  uint32_t timeout_ms;           /**< silence tolerated in a running job; default 120,000 */
+  uint32_t handshake_timeout_ms; /**< how long a client may be silent before its job; default 15,000 */
+  uint32_t timeout_ms;           /**< how long a client may be silent in its job; default 120,000 */
   uint32_t stop_grace_ms;        /**< how long running jobs may go on after fusion_server_stop; default 30,000 */
-  /** Gets a line for each job that ends and each connection that is refused: number, peer address, outcome, samples,
-   *  seconds, bytes. From any thread, one line at a time. NULL (default): no log. */
+  /** Called with a line for each job that ends and each connection that is refused: number, peer address, outcome,
+   * samples, seconds, bytes. Called from any thread, one line at a time. NULL (default): no log. */
   void (*log)(void *context, const char *line);
   void *log_context;
   const char

@@ -65,9 +65,9 @@ typedef struct fusion_verdict {
   uint64_t disagreeing_public;              /**< public samples whose copies differed; one is enough to reject */
   uint64_t clipped_queries, clipped_public; /**< samples with values beyond the model's input range: their answers may
                                                be wrong, and the server has no part in it */
-  char note[640];           /**< what the client's own data should be looked at for; empty when there is nothing */
-  char model_id[65];        /**< of the model that the server announced, hex */
-  uint64_t receipt_samples; /**< samples for which the server's receipts were asked for and are there */
+  char note[640];                           /**< what to check in the client's own data; empty when nothing */
+  char model_id[65];                        /**< of the model that the server announced, hex */
+  uint64_t receipt_samples;                 /**< samples for which there is a receipt of the server */
 
   bool audit;                /**< this job was an audit: no queries, and `audited` below are its own figures */
   uint64_t canaries;         /**< C: of the public samples, those whose whole answer an audit knew */
