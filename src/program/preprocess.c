@@ -63,11 +63,10 @@ fusion_status preprocess_choose(struct preprocess *out, const struct preprocess 
                      is.height, is.width, is.channels, shape.height, shape.width, shape.channels);
   const bool model_has_numbers = model->scale != 1 || model->count;
   if (pictures->normalise && model_has_numbers && !preprocess_equal(model, own, shape.channels))
-    return error_set(
-        err, FUSION_E_INPUT,
-        "images: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
-        "not %.6g, or mean and std); leave them out",
-        model->scale, own->scale);
+    return error_set(err, FUSION_E_INPUT,
+                     "images: the model normalises by itself, with other numbers than --preprocess gives (scale %.6g, "
+                     "not %.6g, or mean and std); leave them out",
+                     model->scale, own->scale);
   if (pictures->normalise && !model_has_numbers) *out = *own;
   out->channels_last = true;
   out->reverse_channels = model->reverse_channels || own->reverse_channels;

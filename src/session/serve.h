@@ -11,8 +11,8 @@
 /** What the server's settings name, found and opened. */
 struct server_handles {
   struct net_address listen;
-  struct tls_context *tls;   /* borrowed; NULL: plaintext on a loopback address */
-  const struct model *model; /* borrowed */
+  struct tls_context *tls;    /* borrowed; NULL: plaintext on a loopback address */
+  const struct model *model;  /* borrowed */
   struct engine_list engines; /* that clients may ask for; each can run the model */
   const uint8_t *receipt_key; /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */
 };
