@@ -145,7 +145,7 @@ coverage:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh clang libclang-rt-dev llvm
 endif
-	@[ -e build-coverage/build.ninja ] || CC=clang $(MESON) setup build-coverage -Dbench=false -Db_lundef=false \
+	@[ -e build-coverage/build.ninja ] || CC=clang LLVM_PROFILE_FILE=/dev/null $(MESON) setup build-coverage -Dbench=false -Db_lundef=false \
 	  -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
 	@ninja -C build-coverage -j $(JOBS)
 	@rm -rf build-coverage/profiles

@@ -20,8 +20,11 @@ for name in exported_residual exported_squeeze logistic_network; do
     done
   done
   if [ -n "${OTHER-}" ]; then # a command for another architecture (make arm64)
-    $OTHER compile "$SOURCE/tests/model/data/$name.onnx" --calibrate $name.npy --salt $salt -o $name-other.fsn >log 2>&1 || cat log
-    cmp $name-c-1.fsn $name-other.fsn
+    for threads in 1 2; do
+      $OTHER compile "$SOURCE/tests/model/data/$name.onnx" --calibrate $name.npy --threads $threads --salt $salt \
+        -o $name-other.fsn >log 2>&1 || cat log
+      cmp $name-c-1.fsn $name-other.fsn
+    done
   fi
   [ "$(wc -l <same-$name)" -ge 2 ] && echo "$name: same"
 done
