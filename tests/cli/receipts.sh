@@ -70,9 +70,37 @@ query --labels lab.csv --receipt-key "$key"
 query --labels lab.csv --receipt x.receipt --receipt-key "${key}0" 2>said.txt
 sed "s/$key/KEY/" said.txt
 query --labels lab.csv --receipt pub.csv
+echo "audits"
+head -60 pub.csv >some.csv
+head -60 lab.csv >some_labels.csv
+head -60 wrong.csv >some_wrong.csv
+audit() {
+  "$FUSION" audit "127.0.0.1:$(cat port)" --plaintext --quiet --public some.csv "$@" >verdict.txt
+  echo "exit $?"
+  sed -n '/^verdict/p; /^written/p; /^receipt/p' verdict.txt
+}
+audit --labels some_labels.csv --canaries c --receipt audit.receipt --receipt-key "$key" -r report.json
+stat -c %a audit.receipt
+"$FUSION" verify-receipt audit.receipt --receipt-key "$key" | hide | sed 's/[12] connections/CONNECTIONS/; s/[0-9]* shards/SHARDS/'
+/usr/bin/python3 "$SOURCE/spec/receipts.py" audit.receipt "$key" | sed 's/, [12] connections//'
+"$FUSION" verify-receipt audit.receipt --json >receipt.json
+/usr/bin/python3 -c '
+import json; a, b = json.load(open("receipt.json")), json.load(open("report.json"))
+print(a["samples"] == a["declared"] == b["samples"] == b["receipt_samples"],
+      all(a[k] == b[k] for k in ("model_id", "manifest_hash")))'
+audit --labels some_wrong.csv --canaries none --receipt rejected.receipt
+test -e none && echo "canaries were written"
+"$FUSION" verify-receipt rejected.receipt --receipt-key "$key" | sed -n 1p
+audit --labels some_labels.csv --canaries none --receipt other.receipt --receipt-key "$other" 2>said.txt
+sed "s/$key/KEY/" said.txt
+test -e other.receipt && echo "receipts were written"
+audit --labels some_labels.csv --canaries none --receipt-key "$key"
+audit --labels some_labels.csv --canaries none --receipt none
+audit --labels some_labels.csv --canaries none --receipt some.csv
 stop
 echo "a server without a key"
 start
+audit --labels some_labels.csv --canaries none --receipt none.receipt
 query --labels lab.csv --receipt none.receipt
 query --labels lab.csv
 stop

@@ -149,6 +149,14 @@ void cli_print_verdict(const fusion_verdict *v) {
          cli_format_bytes(received, (double)v->bytes_received), v->rounds, cli_format_seconds(time_text, v->seconds));
 }
 
+void cli_tell_missing_receipts(const char *command, const fusion_verdict *v) {
+  if (v->receipt_samples < v->samples)
+    cli_error(command,
+              "note: receipts cover %" PRIu64 " of %" PRIu64
+              " samples; the others ran on lost connections or before a restart",
+              v->receipt_samples, v->samples);
+}
+
 int cli_rejected_code(const fusion_verdict *v) {
   return v->changed_canaries ? CLI_EXIT_CHANGED : CLI_EXIT_REJECT;
 }

@@ -6,7 +6,7 @@
 #include "outputs.h"
 
 struct audit_line {
-  const char *public_samples, *labels, *canaries, *report, *html;
+  const char *public_samples, *labels, *canaries, *report, *html, *receipt;
   struct cli_reading reading;
   enum cli_clip clip;
   bool json, quiet, again;
@@ -43,6 +43,12 @@ static void options_of_data(struct audit_line *l, struct cli_option *table) {
                    .required = true),
       CLI_OPT_TEXT("report", &l->report, "FILE", "Write the verdict as JSON.", .letter = 'r'),
       CLI_OPT_TEXT("html", &l->html, "FILE.html", "Write the verdict as a web page."),
+      CLI_OPT_TEXT("receipt", &l->receipt, "FILE",
+                   "Ask the server to sign what it ran, and write its receipts to FILE, whatever the "
+                   "verdict."),
+      CLI_OPT_TEXT("receipt-key", &l->settings.receipt_key, "PUBLIC",
+                   "Refuse a server that signs receipts with another key. PUBLIC is the key that 'fusion "
+                   "keygen' prints."),
       CLI_OPT_TEXT("journal", &l->settings.journal, "FILE",
                    "Record in FILE what has run, so that the same command resumes after a crash. FILE "
                    "holds secrets. It is removed after the verdict; a reject leaves a note in it."),
@@ -64,6 +70,7 @@ static int check_line(const struct audit_line *l) {
   const struct cli_file outputs[] = {{"--canaries", l->canaries},
                                      {"--report", l->report},
                                      {"--html", l->html},
+                                     {"--receipt", l->receipt},
                                      {"--journal", l->settings.journal},
                                      {NULL, NULL}};
   const struct cli_file inputs[] = {{"--public", l->public_samples},
@@ -79,6 +86,7 @@ static int check_line(const struct audit_line *l) {
     return cli_usage("audit",
                      "--preprocess is for images; arrays must be as they are before the model's preprocessing");
   if (l->again && !l->settings.journal) return cli_usage("audit", "--again needs --journal");
+  if (l->settings.receipt_key && !l->receipt) return cli_usage("audit", "--receipt-key needs --receipt");
   if (l->html && !cli_ends_in(l->html, ".html") && !cli_ends_in(l->html, ".htm"))
     return cli_usage("audit", "--html: '%s': the name must end in .html", l->html);
   done = cli_check_stdout("audit");
@@ -108,9 +116,12 @@ static int parse(struct audit_line *l, int argc, char **argv, char ***positional
 static fusion_status prepare_files(const struct audit_line *l, const fusion_result *r, fusion_files *files,
                                    fusion_error *err) {
   const fusion_verdict *v = fusion_result_verdict(r);
+  size_t receipts_len;
+  const void *receipts = fusion_result_receipts(r, &receipts_len);
   fusion_status status = v->accepted ? fusion_files_add_canaries(files, l->canaries, r, err) : FUSION_OK;
   if (status == FUSION_OK && l->report) status = fusion_files_add_verdict(files, l->report, v, err);
   if (status == FUSION_OK && l->html) status = fusion_files_add_verdict(files, l->html, v, err);
+  if (status == FUSION_OK && receipts_len) status = fusion_files_add(files, l->receipt, receipts, receipts_len, err);
   return status;
 }
 
@@ -126,12 +137,12 @@ static int print_verdict(const struct audit_line *l, const fusion_verdict *v) {
   return cli_print_json(json);
 }
 
-/* Canaries, reports and standard output: all or nothing. */
-static int finish(const struct audit_line *l, const fusion_result *r) {
+/* Canaries, reports, receipts and standard output: all or nothing. */
+static int hand_out(const struct audit_line *l, const fusion_result *r) {
   const fusion_verdict *v = fusion_result_verdict(r);
   fusion_error err = {.status = FUSION_OK};
   fusion_files *files;
-  if (v->note[0]) cli_error("audit", "note: %s", v->note);
+  size_t receipts_len;
   fusion_status status = fusion_files_create(&files, &err);
   if (status == FUSION_OK) status = prepare_files(l, r, files, &err);
   int code = status == FUSION_OK ? print_verdict(l, v) : CLI_EXIT_OK;
@@ -139,11 +150,20 @@ static int finish(const struct audit_line *l, const fusion_result *r) {
   if (status == FUSION_OK && code == CLI_EXIT_OK) status = fusion_files_place(files, &err);
   fusion_files_free(files);
   if (status != FUSION_OK) code = cli_failed("audit", status, &err);
-  if (code != CLI_EXIT_OK) return code;
-  if (!v->accepted) cli_tell_old("audit", l->canaries, "this audit was rejected and wrote no canaries");
-  if (!v->accepted) return cli_rejected_code(v);
-  if (!l->json) printf("written    %s\n", l->canaries);
-  return CLI_EXIT_OK;
+  fusion_result_receipts(r, &receipts_len);
+  if (code == CLI_EXIT_OK && !l->json && v->accepted) printf("written    %s\n", l->canaries);
+  if (code == CLI_EXIT_OK && !l->json && receipts_len) printf("receipt    %s\n", l->receipt);
+  return code;
+}
+
+static int finish(const struct audit_line *l, const fusion_result *r) {
+  const fusion_verdict *v = fusion_result_verdict(r);
+  if (v->note[0]) cli_error("audit", "note: %s", v->note);
+  if (l->receipt) cli_tell_missing_receipts("audit", v);
+  const int code = hand_out(l, r);
+  if (code != CLI_EXIT_OK || v->accepted) return code;
+  cli_tell_old("audit", l->canaries, "this audit was rejected and wrote no canaries");
+  return cli_rejected_code(v);
 }
 
 static int run(struct audit_line *l) {
@@ -153,6 +173,7 @@ static int run(struct audit_line *l) {
   fusion_result *result = NULL;
   struct cli_progress bar;
   l->settings.again = l->again;
+  l->settings.receipts = l->receipt != NULL;
   l->settings.clip = l->clip == CLI_CLIP_YES;
   cli_job_settings(&l->settings, &bar);
   fusion_status status = fusion_client_open(&client, &l->settings, &err);

@@ -254,19 +254,12 @@ static bool class_at(const void *result, size_t index, int64_t *number, const ch
   return fusion_result_class(result, index, number, text);
 }
 
-/* The others ran on connections that were lost, or before a kill. */
-static void tell_missing_receipts(const fusion_verdict *v) {
-  cli_error("query",
-            "note: receipts cover %llu of %llu samples; the others ran on lost connections or before a restart",
-            (unsigned long long)v->receipt_samples, (unsigned long long)v->samples);
-}
-
 static int finish(const struct query_line *l, const fusion_result *r, struct outcome *o) {
   fusion_error err = {.status = FUSION_OK};
   o->verdict = fusion_result_verdict(r);
   if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
   o->receipts = fusion_result_receipts(r, &o->receipts_len);
-  if (l->receipt && o->verdict->receipt_samples < o->verdict->samples) tell_missing_receipts(o->verdict);
+  if (l->receipt) cli_tell_missing_receipts("query", o->verdict);
   const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
   if (status != FUSION_OK) return cli_failed("query", status, &err);
   int code = o->values ? cli_classes_take(&o->classes, "query", class_at, r) : CLI_GO;
