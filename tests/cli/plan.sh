@@ -12,6 +12,9 @@ $FUSION plan -q 8 --sensitive 0.1 | tail -4
 $FUSION plan -q 8 --sensitive 2; echo "exit $?"
 $FUSION plan -q 8 --engine cheetah; echo "exit $?"
 $FUSION plan -q 1 --canaries
+for queries in 1 2 4 8 16 32 128 512; do
+  $FUSION plan -q $queries --canaries | sed -n '/the plan/s/ *<- the plan//p'
+done
 $FUSION plan -q 8 --canaries --min-canaries 50 --min-public 100 --sensitive 0.1
 $FUSION plan -q 8 --min-canaries 50; echo "exit $?"
 for bad in "" "-q 0" "-q 1.5" "-q x" "-q 5 --min-accuracy 1.2" "-q 5 --security 101" "-q 1 -a 0.01" "-q 5 --public-copies 0" "-q 5 --public-copies 65" "-q 5 --promise 0.9" \
