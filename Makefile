@@ -40,10 +40,10 @@ test: setup all
 
 # Each prints the tables of docs/security.md.
 test-adversary: all
-	@for t in adversary tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t short || exit 1; done
+	@for t in adversary canary_models tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t short || exit 1; done
 	@$(BUILD)/tests/test_faults short $(BUILD)/fusion && $(BUILD)/tests/test_load short
 test-adversary-long: all
-	@for t in adversary tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t long || exit 1; done
+	@for t in adversary canary_models tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t long || exit 1; done
 	@$(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
 
 bench: all

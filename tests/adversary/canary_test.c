@@ -1,7 +1,8 @@
 /* Another model after the audit, against the real client and the real protocols: one weight changed by one unit,
- * weights pruned, re-quantised, a retrained model; at all positions and at some; answers replayed; canaries of another
- * model. Whether a canary shows it is computed in the clear beforehand, and the job must agree with that each time.
- * Prints how often there was something to see. usage: canary [short|long] */
+ * weights pruned, re-quantised, a retrained model; at all positions and at some; one that is fitted to canaries that
+ * the server knows; answers replayed; canaries of another model. (canary_file has files that are cut short or altered.)
+ * Whether a canary shows it is computed in the clear beforehand, and the job must agree with that each time. Prints how
+ * often there was something to see. usage: canary [short|long] */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,7 +10,8 @@
 #include "execute/execute.h"
 #include "support/support.h"
 
-enum { QUERIES = 3, COPIES = 4, CANARIES = 10, SAMPLES = QUERIES + CANARIES, POOL = 1000, PRUNED_BELOW = 8 };
+enum { QUERIES = 3, COPIES = 4, CANARIES = 10, BATCH = QUERIES * COPIES + CANARIES, POOL = 1000, PRUNED_BELOW = 8 };
+enum { FITS = 1000 }; /* changes of one unit that a server tries which fits a model to known canaries */
 
 static unsigned jobs; /* of each kind */
 
@@ -84,27 +86,31 @@ static enum outcome run(struct scene *s, const struct cheat *cheat, fusion_error
   return outcome;
 }
 
-/* Every job with the other model at all positions: rejected when, and only when, a canary's answer changes, and then
- * with as many as do. */
+/* One job with the other model at all positions: rejected when, and only when, a canary's answer changes, and then with
+ * as many as do; else the answers are the other model's. How many change. */
+static size_t ask_another(struct scene *s, const char *name, const struct model *other) {
+  fusion_error why = {.status = FUSION_OK};
+  const size_t changed = differing(s, other, QUERIES, CANARIES);
+  const bool harm = differing(s, other, 0, QUERIES) > 0;
+  const struct cheat whole = {.kind = CHEAT_OTHER_MODEL, .count = CHEAT_ALL, .other = other};
+  const enum outcome outcome = run(s, &whole, &why);
+  if (s->changed != changed || (outcome == OUTCOME_REJECTED) != (changed > 0))
+    fail_msg("%s: %d of %d canaries change, %d were seen: outcome %d, %s", name, (int)changed, CANARIES,
+             (int)s->changed, (int)outcome, why.text);
+  if (!changed) assert_int_equal(outcome, harm ? OUTCOME_WRONG : OUTCOME_RIGHT);
+  return changed;
+}
+
 static void serve_another(const char *name, change alter) {
   struct scene s;
   unsigned seen = 0;
   size_t changed_of_all = 0;
   open_scene(&s, test_seed());
   for (unsigned job = 0; job < jobs; job++) {
-    fusion_error why = {.status = FUSION_OK};
     struct model *other = scene_copy_model(&s);
     alter(other, &s.random);
-    const size_t changed = differing(&s, other, QUERIES, CANARIES);
-    const bool harm = differing(&s, other, 0, QUERIES) > 0;
     changed_of_all += differing(&s, other, 0, POOL);
-    const struct cheat whole = {.kind = CHEAT_OTHER_MODEL, .count = CHEAT_ALL, .other = other};
-    const enum outcome outcome = run(&s, &whole, &why);
-    seen += changed > 0;
-    if (s.changed != changed || (outcome == OUTCOME_REJECTED) != (changed > 0))
-      fail_msg("%s: %d of %d canaries change, %d were seen: outcome %d, %s", name, (int)changed, CANARIES,
-               (int)s.changed, (int)outcome, why.text);
-    if (!changed) assert_int_equal(outcome, harm ? OUTCOME_WRONG : OUTCOME_RIGHT);
+    seen += ask_another(&s, name, other) > 0;
     model_free(other);
   }
   printf("| %s | %u | %u | %.1f %% |\n", name, jobs, seen, 100.0 * (double)changed_of_all / (double)jobs / POOL);
@@ -120,23 +126,79 @@ static void canaries__catch_another_model_whenever_one_of_them_changes(void **st
   serve_another("every weight moved by -1, 0 or 1", retrain);
 }
 
-/* At some positions only, as many as the server likes: what comes through are right answers. */
+/* A server that knows the `known` first of the job's canaries changes weights, each by one unit, wherever the answers
+ * to these stay what they were. */
+static struct model *fit(struct scene *s, size_t known) {
+  struct model *fitted = scene_copy_model(s);
+  for (unsigned i = 0; i < FITS; i++) {
+    const uint32_t step = linear[test_random(&s->random) % 3];
+    const int most = (1 << (fitted->program.steps[step].weight_bits - 1)) - 1;
+    int16_t *w =
+        &fitted->weights[step].weights[test_random(&s->random) % program_weight_count(&s->model->program, step)];
+    const int16_t kept = *w;
+    *w = (int16_t)(kept == most || (kept > -most && test_random(&s->random) % 2) ? kept - 1 : kept + 1);
+    if (known && differing(s, fitted, QUERIES, known)) *w = kept;
+  }
+  return fitted;
+}
+
+/* It cannot tell canaries from other samples, but can have a function that answers those that it knows as in the audit.
+ * The others show it; a server that knows all of them is not noticed: the file is secret. */
+static void canaries__that_the_server_does_not_know_catch_a_model_fitted_to_the_others(void **state) {
+  static const size_t known[] = {1, 2, CANARIES};
+  (void)state;
+  struct scene s;
+  unsigned seen = 0;
+  size_t changed = 0;
+  open_scene(&s, test_seed());
+  for (unsigned job = 0; job < jobs; job++) {
+    const size_t knows = known[job % 3];
+    struct model *fitted = fit(&s, knows);
+    assert_int_equal(differing(&s, fitted, QUERIES, knows), 0);
+    const bool shown = ask_another(&s, "fitted to known canaries", fitted) > 0;
+    if (knows == CANARIES) assert_false(shown);
+    seen += shown;
+    if (knows == 1) changed += differing(&s, fitted, 0, POOL);
+    model_free(fitted);
+  }
+  printf("fitted to 1, 2, or all canaries in turn: %u of %u jobs rejected; to 1: %zu answers change\n", seen, jobs,
+         changed);
+  scene_close(&s);
+}
+
+/* One job with the other model at so many positions, each by itself: what comes through are right answers, unless the
+ * positions are all copies of some queries and nothing else. */
+static enum outcome ask_some(struct scene *s, uint64_t positions) {
+  fusion_error why = {.status = FUSION_OK};
+  struct model *other = scene_copy_model(s);
+  retrain(other, &s->random);
+  const struct cheat some = {.kind = CHEAT_OTHER_MODEL, .count = positions, .other = other};
+  s->shard_samples = 1;
+  const enum outcome outcome = run(s, &some, &why);
+  if (outcome != OUTCOME_WRONG) assert_true(s->changed || s->disagreeing || outcome == OUTCOME_RIGHT);
+  model_free(other);
+  return outcome;
+}
+
 static void canaries__and_copies_catch_another_model_at_some_positions(void **state) {
   (void)state;
   struct scene s;
   open_scene(&s, test_seed());
   for (unsigned job = 0; job < jobs; job++) {
-    fusion_error why = {.status = FUSION_OK};
-    struct model *other = scene_copy_model(&s);
-    retrain(other, &s.random);
-    const uint64_t positions = 1 + test_random(&s.random) % (QUERIES * COPIES + CANARIES - 1);
-    const struct cheat some = {.kind = CHEAT_OTHER_MODEL, .count = positions, .other = other};
-    const enum outcome outcome = run(&s, &some, &why);
-    /* 2^-11 at most for all copies of one query alone: 4 of 22 positions; and then nothing is wrong with the test. */
-    if (outcome == OUTCOME_WRONG) assert_int_equal(positions % COPIES, 0);
-    if (outcome != OUTCOME_WRONG) assert_true(s.changed || s.disagreeing || outcome == OUTCOME_RIGHT);
-    model_free(other);
+    const uint64_t positions = 1 + test_random(&s.random) % (BATCH - 1);
+    /* 2^-11 at most, for all copies of one query alone: 4 of 22 positions. */
+    if (ask_some(&s, positions) == OUTCOME_WRONG) assert_int_equal(positions % COPIES, 0);
   }
+  scene_close(&s);
+}
+
+/* The audited model at as many positions as there are canaries, another one at all others: it guesses which samples the
+ * canaries are, and is right with probability 2^-19. */
+static void canaries__and_copies_catch_a_server_that_guesses_where_they_are(void **state) {
+  (void)state;
+  struct scene s;
+  open_scene(&s, test_seed());
+  for (unsigned job = 0; job < jobs; job++) assert_int_not_equal(ask_some(&s, BATCH - CANARIES), OUTCOME_WRONG);
   scene_close(&s);
 }
 
@@ -170,12 +232,32 @@ static void canaries__replayed_answers_are_rejected_or_end_the_job(void **state)
   scene_close(&s);
 }
 
+/* The server's share of an earlier shard's answers: what the client opens is neither model's. */
+static void canaries__and_copies_reject_the_answers_of_an_earlier_shard(void **state) {
+  enum { SHARD = 2, SHARDS = BATCH / SHARD }; /* all of one size, so that any answer fits */
+  (void)state;
+  struct scene s;
+  open_scene(&s, test_seed());
+  s.shard_samples = SHARD;
+  for (unsigned job = 0; job < jobs; job++) {
+    fusion_error why = {.status = FUSION_OK};
+    const uint64_t nth = 2 + test_random(&s.random) % (SHARDS - 1);
+    const struct cheat replay = {.kind = CHEAT_REPLAY, .type = MSG_OUTPUT, .nth = nth};
+    assert_int_equal(run(&s, &replay, &why), OUTCOME_REJECTED);
+    assert_true(s.changed || s.disagreeing);
+  }
+  scene_close(&s);
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(canaries__catch_another_model_whenever_one_of_them_changes),
+      cmocka_unit_test(canaries__that_the_server_does_not_know_catch_a_model_fitted_to_the_others),
       cmocka_unit_test(canaries__and_copies_catch_another_model_at_some_positions),
+      cmocka_unit_test(canaries__and_copies_catch_a_server_that_guesses_where_they_are),
       cmocka_unit_test(canaries__of_another_model_are_refused_before_the_job),
       cmocka_unit_test(canaries__replayed_answers_are_rejected_or_end_the_job),
+      cmocka_unit_test(canaries__and_copies_reject_the_answers_of_an_earlier_shard),
   };
   jobs = argc > 1 && strcmp(argv[1], "long") == 0 ? 100 : 8;
   return cmocka_run_group_tests(tests, NULL, NULL);
