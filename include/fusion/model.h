@@ -135,7 +135,9 @@ typedef struct fusion_input_check {
   size_t values, samples; /**< values beyond the range; samples that have such */
   size_t first;           /**< row of the first of them */
   double reach;           /**< the largest magnitude, in units of the range's end */
-  char text[304];         /**< one line on samples beyond the range, or scaled otherwise; empty: nothing to say */
+  char text[400];         /**< one line on samples beyond the range, or scaled otherwise; empty: nothing to say */
+  size_t unusual;         /**< samples with values beyond what calibrated the model, those beyond the range included */
+  uint64_t refused;       /**< not 0: some are beyond the range, or of 10 or more samples most are unusual */
 } fusion_input_check;
 
 /** FUSION_E_USAGE, FUSION_E_INPUT, FUSION_E_MEMORY. */

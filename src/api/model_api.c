@@ -100,10 +100,7 @@ static fusion_status add_range(const struct program *program, const fusion_array
   const fusion_status status = program_real_rows(&program->preprocess, shape, input, first, rows, real, err);
   if (status == FUSION_OK) {
     program_input_range(program, real, rows, &part);
-    if (!all->samples) all->first = first + part.first;
-    all->samples += part.samples;
-    all->values += part.values;
-    all->reach = fmax(all->reach, part.reach);
+    input_range_add(all, &part, first);
   }
   mem_free_secret(real, len * sizeof *real);
   return status;
@@ -125,6 +122,8 @@ fusion_status fusion_model_check_input(const fusion_model *model, const fusion_a
   full.samples = r.samples;
   full.first = r.first;
   full.reach = r.reach;
+  full.unusual = r.unusual;
+  full.refused = input_range_refuses(&r, rows);
   array_row_place(input, r.first, place);
   input_range_text(full.text, program, &r, rows, "samples", place);
   sized_give(out, &full);

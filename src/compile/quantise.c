@@ -52,6 +52,8 @@ fusion_status attempt_run(struct attempt *out, const struct quantise_job *job, c
   TRY(quantise_scales(&a.model, job->net, precision, err));
   if (job->bounds) TRY(quantise_rings(a.model, job->bounds, job->overflow, err));
   const struct program *program = &a.model->program;
+  a.model->program.reach_bits = (uint8_t)size_min(bound_reach_bits(job->net, program->steps[0].out.scale, c->samples),
+                                                  program->steps[0].out.value_bits);
   struct watch watch = {extremes, program};
   const struct execute_options options = {
       .threads = job->options->threads, .observe = extremes ? watch_step : NULL, .context = &watch};
@@ -109,7 +111,10 @@ static fusion_status run_fine(struct attempt *fine, struct quantise_job *job, co
   find_degrees(job->net, extremes.degree);
   TRY(attempt_run(fine, job, precision, job->calibration->samples, &extremes, err));
   extremes_bound(bounds, &extremes, o->overflow / count_trees(job->net), o->margin_bits);
-  if (job->net->input_units.count) bounds[0].magnitude = fmax(bounds[0].magnitude, 1); /* a unit with its room */
+  if (job->net->input_units.count)
+    bounds[0].magnitude = fmax(bounds[0].magnitude, 2); /* a unit with its room, once more */
+  else if (o->overflow > 0)
+    extremes_bound_input(&bounds[0], &extremes);
   job->bounds = bounds;
   bounds = NULL;
 cleanup:

@@ -3,6 +3,11 @@
 
 #include "compile/quantise_internal.h"
 
+/* The input's range, in units of the largest magnitude that was seen. */
+#define INPUT_ROOM 2
+
+enum { UNITS_SAMPLES_LEAST = 2 /* a feature */ };
+
 fusion_status extremes_open(struct step_extremes *x, uint32_t steps, size_t samples) {
   *x = (struct step_extremes){.samples = samples, .steps = steps};
   size_t count;
@@ -77,6 +82,25 @@ void extremes_bound(struct step_bound *out, const struct step_extremes *x, doubl
     if (!estimate) continue;
     out[i].magnitude = fmax(m.top, pow(quantile(m.mean, m.deviation, overflow), x->degree[i]));
   }
+}
+
+void extremes_bound_input(struct step_bound *input, const struct step_extremes *x) {
+  if (x->samples < BOUND_SAMPLES_LEAST) return;
+  input->magnitude = fmin(input->magnitude, INPUT_ROOM * moments_of(x, 0).top);
+}
+
+uint8_t bound_reach_bits(const struct network *net, double scale, size_t samples) {
+  const struct network_node *input = &net->nodes[0];
+  double most = 0;
+  for (uint32_t c = 0; c < input->shape.channels; c++)
+    most = fmax(most, fmax(fabs((double)input->low[c]), fabs((double)input->high[c])));
+  const double integer = ceil(most / scale * (1 - 1e-9));
+  if (samples < BOUND_SAMPLES_LEAST || !(integer >= 1 && integer < 0x1p32)) return 0;
+  const unsigned bits = log2_up((uint64_t)integer + 1) + 1, units = net->input_units.count;
+  /* Values reach half a unit at most. Of n samples one in n, by chance, goes beyond all others in a given feature, so
+   * with many features most new samples go beyond in one of them. */
+  const bool halved = units && bits > 2 && units * UNITS_SAMPLES_LEAST <= samples;
+  return (uint8_t)(halved ? bits - 1 : bits);
 }
 
 double bound_overflow(const struct step_bound *b, double limit) {

@@ -46,6 +46,12 @@ enum { BOUND_SAMPLES_LEAST = 8 };
  *  sample's largest value (its degree-th root) is taken as Gumbel-distributed, the limit law of maxima of light-tailed
  *  values, fitted by moments, its deviation raised by 1 + 2 / sqrt(samples). */
 void extremes_bound(struct step_bound *out, const struct step_extremes *x, double overflow, unsigned margin_bits);
+/** The input's bound, when no unit of its own says more: at most twice what was seen, where enough was seen. Test data
+ * do not go further (docs/security.md), data of another scale do. */
+void extremes_bound_input(struct step_bound *input, const struct step_extremes *x);
+/** Signed width of the calibration samples' integers, or of a unit where these say little; 0 when there were too few
+ * samples to tell. */
+uint8_t bound_reach_bits(const struct network *net, double scale, size_t samples);
 /** Probability that a sample's largest |value| passes `limit`, by the same law; 1 where nothing is known.
  */
 double bound_overflow(const struct step_bound *b, double limit);

@@ -170,6 +170,8 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
     return error_set(err, FUSION_E_MODEL, "program: the unit of the input is not between 2^-60 and 2^60");
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
   if (!wrong) wrong = check_units(&program->input_units, program->steps[0].out.shape);
+  if (!wrong && program->reach_bits > program->steps[0].out.value_bits)
+    wrong = "the calibration samples reach beyond the input's values";
   if (!wrong) wrong = check_output(program);
   if (!wrong) wrong = class_labels_check(&program->labels, program_class_count(program));
   if (!wrong) wrong = program_check_sections(program);

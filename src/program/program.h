@@ -94,6 +94,8 @@ struct program {
   uint32_t count;
   struct preprocess preprocess;
   struct input_units input_units;
+  uint8_t reach_bits; /* every calibration sample's integers v satisfy |v| < 2^(reach_bits-1); at most the input's
+                         value_bits. With units: half a unit, or a whole one if features are many. 0: not known */
   enum program_output output;
   uint32_t top_k;
   enum program_rounding rounding;

@@ -200,6 +200,7 @@ void program_encode_function(struct writer *w, const struct program *program) {
   if (program->labels.count) class_labels_encode(w, &program->labels);
   encode_preprocess(w, &program->preprocess);
   encode_units(w, &program->input_units);
+  write_u8(w, program->reach_bits);
   write_u32(w, program->count);
   for (uint32_t i = 0; i < program->count; i++) encode_step(w, program, i);
 }
@@ -228,6 +229,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
   if (status == FUSION_OK) status = decode_units(r, &out->input_units);
   if (status != FUSION_OK) return status;
+  out->reach_bits = read_u8(r);
   const uint32_t count = read_u32(r);
   if (r->failed || count < 1 || count > PROGRAM_STEPS_MAX) return FUSION_E_MODEL;
   out->steps = mem_alloc(count, sizeof *out->steps);

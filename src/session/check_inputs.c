@@ -159,9 +159,9 @@ fusion_status inputs_check_range(struct input_range *out, const struct program *
                                  const float *real, bool clip, fusion_error *err) {
   char text[INPUT_RANGE_TEXT];
   program_input_range(program, real, g->count, out);
-  if (!out->samples || clip) return FUSION_OK;
+  if (clip || !input_range_refuses(out, g->count)) return FUSION_OK;
   describe_range(text, program, g, out);
-  return error_set(err, FUSION_E_INPUT, "%s; --clip yes clips them", text);
+  return error_set(err, FUSION_E_INPUT, "%s; %s", text, input_range_remedy(out));
 }
 
 /* The two come from one source, so that they reach about as far. A few queries may well stay far below. */

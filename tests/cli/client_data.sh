@@ -18,6 +18,11 @@ refused run m.fsn --input far.csv
 try run m.fsn --input far.csv --clip yes
 refused run m.fsn --input bytes.csv
 try run m.fsn --input small.csv
+awk -F, -v OFS=, '{ for (k = 1; k <= NF; k++) $k *= 1.9; print }' pub.csv >double.csv
+refused run m.fsn --input double.csv # within the range, but most rows go beyond what calibrated the model
+try run m.fsn --input double.csv --clip yes
+head -4 double.csv >few.csv
+try run m.fsn --input few.csv # too few rows to judge by their number
 refused run m.fsn --input pub.csv --labels three.csv
 
 echo "compile"
@@ -44,8 +49,9 @@ query --input far.csv --public pub.csv --labels lab.csv
 query --input far.csv --public pub.csv --labels lab.csv --clip yes
 grep '"clipped' report.json
 query --input q.csv --public bytes.csv --labels lab.csv 2>said
-sed 's/is line [0-9]*;/is line N;/' said # drawn at random
+sed 's/is line [0-9]*: feature [0-9] is [-0-9.]*,/is line N: feature N is N,/' said # drawn at random
 query --input small.csv --public pub.csv --labels lab.csv
+query --input double.csv --public pub.csv --labels lab.csv
 query --input q.csv --public pub.csv --labels lab.csv
 kill $server
 wait $server

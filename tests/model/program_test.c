@@ -299,6 +299,7 @@ static void program_validate__each_rule(void **state) {
   REFUSED(p, p->preprocess.count, 2);
   REFUSED(p, p->preprocess.count, 1);
   REFUSED(p, p->input_units.count, 1);
+  REFUSED(p, p->reach_bits, p->steps[0].out.value_bits + 1);
   REFUSED(p, p->input_units.count, p->steps[0].out.shape.channels);
   model_free(m);
 }

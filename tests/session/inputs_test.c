@@ -125,7 +125,7 @@ static void job__queries_beyond_the_range_are_refused_or_clipped(void **state) {
   s.queries[5 * IN] = s.queries[5 * IN + 1] = beyond(&s, 2);
   scene_start(&s);
   expect_failure(&s, FUSION_E_INPUT, "2 of 12 queries go beyond the model's input range");
-  expect_failure(&s, FUSION_E_INPUT, "by up to 6 times it; the first is row 3; --clip yes");
+  expect_failure(&s, FUSION_E_INPUT, "by up to 6 times it; the first is row 3: feature 2 is -");
   assert_int_equal(fake.runs, 0);
   s.ask.clip = 1;
   struct job_output out;
@@ -135,7 +135,8 @@ static void job__queries_beyond_the_range_are_refused_or_clipped(void **state) {
   assert_int_equal(v.clipped_queries, 2);
   assert_int_equal(v.clipped_public, 0);
   assert_non_null(strstr(v.note, "2 of 12 queries go beyond"));
-  assert_non_null(strstr(v.note, "row 3: clipped"));
+  assert_non_null(strstr(v.note, "row 3: feature 2 is -"));
+  assert_non_null(strstr(v.note, ": clipped"));
   job_output_free(&out);
   scene_end(&s);
 }
@@ -160,7 +161,7 @@ static void job__samples_of_another_scale_are_told_as_such(void **state) {
   scene_prepare(&s);
   for (size_t i = 0; i < PUBLIC * IN; i++) s.public_samples[i] *= 65025;
   scene_start(&s);
-  expect_failure(&s, FUSION_E_INPUT, "scaled differently from the samples that calibrated");
+  expect_failure(&s, FUSION_E_INPUT, "scaled differently from the calibration samples");
   scene_end(&s);
 }
 
@@ -225,6 +226,72 @@ static void range__is_that_of_each_feature_with_units(void **state) {
   model_free(s.model);
 }
 
+/* Values within the range that no calibration sample reached: few are nothing, most of a file are another scale. */
+static void range__refuses_when_most_samples_are_unusual(void **state) {
+  (void)state;
+  enum { ROWS = 11 };
+  struct session_scene s;
+  struct input_range r;
+  char text[INPUT_RANGE_TEXT];
+  scene_prepare(&s);
+  struct program *p = &s.model->program;
+  p->reach_bits = (uint8_t)(p->steps[0].out.value_bits - 1);
+  const float usual = (float)program_input_end(p) / 2;
+  float real[ROWS * IN] = {0};
+  for (size_t i = 0; i < ROWS; i++) real[i * IN + 3] = i % 2 ? 0.9f * usual : -1.5f * usual;
+  program_input_range(p, real, ROWS, &r);
+  assert_int_equal(r.samples, 0);
+  assert_int_equal(r.unusual, 6);
+  assert_int_equal(r.first, 0);
+  assert_int_equal(r.element, 3);
+  assert_true(r.value == (double)real[3]);
+  assert_true(input_range_refuses(&r, ROWS));
+  input_range_text(text, p, &r, ROWS, "queries", "row 0");
+  assert_non_null(strstr(text, "6 of 11 queries go beyond what calibrated the model, by up to 1.5 times it"));
+  assert_false(input_range_refuses(&r, 2 * r.unusual));
+  program_input_range(p, real, 9, &r); /* most of them, but few */
+  assert_int_equal(r.unusual, 5);
+  assert_false(input_range_refuses(&r, 9));
+  input_range_text(text, p, &r, 9, "queries", "row 0");
+  assert_non_null(strstr(text, "5 of 9 queries go beyond what calibrated"));
+  program_input_range(p, real, ROWS - 1, &r);
+  input_range_text(text, p, &r, ROWS - 1, "queries", "row 0");
+  assert_string_equal(text, "");
+  model_free(s.model);
+}
+
+/* Files are looked at in parts: the first sample beyond the range is named before one that is only unusual. */
+static void range__of_parts_is_that_of_the_whole(void **state) {
+  (void)state;
+  enum { ROWS = 12 };
+  struct session_scene s;
+  struct input_range whole, part, all = {0};
+  scene_prepare(&s);
+  struct program *p = &s.model->program;
+  p->reach_bits = (uint8_t)(p->steps[0].out.value_bits - 1);
+  const float end = (float)program_input_end(p);
+  float real[ROWS * IN] = {0};
+  real[2 * IN + 1] = 0.7f * end;
+  real[5 * IN + 4] = -0.8f * end;
+  real[7 * IN + 5] = -3 * end;
+  real[9 * IN] = 2 * end;
+  program_input_range(p, real, ROWS, &whole);
+  for (size_t i = 0; i < ROWS; i += 3) {
+    program_input_range(p, real + i * IN, 3, &part);
+    input_range_add(&all, &part, i);
+  }
+  assert_int_equal(whole.first, 7);
+  assert_int_equal(whole.element, 5);
+  assert_int_equal(whole.unusual, 4);
+  assert_int_equal(all.values, whole.values);
+  assert_int_equal(all.samples, whole.samples);
+  assert_int_equal(all.unusual, whole.unusual);
+  assert_int_equal(all.first, whole.first);
+  assert_int_equal(all.element, whole.element);
+  assert_true(all.value == whole.value && all.reach == whole.reach);
+  model_free(s.model);
+}
+
 static void note__compares_queries_with_public_samples(void **state) {
   (void)state;
   struct session_scene s;
@@ -272,6 +339,8 @@ int main(void) {
       cmocka_unit_test(job__images_with_their_channels_elsewhere_are_refused),
       cmocka_unit_test(range__only_what_is_clipped_counts),
       cmocka_unit_test(range__is_that_of_each_feature_with_units),
+      cmocka_unit_test(range__refuses_when_most_samples_are_unusual),
+      cmocka_unit_test(range__of_parts_is_that_of_the_whole),
       cmocka_unit_test(note__compares_queries_with_public_samples),
       cmocka_unit_test(note__tells_of_equal_public_samples),
   };

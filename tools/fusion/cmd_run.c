@@ -231,9 +231,10 @@ static int check_range(const struct run_line *l, const fusion_model *model, cons
   fusion_input_check check = {.size = sizeof check};
   const fusion_status status = fusion_model_check_input(model, input, &check, &err);
   if (status != FUSION_OK) return cli_failed("run", status, &err);
-  const bool refused = check.samples && l->input.clip == CLI_CLIP_REFUSE;
+  const bool refused = check.refused && l->input.clip == CLI_CLIP_REFUSE;
   if (refused)
-    cli_error("run", "%s; --clip yes clips them", check.text);
+    cli_error("run", "%s; %s", check.text,
+              check.samples ? "--clip yes clips them" : "--clip yes takes them as they are");
   else if (check.text[0])
     cli_error("run", "note: %s%s", check.text, check.samples ? ": clipped" : "");
   return refused ? CLI_EXIT_USAGE : CLI_GO;
