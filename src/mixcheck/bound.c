@@ -16,13 +16,13 @@ static long double log2_factorial(uint64_t n) {
   return lgammal_r((long double)n + 1, &sign) / logl(2);
 }
 
-static long double log2_choose(uint64_t n, uint64_t k) {
+long double bound_log2_choose(uint64_t n, uint64_t k) {
   if (k > n) return NOTHING;
   if (k > n - k) k = n - k;
   if (k > 32) return log2_factorial(n) - log2_factorial(k) - log2_factorial(n - k);
-  long double sum = 0; /* exact to the last bits where it matters most: few positions out of many */
-  for (uint64_t j = 0; j < k; j++) sum += log2l((long double)(n - j) / (long double)(j + 1));
-  return sum;
+  long double product = 1; /* exact to the last bits where it matters most: few positions out of many; below 2^2048 */
+  for (uint64_t j = 0; j < k; j++) product *= (long double)(n - j) / (long double)(j + 1);
+  return log2l(product);
 }
 
 static long double log2_sum(long double a, long double b) {
@@ -34,22 +34,27 @@ uint64_t mix_choice_samples(const struct mix_choice *c) {
   return c->queries * c->copies + c->public_samples * c->public_copies;
 }
 
+long double bound_margin(const struct mix_choice *c) {
+  const long double n = (long double)mix_choice_samples(c);
+  return fminl(BOUND_MARGIN, fmaxl(0x1p-36L, n * log2l(n) * 0x1p-56L));
+}
+
 long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k) {
-  return log2_choose(c->queries, i) + log2_choose(c->public_samples, k) -
-         log2_choose(mix_choice_samples(c), i * c->copies + k * c->public_copies);
+  return bound_log2_choose(c->queries, i) + bound_log2_choose(c->public_samples, k) -
+         bound_log2_choose(mix_choice_samples(c), i * c->copies + k * c->public_copies);
 }
 
 /** K >= 2: the terms (i, k) and (i, T-k), and those with a k between these, are negligible from the first k on at which
  * C(T,k)^(K-1) exceeds 2^`room`: all of them when it is below zero. */
 static long double room_of(const struct mix_choice *c, uint64_t i) {
   const long double least = fminl(-NEGLIGIBLE_BITS, bound_term(c, 1, 0) - NEGLIGIBLE_PART);
-  return -least - (long double)(c->copies - 1) * log2_choose(c->queries, i);
+  return -least - (long double)(c->copies - 1) * bound_log2_choose(c->queries, i);
 }
 
 /** Must (i, k), and (i, T-k) where so many may be wrong, be looked at? k <= T/2, so beyond e there is neither. */
 static bool counts(const struct mix_choice *c, uint64_t k, long double room) {
   return k <= c->errors && k <= c->public_samples / 2 &&
-         (long double)(c->public_copies - 1) * log2_choose(c->public_samples, k) <= room;
+         (long double)(c->public_copies - 1) * bound_log2_choose(c->public_samples, k) <= room;
 }
 
 static void take_larger(struct bound_peak *best, const struct mix_choice *c, uint64_t i, uint64_t k) {
@@ -82,7 +87,7 @@ struct ends {
 static struct ends find_ends(const struct mix_choice *c) {
   const uint64_t r = c->queries;
   for (uint64_t width = ENDS; width < r / 2; width *= 2) {
-    const long double rest = log2l((long double)r) - (long double)(c->copies - 1) * log2_choose(r, width + 1);
+    const long double rest = log2l((long double)r) - (long double)(c->copies - 1) * bound_log2_choose(r, width + 1);
     if (rest < -2 * 128) return (struct ends){width, r - width, rest};
   }
   return (struct ends){r, r + 1, NOTHING};
@@ -156,8 +161,9 @@ bool bound_holds_at(const struct mix_choice *c, uint64_t s, uint32_t bits) {
   return holds;
 }
 
-/** Visits every s that may reach the maximum: a term of the sum there must be at least the largest term over the number
- * of significant i. `visit` returns false to stop. */
+/** Visits every s that may reach the maximum, which is at least the largest term. So the largest term of the sum there
+ * must be at least the largest of all over the number of significant i, and at least the largest of all less what
+ * the other i can add. `visit` returns false to stop. */
 struct visitor {
   bool (*visit)(struct visitor *v, const struct mix_choice *c, uint64_t s);
   uint32_t bits;
@@ -195,11 +201,17 @@ static void visit_candidates(struct visitor *v, const struct mix_choice *c) {
   const struct ends ends = find_ends(c);
   const struct bound_peak largest = bound_largest_term(c);
   uint64_t significant = 0;
-  for (uint64_t i = 1; i <= c->queries; i = next_i(&ends, i))
-    significant += peak_of(c, i).log2 >= largest.log2 - SIGNIFICANT_BITS;
-  const long double least = largest.log2 - log2l((long double)significant) - BOUND_MARGIN;
+  long double parts = exp2l(ends.rest - largest.log2); /* of the largest term: all peaks together */
+  for (uint64_t i = 1; i <= c->queries; i = next_i(&ends, i)) {
+    const long double below = peak_of(c, i).log2 - largest.log2;
+    significant += below >= -SIGNIFICANT_BITS;
+    parts += exp2l(below);
+  }
   for (uint64_t i = 1; i <= c->queries; i = next_i(&ends, i)) {
     const struct bound_peak peak = peak_of(c, i);
+    const long double others = parts - exp2l(peak.log2 - largest.log2);
+    const long double part = fmaxl(1 / (long double)significant, 1 - others);
+    const long double least = largest.log2 + log2l(part) - bound_margin(c);
     if (peak.log2 < least) continue;
     if (!(c->public_copies == 1 ? visit_around(v, c, &peak, least) : visit_ends(v, c, i, least))) return;
   }
@@ -222,21 +234,21 @@ long double bound_log2(const struct mix_choice *c, uint64_t *worst) {
 }
 
 static bool visit_for_decision(struct visitor *v, const struct mix_choice *c, uint64_t s) {
-  const long double limit = -(long double)v->bits, sum = sum_at(c, s);
-  if (sum > limit - BOUND_MARGIN) v->holds = sum < limit + BOUND_MARGIN && bound_holds_at(c, s, v->bits);
+  const long double limit = -(long double)v->bits, sum = sum_at(c, s), margin = bound_margin(c);
+  if (sum > limit - margin) v->holds = sum < limit + margin && bound_holds_at(c, s, v->bits);
   return v->holds;
 }
 
 bool bound_holds(const struct mix_choice *c, uint32_t bits) {
-  const long double limit = -(long double)bits;
-  if (fmaxl(peak_of(c, 1).log2, peak_of(c, c->queries).log2) > limit + BOUND_MARGIN) return false;
-  if (bound_largest_term(c).log2 > limit + BOUND_MARGIN) return false;
-  if (upper_bound(c) < limit - BOUND_MARGIN) return true;
+  const long double limit = -(long double)bits, margin = bound_margin(c);
+  if (fmaxl(peak_of(c, 1).log2, peak_of(c, c->queries).log2) > limit + margin) return false;
+  if (bound_largest_term(c).log2 > limit + margin) return false;
+  if (upper_bound(c) < limit - margin) return true;
   struct visitor v = {.visit = visit_for_decision, .bits = bits, .holds = true};
   visit_candidates(&v, c);
   return v.holds;
 }
 
 long double bound_paper_bits(const struct mix_choice *c) {
-  return log2_choose(mix_choice_samples(c), c->copies) - log2l((long double)c->queries);
+  return bound_log2_choose(mix_choice_samples(c), c->copies) - log2l((long double)c->queries);
 }

@@ -27,8 +27,11 @@ uint64_t mix_choice_samples(const struct mix_choice *c);
  *  - K = 1: t(i,k) rises in k up to k = i*(T+1)/R and falls after it (the ratio of neighbours is linear in k), so g(i)
  *    costs one evaluation. K >= 2: t(i,k) may fall, rise and fall again, but all k except a few at both ends are
  *    negligible as well, so g(i) looks at these.
- *  - What floating point (64-bit mantissa, error far below BOUND_MARGIN) cannot tell apart, integers do.
+ *  - What floating point (64-bit mantissa, error below bound_margin()) cannot tell apart, integers do.
  */
+
+/** log2 of C(n,k). */
+long double bound_log2_choose(uint64_t n, uint64_t k);
 
 /** log2 of t(i,k). */
 long double bound_term(const struct mix_choice *c, uint64_t i, uint64_t k);
@@ -52,7 +55,10 @@ bool bound_holds_at(const struct mix_choice *c, uint64_t s, uint32_t bits);
 /** -log2 of the paper's bound R / C(N,B). */
 long double bound_paper_bits(const struct mix_choice *c);
 
-/** Floating-point results nearer than this to a limit, in bits, are decided by integers. */
+/** Floating-point results nearer than this to a limit, in bits, are decided by integers: of a term's nine logarithms of
+ *  factorials, each below N log2 N, each is right to a few units in the last of 64 places. */
+long double bound_margin(const struct mix_choice *c);
+/** The largest of these margins, of N up to about 2^42. */
 #define BOUND_MARGIN 0x1p-8L
 
 #endif

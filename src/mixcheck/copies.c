@@ -10,7 +10,20 @@
  * stretch without a gap, from -RB/K < 0 to some r. So p counts at most 0 times up to r, and at least 0 times above it.
  * If r >= k, then h(x) <= 0. Otherwise (x-r) h(x) falls with x, because (x-r)/(x-p) rises with x for p < r and falls
  * for p > r: h changes its sign once at most, from + to -. So if a term exceeds a limit at T, the larger T at which it
- * does too are those below some T'. */
+ * does too are those below some T'.
+ *
+ * Where more errors are allowed as T grows, that skips few T at a time. So with K = 1 look at a server that follows T:
+ * it corrupts s = floor(gT) + iB positions, g not above the part of answers that may be wrong. Its terms are those with
+ * k = floor(gT) - (i' - i)B. With u = (i' - i)B or that plus 1, and gT - u in place of k, the logarithm of such a term
+ * has the derivative
+ *
+ *     sum over j <= i'B of 1 / (T + (j-u)/g)  +  sum over j <= (R-i')B of 1 / (T + (j+u)/(1-g))  -  sum over j <= RB of
+ * 1 / (T+j),
+ *
+ * the integral over p of D(p) / (T+p)^2, D counting the p of the first two sums up to p less those of the third. D >= 0
+ * below p = u/(1-g) while p <= i'B, and D <= 0 from there on, because floor(gp+u) + floor((1-g)p-u) <= floor(p). So the
+ * term rises with T up to some point, if at all, and falls from there on, and within an interval of T it is least at
+ * one of the ends. In k it is log-concave, so that it is least at one of the two u. */
 #include <fusion/plan.h>
 
 #include <inttypes.h>
@@ -22,6 +35,13 @@
 #define ACCURACY_UNITS UINT64_C(1000000000)
 /* Public samples beyond this are not considered unless asked for: the chance hardly falls any further there. */
 #define PUBLIC_SEARCH_MAX (UINT64_C(1) << 24)
+
+enum {
+  PRODUCT_TERMS = 64,          /* factors between logarithms: none is below 2^-64 */
+  FOLLOWER_WORK_MAX = 1 << 18, /* factors of a follower's chance at one T */
+  FAST_PART = 4,               /* a search that skips this part of T is fast enough */
+  EXACT_SAMPLES_MAX = 1 << 16, /* integers are quick up to here */
+};
 
 void fusion_plan_request_init(fusion_plan_request *request, size_t size) {
   const fusion_plan_request defaults = {
@@ -121,14 +141,86 @@ static uint64_t skip_required(const fusion_plan_request *q, struct mix_choice c,
   return low;
 }
 
+/** A server that corrupts floor(part * T) + first * B positions; see above. */
+struct follower {
+  uint64_t first; /* the fewest queries that it may have corrupted */
+  long double part;
+};
+
+/** log2 of the term of i queries at T, its k replaced by part * T - u. */
+static long double follower_term(const struct follower *f, const struct mix_choice *c, uint64_t i, long double u) {
+  const long double t = (long double)c->public_samples, k = f->part * t - u;
+  const uint64_t wrong = i * c->copies, all = c->queries * c->copies;
+  long double log2 = bound_log2_choose(c->queries, i), product = 1;
+  if (!(k > 0)) return -HUGE_VALL;
+  for (uint64_t j = 1; j <= all; j++) {
+    product *= (j <= wrong ? k + (long double)j : t - k + (long double)(j - wrong)) / (t + (long double)j);
+    if (j % PRODUCT_TERMS && j < all) continue;
+    log2 += log2l(product);
+    product = 1;
+  }
+  return log2;
+}
+
+/** At most the least chance of the follower, as a part of one, at any T of [low, high]. */
+static long double follower_least(const struct follower *f, struct mix_choice c, uint64_t low, uint64_t high) {
+  long double sum = 0;
+  for (uint64_t i = f->first; i <= c.queries; i++) {
+    long double least = HUGE_VALL;
+    for (unsigned end = 0; end < 4; end++) {
+      const long double u = (long double)((i - f->first) * c.copies) + (end & 1);
+      c.public_samples = end & 2 ? high : low;
+      least = fminl(least, follower_term(f, &c, i, u));
+    }
+    sum += exp2l(least);
+  }
+  return sum;
+}
+
+/** The least T' in (T, high] at which the follower is not surely too good; T + 1 when it is not at T either. */
+static uint64_t skip_follower(const fusion_plan_request *q, const struct follower *f, const struct mix_choice *c,
+                              uint64_t high) {
+  const long double limit = exp2l(-(long double)q->security_bits) * (1 + 0x1p-40L);
+  uint64_t low = c->public_samples + 1, end = high + 1;
+  while (low < end) {
+    const uint64_t middle = low + (end - low) / 2;
+    if (follower_least(f, *c, c->public_samples, middle) > limit)
+      low = middle + 1;
+    else
+      end = middle;
+  }
+  return low;
+}
+
+/** The same of the followers that do at T what is best there. */
+static uint64_t skip_followers(const fusion_plan_request *q, const struct mix_choice *c, uint64_t high) {
+  const long double allowed = (long double)fusion_plan_allowed_errors(q->min_accuracy, ACCURACY_UNITS) / ACCURACY_UNITS;
+  const uint64_t work = c->queries * c->queries * c->copies;
+  uint64_t worst, next = c->public_samples + 1;
+  if (c->public_copies > 1 || q->min_canaries || c->queries > FOLLOWER_WORK_MAX || work > FOLLOWER_WORK_MAX)
+    return next;
+  (void)bound_log2(c, &worst);
+  const uint64_t over = worst > c->errors ? div_up(worst - c->errors, c->copies) : 1, first = over > 1 ? over : 1;
+  const long double here = (long double)(worst - first * c->copies) / (long double)c->public_samples;
+  const long double parts[] = {allowed, fminl(here, allowed)};
+  for (size_t i = 0; i < 2; i++) {
+    const struct follower f = {first, parts[i]};
+    const uint64_t other = skip_follower(q, &f, c, high);
+    next = other > next ? other : next;
+  }
+  return next;
+}
+
 /** The next T after one that failed: every T before it fails too. */
 static uint64_t next_public(const fusion_plan_request *q, const struct mix_choice *c, uint64_t high) {
   const long double limit = -(long double)q->security_bits + BOUND_MARGIN;
   const struct bound_peak peak = bound_largest_term(c);
   uint64_t next = c->public_samples + 1;
   if (peak.log2 > limit) next = skip_term(q, *c, &peak, high);
-  if (bound_term(c, c->queries, c->errors) <= limit) return next;
-  const uint64_t other = skip_required(q, *c, high);
+  uint64_t other = bound_term(c, c->queries, c->errors) > limit ? skip_required(q, *c, high) : next;
+  next = other > next ? other : next;
+  if (next - c->public_samples > c->public_samples / FAST_PART) return next;
+  other = skip_followers(q, c, high);
   return other > next ? other : next;
 }
 
@@ -193,7 +285,7 @@ fusion_status fusion_plan_copies(const fusion_plan_request *request, fusion_plan
   if (!best_samples) return unreachable(&q, err);
   uint64_t worst;
   (void)bound_log2(&best, &worst);
-  if (!bound_holds_at(&best, worst, q.security_bits))
+  if (best_samples <= EXACT_SAMPLES_MAX && !bound_holds_at(&best, worst, q.security_bits))
     return error_set(err, FUSION_E_INTERNAL, "the plan found fails its exact check");
   const fusion_plan_choice choice = rate(&best, canaries_of(&q, best.public_samples));
   sized_give(out, &choice);
