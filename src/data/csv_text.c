@@ -151,6 +151,7 @@ bool csv_is_name(const struct csv_cell *cell, locale_t locale) {
 const char *csv_complaint(const struct csv_cell *cell) {
   if (cell->at == cell->end) return "the field is empty; fill in every value";
   if (is_missing(cell)) return "is a missing or infinite value; fill in a finite number";
+  if (holds(cell, "\r")) return "has a carriage return within; end each line with a line feed";
   if (holds(cell, UNICODE_MINUS)) return "has a Unicode minus sign; write '-'";
   if (holds(cell, NO_BREAK_SPACE) || holds(cell, NARROW_NO_BREAK_SPACE)) return "has a no-break space; remove it";
   if (!is_odd_number(cell)) return "is not a number";

@@ -24,6 +24,9 @@ try run m.fsn --input double.csv --clip yes
 head -4 double.csv >few.csv
 try run m.fsn --input few.csv # too few rows to judge by their number
 refused run m.fsn --input pub.csv --labels three.csv
+try run m.fsn --input pub.csv --labels one.csv
+try run m.fsn --input pub.csv --labels lab.csv
+awk '{ print "p" NR "," $0 }' pub.csv >named.csv
 
 echo "compile"
 sed 's/[0-9.-]\{1,\}/0/g' pub.csv >zero.csv
@@ -51,6 +54,7 @@ grep '"clipped' report.json
 query --input q.csv --public bytes.csv --labels lab.csv 2>said
 sed 's/is line [0-9]*: feature [0-9] is [-0-9.]*,/is line N: feature N is N,/' said # drawn at random
 query --input small.csv --public pub.csv --labels lab.csv
+query --input q.csv --public named.csv --public-id-column 1 --labels lab.csv
 query --input double.csv --public pub.csv --labels lab.csv
 query --input q.csv --public pub.csv --labels lab.csv
 kill $server

@@ -26,6 +26,9 @@ refused run plain.fsn --input five.csv --probabilities -o p.csv
 refused run plain.fsn --input five.csv -o ./five.csv
 refused run plain.fsn --input five.csv -o absent/p.csv
 refused run plain.fsn --input five.csv -o plain.fsn
+"$FUSION" run plain.fsn --input five.csv -o full.csv >/dev/full
+echo "exit $?"
+ls full.csv 2>/dev/null || echo "no answers"
 "$FUSION" run log.fsn --input q.csv --probabilities -o log.csv >/dev/null
 "$FUSION" run log.fsn --input q.csv --probabilities -o log.npy >/dev/null
 "$FUSION" run soft.fsn --input q.csv --probabilities -o soft.csv >/dev/null

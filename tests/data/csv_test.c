@@ -88,6 +88,7 @@ static void load__never_drops_a_row_with_an_odd_field(void **state) {
       {",2,3,4\n-2.6,-0.9,-3.8,-2.5\n", "line 1, column 1: the field is empty"},
       {"NA,2,3,4\n-2.6,-0.9,-3.8,-2.5\n", "line 1, column 1: 'NA' is a missing"},
       {"nan,2\n1,2\n", "line 1, column 1: 'nan' is a missing"},
+      {"1,2,3,4\r-2.6,-0.9,-3.8,-2.5\r", "has a carriage return within"}, /* as old Macintoshes wrote them */
       {"50%,2,3,4\n-2.6,-0.9,-3.8,-2.5\n", "line 1, column 1: '50%' is a percentage"},
       {"\xe2\x88\x92"
        "3,2\n1,2\n",

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_ONLY = 256 };
+enum { LONG_ONLY = 256, ERROR_TEXT_LEN = 8192 };
 #define COUNT_MAX 9007199254740992.0 /* 2^53: the counts that a double holds exactly */
 
 int cli_exit_code(fusion_status status) {
@@ -26,10 +26,13 @@ int cli_exit_code(fusion_status status) {
   return class >= 0 && class <= 7 ? codes[class] : CLI_EXIT_INTERNAL;
 }
 
+/** One line, whatever a file's name or field holds: characters that would move the cursor or break it become '?'. */
 static void print_error(const char *command, const char *format, va_list args) {
-  fprintf(stderr, command ? "fusion %s: " : "fusion: ", command);
-  vfprintf(stderr, format, args);
-  fputc('\n', stderr);
+  char text[ERROR_TEXT_LEN];
+  vsnprintf(text, sizeof text, format, args);
+  for (char *at = text; *at; at++)
+    if ((unsigned char)*at < ' ' || *at == 127) *at = '?';
+  fprintf(stderr, command ? "fusion %s: %s\n" : "fusion: %s%s\n", command ? command : "", text);
 }
 
 void cli_error(const char *command, const char *format, ...) {

@@ -123,9 +123,10 @@ int cli_check_tls_server(const char *command, const fusion_server_settings *s);
 
 /** How the files of a line are read: --header, and for samples --preprocess and --id-column. */
 struct cli_reading {
-  const char *command;    /* for notes on standard error */
-  const char *preprocess; /* for images alone; may be NULL */
-  const char *id_column;  /* of the samples' file; may be NULL */
+  const char *command;          /* for notes on standard error */
+  const char *preprocess;       /* for images alone; may be NULL */
+  const char *id_column;        /* of the samples' file; may be NULL */
+  const char *public_id_column; /* of the public samples' file; may be NULL */
   fusion_header header;
 };
 /** What is done with samples beyond the model's input range: --clip. */
@@ -137,12 +138,14 @@ struct cli_input {
   struct cli_reading reading;
 };
 void cli_add_input(struct cli_option *table, struct cli_input *input);
+/** --public-id-column. */
+void cli_add_public_reading(struct cli_option *table, struct cli_reading *reading);
 void cli_add_reading(struct cli_option *table, struct cli_reading *reading);
 void cli_add_clip(struct cli_option *table, enum cli_clip *clip);
 /** Loads an array file, an image or a folder of images; a line that was taken as a header is told. */
 fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
-/** The same for samples beside those that --input names: without a column of names. */
-fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
+/** The same for public samples. */
+fusion_status cli_load_public(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 /** Labels: numbers, or names in a .csv or .txt file. */
 fusion_status cli_load_labels(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err);
 void cli_add_threads(struct cli_option *table, unsigned *threads);

@@ -62,6 +62,7 @@ static void options_of_data(struct audit_line *l, struct cli_option *table) {
   cli_add_options(table, options);
   cli_add_clip(table, &l->clip);
   cli_add_reading(table, &l->reading);
+  cli_add_public_reading(table, &l->reading);
   cli_add_json(table, &l->json);
   cli_add_quiet(table, &l->quiet);
 }
@@ -177,7 +178,7 @@ static int run(struct audit_line *l) {
   l->settings.clip = l->clip == CLI_CLIP_YES;
   cli_job_settings(&l->settings, &bar);
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
-  if (status == FUSION_OK) status = cli_load_beside(&public_samples, &l->reading, l->public_samples, &err);
+  if (status == FUSION_OK) status = cli_load_public(&public_samples, &l->reading, l->public_samples, &err);
   if (status == FUSION_OK) status = cli_load_labels(&labels, &l->reading, l->labels, &err);
   if (status == FUSION_OK) {
     cli_job_begin(&bar, client, "audit", 0, l->quiet);

@@ -70,6 +70,7 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
                    "Add the accepted queries and their answers to the file of canaries."),
       {.name = NULL}};
   cli_add_input(table, &l->input);
+  cli_add_public_reading(table, &l->input.reading);
   cli_add_options(table, options);
   cli_add_options(table, canaries);
   cli_add_json(table, &l->json);
@@ -287,7 +288,7 @@ static fusion_status load(const struct query_line *l, struct loaded *in, fusion_
   const struct cli_reading *how = &l->input.reading;
   fusion_status status = cli_load_samples(&in->queries, how, l->input.path, err);
   if (status != FUSION_OK || !l->public_samples) return status;
-  status = cli_load_beside(&in->public_samples, how, l->public_samples, err);
+  status = cli_load_public(&in->public_samples, how, l->public_samples, err);
   return status == FUSION_OK ? cli_load_labels(&in->labels, how, l->labels, err) : status;
 }
 

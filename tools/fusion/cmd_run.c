@@ -87,6 +87,20 @@ static bool class_at(const void *model, size_t index, int64_t *number, const cha
   return fusion_model_class(model, index, number, text);
 }
 
+/** Labels that count from 1 are no error when the last class is absent: they are only nearly all wrong. */
+static void tell_shifted(const int64_t *fixed, const int64_t *expected, size_t count) {
+  size_t equal = 0, shifted = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (!expected[i]) return; /* there is a class 0 */
+    equal += fixed[i] == expected[i];
+    shifted += fixed[i] == expected[i] - 1;
+  }
+  if (shifted * 2 > count && shifted > 2 * equal)
+    cli_error("run",
+              "note: no label is 0, and with 1 subtracted from each the accuracy is %.2f %%: do labels count from 1?",
+              100 * (double)shifted / (double)count);
+}
+
 /** Fills accuracies and agreement; `work` has room for three labels a row. */
 static fusion_status compare(const struct run_line *l, const fusion_model *model, const fusion_array *input,
                              const fusion_array *answers, struct run_result *result, int64_t *work,
@@ -112,6 +126,7 @@ static fusion_status compare(const struct run_line *l, const fusion_model *model
       status = err->status = FUSION_E_INPUT;
     }
     if (status == FUSION_OK) status = fusion_model_classes(model, labels, expected, err);
+    if (status == FUSION_OK && !classes->numbers) tell_shifted(fixed, expected, result->rows);
     if (status == FUSION_OK) cli_classes_label(classes, expected, result->rows, 1);
     if (status == FUSION_OK) result->accuracy = share_equal(fixed, expected, result->rows);
     if (status == FUSION_OK && l->onnx) result->float_accuracy = share_equal(reference, expected, result->rows);
@@ -136,25 +151,20 @@ static fusion_status label_answers(const fusion_model *model, const fusion_array
   return FUSION_OK;
 }
 
-/** Integers, or real numbers where they are asked for, to the file. An exit code. */
-static int write_answers(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
-                         struct cli_answers named) {
-  if (!l->output) return CLI_EXIT_OK;
-  fusion_error err = {.status = FUSION_OK};
+/** Integers, or real numbers where they are asked for, for the file. */
+static fusion_status prepare_answers(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
+                                     struct cli_answers named, fusion_files *files, fusion_error *err) {
+  if (!l->output) return FUSION_OK;
   fusion_array *real = NULL;
   fusion_status status = FUSION_OK;
   if (l->real || l->probabilities)
-    status = fusion_model_real_answers(model, answers, l->probabilities, &real, &err);
+    status = fusion_model_real_answers(model, answers, l->probabilities, &real, err);
   else if (named.classes->numbers)
-    status = label_answers(model, answers, named.classes, &real, &err);
+    status = label_answers(model, answers, named.classes, &real, err);
   named.values = real ? real : answers;
-  fusion_files *files = NULL;
-  if (status == FUSION_OK) status = fusion_files_create(&files, &err);
-  if (status == FUSION_OK) status = cli_answers_add(&named, files, l->output, &err);
-  if (status == FUSION_OK) status = fusion_files_place(files, &err);
-  fusion_files_free(files);
+  if (status == FUSION_OK) status = cli_answers_add(&named, files, l->output, err);
   fusion_array_free(real);
-  return status == FUSION_OK ? CLI_EXIT_OK : cli_failed("run", status, &err);
+  return status;
 }
 
 static int report(const struct run_line *l, const struct run_result *r, const struct cli_answers *named) {
@@ -177,8 +187,23 @@ static int report(const struct run_line *l, const struct run_result *r, const st
     printf("agreement  %.2f %% of the samples get the float network's label (float: %s)\n", 100 * r->agreement,
            cli_format_seconds(text, r->float_seconds));
   if (cli_answers_named(named)) cli_answers_print(named);
-  if (l->output) printf("written    %s\n", l->output);
   return CLI_EXIT_OK;
+}
+
+/** The file and standard output: all or nothing. An exit code. */
+static int hand_out(const struct run_line *l, const fusion_model *model, const fusion_array *answers,
+                    const struct run_result *result, const struct cli_answers *named) {
+  fusion_error err = {.status = FUSION_OK};
+  fusion_files *files = NULL;
+  fusion_status status = fusion_files_create(&files, &err);
+  if (status == FUSION_OK) status = prepare_answers(l, model, answers, *named, files, &err);
+  int code = status == FUSION_OK ? report(l, result, named) : CLI_EXIT_OK;
+  if (status == FUSION_OK && code == CLI_EXIT_OK) code = cli_flush_stdout("run");
+  if (status == FUSION_OK && code == CLI_EXIT_OK) status = fusion_files_place(files, &err);
+  fusion_files_free(files);
+  if (status != FUSION_OK) code = cli_failed("run", status, &err);
+  if (code == CLI_EXIT_OK && !l->json && l->output) printf("written    %s\n", l->output);
+  return code;
 }
 
 /** Compares, writes and reports what was answered. */
@@ -192,9 +217,7 @@ static int finish(const struct run_line *l, const fusion_model *model, const fus
     status = work ? compare(l, model, input, answers, result, work, classes, &err) : FUSION_E_MEMORY;
   const struct cli_answers named = {
       .samples = input, .labels = work, .classes = classes, .values_are_labels = info.output == FUSION_OUTPUT_LABEL};
-  int code = status == FUSION_OK ? write_answers(l, model, answers, named) : cli_failed("run", status, &err);
-  if (code == CLI_EXIT_OK) code = report(l, result, &named);
-  if (code == CLI_EXIT_OK) code = cli_flush_stdout("run");
+  const int code = status == FUSION_OK ? hand_out(l, model, answers, result, &named) : cli_failed("run", status, &err);
   free(work);
   return code;
 }

@@ -18,6 +18,15 @@ void cli_add_reading(struct cli_option *table, struct cli_reading *reading) {
   cli_add_options(table, options);
 }
 
+void cli_add_public_reading(struct cli_option *table, struct cli_reading *reading) {
+  const struct cli_option options[] = {
+      CLI_OPT_TEXT("public-id-column", &reading->public_id_column, "NAME|NUMBER",
+                   "The column of a .csv file of public samples that names them, by its name or its number from 1. It "
+                   "is not part of the sample."),
+      {.name = NULL}};
+  cli_add_options(table, options);
+}
+
 void cli_add_clip(struct cli_option *table, enum cli_clip *clip) {
   const struct cli_option options[] = {
       CLI_OPT_CHOICE("clip", clip, "refuse|yes",
@@ -85,8 +94,8 @@ fusion_status cli_load_samples(fusion_array **out, const struct cli_reading *how
   return load(out, how, path, how->id_column, err);
 }
 
-fusion_status cli_load_beside(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err) {
-  return load(out, how, path, NULL, err);
+fusion_status cli_load_public(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err) {
+  return load(out, how, path, how->public_id_column, err);
 }
 
 fusion_status cli_load_labels(fusion_array **out, const struct cli_reading *how, const char *path, fusion_error *err) {
