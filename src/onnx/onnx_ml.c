@@ -79,8 +79,8 @@ cleanup:
 }
 
 /* Keeps what the file calls the classes, unless they are numbered from 0 on. The graph keeps one list: that of the last
- * node that has one. */
-static fusion_status take_labels(struct call *c, const char *numbers, const char *texts) {
+ * node that has one. `classes`: how many there are; 0 when the node does not say. */
+static fusion_status take_labels(struct call *c, const char *numbers, const char *texts, size_t classes) {
   const int64_t *ints;
   const size_t count = attr_ints(c, numbers, &ints);
   const Onnx__AttributeProto *a = attr_find(c, texts);
@@ -88,6 +88,7 @@ static fusion_status take_labels(struct call *c, const char *numbers, const char
   struct class_labels l = {0};
   if (!count && !named) return FUSION_OK;
   if (count && named) return call_malformed(c, "has labels of two kinds");
+  if (classes && count + named != classes) return call_malformed(c, "has another number of labels than of classes");
   fusion_status status = class_labels_open(&l, count + named, named > 0);
   if (status == FUSION_OK && count) memcpy(l.numbers, ints, count * sizeof *ints);
   for (uint32_t i = 0; status == FUSION_OK && i < named; i++)
@@ -127,7 +128,7 @@ fusion_status op_linear_classifier(struct call *c) {
   if (rows < 2)
     return call_refuse(c, "give every class its own row of coefficients",
                        "has one row of coefficients for two classes");
-  TRY(take_labels(c, "classlabels_ints", "classlabels_strings"));
+  TRY(take_labels(c, "classlabels_ints", "classlabels_strings", rows));
   if (call_uses_output(c, 0)) TRY(classifier_label(c, x));
   if (softmax || logistic) {
     TRY(call_added(c, graph_add_unary(c->im->g, softmax ? GRAPH_SOFTMAX : GRAPH_SIGMOID, x.node, &x.node)));
@@ -167,6 +168,6 @@ fusion_status op_normalizer(struct call *c) {
 
 /* Scores with their classes' names. */
 fusion_status op_zip_map(struct call *c) {
-  const fusion_status status = take_labels(c, "classlabels_int64s", "classlabels_strings");
+  const fusion_status status = take_labels(c, "classlabels_int64s", "classlabels_strings", 0);
   return status == FUSION_OK ? op_identity(c) : status;
 }

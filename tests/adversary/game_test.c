@@ -151,7 +151,7 @@ static void play_sensitive_all(const struct mix_choice *c, double rho, double me
   for (int event = SENSITIVE_GIVEN; event <= SENSITIVE_ANY; event++) {
     const bool given = event == SENSITIVE_GIVEN;
     const struct tampering tampering = {rho, mends, given};
-    const uint64_t samples = c->queries * c->copies + c->public_samples * c->public_copies;
+    const uint64_t samples = samples_of(c);
     uint64_t best;
     (void)sensitive_log2(c, rho, (enum sensitive_event)event, &best);
     for (uint64_t s = 1; s <= samples; s++) {

@@ -317,7 +317,7 @@ static void game__canaries_win_as_often_as_the_bound_says(void **state) {
     const struct mix_choice *c = &rows[i].choice;
     uint64_t worst;
     const double p = (double)exp2l(bound_log2(c, &worst));
-    for (uint64_t s = 1; s <= c->queries * c->copies + c->public_samples * c->public_copies; s++) {
+    for (uint64_t s = 1; s <= mix_choice_samples(c); s++) {
       uint64_t won = 0;
       for (int g = 0; g < GAMES; g++) won += play(c, rows[i].canaries, 1, s, &random);
       expect_rate(won, GAMES, p, s != worst || rows[i].canaries < c->public_samples);

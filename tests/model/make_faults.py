@@ -241,11 +241,12 @@ def label_cases():
 
 
 def label_refused(folder):
-    n = helper.make_node('LinearClassifier', ['x'], ['label', 'y'], domain='ai.onnx.ml', name='lc', coefficients=[1.0] * 8,
-                         intercepts=[0.0, 0.0], classlabels_ints=[4, 4])
-    m = model([n], ['N', 4])
-    m.opset_import.append(helper.make_opsetid('ai.onnx.ml', 1))
-    save(folder, 'refused_labels', m)
+    for name, labels in (('refused_labels', [4, 4]), ('refused_label_count', [1, 2, 3])):
+        n = helper.make_node('LinearClassifier', ['x'], ['label', 'y'], domain='ai.onnx.ml', name='lc', coefficients=[1.0] * 8,
+                             intercepts=[0.0, 0.0], classlabels_ints=labels)
+        m = model([n], ['N', 4])
+        m.opset_import.append(helper.make_opsetid('ai.onnx.ml', 1))
+        save(folder, name, m)
 
 
 def main():

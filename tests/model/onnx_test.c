@@ -157,6 +157,7 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
       {"log", FUSION_E_UNSUPPORTED, "(node 'l'); end the model before it and take the logarithm of the answers"},
       {"conv3d", FUSION_E_UNSUPPORTED, "has an input of 5 dimensions (node 'c3'); use one- or two-dimensional windows"},
       {"labels", FUSION_E_MODEL, "LinearClassifier has labels that are not 2 to 65536 different ones"},
+      {"label_count", FUSION_E_MODEL, "LinearClassifier has another number of labels than of classes (node 'lc')"},
       {"old_down", FUSION_E_UNSUPPORTED,
        "does not say which neighbours it uses (node 'down'); export with operator set 11"},
   };
