@@ -34,7 +34,7 @@ POINTS, ROWS = 0.5, 1  # allowed: the larger of the two
 CALIBRATION_ROWS = 512
 
 
-def synthetic_ranges(rows=900):
+def synthetic_ranges(rows=3000):
     """20 features with deviations from 1e-3 to 1e5, half of them far from 0, some with long tails; 3 classes."""
     random = np.random.default_rng(5)
     z = random.standard_normal((rows, 20))
