@@ -17,8 +17,8 @@ void cli_job_end(struct cli_progress *bar);
 
 /** The verdict in lines. */
 void cli_print_verdict(const fusion_verdict *v);
-/** Tells when some samples of a job that asked for receipts have none: they ran on connections that were lost, or before
- * a kill. */
+/** Tells when some samples of a job that asked for receipts have none: they ran on connections that were lost, or
+ * before a kill. */
 void cli_tell_missing_receipts(const char *command, const fusion_verdict *v);
 /** CLI_EXIT_CHANGED when canaries were answered differently than in the audit, else CLI_EXIT_REJECT. */
 int cli_rejected_code(const fusion_verdict *v);
