@@ -82,8 +82,9 @@ static void rows(struct bench *b, struct share_work *w) {
 }
 
 void bench_share(struct bench *b) {
-  struct share_work w = {
-      .bench = b, .cot = {.ops = &constant_ops, .role = ROLE_SERVER}, .plan = carry_tree_make(MIDDLE, TOP, COUNT)};
+  struct share_work w = {.bench = b,
+                         .cot = {.ops = &constant_ops, .role = ROLE_SERVER},
+                         .plan = carry_tree_make(CARRY_CHEAPEST, MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
   w.own.len = w.peer.len = carry_open_len(&w.plan, 1, COUNT);

@@ -5,9 +5,9 @@
  *
  *  1. Digits of 1 to 4 bits (see carry_tree_make). Both parties get shares of G = [a_j + b_j >= 2^w] and
  *     P = [a_j + b_j = 2^w - 1] from one random 1-of-2^w OT in which one party is the sender; the digits take turns,
- *     which spreads hashing and traffic evenly. The receiver says e = X ^ digit (w bits), the sender answers entry
- *     z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so entry 0 needs no message. P of the
- *     lowest digit is not used and not made.
+ *     which spreads hashing and traffic evenly (in the fixed tree the server sends them all). The receiver says e = X ^
+ * digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so
+ * entry 0 needs no message. P of the lowest digit is not used and not made.
  *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo, with triples (a; b1, b2; a b1, a b2) from a random OT in
  *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1
  *     where it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one
@@ -26,6 +26,7 @@
 #ifndef FUSION_GATES_CARRY_H
 #define FUSION_GATES_CARRY_H
 
+#include "gates/carry_shape.h"
 #include "gates/planes.h"
 
 /** What a flight is worth in traffic, in bits: 250 kB, 6 ms at 44 MB/s. That is less than the delay of such a link (20
@@ -55,10 +56,10 @@ struct carry_tree {
   struct carry_merge merge[CARRY_MERGES_MAX];
 };
 
-/** 0 <= middle <= top <= 62. The cheapest shape when `count` elements share the flights: traffic, correlations and
+/** 0 <= middle <= top <= 62. CARRY_CHEAPEST: when `count` elements share the flights; traffic, correlations and
  * flights each have their price (carry_tree.c), so that few elements take few flights. Both parties must pass the same
- * count. */
-struct carry_tree carry_tree_make(unsigned middle, unsigned top, size_t count);
+ * shape and count. */
+struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count);
 
 /** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */
 size_t carry_choices_len(const struct carry_tree *tree, enum role from, size_t count);

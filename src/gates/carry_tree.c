@@ -1,4 +1,5 @@
-/* The cheapest shape of the comparison tree, by dynamic programming over parts of the number and levels. */
+/* The shapes of the comparison tree: the cheapest, by dynamic programming over parts of the number and levels; and the
+ * fixed one. */
 #include "gates/carry.h"
 
 /* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. A
@@ -66,18 +67,20 @@ static void fill_chain(const struct table *t, struct row *row, const struct row 
   }
 }
 
+static uint8_t add_digit(struct carry_tree *tree, unsigned low, unsigned width, bool propagate, enum role sender) {
+  tree->digit[tree->digits] =
+      (struct carry_digit){.low = (uint8_t)low, .width = (uint8_t)width, .propagate = propagate, .sender = sender};
+  return (uint8_t)tree->digits++;
+}
+
 /* The digits take turns as near as their widths allow, so that both directions' correlations are used alike. */
-static uint8_t add_digit(struct carry_tree *tree, unsigned low, unsigned width, bool propagate) {
+static uint8_t add_turn(struct carry_tree *tree, unsigned low, unsigned width, bool propagate) {
   unsigned server = 0, client = 0;
   for (unsigned d = 0; d < tree->digits; d++) {
     if (tree->digit[d].sender == ROLE_SERVER) server += tree->digit[d].width;
     if (tree->digit[d].sender == ROLE_CLIENT) client += tree->digit[d].width;
   }
-  tree->digit[tree->digits] = (struct carry_digit){.low = (uint8_t)low,
-                                                   .width = (uint8_t)width,
-                                                   .propagate = propagate,
-                                                   .sender = server > client ? ROLE_CLIENT : ROLE_SERVER};
-  return (uint8_t)tree->digits++;
+  return add_digit(tree, low, width, propagate, server > client ? ROLE_CLIENT : ROLE_SERVER);
 }
 
 static void add_merge(struct carry_tree *tree, struct carry_merge merge, unsigned level) {
@@ -94,7 +97,7 @@ static unsigned find_parts(const int32_t *lower, const int32_t *upper, unsigned 
 
 static uint8_t emit_block(struct carry_tree *tree, const struct table *t, unsigned level, unsigned low, unsigned bits) {
   const int32_t price = t->level[level].block[bits];
-  if (price == digit_price(bits, true)) return add_digit(tree, low, bits, true);
+  if (price == digit_price(bits, true)) return add_turn(tree, low, bits, true);
   const int32_t *below = t->level[level - 1].block;
   const unsigned high = find_parts(below, below, bits, bits / 2, price - merge_price(true));
   const uint8_t node = emit_block(tree, t, level - 1, low, bits - high);
@@ -117,7 +120,7 @@ static void emit_growth(struct carry_tree *tree, const struct table *t, unsigned
 
 static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits) {
   if (level == 0)
-    add_digit(tree, 0, bits, false);
+    add_turn(tree, 0, bits, false);
   else if (t->level[level].chain[bits] == t->level[level - 1].chain[bits])
     emit_chain(tree, t, level - 1, bits);
   else
@@ -125,11 +128,10 @@ static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned 
   if (bits == t->middle) tree->middle_level = level;
 }
 
-struct carry_tree carry_tree_make(unsigned middle, unsigned top, size_t count) {
+static struct carry_tree cheapest(unsigned middle, unsigned top, size_t count) {
   struct table t; /* rows are filled before they are read */
   struct carry_tree tree = {0};
   uint64_t least = UINT64_MAX;
-  if (!top) return tree;
   t.middle = middle;
   t.top = top;
   t.any = (struct row){0}; /* a lower bound while it is filled itself */
@@ -150,4 +152,38 @@ struct carry_tree carry_tree_make(unsigned middle, unsigned top, size_t count) {
   }
   emit_chain(&tree, &t, tree.levels, top);
   return tree;
+}
+
+/* Digits of four bits over the bits [low, high), merged two by two, an odd one waiting: returns the levels that it
+ * takes. Node 0 is a carry, every other has a P. */
+static unsigned add_part(struct carry_tree *tree, unsigned low, unsigned high) {
+  const unsigned first = tree->digits;
+  for (unsigned at = low; at < high; at += CARRY_DIGIT_BITS_MAX) {
+    const unsigned left = high - at, width = left < CARRY_DIGIT_BITS_MAX ? left : CARRY_DIGIT_BITS_MAX;
+    add_digit(tree, at, width, tree->digits > 0, ROLE_SERVER);
+  }
+  unsigned levels = 0;
+  for (unsigned step = 1; step < tree->digits - first; step *= 2) {
+    levels++;
+    for (unsigned node = first; node + step < tree->digits; node += 2 * step)
+      add_merge(tree, (struct carry_merge){.high = (uint8_t)(node + step), .low = (uint8_t)node, .propagate = node > 0},
+                levels);
+  }
+  return levels;
+}
+
+/* Below `middle` and above it a tree each, so that both carries turn up; one merge joins them. */
+static struct carry_tree fixed(unsigned middle, unsigned top) {
+  struct carry_tree tree = {0};
+  const unsigned below = add_part(&tree, 0, middle), upper = tree.digits, above = add_part(&tree, middle, top);
+  tree.middle_level = below;
+  tree.levels = below > above ? below : above;
+  if (middle > 0 && middle < top)
+    add_merge(&tree, (struct carry_merge){.high = (uint8_t)upper, .low = 0}, ++tree.levels);
+  return tree;
+}
+
+struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count) {
+  if (!top) return (struct carry_tree){0};
+  return shape == CARRY_FIXED ? fixed(middle, top) : cheapest(middle, top, count);
 }

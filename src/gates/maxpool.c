@@ -4,8 +4,11 @@
 #include "gates/relu_truncate.h"
 
 static struct relu_truncate difference_of(const struct maximum *params, size_t count) {
-  return (struct relu_truncate){
-      .in_bits = (uint8_t)(params->value_bits + 1), .out_bits = params->out_bits, .relu = true, .planned_count = count};
+  return (struct relu_truncate){.in_bits = (uint8_t)(params->value_bits + 1),
+                                .out_bits = params->out_bits,
+                                .relu = true,
+                                .planned_count = count,
+                                .shape = params->shape};
 }
 
 fusion_status maximum(struct party *p, const struct maximum *params, const uint64_t *x, const uint64_t *y, uint64_t *z,
@@ -152,7 +155,8 @@ struct pool {
 };
 
 static struct relu_truncate extension_of(const struct maxpool *params) {
-  return (struct relu_truncate){.in_bits = params->value_bits, .out_bits = (uint8_t)(params->value_bits + 1)};
+  return (struct relu_truncate){
+      .in_bits = params->value_bits, .out_bits = (uint8_t)(params->value_bits + 1), .shape = params->shape};
 }
 
 static void pool_free(struct pool *pool) {
@@ -169,7 +173,7 @@ static fusion_status pool_make(struct pool *pool, const struct maxpool *q) {
   };
   FAIL_IF(q->value_bits > q->in_bits || q->out_bits > q->in_bits || q->out_bits < 1, FUSION_E_INTERNAL);
   const uint8_t ring = (uint8_t)size_max(q->value_bits + 1u, q->out_bits);
-  pool->maximum = (struct maximum){q->value_bits, ring, ring};
+  pool->maximum = (struct maximum){q->value_bits, ring, ring, q->shape};
   TRY(tree_make(&pool->across, &pool->columns));
   TRY(tree_make(&pool->down, &pool->rows));
   pool->planes_at_once = size_max(1, RELU_TRUNCATE_CHUNK / ((size_t)q->in_h * q->in_w));

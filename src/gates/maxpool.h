@@ -8,12 +8,14 @@
 #ifndef FUSION_GATES_MAXPOOL_H
 #define FUSION_GATES_MAXPOOL_H
 
+#include "gates/carry_shape.h"
 #include "gates/party.h"
 
 /** Elementwise maximum of signed values: z = max(x, y); |x|,|y| < 2^(value_bits-1). x, y modulo 2^in_bits >=
  * value_bits+1; z modulo 2^out_bits (in_bits >= out_bits). z may be x or y. */
 struct maximum {
   uint8_t value_bits, in_bits, out_bits;
+  enum carry_shape shape; /* of the comparison tree */
 };
 fusion_status maximum(struct party *p, const struct maximum *params, const uint64_t *x, const uint64_t *y, uint64_t *z,
                       size_t count) FUSION_MUST_CHECK;
@@ -29,6 +31,7 @@ struct maxpool {
   uint32_t in_h, in_w, out_h, out_w;
   uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   uint8_t value_bits, in_bits, out_bits;
+  enum carry_shape shape; /* of the comparison trees */
 };
 fusion_status maxpool(struct party *p, const struct maxpool *params, const uint64_t *x, uint64_t *y,
                       size_t planes) FUSION_MUST_CHECK;

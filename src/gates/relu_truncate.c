@@ -36,7 +36,7 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
    */
   const unsigned top = c.relu ? c.l - 1 : c.correct_wrap ? c.l : c.f;
   const size_t planned = size_min(size_max(params->planned_count, count), RELU_TRUNCATE_CHUNK);
-  c.tree = carry_tree_make(c.f, top, planned);
+  c.tree = carry_tree_make(params->shape, c.f, top, planned);
   c.planes = c.relu ? c.l : top;
   c.late_wrap = wraps_late(&c, planned);
   c.keep_bits = c.late_wrap ? c.k : c.m;
@@ -47,6 +47,11 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
   if (c.carry_bits && c.carry_stage > c.last_stage) c.last_stage = c.carry_stage;
   if (c.relu || c.wrap_bits) c.last_stage = c.tree.levels + 1 + c.late_wrap;
   return c;
+}
+
+/* In the fixed tree one party sends all tables, up to 64 bytes an element. */
+static size_t chunk_of(const struct relu_truncate *params) {
+  return params->shape == CARRY_FIXED ? RELU_TRUNCATE_CHUNK / 4 : RELU_TRUNCATE_CHUNK;
 }
 
 /* Which party sends the values of each product. */
@@ -360,10 +365,11 @@ fusion_status relu_truncate(struct party *p, const struct relu_truncate *params,
   if (!count) return FUSION_OK;
   fusion_status status = FUSION_OK;
   const struct course course = course_of(params, count);
+  const size_t chunk = chunk_of(params);
   struct work w;
-  TRY(work_open(&w, &course, p, size_min(count, RELU_TRUNCATE_CHUNK)));
-  for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
-    TRY(run_chunk(&w, params, x + done, y + done, size_min(RELU_TRUNCATE_CHUNK, count - done)));
+  TRY(work_open(&w, &course, p, size_min(count, chunk)));
+  for (size_t done = 0; done < count; done += chunk) {
+    TRY(run_chunk(&w, params, x + done, y + done, size_min(chunk, count - done)));
   }
 cleanup:
   work_close(&w);
@@ -373,8 +379,9 @@ cleanup:
 void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, size_t count) {
   const struct course c = course_of(params, count);
   if (!c.tree.digits) return;
-  for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK) {
-    const size_t n = size_min(RELU_TRUNCATE_CHUNK, count - done);
+  const size_t chunk = chunk_of(params);
+  for (size_t done = 0; done < count; done += chunk) {
+    const size_t n = size_min(chunk, count - done);
     draw_cost(cost, &c, 0, n);
     flight_exchange_cost(cost, choices_len(&c, ROLE_CLIENT, n), choices_len(&c, ROLE_SERVER, n));
     flight_exchange_cost(cost, tables_len(&c, ROLE_CLIENT, n), tables_len(&c, ROLE_SERVER, n));
@@ -387,7 +394,7 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
 
 size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count) {
   const struct course c = course_of(params, count);
-  const size_t n = size_min(count, RELU_TRUNCATE_CHUNK);
+  const size_t n = size_min(count, chunk_of(params));
   struct work w = {.c = &c, .role = role, .count = n};
   return lay_out(&w, NULL) * sizeof *w.memory + carry_memory(&c.tree, n) + longest_len(&c, ROLE_SERVER, n) +
          longest_len(&c, ROLE_CLIENT, n);

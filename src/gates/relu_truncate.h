@@ -28,6 +28,7 @@
 #ifndef FUSION_GATES_RELU_TRUNCATE_H
 #define FUSION_GATES_RELU_TRUNCATE_H
 
+#include "gates/carry_shape.h"
 #include "gates/party.h"
 
 /** Elements that share their flights: enough that message delays do not count beside the traffic (44 MB/s, 40 ms).
@@ -36,7 +37,8 @@
  *  A party that writes a message of flight i has read all earlier flights, and the peer cannot pass flight i without
  *  that message: what is under way to a blocked writer is one flight. The longest takes 8 bytes an element each way,
  *  28 in the wide trees of few elements (18 from 2^18 on, 8 from 2^20 on): 17 MiB, where CHANNEL_EXCHANGE_MAX is
- *  64. */
+ *  64. With the fixed tree, whose tables go one way and take up to 64 bytes an element, a chunk is a quarter of this.
+ */
 #define RELU_TRUNCATE_CHUNK ((size_t)1 << 21)
 
 struct relu_truncate {
@@ -48,6 +50,7 @@ struct relu_truncate {
   bool fast;        /* rounding may be one unit off: the low bits are dropped locally (DESIGN 6.5) */
   /** Plan for so many elements, if the call has fewer: it decides between traffic and flights. Public. */
   size_t planned_count;
+  enum carry_shape shape; /* of the comparison tree */
 };
 
 /** x, y: `count` shares; y == x allowed. Errors: closed, peer, memory; internal for parameters out of range. */

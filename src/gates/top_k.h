@@ -14,6 +14,7 @@
 #ifndef FUSION_GATES_TOP_K_H
 #define FUSION_GATES_TOP_K_H
 
+#include "gates/carry_shape.h"
 #include "gates/party.h"
 
 /** indices [rows][k] modulo 2^index_bits, values [rows][k] modulo 2^in_bits (NULL: not wanted).
@@ -22,7 +23,8 @@
 struct top_k {
   uint32_t width, k;
   uint8_t value_bits, in_bits;
-  bool indices_only; /* values are not computed; both parties and the cost go by this, not by the pointer */
+  bool indices_only;      /* values are not computed; both parties and the cost go by this, not by the pointer */
+  enum carry_shape shape; /* of the comparison trees */
 };
 static inline unsigned top_k_index_bits(const struct top_k *params) {
   const unsigned bits = log2_up(params->width);

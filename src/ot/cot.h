@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
+#include "rand/prg.h"
 
 struct cot;
 
@@ -39,6 +40,13 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
 /** TCCR domain for the correlations in which `sender` is the sender. */
 uint64_t cot_domain(const struct cot *c, enum role sender);
 void cot_close(struct cot *c);
+
+/** A session number from a nonce of each party, in a message of `type` each: the server's goes first, so that a
+ *  cheating server cannot choose the number. */
+enum { COT_NONCE_LEN = 16 };
+fusion_status cot_agree_session(uint64_t *session, enum role role, struct channel *channel, struct prg *prg,
+                                message_type type) FUSION_MUST_CHECK;
+void cot_agree_session_cost(struct cost *cost);
 
 /** Declares one cot_take_* call for `count` correlations in which `sender` is the sender, with what it sets off where
  * the cost knows the correlations' source. A gate's cost twin calls it wherever the gate takes correlations. */

@@ -8,6 +8,7 @@
 enum ot_message {
   MSG_BASE_OT = MESSAGE_TYPE(1, 1),
   MSG_SOFTSPOKEN = MESSAGE_TYPE(1, 2),
+  MSG_OT_SESSION = MESSAGE_TYPE(1, 3),
 };
 
 #endif

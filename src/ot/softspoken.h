@@ -61,9 +61,4 @@ fusion_status softspoken_receive(struct softspoken_receiver *r, block *macs, siz
 void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_sends, bool client_sends);
 void softspoken_extend_cost(struct cost *cost, unsigned field_bits, enum role sender, size_t count);
 
-/** A complete source of correlations, both directions, on SoftSpoken alone with the default k: every take is one
- *  extension of exactly that many. Cost: softspoken_open_cost(both directions), softspoken_extend_cost() a take. */
-fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct prg *prg,
-                                  uint64_t session) FUSION_MUST_CHECK;
-
 #endif

@@ -1,4 +1,4 @@
-/* Set-up of SoftSpoken: base OTs one way or both, then the trees; and a source of correlations made of nothing else. */
+/* Set-up of SoftSpoken: base OTs one way or both, then the trees. */
 #include <sodium.h>
 
 #include "base/secret.h"
@@ -243,51 +243,4 @@ void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_se
   begun = *cost;
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++)
     if (sends[role]) cost_in_flight(cost, &begun, role_peer(role), trees_message_len(field_bits));
-}
-
-/* ---- a source of correlations ---- */
-
-struct cot_softspoken {
-  struct cot base;
-  struct softspoken_sender *sender;
-  struct softspoken_receiver *receiver;
-};
-
-static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
-  return softspoken_send(((struct cot_softspoken *)c)->sender, keys, count);
-}
-
-static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
-  return softspoken_receive(((struct cot_softspoken *)c)->receiver, macs, count);
-}
-
-static void source_close(struct cot *c) {
-  struct cot_softspoken *source = (struct cot_softspoken *)c;
-  softspoken_sender_free(source->sender);
-  softspoken_receiver_free(source->receiver);
-  key_free(source);
-}
-
-static const struct cot_ops source_ops = {
-    .take_sender = take_sender, .take_receiver = take_receiver, .close = source_close};
-
-fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct prg *prg,
-                                  uint64_t session) {
-  const struct softspoken_setup setup = {
-      .channel = channel, .prg = prg, .role = role, .session = session, .field_bits = SOFTSPOKEN_FIELD_BITS};
-  struct cot_softspoken *source = key_alloc(sizeof *source);
-  *out = NULL;
-  if (!source) return FUSION_E_MEMORY;
-  const fusion_status status = softspoken_open(&source->sender, &source->receiver, &setup);
-  if (status != FUSION_OK) {
-    key_free(source);
-    return status;
-  }
-  source->base = (struct cot){.ops = &source_ops,
-                              .role = role,
-                              .channel = channel,
-                              .delta = softspoken_delta(source->sender),
-                              .session = session};
-  *out = &source->base;
-  return FUSION_OK;
 }

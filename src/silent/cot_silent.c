@@ -1,8 +1,5 @@
 #include "silent/cot_silent.h"
 
-#include <sodium.h>
-
-#include "base/secret.h"
 #include "ot/softspoken.h"
 #include "silent/silent.h"
 #include "silent/silent_messages.h"
@@ -236,27 +233,6 @@ static void close_silent(struct cot *c) {
   key_free(s);
 }
 
-/* The server's nonce goes first, so that a cheating server cannot choose the session number. */
-static fusion_status agree_session(uint64_t *session, enum role role, struct channel *channel, struct prg *prg) {
-  fusion_status status = FUSION_OK;
-  static const uint8_t label[] = "fusion session number";
-  uint8_t nonces[2 * COT_SILENT_NONCE_LEN], hash[16];
-  uint8_t *const first = nonces, *const second = nonces + COT_SILENT_NONCE_LEN;
-  prg_bytes(prg, role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN);
-  secret_declassify(role == ROLE_SERVER ? first : second, COT_SILENT_NONCE_LEN, "a nonce");
-  if (role == ROLE_SERVER) {
-    TRY(channel_send(channel, MSG_SILENT, first, COT_SILENT_NONCE_LEN));
-    TRY(channel_recv(channel, MSG_SILENT, second, COT_SILENT_NONCE_LEN));
-  } else {
-    TRY(channel_recv(channel, MSG_SILENT, first, COT_SILENT_NONCE_LEN));
-    TRY(channel_send(channel, MSG_SILENT, second, COT_SILENT_NONCE_LEN));
-  }
-  crypto_generichash(hash, sizeof hash, nonces, sizeof nonces, label, sizeof label);
-  memcpy(session, hash, sizeof *session);
-cleanup:
-  return status;
-}
-
 fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
                               struct prg *prg, const struct silent_params *params) {
   static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = close_silent};
@@ -276,7 +252,7 @@ fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *
   prg_bytes(prg, seed, sizeof seed);
   s->prg = prg_new(seed);
   FAIL_IF(!s->prg, FUSION_E_MEMORY);
-  TRY(agree_session(&s->cot.session, role, channel, s->prg));
+  TRY(cot_agree_session(&s->cot.session, role, channel, s->prg, MSG_SILENT));
   const struct softspoken_setup setup = {
       .channel = channel, .prg = s->prg, .role = role, .session = s->cot.session, .field_bits = SOFTSPOKEN_FIELD_BITS};
   TRY(softspoken_open(&s->sender, &s->receiver, &setup));

@@ -14,8 +14,6 @@
 #include "rand/prg.h"
 #include "silent/silent_set.h"
 
-enum { COT_SILENT_NONCE_LEN = 16 };
-
 /** Opens both directions; both parties call it at the same point with equal `params`. The channel is borrowed for the
  *  life of *out, as is the heap (NULL: none), the generator for the call. Returns owned (cot_close). */
 fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,

@@ -44,8 +44,7 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params) {
   *model = (struct cot_cost){.source.taken = taken, .schedule = silent_schedule_start(params)};
-  cost_to_client(cost, COT_SILENT_NONCE_LEN);
-  cost_to_server(cost, COT_SILENT_NONCE_LEN);
+  cot_agree_session_cost(cost);
   softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS, true, true);
   cost->source = &model->source;
 }

@@ -28,7 +28,7 @@ const char *const cheat_help =
     "  drop=TYPE:NTH  truncate=TYPE:NTH  cut=TYPE:NTH  silence=TYPE:NTH  delay=TYPE:NTH[:MILLISECONDS]\n"
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
-    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_COMMON\n"
+    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN OT_SESSION SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_COMMON\n"
     "RLWE_ANSWER OUTPUT RECEIPT\n";
 
 static const struct {
@@ -43,6 +43,7 @@ static const struct {
     {MSG_READY, "READY"},
     {MSG_BASE_OT, "BASE_OT"},
     {MSG_SOFTSPOKEN, "SOFTSPOKEN"},
+    {MSG_OT_SESSION, "OT_SESSION"},
     {MSG_SILENT, "SILENT"},
     {MSG_OT_CHOICE, "OT_CHOICE"},
     {MSG_OT_TABLE, "OT_TABLE"},

@@ -113,7 +113,8 @@ static void maxpool__random_windows(void **state) {
   (void)state;
   uint64_t random = test_seed();
   for (unsigned i = 0; i < 60; i++) {
-    struct maxpool q = {.value_bits = (uint8_t)(3 + test_random(&random) % 12)};
+    struct maxpool q = {.value_bits = (uint8_t)(3 + test_random(&random) % 12),
+                        .shape = i % 3 ? CARRY_CHEAPEST : CARRY_FIXED};
     q.in_bits = (uint8_t)(q.value_bits + test_random(&random) % 4);
     q.out_bits = (uint8_t)(1 + test_random(&random) % q.in_bits);
     draw_axis(&q.in_h, &q.out_h, &q.kernel_h, &q.stride_h, &q.pad_top, &q.dilation_h, &random);

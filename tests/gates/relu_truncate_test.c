@@ -2,7 +2,9 @@
 #include <stdio.h>
 
 #include "base/cpu_tier.h"
+#include "gates/carry.h"
 #include "gates/gate_pair.h"
+#include "ot/softspoken.h"
 #include "silent/cot_silent_cost.h"
 
 static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *const *in, uint64_t *const *out) {
@@ -82,6 +84,7 @@ static void relu_truncate__random_parameters(void **state) {
     q.relu = test_random(&random) & 1;
     q.fast = test_random(&random) % 4 == 0;
     q.planned_count = (size_t)1 << test_random(&random) % 24; /* trees from shallow to deep */
+    q.shape = test_random(&random) % 4 ? CARRY_CHEAPEST : CARRY_FIXED;
     check(&q, counts[i % 4], (enum gate_shares)(test_random(&random) % 3), &random);
   }
   assert_ok(cpu_tier_force(cpu_tier_best()));
@@ -94,9 +97,11 @@ static void relu_truncate__every_narrow_shape(void **state) {
     for (uint8_t f = 0; f + 1 < l; f++) {
       for (uint8_t m = 1; m <= 13; m += 2) {
         for (unsigned relu = 0; relu < 2; relu++) {
-          const struct relu_truncate q = {
+          struct relu_truncate q = {
               .in_bits = l, .shift = f, .out_bits = m, .relu = relu, .planned_count = m % 4 == 1 ? 1 : 1 << 20};
           check(&q, 100, SHARES_RANDOM, &random);
+          q.shape = CARRY_FIXED;
+          check(&q, 64, SHARES_RANDOM, &random);
         }
       }
     }
@@ -112,6 +117,35 @@ static void relu_truncate__around_a_chunk(void **state) {
   check(&q, RELU_TRUNCATE_CHUNK, SHARES_RANDOM, &random);
   check(&q, RELU_TRUNCATE_CHUNK + 1, SHARES_RANDOM, &random);
   check(&t, RELU_TRUNCATE_CHUNK + 65, SHARES_RANDOM, &random);
+}
+
+/* CrypTFlow2's tree at 32 bits: the server sends every table; ceil(log2) levels; and what it costs beside the figure of
+ * the original, 531 bytes a ReLU without truncation. */
+static void relu_truncate__fixed_tree_is_cryptflow2s(void **state) {
+  (void)state;
+  const struct relu_truncate q = {.in_bits = 32, .out_bits = 32, .relu = true, .shape = CARRY_FIXED};
+  const struct carry_tree tree = carry_tree_make(CARRY_FIXED, 0, 31, 1);
+  assert_int_equal(tree.digits, 8);
+  assert_int_equal(tree.merges, 7);
+  assert_int_equal(tree.levels, 3);
+  for (unsigned d = 0; d < tree.digits; d++) {
+    assert_int_equal(tree.digit[d].sender, ROLE_SERVER);
+    assert_int_equal(tree.digit[d].width, d < 7 ? 4 : 3);
+  }
+  struct cost cost = {0};
+  enum { COUNT = 4096 };
+  relu_truncate_cost(&cost, &q, COUNT);
+  const uint64_t correlations = cost.cots_client_sends + cost.cots_server_sends;
+  const uint64_t bytes = cost.bytes_to_client + cost.bytes_to_server + correlations * 16 / SOFTSPOKEN_FIELD_BITS;
+  assert_true(bytes < 531u * COUNT / 2);
+}
+
+static void relu_truncate__fixed_tree_around_its_chunk(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  const struct relu_truncate q = {
+      .in_bits = 12, .shift = 4, .out_bits = 9, .add = 8, .relu = true, .shape = CARRY_FIXED};
+  check(&q, RELU_TRUNCATE_CHUNK / 4 + 65, SHARES_RANDOM, &random);
 }
 
 static void relu_truncate__silent_correlations(void **state) {
@@ -186,9 +220,14 @@ static void relu_truncate__peer_misbehaves(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(relu_truncate__random_parameters),   cmocka_unit_test(relu_truncate__every_narrow_shape),
-      cmocka_unit_test(relu_truncate__around_a_chunk),      cmocka_unit_test(relu_truncate__bad_parameters),
-      cmocka_unit_test(relu_truncate__silent_correlations), cmocka_unit_test(relu_truncate__peer_misbehaves),
+      cmocka_unit_test(relu_truncate__random_parameters),
+      cmocka_unit_test(relu_truncate__every_narrow_shape),
+      cmocka_unit_test(relu_truncate__around_a_chunk),
+      cmocka_unit_test(relu_truncate__bad_parameters),
+      cmocka_unit_test(relu_truncate__silent_correlations),
+      cmocka_unit_test(relu_truncate__peer_misbehaves),
+      cmocka_unit_test(relu_truncate__fixed_tree_is_cryptflow2s),
+      cmocka_unit_test(relu_truncate__fixed_tree_around_its_chunk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "ot/cot_softspoken.h"
 #include "ot/ot_messages.h"
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
@@ -438,35 +439,45 @@ static void kernels__c_streams_and_trees_are_sums_of_aes_blocks(void **state) {
   k->cipher_free(cipher);
 }
 
-/* ---- as a source of correlations ---- */
+/* ---- as a stream of correlations ---- */
+
+enum { TAKES = 5, STREAM_MAX = 60000 };
+
+/* Within a chunk, up to its end, over it, whole chunks, and nothing. The other direction takes half as many. */
+static const size_t takes[TAKES] = {100, SOFTSPOKEN_CHUNK - 100, 0, 3, 2 * SOFTSPOKEN_CHUNK + 777};
 
 struct source {
   struct channel *channel;
   enum role role;
-  block sent[300], received[300], delta;
-  uint64_t first_sent, first_received, domains[2];
+  block sent[STREAM_MAX], received[STREAM_MAX], delta;
+  uint64_t first_sent[TAKES], first_received[TAKES], domains[2];
   fusion_status status;
 };
+
+static size_t take_of(enum role sender, size_t i) {
+  return sender == ROLE_SERVER ? takes[i] : takes[i] / 2;
+}
+
+static fusion_status take_one(struct source *x, struct cot *c, enum role sender, size_t i, size_t *at) {
+  const size_t count = take_of(sender, i), first = *at;
+  *at += count;
+  if (sender == x->role) return cot_take_sender(c, x->sent + first, count, &x->first_sent[i]);
+  return cot_take_receiver(c, x->received + first, count, &x->first_received[i]);
+}
 
 static void *run_source(void *arg) {
   struct source *x = arg;
   fusion_status status = FUSION_OK;
   struct prg *prg = NULL;
   struct cot *c = NULL;
+  size_t at[2] = {0, 0};
   TRY(prg_new_random(&prg));
-  TRY(cot_open_softspoken(&c, x->role, x->channel, prg, 11));
+  TRY(cot_open_softspoken(&c, x->role, x->channel, NULL, prg));
   x->delta = c->delta;
   x->domains[0] = cot_domain(c, ROLE_SERVER);
   x->domains[1] = cot_domain(c, ROLE_CLIENT);
-  for (size_t i = 0; i < 2; i++) { /* the server sends 200, the client 300 */
-    if (x->role == ROLE_SERVER) {
-      TRY(cot_take_sender(c, x->sent + 100 * i, 100, &x->first_sent));
-      TRY(cot_take_receiver(c, x->received + 150 * i, 150, &x->first_received));
-    } else {
-      TRY(cot_take_receiver(c, x->received + 100 * i, 100, &x->first_received));
-      TRY(cot_take_sender(c, x->sent + 150 * i, 150, &x->first_sent));
-    }
-  }
+  for (size_t i = 0; i < TAKES; i++)
+    for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) TRY(take_one(x, c, sender, i, &at[sender]));
   TRY(channel_flush(x->channel));
 cleanup:
   x->status = status;
@@ -475,24 +486,38 @@ cleanup:
   return NULL;
 }
 
-static void source__indices_and_domains_match(void **state) {
+static void stream__correlations_indices_and_costs_are_as_declared(void **state) {
   (void)state;
   static struct source x[2];
-  size_t ones;
+  struct cot_softspoken_cost model;
+  struct cost cost = {0};
+  size_t ones, counts[2] = {0, 0};
   x[0] = (struct source){.role = ROLE_SERVER};
   x[1] = (struct source){.role = ROLE_CLIENT};
   assert_ok(channel_pipe(&x[0].channel, &x[1].channel));
   test_run_both(run_source, &x[0], run_source, &x[1]);
   assert_ok(x[0].status);
   assert_ok(x[1].status);
-  assert_int_equal(broken(x[0].sent, x[1].received, x[0].delta, 200, &ones), 0);
-  assert_int_equal(broken(x[1].sent, x[0].received, x[1].delta, 300, &ones), 0);
-  assert_int_equal(x[0].first_sent, 100);
-  assert_int_equal(x[1].first_received, 100);
-  assert_int_equal(x[0].first_received, 150);
-  assert_int_equal(x[1].first_sent, 150);
+  cot_open_softspoken_cost(&cost, &model);
+  for (size_t i = 0; i < TAKES; i++)
+    for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
+      const size_t count = take_of(sender, i);
+      assert_int_equal(x[sender].first_sent[i], counts[sender]);
+      assert_int_equal(x[role_peer(sender)].first_received[i], counts[sender]);
+      cost_take_cots(&cost, sender, count);
+      counts[sender] += count;
+    }
+  assert_int_equal(broken(x[0].sent, x[1].received, x[0].delta, counts[0], &ones), 0);
+  assert_int_equal(broken(x[1].sent, x[0].received, x[1].delta, counts[1], &ones), 0);
   assert_memory_equal(x[0].domains, x[1].domains, sizeof x[0].domains);
   assert_true(x[0].domains[0] != x[0].domains[1]);
+  const struct channel_stats server = channel_get_stats(x[0].channel), client = channel_get_stats(x[1].channel);
+  assert_int_equal(server.bytes_sent, cost.bytes_to_client);
+  assert_int_equal(client.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(server.messages_sent, cost.messages_to_client);
+  assert_int_equal(client.messages_sent, cost.messages_to_server);
+  assert_int_equal(server.depth, cost.depth_server);
+  assert_int_equal(client.depth, cost.depth_client);
   channel_close(x[0].channel);
   channel_close(x[1].channel);
 }
@@ -518,7 +543,7 @@ int main(void) {
       cmocka_unit_test(softspoken__a_field_of_another_size_is_a_usage_error),
       cmocka_unit_test(cheat__an_inconsistent_choice_passes_only_with_delta_guessed),
       cmocka_unit_test(cheat__an_altered_mask_or_answer_is_seen),
-      cmocka_unit_test(source__indices_and_domains_match),
+      cmocka_unit_test(stream__correlations_indices_and_costs_are_as_declared),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

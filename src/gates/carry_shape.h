@@ -1,0 +1,10 @@
+/** Which comparison tree the gates build (carry.h): an engine's choice, the same at both parties. */
+#ifndef FUSION_GATES_CARRY_SHAPE_H
+#define FUSION_GATES_CARRY_SHAPE_H
+
+enum carry_shape {
+  CARRY_CHEAPEST, /* searched for the number of elements that share the flights; senders take turns */
+  CARRY_FIXED,    /* CrypTFlow2's: digits of four bits, merged two by two; the server sends every table */
+};
+
+#endif

@@ -1,0 +1,114 @@
+#include "ot/cot_softspoken.h"
+
+#include "ot/ot_messages.h"
+#include "ot/softspoken_internal.h"
+
+/* What is left of a direction's last chunk: blocks [SOFTSPOKEN_CHUNK - ready, SOFTSPOKEN_CHUNK). */
+struct stock {
+  block *blocks; /* secret */
+  size_t ready;
+};
+
+struct cot_softspoken {
+  struct cot base; /* first: a struct cot * is one of these */
+  struct softspoken_sender *sender;
+  struct softspoken_receiver *receiver;
+  struct stock sending, receiving;
+};
+
+static fusion_status extend(struct cot_softspoken *s, bool sends, block *out) {
+  return sends ? softspoken_send(s->sender, out, SOFTSPOKEN_CHUNK)
+               : softspoken_receive(s->receiver, out, SOFTSPOKEN_CHUNK);
+}
+
+/* Whole chunks go where they are wanted, the last one through the stock. */
+static fusion_status take(struct cot_softspoken *s, bool sends, block *out, size_t count) {
+  fusion_status status = FUSION_OK;
+  struct stock *stock = sends ? &s->sending : &s->receiving;
+  while (count) {
+    if (!stock->ready && count >= SOFTSPOKEN_CHUNK) {
+      TRY(extend(s, sends, out));
+      out += SOFTSPOKEN_CHUNK;
+      count -= SOFTSPOKEN_CHUNK;
+      continue;
+    }
+    if (!stock->ready) {
+      TRY(extend(s, sends, stock->blocks));
+      stock->ready = SOFTSPOKEN_CHUNK;
+    }
+    const size_t n = size_min(count, stock->ready);
+    block *from = stock->blocks + (SOFTSPOKEN_CHUNK - stock->ready);
+    memcpy(out, from, n * sizeof *out);
+    mem_wipe(from, n * sizeof *from);
+    stock->ready -= n;
+    out += n;
+    count -= n;
+  }
+cleanup:
+  return status;
+}
+
+static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
+  return take((struct cot_softspoken *)c, true, keys, count);
+}
+
+static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
+  return take((struct cot_softspoken *)c, false, macs, count);
+}
+
+static void stream_close(struct cot *c) {
+  struct cot_softspoken *s = (struct cot_softspoken *)c;
+  softspoken_sender_free(s->sender);
+  softspoken_receiver_free(s->receiver);
+  mem_free_secret(s->sending.blocks, SOFTSPOKEN_CHUNK * sizeof(block));
+  mem_free_secret(s->receiving.blocks, SOFTSPOKEN_CHUNK * sizeof(block));
+  key_free(s);
+}
+
+fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
+                                  struct prg *prg) {
+  static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = stream_close};
+  fusion_status status = FUSION_OK;
+  struct cot_softspoken *s = key_alloc(sizeof *s);
+  *out = NULL;
+  FAIL_IF(!s, FUSION_E_MEMORY);
+  s->base = (struct cot){.ops = &ops, .role = role, .channel = channel, .heap = heap};
+  s->sending.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
+  s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
+  FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
+  TRY(cot_agree_session(&s->base.session, role, channel, prg, MSG_OT_SESSION));
+  const struct softspoken_setup setup = {
+      .channel = channel, .prg = prg, .role = role, .session = s->base.session, .field_bits = SOFTSPOKEN_FIELD_BITS};
+  TRY(softspoken_open(&s->sender, &s->receiver, &setup));
+  s->base.delta = softspoken_delta(s->sender);
+  *out = &s->base;
+  s = NULL;
+cleanup:
+  if (s) stream_close(&s->base);
+  return status;
+}
+
+/* Two directions: leaves, planes and rows of a chunk, its message, and the stock. */
+size_t cot_softspoken_memory(void) {
+  const size_t rows = (size_t)(128 + 2) * SOFTSPOKEN_STRIDE + ((size_t)SOFTSPOKEN_TILE << SOFTSPOKEN_FIELD_BITS);
+  const size_t message = softspoken_message_len(SOFTSPOKEN_FIELD_BITS, softspoken_blocks(SOFTSPOKEN_CHUNK));
+  const size_t leaves = softspoken_leaf_first(SOFTSPOKEN_FIELD_BITS, softspoken_trees(SOFTSPOKEN_FIELD_BITS));
+  return 2 * (rows * sizeof(block) + message + leaves * sizeof(struct leaf_key) + SOFTSPOKEN_CHUNK * sizeof(block));
+}
+
+static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
+  uint64_t *ready = &((struct cot_softspoken_cost *)source)->ready[sender];
+  while (*ready < count) {
+    count -= *ready;
+    softspoken_extend_cost(cost, SOFTSPOKEN_FIELD_BITS, sender, SOFTSPOKEN_CHUNK);
+    *ready = SOFTSPOKEN_CHUNK;
+  }
+  *ready -= count;
+}
+
+void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model) {
+  *model = (struct cot_softspoken_cost){.source.taken = taken};
+  cot_agree_session_cost(cost);
+  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS, true, true);
+  cost->source = &model->source;
+}

@@ -1,0 +1,32 @@
+/** A stream of correlations made by SoftSpoken alone, both directions: extension is one message from the receiver to
+ *  the sender, so that traffic is about 16 / k bytes a correlation, as in OT extension before silence, but nothing is
+ *  ever grown from a code.
+ *
+ *  Functionality: `struct cot` (ot/cot.h), any number of correlations in each direction, in the order taken. A take
+ * that finds a direction's stock empty extends it by SOFTSPOKEN_CHUNK, whatever is wanted: so when messages go depends
+ * on how many were taken before alone. Why a cheating server learns nothing: SoftSpoken's argument (ot/softspoken.h),
+ * once a chunk: a chunk's check has passed before any of it is handed out. The session number is hashed from both
+ * parties' nonces, the client's last. Cost: cot_open_softspoken_cost(), cost_take_cots(). Source: Roy, CRYPTO 2022. */
+#ifndef FUSION_OT_COT_SOFTSPOKEN_H
+#define FUSION_OT_COT_SOFTSPOKEN_H
+
+#include "ot/softspoken.h"
+
+/** Opens both directions; both parties call it at the same point. The channel is borrowed for the life of *out, as is
+ *  the heap (NULL: none), the generator for the call. Returns owned (cot_close). */
+fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
+                                  struct prg *prg) FUSION_MUST_CHECK;
+
+/** Most memory that one party's end holds, both directions together. */
+size_t cot_softspoken_memory(void);
+
+/** Model of one session's stream for its costs: what is in stock. Owned by the caller, who must keep it as long as the
+ *  cost that points to it is added to. */
+struct cot_softspoken_cost {
+  struct cost_source source;
+  uint64_t ready[2]; /* by who is the OT sender */
+};
+/** Declares cot_open_softspoken() and attaches `model` to the cost: takes then declare their refills. */
+void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model);
+
+#endif
