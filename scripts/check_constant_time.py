@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -47,6 +47,21 @@ ALLOWED = [
     ("src/lattice/linear_server.c", "l->layer.groups", SHAPES),
     ("src/lattice/linear_server.c", "packed", SHAPES),
     ("src/lattice/linear_server.c", "l->taps", SHAPES),
+    ("src/gates/product_cot.c", "q->groups", SHAPES),
+    ("src/gates/product_cot.c", "c.bits", SHAPES),
+    ("src/gates/product_cot.c", "(", SHAPES),
+    ("src/gates/product_cot.c", "taps", SHAPES),
+    ("src/gates/product_cot.c", "c->plane", SHAPES),
+    ("src/gates/product_cot.c", "q->out_w", SHAPES),
+    ("src/gates/product_cot.c", "q->kernel_w", SHAPES),
+    ("src/gates/product_cot.c", "w->c->per_row", SHAPES),
+    ("src/gates/product_cot.c", "c->per_row", SHAPES),
+    ("src/gates/product_cot.c", "c->depth", SHAPES),
+    ("src/gates/product_cot.c", "c->bits", SHAPES),
+    ("src/gates/product_cot.c", "pad_len", SHAPES),
+    ("src/gates/product_cot.c", "a_block", SHAPES),
+    ("src/gates/product_cot.h", "q->groups", SHAPES),
+    ("src/engine/sci_ot/sci_ot_layout.c", "0x1p30", SHAPES),
     ("src/program/op_linear.c", "s->groups", SHAPES),
     ("src/program/op_pool.c", "step", SHAPES),
     ("src/lattice/modular.c", "p", TABLE),

@@ -10,6 +10,7 @@
 #include "gates/maxpool.h"
 #include "gates/multiply.h"
 #include "gates/party.h"
+#include "gates/product_cot.h"
 #include "gates/relu_truncate.h"
 #include "gates/top_k.h"
 

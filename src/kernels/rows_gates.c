@@ -1,6 +1,7 @@
-/* Rows of the gates' element-wise loops and of bit planes. */
+/* Rows of the gates' element-wise loops, of bit planes, and of products from correlations. */
 #include "gates/cross_kernels.h"
 #include "gates/planes_kernels.h"
+#include "gates/product_kernels.h"
 #include "kernels/kernel_registry.h"
 
 enum { COUNT = 1 << 14, RING = 26 /* in `fusion bench` */ };
@@ -113,3 +114,59 @@ static const struct kernel_row planes_rows[] = {
                  .demand = {{CEILING_L2, 8 + RING / 8.0}}}}},
 };
 const struct kernel_module kernels_of_planes = KERNEL_MODULE(planes, "share", 0, planes_rows);
+
+/* --- products from correlations: size is values --- */
+
+struct product_work {
+  const struct product_kernels *kernels;
+  struct product_bit bit;
+  uint64_t *sum, *correction, *x, *pad[2];
+  uint64_t choice;
+};
+
+/* The parameter is the shift, with a sign from 16 on and wide pads from 32 on; the weight, too. */
+static void open_product(struct kernel_run *r) {
+  struct product_work *w = r->work;
+  const unsigned parameter = r->shape.parameter;
+  w->kernels = product_kernels_of(r->shape.tier);
+  w->bit = (struct product_bit){.shift = parameter % 16, .negative = parameter / 16 % 2, .narrow = parameter < 32};
+  w->sum = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
+  w->correction = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
+  w->x = kernel_words(r, KERNEL_INPUT, r->shape.size);
+  w->pad[0] = kernel_words(r, KERNEL_INPUT, r->shape.size);
+  w->pad[1] = kernel_words(r, KERNEL_INPUT, r->shape.size);
+  w->choice = (uint64_t)0 - (kernel_word(r) & 1);
+}
+static void run_product_send(struct kernel_run *r) {
+  const struct product_work *w = r->work;
+  w->kernels->send(w->correction, w->sum, w->pad[0], w->pad[1], w->x, w->bit, r->shape.size);
+}
+static void run_product_receive(struct kernel_run *r) {
+  const struct product_work *w = r->work;
+  w->kernels->receive(w->sum, w->pad[0], w->x, w->choice, w->bit, r->shape.size);
+}
+static void run_product_add(struct kernel_run *r) {
+  const struct product_work *w = r->work;
+  w->kernels->add(w->sum, w->x, (int16_t)(1021 * (int)r->shape.parameter - 32000), r->shape.size);
+}
+
+#define PRODUCT_ROW(member, title, bytes)                                                                \
+  {                                                                                                      \
+    .name = #member, .members = KERNEL_MEMBER(product, member), .work_len = sizeof(struct product_work), \
+    .open = open_product, .run = run_product_##member, KERNEL_SIZES(0, 1, 2, 7, 8, 9, 63, 64, 65, 200),  \
+    .last_parameter = 63, .points = {                                                                    \
+      {.name = title,                                                                                    \
+       .unit = "value",                                                                                  \
+       .size = COUNT / 8,                                                                                \
+       .parameter = 3,                                                                                   \
+       .units = COUNT / 8,                                                                               \
+       .demand = {{CEILING_L2, bytes}}}                                                                  \
+    }                                                                                                    \
+  }
+
+static const struct kernel_row product_rows[] = {
+    PRODUCT_ROW(send, "product from a correlation, sender", 40),
+    PRODUCT_ROW(receive, "product from a correlation, receiver", 28),
+    PRODUCT_ROW(add, "values times a weight", 24),
+};
+const struct kernel_module kernels_of_product = KERNEL_MODULE(product, "share", 0, product_rows);

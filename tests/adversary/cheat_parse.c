@@ -28,8 +28,8 @@ const char *const cheat_help =
     "  drop=TYPE:NTH  truncate=TYPE:NTH  cut=TYPE:NTH  silence=TYPE:NTH  delay=TYPE:NTH[:MILLISECONDS]\n"
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
-    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN OT_SESSION SILENT OT_CHOICE OT_TABLE AND MULTIPLY RLWE_COMMON\n"
-    "RLWE_ANSWER OUTPUT RECEIPT\n";
+    "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN OT_SESSION SILENT OT_CHOICE OT_TABLE AND MULTIPLY\n"
+    "PRODUCT_CHOICE RLWE_COMMON RLWE_ANSWER OUTPUT RECEIPT\n";
 
 static const struct {
   message_type type;
@@ -49,6 +49,8 @@ static const struct {
     {MSG_OT_TABLE, "OT_TABLE"},
     {MSG_AND, "AND"},
     {MSG_MULTIPLY, "MULTIPLY"},
+    {MSG_PRODUCT_CHOICE, "PRODUCT_CHOICE"},
+    {MSG_PRODUCT, "PRODUCT"},
     {MSG_RLWE_KEY, "RLWE_KEY"},
     {MSG_RLWE_QUERY, "RLWE_QUERY"},
     {MSG_RLWE_COMMON, "RLWE_COMMON"},

@@ -1,0 +1,137 @@
+/* What sci-ot derives from a program, and which programs it refuses. */
+#include "engine/sci_ot/sci_ot.h"
+
+struct product_cot sci_ot_linear(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  const struct shape in = step_input(program, step, 0)->shape, out = step->out.shape;
+  const struct window *w = &step->window;
+  return (struct product_cot){
+      .in_channels = in.channels,
+      .in_h = in.height,
+      .in_w = in.width,
+      .out_channels = out.channels,
+      .out_h = out.height,
+      .out_w = out.width,
+      .groups = step->groups,
+      .kernel_h = w->kernel_h,
+      .kernel_w = w->kernel_w,
+      .stride_h = w->stride_h,
+      .stride_w = w->stride_w,
+      .pad_top = w->pad_top,
+      .pad_left = w->pad_left,
+      .dilation_h = w->dilation_h,
+      .dilation_w = w->dilation_w,
+      .ring_bits = step->out.ring_bits,
+      .weight_bits = step->weight_bits,
+  };
+}
+
+struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  return (struct relu_truncate){
+      .in_bits = step_input(program, step, 0)->ring_bits,
+      .shift = step->shift,
+      .out_bits = step->out.ring_bits,
+      .add = step_rounding(step),
+      .relu = step->op == OP_RELU,
+      .fast = program->rounding == ROUNDING_FAST,
+      .shape = CARRY_FIXED,
+  };
+}
+
+struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  const struct program_tensor *in = step_input(program, step, 0);
+  const struct window *w = &step->window;
+  return (struct maxpool){
+      .in_h = in->shape.height,
+      .in_w = in->shape.width,
+      .out_h = step->out.shape.height,
+      .out_w = step->out.shape.width,
+      .kernel_h = w->kernel_h,
+      .kernel_w = w->kernel_w,
+      .stride_h = w->stride_h,
+      .stride_w = w->stride_w,
+      .pad_top = w->pad_top,
+      .pad_left = w->pad_left,
+      .dilation_h = w->dilation_h,
+      .dilation_w = w->dilation_w,
+      .value_bits = in->value_bits,
+      .in_bits = in->ring_bits,
+      .out_bits = step->out.ring_bits,
+      .shape = CARRY_FIXED,
+  };
+}
+
+struct top_k sci_ot_top_k(const struct program *program) {
+  const struct program_tensor *last = &program->steps[program->count - 1].out;
+  return (struct top_k){
+      .width = (uint32_t)shape_size(last->shape),
+      .k = program_winners(program),
+      .value_bits = last->value_bits,
+      .in_bits = last->ring_bits,
+      .indices_only = program->output == OUTPUT_LABEL,
+      .shape = CARRY_FIXED,
+  };
+}
+
+/* Below 2^69 in all for one layer; counted as a double, exact enough for a limit. */
+static double linear_bytes(const struct product_cot *q) {
+  return (double)product_cot_weights(q) * q->out_h * q->out_w * product_cot_bits(q) / 8;
+}
+
+/* Refuses programs whose linear layers would take too much traffic, with the largest of them. */
+static fusion_status check_traffic(const struct engine_layout *layout, fusion_error *err) {
+  const struct program *program = layout->program;
+  double sum = 0, most = 0;
+  uint32_t largest = 0;
+  for (uint32_t i = 1; i < program->count; i++) {
+    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
+    const struct product_cot q = sci_ot_linear(program, i);
+    const double bytes = linear_bytes(&q);
+    sum += bytes;
+    if (bytes > most) {
+      most = bytes;
+      largest = i;
+    }
+  }
+  if (sum <= (double)SCI_OT_SAMPLE_MAX) return FUSION_OK;
+  return error_set(
+      err, FUSION_E_MODEL,
+      "layer '%s': its products take %.3g GiB a sample and all linear layers %.3g GiB, where the %s engine "
+      "takes %.3g at most; use another engine (cheetah)",
+      program->steps[largest].name, most / 0x1p30, sum / 0x1p30, layout->engine->name,
+      (double)SCI_OT_SAMPLE_MAX / 0x1p30);
+}
+
+static fusion_status out_of_memory(fusion_error *err) {
+  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
+}
+
+/* Correlations for the session: how many it will take in each direction. */
+static fusion_status size_silent(const struct engine_layout *layout, struct sci_ot_layout *own, fusion_error *err) {
+  struct cost cost = {0};
+  if (!sci_ot_tuning(layout)->silent) return FUSION_OK;
+  engine_run_cost(&cost, layout, layout->expected_samples);
+  own->silent = (struct silent_params){.profile = SILENT_LAN,
+                                       .expected_server_sends = cost.cots_server_sends,
+                                       .expected_client_sends = cost.cots_client_sends};
+  return cost.out_of_memory ? out_of_memory(err) : FUSION_OK;
+}
+
+fusion_status sci_ot_layout_open(struct engine_layout *layout, fusion_error *err) {
+  fusion_status status;
+  struct sci_ot_layout *own = layout->own = mem_alloc(1, sizeof *own);
+  FAIL_IF(!own, out_of_memory(err));
+  TRY(check_traffic(layout, err));
+  TRY(size_silent(layout, own, err));
+  return FUSION_OK;
+cleanup:
+  sci_ot_layout_close(layout);
+  return status;
+}
+
+void sci_ot_layout_close(struct engine_layout *layout) {
+  mem_free(layout->own);
+  layout->own = NULL;
+}
