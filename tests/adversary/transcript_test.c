@@ -48,6 +48,12 @@ static const struct family {
                  {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
                   {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
                   {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
+                {"sci-ot",
+                 7,
+                 {{"zero for every masked bit of a weight", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
+                  {"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}},
+                  {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
                   {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}}};
 
 static const struct family *family_here(void) {
