@@ -13,5 +13,6 @@
 #include "gates/product_cot.h"
 #include "gates/relu_truncate.h"
 #include "gates/top_k.h"
+#include "gates/triples.h"
 
 #endif

@@ -10,32 +10,25 @@
 /* Columns (positions of samples) handled at a time; correlations hashed at a time; bytes of corrections a message. */
 enum { TILE = 2048, HASHED = 4096, MESSAGE_LEN = 1 << 20 };
 
-/* The public course of one call. Weights are numbered row by row: row r is a channel and tap of the input, `depth` rows
- * a group; its `per_row` weights are those of the group's outputs. */
+/* The public course of one call. */
 struct course {
-  const struct product_cot *q;
-  size_t columns, plane; /* of all samples; of one */
-  size_t depth, per_row;
-  uint64_t weights, batch; /* all; those whose correlations are held at once */
-  unsigned bits;           /* of a weight, that matter in the ring */
-  size_t weight_bits;      /* that the client sends for one weight and column */
+  struct layer_rows rows;
+  uint64_t batch;     /* weights whose correlations are held at once */
+  unsigned bits;      /* of a weight, that matter in the ring */
+  size_t weight_bits; /* that the client sends for one weight and column */
   bool narrow;
 };
 
-static struct course course_of(const struct product_cot *q, size_t samples) {
-  struct course c = {.q = q, .plane = (size_t)q->out_h * q->out_w, .narrow = q->ring_bits <= 32};
-  c.columns = samples * c.plane;
-  c.depth = (size_t)(q->in_channels / q->groups) * q->kernel_h * q->kernel_w;
-  c.per_row = q->out_channels / q->groups;
-  c.weights = product_cot_weights(q);
-  c.bits = q->weight_bits < q->ring_bits ? q->weight_bits : q->ring_bits;
+static struct course course_of(const struct layer_shape *shape, size_t samples) {
+  struct course c = {.rows = layer_rows_of(shape, samples), .narrow = shape->ring_bits <= 32};
+  c.bits = shape->weight_bits < shape->ring_bits ? shape->weight_bits : shape->ring_bits;
   c.batch = PRODUCT_COT_BATCH / c.bits;
-  c.weight_bits = product_cot_bits(q);
+  c.weight_bits = product_cot_bits(shape);
   return c;
 }
 
 static size_t batch_at(const struct course *c, uint64_t first) {
-  return (size_t)(c->weights - first < c->batch ? c->weights - first : c->batch);
+  return (size_t)(c->rows.weights - first < c->batch ? c->rows.weights - first : c->batch);
 }
 
 /* Weights whose corrections for `columns` columns share a message. */
@@ -47,8 +40,8 @@ static size_t message_len(const struct course *c, size_t columns, size_t weights
 }
 /* No message is longer than MESSAGE_LEN, as one weight of a full tile is not. */
 static size_t longest_message(const struct course *c) {
-  const uint64_t most = c->weights < c->batch ? c->weights : c->batch;
-  return size_min(MESSAGE_LEN, message_len(c, size_min(TILE, c->columns), (size_t)most));
+  const uint64_t most = c->rows.weights < c->batch ? c->rows.weights : c->batch;
+  return size_min(MESSAGE_LEN, message_len(c, size_min(TILE, c->rows.columns), (size_t)most));
 }
 
 static size_t pad_len(const struct course *c) {
@@ -59,8 +52,8 @@ static size_t pad_len(const struct course *c) {
 struct work {
   const struct course *c;
   struct party *p;
-  const uint64_t *x;               /* NULL: zeros */
-  const struct product_weights *w; /* the server's; NULL at the client */
+  const uint64_t *x;             /* NULL: zeros */
+  const struct layer_weights *w; /* the server's; NULL at the client */
   const struct product_kernels *kernels;
   const struct softspoken_kernels *stream; /* AES in counter mode under many keys */
   void *cipher;                            /* of the stream */
@@ -85,14 +78,14 @@ struct part {
 
 static void parts_of(struct work *w, enum role role, struct part parts[PARTS]) {
   const struct course *c = w->c;
-  const uint64_t most = c->weights < c->batch ? c->weights : c->batch;
+  const uint64_t most = c->rows.weights < c->batch ? c->rows.weights : c->batch;
   const size_t cots = (size_t)most * c->bits;
   const struct part all[PARTS] = {
       {(void **)&w->seeds[0], cots * sizeof(block)},
       {(void **)&w->seeds[1], role == ROLE_CLIENT ? cots * sizeof(block) : 0},
       {(void **)&w->keys, HASHED * sizeof(block)},
       {(void **)&w->choices, div_up(cots, 8)},
-      {(void **)&w->sum, (size_t)c->q->out_channels * c->columns * sizeof(uint64_t)},
+      {(void **)&w->sum, (size_t)c->rows.shape->out_channels * c->rows.columns * sizeof(uint64_t)},
       {(void **)&w->row, TILE * sizeof(uint64_t)},
       {(void **)&w->correction, TILE * sizeof(uint64_t)},
       {(void **)&w->pads[0], TILE * sizeof(uint64_t)},
@@ -124,51 +117,13 @@ static void work_close(struct work *w) {
   if (w->stream) w->stream->cipher_free(w->cipher);
 }
 
-/* ---- the input's rows ---- */
-
-/* `len` consecutive output positions of one line, from position `ox` on: what the tap at column `tap` of the kernel
- * reads of the input's line. */
-static void read_line(const struct product_cot *q, const uint64_t *line, size_t ox, size_t tap, uint64_t *out,
-                      size_t len) {
-  for (size_t e = 0; e < len; e++) {
-    const size_t ix = (ox + e) * q->stride_w + tap * q->dilation_w - q->pad_left; /* wraps where it is negative */
-    out[e] = ix < q->in_w ? line[ix] : 0;
-  }
-}
-
-/* Columns first .. first + count - 1 of row r of the input. The branches are on public places. */
-static void read_row(const struct course *c, const uint64_t *x, uint64_t r, size_t first, size_t count, uint64_t *out) {
-  const struct product_cot *q = c->q;
-  const size_t taps = (size_t)q->kernel_h * q->kernel_w, channel = (size_t)(r / taps), tap = (size_t)(r % taps);
-  const size_t map = (size_t)q->in_h * q->in_w;
-  for (size_t done = 0, len; done < count; done += len) {
-    const size_t column = first + done, sample = column / c->plane, at = column % c->plane;
-    const size_t oy = at / q->out_w, ox = at % q->out_w;
-    const size_t iy = oy * q->stride_h + tap / q->kernel_w * q->dilation_h - q->pad_top;
-    len = size_min(q->out_w - ox, count - done);
-    if (iy < q->in_h)
-      read_line(q, x + (sample * q->in_channels + channel) * map + iy * q->in_w, ox, tap % q->kernel_w, out + done,
-                len);
-    else
-      memset(out + done, 0, len * sizeof *out);
-  }
-}
-
 /* The row that weight t multiplies, in w->row. */
 static void find_row(struct work *w, uint64_t t, size_t first, size_t count) {
-  const uint64_t r = t / w->c->per_row;
+  const uint64_t r = layer_row(&w->c->rows, t);
   if (!w->x || (r == w->row_at && first == w->tile_at)) return;
-  read_row(w->c, w->x, r, first, count, w->row);
+  layer_rows_read(&w->c->rows, w->x, r, first, count, w->row);
   w->row_at = r;
   w->tile_at = first;
-}
-
-/* Output channel of weight t, and its place in the array of weights. */
-static size_t channel_of(const struct course *c, uint64_t t) {
-  return (size_t)(t / (c->per_row * c->depth) * c->per_row + t % c->per_row);
-}
-static size_t place_of(const struct course *c, uint64_t t) {
-  return channel_of(c, t) * c->depth + (size_t)(t / c->per_row % c->depth);
 }
 
 /* ---- correlations of a batch ---- */
@@ -193,7 +148,7 @@ static fusion_status choose(struct work *w, uint64_t first, size_t weights) {
     TRY(cot_take_receiver(w->p->cot, w->keys, n, &index));
     if (!done) w->first_index = index;
     for (size_t i = 0; i < n; i++) {
-      const uint64_t bits = (uint64_t)w->w->weights[place_of(c, first + (done + i) / c->bits)];
+      const uint64_t bits = (uint64_t)w->w->weights[layer_place(&c->rows, first + (done + i) / c->bits)];
       put_choice(w->choices, done + i, (w->keys[i].lo ^ bits >> ((done + i) % c->bits)) & 1);
     }
     tccr_hash(&hash, w->seeds[0] + done, w->keys, n, block_make(0, 0), index);
@@ -227,7 +182,7 @@ static const void *stretch(const struct work *w, unsigned which, size_t i, size_
   const size_t a_block = sizeof(block) / pad_len(c);
   const block *seed = &w->seeds[which][i];
   struct leaf_key key;
-  if (c->columns <= a_block) return seed;
+  if (c->rows.columns <= a_block) return seed;
   w->stream->schedule(&key, *seed);
   const size_t blocks = div_up(div_up(count, a_block), SOFTSPOKEN_GRANULE) * SOFTSPOKEN_GRANULE;
   w->stream->stream(w->pads[which], &key, w->first_index + i, first / a_block, blocks, w->cipher);
@@ -244,7 +199,7 @@ struct piece {
 };
 
 static struct product_bit bit_of(const struct course *c, unsigned k) {
-  return (struct product_bit){.shift = k, .negative = k + 1u == c->q->weight_bits, .narrow = c->narrow};
+  return (struct product_bit){.shift = k, .negative = k + 1u == c->rows.shape->weight_bits, .narrow = c->narrow};
 }
 
 static fusion_status send_piece(struct work *w, const struct piece *s) {
@@ -252,13 +207,13 @@ static fusion_status send_piece(struct work *w, const struct piece *s) {
   const size_t len = message_len(c, s->columns, s->weights);
   struct bit_writer out = {.out = w->message};
   for (size_t i = s->from; i < s->from + s->weights; i++) {
-    uint64_t *sum = w->sum + channel_of(c, s->batch + i) * c->columns + s->first;
+    uint64_t *sum = w->sum + layer_channel(&c->rows, s->batch + i) * c->rows.columns + s->first;
     find_row(w, s->batch + i, s->first, s->columns);
     for (unsigned k = 0; k < c->bits; k++) {
       const void *pad0 = stretch(w, 0, i * c->bits + k, s->first, s->columns);
       const void *pad1 = stretch(w, 1, i * c->bits + k, s->first, s->columns);
       w->kernels->send(w->correction, sum, pad0, pad1, w->row, bit_of(c, k), s->columns);
-      bits_put_all(&out, w->correction, s->columns, c->q->ring_bits - k);
+      bits_put_all(&out, w->correction, s->columns, c->rows.shape->ring_bits - k);
     }
   }
   bits_finish(&out);
@@ -273,14 +228,14 @@ static fusion_status receive_piece(struct work *w, const struct piece *s) {
       channel_recv(w->p->channel, MSG_PRODUCT, w->message, message_len(c, s->columns, s->weights));
   if (status != FUSION_OK) return status;
   for (size_t i = s->from; i < s->from + s->weights; i++) {
-    const int16_t weight = w->w->weights[place_of(c, s->batch + i)];
-    uint64_t *sum = w->sum + channel_of(c, s->batch + i) * c->columns + s->first;
+    const int16_t weight = w->w->weights[layer_place(&c->rows, s->batch + i)];
+    uint64_t *sum = w->sum + layer_channel(&c->rows, s->batch + i) * c->rows.columns + s->first;
     find_row(w, s->batch + i, s->first, s->columns);
     if (w->x) w->kernels->add(sum, w->row, weight, s->columns);
     for (unsigned k = 0; k < c->bits; k++) {
       const void *pad = stretch(w, 0, i * c->bits + k, s->first, s->columns);
       const uint64_t choice = (uint64_t)0 - ((uint64_t)weight >> k & 1);
-      bits_get_all(&in, w->correction, s->columns, c->q->ring_bits - k);
+      bits_get_all(&in, w->correction, s->columns, c->rows.shape->ring_bits - k);
       w->kernels->receive(sum, pad, w->correction, choice, bit_of(c, k), s->columns);
     }
   }
@@ -289,25 +244,13 @@ static fusion_status receive_piece(struct work *w, const struct piece *s) {
 
 /* ---- the whole ---- */
 
-/* From [out_channels][columns] to [samples][out_channels][plane], with the bias. */
-static void store(const struct work *w, uint64_t *y) {
-  const struct course *c = w->c;
-  const size_t outs = c->q->out_channels, samples = c->columns / c->plane;
-  const uint64_t mask = low_mask(c->q->ring_bits);
-  for (size_t s = 0; s < samples; s++)
-    for (size_t o = 0; o < outs; o++) {
-      const uint64_t *from = w->sum + o * c->columns + s * c->plane, bias = w->w ? (uint64_t)w->w->bias[o] : 0;
-      for (size_t i = 0; i < c->plane; i++) *y++ = (from[i] + bias) & mask;
-    }
-}
-
 static fusion_status run_batch(struct work *w, uint64_t first, size_t weights) {
   fusion_status status = FUSION_OK;
   const struct course *c = w->c;
   const bool client = w->p->role == ROLE_CLIENT;
   TRY(client ? be_chosen(w, weights) : choose(w, first, weights));
-  for (size_t column = 0; column < c->columns; column += TILE) {
-    const size_t columns = size_min(TILE, c->columns - column), most = message_weights(c, columns);
+  for (size_t column = 0; column < c->rows.columns; column += TILE) {
+    const size_t columns = size_min(TILE, c->rows.columns - column), most = message_weights(c, columns);
     for (size_t from = 0; from < weights; from += most) {
       const struct piece piece = {first, from, size_min(most, weights - from), column, columns};
       TRY(client ? send_piece(w, &piece) : receive_piece(w, &piece));
@@ -320,31 +263,32 @@ cleanup:
 static fusion_status run(struct work *w, uint64_t *y) {
   fusion_status status = FUSION_OK;
   TRY(work_open(w));
-  for (uint64_t first = 0; first < w->c->weights; first += w->c->batch) TRY(run_batch(w, first, batch_at(w->c, first)));
-  store(w, y);
+  for (uint64_t first = 0; first < w->c->rows.weights; first += w->c->batch)
+    TRY(run_batch(w, first, batch_at(w->c, first)));
+  layer_rows_store(&w->c->rows, w->sum, w->w ? w->w->bias : NULL, y);
 cleanup:
   work_close(w);
   return status;
 }
 
-static bool valid(const struct product_cot *q) {
-  return q->ring_bits >= 2 && q->ring_bits <= 62 && q->weight_bits >= 2 && q->weight_bits <= 16;
+static bool valid(const struct layer_shape *s) {
+  return s->ring_bits >= 2 && s->ring_bits <= 62 && s->weight_bits >= 2 && s->weight_bits <= 16;
 }
 
-fusion_status product_cot_server(struct party *p, const struct product_cot *params, const struct product_weights *w,
+fusion_status product_cot_server(struct party *p, const struct layer_shape *shape, const struct layer_weights *w,
                                  const uint64_t *x, uint64_t *y, size_t samples) {
-  if (!valid(params)) return FUSION_E_INTERNAL;
+  if (!valid(shape)) return FUSION_E_INTERNAL;
   if (!samples) return FUSION_OK;
-  const struct course course = course_of(params, samples);
+  const struct course course = course_of(shape, samples);
   struct work work = {.c = &course, .p = p, .x = x, .w = w};
   return run(&work, y);
 }
 
-fusion_status product_cot_client(struct party *p, const struct product_cot *params, const uint64_t *x, uint64_t *y,
+fusion_status product_cot_client(struct party *p, const struct layer_shape *shape, const uint64_t *x, uint64_t *y,
                                  size_t samples) {
-  if (!valid(params)) return FUSION_E_INTERNAL;
+  if (!valid(shape)) return FUSION_E_INTERNAL;
   if (!samples) return FUSION_OK;
-  const struct course course = course_of(params, samples);
+  const struct course course = course_of(shape, samples);
   struct work work = {.c = &course, .p = p, .x = x};
   return run(&work, y);
 }
@@ -353,21 +297,21 @@ static void batch_cost(struct cost *cost, const struct course *c, size_t weights
   const size_t cots = weights * c->bits;
   cost_take_cots(cost, ROLE_CLIENT, cots);
   cost_to_client(cost, div_up(cots, 8));
-  for (size_t column = 0; column < c->columns; column += TILE) {
-    const size_t columns = size_min(TILE, c->columns - column), most = message_weights(c, columns);
+  for (size_t column = 0; column < c->rows.columns; column += TILE) {
+    const size_t columns = size_min(TILE, c->rows.columns - column), most = message_weights(c, columns);
     for (size_t from = 0; from < weights; from += most)
       cost_to_server(cost, message_len(c, columns, size_min(most, weights - from)));
   }
 }
 
-void product_cot_cost(struct cost *cost, const struct product_cot *params, size_t samples) {
+void product_cot_cost(struct cost *cost, const struct layer_shape *shape, size_t samples) {
   if (!samples) return;
-  const struct course c = course_of(params, samples);
-  for (uint64_t first = 0; first < c.weights; first += c.batch) batch_cost(cost, &c, batch_at(&c, first));
+  const struct course c = course_of(shape, samples);
+  for (uint64_t first = 0; first < c.rows.weights; first += c.batch) batch_cost(cost, &c, batch_at(&c, first));
 }
 
-size_t product_cot_memory(const struct product_cot *params, enum role role, size_t samples) {
-  const struct course c = course_of(params, size_max(1, samples));
+size_t product_cot_memory(const struct layer_shape *shape, enum role role, size_t samples) {
+  const struct course c = course_of(shape, size_max(1, samples));
   struct work w = {.c = &c};
   struct part parts[PARTS];
   size_t len = 0;

@@ -32,40 +32,24 @@
 #ifndef FUSION_GATES_PRODUCT_COT_H
 #define FUSION_GATES_PRODUCT_COT_H
 
+#include "gates/layer_rows.h"
 #include "gates/party.h"
-
-/** A layer: groups, kernel, stride, padding, dilation as in program.h. A dense layer has in_h = in_w = kernel = 1. */
-struct product_cot {
-  uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
-  uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-  uint8_t ring_bits;   /* 2..62 */
-  uint8_t weight_bits; /* 2..16: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)) */
-};
-
-/** The server's secret: weights [out][in/groups][kh][kw], bias [out]. */
-struct product_weights {
-  const int16_t *weights;
-  const int64_t *bias;
-};
 
 /** Correlations whose hashes a party holds at once: 16 MiB at the client. */
 enum { PRODUCT_COT_BATCH = 1 << 19 };
 
 /** x [samples][in], y [samples][out]; bits of x above the ring are ignored. Server: x may be NULL, a share of zeros.
  *  Errors: closed, peer, memory. */
-fusion_status product_cot_server(struct party *p, const struct product_cot *params, const struct product_weights *w,
+fusion_status product_cot_server(struct party *p, const struct layer_shape *shape, const struct layer_weights *w,
                                  const uint64_t *x, uint64_t *y, size_t samples) FUSION_MUST_CHECK;
-fusion_status product_cot_client(struct party *p, const struct product_cot *params, const uint64_t *x, uint64_t *y,
+fusion_status product_cot_client(struct party *p, const struct layer_shape *shape, const uint64_t *x, uint64_t *y,
                                  size_t samples) FUSION_MUST_CHECK;
-void product_cot_cost(struct cost *cost, const struct product_cot *params, size_t samples);
+void product_cot_cost(struct cost *cost, const struct layer_shape *shape, size_t samples);
 /** Bytes that a party takes while it works, x and y not counted. */
-size_t product_cot_memory(const struct product_cot *params, enum role role, size_t samples);
+size_t product_cot_memory(const struct layer_shape *shape, enum role role, size_t samples);
 
-/** Weights of the layer, and bits that the client sends for one product of each. */
-static inline uint64_t product_cot_weights(const struct product_cot *q) {
-  return (uint64_t)(q->in_channels / q->groups) * q->kernel_h * q->kernel_w * q->out_channels;
-}
-static inline unsigned product_cot_bits(const struct product_cot *q) {
+/** Bits that the client sends for one product. */
+static inline unsigned product_cot_bits(const struct layer_shape *q) {
   unsigned bits = 0;
   for (unsigned k = 0; k < q->weight_bits && k < q->ring_bits; k++) bits += q->ring_bits - k;
   return bits;

@@ -29,7 +29,7 @@ const char *const cheat_help =
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
     "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN OT_SESSION SILENT OT_CHOICE OT_TABLE AND MULTIPLY\n"
-    "PRODUCT_CHOICE RLWE_COMMON RLWE_ANSWER OUTPUT RECEIPT\n";
+    "PRODUCT_CHOICE TRIPLE RLWE_COMMON RLWE_ANSWER OUTPUT RECEIPT\n";
 
 static const struct {
   message_type type;
@@ -51,6 +51,7 @@ static const struct {
     {MSG_MULTIPLY, "MULTIPLY"},
     {MSG_PRODUCT_CHOICE, "PRODUCT_CHOICE"},
     {MSG_PRODUCT, "PRODUCT"},
+    {MSG_TRIPLE, "TRIPLE"},
     {MSG_RLWE_KEY, "RLWE_KEY"},
     {MSG_RLWE_QUERY, "RLWE_QUERY"},
     {MSG_RLWE_COMMON, "RLWE_COMMON"},

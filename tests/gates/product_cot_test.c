@@ -5,8 +5,8 @@
 #include "gates/gate_pair.h"
 
 struct layer {
-  struct product_cot params;
-  struct product_weights w;
+  struct layer_shape params;
+  struct layer_weights w;
   bool zero; /* the server's share */
 };
 
@@ -16,15 +16,15 @@ static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *
   return product_cot_server(p, &l->params, &l->w, l->zero ? NULL : in[0], out[0], g->count);
 }
 
-static size_t in_size(const struct product_cot *q) {
+static size_t in_size(const struct layer_shape *q) {
   return (size_t)q->in_channels * q->in_h * q->in_w;
 }
-static size_t out_size(const struct product_cot *q) {
+static size_t out_size(const struct layer_shape *q) {
   return (size_t)q->out_channels * q->out_h * q->out_w;
 }
 
 static uint64_t oracle(const struct layer *l, const uint64_t *x, size_t at) {
-  const struct product_cot *q = &l->params;
+  const struct layer_shape *q = &l->params;
   const size_t plane = (size_t)q->out_h * q->out_w, sample = at / out_size(q), out = at % out_size(q) / plane;
   const size_t oy = at % plane / q->out_w, ox = at % plane % q->out_w;
   const size_t channels = q->in_channels / q->groups, first = out / (q->out_channels / q->groups) * channels;
@@ -42,8 +42,8 @@ static uint64_t oracle(const struct layer *l, const uint64_t *x, size_t at) {
   return sum & low_mask(q->ring_bits);
 }
 
-static void check(const struct product_cot *q, size_t samples, bool zero, uint64_t *random) {
-  const size_t count = (size_t)product_cot_weights(q), ins = samples * in_size(q), outs = samples * out_size(q);
+static void check(const struct layer_shape *q, size_t samples, bool zero, uint64_t *random) {
+  const size_t count = (size_t)layer_weight_count(q), ins = samples * in_size(q), outs = samples * out_size(q);
   int16_t *weights = mem_alloc(count, sizeof *weights);
   int64_t *bias = mem_alloc(q->out_channels, sizeof *bias);
   uint64_t *x = mem_alloc(ins, sizeof *x), *y = mem_alloc(outs, sizeof *y);
@@ -75,8 +75,8 @@ static void check(const struct product_cot *q, size_t samples, bool zero, uint64
   mem_free(y);
 }
 
-static struct product_cot dense(uint32_t in, uint32_t out, uint8_t ring_bits, uint8_t weight_bits) {
-  return (struct product_cot){.in_channels = in,
+static struct layer_shape dense(uint32_t in, uint32_t out, uint8_t ring_bits, uint8_t weight_bits) {
+  return (struct layer_shape){.in_channels = in,
                               .in_h = 1,
                               .in_w = 1,
                               .out_channels = out,
@@ -99,7 +99,7 @@ static void product_cot__every_ring_and_weight_width(void **state) {
   for (uint8_t ring = 2; ring <= 62; ring++) {
     /* Every tier that this CPU has serves a part of the cases. */
     assert_ok(cpu_tier_force((enum cpu_tier)(ring % (1u + (unsigned)cpu_tier_best()))));
-    const struct product_cot q = dense(3, 2, ring, (uint8_t)(2 + ring % 15));
+    const struct layer_shape q = dense(3, 2, ring, (uint8_t)(2 + ring % 15));
     check(&q, 1 + ring % 7, ring % 4 == 0, &random);
   }
   assert_ok(cpu_tier_force(cpu_tier_best()));
@@ -111,7 +111,7 @@ static void product_cot__numbers_of_columns(void **state) {
   static const size_t counts[] = {1, 2, 3, 4, 5, 15, 16, 17, 2047, 2048, 2049, 4100};
   uint64_t random = test_seed();
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    const struct product_cot narrow = dense(2, 3, 20, 4), wide = dense(2, 1, 40, 3);
+    const struct layer_shape narrow = dense(2, 3, 20, 4), wide = dense(2, 1, 40, 3);
     check(&narrow, counts[i], false, &random);
     check(&wide, counts[i], false, &random);
   }
@@ -122,7 +122,7 @@ static void product_cot__random_convolutions(void **state) {
   uint64_t random = test_seed();
   for (unsigned i = 0; i < 40; i++) {
     const uint32_t groups = (uint32_t)(1 + test_random(&random) % 3);
-    struct product_cot q = dense(groups * (uint32_t)(1 + test_random(&random) % 3),
+    struct layer_shape q = dense(groups * (uint32_t)(1 + test_random(&random) % 3),
                                  groups * (uint32_t)(1 + test_random(&random) % 3), 22, 6);
     q.groups = groups;
     q.in_h = (uint32_t)(3 + test_random(&random) % 6);
@@ -146,8 +146,8 @@ static void product_cot__random_convolutions(void **state) {
 static void product_cot__more_weights_than_a_batch(void **state) {
   (void)state;
   uint64_t random = test_seed();
-  const struct product_cot q = dense(300, 120, 18, 16);
-  assert_true(product_cot_weights(&q) * q.weight_bits > PRODUCT_COT_BATCH);
+  const struct layer_shape q = dense(300, 120, 18, 16);
+  assert_true(layer_weight_count(&q) * q.weight_bits > PRODUCT_COT_BATCH);
   check(&q, 3, false, &random);
 }
 

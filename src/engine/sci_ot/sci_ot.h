@@ -38,7 +38,7 @@ fusion_status sci_ot_layout_open(struct engine_layout *layout, fusion_error *err
 void sci_ot_layout_close(struct engine_layout *layout);
 
 /** How a program's step maps to the gates' public parameters: one place for the run, its cost and its memory. */
-struct product_cot sci_ot_linear(const struct program *program, uint32_t number);
+struct layer_shape sci_ot_linear(const struct program *program, uint32_t number);
 struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number);
 struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number);
 struct top_k sci_ot_top_k(const struct program *program);

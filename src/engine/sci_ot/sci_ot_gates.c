@@ -10,20 +10,20 @@ static size_t out_count(const struct engine_layout *layout, uint32_t number, siz
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   struct sci_ot *s = state;
-  const struct product_cot params = sci_ot_linear(call->party->layout->program, call->number);
+  const struct layer_shape params = sci_ot_linear(call->party->layout->program, call->number);
   const uint64_t *x = call->inputs[0];
   if (!call->weights) return product_cot_client(&s->party, &params, x, call->out, call->samples);
-  const struct product_weights weights = {call->weights->weights, call->weights->bias};
+  const struct layer_weights weights = {call->weights->weights, call->weights->bias};
   return product_cot_server(&s->party, &params, &weights, call->zero ? NULL : x, call->out, call->samples);
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct product_cot params = sci_ot_linear(layout->program, number);
+  const struct layer_shape params = sci_ot_linear(layout->program, number);
   product_cot_cost(cost, &params, samples);
 }
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct product_cot params = sci_ot_linear(layout->program, number);
+  const struct layer_shape params = sci_ot_linear(layout->program, number);
   return product_cot_memory(&params, role, samples);
 }
 

@@ -1,11 +1,11 @@
 /* What sci-ot derives from a program, and which programs it refuses. */
 #include "engine/sci_ot/sci_ot.h"
 
-struct product_cot sci_ot_linear(const struct program *program, uint32_t number) {
+struct layer_shape sci_ot_linear(const struct program *program, uint32_t number) {
   const struct program_step *step = &program->steps[number];
   const struct shape in = step_input(program, step, 0)->shape, out = step->out.shape;
   const struct window *w = &step->window;
-  return (struct product_cot){
+  return (struct layer_shape){
       .in_channels = in.channels,
       .in_h = in.height,
       .in_w = in.width,
@@ -76,8 +76,8 @@ struct top_k sci_ot_top_k(const struct program *program) {
 }
 
 /* Below 2^69 in all for one layer; counted as a double, exact enough for a limit. */
-static double linear_bytes(const struct product_cot *q) {
-  return (double)product_cot_weights(q) * q->out_h * q->out_w * product_cot_bits(q) / 8;
+static double linear_bytes(const struct layer_shape *q) {
+  return (double)layer_weight_count(q) * q->out_h * q->out_w * product_cot_bits(q) / 8;
 }
 
 /* Refuses programs whose linear layers would take too much traffic, with the largest of them. */
@@ -87,7 +87,7 @@ static fusion_status check_traffic(const struct engine_layout *layout, fusion_er
   uint32_t largest = 0;
   for (uint32_t i = 1; i < program->count; i++) {
     if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    const struct product_cot q = sci_ot_linear(program, i);
+    const struct layer_shape q = sci_ot_linear(program, i);
     const double bytes = linear_bytes(&q);
     sum += bytes;
     if (bytes > most) {
