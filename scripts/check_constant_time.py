@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -82,6 +82,8 @@ ALLOWED = [
     ("src/silent/silent_schedule.c", "net", PLAN),
     ("src/silent/silent_schedule.c", "rounds", PLAN),
     ("src/ot/softspoken_internal.h", "k", "field size, a constant of the session"),
+    ("src/garble/garbled.c", "batch", "instances of a message"),
+    ("src/garble/garbled.c", "w->chunk", "number of a chunk"),
     ("src/gates/carry.c", "strings", "index of a table entry"),
     ("src/gates/maxpool.c", "step", SHAPES),
     ("src/gates/multiply.c", "pads", "chunk size"),

@@ -37,7 +37,7 @@ LAYERS = {
 LAYERS["continuity"] = {"base", "program"}
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
 # Tests and bench alone iterate over all kernels.
-LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "silent", "gates"}
+LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "silent", "garble", "gates"}
 LAYERS["bench"] = set(LAYERS)
 LAYERS["api"] = set(LAYERS)
 # Of each engine's folder, src/engine/NAME.

@@ -9,6 +9,7 @@
 
 #include "gates/maxpool.h"
 #include "gates/multiply.h"
+#include "gates/multiply_garbled.h"
 #include "gates/party.h"
 #include "gates/product_cot.h"
 #include "gates/relu_truncate.h"

@@ -8,6 +8,7 @@ static struct relu_truncate difference_of(const struct maximum *params, size_t c
                                 .out_bits = params->out_bits,
                                 .relu = true,
                                 .planned_count = count,
+                                .garbled = params->garbled,
                                 .shape = params->shape};
 }
 
@@ -155,8 +156,10 @@ struct pool {
 };
 
 static struct relu_truncate extension_of(const struct maxpool *params) {
-  return (struct relu_truncate){
-      .in_bits = params->value_bits, .out_bits = (uint8_t)(params->value_bits + 1), .shape = params->shape};
+  return (struct relu_truncate){.in_bits = params->value_bits,
+                                .out_bits = (uint8_t)(params->value_bits + 1),
+                                .garbled = params->garbled,
+                                .shape = params->shape};
 }
 
 static void pool_free(struct pool *pool) {
@@ -173,7 +176,7 @@ static fusion_status pool_make(struct pool *pool, const struct maxpool *q) {
   };
   FAIL_IF(q->value_bits > q->in_bits || q->out_bits > q->in_bits || q->out_bits < 1, FUSION_E_INTERNAL);
   const uint8_t ring = (uint8_t)size_max(q->value_bits + 1u, q->out_bits);
-  pool->maximum = (struct maximum){q->value_bits, ring, ring, q->shape};
+  pool->maximum = (struct maximum){q->value_bits, ring, ring, q->garbled, q->shape};
   TRY(tree_make(&pool->across, &pool->columns));
   TRY(tree_make(&pool->down, &pool->rows));
   pool->planes_at_once = size_max(1, RELU_TRUNCATE_CHUNK / ((size_t)q->in_h * q->in_w));

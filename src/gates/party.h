@@ -2,6 +2,7 @@
 #ifndef FUSION_GATES_PARTY_H
 #define FUSION_GATES_PARTY_H
 
+#include "garble/garbled.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "ot/cot.h"
@@ -13,6 +14,7 @@ struct party {
   struct cot *cot;         /* borrowed */
   struct prg *prg;         /* borrowed: this party's own secret randomness */
   struct heap *heap;       /* borrowed: large temporaries; NULL: none */
+  struct garble *garble;   /* borrowed; NULL: no gate is garbled */
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "gates/carry.h"
 #include "gates/cross.h"
 #include "gates/gate_messages.h"
+#include "gates/relu_garbled.h"
 
 /* The public course of one gate. Rings and signs as in DESIGN 6.5, after `fast` has dropped the low bits. */
 struct course {
@@ -363,6 +364,7 @@ fusion_status relu_truncate(struct party *p, const struct relu_truncate *params,
                             size_t count) {
   if (!valid(params)) return FUSION_E_INTERNAL;
   if (!count) return FUSION_OK;
+  if (params->garbled) return relu_garbled(p, params, x, y, count);
   fusion_status status = FUSION_OK;
   const struct course course = course_of(params, count);
   const size_t chunk = chunk_of(params);
@@ -377,6 +379,10 @@ cleanup:
 }
 
 void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, size_t count) {
+  if (params->garbled) {
+    relu_garbled_cost(cost, params, count);
+    return;
+  }
   const struct course c = course_of(params, count);
   if (!c.tree.digits) return;
   const size_t chunk = chunk_of(params);
@@ -393,6 +399,7 @@ void relu_truncate_cost(struct cost *cost, const struct relu_truncate *params, s
 }
 
 size_t relu_truncate_memory(const struct relu_truncate *params, enum role role, size_t count) {
+  if (params->garbled) return relu_garbled_memory(params, role, count);
   const struct course c = course_of(params, count);
   const size_t n = size_min(count, chunk_of(params));
   struct work w = {.c = &c, .role = role, .count = n};

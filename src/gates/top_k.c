@@ -148,11 +148,14 @@ static struct course course_of(const struct top_k *params) {
   c.key_bits = params->value_bits + c.index_bits;
   c.rows_at_once = size_max(1, RELU_TRUNCATE_CHUNK / params->width);
   c.extend = params->in_bits == params->value_bits;
-  c.extension = (struct relu_truncate){
-      .in_bits = params->value_bits, .out_bits = (uint8_t)(params->value_bits + 1), .shape = params->shape};
+  c.extension = (struct relu_truncate){.in_bits = params->value_bits,
+                                       .out_bits = (uint8_t)(params->value_bits + 1),
+                                       .garbled = params->garbled,
+                                       .shape = params->shape};
   c.value = (struct relu_truncate){.in_bits = (uint8_t)(c.key_bits + 1),
                                    .shift = (uint8_t)c.index_bits,
                                    .out_bits = params->in_bits,
+                                   .garbled = params->garbled,
                                    .shape = params->shape};
   return c;
 }
@@ -161,7 +164,7 @@ static struct maximum level_maximum(const struct top_k *params, const struct cou
   /* The last comparison of an argmax need not give more than the index. */
   const bool narrow = last && params->k == 1 && params->indices_only;
   return (struct maximum){(uint8_t)c->key_bits, (uint8_t)(c->key_bits + 1),
-                          (uint8_t)(narrow ? c->index_bits : c->key_bits + 1), params->shape};
+                          (uint8_t)(narrow ? c->index_bits : c->key_bits + 1), params->garbled, params->shape};
 }
 
 static fusion_status run_network(struct party *p, const struct top_k *params, const struct course *c,

@@ -13,6 +13,7 @@
 #include "base/cursor.h"
 #include "engine/engine.h"
 #include "engine/engine_messages.h"
+#include "garble/garble_messages.h"
 #include "gates/gate_messages.h"
 #include "lattice/lattice_messages.h"
 #include "net/connect.h"

@@ -29,7 +29,7 @@ const char *const cheat_help =
     "  length=TYPE:NTH[:BYTES]       a wrong length in the header\n"
     "  endless=TYPE:NTH  flood=TYPE:NTH\n"
     "Types: ANY HELLO MANIFEST READY BASE_OT SOFTSPOKEN OT_SESSION SILENT OT_CHOICE OT_TABLE AND MULTIPLY\n"
-    "PRODUCT_CHOICE TRIPLE RLWE_COMMON RLWE_ANSWER OUTPUT RECEIPT\n";
+    "PRODUCT_CHOICE TRIPLE GARBLED_CHOICE RLWE_COMMON RLWE_ANSWER OUTPUT RECEIPT\n";
 
 static const struct {
   message_type type;
@@ -57,6 +57,8 @@ static const struct {
     {MSG_RLWE_COMMON, "RLWE_COMMON"},
     {MSG_RLWE_ANSWER, "RLWE_ANSWER"},
     {MSG_OUTPUT, "OUTPUT"},
+    {MSG_GARBLED_CHOICE, "GARBLED_CHOICE"},
+    {MSG_GARBLED_TABLE, "GARBLED_TABLE"},
     {MSG_RECEIPT, "RECEIPT"},
     {MSG_REFUSAL, "REFUSAL"},
 };

@@ -6,6 +6,7 @@
 struct side {
   const struct gate_case *g;
   struct party party;
+  struct garble garble;
   uint64_t *in[2], *out[2];
   bool leaves;
   fusion_status status;
@@ -19,6 +20,9 @@ static void *side_run(void *arg) {
     s->status =
         cot_open_silent(&s->party.cot, s->party.role, s->party.channel, s->party.heap, s->party.prg, s->g->silent);
   }
+  s->garble =
+      (struct garble){.role = s->party.role, .channel = s->party.channel, .cot = s->party.cot, .heap = s->party.heap};
+  s->party.garble = &s->garble;
   if (s->status == FUSION_OK) s->status = s->g->call(&s->party, s->g, s->in, s->out);
   if (s->status == FUSION_OK) s->status = channel_flush(s->party.channel);
   s->stats = channel_get_stats(s->party.channel);

@@ -3,13 +3,15 @@
 
 struct product {
   unsigned bits;
-  bool square, in_place;
+  bool square, in_place, garbled;
 };
 
 static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *const *in, uint64_t *const *out) {
   const struct product *q = g->params;
   uint64_t *z = q->in_place ? in[0] : out[0];
-  const fusion_status status = multiply(p, in[0], q->square ? in[0] : in[1], z, g->count, q->bits);
+  const uint64_t *y = q->square ? in[0] : in[1];
+  const fusion_status status =
+      q->garbled ? multiply_garbled(p, in[0], y, z, g->count, q->bits) : multiply(p, in[0], y, z, g->count, q->bits);
   if (z != out[0]) memcpy(out[0], z, g->count * sizeof *z);
   return status;
 }
@@ -31,7 +33,10 @@ static void check(const struct product *q, size_t count, enum gate_shares shares
     x[e] = test_random(random) % 5 ? test_random(random) : UINT64_MAX;
     y[e] = test_random(random) % 5 ? test_random(random) : 0;
   }
-  multiply_cost(&cost, q->square, count, q->bits);
+  if (q->garbled)
+    multiply_garbled_cost(&cost, q->square, count, q->bits);
+  else
+    multiply_cost(&cost, q->square, count, q->bits);
   gate_run(&g, &cost, random);
   for (size_t e = 0; e < count; e++) {
     if (z[e] == (x[e] * (q->square ? x[e] : y[e]) & low_mask(q->bits))) continue;
@@ -47,10 +52,12 @@ static void multiply__every_ring(void **state) {
   static const size_t counts[] = {1, 7, 64, 130};
   uint64_t random = test_seed();
   for (unsigned bits = 1; bits <= 62; bits++) {
-    const struct product q = {.bits = bits, .in_place = bits & 1},
-                         s = {.bits = bits, .square = true, .in_place = bits & 1};
-    check(&q, counts[bits % 4], (enum gate_shares)(bits % 3), &random);
-    check(&s, counts[(bits + 1) % 4], (enum gate_shares)(bits % 3), &random);
+    for (unsigned garbled = 0; garbled < 2; garbled++) {
+      const struct product q = {.bits = bits, .in_place = bits & 1, .garbled = garbled},
+                           s = {.bits = bits, .square = true, .in_place = bits & 1, .garbled = garbled};
+      check(&q, counts[bits % 4], (enum gate_shares)(bits % 3), &random);
+      check(&s, counts[(bits + 1) % 4], (enum gate_shares)(bits % 3), &random);
+    }
   }
 }
 

@@ -2,6 +2,8 @@
 #include <stdio.h>
 
 #include "base/cpu_tier.h"
+#include "garble/circuit_gates.h"
+#include "garble/half_gates.h"
 #include "gates/carry.h"
 #include "gates/gate_pair.h"
 #include "ot/softspoken.h"
@@ -62,9 +64,9 @@ static void check(const struct relu_truncate *q, size_t count, enum gate_shares 
   gate_run(&g, &cost, random);
   for (size_t e = 0; e < count; e++) {
     if (right(q, x[e], y[e])) continue;
-    fail_msg("l %u f %u m %u add %llu relu %d fast %d count %zu: element %zu, x %llx gives %llx, not %llx", q->in_bits,
-             q->shift, q->out_bits, (unsigned long long)q->add, q->relu, q->fast, count, e, (unsigned long long)x[e],
-             (unsigned long long)y[e], (unsigned long long)oracle(q, x[e]));
+    fail_msg("l %u f %u m %u add %llu relu %d fast %d garbled %d count %zu: element %zu, x %llx gives %llx, not %llx",
+             q->in_bits, q->shift, q->out_bits, (unsigned long long)q->add, q->relu, q->fast, q->garbled, count, e,
+             (unsigned long long)x[e], (unsigned long long)y[e], (unsigned long long)oracle(q, x[e]));
   }
   mem_free(x);
   mem_free(y);
@@ -83,6 +85,7 @@ static void relu_truncate__random_parameters(void **state) {
     q.add = test_random(&random) % 3 ? q.shift ? UINT64_C(1) << (q.shift - 1) : 0 : test_random(&random);
     q.relu = test_random(&random) & 1;
     q.fast = test_random(&random) % 4 == 0;
+    q.garbled = test_random(&random) % 3 == 0;
     q.planned_count = (size_t)1 << test_random(&random) % 24; /* trees from shallow to deep */
     q.shape = test_random(&random) % 4 ? CARRY_CHEAPEST : CARRY_FIXED;
     check(&q, counts[i % 4], (enum gate_shares)(test_random(&random) % 3), &random);
@@ -102,6 +105,9 @@ static void relu_truncate__every_narrow_shape(void **state) {
           check(&q, 100, SHARES_RANDOM, &random);
           q.shape = CARRY_FIXED;
           check(&q, 64, SHARES_RANDOM, &random);
+          q.shape = CARRY_CHEAPEST;
+          q.garbled = true;
+          check(&q, 100, SHARES_RANDOM, &random);
         }
       }
     }
@@ -148,6 +154,20 @@ static void relu_truncate__fixed_tree_around_its_chunk(void **state) {
   check(&q, RELU_TRUNCATE_CHUNK / 4 + 65, SHARES_RANDOM, &random);
 }
 
+/* A message of tables, and a batch of instances. */
+static void relu_truncate__around_a_garbled_chunk(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  const struct relu_truncate q = {.in_bits = 20, .shift = 6, .out_bits = 14, .add = 32, .relu = true, .garbled = true};
+  const struct circuit_relu params = {q.in_bits, q.shift, q.out_bits, q.relu};
+  struct circuit c;
+  circuit_make_relu(&c, &params);
+  const size_t chunk = garbled_chunk(&c);
+  circuit_free(&c);
+  for (size_t count = chunk - 1; count <= chunk + 1; count++) check(&q, count, SHARES_RANDOM, &random);
+  check(&q, 2 * chunk + GARBLE_BATCH + 3, SHARES_RANDOM, &random);
+}
+
 static void relu_truncate__silent_correlations(void **state) {
   (void)state;
   enum { COUNT = 3000 };
@@ -192,7 +212,7 @@ static void relu_truncate__bad_parameters(void **state) {
 static void relu_truncate__peer_misbehaves(void **state) {
   (void)state;
   uint64_t random = test_seed(), x[64], y[64];
-  const struct relu_truncate q = {.in_bits = 20, .shift = 6, .out_bits = 15, .add = 32, .relu = true};
+  struct relu_truncate q = {.in_bits = 20, .shift = 6, .out_bits = 15, .add = 32, .relu = true};
   struct gate_case g = {.call = call,
                         .params = &q,
                         .count = 64,
@@ -202,14 +222,15 @@ static void relu_truncate__peer_misbehaves(void **state) {
                         .out_bits = {15},
                         .in = {x},
                         .out = {y}};
-  struct cost cost = {0};
   draw(x, 64, &q, &random);
-  relu_truncate_cost(&cost, &q, 64);
-  for (unsigned who = 0; who < 2; who++) {
-    const enum role role = who ? ROLE_CLIENT : ROLE_SERVER;
-    const uint64_t bytes = who ? cost.bytes_to_server : cost.bytes_to_client;
+  for (unsigned i = 0; i < 4; i++) {
+    const enum role role = i % 2 ? ROLE_CLIENT : ROLE_SERVER;
+    struct cost cost = {0};
+    q.garbled = i / 2;
+    relu_truncate_cost(&cost, &q, 64);
+    const uint64_t bytes = role == ROLE_CLIENT ? cost.bytes_to_server : cost.bytes_to_client;
     assert_int_equal(gate_run_disturbed(&g, role, 0, true, &random), FUSION_E_CLOSED);
-    for (uint64_t at = 0; at < bytes; at += 5) {
+    for (uint64_t at = 0; at < bytes; at += q.garbled ? 97 : 5) {
       const fusion_status status = gate_run_disturbed(&g, role, at, false, &random);
       assert_true(status == FUSION_OK || status == FUSION_E_PEER || status == FUSION_E_CLOSED);
     }
@@ -228,6 +249,7 @@ int main(void) {
       cmocka_unit_test(relu_truncate__peer_misbehaves),
       cmocka_unit_test(relu_truncate__fixed_tree_is_cryptflow2s),
       cmocka_unit_test(relu_truncate__fixed_tree_around_its_chunk),
+      cmocka_unit_test(relu_truncate__around_a_garbled_chunk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
