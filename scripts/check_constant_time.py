@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/aby/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -61,7 +61,9 @@ ALLOWED = [
     ("src/gates/layer_rows.c", "q->kernel_w", SHAPES),
     ("src/gates/layer_rows.h", "s->groups", SHAPES),
     ("src/gates/triples.c", "l->columns", SHAPES),
+    ("src/gates/triples_matrix.c", "l->per_row", SHAPES),
     ("src/engine/sci_ot/sci_ot_layout.c", "0x1p30", SHAPES),
+    ("src/engine/aby/aby_layout.c", "0x1p30", SHAPES),
     ("src/program/op_linear.c", "s->groups", SHAPES),
     ("src/program/op_pool.c", "step", SHAPES),
     ("src/lattice/modular.c", "p", TABLE),

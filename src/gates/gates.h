@@ -15,5 +15,6 @@
 #include "gates/relu_truncate.h"
 #include "gates/top_k.h"
 #include "gates/triples.h"
+#include "gates/triples_matrix.h"
 
 #endif

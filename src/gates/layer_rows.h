@@ -11,7 +11,8 @@ struct layer_shape {
   uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
   uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   uint8_t ring_bits;   /* 2..62 */
-  uint8_t weight_bits; /* 2..16: weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)) */
+  uint8_t weight_bits; /* weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)): 2..16, of words (product_cot.h) up to
+                          62 */
 };
 
 /** The server's secret: weights [out][in/groups][kh][kw], bias [out]. */

@@ -54,6 +54,7 @@ struct work {
   struct party *p;
   const uint64_t *x;             /* NULL: zeros */
   const struct layer_weights *w; /* the server's; NULL at the client */
+  const uint64_t *words;         /* the server's in place of weights, by number; NULL: there are none */
   const struct product_kernels *kernels;
   const struct softspoken_kernels *stream; /* AES in counter mode under many keys */
   void *cipher;                            /* of the stream */
@@ -117,6 +118,11 @@ static void work_close(struct work *w) {
   if (w->stream) w->stream->cipher_free(w->cipher);
 }
 
+/* Server: weight t as a word. */
+static uint64_t weight_at(const struct work *w, uint64_t t) {
+  return w->words ? w->words[t] : (uint64_t)w->w->weights[layer_place(&w->c->rows, t)];
+}
+
 /* The row that weight t multiplies, in w->row. */
 static void find_row(struct work *w, uint64_t t, size_t first, size_t count) {
   const uint64_t r = layer_row(&w->c->rows, t);
@@ -148,7 +154,7 @@ static fusion_status choose(struct work *w, uint64_t first, size_t weights) {
     TRY(cot_take_receiver(w->p->cot, w->keys, n, &index));
     if (!done) w->first_index = index;
     for (size_t i = 0; i < n; i++) {
-      const uint64_t bits = (uint64_t)w->w->weights[layer_place(&c->rows, first + (done + i) / c->bits)];
+      const uint64_t bits = weight_at(w, first + (done + i) / c->bits);
       put_choice(w->choices, done + i, (w->keys[i].lo ^ bits >> ((done + i) % c->bits)) & 1);
     }
     tccr_hash(&hash, w->seeds[0] + done, w->keys, n, block_make(0, 0), index);
@@ -228,13 +234,13 @@ static fusion_status receive_piece(struct work *w, const struct piece *s) {
       channel_recv(w->p->channel, MSG_PRODUCT, w->message, message_len(c, s->columns, s->weights));
   if (status != FUSION_OK) return status;
   for (size_t i = s->from; i < s->from + s->weights; i++) {
-    const int16_t weight = w->w->weights[layer_place(&c->rows, s->batch + i)];
+    const uint64_t weight = weight_at(w, s->batch + i);
     uint64_t *sum = w->sum + layer_channel(&c->rows, s->batch + i) * c->rows.columns + s->first;
     find_row(w, s->batch + i, s->first, s->columns);
-    if (w->x) w->kernels->add(sum, w->row, weight, s->columns);
+    if (w->x) w->kernels->add(sum, w->row, (int16_t)weight, s->columns);
     for (unsigned k = 0; k < c->bits; k++) {
       const void *pad = stretch(w, 0, i * c->bits + k, s->first, s->columns);
-      const uint64_t choice = (uint64_t)0 - ((uint64_t)weight >> k & 1);
+      const uint64_t choice = (uint64_t)0 - (weight >> k & 1);
       bits_get_all(&in, w->correction, s->columns, c->rows.shape->ring_bits - k);
       w->kernels->receive(sum, pad, w->correction, choice, bit_of(c, k), s->columns);
     }
@@ -272,7 +278,7 @@ cleanup:
 }
 
 static bool valid(const struct layer_shape *s) {
-  return s->ring_bits >= 2 && s->ring_bits <= 62 && s->weight_bits >= 2 && s->weight_bits <= 16;
+  return s->ring_bits >= 2 && s->ring_bits <= 62 && s->weight_bits >= 2 && s->weight_bits <= 62;
 }
 
 fusion_status product_cot_server(struct party *p, const struct layer_shape *shape, const struct layer_weights *w,
@@ -281,6 +287,15 @@ fusion_status product_cot_server(struct party *p, const struct layer_shape *shap
   if (!samples) return FUSION_OK;
   const struct course course = course_of(shape, samples);
   struct work work = {.c = &course, .p = p, .x = x, .w = w};
+  return run(&work, y);
+}
+
+fusion_status product_cot_words(struct party *p, const struct layer_shape *shape, const uint64_t *words, uint64_t *y,
+                                size_t samples) {
+  if (!valid(shape) || shape->weight_bits < shape->ring_bits) return FUSION_E_INTERNAL;
+  if (!samples) return FUSION_OK;
+  const struct course course = course_of(shape, samples);
+  struct work work = {.c = &course, .p = p, .words = words};
   return run(&work, y);
 }
 

@@ -44,6 +44,10 @@ fusion_status product_cot_server(struct party *p, const struct layer_shape *shap
                                  const uint64_t *x, uint64_t *y, size_t samples) FUSION_MUST_CHECK;
 fusion_status product_cot_client(struct party *p, const struct layer_shape *shape, const uint64_t *x, uint64_t *y,
                                  size_t samples) FUSION_MUST_CHECK;
+/** The server's end with words modulo 2^ring_bits in place of weights, [layer_weight_count()] in the order of
+ *  layer_rows.h, shares of zeros and no bias; shape->weight_bits is ring_bits at both parties. */
+fusion_status product_cot_words(struct party *p, const struct layer_shape *shape, const uint64_t *words, uint64_t *y,
+                                size_t samples) FUSION_MUST_CHECK;
 void product_cot_cost(struct cost *cost, const struct layer_shape *shape, size_t samples);
 /** Bytes that a party takes while it works, x and y not counted. */
 size_t product_cot_memory(const struct layer_shape *shape, enum role role, size_t samples);

@@ -7,7 +7,7 @@
 
 /** The bit of a weight at hand. Public. */
 struct product_bit {
-  unsigned shift; /* 0..15 */
+  unsigned shift; /* 0..61 */
   bool negative;  /* the top bit of a signed weight */
   bool narrow;
 };

@@ -124,12 +124,12 @@ struct product_work {
   uint64_t choice;
 };
 
-/* The parameter is the shift, with a sign from 16 on and wide pads from 32 on; the weight, too. */
+/* The parameter is a quarter of the shift, with a sign from 16 on and wide pads from 32 on; the weight, too. */
 static void open_product(struct kernel_run *r) {
   struct product_work *w = r->work;
   const unsigned parameter = r->shape.parameter;
   w->kernels = product_kernels_of(r->shape.tier);
-  w->bit = (struct product_bit){.shift = parameter % 16, .negative = parameter / 16 % 2, .narrow = parameter < 32};
+  w->bit = (struct product_bit){.shift = parameter % 16 * 4, .negative = parameter / 16 % 2, .narrow = parameter < 32};
   w->sum = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
   w->correction = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
   w->x = kernel_words(r, KERNEL_INPUT, r->shape.size);

@@ -218,6 +218,15 @@ static message_type next_type(struct table *t) {
   return cheat_type_at(t->turn);
 }
 
+/* One that is sent in the middle of a shard. */
+static message_type next_gate_type(struct table *t) {
+  const unsigned gates = message_class(MSG_AND);
+  message_type type;
+  do type = next_type(t);
+  while (message_class(type) != gates);
+  return type;
+}
+
 static uint64_t any_nth(struct table *t, unsigned type) {
   return 1 + test_random(&t->scene.random) % t->sent[cheat_type_row(type)];
 }
@@ -318,7 +327,8 @@ static void run_wire(struct table *t) {
   s->timeout_ms = 5000;
   s->tries = 3;
   for (unsigned i = 0; i < t->factor; i++) {
-    const struct cheat cheat = {.kind = CHEAT_CUT, .type = MSG_AND, .nth = any_nth(t, MSG_AND)};
+    const message_type type = next_gate_type(t);
+    const struct cheat cheat = {.kind = CHEAT_CUT, .type = type, .nth = any_nth(t, type)};
     run(t, "the connection cut once (the shard runs again)", ACCEPTED, &cheat, 1);
   }
   s->tries = 2;

@@ -5,6 +5,7 @@
  *
  * Not bits of chance, left out by name:
  * - HELLO, START, SHARD: public counts; they must be equal in all runs, but for HELLO's 16 random bytes;
+ * - OT_SESSION: a nonce of 16 bytes, drawn before anything secret is there, and too short for the statistics;
  * - of BASE_OT, bytes 0 and 31 of each group element: the encoding of a point has its lowest and its highest bit clear;
  * - RLWE_KEY and RLWE_QUERY hold numbers below a prime or a product of primes, not a power of two: each gives two
  * bytes, its place in its range in 256ths and its low 8 bits.
@@ -50,11 +51,17 @@ static const struct family {
                   {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
                   {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
                 {"sci-ot",
-                 7,
+                 6,
                  {{"zero for every masked bit of a weight", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
                   {"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}},
                   {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
-                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}}};
+                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
+                {"aby",
+                 5,
+                 {{"zero for every opening of a triple", {.kind = CHEAT_ZERO, .type = MSG_TRIPLE}},
+                  {"garbage for openings of triples", {.kind = CHEAT_GARBAGE, .type = MSG_TRIPLE}},
+                  {"zero for products of shares", {.kind = CHEAT_ZERO, .type = MSG_MULTIPLY}},
+                  {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
 
 static const struct family *family_here(void) {
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -187,7 +194,7 @@ static void choose_input(struct scene *s, bool second) {
 }
 
 static bool is_public(unsigned type) {
-  return !type || type == MSG_HELLO || type == MSG_START || type == MSG_SHARD;
+  return !type || type == MSG_HELLO || type == MSG_START || type == MSG_SHARD || type == MSG_OT_SESSION;
 }
 
 static void transcripts_open(struct transcripts *t, const struct cheat *cheat) {

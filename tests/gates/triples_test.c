@@ -53,13 +53,16 @@ static void triples__around_a_chunk(void **state) {
 struct layer {
   struct layer_shape shape;
   struct layer_weights w;
-  bool zero;
+  bool zero, matrix;
 };
 
 static fusion_status call_layer(struct party *p, const struct gate_case *g, uint64_t *const *in, uint64_t *const *out) {
   const struct layer *l = g->params;
   const bool server = p->role == ROLE_SERVER;
-  return triples_layer(p, &l->shape, server ? &l->w : NULL, server && l->zero ? NULL : in[0], out[0], g->count);
+  const struct layer_weights *w = server ? &l->w : NULL;
+  const uint64_t *x = server && l->zero ? NULL : in[0];
+  return l->matrix ? triples_matrix(p, &l->shape, w, x, out[0], g->count)
+                   : triples_layer(p, &l->shape, w, x, out[0], g->count);
 }
 
 /* A convolution of one channel with a 2x2 kernel, padded at the top and the left: the sum is written out here. */
@@ -71,7 +74,8 @@ static void triples__layers(void **state) {
   int64_t bias[OUTS];
   for (unsigned i = 0; i < OUTS * 4; i++) weights[i] = (int16_t)ring_signed(test_random(&random), 16);
   for (unsigned i = 0; i < OUTS; i++) bias[i] = ring_signed(test_random(&random), 30);
-  for (unsigned zero = 0; zero < 2; zero++) {
+  for (unsigned kind = 0; kind < 4; kind++) {
+    const bool zero = kind % 2, matrix = kind / 2;
     const struct layer layer = {{.in_channels = 1,
                                  .in_h = SIDE,
                                  .in_w = SIDE,
@@ -90,7 +94,8 @@ static void triples__layers(void **state) {
                                  .ring_bits = 30,
                                  .weight_bits = 16},
                                 {weights, bias},
-                                zero};
+                                zero,
+                                matrix};
     struct gate_case g = {.call = call_layer,
                           .params = &layer,
                           .count = SAMPLES,
@@ -103,7 +108,10 @@ static void triples__layers(void **state) {
                           .shares = zero ? SHARES_ZERO : SHARES_RANDOM};
     struct cost cost = {0};
     for (size_t i = 0; i < SAMPLES * IN; i++) x[i] = test_random(&random) & low_mask(30);
-    triples_layer_cost(&cost, &layer.shape, SAMPLES);
+    if (matrix)
+      triples_matrix_cost(&cost, &layer.shape, SAMPLES);
+    else
+      triples_layer_cost(&cost, &layer.shape, SAMPLES);
     gate_run(&g, &cost, &random);
     for (size_t i = 0; i < SAMPLES * OUT; i++) {
       const size_t sample = i / OUT, out = i % OUT / IN, row = i % IN / SIDE, column = i % SIDE;
