@@ -58,6 +58,7 @@ struct work {
   const struct product_kernels *kernels;
   const struct softspoken_kernels *stream; /* AES in counter mode under many keys */
   void *cipher;                            /* of the stream */
+  struct leaf_key *key;                    /* of the vector at hand */
   uint64_t first_index;                    /* of the batch's correlations */
   block *seeds[2];                         /* [batch][bits] hashes: of K' and K' ^ Delta; of M' alone at the server */
   block *keys;                             /* [HASHED] */
@@ -69,7 +70,7 @@ struct work {
   uint64_t row_at, tile_at; /* what `row` holds */
 };
 
-enum { PARTS = 10 };
+enum { PARTS = 11 };
 
 /* One array of a party: where its pointer goes, and its length in bytes. */
 struct part {
@@ -91,6 +92,7 @@ static void parts_of(struct work *w, enum role role, struct part parts[PARTS]) {
       {(void **)&w->correction, TILE * sizeof(uint64_t)},
       {(void **)&w->pads[0], TILE * sizeof(uint64_t)},
       {(void **)&w->pads[1], role == ROLE_CLIENT ? TILE * sizeof(uint64_t) : 0},
+      {(void **)&w->key, sizeof *w->key},
       {(void **)&w->message, longest_message(c) + BITS_SLACK},
   };
   memcpy(parts, all, sizeof all);
@@ -187,12 +189,10 @@ static const void *stretch(const struct work *w, unsigned which, size_t i, size_
   const struct course *c = w->c;
   const size_t a_block = sizeof(block) / pad_len(c);
   const block *seed = &w->seeds[which][i];
-  struct leaf_key key;
   if (c->rows.columns <= a_block) return seed;
-  w->stream->schedule(&key, *seed);
+  w->stream->schedule(w->key, *seed);
   const size_t blocks = div_up(div_up(count, a_block), SOFTSPOKEN_GRANULE) * SOFTSPOKEN_GRANULE;
-  w->stream->stream(w->pads[which], &key, w->first_index + i, first / a_block, blocks, w->cipher);
-  mem_wipe(&key, sizeof key);
+  w->stream->stream(w->pads[which], w->key, w->first_index + i, first / a_block, blocks, w->cipher);
   return w->pads[which];
 }
 

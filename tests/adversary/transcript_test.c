@@ -34,7 +34,8 @@ struct transcripts {
 
 static size_t runs_wanted;
 
-/* What a family's client sends, and servers that cheat it. A new engine adds its own. */
+/* What a family's client sends, and servers that cheat it. A new engine adds its own; a tuning that sends other
+ * messages stands before its family. */
 enum { CHEATING_MAX = 6 };
 struct cheating {
   const char *name;
@@ -44,28 +45,35 @@ static const struct family {
   const char *name;
   unsigned kinds; /* of messages that are not public */
   struct cheating servers[CHEATING_MAX];
-} families[] = {{"cheetah",
-                 9,
-                 {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
-                  {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
-                  {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
-                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
-                {"sci-ot",
-                 6,
-                 {{"zero for every masked bit of a weight", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
-                  {"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}},
-                  {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
-                  {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
-                {"aby",
-                 5,
-                 {{"zero for every opening of a triple", {.kind = CHEAT_ZERO, .type = MSG_TRIPLE}},
-                  {"garbage for openings of triples", {.kind = CHEAT_GARBAGE, .type = MSG_TRIPLE}},
-                  {"zero for products of shares", {.kind = CHEAT_ZERO, .type = MSG_MULTIPLY}},
-                  {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
+} families[] = {
+    {"cheetah",
+     9,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
+      {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
+      {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+      {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
+    {"sci-ot-silent", 7, {{"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
+    {"sci-ot",
+     6,
+     {{"zero for every masked bit of a weight", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
+      {"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}},
+      {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+      {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
+    {"aby-matrix",
+     6,
+     {{"zero for every masked weight", {.kind = CHEAT_ZERO, .type = MSG_TRIPLE}},
+      {"garbage for choices of a triple", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
+    {"aby",
+     5,
+     {{"zero for every opening of a triple", {.kind = CHEAT_ZERO, .type = MSG_TRIPLE}},
+      {"garbage for openings of triples", {.kind = CHEAT_GARBAGE, .type = MSG_TRIPLE}},
+      {"zero for products of shares", {.kind = CHEAT_ZERO, .type = MSG_MULTIPLY}},
+      {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
 
 static const struct family *family_here(void) {
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-    if (!strcmp(families[i].name, scene_engine()->family)) return &families[i];
+    if (!strcmp(families[i].name, scene_engine()->name) || !strcmp(families[i].name, scene_engine()->family))
+      return &families[i];
   fail_msg("what the client of %s sends is not known here", scene_engine()->name);
   return NULL;
 }
