@@ -44,6 +44,40 @@ struct side {
   fusion_status status;
 };
 
+/* Ten inputs, three outputs, so many samples that vectors are stretched; the server's weights are marked. */
+static fusion_status run_layers(struct party *p, const uint64_t *x, uint64_t *y) {
+  enum { IN = 10, OUT = 3, SAMPLES = 7 };
+  fusion_status status = FUSION_OK;
+  int16_t weights[IN * OUT];
+  int64_t bias[OUT];
+  const struct layer_weights server = {weights, bias};
+  const bool serves = p->role == ROLE_SERVER;
+  const struct layer_shape shape = {.in_channels = IN,
+                                    .in_h = 1,
+                                    .in_w = 1,
+                                    .out_channels = OUT,
+                                    .out_h = 1,
+                                    .out_w = 1,
+                                    .groups = 1,
+                                    .kernel_h = 1,
+                                    .kernel_w = 1,
+                                    .stride_h = 1,
+                                    .stride_w = 1,
+                                    .dilation_h = 1,
+                                    .dilation_w = 1,
+                                    .ring_bits = 20,
+                                    .weight_bits = 5};
+  for (int16_t i = 0; i < IN * OUT; i++) weights[i] = (int16_t)(i % 31 - 16);
+  for (int64_t i = 0; i < OUT; i++) bias[i] = i - 1;
+  MARK_SECRET(weights, sizeof weights);
+  MARK_SECRET(bias, sizeof bias);
+  TRY(serves ? product_cot_server(p, &shape, &server, x, y, SAMPLES) : product_cot_client(p, &shape, x, y, SAMPLES));
+  TRY(triples_layer(p, &shape, serves ? &server : NULL, x, y, SAMPLES));
+  TRY(triples_matrix(p, &shape, serves ? &server : NULL, x, y, SAMPLES));
+cleanup:
+  return status;
+}
+
 static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64_t *z) {
   fusion_status status = FUSION_OK;
   const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true};
@@ -51,6 +85,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
       .in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true, .planned_count = 1 << 20};
   const struct relu_truncate truncate = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128};
   const struct relu_truncate fast = {.in_bits = 26, .shift = 8, .out_bits = 18, .relu = true, .fast = true};
+  const struct relu_truncate fixed = {.in_bits = 26, .shift = 8, .out_bits = 18, .relu = true, .shape = CARRY_FIXED};
   const struct top_k best = {.width = 10, .k = 3, .value_bits = 12, .in_bits = 20};
   const struct maxpool pool = {.in_h = 6,
                                .in_w = 6,
@@ -69,10 +104,14 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   TRY(relu_truncate(p, &deep, x, y, COUNT));
   TRY(relu_truncate(p, &truncate, x, y, COUNT));
   TRY(relu_truncate(p, &fast, x, y, COUNT));
+  TRY(relu_truncate(p, &fixed, x, y, COUNT));
   TRY(multiply(p, x, x, y, COUNT, 20));
   TRY(multiply(p, x, z, y, COUNT, 20));
   TRY(top_k(p, &best, x, y, z, COUNT / 10));
   TRY(maxpool(p, &pool, x, y, 2));
+  TRY(triples_multiply(p, x, x, y, COUNT, 20));
+  TRY(triples_multiply(p, x, z, y, COUNT, 20));
+  TRY(run_layers(p, x, y));
   TRY(channel_flush(p->channel));
 cleanup:
   return status;
@@ -96,6 +135,7 @@ static void gates__secrets_steer_nothing(void **state) {
   for (unsigned i = 0; i < 2; i++) {
     struct side *s = &sides[i];
     *s = (struct side){.party = {.role = i ? ROLE_CLIENT : ROLE_SERVER, .channel = ends[i], .cot = &s->marked.cot}};
+    assert_ok(prg_new_random(&s->party.prg));
     assert_ok(dealer_open(&s->marked.dealer, s->party.role, ends[i], 1));
     s->marked.cot = *s->marked.dealer;
     s->marked.cot.ops = &marked_ops;
@@ -105,6 +145,7 @@ static void gates__secrets_steer_nothing(void **state) {
   for (unsigned i = 0; i < 2; i++) {
     assert_ok(sides[i].status);
     cot_close(&sides[i].marked.cot);
+    prg_free(sides[i].party.prg);
     channel_close(ends[i]);
   }
 }
