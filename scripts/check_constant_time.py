@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/aby/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/aby/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/delphi/*.[ch]", "src/steps/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"

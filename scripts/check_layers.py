@@ -34,6 +34,8 @@ LAYERS = {
     "gates": MATHS | {"ot", "garble"},
     "engine": MATHS | {"program"},
 }
+# For engines: see AN_ENGINE.
+LAYERS["steps"] = MATHS | {"program", "lattice", "ot", "garble", "gates"}
 LAYERS["continuity"] = {"base", "program"}
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
 # Tests and bench alone iterate over all kernels.
@@ -41,7 +43,7 @@ LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "si
 LAYERS["bench"] = set(LAYERS)
 LAYERS["api"] = set(LAYERS)
 # Of each engine's folder, src/engine/NAME.
-AN_ENGINE = MATHS | {"program", "lattice", "ot", "silent", "garble", "gates", "engine"}
+AN_ENGINE = MATHS | {"program", "lattice", "ot", "silent", "garble", "gates", "steps", "engine"}
 NO_CRYPTO = {"data", "mixcheck", "program", "graph", "reader", "onnx", "execute", "compile"}
 CRYPTO = re.compile(r"(sodium|openssl)[./]")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

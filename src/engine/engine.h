@@ -154,11 +154,13 @@ struct engine_gate {
 };
 
 struct engine {
-  const char *name;    /* as users say it: small letters, digits, '-'; shorter than PROGRAM_ENGINE_LEN */
-  const char *family;  /* engines of one family run the same prepared programs: names its section of them */
+  const char *name;   /* as users say it: small letters, digits, '-'; shorter than PROGRAM_ENGINE_LEN */
+  const char *family; /* a server of one engine serves clients that ask for another of its family */
+  const char
+      *section; /* names its section of prepared programs; engines of one section run the same. NULL: the family */
   const char *summary; /* a line for --help */
   const void *tuning;  /* the engine's own: what tells it from others of its family; may be NULL */
-  /** Gives the program the family's section (program/program_section.h), from the weights, at compile time.
+  /** Gives the program its section (program/program_section.h), from the weights, at compile time.
    *  FUSION_E_MODEL with a line that names the layer and the remedy. NULL: it needs none; else programs without one are
    *  refused. */
   fusion_status (*prepare)(const struct engine *engine, struct model *model, fusion_error *err);

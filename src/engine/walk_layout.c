@@ -36,7 +36,7 @@ fusion_status engine_layout_open(struct engine_layout *out, const struct engine 
   FAIL_IF(!layout.guard_bits, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(check_gates(&layout, err));
   FAIL_IF(
-      engine->prepare && !program_find_section(program, engine->family),
+      engine->prepare && !program_find_section(program, engine->section ? engine->section : engine->family),
       error_set(err, FUSION_E_MODEL, "this model was not prepared for the %s engine; compile it again (--engine %s)",
                 engine->name, engine->name));
   if (engine->layout_open) TRY(engine->layout_open(&layout, err));

@@ -30,7 +30,7 @@ static bool find_layout(struct linear_layout *l, size_t *outs, const struct engi
                         size_t len) {
   for (uint32_t i = 1; i < layout->program->count; i++) {
     if (layout->program->steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(layout, i);
+    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
     if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
     for (size_t first = 0, end; first < l->layer.out_channels; first = end) {
       end = layout_message_end(l, first);

@@ -96,7 +96,7 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
 static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
   struct engine_layout layout;
   assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
-  const struct rlwe_keys keys = cheetah_own(&layout)->keys;
+  const struct rlwe_keys keys = cheetah_own(&layout)->steps.keys;
   engine_layout_close(&layout);
   size_t at = PRG_SEED_LEN;
   memcpy(out, in, PRG_SEED_LEN);
@@ -118,7 +118,7 @@ static void query_layout(struct linear_layout *l, size_t *tile, const struct mod
   assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
   for (uint32_t i = 1; i < m->program.count && !found; i++) {
     if (m->program.steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(&layout, i);
+    const struct linear_layer layer = step_linear(&cheetah_own(&layout)->steps, i);
     assert_ok(layout_make(l, &layer, NULL, SAMPLES));
     *tile = number;
     found = number < l->tiles;

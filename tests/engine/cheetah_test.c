@@ -71,7 +71,7 @@ static void cheetah_layout__finds_noise_terms_and_guards(void **state) {
   assert_ok(engine_prepare(&engine_cheetah, n.model, NULL));
   assert_ok(engine_layout_open(&layout, &engine_cheetah, &n.model->program, 1, NULL));
   assert_int_equal(n.model->program.count, sizeof terms);
-  assert_memory_equal(cheetah_own(&layout)->terms, terms, sizeof terms);
+  assert_memory_equal(cheetah_own(&layout)->steps.terms, terms, sizeof terms);
   assert_memory_equal(layout.guard_bits, guards, sizeof guards);
   engine_layout_close(&layout);
   model_free(n.model);

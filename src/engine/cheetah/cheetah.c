@@ -16,8 +16,8 @@ static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) 
   struct prg *ot_prg = prg_fork(p->prg, "cheetah ot", 0);
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
   TRY(cot_open_silent(&c->cot, p->role, p->channel, p->heap, ot_prg, &own->silent));
-  if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, &own->keys));
-  if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, &own->keys));
+  if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, &own->steps.keys));
+  if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, &own->steps.keys));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
 cleanup:
   prg_free(ot_prg);
@@ -41,6 +41,7 @@ static const enum silent_profile lan = SILENT_LAN, wan = SILENT_WAN;
 const struct engine engine_cheetah = {
     .name = "cheetah",
     .family = "cheetah",
+    .section = ENCRYPTED_SECTION,
     .summary = "encrypted products for linear layers, silent oblivious transfer for the rest",
     .tuning = &lan,
     .prepare = cheetah_prepare,
@@ -57,6 +58,7 @@ const struct engine engine_cheetah = {
 const struct engine engine_cheetah_wan = {
     .name = "cheetah-wan",
     .family = "cheetah",
+    .section = ENCRYPTED_SECTION,
     .summary = "like cheetah, with less traffic and more computation, for slow links",
     .tuning = &wan,
     .prepare = cheetah_prepare,

@@ -12,7 +12,7 @@ static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
   cot_open_silent_cost(cost, &own->refill, &own->silent);
-  rlwe_open_cost(cost, &own->keys);
+  rlwe_open_cost(cost, &own->steps.keys);
 }
 
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
@@ -39,8 +39,8 @@ static struct work run_work(const struct engine_layout *layout, size_t samples) 
     work.correlations += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
     *(gate == GATE_LINEAR ? &work.linear_bytes : &work.gate_bytes) += bytes;
     if (gate != GATE_LINEAR) continue;
-    const struct linear_layer layer = cheetah_linear(layout, i);
-    work.products += (double)linear_macs(&layer, &cheetah_own(layout)->keys, samples);
+    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
+    work.products += (double)linear_macs(&layer, &cheetah_own(layout)->steps.keys, samples);
   }
   return work;
 }

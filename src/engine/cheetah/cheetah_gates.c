@@ -10,7 +10,7 @@ static size_t out_count(const struct engine_layout *layout, uint32_t number, siz
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   const struct cheetah *c = state;
-  const struct linear_layer layer = cheetah_linear(call->party->layout, call->number);
+  const struct linear_layer layer = step_linear(&cheetah_own(call->party->layout)->steps, call->number);
   const uint64_t *x = call->inputs[0];
   if (!call->weights) return linear_client(c->rlwe, &layer, x, call->out, call->samples);
   return linear_server(c->rlwe, &layer, call->weights->weights, call->weights->bias, call->zero ? NULL : x, call->out,
@@ -18,29 +18,29 @@ static fusion_status linear_run(void *state, const struct gate_call *call) {
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct linear_layer layer = cheetah_linear(layout, number);
-  linear_cost(cost, &layer, &cheetah_own(layout)->keys, samples);
+  const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, number);
+  linear_cost(cost, &layer, &cheetah_own(layout)->steps.keys, samples);
 }
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct linear_layer layer = cheetah_linear(layout, number);
+  const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, number);
   return linear_memory(&layer, samples, role);
 }
 
 static fusion_status relu_run(void *state, const struct gate_call *call) {
   struct cheetah *c = state;
-  const struct relu_truncate params = cheetah_relu(call->party->layout, call->number);
+  const struct relu_truncate params = step_relu(&cheetah_own(call->party->layout)->steps, call->number);
   const size_t count = out_count(call->party->layout, call->number, call->samples);
   return relu_truncate(&c->party, &params, call->inputs[0], call->out, count);
 }
 
 static void relu_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct relu_truncate params = cheetah_relu(layout, number);
+  const struct relu_truncate params = step_relu(&cheetah_own(layout)->steps, number);
   relu_truncate_cost(cost, &params, out_count(layout, number, samples));
 }
 
 static size_t relu_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct relu_truncate params = cheetah_relu(layout, number);
+  const struct relu_truncate params = step_relu(&cheetah_own(layout)->steps, number);
   return relu_truncate_memory(&params, role, out_count(layout, number, samples));
 }
 
@@ -69,35 +69,35 @@ static size_t multiply_most(const struct engine_layout *layout, uint32_t number,
 static fusion_status maxpool_run(void *state, const struct gate_call *call) {
   struct cheetah *c = state;
   const struct program *program = call->party->layout->program;
-  const struct maxpool params = cheetah_maxpool(program, call->number);
+  const struct maxpool params = step_maxpool(program, call->number);
   const size_t planes = call->samples * program->steps[call->number].out.shape.channels;
   return maxpool(&c->party, &params, call->inputs[0], call->out, planes);
 }
 
 static void maxpool_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct maxpool params = cheetah_maxpool(layout->program, number);
+  const struct maxpool params = step_maxpool(layout->program, number);
   maxpool_cost(cost, &params, samples * step_at(layout, number)->out.shape.channels);
 }
 
 static size_t maxpool_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct maxpool params = cheetah_maxpool(layout->program, number);
+  const struct maxpool params = step_maxpool(layout->program, number);
   return maxpool_memory(&params, role, samples * step_at(layout, number)->out.shape.channels);
 }
 
 static fusion_status top_k_run(void *state, const struct gate_call *call) {
   struct cheetah *c = state;
-  const struct top_k params = cheetah_top_k(call->party->layout->program);
+  const struct top_k params = step_top_k(call->party->layout->program);
   return top_k(&c->party, &params, call->inputs[0], call->out, call->values, call->samples);
 }
 
 static void top_k_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct top_k params = cheetah_top_k(layout->program);
+  const struct top_k params = step_top_k(layout->program);
   (void)number; /* the last */
   top_k_cost(cost, &params, samples);
 }
 
 static size_t top_k_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct top_k params = cheetah_top_k(layout->program);
+  const struct top_k params = step_top_k(layout->program);
   (void)number;
   return top_k_memory(&params, role, samples);
 }

@@ -1,206 +1,9 @@
 /* What cheetah derives from a program, and which programs it refuses. */
 #include "engine/cheetah/cheetah.h"
-#include "program/program_section.h"
-
-/* Noise terms that a sum of raw tensors may have: 2^8 > 2 * 127. */
-enum { TERMS_MAX = 127 };
-
-static fusion_status refuse(const struct program *program, uint32_t number, const char *why, fusion_error *err) {
-  return error_set(err, FUSION_E_MODEL, "layer '%s': %s", program->steps[number].name, why);
-}
-
-static fusion_status out_of_memory(fusion_error *err) {
-  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
-}
-
-/* Least guard for so many terms: 2^guard > 2 * terms. */
-static uint8_t guard_for(unsigned terms) {
-  return terms ? (uint8_t)log2_up(2 * (uint64_t)terms + 1) : 0;
-}
-
-/* A linear layer makes one term; a sum of raw tensors, or of a raw and a clean one, has all of theirs. */
-static fusion_status find_terms(uint8_t *terms, const struct program *program, fusion_error *err) {
-  for (uint32_t i = 1; i < program->count; i++) {
-    const struct program_step *s = &program->steps[i];
-    const enum operator_raw raw = step_operator(s)->raw;
-    if (raw == RAW_MAKES) terms[i] = 1;
-    if (raw != RAW_SUMS) continue;
-    unsigned sum = 0;
-    for (uint32_t k = 0; k < s->input_count; k++) sum += terms[s->inputs[k]];
-    if (sum > TERMS_MAX) return refuse(program, i, "it sums too many linear layers; add in smaller groups", err);
-    terms[i] = (uint8_t)sum;
-  }
-  return FUSION_OK;
-}
-
-/* The first of a group of tensors. */
-static uint32_t group_of(uint32_t *groups, uint32_t i) {
-  while (groups[i] != i) i = groups[i] = groups[groups[i]];
-  return i;
-}
-
-/* Raw tensors that are added have one guard, wide enough for the sum: that of the top of their tree of additions. */
-static fusion_status find_guards(uint8_t *guard_bits, const uint8_t *terms, const struct program *program,
-                                 fusion_error *err) {
-  fusion_status status = FUSION_OK;
-  uint32_t *groups = mem_alloc(program->count, sizeof *groups);
-  FAIL_IF(!groups, out_of_memory(err));
-  for (uint32_t i = 0; i < program->count; i++) groups[i] = i;
-  for (uint32_t i = 1; i < program->count; i++) {
-    const struct program_step *s = &program->steps[i];
-    for (uint32_t k = 0; step_operator(s)->raw == RAW_SUMS && k < s->input_count; k++)
-      if (terms[s->inputs[k]]) groups[group_of(groups, s->inputs[k])] = group_of(groups, i);
-  }
-  for (uint32_t i = 0; i < program->count; i++) {
-    uint8_t *guard = &guard_bits[group_of(groups, i)];
-    *guard = (uint8_t)size_max(*guard, guard_for(terms[i]));
-  }
-  for (uint32_t i = 0; i < program->count; i++) {
-    guard_bits[i] = guard_bits[group_of(groups, i)];
-    if (program->steps[i].out.ring_bits + guard_bits[i] > PROGRAM_RING_MAX)
-      TRY(refuse(program, i, "its ring leaves no room for guard bits; compile with fewer bits", err));
-  }
-cleanup:
-  mem_free(groups);
-  return status;
-}
-
-static struct linear_layer linear_of(const struct program *program, uint32_t number, uint8_t guard_bits, uint8_t set) {
-  const struct program_step *step = &program->steps[number];
-  const struct shape in = program->steps[step->inputs[0]].out.shape, out = step->out.shape;
-  const struct window *w = &step->window;
-  return (struct linear_layer){
-      .in_channels = in.channels,
-      .in_h = in.height,
-      .in_w = in.width,
-      .out_channels = out.channels,
-      .out_h = out.height,
-      .out_w = out.width,
-      .groups = step->groups,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .ring_bits = step->out.ring_bits,
-      .guard_bits = guard_bits,
-      .weight_bits = step->weight_bits,
-      .rlwe_set = set,
-  };
-}
-
-struct linear_layer cheetah_linear(const struct engine_layout *layout, uint32_t number) {
-  return linear_of(layout->program, number, layout->guard_bits[number], cheetah_own(layout)->sets[number]);
-}
-
-struct relu_truncate cheetah_relu(const struct engine_layout *layout, uint32_t number) {
-  const struct program_step *step = &layout->program->steps[number];
-  const uint32_t in = step->inputs[0];
-  const unsigned shift = (unsigned)step->shift + layout->guard_bits[in];
-  /* eps in [-2 terms, 0] becomes non-negative and below 2^guard_bits: it vanishes with the guard bits. */
-  const uint64_t guard = 2u * (uint64_t)cheetah_own(layout)->terms[in];
-  const uint64_t round = step->shift ? UINT64_C(1) << (shift - 1) : 0;
-  return (struct relu_truncate){
-      .in_bits = (uint8_t)engine_share_bits(layout, in),
-      .shift = (uint8_t)shift,
-      .out_bits = step->out.ring_bits,
-      .add = guard + round,
-      .relu = step->op == OP_RELU,
-      .fast = layout->program->rounding == ROUNDING_FAST,
-  };
-}
-
-struct maxpool cheetah_maxpool(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  const struct program_tensor *in = &program->steps[step->inputs[0]].out;
-  const struct window *w = &step->window;
-  return (struct maxpool){
-      .in_h = in->shape.height,
-      .in_w = in->shape.width,
-      .out_h = step->out.shape.height,
-      .out_w = step->out.shape.width,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .value_bits = in->value_bits,
-      .in_bits = in->ring_bits,
-      .out_bits = step->out.ring_bits,
-  };
-}
-
-struct top_k cheetah_top_k(const struct program *program) {
-  const struct program_tensor *last = &program->steps[program->count - 1].out;
-  return (struct top_k){
-      .width = (uint32_t)shape_size(last->shape),
-      .k = program_winners(program),
-      .value_bits = last->value_bits,
-      .in_bits = last->ring_bits,
-      .indices_only = program->output == OUTPUT_LABEL,
-  };
-}
-
-/* Its section of the program: the parameter set of each linear layer, a byte each, in the order of the steps. */
-
-static fusion_status choose_sets(struct model *model, const uint8_t *guard_bits, uint8_t *sets, size_t *count,
-                                 fusion_error *err) {
-  *count = 0;
-  for (uint32_t i = 1; i < model->program.count; i++) {
-    const struct program_step *step = &model->program.steps[i];
-    if (step_operator(step)->gate != GATE_LINEAR) continue;
-    const struct linear_layer layer = linear_of(&model->program, i, guard_bits[i], 0);
-    const uint8_t set = linear_choose_set(&layer, model->weights[i].weights);
-    if (!set)
-      return error_set(err, FUSION_E_MODEL,
-                       "layer '%s': a ring of %u bits with weights of %u bits leaves no room for the encryption noise; "
-                       "compile with fewer bits",
-                       step->name, step->out.ring_bits, step->weight_bits);
-    sets[(*count)++] = set;
-  }
-  return FUSION_OK;
-}
 
 fusion_status cheetah_prepare(const struct engine *engine, struct model *model, fusion_error *err) {
-  struct program *program = &model->program;
-  uint8_t *terms = mem_alloc(program->count, 1), *guard_bits = mem_alloc(program->count, 1);
-  uint8_t *sets = mem_alloc(program->count, 1);
-  fusion_status status;
-  size_t count;
-  FAIL_IF(!terms || !guard_bits || !sets, out_of_memory(err));
-  TRY(find_terms(terms, program, err));
-  TRY(find_guards(guard_bits, terms, program, err));
-  TRY(choose_sets(model, guard_bits, sets, &count, err));
-  if (program_set_section(program, engine->family, sets, count) != FUSION_OK) status = out_of_memory(err);
-cleanup:
-  mem_free(terms);
-  mem_free(guard_bits);
-  mem_free(sets);
-  return status;
-}
-
-/* Takes each linear layer's parameter set, and checks that the layer can be laid out with it. */
-static fusion_status read_sets(struct engine_layout *layout, struct cheetah_layout *own, fusion_error *err) {
-  const struct program *program = layout->program;
-  const struct program_section *section = program_find_section(program, layout->engine->family); /* it is there */
-  struct reader r = reader_of(section->data, section->len);
-  for (uint32_t i = 1; i < program->count; i++) {
-    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    own->sets[i] = read_u8(&r);
-    const struct linear_layer layer = cheetah_linear(layout, i);
-    const fusion_status status = linear_check(&layer);
-    if (status == FUSION_E_MEMORY) return out_of_memory(err);
-    if (status != FUSION_OK) return refuse(program, i, "its encryption parameters do not fit; compile it again", err);
-    rlwe_keys_add(&own->keys, &layer, layout->expected_samples);
-  }
-  if (reader_done(&r)) return FUSION_OK;
-  return error_set(err, FUSION_E_MODEL, "its cheetah section is damaged; compile it again");
+  (void)engine; /* all of the family alike */
+  return encrypted_steps_prepare(model, err);
 }
 
 /* Correlations for the session: how many it will take in each direction. */
@@ -211,20 +14,14 @@ static fusion_status size_silent(const struct engine_layout *layout, struct chee
                                        .expected_server_sends = cost.cots_server_sends,
                                        .expected_client_sends = cost.cots_client_sends};
   if (!cost.out_of_memory) return FUSION_OK;
-  return out_of_memory(err);
+  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
 fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *err) {
-  const struct program *program = layout->program;
   fusion_status status;
   struct cheetah_layout *own = layout->own = mem_alloc(1, sizeof *own);
-  FAIL_IF(!own, out_of_memory(err));
-  own->terms = mem_alloc(program->count, sizeof *own->terms);
-  own->sets = mem_alloc(program->count, sizeof *own->sets);
-  FAIL_IF(!own->terms || !own->sets, out_of_memory(err));
-  TRY(find_terms(own->terms, program, err));
-  TRY(find_guards(layout->guard_bits, own->terms, program, err));
-  TRY(read_sets(layout, own, err));
+  FAIL_IF(!own, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
+  TRY(encrypted_steps_open(&own->steps, layout->program, layout->guard_bits, layout->expected_samples, err));
   TRY(size_silent(layout, own, err));
   return FUSION_OK;
 cleanup:
@@ -235,8 +32,7 @@ cleanup:
 void cheetah_layout_close(struct engine_layout *layout) {
   struct cheetah_layout *own = layout->own;
   if (!own) return;
-  mem_free(own->terms);
-  mem_free(own->sets);
+  encrypted_steps_close(&own->steps);
   mem_free(own);
   layout->own = NULL;
 }

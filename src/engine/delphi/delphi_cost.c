@@ -1,0 +1,53 @@
+/* What sessions cost beside their gates, and the engine's prices. */
+#include "engine/delphi/delphi.h"
+#include "silent/cot_silent.h"
+
+/* Seconds of one core. A correlation's making and its choice; a byte of tables, garbled and evaluated; the linear
+ * layers as cheetah's (engine/cheetah/cheetah_cost.c, which says how they were fitted). */
+static const double correlation_s = 12e-9, garble_byte_s = 2.0e-9, evaluate_byte_s = 1.4e-9, setup_s = 0.05;
+static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9, product_s = 3.3e-11;
+
+void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
+  struct delphi_layout *own = layout->own;
+  cot_open_silent_cost(cost, &own->refill, &own->silent);
+  rlwe_open_cost(cost, &own->steps.keys);
+}
+
+size_t delphi_memory(const struct engine_layout *layout, enum role role) {
+  (void)role; /* both alike; keys are small */
+  return cot_silent_memory(&delphi_own(layout)->silent);
+}
+
+/* What a run makes the processors do, in the units that its time is proportional to. */
+struct work {
+  double correlations, table_bytes;
+  double linear_bytes; /* both ways */
+  double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
+};
+
+static struct work run_work(const struct engine_layout *layout, size_t samples) {
+  struct work work = {0};
+  for (uint32_t i = 1; i < layout->program->count; i++) {
+    const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
+    if (gate == GATE_LOCAL) continue;
+    struct cost cost = {0};
+    delphi_gates[gate].cost(&cost, layout, i, samples);
+    const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
+    work.correlations += (double)cost.cots_client_sends;
+    *(gate == GATE_LINEAR ? &work.linear_bytes : &work.table_bytes) += bytes;
+    if (gate != GATE_LINEAR) continue;
+    const struct linear_layer layer = step_linear(&delphi_own(layout)->steps, i);
+    work.products += (double)linear_macs(&layer, &delphi_own(layout)->steps.keys, samples);
+  }
+  return work;
+}
+
+void delphi_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
+                    struct engine_seconds *run) {
+  const struct work w = run_work(layout, samples);
+  const double correlations = w.correlations * correlation_s;
+  *opening = (struct engine_seconds){setup_s, setup_s};
+  *run = (struct engine_seconds){
+      correlations + w.table_bytes * evaluate_byte_s + w.linear_bytes * server_linear_byte_s + w.products * product_s,
+      correlations + w.table_bytes * garble_byte_s + w.linear_bytes * client_linear_byte_s};
+}
