@@ -84,6 +84,8 @@ ALLOWED = [
     ("src/silent/silent_schedule.c", "net", PLAN),
     ("src/silent/silent_schedule.c", "rounds", PLAN),
     ("src/ot/softspoken_internal.h", "k", "field size, a constant of the session"),
+    ("src/engine/delphi/delphi_ahead.c", "l->groups", SHAPES),
+    ("src/engine/delphi/delphi_ahead.c", "group_outs", SHAPES),
     ("src/garble/garbled.c", "batch", "instances of a message"),
     ("src/garble/garbled.c", "w->chunk", "number of a chunk"),
     ("src/gates/carry.c", "strings", "index of a table entry"),

@@ -12,6 +12,7 @@
 #ifndef FUSION_ENGINE_ENGINE_H
 #define FUSION_ENGINE_ENGINE_H
 
+#include "base/byte_stream.h"
 #include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
@@ -94,6 +95,47 @@ size_t engine_memory(const struct engine *engine, const struct program *program,
 fusion_status engine_seconds(const struct engine *engine, const struct program *program, size_t samples, size_t shard,
                              struct engine_seconds *out) FUSION_MUST_CHECK;
 
+/* ---- Running ahead of the input ----
+ *
+ * An engine that can (engine_runs_ahead) does everything but its online part before the client has an input. A session
+ * of phase ENGINE_AHEAD prepares runs; each leaves a prepared state at both parties, bytes that they keep where they
+ * like. A session of phase ENGINE_ONLINE, which makes no keys, runs them, in any order that both follow.
+ *
+ * A prepared state serves one run: a second one with another input would tell the server their difference and more. It
+ * is secret, bound to the program and the number of samples, and both parties must have spent theirs, durably, before
+ * the first message of the run leaves. What else it is bound to (a client, a model id) is for the caller. The server
+ * may have cheated while it prepared: who checks answers by copies chooses their places after that. */
+
+enum engine_phase { ENGINE_AT_ONCE, ENGINE_AHEAD, ENGINE_ONLINE };
+
+bool engine_runs_ahead(const struct engine *engine);
+
+/** What a session is opened on; borrowed for its life. */
+struct engine_opening {
+  const struct engine *engine;
+  const struct program *program;
+  const struct program_weights *weights; /* the server's; NULL: the client */
+  struct channel *channel;
+  size_t expected_samples;
+  enum engine_phase phase;
+};
+/** As engine_open_server() and engine_open_client(), which are of phase ENGINE_AT_ONCE. */
+fusion_status engine_open(struct engine_session **out, const struct engine_opening *o) FUSION_MUST_CHECK;
+
+/** Phase ENGINE_AHEAD, either party: prepares a run of `samples` samples, whose state goes to `to`. */
+fusion_status engine_prepare_run(struct engine_session *s, size_t samples,
+                                 const struct byte_stream *to) FUSION_MUST_CHECK;
+/** Phase ENGINE_ONLINE: as engine_run_server() and engine_run_client(), from a state made for as many samples. */
+fusion_status engine_run_prepared_server(struct engine_session *s, size_t samples,
+                                         const struct byte_stream *from) FUSION_MUST_CHECK;
+fusion_status engine_run_prepared_client(struct engine_session *s, const int64_t *inputs, int64_t *answers,
+                                         size_t samples, const struct byte_stream *from) FUSION_MUST_CHECK;
+
+/** As engine_cost(), for sessions of a phase. Of ENGINE_AHEAD also the bytes of the states, all runs together:
+ *  cost->prepared_server, cost->prepared_client. */
+fusion_status engine_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                                const size_t *shard_samples, size_t shards, struct cost *cost) FUSION_MUST_CHECK;
+
 /* ---- Writing an engine ---- */
 
 /** What an engine derives from a program, once for a session or a prediction. The walker makes it, the engine's
@@ -101,7 +143,8 @@ fusion_status engine_seconds(const struct engine *engine, const struct program *
 struct engine_layout {
   const struct engine *engine;
   const struct program *program; /* borrowed */
-  size_t expected_samples;       /* of the session, at least 1 */
+  enum engine_phase phase;
+  size_t expected_samples; /* of the session, at least 1 */
   /** Owned: [steps]. Shares of a raw tensor (program.h) hold its values times 2^guard_bits, plus what noise the engine
    *  has below them. Zeros, as the walker makes them: shares of the very values, as those of clean tensors always are.
    *  The inputs and the output of an addition of raw tensors have one guard. */
@@ -121,6 +164,7 @@ struct engine_party {
   struct heap *heap; /* large temporaries */
   struct prg *prg;   /* this party's own secret randomness */
   const struct engine_layout *layout;
+  const struct byte_stream *stream; /* of the run: written ahead, read online; NULL in one go */
 };
 
 /** One gate of one run. Shares are [samples][shape_size] of engine_share_bits: bits above are ignored on input and zero
@@ -179,6 +223,12 @@ struct engine {
   /** Processor seconds of opening, and of a run of `samples` samples, from the engine's own prices. */
   void (*seconds)(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
                   struct engine_seconds *run);
+  /** NULL: the engine cannot run ahead. Else layouts may be of any phase, which open, gates, costs and memory go by:
+   *  ahead the client's shares are true and the server's are not, online the other way round. The client's shares must
+   *  not depend on what is sent online. Called before each run of these phases: what the engine itself keeps in the
+   *  party's stream. Gates may write and read more. begin_cost declares it. */
+  fusion_status (*begin)(void *state, const struct engine_party *party);
+  void (*begin_cost)(const struct engine_layout *layout, struct cost *cost);
   const struct engine_gate *gates; /* [GATE_COUNT]; one without run: programs that need it are refused */
 };
 
@@ -186,6 +236,10 @@ struct engine {
  *  there is nothing to close. */
 fusion_status engine_layout_open(struct engine_layout *out, const struct engine *engine, const struct program *program,
                                  size_t expected_samples, fusion_error *err) FUSION_MUST_CHECK;
+/** Of another phase than ENGINE_AT_ONCE: FUSION_E_UNSUPPORTED for an engine that cannot run ahead. */
+fusion_status engine_layout_open_phase(struct engine_layout *out, const struct engine *engine, enum engine_phase phase,
+                                       const struct program *program, size_t expected_samples,
+                                       fusion_error *err) FUSION_MUST_CHECK;
 void engine_layout_close(struct engine_layout *layout);
 
 /** Declares a run of `samples` samples: for engines that size their correlations by it. */

@@ -7,6 +7,7 @@
 
 enum engine_message {
   MSG_OUTPUT = MESSAGE_TYPE(5, 1),
+  MSG_INPUT = MESSAGE_TYPE(5, 2),
 };
 
 #endif

@@ -29,6 +29,10 @@ static struct engine_list list_all(void) {
   return list;
 }
 
+bool engine_runs_ahead(const struct engine *engine) {
+  return engine->begin;
+}
+
 fusion_status engine_named(const struct engine **out, const char *name, fusion_error *err) {
   char names[TEXT_LEN];
   *out = engine_find(name ? name : ENGINE_DEFAULT);

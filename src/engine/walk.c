@@ -24,25 +24,18 @@ void engine_close(struct engine_session *s) {
   mem_free_secret(s, sizeof *s);
 }
 
-/* What a session is opened on; `weights` NULL: the client. */
-struct opening {
-  const struct engine *engine;
-  const struct program *program;
-  const struct program_weights *weights;
-  struct channel *channel;
-  size_t expected_samples;
-};
-
-static fusion_status open_layout(struct engine_session *s, const struct opening *o) {
+static fusion_status open_layout(struct engine_session *s, const struct engine_opening *o) {
   fusion_error why = {.status = FUSION_OK};
-  const fusion_status status = engine_layout_open(&s->layout, o->engine, o->program, o->expected_samples, &why);
+  const fusion_status status =
+      engine_layout_open_phase(&s->layout, o->engine, o->phase, o->program, o->expected_samples, &why);
   if (status == FUSION_OK || status == FUSION_E_MEMORY) return status;
   /* The client's program came from the peer. */
   return channel_fail(o->channel, o->weights ? status : FUSION_E_PEER, "%s", why.text);
 }
 
-static fusion_status session_open(struct engine_session **out, enum role role, const struct opening *o) {
+fusion_status engine_open(struct engine_session **out, const struct engine_opening *o) {
   fusion_status status;
+  const enum role role = o->weights ? ROLE_SERVER : ROLE_CLIENT;
   struct engine_session *s = mem_alloc(1, sizeof *s);
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
@@ -64,14 +57,14 @@ cleanup:
 
 fusion_status engine_open_server(struct engine_session **out, const struct engine *engine, const struct model *model,
                                  struct channel *channel, size_t expected_samples) {
-  const struct opening o = {engine, &model->program, model->weights, channel, expected_samples};
-  return session_open(out, ROLE_SERVER, &o);
+  const struct engine_opening o = {engine, &model->program, model->weights, channel, expected_samples, ENGINE_AT_ONCE};
+  return engine_open(out, &o);
 }
 
 fusion_status engine_open_client(struct engine_session **out, const struct engine *engine,
                                  const struct program *program, struct channel *channel, size_t expected_samples) {
-  const struct opening o = {engine, program, NULL, channel, expected_samples};
-  return session_open(out, ROLE_CLIENT, &o);
+  const struct engine_opening o = {engine, program, NULL, channel, expected_samples, ENGINE_AT_ONCE};
+  return engine_open(out, &o);
 }
 
 struct engine_stats engine_stats(const struct engine_session *s) {
@@ -103,7 +96,7 @@ static fusion_status walk_open(struct walk *w, struct engine_session *s, size_t 
   w->uses[program->count - 1]++;
   const size_t count = samples * shape_size(program->steps[0].out.shape);
   w->shares[0] = heap_take(s->party.heap, count, sizeof **w->shares); /* zeros: the server's share of the input */
-  w->zero[0] = s->party.role == ROLE_SERVER;
+  w->zero[0] = s->party.role == ROLE_SERVER && s->layout.phase != ENGINE_ONLINE;
   return w->shares[0] ? FUSION_OK : FUSION_E_MEMORY;
 }
 
@@ -156,24 +149,40 @@ static fusion_status run_steps(struct walk *w) {
   return FUSION_OK;
 }
 
-static fusion_status run(struct engine_session *s, const int64_t *inputs, int64_t *answers, size_t samples) {
+static fusion_status run(struct engine_session *s, enum engine_phase phase, const struct walk_call *call) {
+  if (s->layout.phase != phase) return FUSION_E_INTERNAL;
   fusion_status status;
   struct walk w;
-  TRY(walk_open(&w, s, samples));
-  const struct program_tensor *in = &s->layout.program->steps[0].out;
-  const size_t count = inputs ? samples * shape_size(in->shape) : 0;
-  for (size_t i = 0; i < count; i++) w.shares[0][i] = (uint64_t)inputs[i] & low_mask(in->ring_bits);
+  s->party.stream = call->stream;
+  TRY(walk_open(&w, s, call->samples));
+  TRY(walk_input(&w, call));
+  if (phase != ENGINE_AT_ONCE) TRY(s->layout.engine->begin(s->state, &s->party));
   TRY(run_steps(&w));
-  TRY(walk_output(&w, answers));
+  TRY(walk_output(&w, call->answers));
 cleanup:
   walk_close(&w);
+  s->party.stream = NULL;
   return status;
 }
 
 fusion_status engine_run_server(struct engine_session *s, size_t samples) {
-  return run(s, NULL, NULL, samples);
+  return run(s, ENGINE_AT_ONCE, &(struct walk_call){.samples = samples});
 }
 
 fusion_status engine_run_client(struct engine_session *s, const int64_t *inputs, int64_t *answers, size_t samples) {
-  return run(s, inputs, answers, samples);
+  return run(s, ENGINE_AT_ONCE, &(struct walk_call){.samples = samples, .inputs = inputs, .answers = answers});
+}
+
+fusion_status engine_prepare_run(struct engine_session *s, size_t samples, const struct byte_stream *to) {
+  return run(s, ENGINE_AHEAD, &(struct walk_call){.samples = samples, .stream = to});
+}
+
+fusion_status engine_run_prepared_server(struct engine_session *s, size_t samples, const struct byte_stream *from) {
+  return run(s, ENGINE_ONLINE, &(struct walk_call){.samples = samples, .stream = from});
+}
+
+fusion_status engine_run_prepared_client(struct engine_session *s, const int64_t *inputs, int64_t *answers,
+                                         size_t samples, const struct byte_stream *from) {
+  return run(s, ENGINE_ONLINE,
+             &(struct walk_call){.samples = samples, .inputs = inputs, .answers = answers, .stream = from});
 }

@@ -13,6 +13,14 @@ struct engine_session {
   struct engine_stats stats;
 };
 
+/** What a run is called with. */
+struct walk_call {
+  size_t samples;
+  const int64_t *inputs;            /* the client's; NULL at the server and ahead */
+  int64_t *answers;                 /* the same */
+  const struct byte_stream *stream; /* NULL in one go */
+};
+
 /** One run: the shares of every tensor that a later step still reads. */
 struct walk {
   struct engine_session *session;
@@ -31,6 +39,11 @@ struct walk_mark walk_mark_now(const struct engine_session *s);
 /** Adds what happened since the mark to the stage. */
 void walk_account(struct engine_session *s, enum operator_stage stage, struct walk_mark since);
 
+/** The shares of the input, in w->shares[0], which holds zeros. In one go the input is the client's share. Ahead the
+ *  client draws its share from a seed, which it keeps. Online it sends the input less that share. */
+fusion_status walk_input(struct walk *w, const struct walk_call *call) FUSION_MUST_CHECK;
+void walk_input_cost(struct cost *cost, const struct engine_layout *layout, size_t samples);
+
 /** Shares of what is opened, in the order in which the output message packs them: the last tensor, or the winners'
  *  indices and then their values. The counts and bits are public. */
 struct output_shares {
@@ -42,7 +55,8 @@ struct output_shares {
 struct output_shares output_layout(const struct program *program, size_t samples);
 /** Length of the one message that opens it to the client. */
 size_t output_len(const struct output_shares *o);
-/** Selects and opens the answers, [samples][program_answer_size]; NULL at the server. */
+/** Selects and opens the answers, [samples][program_answer_size]; NULL at the server. Ahead the client keeps its
+ * shares, online it reads them. */
 fusion_status walk_output(struct walk *w, int64_t *answers) FUSION_MUST_CHECK;
 
 #endif

@@ -4,21 +4,30 @@
 void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
   const struct program *program = layout->program;
   const struct engine_gate *gates = layout->engine->gates;
+  walk_input_cost(cost, layout, samples);
   for (uint32_t i = 1; i < program->count; i++) {
     const enum operator_gate gate = step_operator(&program->steps[i])->gate;
     if (gate != GATE_LOCAL) gates[gate].cost(cost, layout, i, samples);
   }
   if (program->output != OUTPUT_LOGITS) gates[GATE_TOP_K].cost(cost, layout, program->count - 1, samples);
   const struct output_shares o = output_layout(program, samples);
-  cost_to_client(cost, output_len(&o));
+  if (layout->phase == ENGINE_AHEAD)
+    cost->prepared_client += output_len(&o);
+  else
+    cost_to_client(cost, output_len(&o));
 }
 
 fusion_status engine_cost(const struct engine *engine, const struct program *program, const size_t *shard_samples,
                           size_t shards, struct cost *cost) {
+  return engine_phase_cost(engine, ENGINE_AT_ONCE, program, shard_samples, shards, cost);
+}
+
+fusion_status engine_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                                const size_t *shard_samples, size_t shards, struct cost *cost) {
   size_t samples = 0;
   struct engine_layout layout;
   for (size_t i = 0; i < shards; i++) samples += shard_samples[i];
-  const fusion_status status = engine_layout_open(&layout, engine, program, samples, NULL);
+  const fusion_status status = engine_layout_open_phase(&layout, engine, phase, program, samples, NULL);
   if (status != FUSION_OK) return status;
   engine->open_cost(&layout, cost);
   for (size_t i = 0; i < shards; i++) engine_run_cost(cost, &layout, shard_samples[i]);

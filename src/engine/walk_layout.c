@@ -28,10 +28,17 @@ cleanup:
 
 fusion_status engine_layout_open(struct engine_layout *out, const struct engine *engine, const struct program *program,
                                  size_t expected_samples, fusion_error *err) {
+  return engine_layout_open_phase(out, engine, ENGINE_AT_ONCE, program, expected_samples, err);
+}
+
+fusion_status engine_layout_open_phase(struct engine_layout *out, const struct engine *engine, enum engine_phase phase,
+                                       const struct program *program, size_t expected_samples, fusion_error *err) {
   struct engine_layout layout = {
-      .engine = engine, .program = program, .expected_samples = size_max(1, expected_samples)};
+      .engine = engine, .program = program, .phase = phase, .expected_samples = size_max(1, expected_samples)};
   fusion_status status;
   *out = (struct engine_layout){0};
+  if (phase != ENGINE_AT_ONCE && !engine_runs_ahead(engine))
+    return error_set(err, FUSION_E_UNSUPPORTED, "the %s engine cannot prepare runs ahead; use delphi", engine->name);
   layout.guard_bits = mem_alloc(program->count, sizeof *layout.guard_bits);
   FAIL_IF(!layout.guard_bits, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(check_gates(&layout, err));

@@ -90,15 +90,40 @@ cleanup:
   return status;
 }
 
+/* The client's shares of the output, as the message packs the server's. */
+static fusion_status output_keep(const struct byte_stream *to, const struct output_shares *o) {
+  const size_t len = output_len(o);
+  uint8_t *packed = mem_alloc(len, 1);
+  if (!packed) return FUSION_E_MEMORY;
+  bits_pack(packed, o->first, o->first_count, o->first_bits);
+  bits_pack(packed + bits_len(o->first_count, o->first_bits), o->second, o->second_count, o->second_bits);
+  const fusion_status status = stream_write(to, packed, len);
+  mem_free_secret(packed, len);
+  return status;
+}
+
+static fusion_status output_restore(const struct byte_stream *from, struct output_shares *o) {
+  const size_t len = output_len(o);
+  uint8_t *packed = mem_alloc(len, 1);
+  if (!packed) return FUSION_E_MEMORY;
+  const fusion_status status = stream_read(from, packed, len);
+  bits_unpack(o->first, packed, o->first_count, o->first_bits);
+  bits_unpack(o->second, packed + bits_len(o->first_count, o->first_bits), o->second_count, o->second_bits);
+  mem_free_secret(packed, len);
+  return status;
+}
+
 fusion_status walk_output(struct walk *w, int64_t *answers) {
   fusion_status status;
   struct engine_session *s = w->session;
   struct output_shares o = output_layout(s->layout.program, w->samples);
   const struct walk_mark start = walk_mark_now(s);
   TRY(output_select(w, &o));
-  if (s->party.role == ROLE_SERVER) TRY(output_send(s->party.channel, &o));
-  if (s->party.role == ROLE_CLIENT)
-    TRY(output_receive(s->party.channel, &o, s->layout.program->output == OUTPUT_LOGITS, answers));
+  const bool client = s->party.role == ROLE_CLIENT, ahead = s->layout.phase == ENGINE_AHEAD;
+  if (client && ahead) TRY(output_keep(s->party.stream, &o));
+  if (client && s->layout.phase == ENGINE_ONLINE) TRY(output_restore(s->party.stream, &o));
+  if (!client && !ahead) TRY(output_send(s->party.channel, &o));
+  if (client && !ahead) TRY(output_receive(s->party.channel, &o, s->layout.program->output == OUTPUT_LOGITS, answers));
   walk_account(s, STAGE_OUTPUT, start);
 cleanup:
   output_free(s->party.heap, &o);

@@ -7,6 +7,7 @@
 enum garble_message {
   MSG_GARBLED_CHOICE = MESSAGE_TYPE(9, 1),
   MSG_GARBLED_TABLE = MESSAGE_TYPE(9, 2),
+  MSG_GARBLED_LABEL = MESSAGE_TYPE(9, 3),
 };
 
 #endif

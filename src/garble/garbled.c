@@ -6,7 +6,7 @@
 #include "garble/half_gates.h"
 
 enum {
-  CHUNK_TABLES = 4 << 20, /* bytes of tables that a message holds, about */
+  CHUNK_TABLES = 8 << 20, /* bytes of tables that a message holds, about */
   CHUNK_BATCHES_MAX = 1 << 10,
   DOMAIN_GARBLED = 2, /* the hash domain's bit, beside those of cot_domain() */
 };
@@ -30,18 +30,22 @@ static size_t tables_len(const struct circuit *c, size_t count) {
 struct work {
   struct garble *g;
   const struct circuit *c;
+  enum garbling phase;
   const struct garbled_words *words;
   size_t chunk;
   block *labels[2]; /* secret */
+  block *answers;   /* online, at the server: the client's */
   uint8_t *choices, *tables;
   uint64_t *wide; /* [output words][chunk]: sums of terms, secret */
   struct garble_workspace ws;
-  size_t labels_len, choices_len, tables_len, wide_len, ws_len;
+  size_t labels_len, answers_len, choices_len, tables_len, wide_len, ws_len;
 };
 
-static void work_size(struct work *w, const struct circuit *c, size_t count) {
+static void work_size(struct work *w, size_t count) {
+  const struct circuit *c = w->c;
   w->chunk = size_min(count, garbled_chunk(c));
   w->labels_len = w->chunk * c->input_bits * sizeof(block);
+  w->answers_len = w->phase == GARBLED_ONLINE ? w->labels_len : sizeof *w->answers;
   w->choices_len = choices_len(c, w->chunk);
   w->tables_len = tables_len(c, w->chunk) + BITS_SLACK;
   w->wide_len = w->chunk * c->outputs.count * sizeof(uint64_t);
@@ -50,19 +54,22 @@ static void work_size(struct work *w, const struct circuit *c, size_t count) {
 
 static fusion_status work_open(struct work *w, size_t count) {
   struct heap *heap = w->g->heap;
-  work_size(w, w->c, count);
+  work_size(w, count);
   for (unsigned i = 0; i < 2; i++) w->labels[i] = heap_take(heap, w->labels_len, 1);
+  w->answers = heap_take(heap, w->answers_len, 1);
   w->choices = heap_take(heap, w->choices_len, 1);
   w->tables = heap_take(heap, w->tables_len, 1);
   w->wide = heap_take(heap, w->wide_len, 1);
   void *memory = heap_take(heap, w->ws_len, 1);
   garble_workspace_place(&w->ws, w->c, memory);
-  return w->labels[0] && w->labels[1] && w->choices && w->tables && w->wide && memory ? FUSION_OK : FUSION_E_MEMORY;
+  return w->labels[0] && w->labels[1] && w->answers && w->choices && w->tables && w->wide && memory ? FUSION_OK
+                                                                                                    : FUSION_E_MEMORY;
 }
 
 static void work_close(struct work *w) {
   struct heap *heap = w->g->heap;
   for (unsigned i = 0; i < 2; i++) heap_give(heap, w->labels[i], w->labels_len);
+  heap_give(heap, w->answers, w->answers_len);
   heap_give(heap, w->choices, w->choices_len);
   heap_give(heap, w->tables, w->tables_len);
   heap_give(heap, w->wide, w->wide_len);
@@ -82,10 +89,33 @@ static block *labels_of(const struct work *w, struct chunk k) {
   return w->labels[k.number % 2];
 }
 
+/* out ^= the client's E, the next ones. `out` has the labels' layout. */
+static void add_masks(struct work *w, block *out, size_t count) {
+  enum { AT_ONCE = 256 };
+  block masks[AT_ONCE];
+  for (size_t done = 0; done < count; done += AT_ONCE) {
+    const size_t n = size_min(AT_ONCE, count - done);
+    prg_bytes(w->g->masks, masks, n * sizeof *masks);
+    for (size_t i = 0; i < n; i++) out[done + i] = block_xor(out[done + i], masks[i]);
+  }
+  mem_wipe(masks, sizeof masks);
+}
+
+/* The client's labels for 0, but for the choices; the server's macs, which are stored ahead and read online. */
 static fusion_status take_labels(struct work *w, struct chunk k) {
-  const size_t count = k.count * w->c->input_bits;
-  if (w->g->role == ROLE_CLIENT) return cot_take_sender(w->g->cot, labels_of(w, k), count, NULL);
-  return cot_take_receiver(w->g->cot, labels_of(w, k), count, NULL);
+  block *labels = labels_of(w, k);
+  const size_t count = k.count * w->c->input_bits, len = count * sizeof *labels;
+  fusion_status status;
+  if (w->g->role == ROLE_CLIENT) {
+    TRY(cot_take_sender(w->g->cot, labels, count, NULL));
+    if (w->phase == GARBLED_AHEAD) add_masks(w, labels, count);
+    return FUSION_OK;
+  }
+  if (w->phase == GARBLED_ONLINE) return stream_read(w->g->store, labels, len);
+  TRY(cot_take_receiver(w->g->cot, labels, count, NULL));
+  if (w->phase == GARBLED_AHEAD) return stream_write(w->g->store, labels, len);
+cleanup:
+  return status;
 }
 
 /* The server's bits of a batch, each against the lowest bit of its label, as bits `at`, at + 1, ... of the message. */
@@ -102,6 +132,7 @@ static void put_choices(const struct work *w, const block *labels, size_t first,
 }
 
 static fusion_status send_choices(struct work *w, struct chunk k) {
+  if (w->phase == GARBLED_AHEAD) return FUSION_OK;
   const size_t len = choices_len(w->c, k.count);
   memset(w->choices, 0, len);
   for (size_t done = 0; done < k.count; done += GARBLE_BATCH) {
@@ -112,15 +143,21 @@ static fusion_status send_choices(struct work *w, struct chunk k) {
   return channel_send(w->g->channel, MSG_GARBLED_CHOICE, w->choices, len);
 }
 
-/* The client's keys become labels for 0. */
+static block delta_of(const struct garble *g) {
+  return g->cot ? g->cot->delta : g->delta;
+}
+
+/* labels ^= d * Delta: in one go the client's keys become labels for 0. */
 static fusion_status receive_choices(struct work *w, struct chunk k) {
   block *labels = labels_of(w, k);
+  const block delta = delta_of(w->g);
   const size_t count = k.count * w->c->input_bits;
+  if (w->phase == GARBLED_AHEAD) return FUSION_OK;
   const fusion_status status = channel_recv(w->g->channel, MSG_GARBLED_CHOICE, w->choices, choices_len(w->c, k.count));
   if (status != FUSION_OK) return status;
   for (size_t i = 0; i < count; i++) {
     const uint64_t d = (uint64_t)0 - (uint64_t)(w->choices[i / 8] >> i % 8 & 1);
-    labels[i] = block_xor(labels[i], block_and_mask(w->g->cot->delta, d));
+    labels[i] = block_xor(labels[i], block_and_mask(delta, d));
   }
   return FUSION_OK;
 }
@@ -142,8 +179,8 @@ static void run_batches(struct work *w, struct chunk k) {
                                        .count = n,
                                        .labels = labels_of(w, k) + done * c->input_bits,
                                        .table = table,
-                                       .delta = w->g->cot->delta,
-                                       .domain = cot_domain(w->g->cot, ROLE_CLIENT) | DOMAIN_GARBLED,
+                                       .delta = delta_of(w->g),
+                                       .domain = garbled_domain(w->g),
                                        .first = w->g->tweaks,
                                        .known = known,
                                        .factors = factors,
@@ -162,11 +199,34 @@ static void run_batches(struct work *w, struct chunk k) {
   }
 }
 
+/* A party that has nothing yet, or had it ahead. */
+static void store_zeros(const struct work *w, size_t count) {
+  for (unsigned i = 0; i < w->c->outputs.count; i++) mem_wipe(w->words->outputs[i], count * sizeof(uint64_t));
+}
+
 static fusion_status send_tables(struct work *w, struct chunk k) {
   const size_t len = tables_len(w->c, k.count);
   secret_declassify(w->tables, len, "garbled tables: all but one row of each is random to the server");
   const fusion_status status = channel_send(w->g->channel, MSG_GARBLED_TABLE, w->tables, len);
   return status == FUSION_OK ? channel_flush(w->g->channel) : status;
+}
+
+/* In one go and online the chunk is evaluated, ahead its tables are stored. */
+static fusion_status receive_tables(struct work *w, struct chunk k) {
+  fusion_status status;
+  const size_t len = tables_len(w->c, k.count), count = k.count * w->c->input_bits;
+  block *labels = labels_of(w, k);
+  if (w->phase == GARBLED_ONLINE) {
+    TRY(channel_recv(w->g->channel, MSG_GARBLED_LABEL, w->answers, count * sizeof *labels));
+    for (size_t i = 0; i < count; i++) labels[i] = block_xor(labels[i], w->answers[i]);
+    TRY(stream_read(w->g->store, w->tables, len));
+  } else {
+    TRY(channel_recv(w->g->channel, MSG_GARBLED_TABLE, w->tables, len));
+  }
+  if (w->phase == GARBLED_AHEAD) return stream_write(w->g->store, w->tables, len);
+  run_batches(w, k);
+cleanup:
+  return status;
 }
 
 static fusion_status run_server(struct work *w, size_t count) {
@@ -180,8 +240,7 @@ static fusion_status run_server(struct work *w, size_t count) {
     const struct chunk next = more ? chunk_at(w, end, count) : k;
     if (more) TRY(take_labels(w, next));
     if (more) TRY(send_choices(w, next));
-    TRY(channel_recv(w->g->channel, MSG_GARBLED_TABLE, w->tables, tables_len(w->c, k.count)));
-    run_batches(w, k);
+    TRY(receive_tables(w, k));
     if (!more) break;
     k = next;
   }
@@ -209,19 +268,68 @@ cleanup:
   return status;
 }
 
-fusion_status garbled_run(struct garble *g, const struct circuit *c, const struct garbled_words *words, size_t count) {
+/* Online the client only answers. */
+static fusion_status answer_chunks(struct work *w, size_t count) {
+  fusion_status status = FUSION_OK;
+  for (size_t done = 0; done < count; done += w->chunk) {
+    const struct chunk k = chunk_at(w, done, count);
+    const size_t bits = k.count * w->c->input_bits;
+    block *labels = labels_of(w, k);
+    mem_wipe(labels, bits * sizeof *labels);
+    add_masks(w, labels, bits);
+    TRY(receive_choices(w, k));
+    secret_declassify(labels, bits * sizeof *labels, "masked by E, which is used once");
+    TRY(channel_send(w->g->channel, MSG_GARBLED_LABEL, labels, bits * sizeof *labels));
+    TRY(channel_flush(w->g->channel));
+  }
+cleanup:
+  return status;
+}
+
+uint64_t garbled_domain(const struct garble *g) {
+  return g->cot ? cot_domain(g->cot, ROLE_CLIENT) | DOMAIN_GARBLED : g->domain;
+}
+
+fusion_status garbled_run(struct garble *g, const struct circuit *c, enum garbling phase,
+                          const struct garbled_words *words, size_t count) {
   if (c->out_of_memory) return FUSION_E_MEMORY;
   if (!count || !c->input_bits) return FUSION_OK;
-  struct work w = {.g = g, .c = c, .words = words};
+  struct work w = {.g = g, .c = c, .phase = phase, .words = words};
+  const bool server = g->role == ROLE_SERVER, answers = !server && phase == GARBLED_ONLINE;
   fusion_status status = work_open(&w, count);
-  if (status == FUSION_OK) status = g->role == ROLE_SERVER ? run_server(&w, count) : run_client(&w, count);
+  if (server && status == FUSION_OK) status = run_server(&w, count);
+  if (answers && status == FUSION_OK) status = answer_chunks(&w, count);
+  if (!server && !answers && status == FUSION_OK) status = run_client(&w, count);
+  if (answers || (server && phase == GARBLED_AHEAD)) store_zeros(&w, count);
+  /* Online the server's hashes have the numbers that they got ahead. */
+  if (server && phase == GARBLED_AHEAD) g->tweaks += count * circuit_tweaks(c);
   work_close(&w);
   return status;
 }
 
-void garbled_run_cost(struct cost *cost, const struct circuit *c, size_t count) {
-  cost->out_of_memory |= c->out_of_memory;
-  if (c->out_of_memory || !count || !c->input_bits) return;
+static void ahead_cost(struct cost *cost, const struct circuit *c, size_t count) {
+  const size_t chunk = garbled_chunk(c);
+  cost_take_cots(cost, ROLE_CLIENT, size_min(chunk, count) * c->input_bits);
+  for (size_t done = 0; done < count; done += chunk) {
+    const size_t n = size_min(chunk, count - done), next = size_min(chunk, count - done - n);
+    if (next) cost_take_cots(cost, ROLE_CLIENT, next * c->input_bits);
+    cost_to_server(cost, tables_len(c, n));
+    cost->prepared_server += tables_len(c, n) + n * c->input_bits * sizeof(block);
+  }
+}
+
+static void online_cost(struct cost *cost, const struct circuit *c, size_t count) {
+  const size_t chunk = garbled_chunk(c);
+  cost_to_client(cost, choices_len(c, size_min(chunk, count)));
+  for (size_t done = 0; done < count; done += chunk) {
+    const size_t n = size_min(chunk, count - done), next = size_min(chunk, count - done - n);
+    const struct cost begun = *cost;
+    if (next) cost_in_flight(cost, &begun, ROLE_SERVER, choices_len(c, next));
+    cost_in_flight(cost, &begun, ROLE_CLIENT, n * c->input_bits * sizeof(block));
+  }
+}
+
+static void now_cost(struct cost *cost, const struct circuit *c, size_t count) {
   const size_t chunk = garbled_chunk(c), first = size_min(chunk, count);
   cost_take_cots(cost, ROLE_CLIENT, first * c->input_bits);
   cost_to_client(cost, choices_len(c, first));
@@ -234,10 +342,18 @@ void garbled_run_cost(struct cost *cost, const struct circuit *c, size_t count) 
   }
 }
 
-size_t garbled_run_memory(const struct circuit *c, size_t count, enum role role) {
-  struct work w = {0};
+void garbled_run_cost(struct cost *cost, const struct circuit *c, enum garbling phase, size_t count) {
+  cost->out_of_memory |= c->out_of_memory;
+  if (c->out_of_memory || !count || !c->input_bits) return;
+  if (phase == GARBLED_NOW) now_cost(cost, c, count);
+  if (phase == GARBLED_AHEAD) ahead_cost(cost, c, count);
+  if (phase == GARBLED_ONLINE) online_cost(cost, c, count);
+}
+
+size_t garbled_run_memory(const struct circuit *c, enum garbling phase, size_t count, enum role role) {
+  struct work w = {.c = c, .phase = phase};
   (void)role; /* both alike */
   if (c->out_of_memory) return SIZE_MAX;
-  work_size(&w, c, count);
-  return 2 * w.labels_len + w.choices_len + w.tables_len + w.wide_len + w.ws_len;
+  work_size(&w, count);
+  return 2 * w.labels_len + w.answers_len + w.choices_len + w.tables_len + w.wide_len + w.ws_len;
 }

@@ -15,7 +15,7 @@
  * value_bits+1; z modulo 2^out_bits (in_bits >= out_bits). z may be x or y. */
 struct maximum {
   uint8_t value_bits, in_bits, out_bits;
-  bool garbled;           /* relu_truncate.h */
+  enum garbling garbled;  /* relu_truncate.h */
   enum carry_shape shape; /* of the comparison tree */
 };
 fusion_status maximum(struct party *p, const struct maximum *params, const uint64_t *x, const uint64_t *y, uint64_t *z,
@@ -32,7 +32,7 @@ struct maxpool {
   uint32_t in_h, in_w, out_h, out_w;
   uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
   uint8_t value_bits, in_bits, out_bits;
-  bool garbled;           /* relu_truncate.h */
+  enum garbling garbled;  /* relu_truncate.h */
   enum carry_shape shape; /* of the comparison trees */
 };
 fusion_status maxpool(struct party *p, const struct maxpool *params, const uint64_t *x, uint64_t *y,

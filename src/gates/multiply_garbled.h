@@ -12,10 +12,15 @@
 
 #include "gates/party.h"
 
-/** As multiply(): z = x * y modulo 2^bits, 1 <= bits <= 62; equal pointers x and y are a square. z may be x or y. */
-fusion_status multiply_garbled(struct party *p, const uint64_t *x, const uint64_t *y, uint64_t *z, size_t count,
-                               unsigned bits) FUSION_MUST_CHECK;
-void multiply_garbled_cost(struct cost *cost, bool square, size_t count, unsigned bits);
-size_t multiply_garbled_memory(bool square, size_t count, unsigned bits);
+struct multiply_garbled {
+  uint8_t bits; /* of the ring, 1..62 */
+  bool square;  /* x and y are the same vector; y is not read */
+  enum garbling phase;
+};
+/** As multiply(): z = x * y modulo 2^bits. z may be x or y. */
+fusion_status multiply_garbled(struct party *p, const struct multiply_garbled *params, const uint64_t *x,
+                               const uint64_t *y, uint64_t *z, size_t count) FUSION_MUST_CHECK;
+void multiply_garbled_cost(struct cost *cost, const struct multiply_garbled *params, size_t count);
+size_t multiply_garbled_memory(const struct multiply_garbled *params, enum role role, size_t count);
 
 #endif

@@ -7,11 +7,13 @@
 struct course {
   unsigned dropped; /* bits that both parties drop from their shares at first */
   unsigned l, f, m, k;
+  enum garbling phase;
   bool relu, wraps; /* wraps: truncation alone, and the wrap modulo 2^k shows in y */
 };
 
 static struct course course_of(const struct relu_truncate *params) {
-  struct course c = {.l = params->in_bits, .f = params->shift, .m = params->out_bits, .relu = params->relu};
+  struct course c = {
+      .l = params->in_bits, .f = params->shift, .m = params->out_bits, .phase = params->garbled, .relu = params->relu};
   if (params->fast) {
     c.dropped = c.f;
     c.l -= c.f;
@@ -48,7 +50,7 @@ static fusion_status run_chunk(struct party *p, const struct circuit *circuit, c
                                const uint64_t *t, uint64_t *y, size_t count) {
   const struct garbled_words words = {.inputs = {t}, .known = {t}, .outputs = {y}};
   if (!circuit->input_bits) mem_wipe(y, count * sizeof *y); /* a sum of nothing */
-  const fusion_status status = garbled_run(p->garble, circuit, &words, count);
+  const fusion_status status = garbled_run(p->garble, circuit, c->phase, &words, count);
   if (status == FUSION_OK && !c->relu) add_local(c, p->role, t, y, count);
   return status;
 }
@@ -78,7 +80,7 @@ void relu_garbled_cost(struct cost *cost, const struct relu_truncate *params, si
   struct circuit circuit;
   make_circuit(&circuit, &c);
   for (size_t done = 0; done < count; done += RELU_TRUNCATE_CHUNK)
-    garbled_run_cost(cost, &circuit, size_min(RELU_TRUNCATE_CHUNK, count - done));
+    garbled_run_cost(cost, &circuit, c.phase, size_min(RELU_TRUNCATE_CHUNK, count - done));
   circuit_free(&circuit);
 }
 
@@ -87,7 +89,7 @@ size_t relu_garbled_memory(const struct relu_truncate *params, enum role role, s
   const size_t capacity = size_min(count, RELU_TRUNCATE_CHUNK);
   struct circuit circuit;
   make_circuit(&circuit, &c);
-  const size_t len = garbled_run_memory(&circuit, capacity, role);
+  const size_t len = garbled_run_memory(&circuit, c.phase, capacity, role);
   circuit_free(&circuit);
   return len == SIZE_MAX ? len : len + capacity * sizeof(uint64_t);
 }

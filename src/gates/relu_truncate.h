@@ -42,13 +42,13 @@
 #define RELU_TRUNCATE_CHUNK ((size_t)1 << 21)
 
 struct relu_truncate {
-  uint8_t in_bits;  /* ring of x, guard included, 2..62 */
-  uint8_t shift;    /* bits dropped, guard included, < in_bits - 1 */
-  uint8_t out_bits; /* ring of y, 1..62 */
-  uint64_t add;     /* public constant added to x first (rounding, guard correction) */
-  bool relu;        /* y = max(x + add, 0) >> shift; else y = (x + add) >> shift, arithmetic */
-  bool fast;        /* rounding may be one unit off: the low bits are dropped locally (DESIGN 6.5) */
-  bool garbled;     /* by a garbled circuit (relu_garbled.h) in place of the course above */
+  uint8_t in_bits;       /* ring of x, guard included, 2..62 */
+  uint8_t shift;         /* bits dropped, guard included, < in_bits - 1 */
+  uint8_t out_bits;      /* ring of y, 1..62 */
+  uint64_t add;          /* public constant added to x first (rounding, guard correction) */
+  bool relu;             /* y = max(x + add, 0) >> shift; else y = (x + add) >> shift, arithmetic */
+  bool fast;             /* rounding may be one unit off: the low bits are dropped locally (DESIGN 6.5) */
+  enum garbling garbled; /* by a garbled circuit (relu_garbled.h) in place of the course above */
   /** Plan for so many elements, if the call has fewer: it decides between traffic and flights. Public. */
   size_t planned_count;
   enum carry_shape shape; /* of the comparison tree */

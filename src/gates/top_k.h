@@ -24,7 +24,7 @@ struct top_k {
   uint32_t width, k;
   uint8_t value_bits, in_bits;
   bool indices_only;      /* values are not computed; both parties and the cost go by this, not by the pointer */
-  bool garbled;           /* relu_truncate.h */
+  enum garbling garbled;  /* relu_truncate.h */
   enum carry_shape shape; /* of the comparison trees */
 };
 static inline unsigned top_k_index_bits(const struct top_k *params) {

@@ -27,7 +27,7 @@ static void maximum__random_parameters(void **state) {
     struct maximum q = {.value_bits = (uint8_t)(2 + test_random(&random) % 59)};
     q.in_bits = (uint8_t)(q.value_bits + 1 + test_random(&random) % (62u - q.value_bits));
     q.out_bits = (uint8_t)(1 + test_random(&random) % q.in_bits);
-    q.garbled = i % 3 == 0;
+    q.garbled = i % 3 ? GARBLED_NOT : GARBLED_NOW;
     const size_t count = counts[i % 4];
     for (size_t e = 0; e < count; e++) {
       x[e] = draw(q.value_bits, &random);
@@ -115,7 +115,7 @@ static void maxpool__random_windows(void **state) {
   uint64_t random = test_seed();
   for (unsigned i = 0; i < 60; i++) {
     struct maxpool q = {.value_bits = (uint8_t)(3 + test_random(&random) % 12),
-                        .garbled = i % 3 == 1,
+                        .garbled = i % 3 == 1 ? GARBLED_NOW : GARBLED_NOT,
                         .shape = i % 3 ? CARRY_CHEAPEST : CARRY_FIXED};
     q.in_bits = (uint8_t)(q.value_bits + test_random(&random) % 4);
     q.out_bits = (uint8_t)(1 + test_random(&random) % q.in_bits);

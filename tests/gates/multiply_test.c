@@ -6,12 +6,17 @@ struct product {
   bool square, in_place, garbled;
 };
 
+static struct multiply_garbled garbled_of(const struct product *q) {
+  return (struct multiply_garbled){.bits = (uint8_t)q->bits, .square = q->square, .phase = GARBLED_NOW};
+}
+
 static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *const *in, uint64_t *const *out) {
   const struct product *q = g->params;
   uint64_t *z = q->in_place ? in[0] : out[0];
   const uint64_t *y = q->square ? in[0] : in[1];
+  const struct multiply_garbled garbled = garbled_of(q);
   const fusion_status status =
-      q->garbled ? multiply_garbled(p, in[0], y, z, g->count, q->bits) : multiply(p, in[0], y, z, g->count, q->bits);
+      q->garbled ? multiply_garbled(p, &garbled, in[0], y, z, g->count) : multiply(p, in[0], y, z, g->count, q->bits);
   if (z != out[0]) memcpy(out[0], z, g->count * sizeof *z);
   return status;
 }
@@ -33,8 +38,9 @@ static void check(const struct product *q, size_t count, enum gate_shares shares
     x[e] = test_random(random) % 5 ? test_random(random) : UINT64_MAX;
     y[e] = test_random(random) % 5 ? test_random(random) : 0;
   }
+  const struct multiply_garbled garbled = garbled_of(q);
   if (q->garbled)
-    multiply_garbled_cost(&cost, q->square, count, q->bits);
+    multiply_garbled_cost(&cost, &garbled, count);
   else
     multiply_cost(&cost, q->square, count, q->bits);
   gate_run(&g, &cost, random);

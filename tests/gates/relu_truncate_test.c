@@ -85,7 +85,7 @@ static void relu_truncate__random_parameters(void **state) {
     q.add = test_random(&random) % 3 ? q.shift ? UINT64_C(1) << (q.shift - 1) : 0 : test_random(&random);
     q.relu = test_random(&random) & 1;
     q.fast = test_random(&random) % 4 == 0;
-    q.garbled = test_random(&random) % 3 == 0;
+    q.garbled = test_random(&random) % 3 ? GARBLED_NOT : GARBLED_NOW;
     q.planned_count = (size_t)1 << test_random(&random) % 24; /* trees from shallow to deep */
     q.shape = test_random(&random) % 4 ? CARRY_CHEAPEST : CARRY_FIXED;
     check(&q, counts[i % 4], (enum gate_shares)(test_random(&random) % 3), &random);
@@ -106,7 +106,7 @@ static void relu_truncate__every_narrow_shape(void **state) {
           q.shape = CARRY_FIXED;
           check(&q, 64, SHARES_RANDOM, &random);
           q.shape = CARRY_CHEAPEST;
-          q.garbled = true;
+          q.garbled = GARBLED_NOW;
           check(&q, 100, SHARES_RANDOM, &random);
         }
       }
@@ -158,7 +158,8 @@ static void relu_truncate__fixed_tree_around_its_chunk(void **state) {
 static void relu_truncate__around_a_garbled_chunk(void **state) {
   (void)state;
   uint64_t random = test_seed();
-  const struct relu_truncate q = {.in_bits = 20, .shift = 6, .out_bits = 14, .add = 32, .relu = true, .garbled = true};
+  const struct relu_truncate q = {
+      .in_bits = 20, .shift = 6, .out_bits = 14, .add = 32, .relu = true, .garbled = GARBLED_NOW};
   const struct circuit_relu params = {q.in_bits, q.shift, q.out_bits, q.relu};
   struct circuit c;
   circuit_make_relu(&c, &params);
@@ -226,7 +227,7 @@ static void relu_truncate__peer_misbehaves(void **state) {
   for (unsigned i = 0; i < 4; i++) {
     const enum role role = i % 2 ? ROLE_CLIENT : ROLE_SERVER;
     struct cost cost = {0};
-    q.garbled = i / 2;
+    q.garbled = i / 2 ? GARBLED_NOW : GARBLED_NOT;
     relu_truncate_cost(&cost, &q, 64);
     const uint64_t bytes = role == ROLE_CLIENT ? cost.bytes_to_server : cost.bytes_to_client;
     assert_int_equal(gate_run_disturbed(&g, role, 0, true, &random), FUSION_E_CLOSED);

@@ -54,7 +54,7 @@ static void top_k__random_parameters(void **state) {
     q.value_bits = (uint8_t)(2 + test_random(&random) % 40);
     q.in_bits = (uint8_t)(q.value_bits + test_random(&random) % 10);
     q.shape = i % 4 < 2 ? CARRY_CHEAPEST : CARRY_FIXED;
-    q.garbled = i % 4 == 1;
+    q.garbled = i % 4 == 1 ? GARBLED_NOW : GARBLED_NOT;
     check(&q, 1 + test_random(&random) % 5, !q.indices_only && i % 5, &random);
   }
 }

@@ -7,7 +7,14 @@ static void delphi_close(void *state) {
   struct delphi *d = state;
   rlwe_close(d->rlwe);
   cot_close(d->cot);
+  prg_free(d->masks);
   mem_free_secret(d, sizeof *d);
+}
+
+static void set_party(struct delphi *d, const struct engine_party *p) {
+  d->garble = (struct garble){.role = p->role, .channel = p->channel, .cot = d->cot, .heap = p->heap};
+  d->party = (struct party){
+      .role = p->role, .channel = p->channel, .cot = d->cot, .prg = p->prg, .heap = p->heap, .garble = &d->garble};
 }
 
 static fusion_status open_keys(struct delphi *d, const struct engine_party *p) {
@@ -18,9 +25,6 @@ static fusion_status open_keys(struct delphi *d, const struct engine_party *p) {
   TRY(cot_open_silent(&d->cot, p->role, p->channel, p->heap, ot_prg, &own->silent));
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&d->rlwe, p->channel, p->prg, &own->steps.keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&d->rlwe, p->channel, p->prg, &own->steps.keys));
-  d->garble = (struct garble){.role = p->role, .channel = p->channel, .cot = d->cot, .heap = p->heap};
-  d->party = (struct party){
-      .role = p->role, .channel = p->channel, .cot = d->cot, .prg = p->prg, .heap = p->heap, .garble = &d->garble};
 cleanup:
   prg_free(ot_prg);
   return status;
@@ -30,7 +34,8 @@ static fusion_status delphi_open(void **state, const struct engine_party *party)
   struct delphi *d = mem_alloc(1, sizeof *d);
   *state = NULL;
   if (!d) return FUSION_E_MEMORY;
-  const fusion_status status = open_keys(d, party);
+  const fusion_status status = party->layout->phase == ENGINE_ONLINE ? FUSION_OK : open_keys(d, party);
+  set_party(d, party);
   if (status == FUSION_OK)
     *state = d;
   else
@@ -56,5 +61,7 @@ const struct engine engine_delphi = {
     .open_cost = delphi_open_cost,
     .memory = delphi_memory,
     .seconds = delphi_seconds,
+    .begin = delphi_begin,
+    .begin_cost = delphi_begin_cost,
     .gates = delphi_gates,
 };

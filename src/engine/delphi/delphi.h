@@ -34,8 +34,16 @@ struct delphi {
   struct party party;
   struct garble garble; /* the party's */
   struct cot *cot;      /* owned; the client is always the sender */
-  struct rlwe *rlwe;    /* owned */
+  struct rlwe *rlwe;    /* owned; NULL online, as is cot */
+  struct prg *masks;    /* owned: the run's, of garble (ahead and online) */
 };
+
+/** y [samples][outputs] += 2^guard * (W (*) x), modulo 2^64: the server's own product on its own share, online. */
+void delphi_add_product(const struct linear_layer *layer, const int16_t *weights, const uint64_t *x, uint64_t *y,
+                        size_t samples);
+
+fusion_status delphi_begin(void *state, const struct engine_party *party) FUSION_MUST_CHECK;
+void delphi_begin_cost(const struct engine_layout *layout, struct cost *cost);
 extern const struct engine_gate delphi_gates[GATE_COUNT];
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost);

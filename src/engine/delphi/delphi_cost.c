@@ -9,13 +9,14 @@ static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct delphi_layout *own = layout->own;
+  if (layout->phase == ENGINE_ONLINE) return; /* no keys, no correlations */
   cot_open_silent_cost(cost, &own->refill, &own->silent);
   rlwe_open_cost(cost, &own->steps.keys);
 }
 
 size_t delphi_memory(const struct engine_layout *layout, enum role role) {
   (void)role; /* both alike; keys are small */
-  return cot_silent_memory(&delphi_own(layout)->silent);
+  return layout->phase == ENGINE_ONLINE ? 0 : cot_silent_memory(&delphi_own(layout)->silent);
 }
 
 /* What a run makes the processors do, in the units that its time is proportional to. */
@@ -46,7 +47,8 @@ void delphi_seconds(const struct engine_layout *layout, size_t samples, struct e
                     struct engine_seconds *run) {
   const struct work w = run_work(layout, samples);
   const double correlations = w.correlations * correlation_s;
-  *opening = (struct engine_seconds){setup_s, setup_s};
+  const double setup = layout->phase == ENGINE_ONLINE ? 0 : setup_s;
+  *opening = (struct engine_seconds){setup, setup};
   *run = (struct engine_seconds){
       correlations + w.table_bytes * evaluate_byte_s + w.linear_bytes * server_linear_byte_s + w.products * product_s,
       correlations + w.table_bytes * garble_byte_s + w.linear_bytes * client_linear_byte_s};

@@ -1,4 +1,5 @@
 /* The gates: for each its run, its cost and its memory, side by side. */
+#include "base/bits.h"
 #include "engine/delphi/delphi.h"
 
 static const struct program_step *step_at(const struct engine_layout *layout, uint32_t number) {
@@ -8,28 +9,73 @@ static size_t out_count(const struct engine_layout *layout, uint32_t number, siz
   return samples * shape_size(step_at(layout, number)->out.shape);
 }
 
+static enum garbling garbling_of(const struct engine_layout *layout) {
+  static const enum garbling of[] = {
+      [ENGINE_AT_ONCE] = GARBLED_NOW, [ENGINE_AHEAD] = GARBLED_AHEAD, [ENGINE_ONLINE] = GARBLED_ONLINE};
+  return of[layout->phase];
+}
+
+static size_t kept_len(const struct engine_layout *layout, uint32_t number, size_t samples) {
+  return bits_len(out_count(layout, number, samples), engine_share_bits(layout, number));
+}
+
+/* Ahead: the server's share of an encrypted product in which its share of the input counts as zeros. */
+static fusion_status linear_keep(const struct gate_call *call) {
+  const struct engine_layout *layout = call->party->layout;
+  const size_t len = kept_len(layout, call->number, call->samples);
+  uint8_t *packed = heap_take(call->party->heap, len, 1);
+  if (!packed) return FUSION_E_MEMORY;
+  bits_pack(packed, call->out, out_count(layout, call->number, call->samples), engine_share_bits(layout, call->number));
+  const fusion_status status = stream_write(call->party->stream, packed, len);
+  heap_give(call->party->heap, packed, len);
+  return status;
+}
+
+/* Online: the same, and the server's own product on its share of the input. */
+static fusion_status linear_online(const struct gate_call *call, const struct linear_layer *layer) {
+  const struct engine_layout *layout = call->party->layout;
+  const size_t count = out_count(layout, call->number, call->samples);
+  const size_t len = kept_len(layout, call->number, call->samples);
+  const unsigned bits = engine_share_bits(layout, call->number);
+  uint8_t *packed = heap_take(call->party->heap, len, 1);
+  if (!packed) return FUSION_E_MEMORY;
+  const fusion_status status = stream_read(call->party->stream, packed, len);
+  bits_unpack(call->out, packed, count, bits);
+  heap_give(call->party->heap, packed, len);
+  delphi_add_product(layer, call->weights->weights, call->inputs[0], call->out, call->samples);
+  for (size_t i = 0; i < count; i++) call->out[i] &= low_mask(bits);
+  return status;
+}
+
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   const struct delphi *d = state;
-  const struct linear_layer layer = step_linear(&delphi_own(call->party->layout)->steps, call->number);
+  const struct engine_layout *layout = call->party->layout;
+  const struct linear_layer layer = step_linear(&delphi_own(layout)->steps, call->number);
+  const bool ahead = layout->phase == ENGINE_AHEAD, online = layout->phase == ENGINE_ONLINE;
   const uint64_t *x = call->inputs[0];
+  if (!call->weights && online) return FUSION_OK;
   if (!call->weights) return linear_client(d->rlwe, &layer, x, call->out, call->samples);
-  return linear_server(d->rlwe, &layer, call->weights->weights, call->weights->bias, call->zero ? NULL : x, call->out,
-                       call->samples);
+  if (online) return linear_online(call, &layer);
+  const fusion_status status = linear_server(d->rlwe, &layer, call->weights->weights, call->weights->bias,
+                                             call->zero || ahead ? NULL : x, call->out, call->samples);
+  return status == FUSION_OK && ahead ? linear_keep(call) : status;
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
   const struct linear_layer layer = step_linear(&delphi_own(layout)->steps, number);
-  linear_cost(cost, &layer, &delphi_own(layout)->steps.keys, samples);
+  if (layout->phase != ENGINE_ONLINE) linear_cost(cost, &layer, &delphi_own(layout)->steps.keys, samples);
+  if (layout->phase == ENGINE_AHEAD) cost->prepared_server += kept_len(layout, number, samples);
 }
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
   const struct linear_layer layer = step_linear(&delphi_own(layout)->steps, number);
-  return linear_memory(&layer, samples, role);
+  const size_t kept = kept_len(layout, number, samples);
+  return layout->phase == ENGINE_ONLINE ? kept : size_max(kept, linear_memory(&layer, samples, role));
 }
 
 static struct relu_truncate garbled_relu(const struct engine_layout *layout, uint32_t number) {
   struct relu_truncate params = step_relu(&delphi_own(layout)->steps, number);
-  params.garbled = true;
+  params.garbled = garbling_of(layout);
   return params;
 }
 
@@ -50,31 +96,33 @@ static size_t relu_most(const struct engine_layout *layout, uint32_t number, siz
   return relu_truncate_memory(&params, role, out_count(layout, number, samples));
 }
 
-static bool is_square(const struct program_step *step) {
-  return step->inputs[0] == step->inputs[1];
+static struct multiply_garbled product_of(const struct engine_layout *layout, uint32_t number) {
+  const struct program_step *step = step_at(layout, number);
+  return (struct multiply_garbled){
+      .bits = step->out.ring_bits, .square = step->inputs[0] == step->inputs[1], .phase = garbling_of(layout)};
 }
 
 static fusion_status multiply_run(void *state, const struct gate_call *call) {
   struct delphi *d = state;
   const struct engine_layout *layout = call->party->layout;
-  return multiply_garbled(&d->party, call->inputs[0], call->inputs[1], call->out,
-                          out_count(layout, call->number, call->samples), step_at(layout, call->number)->out.ring_bits);
+  const struct multiply_garbled params = product_of(layout, call->number);
+  return multiply_garbled(&d->party, &params, call->inputs[0], call->inputs[1], call->out,
+                          out_count(layout, call->number, call->samples));
 }
 
 static void multiply_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct program_step *step = step_at(layout, number);
-  multiply_garbled_cost(cost, is_square(step), out_count(layout, number, samples), step->out.ring_bits);
+  const struct multiply_garbled params = product_of(layout, number);
+  multiply_garbled_cost(cost, &params, out_count(layout, number, samples));
 }
 
 static size_t multiply_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct program_step *step = step_at(layout, number);
-  (void)role; /* both alike */
-  return multiply_garbled_memory(is_square(step), out_count(layout, number, samples), step->out.ring_bits);
+  const struct multiply_garbled params = product_of(layout, number);
+  return multiply_garbled_memory(&params, role, out_count(layout, number, samples));
 }
 
 static struct maxpool garbled_maxpool(const struct engine_layout *layout, uint32_t number) {
   struct maxpool params = step_maxpool(layout->program, number);
-  params.garbled = true;
+  params.garbled = garbling_of(layout);
   return params;
 }
 
@@ -98,7 +146,7 @@ static size_t maxpool_most(const struct engine_layout *layout, uint32_t number, 
 
 static struct top_k garbled_top_k(const struct engine_layout *layout) {
   struct top_k params = step_top_k(layout->program);
-  params.garbled = true;
+  params.garbled = garbling_of(layout);
   return params;
 }
 
