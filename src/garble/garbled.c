@@ -12,7 +12,7 @@ enum {
 };
 
 size_t garbled_chunk(const struct circuit *c) {
-  const size_t batch = size_max(1, garble_table_len(c, GARBLE_BATCH));
+  const size_t batch = size_max(1, garble_blocks(c, GARBLE_BATCH) * sizeof(block) + garble_rows_len(c, GARBLE_BATCH));
   return size_max(1, size_min(CHUNK_TABLES / batch, CHUNK_BATCHES_MAX)) * GARBLE_BATCH;
 }
 
@@ -20,10 +20,13 @@ static size_t choices_len(const struct circuit *c, size_t count) {
   return div_up(count * c->input_bits, 8);
 }
 
-/* Whole batches, and what is left. */
+/* A message of tables: the blocks of all batches, then the rows of all. */
+static size_t blocks_len(const struct circuit *c, size_t count) {
+  return garble_blocks(c, count) * sizeof(block);
+}
 static size_t tables_len(const struct circuit *c, size_t count) {
   const size_t whole = count / GARBLE_BATCH, rest = count % GARBLE_BATCH;
-  return whole * garble_table_len(c, GARBLE_BATCH) + (rest ? garble_table_len(c, rest) : 0);
+  return blocks_len(c, count) + whole * garble_rows_len(c, GARBLE_BATCH) + (rest ? garble_rows_len(c, rest) : 0);
 }
 
 /* What a party holds while it works. Labels are [batch][input bit][instance]; those of two chunks. */
@@ -168,7 +171,8 @@ static void run_batches(struct work *w, struct chunk k) {
   const bool garbler = w->g->role == ROLE_CLIENT;
   const uint64_t *known[CIRCUIT_WORDS_MAX] = {NULL}, *factors[CIRCUIT_WORDS_MAX] = {NULL};
   uint64_t *out[CIRCUIT_WORDS_MAX] = {NULL};
-  uint8_t *table = w->tables;
+  block *table = (block *)(void *)w->tables; /* the heap's blocks are aligned */
+  uint8_t *rows = w->tables + blocks_len(c, k.count);
   mem_wipe(w->wide, w->wide_len);
   for (size_t done = 0; done < k.count; done += GARBLE_BATCH) {
     const size_t n = size_min(GARBLE_BATCH, k.count - done);
@@ -179,6 +183,7 @@ static void run_batches(struct work *w, struct chunk k) {
                                        .count = n,
                                        .labels = labels_of(w, k) + done * c->input_bits,
                                        .table = table,
+                                       .rows = rows,
                                        .delta = delta_of(w->g),
                                        .domain = garbled_domain(w->g),
                                        .first = w->g->tweaks,
@@ -190,7 +195,8 @@ static void run_batches(struct work *w, struct chunk k) {
     else
       evaluate_batch(&batch);
     w->g->tweaks += n * circuit_tweaks(c);
-    table += garble_table_len(c, n);
+    table += garble_blocks(c, n);
+    rows += garble_rows_len(c, n);
   }
   for (unsigned i = 0; i < c->outputs.count; i++) {
     const uint64_t *sums = w->wide + i * w->chunk;

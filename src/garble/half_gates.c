@@ -19,15 +19,15 @@ void garble_workspace_place(struct garble_workspace *ws, const struct circuit *c
   ws->values = ws->known + c->gate_count * GARBLE_BATCH;
 }
 
-static size_t ands_len(const struct circuit *c, size_t count) {
-  return (2 * (size_t)c->full_ands + c->half_ands) * count * sizeof(block);
+size_t garble_blocks(const struct circuit *c, size_t count) {
+  return (2 * (size_t)c->full_ands + c->half_ands) * count;
 }
 
-size_t garble_table_len(const struct circuit *c, size_t count) {
-  size_t len = ands_len(c, count);
+size_t garble_rows_len(const struct circuit *c, size_t count) {
+  size_t len = 0;
   for (size_t i = 0; i < c->term_count; i++)
     len += circuit_term_rows(&c->terms[i]) * bits_len(count, circuit_term_bits(c, &c->terms[i]));
-  return div_up(len, sizeof(block)) * sizeof(block);
+  return len;
 }
 
 static block *labels_of(const struct garble_batch *b, uint32_t wire) {
@@ -234,7 +234,7 @@ static void evaluate_term(const struct garble_batch *b, const struct circuit_ter
 /* ---- Batches ---- */
 
 static struct position first_position(const struct garble_batch *b) {
-  return (struct position){.table = (block *)(void *)b->table, .tweak = b->first};
+  return (struct position){.table = b->table, .tweak = b->first};
 }
 
 void garble_batch(const struct garble_batch *b) {
@@ -250,10 +250,7 @@ void garble_batch(const struct garble_batch *b) {
     else
       garble_gate(b, i, &at);
   }
-  /* The table's last block may end behind the last row. */
-  const size_t len = garble_table_len(c, b->count);
-  if (c->term_count) memset(b->table + len - sizeof(block), 0, sizeof(block));
-  struct bit_writer w = {.out = b->table + ands_len(c, b->count)};
+  struct bit_writer w = {.out = b->rows};
   for (size_t i = 0; i < c->term_count; i++, at.tweak += b->count) garble_term(b, &c->terms[i], &w, at.tweak);
 }
 
@@ -265,6 +262,6 @@ void evaluate_batch(const struct garble_batch *b) {
     const enum circuit_kind kind = c->gates[i].kind;
     if (kind != CIRCUIT_INPUT && !c->gates[i].known) evaluate_gate(b, i, &at);
   }
-  struct bit_reader r = {.in = b->table + ands_len(c, b->count)};
+  struct bit_reader r = {.in = b->rows};
   for (size_t i = 0; i < c->term_count; i++, at.tweak += b->count) evaluate_term(b, &c->terms[i], &r, at.tweak);
 }

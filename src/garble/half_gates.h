@@ -31,17 +31,19 @@ size_t garble_workspace_len(const struct circuit *c);
 /** Lays out ws->memory. */
 void garble_workspace_place(struct garble_workspace *ws, const struct circuit *c, void *memory);
 
-/** Bytes of a batch's table, a multiple of 16: of the ANDs first, then of the terms. */
-size_t garble_table_len(const struct circuit *c, size_t count);
+/** A batch's table: blocks of the ANDs, and bytes of the terms' rows. */
+size_t garble_blocks(const struct circuit *c, size_t count);
+size_t garble_rows_len(const struct circuit *c, size_t count);
 
 /** One batch. Word arrays point to the batch's first instance. */
 struct garble_batch {
   struct garble_workspace *ws;
-  size_t count;           /* 1 .. GARBLE_BATCH */
-  const block *labels;    /* [input_bits][count]: garbler: for 0; evaluator: its own */
-  uint8_t *table;         /* aligned to 16; garbler: out, with BITS_SLACK more bytes (base/bits.h); evaluator: in */
-  block delta;            /* the garbler's */
-  uint64_t domain, first; /* of tweaks: circuit_tweaks() * count of them from `first` */
+  size_t count;                   /* 1 .. GARBLE_BATCH */
+  const block *labels;            /* [input_bits][count]: garbler: for 0; evaluator: its own */
+  block *table;                   /* of the ANDs; garbler: out, evaluator: in */
+  uint8_t *rows;                  /* of the terms, the same; the garbler needs BITS_SLACK more bytes (base/bits.h) */
+  block delta;                    /* the garbler's */
+  uint64_t domain, first;         /* of tweaks: circuit_tweaks() * count of them from `first` */
   const uint64_t *const *known;   /* the garbler's words; bits above a word's are ignored */
   const uint64_t *const *factors; /* the garbler's */
   uint64_t *const *out; /* words of shares, [count] each, not reduced: this party's sum over the terms is added */

@@ -14,7 +14,8 @@ struct bench {
   uint64_t factors[CIRCUIT_WORDS_MAX][GARBLE_BATCH], client[CIRCUIT_WORDS_MAX][GARBLE_BATCH];
   uint64_t server[CIRCUIT_WORDS_MAX][GARBLE_BATCH];
   block delta, *zeros, *labels; /* [input_bits][count] */
-  uint8_t *table;
+  block *table;
+  uint8_t *rows;
 };
 
 static block random_block(uint64_t *random) {
@@ -27,7 +28,8 @@ static void bench_open(struct bench *b, size_t count, uint64_t *random) {
   b->delta.lo |= 1;
   b->zeros = mem_alloc(b->c.input_bits * count, sizeof *b->zeros);
   b->labels = mem_alloc(b->c.input_bits * count, sizeof *b->labels);
-  b->table = mem_alloc(garble_table_len(&b->c, count) + BITS_SLACK, 1);
+  b->table = mem_alloc(garble_blocks(&b->c, count), sizeof *b->table);
+  b->rows = mem_alloc(garble_rows_len(&b->c, count) + BITS_SLACK, 1);
   for (unsigned w = 0; w < CIRCUIT_WORDS_MAX; w++) {
     for (size_t e = 0; e < count; e++) {
       b->inputs[w][e] = test_random(random);
@@ -50,6 +52,7 @@ static void bench_close(struct bench *b) {
   mem_free(b->zeros);
   mem_free(b->labels);
   mem_free(b->table);
+  mem_free(b->rows);
   circuit_free(&b->c);
 }
 
@@ -70,6 +73,7 @@ static void bench_run(struct bench *b, enum role role) {
                                      .count = b->count,
                                      .labels = garbler ? b->zeros : b->labels,
                                      .table = b->table,
+                                     .rows = b->rows,
                                      .delta = garbler ? b->delta : block_make(0, 0),
                                      .domain = 7,
                                      .first = 1000,
@@ -174,9 +178,11 @@ static void batch__tables_look_random(void **state) {
     bench_open(b, GARBLE_BATCH, &random);
     memset(b->known, i % 2 ? 0xff : 0, sizeof b->known);
     bench_run(b, ROLE_CLIENT);
-    const size_t len = garble_table_len(&b->c, GARBLE_BATCH);
-    for (size_t k = 0; k < len; k++) ones += (uint64_t)__builtin_popcount(b->table[k]);
-    bits += 8 * len;
+    const size_t blocks = garble_blocks(&b->c, GARBLE_BATCH), len = garble_rows_len(&b->c, GARBLE_BATCH);
+    for (size_t k = 0; k < blocks; k++)
+      ones += (uint64_t)(__builtin_popcountll(b->table[k].lo) + __builtin_popcountll(b->table[k].hi));
+    for (size_t k = 0; k < len; k++) ones += (uint64_t)__builtin_popcount(b->rows[k]);
+    bits += 128 * blocks + 8 * len;
     bench_close(b);
   }
   const double deviation = ((double)ones - (double)bits / 2) / (0.5 * __builtin_sqrt((double)bits));
