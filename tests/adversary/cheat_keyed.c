@@ -8,8 +8,9 @@
  *   3: c1 = a * X^j alone, c0 = 0: the client's share is a * s itself */
 #include "adversary/cheat.h"
 #include "base/bits.h"
-#include "engine/cheetah/cheetah.h"
+#include "engine/engine.h"
 #include "lattice/layout.h"
+#include "steps/encrypted_steps.h"
 
 static uint64_t get_bits(const uint8_t *bytes, size_t at, unsigned bits) {
   uint64_t v = 0;
@@ -30,7 +31,7 @@ static bool find_layout(struct linear_layout *l, size_t *outs, const struct engi
                         size_t len) {
   for (uint32_t i = 1; i < layout->program->count; i++) {
     if (layout->program->steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
+    const struct linear_layer layer = step_linear(layout->own, i);
     if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
     for (size_t first = 0, end; first < l->layer.out_channels; first = end) {
       end = layout_message_end(l, first);

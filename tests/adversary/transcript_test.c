@@ -18,9 +18,10 @@
 #include "adversary/randomness.h"
 #include "adversary/record.h"
 #include "base/bits.h"
-#include "engine/cheetah/cheetah.h"
+#include "engine/engine.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
+#include "steps/encrypted_steps.h"
 #include "support/support.h"
 
 enum { SAMPLES = 16, RUNS_MAX = 4096 };
@@ -68,7 +69,13 @@ static const struct family {
      {{"zero for every opening of a triple", {.kind = CHEAT_ZERO, .type = MSG_TRIPLE}},
       {"garbage for openings of triples", {.kind = CHEAT_GARBAGE, .type = MSG_TRIPLE}},
       {"zero for products of shares", {.kind = CHEAT_ZERO, .type = MSG_MULTIPLY}},
-      {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
+      {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
+    {"delphi",
+     6,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
+      {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
+      {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
+      {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
 
 static const struct family *family_here(void) {
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -96,7 +103,8 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
 static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
   struct engine_layout layout;
   assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
-  const struct rlwe_keys keys = cheetah_own(&layout)->steps.keys;
+  const struct encrypted_steps *steps = layout.own; /* it comes first in the layouts of all engines that have one */
+  const struct rlwe_keys keys = steps->keys;
   engine_layout_close(&layout);
   size_t at = PRG_SEED_LEN;
   memcpy(out, in, PRG_SEED_LEN);
@@ -118,7 +126,7 @@ static void query_layout(struct linear_layout *l, size_t *tile, const struct mod
   assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
   for (uint32_t i = 1; i < m->program.count && !found; i++) {
     if (m->program.steps[i].op != OP_LINEAR) continue;
-    const struct linear_layer layer = step_linear(&cheetah_own(&layout)->steps, i);
+    const struct linear_layer layer = step_linear(layout.own, i);
     assert_ok(layout_make(l, &layer, NULL, SAMPLES));
     *tile = number;
     found = number < l->tiles;

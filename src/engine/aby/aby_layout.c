@@ -35,7 +35,7 @@ struct relu_truncate aby_relu(const struct program *program, uint32_t number) {
       .add = step_rounding(step),
       .relu = step->op == OP_RELU,
       .fast = program->rounding == ROUNDING_FAST,
-      .garbled = true,
+      .garbled = GARBLED_NOW,
   };
 }
 
@@ -59,7 +59,7 @@ struct maxpool aby_maxpool(const struct program *program, uint32_t number) {
       .value_bits = in->value_bits,
       .in_bits = in->ring_bits,
       .out_bits = step->out.ring_bits,
-      .garbled = true,
+      .garbled = GARBLED_NOW,
   };
 }
 
@@ -71,7 +71,7 @@ struct top_k aby_top_k(const struct program *program) {
       .value_bits = last->value_bits,
       .in_bits = last->ring_bits,
       .indices_only = program->output == OUTPUT_LABEL,
-      .garbled = true,
+      .garbled = GARBLED_NOW,
   };
 }
 
