@@ -72,6 +72,13 @@ typedef struct fusion_bench_network {
  *  name. */
 FUSION_API bool fusion_bench_network_named(const char *name, fusion_bench_network *out);
 
+/** What is measured of an engine that can prepare runs ahead of the input. */
+typedef enum fusion_bench_phase {
+  FUSION_BENCH_AT_ONCE = 0, /**< the whole run */
+  FUSION_BENCH_AHEAD,       /**< what needs no input */
+  FUSION_BENCH_ONLINE,      /**< the rest, after an unmeasured preparation */
+} fusion_bench_phase;
+
 /** Start from fusion_bench_model_defaults(). */
 typedef struct fusion_bench_model_settings {
   size_t size;        /**< of this struct */
@@ -83,6 +90,7 @@ typedef struct fusion_bench_model_settings {
   unsigned threads; /**< number of threads of the plaintext run; 0 (default): one per core */
   bool pin;         /**< the server's threads stay on one core, the client's on another; default true */
   fusion_bench_network network;
+  fusion_bench_phase phase; /**< default FUSION_BENCH_AT_ONCE; the others: FUSION_E_UNSUPPORTED for other engines */
 } fusion_bench_model_settings;
 
 FUSION_API void fusion_bench_model_init(fusion_bench_model_settings *settings, size_t size);
@@ -115,6 +123,7 @@ typedef struct fusion_bench_model_result {
   uint64_t wrong;       /**< answers that differ from the plaintext run; 0 unless the model's rounding is fast */
   fusion_bench_stage stage[FUSION_BENCH_STAGES];
   size_t stages;
+  uint64_t state_server, state_client; /**< bytes of prepared state at each party; 0 in one go */
 } fusion_bench_model_result;
 
 /** Runs a model privately on random inputs over loopback TCP, with one thread per party and worker, and compares every

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "base/memory_stream.h"
 #include "engine/engine.h"
 #include "execute/execute.h"
 #include "net/connect.h"
@@ -12,6 +13,7 @@
 enum { WORKERS_MAX = 256, SHARD_USUAL = 4096, CONNECT_MS = 10000, SILENCE_MS = 600000 };
 
 static_assert((int)STAGE_COUNT <= FUSION_BENCH_STAGES, "the result has room for every stage");
+static_assert((int)ENGINE_AHEAD == FUSION_BENCH_AHEAD && (int)ENGINE_ONLINE == FUSION_BENCH_ONLINE, "one numbering");
 
 struct job {
   const struct model *model;
@@ -19,6 +21,8 @@ struct job {
   const struct shape_settings *shape; /* by the sender's role: the line that all workers share; NULL: none */
   size_t samples, shard, workers;
   bool pin;
+  enum engine_phase phase;
+  struct memory_stream *states[2]; /* owned; by role: a shard each */
   const int64_t *inputs;
   int64_t *answers;
 };
@@ -77,15 +81,23 @@ static size_t worker_samples(const struct job *j, size_t worker) {
   return sum;
 }
 
+static fusion_status run_shard(const struct end *e, struct engine_session *s, size_t at, size_t n) {
+  const struct job *j = e->job;
+  const int64_t *inputs = j->inputs + at * shape_size(j->model->program.steps[0].out.shape);
+  int64_t *answers = j->answers + at * program_answer_size(&j->model->program);
+  const bool server = e->role == ROLE_SERVER;
+  const struct byte_stream *state = &j->states[e->role][at / j->shard].stream;
+  if (j->phase == ENGINE_AHEAD) return engine_prepare_run(s, n, state);
+  if (j->phase == ENGINE_ONLINE && server) return engine_run_prepared_server(s, n, state);
+  if (j->phase == ENGINE_ONLINE) return engine_run_prepared_client(s, inputs, answers, n, state);
+  return server ? engine_run_server(s, n) : engine_run_client(s, inputs, answers, n);
+}
+
 static fusion_status run_shards(const struct end *e, struct engine_session *s) {
   const struct job *j = e->job;
-  const size_t in_size = shape_size(j->model->program.steps[0].out.shape),
-               out_size = program_answer_size(&j->model->program);
   for (size_t at = e->worker * j->shard; at < j->samples; at += j->workers * j->shard) {
     const size_t n = shard_len(j, at);
-    const fusion_status status = e->role == ROLE_SERVER
-                                     ? engine_run_server(s, n)
-                                     : engine_run_client(s, j->inputs + at * in_size, j->answers + at * out_size, n);
+    const fusion_status status = run_shard(e, s, at, n);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
@@ -101,8 +113,13 @@ static void *run_end(void *arg) {
   const size_t samples = worker_samples(j, e->worker);
   if (j->pin) pin(e->role);
   TRY(connect_end(e, &channel));
-  TRY(e->role == ROLE_SERVER ? engine_open_server(&session, j->engine, j->model, channel, samples)
-                             : engine_open_client(&session, j->engine, &j->model->program, channel, samples));
+  const struct engine_opening opening = {.engine = j->engine,
+                                         .program = &j->model->program,
+                                         .weights = e->role == ROLE_SERVER ? j->model->weights : NULL,
+                                         .channel = channel,
+                                         .expected_samples = samples,
+                                         .phase = j->phase};
+  TRY(engine_open(&session, &opening));
   e->setup_seconds = clock_seconds() - start;
   TRY(run_shards(e, session));
 cleanup:
@@ -169,7 +186,7 @@ static void sum_up(const struct job *j, const struct end *servers, const struct 
   }
 }
 
-static fusion_status run_private(const struct job *j, fusion_bench_model_result *result, fusion_error *err) {
+static fusion_status run_phase(const struct job *j, fusion_bench_model_result *result, fusion_error *err) {
   fusion_status status = FUSION_OK;
   const struct net_address any = {.host = "127.0.0.1", .port = 0};
   struct listener *listener = NULL;
@@ -185,6 +202,41 @@ cleanup:
   mem_free(servers);
   mem_free(clients);
   return status;
+}
+
+/* What is measured, and what has to be there before. */
+static fusion_status run_private(const struct job *j, fusion_bench_model_result *result, fusion_error *err) {
+  fusion_status status = FUSION_OK;
+  struct job before = *j;
+  fusion_bench_model_result unmeasured = {.size = sizeof unmeasured};
+  before.phase = ENGINE_AHEAD;
+  before.shape = NULL;
+  if (j->phase == ENGINE_ONLINE) TRY(run_phase(&before, &unmeasured, err));
+  TRY(run_phase(j, result, err));
+  for (size_t i = 0; j->phase != ENGINE_AT_ONCE && i < div_up(j->samples, j->shard); i++) {
+    result->state_server += j->states[ROLE_SERVER][i].len;
+    result->state_client += j->states[ROLE_CLIENT][i].len;
+  }
+cleanup:
+  return status;
+}
+
+static fusion_status open_states(struct job *j) {
+  const size_t shards = div_up(j->samples, j->shard);
+  for (unsigned role = 0; role < 2; role++) {
+    j->states[role] = mem_alloc(shards, sizeof **j->states);
+    if (!j->states[role]) return FUSION_E_MEMORY;
+    for (size_t i = 0; i < shards; i++) memory_stream_open(&j->states[role][i]);
+  }
+  return FUSION_OK;
+}
+
+static void close_states(struct job *j) {
+  for (unsigned role = 0; role < 2; role++) {
+    for (size_t i = 0; j->states[role] && i < div_up(j->samples, j->shard); i++)
+      memory_stream_close(&j->states[role][i]);
+    mem_free(j->states[role]);
+  }
 }
 
 /* Peak memory before the plaintext run, which is no part of the protocol. */
@@ -220,13 +272,15 @@ static fusion_status run_job(struct job *j, const fusion_bench_model_settings *s
   FAIL_IF(!inputs || !answers, FUSION_E_MEMORY);
   TRY(os_random(inputs, in_count * sizeof *inputs));
   for (size_t i = 0; i < in_count; i++) inputs[i] = ring_signed((uint64_t)inputs[i], program->steps[0].out.value_bits);
+  TRY(open_states(j));
   TRY(run_private(j, result, err));
   result->peak_memory = peak_memory();
-  TRY(compare(j, s->threads, result));
+  if (j->phase != ENGINE_AHEAD) TRY(compare(j, s->threads, result));
   if (result->wrong && program->rounding == ROUNDING_EXACT)
     status = error_set(err, FUSION_E_INTERNAL, "bench: %llu answers differ from the plaintext run",
                        (unsigned long long)result->wrong);
 cleanup:
+  close_states(j);
   mem_free(inputs);
   mem_free(answers);
   return status;
@@ -245,7 +299,8 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
                     .samples = s->samples,
                     .shard = size_min(shard, s->samples),
                     .workers = s->workers,
-                    .pin = s->pin};
+                    .pin = s->pin,
+                    .phase = (enum engine_phase)s->phase};
   *result = (fusion_bench_model_result){.size = sizeof *result, .samples = s->samples, .shard = job.shard};
   fusion_status status = engine_named(&job.engine, s->engine, err);
   if (status != FUSION_OK) return status;
@@ -256,6 +311,9 @@ fusion_status bench_model(const struct model *model, const fusion_bench_model_se
     return error_set(err, FUSION_E_USAGE, "bench: a network has a rate, and a round trip of at least 0 ms");
   status = engine_check(job.engine, &model->program, err);
   if (status != FUSION_OK) return status;
+  if (job.phase != ENGINE_AT_ONCE && !engine_runs_ahead(job.engine))
+    return error_set(err, FUSION_E_UNSUPPORTED, "the %s engine cannot prepare runs ahead; use delphi",
+                     job.engine->name);
   job.workers = size_min(job.workers, div_up(job.samples, job.shard));
   if (err) err->text[0] = 0;
   status = run_job(&job, s, result, err);

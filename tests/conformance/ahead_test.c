@@ -1,7 +1,7 @@
 /* Runs prepared ahead of the input, for every engine that can: whole programs, answers equal to the plaintext
  * executor's bit for bit; bytes, messages, depth and the states' lengths equal to the declared ones. */
+#include "base/memory_stream.h"
 #include "conformance/cases.h"
-#include "conformance/memory_stream.h"
 #include "engine/engine.h"
 #include "execute/execute.h"
 #include "program/operators.h"

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_seconds(const void *a, const void *b) {
   const double x = ((const fusion_bench_model_result *)a)->seconds, y = ((const fusion_bench_model_result *)b)->seconds;
@@ -22,6 +23,9 @@ static void print_model(const struct bench_line *l, const fusion_bench_model_res
   printf("traffic    %s to the server, %s back: %.2f KiB a sample; %u delays\n",
          cli_format_bytes(up, (double)r->bytes_to_server), cli_format_bytes(down, (double)r->bytes_to_client),
          (double)(r->bytes_to_server + r->bytes_to_client) / 1024 / n, r->delays);
+  if (r->state_server)
+    printf("state      %s at the server, %s at the client\n", cli_format_bytes(up, (double)r->state_server),
+           cli_format_bytes(down, (double)r->state_client));
   printf("memory     %s at most, both parties in one process\n", cli_format_bytes(peak, (double)r->peak_memory));
   printf("answers    %llu differ from the plaintext run\n\n", (unsigned long long)r->wrong);
   printf("%-10s %12s %12s %12s %12s %12s %7s\n", "stage", "ms a sample", "server CPU", "client CPU", "KiB up",
@@ -44,14 +48,15 @@ json_t *bench_model_json(const struct bench_line *l, const fusion_bench_model_re
                           g->server_cpu, "client_cpu", g->client_cpu, "bytes_to_server", (json_int_t)g->bytes_to_server,
                           "bytes_to_client", (json_int_t)g->bytes_to_client, "delays", (json_int_t)g->delays));
   }
-  return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o}", "samples",
-                   (json_int_t)r->samples, "shard", (json_int_t)r->shard, "workers", (json_int_t)s->workers, "network",
-                   l->network, "bytes_per_second", s->network.bytes_per_second, "round_trip_ms",
+  return json_pack("{s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+                   "samples", (json_int_t)r->samples, "shard", (json_int_t)r->shard, "workers", (json_int_t)s->workers,
+                   "network", l->network, "bytes_per_second", s->network.bytes_per_second, "round_trip_ms",
                    s->network.round_trip_ms, "seconds", r->seconds, "setup_seconds", r->setup_seconds, "plain_seconds",
                    r->plain_seconds, "server_cpu", r->server_cpu, "client_cpu", r->client_cpu, "bytes_to_server",
                    (json_int_t)r->bytes_to_server, "bytes_to_client", (json_int_t)r->bytes_to_client, "delays",
                    (json_int_t)r->delays, "peak_memory", (json_int_t)r->peak_memory, "wrong", (json_int_t)r->wrong,
-                   "stages", stages);
+                   "state_server", (json_int_t)r->state_server, "state_client", (json_int_t)r->state_client, "stages",
+                   stages);
 }
 
 fusion_status bench_runs(const struct bench_line *l, const fusion_model *model, fusion_bench_model_result *median,
@@ -76,6 +81,17 @@ bool bench_take_network(const char *command, const char *name, fusion_bench_netw
   return false;
 }
 
+static bool take_phase(const char *name, fusion_bench_phase *out) {
+  static const char *const names[] = {
+      [FUSION_BENCH_AT_ONCE] = "once", [FUSION_BENCH_AHEAD] = "ahead", [FUSION_BENCH_ONLINE] = "online"};
+  for (int i = 0; i < 3; i++) {
+    *out = (fusion_bench_phase)i;
+    if (!strcmp(names[i], name)) return true;
+  }
+  cli_usage("bench model", "--phase: '%s' is not allowed; give once, ahead, or online", name);
+  return false;
+}
+
 static const char model_about[] =
     "Runs a compiled model privately on random inputs, with both parties in one process and TCP on loopback between "
     "them, and compares every answer with the plaintext run. Shows the run of median time.";
@@ -83,6 +99,7 @@ static const char model_about[] =
 int bench_model(int argc, char **argv) {
   struct bench_line l = {.settings = fusion_bench_model_defaults(), .runs = 3, .network = "none"};
   fusion_bench_model_settings *s = &l.settings;
+  const char *phase = "once";
   const struct cli_option own[] = {
       CLI_OPT_COUNT("samples", &s->samples, 1, 1e9, "N", "Number of samples of the job. Default: 868."),
       CLI_OPT_COUNT("shard", &s->shard, 0, 1e9, "K",
@@ -98,6 +115,9 @@ int bench_model(int argc, char **argv) {
       CLI_OPT_CLEAR("no-pin", &s->pin,
                     "Let the system place threads. Without this option the server's threads stay on one core and the "
                     "client's on another."),
+      CLI_OPT_TEXT("phase", &phase, "once|ahead|online",
+                   "What is measured of an engine that can prepare runs ahead of the input (delphi): the whole run "
+                   "(once), what needs no input (ahead), or the rest (online). Default once."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
@@ -120,6 +140,7 @@ int bench_model(int argc, char **argv) {
   const int done = cli_parse(&syntax, argc, argv, &positional, NULL);
   if (done != CLI_GO) return done;
   if (!bench_take_network("bench model", l.network, &s->network)) return CLI_EXIT_USAGE;
+  if (!take_phase(phase, &s->phase)) return CLI_EXIT_USAGE;
   fusion_error err = {.status = FUSION_OK};
   fusion_bench_model_result median;
   fusion_model *model = NULL;

@@ -1,4 +1,4 @@
-#include "conformance/memory_stream.h"
+#include "base/memory_stream.h"
 
 static fusion_status write_bytes(void *context, const void *data, size_t len) {
   struct memory_stream *m = context;
@@ -7,7 +7,7 @@ static fusion_status write_bytes(void *context, const void *data, size_t len) {
     uint8_t *grown = mem_alloc(capacity, 1);
     if (!grown) return FUSION_E_MEMORY;
     if (m->len) memcpy(grown, m->data, m->len);
-    mem_free(m->data);
+    mem_free_secret(m->data, m->len);
     m->data = grown;
     m->capacity = capacity;
   }
@@ -29,5 +29,5 @@ void memory_stream_open(struct memory_stream *m) {
 }
 
 void memory_stream_close(struct memory_stream *m) {
-  mem_free(m->data);
+  mem_free_secret(m->data, m->len);
 }
