@@ -9,6 +9,7 @@
 
 #include "adversary/scene.h"
 #include "base/cpu_tier.h"
+#include "base/memory_stream.h"
 #include "base/secret.h"
 #include "mixcheck/mix.h"
 #include "program/input_range.h"
@@ -17,31 +18,62 @@
 enum { SAMPLES = 2 };
 
 struct side {
+  enum engine_phase phase;
   const struct model *model;
   struct channel *channel;
+  struct memory_stream state; /* of a run prepared ahead */
   const int64_t *inputs;
   int64_t *answers;
   fusion_status status;
 };
 
+static fusion_status open_side(struct engine_session **session, const struct side *s, bool server) {
+  const struct engine_opening opening = {.engine = scene_engine(),
+                                         .program = &s->model->program,
+                                         .weights = server ? s->model->weights : NULL,
+                                         .channel = s->channel,
+                                         .expected_samples = SAMPLES,
+                                         .phase = s->phase};
+  return engine_open(session, &opening);
+}
+
+static fusion_status run_side(struct side *s, bool server) {
+  struct engine_session *session = NULL;
+  const struct byte_stream *state = &s->state.stream;
+  fusion_status status;
+  TRY(open_side(&session, s, server));
+  if (s->phase == ENGINE_AHEAD)
+    status = engine_prepare_run(session, SAMPLES, state);
+  else if (s->phase == ENGINE_ONLINE)
+    status = server ? engine_run_prepared_server(session, SAMPLES, state)
+                    : engine_run_prepared_client(session, s->inputs, s->answers, SAMPLES, state);
+  else
+    status = server ? engine_run_server(session, SAMPLES) : engine_run_client(session, s->inputs, s->answers, SAMPLES);
+cleanup:
+  engine_close(session);
+  return status;
+}
+
 static void *run_server(void *arg) {
   struct side *s = arg;
-  const struct engine *engine = scene_engine();
-  struct engine_session *session = NULL;
-  s->status = engine_open_server(&session, engine, s->model, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = engine_run_server(session, SAMPLES);
-  engine_close(session);
+  s->status = run_side(s, true);
   return NULL;
 }
 
 static void *run_client(void *arg) {
   struct side *s = arg;
-  const struct engine *engine = scene_engine();
-  struct engine_session *session = NULL;
-  s->status = engine_open_client(&session, engine, &s->model->program, s->channel, SAMPLES);
-  if (s->status == FUSION_OK) s->status = engine_run_client(session, s->inputs, s->answers, SAMPLES);
-  engine_close(session);
+  s->status = run_side(s, false);
   return NULL;
+}
+
+static void run_phase(struct side *server, struct side *client, enum engine_phase phase) {
+  server->phase = client->phase = phase;
+  assert_ok(channel_pipe(&server->channel, &client->channel));
+  test_run_both(run_server, server, run_client, client);
+  assert_ok(server->status);
+  assert_ok(client->status);
+  channel_close(server->channel);
+  channel_close(client->channel);
 }
 
 /* A client's work before its first message: raw numbers, preprocessed and quantised. */
@@ -92,9 +124,17 @@ static bool all_marked(const int64_t *values, size_t count) {
   return marked;
 }
 
+/* No mark was lost on the way through all the protocols. */
+static void check_answers(const struct scene *s, int64_t *answers) {
+  const size_t count = SAMPLES * s->answer_size;
+  assert_true(all_marked(answers, count));
+  secret_declassify(answers, count * sizeof *answers, "the test compares them");
+  assert_memory_equal(answers, s->expected, count * sizeof *answers);
+  mem_wipe(answers, count * sizeof *answers);
+}
+
 static void protocols__no_branch_address_or_message_depends_on_a_secret(void **state) {
   struct scene s;
-  struct channel *ends[2];
   (void)state;
   scene_open(&s, test_seed(), SAMPLES);
   const size_t in_len = SAMPLES * s.row_size, out_len = SAMPLES * s.answer_size;
@@ -102,17 +142,18 @@ static void protocols__no_branch_address_or_message_depends_on_a_secret(void **s
   take_raw(&s.model->program, s.inputs, inputs);
   assert_true(all_marked(inputs, in_len));
   mark_weights(&s, true);
-  assert_ok(channel_pipe(&ends[0], &ends[1]));
-  struct side server = {.model = s.model, .channel = ends[0]};
-  struct side client = {.model = s.model, .channel = ends[1], .inputs = inputs, .answers = answers};
-  test_run_both(run_server, &server, run_client, &client);
-  assert_ok(server.status);
-  assert_ok(client.status);
-  assert_true(all_marked(answers, out_len)); /* no mark was lost on the way through all the protocols */
-  secret_declassify(answers, out_len * sizeof *answers, "the test compares them");
-  assert_memory_equal(answers, s.expected, out_len * sizeof *answers);
-  channel_close(ends[0]);
-  channel_close(ends[1]);
+  struct side server = {.model = s.model}, client = {.model = s.model, .inputs = inputs, .answers = answers};
+  memory_stream_open(&server.state);
+  memory_stream_open(&client.state);
+  run_phase(&server, &client, ENGINE_AT_ONCE);
+  check_answers(&s, answers);
+  if (engine_runs_ahead(scene_engine())) {
+    run_phase(&server, &client, ENGINE_AHEAD);
+    run_phase(&server, &client, ENGINE_ONLINE);
+    check_answers(&s, answers);
+  }
+  memory_stream_close(&server.state);
+  memory_stream_close(&client.state);
   mark_weights(&s, false);
   mem_free(inputs);
   mem_free(answers);

@@ -136,6 +136,49 @@ static void engines_that_run_ahead__equal_the_executor(void **state) {
   assert_true(engines > 0);
 }
 
+/* A server that alters what it keeps (macs, tables, shares, numbers of hashes) sends other choices and gets other
+ * shares. The client goes on as ever: it ends well and sends as many bytes (run_phase checks them); only its answers
+ * may be others. */
+static void a_server_that_alters_its_state__changes_answers_alone(void **state) {
+  (void)state;
+  enum { TRIES = 60 };
+  uint64_t seed = test_seed(), wrong = 0;
+  const size_t shards[CONFORMANCE_SHARDS] = {3};
+  struct net n = conformance_net("mlp", 1);
+  const struct program *program = &n.model->program;
+  const size_t in = shards[0] * shape_size(program->steps[0].out.shape), out = shards[0] * program_answer_size(program);
+  int64_t *inputs = mem_alloc(in, sizeof *inputs), *answers = mem_alloc(out, sizeof *answers);
+  int64_t *expected = mem_alloc(out, sizeof *expected);
+  assert_ok(engine_prepare(engine_find("delphi"), n.model, NULL));
+  assert_ok(program_execute(n.model, inputs, shards[0], expected, NULL));
+  for (unsigned i = 0; i < TRIES; i++) {
+    struct memory_stream states[2];
+    memory_stream_open(&states[0]);
+    memory_stream_open(&states[1]);
+    struct end server = {.opening = {.engine = engine_find("delphi"), .program = program, .weights = n.model->weights},
+                         .shards = shards,
+                         .shard_count = 1,
+                         .states = &states[0]};
+    struct end client = {.opening = {.engine = engine_find("delphi"), .program = program},
+                         .shards = shards,
+                         .shard_count = 1,
+                         .states = &states[1],
+                         .inputs = inputs,
+                         .answers = answers};
+    run_phase("mlp", &server, &client, ENGINE_AHEAD);
+    states[0].data[i < 16 ? i : test_random(&seed) % states[0].len] ^= (uint8_t)(1u << i % 8);
+    run_phase("mlp", &server, &client, ENGINE_ONLINE);
+    wrong += memcmp(answers, expected, out * sizeof *answers) != 0;
+    memory_stream_close(&states[0]);
+    memory_stream_close(&states[1]);
+  }
+  assert_true(wrong > 16); /* all numbers of hashes, and more */
+  mem_free(inputs);
+  mem_free(answers);
+  mem_free(expected);
+  model_free(n.model);
+}
+
 static void engines_that_do_not__refuse(void **state) {
   (void)state;
   struct net n = conformance_net("mlp", 1);
@@ -153,6 +196,7 @@ static void engines_that_do_not__refuse(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(engines_that_run_ahead__equal_the_executor),
+      cmocka_unit_test(a_server_that_alters_its_state__changes_answers_alone),
       cmocka_unit_test(engines_that_do_not__refuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
