@@ -223,7 +223,7 @@ static message_type next_gate_type(struct table *t) {
   const unsigned gates = message_class(MSG_AND);
   message_type type;
   do type = next_type(t);
-  while (message_class(type) != gates);
+  while (message_class(type) != gates && type != MSG_GARBLED_CHOICE);
   return type;
 }
 
