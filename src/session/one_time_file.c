@@ -1,0 +1,259 @@
+#include "session/one_time_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATH_LEN = 4096, BUFFER_LEN = 1 << 16 };
+static const char magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'T'};
+
+/* A file's head, in the machine's byte order: it never leaves it. */
+struct head {
+  char magic[sizeof magic];
+  uint64_t len;
+  uint32_t binding_len;
+};
+
+struct one_time_file {
+  struct byte_stream stream;              /* its context is this */
+  char path[PATH_LEN], now[PATH_LEN + 8]; /* its path when complete; the one that it has */
+  int fd;
+  bool complete;
+  uint64_t start, len, at; /* of the state in the file; bytes written; bytes read */
+  size_t fill;             /* of the buffer, not yet written */
+  uint8_t buffer[BUFFER_LEN];
+};
+
+static bool write_all(int fd, const void *data, size_t len) {
+  for (const uint8_t *at = data; len;) {
+    const ssize_t n = write(fd, at, len);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += n;
+    len -= (size_t)n;
+  }
+  return true;
+}
+
+static bool read_all(int fd, void *data, size_t len, uint64_t offset) {
+  for (uint8_t *at = data; len;) {
+    const ssize_t n = pread(fd, at, len, (off_t)offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += n;
+    offset += (uint64_t)n;
+    len -= (size_t)n;
+  }
+  return true;
+}
+
+/* Makes renames in the folder of `path` durable. */
+static bool sync_folder(const char *path) {
+  char folder[PATH_LEN] = ".";
+  const char *slash = strrchr(path, '/');
+  if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+  const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool synced = fsync(fd) == 0;
+  close(fd);
+  return synced;
+}
+
+static bool flush(struct one_time_file *f) {
+  const bool written = write_all(f->fd, f->buffer, f->fill);
+  f->len += f->fill;
+  f->fill = 0;
+  return written;
+}
+
+static fusion_status stream_put(void *context, const void *data, size_t len) {
+  struct one_time_file *f = context;
+  for (const uint8_t *at = data; len;) {
+    const size_t n = size_min(len, BUFFER_LEN - f->fill);
+    memcpy(f->buffer + f->fill, at, n);
+    f->fill += n;
+    at += n;
+    len -= n;
+    if (f->fill == BUFFER_LEN && !flush(f)) return FUSION_E_IO;
+  }
+  return FUSION_OK;
+}
+
+static fusion_status stream_get(void *context, void *data, size_t len) {
+  struct one_time_file *f = context;
+  if (len > f->len - f->at || !read_all(f->fd, data, len, f->start + f->at)) return FUSION_E_IO;
+  f->at += len;
+  return FUSION_OK;
+}
+
+static fusion_status file_new(struct one_time_file **out, const char *path, fusion_error *err) {
+  struct one_time_file *f;
+  *out = NULL;
+  if (strlen(path) >= PATH_LEN) return error_set(err, FUSION_E_INPUT, "'%.60s...': the path is too long", path);
+  f = mem_alloc(1, sizeof *f);
+  if (!f) return error_set(err, FUSION_E_MEMORY, "'%s': out of memory", path);
+  f->stream = (struct byte_stream){stream_put, stream_get, f};
+  f->fd = -1;
+  strcpy(f->path, path);
+  *out = f;
+  return FUSION_OK;
+}
+
+const struct byte_stream *one_time_stream(const struct one_time_file *f) {
+  return &f->stream;
+}
+
+static fusion_status failed(const struct one_time_file *f, const char *what, fusion_error *err) {
+  return error_set(err, FUSION_E_IO, "'%s': cannot %s: %s", f->path, what, strerror(errno));
+}
+
+fusion_status one_time_create(struct one_time_file **out, const char *path, struct one_time_binding binding,
+                              fusion_error *err) {
+  struct head head = {.binding_len = (uint32_t)binding.len};
+  fusion_status status = file_new(out, path, err);
+  if (status != FUSION_OK) return status;
+  struct one_time_file *f = *out;
+  assert(binding.len <= ONE_TIME_BINDING_MAX);
+  snprintf(f->now, sizeof f->now, "%s.part", path);
+  f->fd = open(f->now, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (f->fd < 0) status = failed(f, "be made", err);
+  if (status == FUSION_OK && !(write_all(f->fd, &head, sizeof head) && write_all(f->fd, binding.data, binding.len)))
+    status = failed(f, "be written", err);
+  f->start = sizeof head + binding.len;
+  if (status == FUSION_OK) return FUSION_OK;
+  one_time_close(f);
+  *out = NULL;
+  return status;
+}
+
+fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_error *err) {
+  if (!flush(f)) return failed(f, "be written", err);
+  struct head head = {.len = f->len, .binding_len = (uint32_t)(f->start - sizeof head)};
+  memcpy(head.magic, magic, sizeof magic);
+  if (pwrite(f->fd, &head, sizeof head, 0) != (ssize_t)sizeof head || fsync(f->fd) != 0)
+    return failed(f, "be written", err);
+  /* A link takes no other file's place. */
+  if (link(f->now, f->path) != 0) return failed(f, "be made", err);
+  f->complete = true;
+  if (unlink(f->now) != 0 || !sync_folder(f->path)) return failed(f, "be kept", err);
+  strcpy(f->now, f->path);
+  if (len) *len = f->start + f->len;
+  return FUSION_OK;
+}
+
+static fusion_status unusable(const struct one_time_file *f, const char *why, fusion_error *err) {
+  return error_set(err, FUSION_E_INPUT, "'%s': %s", f->path, why);
+}
+
+/* Before it is spent: a whole file of one of ours, for this. */
+static fusion_status check(struct one_time_file *f, struct one_time_binding binding, fusion_error *err) {
+  struct head head;
+  struct stat st;
+  uint8_t bound[ONE_TIME_BINDING_MAX];
+  if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode) || !read_all(f->fd, &head, sizeof head, 0) ||
+      memcmp(head.magic, magic, sizeof magic) != 0 || head.binding_len > sizeof bound ||
+      (uint64_t)st.st_size < sizeof head + head.binding_len ||
+      (uint64_t)st.st_size - sizeof head - head.binding_len != head.len)
+    return unusable(f, "it is no prepared state, or damaged; prepare another", err);
+  if (head.binding_len != binding.len || !read_all(f->fd, bound, binding.len, sizeof head) ||
+      memcmp(bound, binding.data, binding.len) != 0)
+    return unusable(f, "it was prepared for something else (another model, client, engine or number of samples)", err);
+  f->start = sizeof head + head.binding_len;
+  f->len = head.len;
+  return FUSION_OK;
+}
+
+/* The rename decides who may use it. */
+static fusion_status spend(struct one_time_file *f, fusion_error *err) {
+  struct stat own, spent;
+  char name[sizeof f->now];
+  snprintf(name, sizeof name, "%s.spent", f->path);
+  if (rename(f->path, name) != 0) return unusable(f, "it is not there, or was used already; prepare another", err);
+  strcpy(f->now, name);
+  f->complete = false;
+  if (fstat(f->fd, &own) != 0 || lstat(name, &spent) != 0 || own.st_ino != spent.st_ino || own.st_dev != spent.st_dev)
+    return error_set(err, FUSION_E_IO, "'%s': it was replaced while it was opened; prepare another", f->path);
+  return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
+}
+
+fusion_status one_time_spend(struct one_time_file **out, const char *path, struct one_time_binding binding,
+                             fusion_error *err) {
+  fusion_status status = file_new(out, path, err);
+  if (status != FUSION_OK) return status;
+  struct one_time_file *f = *out;
+  strcpy(f->now, path);
+  f->complete = true;
+  f->fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (f->fd < 0) TRY(unusable(f, "it is not there, or was used already; prepare another", err));
+  TRY(check(f, binding, err));
+  TRY(spend(f, err));
+  return FUSION_OK;
+cleanup:
+  one_time_close(f);
+  *out = NULL;
+  return status;
+}
+
+static void wipe(int fd) {
+  static const uint8_t zeros[4096];
+  struct stat st;
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_SET) != 0) return;
+  for (uint64_t left = (uint64_t)st.st_size; left;) {
+    const size_t n = size_min(left, sizeof zeros);
+    if (!write_all(fd, zeros, n)) return;
+    left -= n;
+  }
+  (void)!fsync(fd);
+}
+
+void one_time_close(struct one_time_file *f) {
+  if (!f) return;
+  if (f->fd >= 0 && !f->complete) {
+    wipe(f->fd);
+    unlink(f->now);
+  }
+  if (f->fd >= 0) close(f->fd);
+  mem_free_secret(f, sizeof *f);
+}
+
+static bool ends_in(const char *name, const char *end) {
+  const size_t len = strlen(name), end_len = strlen(end);
+  return len >= end_len && !strcmp(name + len - end_len, end);
+}
+
+/* One entry of the folder `fd`: adds what stays. Files that are not ours stay and do not count. */
+static void sweep_entry(int folder, const char *name, uint64_t max_age_s, uint64_t *bytes) {
+  struct head head;
+  struct stat st;
+  const bool leftover = ends_in(name, ".part") || ends_in(name, ".spent");
+  const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  const bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  const bool complete = regular && read_all(fd, &head, sizeof head, 0) && !memcmp(head.magic, magic, sizeof magic);
+  const bool known = regular && (leftover || complete);
+  const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
+  if (known && (leftover || (age > 0 && (uint64_t)age > max_age_s))) {
+    wipe(fd);
+    unlinkat(folder, name, 0);
+  } else if (known) {
+    *bytes += (uint64_t)st.st_size;
+  }
+  close(fd);
+}
+
+fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, uint64_t *bytes, fusion_error *err) {
+  *bytes = 0;
+  const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+  if (!dir) {
+    if (fd >= 0) close(fd);
+    return error_set(err, FUSION_E_IO, "'%s': cannot be read: %s", folder, strerror(errno));
+  }
+  for (const struct dirent *entry; (entry = readdir(dir));) sweep_entry(dirfd(dir), entry->d_name, max_age_s, bytes);
+  closedir(dir);
+  return FUSION_OK;
+}

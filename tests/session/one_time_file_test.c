@@ -1,0 +1,223 @@
+/* Files that may be used once: by one of many, for one thing, and never again after a kill at any point. */
+#include "session/one_time_file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "support/support.h"
+
+enum { STATE_LEN = 200000 };
+
+static char folder[] = "/tmp/fusion-one-time-XXXXXX";
+static char path[80], part[96], spent[96];
+static const struct one_time_binding binding = {"a model, a client", 17};
+
+static void make(const char *at) {
+  struct one_time_file *f;
+  uint64_t len;
+  uint8_t *data = mem_alloc(STATE_LEN, 1);
+  for (size_t i = 0; i < STATE_LEN; i++) data[i] = (uint8_t)(i * 7 + i / 256);
+  assert_ok(one_time_create(&f, at, binding, NULL));
+  assert_ok(stream_write(one_time_stream(f), data, 3));
+  assert_ok(stream_write(one_time_stream(f), data + 3, STATE_LEN - 3));
+  assert_ok(one_time_commit(f, &len, NULL));
+  assert_true(len > STATE_LEN);
+  one_time_close(f);
+  mem_free(data);
+}
+
+static bool is_there(const char *at) {
+  struct stat st;
+  return lstat(at, &st) == 0;
+}
+
+static fusion_status spend(struct one_time_binding wanted) {
+  struct one_time_file *f;
+  fusion_error err = {.status = FUSION_OK};
+  const fusion_status status = one_time_spend(&f, path, wanted, &err);
+  if (status == FUSION_OK) one_time_close(f);
+  if (status != FUSION_OK) assert_true(strstr(err.text, path) && strstr(err.text, "prepare"));
+  return status;
+}
+
+static void file__gives_back_its_bytes_once(void **state) {
+  (void)state;
+  struct one_time_file *f;
+  struct stat st;
+  uint8_t *data = mem_alloc(STATE_LEN, 1);
+  make(path);
+  assert_int_equal(stat(path, &st), 0);
+  assert_int_equal(st.st_mode & 0777, 0600);
+  assert_ok(one_time_spend(&f, path, binding, NULL));
+  assert_true(!is_there(path) && is_there(spent));
+  assert_ok(stream_read(one_time_stream(f), data, STATE_LEN));
+  for (size_t i = 0; i < STATE_LEN; i++) assert_int_equal(data[i], (uint8_t)(i * 7 + i / 256));
+  assert_int_equal(stream_read(one_time_stream(f), data, 1), FUSION_E_IO);
+  assert_int_equal(spend(binding), FUSION_E_INPUT);
+  one_time_close(f);
+  assert_true(!is_there(path) && !is_there(spent) && !is_there(part));
+  assert_int_equal(spend(binding), FUSION_E_INPUT);
+  mem_free(data);
+}
+
+/* What is for something else, or damaged, is refused and stays. */
+static void spend__refuses_other_bindings_and_damage(void **state) {
+  (void)state;
+  make(path);
+  assert_int_equal(spend((struct one_time_binding){"a model, a cl", 13}), FUSION_E_INPUT);
+  assert_int_equal(spend((struct one_time_binding){"a model, a clienT", 17}), FUSION_E_INPUT);
+  assert_int_equal(spend((struct one_time_binding){"", 0}), FUSION_E_INPUT);
+  assert_ok(spend(binding));
+  static const size_t lengths[] = {0, 5, 23, 30, 100, STATE_LEN};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    make(path);
+    assert_int_equal(truncate(path, (off_t)lengths[i]), 0);
+    assert_int_equal(spend(binding), FUSION_E_INPUT);
+    assert_true(is_there(path));
+    unlink(path);
+  }
+  for (size_t at = 0; at < 20; at++) {
+    make(path);
+    const int fd = open(path, O_RDWR);
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 0x40;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+    assert_int_equal(spend(binding), FUSION_E_INPUT);
+    unlink(path);
+  }
+}
+
+static void create__takes_no_other_files_place(void **state) {
+  (void)state;
+  struct one_time_file *f;
+  fusion_error err = {.status = FUSION_OK};
+  make(path);
+  assert_ok(one_time_create(&f, path, binding, NULL));
+  struct one_time_file *second;
+  assert_int_equal(one_time_create(&second, path, binding, NULL), FUSION_E_IO); /* while it is being written */
+  assert_int_equal(one_time_commit(f, NULL, &err), FUSION_E_IO);
+  one_time_close(f);
+  assert_true(is_there(path) && !is_there(part));
+  assert_ok(spend(binding));
+  assert_ok(one_time_create(&f, path, binding, NULL));
+  one_time_close(f); /* not complete */
+  assert_true(!is_there(path) && !is_there(part));
+}
+
+/* A child spends the file, says so, and is killed somewhere on the way. If it said so, nobody can spend the file again;
+ * whatever happened, it can be spent once more at most. */
+static void spend__once_however_its_process_is_killed(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  unsigned said = 0;
+  for (unsigned i = 0; i < 60; i++) {
+    int ends[2];
+    char byte;
+    make(path);
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+      struct one_time_file *f;
+      if (one_time_spend(&f, path, binding, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
+      one_time_close(f);
+      _exit(0);
+    }
+    close(ends[1]);
+    usleep((useconds_t)(test_random(&random) % (200 + 1000 * i))); /* later and later */
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    const bool used = read(ends[0], &byte, 1) == 1;
+    close(ends[0]);
+    said += used;
+    const fusion_status again = spend(binding);
+    assert_true(again == FUSION_OK || again == FUSION_E_INPUT);
+    if (used) assert_int_equal(again, FUSION_E_INPUT);
+    assert_int_equal(spend(binding), FUSION_E_INPUT);
+    uint64_t bytes;
+    assert_ok(one_time_sweep(folder, UINT64_MAX, &bytes, NULL));
+    assert_true(!is_there(path) && !is_there(spent));
+    assert_int_equal(bytes, 0);
+  }
+  assert_true(said > 0);
+}
+
+/* Eight at once: one gets it. */
+static void spend__by_one_of_many(void **state) {
+  (void)state;
+  for (unsigned i = 0; i < 10; i++) {
+    int ends[2];
+    char byte;
+    unsigned winners = 0;
+    make(path);
+    assert_int_equal(pipe(ends), 0);
+    for (unsigned k = 0; k < 8; k++) {
+      const pid_t child = fork();
+      assert_true(child >= 0);
+      if (child) continue;
+      struct one_time_file *f;
+      if (one_time_spend(&f, path, binding, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
+      one_time_close(f);
+      _exit(0);
+    }
+    close(ends[1]);
+    while (read(ends[0], &byte, 1) == 1) winners++;
+    close(ends[0]);
+    for (unsigned k = 0; k < 8; k++) wait(NULL);
+    assert_int_equal(winners, 1);
+  }
+}
+
+static void sweep__removes_leftovers_and_what_is_old(void **state) {
+  (void)state;
+  char other[96];
+  struct one_time_file *f;
+  uint64_t bytes;
+  snprintf(other, sizeof other, "%s/notes", folder);
+  FILE *notes = fopen(other, "w");
+  fputs("not ours, whatever its age, and long enough", notes);
+  fclose(notes);
+  make(path);
+  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_true(bytes > STATE_LEN && is_there(path));
+  const struct utimbuf old = {.actime = 1, .modtime = 1};
+  assert_int_equal(utime(path, &old), 0);
+  assert_int_equal(utime(other, &old), 0);
+  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_true(!is_there(path) && is_there(other));
+  assert_int_equal(bytes, 0);
+  assert_ok(one_time_create(&f, path, binding, NULL));
+  assert_true(is_there(part));
+  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_true(!is_there(part));
+  one_time_close(f);
+  unlink(other);
+  assert_int_equal(one_time_sweep("/nowhere", 1, &bytes, NULL), FUSION_E_IO);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(file__gives_back_its_bytes_once),
+      cmocka_unit_test(spend__refuses_other_bindings_and_damage),
+      cmocka_unit_test(create__takes_no_other_files_place),
+      cmocka_unit_test(spend__once_however_its_process_is_killed),
+      cmocka_unit_test(spend__by_one_of_many),
+      cmocka_unit_test(sweep__removes_leftovers_and_what_is_old),
+  };
+  if (!mkdtemp(folder)) return 1;
+  snprintf(path, sizeof path, "%s/state", folder);
+  snprintf(part, sizeof part, "%s.part", path);
+  snprintf(spent, sizeof spent, "%s.spent", path);
+  const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+  rmdir(folder);
+  return failures;
+}
