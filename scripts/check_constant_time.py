@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/aby/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/delphi/*.[ch]", "src/steps/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
+PLACES = ["src/base/bits*.[ch]", "src/lattice/**/*.[ch]", "src/slots/**/*.[ch]", "src/ot/**/*.[ch]", "src/silent/**/*.[ch]", "src/garble/**/*.[ch]", "src/gates/**/*.[ch]", "src/engine/aby/*.[ch]", "src/engine/cheetah/*.[ch]", "src/engine/delphi/*.[ch]", "src/steps/*.[ch]", "src/engine/sci_he/*.[ch]", "src/engine/sci_ot/*.[ch]", "src/engine/walk.[ch]", "src/engine/walk_output.c", "src/program/op_*.c", "src/rand/**/*.[ch]"]
 SHAPES = "shapes and sizes of a layer, public in the manifest"
 PLAN = "parameter sets, expectation and counts taken so far, the same on both sides"
 TABLE = "tables made from the public primes when a session opens"
@@ -73,6 +73,41 @@ ALLOWED = [
     ("src/lattice/rlwe.c", "n", "index of a value in a message"),
     ("src/lattice/rlwe.c", "params->limbs", "index of a value in a message"),
     ("src/lattice/rlwe.c", "p", TABLE),
+    ("src/slots/slots_client.c", "t", TABLE),
+    ("src/slots/slots_client.c", "m.p", TABLE),
+    ("src/slots/slots_client.c", "(", TABLE),
+    ("src/slots/slots_keys.c", "(", "index of a value, or a table made from public primes"),
+    ("src/slots/slots_keys.c", "limbs", "index of a value, or a table made from public primes"),
+    ("src/slots/slots_layout.c", "b", SHAPES),
+    ("src/slots/slots_layout.c", "layer->groups", SHAPES),
+    ("src/slots/slots_layout.c", "l->grid_w", SHAPES),
+    ("src/slots/slots_layout.c", "slots", SHAPES),
+    ("src/slots/slots_layout.c", "(", SHAPES),
+    ("src/slots/slots_layout.c", "l->places", SHAPES),
+    ("src/slots/slots_layout.c", "l->period", SHAPES),
+    ("src/slots/slots_layout.c", "slots_rotated_words", SHAPES),
+    ("src/slots/slots_layout.c", "l->layer.groups", SHAPES),
+    ("src/slots/slots_layout.c", "l->babies", SHAPES),
+    ("src/slots/slots_layout.c", "pixels", SHAPES),
+    ("src/slots/slots_layout.c", "l->copies", SHAPES),
+    ("src/slots/slots_layout.c", "l->bands", SHAPES),
+    ("src/slots/slots_layout.c", "groups", SHAPES),
+    ("src/slots/slots_linear.c", "layer->in_channels", SHAPES),
+    ("src/slots/slots_linear.c", "l->x.phases", SHAPES),
+    ("src/slots/slots_linear.c", "l->blocks", SHAPES),
+    ("src/slots/slots_linear.c", "layer->groups", SHAPES),
+    ("src/slots/slots_linear.c", "group_in", SHAPES),
+    ("src/slots/slots_linear.c", "group_out", SHAPES),
+    ("src/slots/slots_linear.c", "l->layer.in_channels", SHAPES),
+    ("src/slots/slots_linear.c", "l->babies", SHAPES),
+    ("src/slots/slots_local.c", "l->groups", SHAPES),
+    ("src/slots/slots_local.c", "l->out_channels", SHAPES),
+    ("src/slots/slots_local.c", "out", SHAPES),
+    ("src/slots/slots_modular.c", "p", TABLE),
+    ("src/slots/slots_modular.c", "m->p", TABLE),
+    ("src/slots/slots_modular.h", "p", TABLE),
+    ("src/slots/slots_ntt.c", "(", TABLE),
+    ("src/slots/slots_ntt.c", "p", TABLE),
     ("src/silent/cot_silent.c", "t->unit", "how many correlations are taken"),
     ("src/silent/cot_silent.c", "base", "how many base correlations an iteration takes"),
     ("src/silent/cot_silent.c", "silent_set_outputs", "parameter sets and the declared expectation"),

@@ -28,6 +28,7 @@ LAYERS = {
     "execute": {"base", "program"},
     "compile": {"base", "program", "graph", "execute"},
     "lattice": MATHS,
+    "slots": MATHS | {"lattice"},
     "ot": MATHS,
     "silent": MATHS | {"ot"},
     "garble": MATHS | {"ot"},
@@ -39,11 +40,11 @@ LAYERS["steps"] = MATHS | {"program", "lattice", "ot", "garble", "gates"}
 LAYERS["continuity"] = {"base", "program"}
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
 # Tests and bench alone iterate over all kernels.
-LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "ot", "silent", "garble", "gates"}
+LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "slots", "ot", "silent", "garble", "gates"}
 LAYERS["bench"] = set(LAYERS)
 LAYERS["api"] = set(LAYERS)
 # Of each engine's folder, src/engine/NAME.
-AN_ENGINE = MATHS | {"program", "lattice", "ot", "silent", "garble", "gates", "steps", "engine"}
+AN_ENGINE = MATHS | {"program", "lattice", "slots", "ot", "silent", "garble", "gates", "steps", "engine"}
 NO_CRYPTO = {"data", "mixcheck", "program", "graph", "reader", "onnx", "execute", "compile"}
 CRYPTO = re.compile(r"(sodium|openssl)[./]")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -302,6 +302,7 @@ static void *run_modules(void *arg) {
   if (abandoned) return NULL;
   measure_ceilings(b);
   bench_kernels(b, "lattice");
+  bench_kernels(b, "slots");
   bench_packing(b);
   bench_kernels(b, "ot");
   bench_kernels(b, "share");

@@ -7,6 +7,7 @@
 #ifndef FUSION_GATES_GATES_H
 #define FUSION_GATES_GATES_H
 
+#include "gates/field_ring.h"
 #include "gates/maxpool.h"
 #include "gates/multiply.h"
 #include "gates/multiply_garbled.h"

@@ -20,6 +20,7 @@
 #include "ot/ot_messages.h"
 #include "session/messages.h"
 #include "silent/silent_messages.h"
+#include "slots/slots_messages.h"
 
 enum { CHEATS_MAX = 16, CHEAT_TYPES = 32, CHEAT_LENGTHS_MAX = 4096 };
 #define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */

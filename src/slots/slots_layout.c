@@ -1,0 +1,308 @@
+#include "slots/slots_layout.h"
+
+#include <math.h>
+
+/* Rotated inputs of a pass at most: words. One tile may take more, up to ROTATED_MAX. */
+enum { PASS_WORDS = 1 << 25, ROTATED_MAX = 1 << 28 };
+
+/* What a layout costs, in seconds: measured on one core with AVX2 (docs/protocols/slots.md); bytes at 100 MB/s. */
+static const double encoding_s = 250e-6, product_s = 80e-6, rotation_s = 1.4e-3, byte_s = 1e-8;
+
+static int64_t floor_div(int64_t a, int64_t b) {
+  return a / b - (a % b < 0);
+}
+
+struct side {
+  uint32_t in, out, kernel, stride, pad, dilation;
+};
+
+/* Splits what a tap reads into phase and offset. A single output pixel reads each of its pixels as a phase. */
+static bool split_tap(const struct side *s, uint32_t k, int64_t *phase, int64_t *offset) {
+  const int64_t at = (int64_t)k * s->dilation - s->pad;
+  if (s->out == 1) {
+    *phase = at;
+    *offset = 0;
+    return at >= 0 && at < s->in;
+  }
+  *offset = floor_div(at, s->stride);
+  *phase = at - *offset * s->stride;
+  return true;
+}
+
+static size_t find_phase(struct slots_axis *a, uint32_t phase) {
+  size_t i = 0;
+  while (i < a->phases && a->phase[i] != phase) i++;
+  if (i == a->phases) a->phase[a->phases++] = phase;
+  return i;
+}
+
+/* Offsets grow with k. */
+static size_t find_offset(struct slots_axis *a, int32_t offset) {
+  if (!a->offsets || a->offset[a->offsets - 1] < offset) a->offset[a->offsets++] = offset;
+  size_t i = a->offsets - 1;
+  while (a->offset[i] != offset) i--;
+  return i;
+}
+
+static const char *const too_large = "its window is too large for packing in slots; use another engine";
+
+static fusion_status axis_make(struct slots_axis *a, const struct side *s, const char **why) {
+  *a = (struct slots_axis){.in = s->in, .out = s->out, .stride = s->out == 1 ? s->in : s->stride};
+  *why = too_large;
+  if (s->kernel > SLOTS_PHASES_MAX || (s->out > 1 && s->kernel > SLOTS_OFFSETS_MAX)) return FUSION_E_PEER;
+  const size_t pairs = s->out == 1 ? s->kernel : (size_t)s->kernel * s->kernel;
+  a->phase = mem_alloc(2 * (size_t)s->kernel + pairs, sizeof *a->phase);
+  if (!a->phase) return FUSION_E_MEMORY;
+  a->offset = (int32_t *)(void *)(a->phase + s->kernel);
+  a->tap = a->phase + 2 * (size_t)s->kernel;
+  for (int pass = 0; pass < 2; pass++) { /* all phases and offsets first */
+    for (uint32_t k = 0; k < s->kernel; k++) {
+      int64_t phase, offset;
+      if (!split_tap(s, k, &phase, &offset)) continue;
+      const size_t i = find_phase(a, (uint32_t)phase), j = find_offset(a, (int32_t)offset);
+      if (pass) a->tap[i * a->offsets + j] = k;
+    }
+    if (!pass) memset(a->tap, 0xff, pairs * sizeof *a->tap);
+  }
+  if (!a->phases) { /* it reads nothing but padding: one channel of weight 0 */
+    a->phases = a->offsets = 1;
+    a->phase[0] = 0;
+    a->offset[0] = 0;
+  }
+  return FUSION_OK;
+}
+
+/* Pixels of the grid that outputs and phase images need. */
+static size_t axis_grid(const struct slots_axis *a) {
+  return a->out == 1 ? 1 : size_max(a->out, div_up(a->in, a->stride));
+}
+
+static int64_t last_offset(const struct slots_axis *a) {
+  return a->offset[a->offsets - 1];
+}
+
+void slots_layout_free(struct slots_layout *l) {
+  mem_free(l->y.phase);
+  mem_free(l->x.phase);
+  l->y.phase = l->x.phase = NULL;
+}
+
+/* |sum| <= fan_in * 2^(weight_bits - 1) * 2^(ring_bits - 1), and t is to exceed twice that. */
+static bool choose_plain(struct slots_layout *l) {
+  const struct slots_layer *layer = &l->layer;
+  const uint64_t fan_in = (uint64_t)(layer->in_channels / layer->groups) * layer->kernel_h * layer->kernel_w;
+  const unsigned shift = (unsigned)layer->ring_bits + layer->weight_bits - 2;
+  if (shift + log2_up(fan_in) + 1 > SLOTS_PLAIN_BITS_MAX) return false;
+  l->offset = fan_in << shift;
+  l->plain_bits = SLOTS_PLAIN_BITS_MIN;
+  while (l->plain_bits < SLOTS_PLAIN_BITS_MAX && slots_plain_prime(l->plain_bits) <= 2 * l->offset) l->plain_bits++;
+  return slots_plain_prime(l->plain_bits) > 2 * l->offset;
+}
+
+/* Bands of output rows where the image exceeds a row of slots. */
+static const char *choose_bands(struct slots_layout *l) {
+  l->grid_h = axis_grid(&l->y);
+  l->grid_w = axis_grid(&l->x);
+  l->bands = 1;
+  l->band_rows = l->y.out;
+  if (l->grid_w > SLOTS_ROW) return "its image is wider than a row of slots (4096); use another engine";
+  if (l->grid_h * l->grid_w <= SLOTS_ROW) return NULL;
+  const size_t halo = (size_t)(last_offset(&l->y) - l->y.offset[0]), rows = SLOTS_ROW / l->grid_w;
+  if (rows <= halo) return too_large;
+  l->first_row = l->y.offset[0];
+  l->band_rows = size_min(rows - halo, l->y.out);
+  l->bands = div_up(l->y.out, l->band_rows);
+  l->band_rows = div_up(l->y.out, l->bands); /* evenly */
+  l->grid_h = l->band_rows + halo;
+  return NULL;
+}
+
+static size_t power_up(size_t x) {
+  return (size_t)1 << log2_up(x);
+}
+
+/* Places of channels for blocks of this size. */
+static void set_places(struct slots_layout *l, size_t slots) {
+  const size_t in = power_up(l->channels), out = power_up(l->layer.out_channels);
+  l->block = slots;
+  l->blocks = SLOTS_ROW / slots;
+  l->places = 2 * l->blocks;
+  l->together = l->bands > 1 ? 1 : size_min(slots / (l->grid_h * l->grid_w), l->samples);
+  l->tiles = l->bands * div_up(l->samples, l->together);
+  l->folded = out <= l->blocks;
+  l->period = l->folded ? out : l->blocks;
+  l->outputs = l->folded ? 1 : div_up(l->layer.out_channels, l->places);
+  l->inputs = div_up(l->channels, l->places);
+  l->diagonals = l->period;
+  l->swaps = l->folded ? 1 : 2;
+  l->copies = 0;
+  if (l->folded && in < l->places) {
+    l->copies = l->diagonals = size_max(1, in * l->period / l->places);
+  } else if (!l->folded && in <= l->blocks) {
+    l->copies = l->diagonals = in;
+    l->swaps = 1;
+  }
+}
+
+/* Noise of an answer. A coefficient of a plaintext is at most t/2, so a product's is below sqrt(N) * t/2 times the
+ * input's noise in deviation. Products add up as independent ones do, as their plaintexts look random modulo t whatever
+ * the weights (average case: Costache, Laine, Player 2020); MARGIN is for what that neglects. An input has its fresh
+ * noise and that of each rotation: 3 digits below p/2 times 3.24, over the special prime, and the rounding times s.
+ * TAIL deviations are passed with probability below 2^-80. tests/slots measures noise against this. */
+static double noise_bits(const struct slots_layout *l) {
+  const double tail = 10.597, margin = 4, n = SLOTS_N, variance = 10.5;
+  const double rotation = SLOTS_LIMBS * n * variance / 12 + n / 18 + 1;
+  const double steps = (double)(l->y.offsets + l->x.offsets + l->babies);
+  const double input = variance + 0.25 + steps * rotation;
+  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps) *
+                       (l->folded ? (double)(l->places / l->period) : 1);
+  const double after = rotation * (double)(l->diagonals + l->places) + variance * (4 * n / 3 + 1);
+  const double deviation = sqrt(n) * exp2(l->plain_bits - 1.0) * sqrt(input * (double)l->inputs * terms);
+  return log2(tail * margin) + log2(sqrt(after) + deviation);
+}
+
+static bool flooded(const struct slots_layout *l) {
+  return l->noise_bits + l->plain_bits + SLOTS_FLOOD_SHIFT + SLOTS_FLOOD_BITS <= SLOTS_Q_BITS - 0.01;
+}
+
+size_t slots_rotated_words(const struct slots_layout *l) {
+  return l->inputs * l->y.offsets * l->x.offsets * l->babies * SLOTS_CIPHER;
+}
+
+size_t slots_layout_pass(const struct slots_layout *l) {
+  return size_min(l->tiles, size_max(1, PASS_WORDS / slots_rotated_words(l)));
+}
+
+struct slots_work slots_layout_work(const struct slots_layout *l) {
+  const double tiles = (double)l->tiles, passes = (double)div_up(l->tiles, slots_layout_pass(l));
+  const double taps = (double)(l->y.offsets * l->x.offsets);
+  const double products = (double)(l->inputs * l->outputs * l->diagonals * l->swaps) * taps / l->layer.groups;
+  const double inner = (double)l->inputs * (taps * (double)l->babies - 1);
+  const double giants = (double)(l->diagonals / l->babies - 1) * (double)l->swaps + (double)(l->swaps - 1);
+  const double folds = l->folded ? log2_up(l->places / l->period) : 0;
+  return (struct slots_work){passes * products, tiles * products,
+                             tiles * (inner + (double)l->outputs * giants + folds)};
+}
+
+static double price(const struct slots_layout *l) {
+  const struct slots_work w = slots_layout_work(l);
+  const double bytes = (double)l->tiles * ((double)(l->inputs * slots_query_len()) +
+                                           (double)(l->outputs * slots_answer_len(l->plain_bits)));
+  return w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s + bytes * byte_s;
+}
+
+/* The cheapest block size and number of babies that fit. */
+static const char *choose_places(struct slots_layout *l) {
+  struct slots_layout best = *l;
+  double least = INFINITY;
+  const char *why = "the taps of its window are too many for the memory of packing in slots; use another engine";
+  const size_t pixels = l->grid_h * l->grid_w, most = l->bands > 1 ? 1 : l->samples;
+  for (size_t slots = power_up(pixels); slots <= SLOTS_ROW; slots *= 2) {
+    set_places(l, slots);
+    for (l->babies = 1; l->babies <= l->diagonals; l->babies *= 2) {
+      if (slots_rotated_words(l) > ROTATED_MAX) break;
+      l->noise_bits = noise_bits(l);
+      if (!flooded(l)) {
+        if (!isfinite(least)) why = "its ring and weights are too wide for slot encryption; compile with fewer bits";
+        continue;
+      }
+      const double costs = price(l);
+      if (costs >= least) continue;
+      least = costs;
+      best = *l;
+    }
+    if (slots / pixels >= most) break; /* larger blocks would be empty */
+  }
+  *l = best;
+  return isfinite(least) ? NULL : why;
+}
+
+static const char *layout_places(struct slots_layout *l) {
+  if (!choose_plain(l)) return "its ring and weights are too wide for slot encryption; compile with fewer bits";
+  const char *why = choose_bands(l);
+  return why ? why : choose_places(l);
+}
+
+fusion_status slots_layout_make(struct slots_layout *l, const struct slots_layer *layer, size_t samples,
+                                const char **why) {
+  fusion_status status;
+  const struct slots_layer *r = layer;
+  *l = (struct slots_layout){.layer = *layer, .samples = samples};
+  TRY(axis_make(&l->y, &(struct side){r->in_h, r->out_h, r->kernel_h, r->stride_h, r->pad_top, r->dilation_h}, why));
+  TRY(axis_make(&l->x, &(struct side){r->in_w, r->out_w, r->kernel_w, r->stride_w, r->pad_left, r->dilation_w}, why));
+  l->channels = (size_t)layer->in_channels * l->y.phases * l->x.phases;
+  *why = layout_places(l);
+  FAIL_IF(*why, FUSION_E_PEER);
+  return FUSION_OK;
+cleanup:
+  slots_layout_free(l);
+  return status;
+}
+
+size_t slots_input_at(const struct slots_layout *l, size_t input, size_t row, size_t column) {
+  size_t channel = input * l->places + row * l->blocks + column;
+  if (l->copies && l->folded) {
+    channel = (row * l->blocks + column) / l->period * l->copies + column % l->copies;
+  } else if (l->copies) {
+    channel = column % l->copies;
+  }
+  return channel < l->channels ? channel : SLOTS_NONE;
+}
+
+size_t slots_output_at(const struct slots_layout *l, size_t output, size_t row, size_t column) {
+  const size_t channel = l->folded ? column % l->period : output * l->places + row * l->blocks + column;
+  return channel < l->layer.out_channels ? channel : SLOTS_NONE;
+}
+
+int64_t slots_offset_steps(const struct slots_layout *l, size_t iy, size_t ix) {
+  const int64_t width = (int64_t)l->grid_w;
+  if (ix) return l->x.offset[ix] - l->x.offset[ix - 1];
+  if (iy) return (l->y.offset[iy] - l->y.offset[iy - 1]) * width;
+  return (l->y.offset[0] - l->first_row) * width + l->x.offset[0];
+}
+
+static bool add_steps(struct slots_elements *out, int64_t steps) {
+  const uint32_t element = slots_rotation_element(steps);
+  return element == 1 || slots_elements_add(out, element);
+}
+
+bool slots_layout_elements(const struct slots_layout *l, struct slots_elements *out) {
+  bool room = add_steps(out, slots_offset_steps(l, 0, 0));
+  for (size_t i = 1; i < l->y.offsets; i++) room = room && add_steps(out, slots_offset_steps(l, i, 0));
+  for (size_t i = 1; i < l->x.offsets; i++) room = room && add_steps(out, slots_offset_steps(l, 0, i));
+  if (l->babies > 1) room = room && add_steps(out, (int64_t)l->block);
+  if (l->babies < l->diagonals) room = room && add_steps(out, (int64_t)(l->babies * l->block));
+  for (size_t step = l->period; l->folded && step < l->blocks; step *= 2)
+    room = room && add_steps(out, (int64_t)(step * l->block));
+  if (l->folded || l->swaps == 2) room = room && slots_elements_add(out, SLOTS_SWAP);
+  return room;
+}
+
+struct slots_tile slots_tile_at(const struct slots_layout *l, size_t tile) {
+  const size_t groups = l->tiles / l->bands;
+  struct slots_tile t = {.first_sample = tile % groups * l->together, .first_row = tile / groups * l->band_rows};
+  t.samples = size_min(l->together, l->samples - t.first_sample);
+  t.rows = size_min(l->band_rows, l->y.out - t.first_row);
+  return t;
+}
+
+/* Outputs o for which (o + offset) * stride + phase is in [0, in). */
+static struct slots_span span_of(const struct slots_axis *a, size_t phase, size_t offset) {
+  struct slots_span s = {a->out, 0};
+  for (size_t o = 0; o < a->out; o++) {
+    const int64_t at = ((int64_t)o + a->offset[offset]) * (int64_t)a->stride + a->phase[phase];
+    if (at < 0 || at >= (int64_t)a->in) continue;
+    s.first = size_min(s.first, o);
+    s.end = o + 1;
+  }
+  return s;
+}
+
+struct slots_span slots_rows_of(const struct slots_layout *l, size_t phase, size_t offset) {
+  if (l->bands > 1) return (struct slots_span){0, l->band_rows};
+  return span_of(&l->y, phase, offset);
+}
+
+struct slots_span slots_columns_of(const struct slots_layout *l, size_t phase, size_t offset) {
+  return span_of(&l->x, phase, offset);
+}
