@@ -1,0 +1,68 @@
+/** The `sci-he` engine: CrypTFlow2 with homomorphic encryption (Rathee et al., CCS 2020; SCI_HE in its code).
+ *
+ *  Linear layers are slot encryption with Gazelle's packing (slots/slots_linear.h); their sums are shares modulo a
+ * prime and go to the ring by one comparison (gates/field_ring.h). Everything else are the comparisons of gates/.
+ * Shares sum to the very values: no tensor has guard bits. Rotation keys are sent when a layer first needs them.
+ *  docs/protocols/slots.md. */
+#ifndef FUSION_ENGINE_SCI_HE_SCI_HE_H
+#define FUSION_ENGINE_SCI_HE_SCI_HE_H
+
+#include "engine/engine.h"
+#include "gates/gates.h"
+#include "silent/cot_silent_cost.h"
+#include "silent/silent_set.h"
+#include "slots/slots_linear.h"
+
+extern const struct engine engine_sci_he;
+
+enum { SCI_HE_PIECES_MAX = 16 };
+
+/** engine_layout.own. */
+struct sci_he_layout {
+  uint8_t *pieces;             /* owned: [steps]: into so many the client's share of a linear layer's input is cut */
+  struct silent_params silent; /* of a session of expected_samples */
+  struct cot_cost refill;      /* the source that open_cost leaves in a cost */
+  struct slots_elements sent;  /* rotation keys that the cost at hand has declared, since open_cost */
+};
+
+static inline struct sci_he_layout *sci_he_own(const struct engine_layout *layout) {
+  return layout->own;
+}
+
+fusion_status sci_he_layout_open(struct engine_layout *layout, fusion_error *err) FUSION_MUST_CHECK;
+void sci_he_layout_close(struct engine_layout *layout);
+
+/* How a program's step maps to the protocols' public parameters: one place for the run, its cost and its memory. */
+
+/** A linear layer runs once for each piece of the client's x, which is their sum, each times 2^shift: one where the
+ *  sums of whole numbers fit a plaintext modulus. Pieces are signed. */
+struct sci_he_piece {
+  struct slots_layer layer; /* its ring_bits: the piece's width */
+  unsigned shift;
+};
+struct sci_he_piece sci_he_piece(const struct engine_layout *layout, uint32_t number, unsigned piece);
+/** Its conversion, to a ring of what the shift leaves. */
+struct field_ring sci_he_field(const struct slots_layout *l, const struct engine_layout *layout, uint32_t number,
+                               unsigned shift);
+struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number);
+struct maxpool sci_he_maxpool(const struct program *program, uint32_t number);
+struct top_k sci_he_top_k(const struct program *program);
+
+/** Declares a linear layer's run; `have` are the rotation keys that the session has, and gets those it lacks. */
+void sci_he_linear_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples,
+                        struct slots_elements *have);
+
+/** A session's state. */
+struct sci_he {
+  struct party party;
+  struct cot *cot;     /* owned; the party's */
+  struct slots *slots; /* owned */
+};
+extern const struct engine_gate sci_he_gates[GATE_COUNT];
+
+void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost);
+size_t sci_he_memory(const struct engine_layout *layout, enum role role);
+void sci_he_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
+                    struct engine_seconds *run);
+
+#endif

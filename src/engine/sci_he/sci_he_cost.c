@@ -1,0 +1,85 @@
+/* What sessions cost beside their gates, and the engine's prices. */
+#include "engine/sci_he/sci_he.h"
+#include "silent/cot_silent.h"
+
+/* Seconds of one core: a correlation's making and hashing, a byte of a gate's messages with what goes into it; at the
+ * server a plaintext's encoding, a product, a rotation, a ciphertext that comes or goes, a product with its own share;
+ * at the client a ciphertext, a rotation key's making. Fitted to runs of networks by stage on a processor with AVX2. */
+static const double correlation_s = 10.4e-9, gate_byte_s = 4.1e-9, setup_s = 0.06;
+static const double encoding_s = 250e-6, product_s = 80e-6, rotation_s = 1.4e-3, server_cipher_s = 1.0e-3;
+static const double local_s = 1.0e-9, client_cipher_s = 1.0e-3, client_key_s = 5.0e-3, server_key_s = 1.0e-3;
+
+void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost) {
+  struct sci_he_layout *own = sci_he_own(layout);
+  own->sent = (struct slots_elements){0};
+  cot_open_silent_cost(cost, &own->refill, &own->silent);
+  slots_open_cost(cost);
+}
+
+/* Rotation keys that a run of so many samples needs. */
+static size_t count_keys(const struct engine_layout *layout, size_t samples) {
+  struct slots_elements keys = {0};
+  for (uint32_t i = 1; i < layout->program->count; i++) {
+    struct cost cost = {0};
+    if (step_operator(&layout->program->steps[i])->gate == GATE_LINEAR)
+      sci_he_linear_cost(&cost, layout, i, samples, &keys);
+  }
+  return keys.count;
+}
+
+size_t sci_he_memory(const struct engine_layout *layout, enum role role) {
+  /* Shards of other sizes may need keys of their own. */
+  const size_t keys = size_min(count_keys(layout, layout->expected_samples) + 4, SLOTS_KEYS_MAX);
+  return cot_silent_memory(&sci_he_own(layout)->silent) + slots_memory(role, keys);
+}
+
+static double local_products(const struct program *program, uint32_t number, size_t samples) {
+  const struct shape out = program->steps[number].out.shape;
+  return (double)samples * (double)program_weight_count(program, number) * (double)out.height * (double)out.width;
+}
+
+static double exchange_seconds(const struct cost *cost) {
+  return ((double)cost->cots_server_sends + (double)cost->cots_client_sends) * correlation_s +
+         ((double)cost->bytes_to_server + (double)cost->bytes_to_client) * gate_byte_s;
+}
+
+/* A piece of a linear layer: ciphertexts, then a conversion, which is a gate like others. */
+static void add_piece(struct engine_seconds *s, const struct engine_layout *layout, uint32_t number, size_t samples,
+                      const struct sci_he_piece *piece) {
+  struct slots_layout l;
+  struct cost cost = {0};
+  const char *why;
+  if (slots_layout_make(&l, &piece->layer, samples, &why) != FUSION_OK) return;
+  const struct slots_work w = slots_layout_work(&l);
+  const struct field_ring params = sci_he_field(&l, layout, number, piece->shift);
+  const double ciphers = (double)(l.tiles * (l.inputs + l.outputs));
+  field_ring_cost(&cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
+  s->server += w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s +
+               ciphers * server_cipher_s + exchange_seconds(&cost);
+  s->client += ciphers * client_cipher_s + exchange_seconds(&cost);
+  slots_layout_free(&l);
+}
+
+void sci_he_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
+                    struct engine_seconds *run) {
+  const struct program *program = layout->program;
+  const size_t keys = count_keys(layout, samples);
+  *run = (struct engine_seconds){0};
+  for (uint32_t i = 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate == GATE_LOCAL) continue;
+    if (gate != GATE_LINEAR) {
+      struct cost cost = {0};
+      sci_he_gates[gate].cost(&cost, layout, i, samples);
+      run->server += exchange_seconds(&cost);
+      run->client += exchange_seconds(&cost);
+      continue;
+    }
+    for (unsigned k = 0; k < sci_he_own(layout)->pieces[i]; k++) {
+      const struct sci_he_piece piece = sci_he_piece(layout, i, k);
+      add_piece(run, layout, i, samples, &piece);
+    }
+    run->server += local_products(program, i, samples) * local_s;
+  }
+  *opening = (struct engine_seconds){setup_s + (double)keys * server_key_s, setup_s + (double)keys * client_key_s};
+}

@@ -1,0 +1,182 @@
+/* What the engine derives from a program, and which programs it refuses. */
+#include "engine/sci_he/sci_he.h"
+
+static fusion_status refuse(const struct program *program, uint32_t number, const char *why, fusion_error *err) {
+  return error_set(err, FUSION_E_MODEL, "layer '%s': %s", program->steps[number].name, why);
+}
+
+static fusion_status out_of_memory(fusion_error *err) {
+  return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
+}
+
+static struct slots_layer layer_of(const struct program *program, uint32_t number, unsigned x_bits) {
+  const struct program_step *step = &program->steps[number];
+  const struct shape in = program->steps[step->inputs[0]].out.shape, out = step->out.shape;
+  const struct window *w = &step->window;
+  return (struct slots_layer){
+      .in_channels = in.channels,
+      .in_h = in.height,
+      .in_w = in.width,
+      .out_channels = out.channels,
+      .out_h = out.height,
+      .out_w = out.width,
+      .groups = step->groups,
+      .kernel_h = w->kernel_h,
+      .kernel_w = w->kernel_w,
+      .stride_h = w->stride_h,
+      .stride_w = w->stride_w,
+      .pad_top = w->pad_top,
+      .pad_left = w->pad_left,
+      .dilation_h = w->dilation_h,
+      .dilation_w = w->dilation_w,
+      .ring_bits = (uint8_t)x_bits,
+      .weight_bits = step->weight_bits,
+  };
+}
+
+struct sci_he_piece sci_he_piece(const struct engine_layout *layout, uint32_t number, unsigned piece) {
+  const unsigned ring = layout->program->steps[number].out.ring_bits, pieces = sci_he_own(layout)->pieces[number];
+  const unsigned width = (unsigned)div_up(ring, pieces), shift = piece * width;
+  const unsigned bits = ring - shift < width ? ring - shift : width;
+  return (struct sci_he_piece){.layer = layer_of(layout->program, number, bits), .shift = shift};
+}
+
+struct field_ring sci_he_field(const struct slots_layout *l, const struct engine_layout *layout, uint32_t number,
+                               unsigned shift) {
+  return (struct field_ring){.modulus = slots_plain_prime(l->plain_bits),
+                             .offset = l->offset,
+                             .ring_bits = (uint8_t)(layout->program->steps[number].out.ring_bits - shift)};
+}
+
+struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number) {
+  const struct program_step *step = &layout->program->steps[number];
+  return (struct relu_truncate){
+      .in_bits = layout->program->steps[step->inputs[0]].out.ring_bits,
+      .shift = step->shift,
+      .out_bits = step->out.ring_bits,
+      .add = step_rounding(step),
+      .relu = step->op == OP_RELU,
+      .fast = layout->program->rounding == ROUNDING_FAST,
+  };
+}
+
+struct maxpool sci_he_maxpool(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  const struct program_tensor *in = &program->steps[step->inputs[0]].out;
+  const struct window *w = &step->window;
+  return (struct maxpool){
+      .in_h = in->shape.height,
+      .in_w = in->shape.width,
+      .out_h = step->out.shape.height,
+      .out_w = step->out.shape.width,
+      .kernel_h = w->kernel_h,
+      .kernel_w = w->kernel_w,
+      .stride_h = w->stride_h,
+      .stride_w = w->stride_w,
+      .pad_top = w->pad_top,
+      .pad_left = w->pad_left,
+      .dilation_h = w->dilation_h,
+      .dilation_w = w->dilation_w,
+      .value_bits = in->value_bits,
+      .in_bits = in->ring_bits,
+      .out_bits = step->out.ring_bits,
+  };
+}
+
+struct top_k sci_he_top_k(const struct program *program) {
+  const struct program_tensor *last = &program->steps[program->count - 1].out;
+  return (struct top_k){
+      .width = (uint32_t)shape_size(last->shape),
+      .k = program_winners(program),
+      .value_bits = last->value_bits,
+      .in_bits = last->ring_bits,
+      .indices_only = program->output == OUTPUT_LABEL,
+  };
+}
+
+void sci_he_linear_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples,
+                        struct slots_elements *have) {
+  for (unsigned k = 0; k < sci_he_own(layout)->pieces[number]; k++) {
+    const struct sci_he_piece piece = sci_he_piece(layout, number, k);
+    struct slots_layout l;
+    const char *why;
+    if (slots_layout_make(&l, &piece.layer, samples, &why) != FUSION_OK) {
+      cost->out_of_memory = true; /* layout_open has seen to the rest */
+      return;
+    }
+    const struct field_ring params = sci_he_field(&l, layout, number, piece.shift);
+    slots_linear_cost(cost, &l, have);
+    field_ring_cost(cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
+    slots_layout_free(&l);
+  }
+}
+
+/* The least number of pieces that fit; a piece is at least two bits wide. */
+static fusion_status choose_pieces(const struct engine_layout *layout, uint32_t number, struct slots_elements *all,
+                                   fusion_error *err) {
+  const struct program *program = layout->program;
+  const unsigned ring = program->steps[number].out.ring_bits;
+  uint8_t *pieces = &sci_he_own(layout)->pieces[number];
+  const char *why = NULL;
+  for (*pieces = 1; *pieces <= SCI_HE_PIECES_MAX; ++*pieces) {
+    const struct sci_he_piece first = sci_he_piece(layout, number, 0),
+                              last = sci_he_piece(layout, number, *pieces - 1u);
+    struct slots_layout l;
+    if (last.layer.ring_bits < 2 || last.shift >= ring) continue;
+    const fusion_status status = slots_layout_make(&l, &first.layer, 1, &why);
+    if (status == FUSION_E_MEMORY) return out_of_memory(err);
+    if (status != FUSION_OK) continue;
+    const bool room = slots_layout_elements(&l, all);
+    slots_layout_free(&l);
+    if (room) return FUSION_OK;
+    why = "the images of the network have too many widths; use another engine";
+    break;
+  }
+  return refuse(program, number, why, err);
+}
+
+/* Every linear layer can be laid out, for any number of samples: what fits one fits all, and so do narrower pieces. The
+ * rotation keys of all sizes of blocks together are no more than a session has room for. */
+static fusion_status check_layers(const struct engine_layout *layout, fusion_error *err) {
+  struct slots_elements all = {0};
+  fusion_status status = FUSION_OK;
+  for (size_t step = 1; step < SLOTS_ROW; step *= 2)
+    (void)slots_elements_add(&all, slots_rotation_element((int64_t)step));
+  (void)slots_elements_add(&all, SLOTS_SWAP);
+  for (uint32_t i = 1; i < layout->program->count; i++)
+    if (step_operator(&layout->program->steps[i])->gate == GATE_LINEAR) TRY(choose_pieces(layout, i, &all, err));
+cleanup:
+  return status;
+}
+
+/* Correlations for the session: how many it will take in each direction. */
+static fusion_status size_silent(const struct engine_layout *layout, struct sci_he_layout *own, fusion_error *err) {
+  struct cost cost = {0};
+  engine_run_cost(&cost, layout, layout->expected_samples);
+  own->silent = (struct silent_params){.profile = SILENT_LAN,
+                                       .expected_server_sends = cost.cots_server_sends,
+                                       .expected_client_sends = cost.cots_client_sends};
+  return cost.out_of_memory ? out_of_memory(err) : FUSION_OK;
+}
+
+fusion_status sci_he_layout_open(struct engine_layout *layout, fusion_error *err) {
+  fusion_status status;
+  struct sci_he_layout *own = layout->own = mem_alloc(1, sizeof *own);
+  FAIL_IF(!own, out_of_memory(err));
+  own->pieces = mem_alloc(layout->program->count, sizeof *own->pieces);
+  FAIL_IF(!own->pieces, out_of_memory(err));
+  TRY(check_layers(layout, err));
+  TRY(size_silent(layout, own, err));
+  return FUSION_OK;
+cleanup:
+  sci_he_layout_close(layout);
+  return status;
+}
+
+void sci_he_layout_close(struct engine_layout *layout) {
+  struct sci_he_layout *own = layout->own;
+  if (!own) return;
+  mem_free(own->pieces);
+  mem_free(own);
+  layout->own = NULL;
+}
