@@ -250,9 +250,9 @@ static void run_flips(struct table *t) {
 
 /* Every message of a type, not one: then it cannot go unnoticed. */
 static void run_floods_of_garbage(struct table *t) {
-  static const uint16_t types[] = {MSG_OT_CHOICE,   MSG_OT_TABLE,       MSG_AND,
-                                   MSG_MULTIPLY,    MSG_PRODUCT_CHOICE, MSG_RLWE_COMMON,
-                                   MSG_RLWE_ANSWER, MSG_GARBLED_CHOICE, MSG_OUTPUT};
+  static const uint16_t types[] = {MSG_OT_CHOICE,      MSG_OT_TABLE,    MSG_AND,         MSG_MULTIPLY,
+                                   MSG_PRODUCT_CHOICE, MSG_RLWE_COMMON, MSG_RLWE_ANSWER, MSG_SLOTS_ANSWER,
+                                   MSG_GARBLED_CHOICE, MSG_OUTPUT};
   for (size_t k = 0; k < sizeof types / sizeof types[0]; k++) {
     if (!t->sent[cheat_type_row(types[k])]) continue; /* not of this engine */
     const struct cheat cheat = {.kind = CHEAT_GARBAGE, .type = types[k]};
@@ -265,14 +265,16 @@ static void run_keyed(struct table *t) {
   static const char *const names[] = {"a share's top bit by a key coefficient",
                                       "near the noise bound by a key coefficient", "off by one by a key coefficient",
                                       "a share that is the key"};
-  if (!t->sent[cheat_type_row(MSG_RLWE_COMMON)]) return; /* not of this engine */
+  static const uint16_t types[] = {MSG_RLWE_COMMON, MSG_SLOTS_ANSWER};
+  const message_type type = types[!t->sent[cheat_type_row(types[0])]];
+  if (!t->sent[cheat_type_row(type)]) return; /* not of this engine */
   for (uint64_t how = 0; how < 4; how++) {
     for (unsigned every = 0; every < 2; every++) {
       char name[64];
       snprintf(name, sizeof name, "%s, %s", names[how], every ? "always" : "once");
       for (unsigned i = 0; i < t->factor; i++) {
         const struct cheat cheat = {
-            .kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON, .nth = every ? 0 : any_nth(t, MSG_RLWE_COMMON), .value = how};
+            .kind = CHEAT_KEYED, .type = type, .nth = every ? 0 : any_nth(t, type), .value = how};
         run(t, name, HARMLESS, &cheat, 0);
       }
       if (row_of(t, name, HARMLESS)->outcomes[OUTCOME_FAILED]) fail_msg("%s: the client ended with an error", name);

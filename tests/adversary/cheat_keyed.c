@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "engine/engine.h"
 #include "lattice/layout.h"
+#include "slots/slots.h"
 #include "steps/encrypted_steps.h"
 
 static uint64_t get_bits(const uint8_t *bytes, size_t at, unsigned bits) {
@@ -43,10 +44,28 @@ static bool find_layout(struct linear_layout *l, size_t *outs, const struct engi
   return false;
 }
 
+/* The same for slot encryption, whose answers are c0 and then c1 of all coefficients, rounded to a power of two: a is
+ * the top bit, half a unit of the plaintext, a unit of it, or all that there is. */
+static void keyed_slots(struct cheater *c, const struct cheat *cheat, uint8_t *payload, size_t len) {
+  unsigned bits = SLOTS_PLAIN_BITS_MIN;
+  while (bits < SLOTS_PLAIN_BITS_MAX && slots_answer_len(bits) < len) bits++;
+  const uint64_t how = cheat->value == CHEAT_RANDOM ? cheat_random(c) % 4 : cheat->value;
+  const unsigned wide = bits + SLOTS_C1_BITS, unit = how == 1 ? SLOTS_C1_BITS - 1 : SLOTS_C1_BITS;
+  uint8_t *c1 = payload + bits_len(SLOTS_N, bits + SLOTS_C0_BITS);
+  const size_t at = cheat_random(c) % SLOTS_N * wide;
+  if (how == 3) memset(payload, 0, len);
+  const uint64_t a = UINT64_C(1) << (how == 0 ? wide - 1 : unit);
+  put_bits(c1, at, wide, (get_bits(c1, at, wide) + a) & low_mask(wide));
+}
+
 void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len) {
   struct linear_layout l;
   size_t outs;
   struct engine_layout layout;
+  if (cheat->type == MSG_SLOTS_ANSWER) {
+    keyed_slots(c, cheat, payload, len);
+    return;
+  }
   if (engine_layout_open(&layout, c->engine, &c->model.program, samples, NULL) != FUSION_OK) return;
   const bool found = find_layout(&l, &outs, &layout, samples, len);
   engine_layout_close(&layout);

@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe.h"
+#include "slots/slots.h"
 #include "steps/encrypted_steps.h"
 #include "support/support.h"
 
@@ -75,7 +76,12 @@ static const struct family {
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
-      {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}}};
+      {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
+    {"sci-he",
+     10,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_SLOTS_ANSWER}},
+      {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}},
+      {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}}}}};
 
 static const struct family *family_here(void) {
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
@@ -157,9 +163,22 @@ static size_t query_put(uint8_t *out, const uint8_t *in, size_t len, const struc
   return at;
 }
 
+/* Residues after `seed_len` bytes, in polynomials whose limbs follow one another. */
+static size_t residues_put(uint8_t *out, const uint8_t *in, size_t len, size_t seed_len, size_t limbs) {
+  size_t at = seed_len;
+  struct bit_reader b = {.in = in + seed_len};
+  memcpy(out, in, seed_len);
+  for (size_t i = 0; i < (len - seed_len) * 8 / SLOTS_PRIME_BITS; i++)
+    at += number_put(out + at, bits_get(&b, SLOTS_PRIME_BITS), slots_primes[i / SLOTS_N % limbs]);
+  return at;
+}
+
 static size_t message_put(uint8_t *out, const struct recorded *m, const struct model *model, size_t nth) {
   if (m->type == MSG_BASE_OT) return points_put(out, m->payload, m->len);
   if (m->type == MSG_RLWE_KEY) return key_put(out, m->payload, model);
+  if (m->type == MSG_SLOTS_KEY) return residues_put(out, m->payload, m->len, PRG_SEED_LEN, SLOTS_LIMBS);
+  if (m->type == MSG_SLOTS_ROTATION) return residues_put(out, m->payload, m->len, 0, SLOTS_PRIMES);
+  if (m->type == MSG_SLOTS_QUERY) return residues_put(out, m->payload, m->len, 0, SLOTS_LIMBS);
   if (m->type == MSG_RLWE_QUERY) return query_put(out, m->payload, m->len, model, nth);
   memcpy(out, m->payload, m->len);
   return m->len;
