@@ -15,15 +15,19 @@
 #ifndef FUSION_GATES_FIELD_RING_H
 #define FUSION_GATES_FIELD_RING_H
 
+#include "gates/carry_shape.h"
 #include "gates/party.h"
 
-/** Elements that share their flights; the longest takes 16 bytes an element each way. */
-#define FIELD_RING_CHUNK ((size_t)1 << 20)
+/** Elements that share their flights; the longest takes 60 bytes an element, in the fixed tree, whose tables go one
+ * way.
+ */
+#define FIELD_RING_CHUNK ((size_t)1 << 19)
 
 struct field_ring {
-  uint64_t modulus;  /* t, odd, 2^3 < t < 2^61 */
-  uint64_t offset;   /* public */
-  uint8_t ring_bits; /* 2..62 */
+  uint64_t modulus;       /* t, odd, 2^3 < t < 2^61 */
+  uint64_t offset;        /* public */
+  uint8_t ring_bits;      /* 2..62 */
+  enum carry_shape shape; /* of the comparison tree */
 };
 
 /** x: `count` shares below t; y == x is allowed. Errors: closed, peer, memory; internal for parameters out of range. */

@@ -78,7 +78,7 @@ static const struct family {
       {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
     {"sci-he",
-     10,
+     9,
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_SLOTS_ANSWER}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}},
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}}}}};

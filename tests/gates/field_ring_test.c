@@ -59,6 +59,7 @@ static void field_ring__random_parameters(void **state) {
     struct field_ring q = {.modulus = (UINT64_C(1) << (bits - 1)) | (test_random(&random) & low_mask(bits - 1)) | 1};
     q.ring_bits = (uint8_t)(2 + test_random(&random) % 61);
     q.offset = test_random(&random) % q.modulus;
+    q.shape = i % 2 ? CARRY_FIXED : CARRY_CHEAPEST;
     check(&q, counts[i % 4], &random);
   }
   assert_ok(cpu_tier_force(cpu_tier_best()));
@@ -70,13 +71,20 @@ static void field_ring__around_a_chunk(void **state) {
   const struct field_ring q = {.modulus = 114689, .offset = 50000, .ring_bits = 12};
   check(&q, FIELD_RING_CHUNK - 1, &random);
   check(&q, FIELD_RING_CHUNK + 65, &random);
+  const struct field_ring fixed = {
+      .modulus = (UINT64_C(1) << 61) - 1, .offset = 50000, .ring_bits = 60, .shape = CARRY_FIXED};
+  check(&fixed, FIELD_RING_CHUNK + 1, &random);
 }
 
 static void field_ring__refuses_parameters_out_of_range(void **state) {
   (void)state;
   struct party p = {.role = ROLE_SERVER};
   uint64_t x = 0;
-  const struct field_ring wrong[] = {{65536, 0, 12}, {7, 0, 12}, {UINT64_MAX, 0, 12}, {114689, 0, 1}, {114689, 0, 63}};
+  const struct field_ring wrong[] = {{.modulus = 65536, .ring_bits = 12},
+                                     {.modulus = 7, .ring_bits = 12},
+                                     {.modulus = UINT64_MAX, .ring_bits = 12},
+                                     {.modulus = 114689, .ring_bits = 1},
+                                     {.modulus = 114689, .ring_bits = 63}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     assert_int_equal(field_ring(&p, &wrong[i], &x, &x, 1), FUSION_E_INTERNAL);
 }

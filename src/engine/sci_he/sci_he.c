@@ -14,7 +14,9 @@ static fusion_status open_keys(struct sci_he *c, const struct engine_party *p) {
   fusion_status status;
   struct prg *ot_prg = prg_fork(p->prg, "sci-he ot", 0);
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  TRY(cot_open_silent(&c->cot, p->role, p->channel, p->heap, ot_prg, &sci_he_own(p->layout)->silent));
+  TRY(sci_he_is_silent(p->layout)
+          ? cot_open_silent(&c->cot, p->role, p->channel, p->heap, ot_prg, &sci_he_own(p->layout)->silent)
+          : cot_open_softspoken(&c->cot, p->role, p->channel, p->heap, ot_prg));
   TRY(slots_open(&c->slots, p->role, p->channel, p->prg));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
 cleanup:
@@ -34,10 +36,28 @@ static fusion_status sci_he_open(void **state, const struct engine_party *party)
   return status;
 }
 
+static const struct sci_he_tuning stream = {.silent = false}, silent = {.silent = true};
+
 const struct engine engine_sci_he = {
     .name = "sci-he",
     .family = "sci-he",
-    .summary = "CrypTFlow2 with homomorphic encryption: packed convolutions, comparisons by oblivious transfer",
+    .summary = "CrypTFlow2's: homomorphic encryption with slots for linear layers, oblivious transfer for the rest",
+    .tuning = &stream,
+    .layout_open = sci_he_layout_open,
+    .layout_close = sci_he_layout_close,
+    .open = sci_he_open,
+    .close = sci_he_close,
+    .open_cost = sci_he_open_cost,
+    .memory = sci_he_memory,
+    .seconds = sci_he_seconds,
+    .gates = sci_he_gates,
+};
+
+const struct engine engine_sci_he_silent = {
+    .name = "sci-he-silent",
+    .family = "sci-he",
+    .summary = "sci-he with correlations from silent oblivious transfer",
+    .tuning = &silent,
     .layout_open = sci_he_layout_open,
     .layout_close = sci_he_layout_close,
     .open = sci_he_open,

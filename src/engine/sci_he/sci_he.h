@@ -1,19 +1,26 @@
 /** The `sci-he` engine: CrypTFlow2 with homomorphic encryption (Rathee et al., CCS 2020; SCI_HE in its code).
  *
  *  Linear layers are slot encryption with Gazelle's packing (slots/slots_linear.h); their sums are shares modulo a
- * prime and go to the ring by one comparison (gates/field_ring.h). Everything else are the comparisons of gates/.
- * Shares sum to the very values: no tensor has guard bits. Rotation keys are sent when a layer first needs them.
- *  docs/protocols/slots.md. */
+ * prime and go to the ring by one comparison (gates/field_ring.h). Comparisons are those of gates/ with CrypTFlow2's
+ * fixed tree. Shares sum to the very values: no tensor has guard bits. Rotation keys are sent when a layer first needs
+ * them. docs/protocols/slots.md. */
 #ifndef FUSION_ENGINE_SCI_HE_SCI_HE_H
 #define FUSION_ENGINE_SCI_HE_SCI_HE_H
 
 #include "engine/engine.h"
 #include "gates/gates.h"
+#include "ot/cot_softspoken.h"
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
 #include "slots/slots_linear.h"
 
-extern const struct engine engine_sci_he;
+/** They differ in where correlations come from, their tuning: a SoftSpoken stream, in place of the original's IKNP, or
+ *  silent OT. */
+extern const struct engine engine_sci_he, engine_sci_he_silent;
+
+struct sci_he_tuning {
+  bool silent;
+};
 
 enum { SCI_HE_PIECES_MAX = 16 };
 
@@ -21,10 +28,15 @@ enum { SCI_HE_PIECES_MAX = 16 };
 struct sci_he_layout {
   uint8_t *pieces;             /* owned: [steps]: into so many the client's share of a linear layer's input is cut */
   struct silent_params silent; /* of a session of expected_samples */
-  struct cot_cost refill;      /* the source that open_cost leaves in a cost */
-  struct slots_elements sent;  /* rotation keys that the cost at hand has declared, since open_cost */
+  /* The source that open_cost leaves in a cost: one of them, by the tuning. */
+  struct cot_softspoken_cost stream_cost;
+  struct cot_cost silent_cost;
+  struct slots_elements sent; /* rotation keys that the cost at hand has declared, since open_cost */
 };
 
+static inline bool sci_he_is_silent(const struct engine_layout *layout) {
+  return ((const struct sci_he_tuning *)layout->engine->tuning)->silent;
+}
 static inline struct sci_he_layout *sci_he_own(const struct engine_layout *layout) {
   return layout->own;
 }

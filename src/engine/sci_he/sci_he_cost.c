@@ -2,17 +2,21 @@
 #include "engine/sci_he/sci_he.h"
 #include "silent/cot_silent.h"
 
-/* Seconds of one core: a correlation's making and hashing, a byte of a gate's messages with what goes into it; at the
- * server a plaintext's encoding, a product, a rotation, a ciphertext that comes or goes, a product with its own share;
- * at the client a ciphertext, a rotation key's making. Fitted to runs of networks by stage on a processor with AVX2. */
-static const double correlation_s = 10.4e-9, gate_byte_s = 4.1e-9, setup_s = 0.06;
+/* Seconds of one core: a correlation's making and hashing by either source, a byte of a gate's messages with what goes
+ * into it; at the server a plaintext's encoding, a product, a rotation, a ciphertext that comes or goes, a product with
+ * its own share; at the client a ciphertext, a rotation key's making. Fitted to runs of networks by stage on a
+ * processor with AVX2. */
+static const double stream_correlation_s = 45e-9, silent_correlation_s = 22e-9, gate_byte_s = 4.5e-9, setup_s = 0.06;
 static const double encoding_s = 250e-6, product_s = 80e-6, rotation_s = 1.4e-3, server_cipher_s = 1.0e-3;
 static const double local_s = 1.0e-9, client_cipher_s = 1.0e-3, client_key_s = 5.0e-3, server_key_s = 1.0e-3;
 
 void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct sci_he_layout *own = sci_he_own(layout);
   own->sent = (struct slots_elements){0};
-  cot_open_silent_cost(cost, &own->refill, &own->silent);
+  if (sci_he_is_silent(layout))
+    cot_open_silent_cost(cost, &own->silent_cost, &own->silent);
+  else
+    cot_open_softspoken_cost(cost, &own->stream_cost);
   slots_open_cost(cost);
 }
 
@@ -30,7 +34,9 @@ static size_t count_keys(const struct engine_layout *layout, size_t samples) {
 size_t sci_he_memory(const struct engine_layout *layout, enum role role) {
   /* Shards of other sizes may need keys of their own. */
   const size_t keys = size_min(count_keys(layout, layout->expected_samples) + 4, SLOTS_KEYS_MAX);
-  return cot_silent_memory(&sci_he_own(layout)->silent) + slots_memory(role, keys);
+  const size_t correlations =
+      sci_he_is_silent(layout) ? cot_silent_memory(&sci_he_own(layout)->silent) : cot_softspoken_memory();
+  return correlations + slots_memory(role, keys);
 }
 
 static double local_products(const struct program *program, uint32_t number, size_t samples) {
@@ -38,7 +44,8 @@ static double local_products(const struct program *program, uint32_t number, siz
   return (double)samples * (double)program_weight_count(program, number) * (double)out.height * (double)out.width;
 }
 
-static double exchange_seconds(const struct cost *cost) {
+static double exchange_seconds(const struct engine_layout *layout, const struct cost *cost) {
+  const double correlation_s = sci_he_is_silent(layout) ? silent_correlation_s : stream_correlation_s;
   return ((double)cost->cots_server_sends + (double)cost->cots_client_sends) * correlation_s +
          ((double)cost->bytes_to_server + (double)cost->bytes_to_client) * gate_byte_s;
 }
@@ -55,8 +62,8 @@ static void add_piece(struct engine_seconds *s, const struct engine_layout *layo
   const double ciphers = (double)(l.tiles * (l.inputs + l.outputs));
   field_ring_cost(&cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
   s->server += w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s +
-               ciphers * server_cipher_s + exchange_seconds(&cost);
-  s->client += ciphers * client_cipher_s + exchange_seconds(&cost);
+               ciphers * server_cipher_s + exchange_seconds(layout, &cost);
+  s->client += ciphers * client_cipher_s + exchange_seconds(layout, &cost);
   slots_layout_free(&l);
 }
 
@@ -71,8 +78,8 @@ void sci_he_seconds(const struct engine_layout *layout, size_t samples, struct e
     if (gate != GATE_LINEAR) {
       struct cost cost = {0};
       sci_he_gates[gate].cost(&cost, layout, i, samples);
-      run->server += exchange_seconds(&cost);
-      run->client += exchange_seconds(&cost);
+      run->server += exchange_seconds(layout, &cost);
+      run->client += exchange_seconds(layout, &cost);
       continue;
     }
     for (unsigned k = 0; k < sci_he_own(layout)->pieces[i]; k++) {

@@ -45,7 +45,8 @@ struct field_ring sci_he_field(const struct slots_layout *l, const struct engine
                                unsigned shift) {
   return (struct field_ring){.modulus = slots_plain_prime(l->plain_bits),
                              .offset = l->offset,
-                             .ring_bits = (uint8_t)(layout->program->steps[number].out.ring_bits - shift)};
+                             .ring_bits = (uint8_t)(layout->program->steps[number].out.ring_bits - shift),
+                             .shape = CARRY_FIXED};
 }
 
 struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number) {
@@ -57,6 +58,7 @@ struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t nu
       .add = step_rounding(step),
       .relu = step->op == OP_RELU,
       .fast = layout->program->rounding == ROUNDING_FAST,
+      .shape = CARRY_FIXED,
   };
 }
 
@@ -80,6 +82,7 @@ struct maxpool sci_he_maxpool(const struct program *program, uint32_t number) {
       .value_bits = in->value_bits,
       .in_bits = in->ring_bits,
       .out_bits = step->out.ring_bits,
+      .shape = CARRY_FIXED,
   };
 }
 
@@ -91,6 +94,7 @@ struct top_k sci_he_top_k(const struct program *program) {
       .value_bits = last->value_bits,
       .in_bits = last->ring_bits,
       .indices_only = program->output == OUTPUT_LABEL,
+      .shape = CARRY_FIXED,
   };
 }
 
@@ -152,6 +156,7 @@ cleanup:
 /* Correlations for the session: how many it will take in each direction. */
 static fusion_status size_silent(const struct engine_layout *layout, struct sci_he_layout *own, fusion_error *err) {
   struct cost cost = {0};
+  if (!sci_he_is_silent(layout)) return FUSION_OK;
   engine_run_cost(&cost, layout, layout->expected_samples);
   own->silent = (struct silent_params){.profile = SILENT_LAN,
                                        .expected_server_sends = cost.cots_server_sends,
