@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Estimated bit security of the RLWE parameter sets (src/lattice/params.c), recomputed.
+"""Estimated bit security of the RLWE parameter sets (src/lattice/params.c, src/slots/slots_params.c), recomputed.
 
 Problem: LWE of dimension n modulo q with a uniform ternary secret and noise of deviation sigma; as many samples as an attack
 wants. Attacks:
@@ -215,9 +215,9 @@ def published():
     return good
 
 
-def source(path):
+def source(path, folder="lattice"):
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with open(os.path.join(root, "src", "lattice", path), encoding="utf-8") as f:
+    with open(os.path.join(root, "src", folder, path), encoding="utf-8") as f:
         return f.read()
 
 
@@ -229,6 +229,19 @@ def source_sets():
     pairs = int(re.search(r"RLWE_NOISE_PAIRS = (\d+)", header)[1])
     keys = int(re.search(r"RLWE_KEYS_MAX = (\d+)", header)[1])
     return [tuple(map(int, s)) for s in sets], primes, sqrt(pairs / 2), keys
+
+
+def check_slots(sigma):
+    """The one set of slot encryption: the largest modulus is that of rotation keys; one key, uniform halves of its own."""
+    params, header = source("slots_params.c", "slots"), source("slots_params.h", "slots")
+    primes = [int(p) for p in re.findall(r"\((\d+)\)", re.search(r"slots_primes\[\w+\] = \{([^}]+)\}", params)[1])]
+    n = 1 << int(re.search(r"SLOTS_LOG_N = (\d+)", header)[1])
+    claimed = int(re.search(r"SLOTS_SECURITY_BITS = (\d+)", header)[1])
+    left = report(n, sum(log2(p) for p in primes), sigma)
+    if claimed == floor(left) and claimed >= FLOOR and len(primes) == int(re.search(r"SLOTS_PRIMES = (\d+)", header)[1]):
+        return True
+    print(f"slots: the source says {claimed} bits, not {left:.1f}; at least {FLOOR} are needed", file=sys.stderr)
+    return False
 
 
 def report(n, log_q, sigma):
@@ -256,6 +269,7 @@ def main():
             if claimed != floor(left) or claimed < FLOOR:
                 print(f"N={n}: the source says {claimed}; at least {FLOOR} are needed", file=sys.stderr)
                 good = False
+    good = check_slots(sigma) and good
     if not published():
         print(f"the estimates differ from published ones by {TOLERANCE} bits or more", file=sys.stderr)
         good = False
