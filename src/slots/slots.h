@@ -25,7 +25,7 @@
 
 enum { SLOTS_KEYS_MAX = 96 };
 
-/** Galois elements g of automorphisms X -> X^g; sorted by nothing, none twice. */
+/** Galois elements g of automorphisms X -> X^g, none twice, in the order in which their keys are sent. */
 struct slots_elements {
   size_t count;
   uint32_t element[SLOTS_KEYS_MAX];
