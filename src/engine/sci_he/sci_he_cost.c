@@ -7,7 +7,7 @@
  * its own share; at the client a ciphertext, a rotation key's making. Fitted to runs of networks by stage on a
  * processor with AVX2. */
 static const double stream_correlation_s = 45e-9, silent_correlation_s = 22e-9, gate_byte_s = 4.5e-9, setup_s = 0.06;
-static const double encoding_s = 250e-6, product_s = 80e-6, rotation_s = 1.4e-3, server_cipher_s = 1.0e-3;
+static const double encoding_s = 180e-6, product_s = 45e-6, rotation_s = 1.0e-3, server_cipher_s = 1.0e-3;
 static const double local_s = 1.0e-9, client_cipher_s = 1.0e-3, client_key_s = 5.0e-3, server_key_s = 1.0e-3;
 
 void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost) {
