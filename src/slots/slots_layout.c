@@ -29,8 +29,9 @@ static bool split_tap(const struct side *s, uint32_t k, int64_t *phase, int64_t 
   return true;
 }
 
-static size_t find_phase(struct slots_axis *a, uint32_t phase) {
-  size_t i = 0;
+/* Searches from number `first` on. */
+static size_t find_phase(struct slots_axis *a, uint32_t phase, size_t first) {
+  size_t i = first;
   while (i < a->phases && a->phase[i] != phase) i++;
   if (i == a->phases) a->phase[a->phases++] = phase;
   return i;
@@ -56,10 +57,12 @@ static fusion_status axis_make(struct slots_axis *a, const struct side *s, const
   a->offset = (int32_t *)(void *)(a->phase + s->kernel);
   a->tap = a->phase + 2 * (size_t)s->kernel;
   for (int pass = 0; pass < 2; pass++) { /* all phases and offsets first */
+    size_t single = 0;                   /* of a single output pixel each tap has a phase of its own */
     for (uint32_t k = 0; k < s->kernel; k++) {
       int64_t phase, offset;
       if (!split_tap(s, k, &phase, &offset)) continue;
-      const size_t i = find_phase(a, (uint32_t)phase), j = find_offset(a, (int32_t)offset);
+      const size_t i = find_phase(a, (uint32_t)phase, s->out == 1 ? single++ : 0);
+      const size_t j = find_offset(a, (int32_t)offset);
       if (pass) a->tap[i * a->offsets + j] = k;
     }
     if (!pass) memset(a->tap, 0xff, pairs * sizeof *a->tap);

@@ -123,11 +123,27 @@ static void sci_he__refuses_what_slots_cannot_pack(void **state) {
   expect_refused(&n, "layer 'step1': its window is too large for packing in slots; use another engine");
 }
 
+static void sci_he__refuses_traffic_above_its_limit(void **state) {
+  (void)state;
+  const struct shape s = {64, 1024, 1024};
+  fusion_error err = {.status = FUSION_OK};
+  struct net n = net_open(s, 20, 8, 1);
+  for (uint32_t i = 0; i < 6; i += 2) {
+    net_linear(&n, i, s, net_dense, 1, 20, 4);
+    net_add(&n, OP_TRUNCATE, i + 1, s, 20, 8)->shift = 8;
+  }
+  assert_int_equal(engine_check(&engine_sci_he, &n.model->program, &err), FUSION_E_MODEL);
+  assert_non_null(strstr(err.text, "layer 'step1': it takes "));
+  assert_non_null(strstr(err.text, "where the sci-he engine takes 4 at most; use another engine (cheetah)"));
+  model_free(n.model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(sci_he__wide_rings_run_in_pieces),
       cmocka_unit_test(sci_he__rotation_keys_are_sent_once),
       cmocka_unit_test(sci_he__refuses_what_slots_cannot_pack),
+      cmocka_unit_test(sci_he__refuses_traffic_above_its_limit),
   };
   return cmocka_run_group_tests_name("sci_he", tests, NULL, NULL);
 }

@@ -14,6 +14,9 @@
 #include "silent/silent_set.h"
 #include "slots/slots_linear.h"
 
+/** Traffic of linear layers that a sample may take: 4 GiB. SqueezeNet 1.1 takes 0.2 GiB. */
+#define SCI_HE_SAMPLE_MAX ((uint64_t)4 << 30)
+
 /** They differ in where correlations come from, their tuning: a SoftSpoken stream, in place of the original's IKNP, or
  *  silent OT. */
 extern const struct engine engine_sci_he, engine_sci_he_silent;

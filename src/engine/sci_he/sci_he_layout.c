@@ -139,6 +139,31 @@ static fusion_status choose_pieces(const struct engine_layout *layout, uint32_t 
   return refuse(program, number, why, err);
 }
 
+/* Refuses programs whose ciphertexts of one sample would take too much traffic, with the largest layer. */
+static fusion_status check_traffic(const struct engine_layout *layout, fusion_error *err) {
+  const struct program *program = layout->program;
+  struct slots_elements keys = {0};
+  uint64_t sum = 0, most = 0;
+  uint32_t largest = 0;
+  for (uint32_t i = 1; i < program->count; i++) {
+    struct cost cost = {0};
+    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
+    sci_he_linear_cost(&cost, layout, i, 1, &keys);
+    if (cost.out_of_memory) return out_of_memory(err);
+    const uint64_t bytes = cost.bytes_to_server + cost.bytes_to_client;
+    sum = bytes > UINT64_MAX - sum ? UINT64_MAX : sum + bytes;
+    if (bytes <= most) continue;
+    most = bytes;
+    largest = i;
+  }
+  if (sum <= SCI_HE_SAMPLE_MAX) return FUSION_OK;
+  return error_set(err, FUSION_E_MODEL,
+                   "layer '%s': it takes %.3g GiB a sample and all linear layers %.3g GiB, where the %s engine takes "
+                   "%.3g at most; use another engine (cheetah)",
+                   program->steps[largest].name, (double)most / 0x1p30, (double)sum / 0x1p30, layout->engine->name,
+                   (double)SCI_HE_SAMPLE_MAX / 0x1p30);
+}
+
 /* Every linear layer can be laid out, for any number of samples: what fits one fits all, and so do narrower pieces. The
  * rotation keys of all sizes of blocks together are no more than a session has room for. */
 static fusion_status check_layers(const struct engine_layout *layout, fusion_error *err) {
@@ -171,6 +196,7 @@ fusion_status sci_he_layout_open(struct engine_layout *layout, fusion_error *err
   own->pieces = mem_alloc(layout->program->count, sizeof *own->pieces);
   FAIL_IF(!own->pieces, out_of_memory(err));
   TRY(check_layers(layout, err));
+  TRY(check_traffic(layout, err));
   TRY(size_silent(layout, own, err));
   return FUSION_OK;
 cleanup:
