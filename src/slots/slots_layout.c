@@ -5,8 +5,9 @@
 /* Rotated inputs of a pass at most: words. One tile may take more, up to ROTATED_MAX. */
 enum { PASS_WORDS = 1 << 25, ROTATED_MAX = 1 << 28 };
 
-/* What a layout costs, in seconds: measured on one core with AVX2 (docs/protocols/slots.md); bytes at 100 MB/s. */
-static const double encoding_s = 180e-6, product_s = 45e-6, rotation_s = 1.0e-3, byte_s = 1e-8;
+/* What a layout costs, in seconds: measured on one core with AVX2 (docs/protocols/slots.md); bytes at 100 MB/s, those
+ * of a rotation key included in its price. */
+static const double encoding_s = 180e-6, product_s = 45e-6, rotation_s = 1.0e-3, byte_s = 1e-8, key_s = 12e-3;
 
 static int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b < 0);
@@ -45,6 +46,7 @@ static size_t find_offset(struct slots_axis *a, int32_t offset) {
   return i;
 }
 
+static const char *const too_wide = "its ring and weights are too wide for slot encryption; compile with fewer bits";
 static const char *const too_large = "its window is too large for packing in slots; use another engine";
 
 static fusion_status axis_make(struct slots_axis *a, const struct side *s, const char **why) {
@@ -124,16 +126,16 @@ static size_t power_up(size_t x) {
   return (size_t)1 << log2_up(x);
 }
 
-/* Places of channels for blocks of this size. */
-static void set_places(struct slots_layout *l, size_t slots) {
-  const size_t in = power_up(l->channels), out = power_up(l->layer.out_channels);
+/* Places of channels for blocks of this size, and outputs that are periodic with so many blocks; 0: they are not. */
+static void set_places(struct slots_layout *l, size_t slots, size_t period) {
+  const size_t in = power_up(l->channels);
   l->block = slots;
   l->blocks = SLOTS_ROW / slots;
   l->places = 2 * l->blocks;
   l->together = l->bands > 1 ? 1 : size_min(slots / (l->grid_h * l->grid_w), l->samples);
   l->tiles = l->bands * div_up(l->samples, l->together);
-  l->folded = out <= l->blocks;
-  l->period = l->folded ? out : l->blocks;
+  l->folded = period > 0;
+  l->period = l->folded ? period : l->blocks;
   l->outputs = l->folded ? 1 : div_up(l->layer.out_channels, l->places);
   l->inputs = div_up(l->channels, l->places);
   l->diagonals = l->period;
@@ -157,8 +159,8 @@ static double noise_bits(const struct slots_layout *l) {
   const double rotation = SLOTS_LIMBS * n * variance / 12 + n / 18 + 1;
   const double steps = (double)(l->y.offsets + l->x.offsets + l->babies);
   const double input = variance + 0.25 + steps * rotation;
-  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps) *
-                       (l->folded ? (double)(l->places / l->period) : 1);
+  const size_t periods = l->folded ? l->places / l->period : 1;
+  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps * periods);
   const double after = rotation * (double)(l->diagonals + l->places) + variance * (4 * n / 3 + 1);
   const double deviation = sqrt(n) * exp2(l->plain_bits - 1.0) * sqrt(input * (double)l->inputs * terms);
   return log2(tail * margin) + log2(sqrt(after) + deviation);
@@ -181,47 +183,73 @@ struct slots_work slots_layout_work(const struct slots_layout *l) {
   const double taps = (double)(l->y.offsets * l->x.offsets);
   const double products = (double)(l->inputs * l->outputs * l->diagonals * l->swaps) * taps / l->layer.groups;
   const double inner = (double)l->inputs * (taps * (double)l->babies - 1);
-  const double giants = (double)(l->diagonals / l->babies - 1) * (double)l->swaps + (double)(l->swaps - 1);
+  const size_t giant_steps = l->diagonals / l->babies - 1;
+  const double giants = (double)(giant_steps * l->swaps + l->swaps - 1);
   const double folds = l->folded ? log2_up(l->places / l->period) : 0;
   return (struct slots_work){passes * products, tiles * products,
                              tiles * (inner + (double)l->outputs * giants + folds)};
 }
 
+/* Rotation keys count in full, as if no other layer and no other run of the session had them. */
 static double price(const struct slots_layout *l) {
   const struct slots_work w = slots_layout_work(l);
   const double bytes = (double)l->tiles * ((double)(l->inputs * slots_query_len()) +
                                            (double)(l->outputs * slots_answer_len(l->plain_bits)));
-  return w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s + bytes * byte_s;
+  struct slots_elements keys = {0};
+  if (!slots_layout_elements(l, &keys)) return INFINITY;
+  return w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s + bytes * byte_s +
+         (double)keys.count * key_s;
 }
 
-/* The cheapest block size and number of babies that fit. */
+/* The cheapest so far, and why there is none. */
+struct choice {
+  struct slots_layout best;
+  double price;
+  const char *why;
+};
+
+/* All numbers of babies for the places at hand. */
+static void try_babies(struct slots_layout *l, struct choice *c) {
+  for (l->babies = 1; l->babies <= l->diagonals; l->babies *= 2) {
+    if (slots_rotated_words(l) > ROTATED_MAX) return;
+    l->noise_bits = noise_bits(l);
+    if (!flooded(l)) {
+      c->why = too_wide;
+      continue;
+    }
+    const double costs = price(l);
+    if (costs >= c->price) continue;
+    c->price = costs;
+    c->best = *l;
+  }
+}
+
+/* The cheapest block size, period and number of babies that fit. */
 static const char *choose_places(struct slots_layout *l) {
-  struct slots_layout best = *l;
-  double least = INFINITY;
-  const char *why = "the taps of its window are too many for the memory of packing in slots; use another engine";
+  struct choice c = {
+      .price = INFINITY,
+      .why = "the taps of its window are too many for the memory of packing in slots; use another engine"};
   const size_t pixels = l->grid_h * l->grid_w, most = l->bands > 1 ? 1 : l->samples;
+  const size_t out = power_up(l->layer.out_channels);
   for (size_t slots = power_up(pixels); slots <= SLOTS_ROW; slots *= 2) {
-    set_places(l, slots);
-    for (l->babies = 1; l->babies <= l->diagonals; l->babies *= 2) {
-      if (slots_rotated_words(l) > ROTATED_MAX) break;
-      l->noise_bits = noise_bits(l);
-      if (!flooded(l)) {
-        if (!isfinite(least)) why = "its ring and weights are too wide for slot encryption; compile with fewer bits";
-        continue;
-      }
-      const double costs = price(l);
-      if (costs >= least) continue;
-      least = costs;
-      best = *l;
+    const size_t blocks = SLOTS_ROW / slots;
+    for (size_t period = out; period <= blocks; period *= 2) {
+      set_places(l, slots, period);
+      try_babies(l, &c);
+    }
+    if (out > blocks) {
+      set_places(l, slots, 0);
+      try_babies(l, &c);
     }
     if (slots / pixels >= most) break; /* larger blocks would be empty */
   }
-  *l = best;
-  return isfinite(least) ? NULL : why;
+  if (!isfinite(c.price)) return c.why;
+  *l = c.best;
+  return NULL;
 }
 
 static const char *layout_places(struct slots_layout *l) {
-  if (!choose_plain(l)) return "its ring and weights are too wide for slot encryption; compile with fewer bits";
+  if (!choose_plain(l)) return too_wide;
   const char *why = choose_bands(l);
   return why ? why : choose_places(l);
 }
