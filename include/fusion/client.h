@@ -36,7 +36,7 @@ typedef struct fusion_client_settings {
   const char *tls_cert;        /**< PEM: the client's certificate; give tls_key too, or neither (default) */
   const char *tls_key;         /**< PEM, without a password */
   bool plaintext;              /**< no TLS; allowed only with loopback addresses; default false */
-  const char *engine;          /**< protocol engine: "cheetah" (default), or "cheetah-wan" for slow links */
+  const char *engine;          /**< protocol engine: "cheetah" (default), "cheetah-wan" for slow links, "delphi" */
   uint32_t workers;            /**< connections at once, 1 to 256; 0 (default): by the round trip and the cores */
   uint32_t shard_samples;      /**< at most so many samples run at once on a connection; 0 (default): 4,096 */
   uint32_t tries;              /**< how often a shard may run when connections are lost; default 3 */
@@ -95,6 +95,10 @@ typedef struct fusion_client_settings {
    * exactly min_public labelled public samples, and may have none. NULL (default): none. */
   const char *canaries;
   uint64_t min_canaries; /**< at least this many of them; 1 to FUSION_PUBLIC_MAX, default 20 */
+  /** A file that fusion_client_prepare made, for one job of as many samples: all that needs no input has been done. The
+   * file is used up, and gone, when the job's first message has left, whatever becomes of the job. Excludes `journal`.
+   * NULL (default): the job runs in one go. */
+  const char *prepared;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -108,6 +112,14 @@ static inline fusion_client_settings fusion_client_defaults(void) {
  *  FUSION_E_TLS name the file. */
 FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_client_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
+
+/** Does for a job of `samples` samples (fusion_plan_choice.samples) all that needs no input, with an engine that can
+ *  ("delphi"), over one connection. The server keeps its part, the client its own in the new file `path`, for one job
+ *  (fusion_client_settings.prepared) with the same model, engine and client certificate. Secret: mode 0600.
+ *  FUSION_E_USAGE (another engine), FUSION_E_IO (the file), FUSION_E_REFUSED (the server keeps none, or has no room),
+ * and what a job may end with before its inputs. */
+FUSION_API fusion_status fusion_client_prepare(fusion_client *client, uint64_t samples, const char *path,
+                                               fusion_error *err) FUSION_MUST_CHECK;
 
 /** The plan of a job with `queries` rows: fusion_plan_copies with the client's settings. With canaries and min_public 0
  * it has no labelled samples. */

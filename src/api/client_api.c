@@ -9,6 +9,7 @@
 #include "api/model_api.h"
 #include "base/sized.h"
 #include "mixcheck/report.h"
+#include "session/ahead.h"
 #include "session/prepare.h"
 
 enum { WORKERS_MAX = 256 };
@@ -77,6 +78,8 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "a receipt key is for a client that asks for receipts");
   if (!(s->confidence > 0 && s->confidence < 1))
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
+  if (s->prepared && s->journal)
+    return error_set(err, FUSION_E_USAGE, "a prepared job cannot be resumed: it takes no journal");
   if (s->min_canaries < 1 || s->min_canaries > FUSION_PUBLIC_MAX)
     return error_set(err, FUSION_E_USAGE, "the least number of canaries is 1 to 2^32");
   return FUSION_OK;
@@ -111,6 +114,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   TRY(take_pin(c->receipt_key, &c->handles.receipt_key, s->receipt_key, "a receipt key; 'fusion keygen' prints it",
                err));
   TRY(copy_path(&c->journal, s->journal, err));
+  TRY(copy_path(&c->prepared, s->prepared, err));
   TRY(copy_path(&c->canary_path, s->canaries, err));
   if (s->canaries) TRY(canaries_load(&c->canaries, s->canaries, err));
   if (!s->plaintext) TRY(tls_client_new(&c->handles.tls, s->tls_ca, s->tls_cert, s->tls_key, err));
@@ -121,6 +125,10 @@ cleanup:
   return status;
 }
 
+fusion_status fusion_client_prepare(fusion_client *client, uint64_t samples, const char *path, fusion_error *err) {
+  return ahead_prepare(&client->settings, &client->handles, samples, path, err);
+}
+
 void fusion_client_cancel(fusion_client *client) {
   atomic_store(&client->cancelled, 1);
 }
@@ -129,6 +137,7 @@ void fusion_client_close(fusion_client *client) {
   if (!client) return;
   tls_free(client->handles.tls);
   mem_free(client->journal);
+  mem_free(client->prepared);
   mem_free(client->canary_path);
   canaries_free(&client->canaries);
   mem_free(client);
@@ -297,6 +306,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
   fusion_status status = FUSION_OK;
   client->rejected_utc[0] = '\0';
   TRY(check_arrays(a, labelled, err));
+  if (client->prepared) TRY(ahead_open(&handles.ahead, client->prepared, err));
   if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
   TRY(take_inputs(&in, a, &mix, labelled, handles.journal, err));
   if (choice->canaries) TRY(take_canaries(&in, &client->canaries, handles.journal, (size_t)choice->canaries, err));
@@ -324,6 +334,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
   remember_verdict(client, &r->verdict);
 cleanup:
   journal_close(handles.journal);
+  ahead_close(handles.ahead);
   inputs_free(&in);
   return status;
 }

@@ -22,7 +22,9 @@ void fusion_server_init(fusion_server_settings *settings, size_t size) {
                                            .max_shard = 16384,
                                            .handshake_timeout_ms = 15000,
                                            .timeout_ms = 120000,
-                                           .stop_grace_ms = 30000};
+                                           .stop_grace_ms = 30000,
+                                           .prepared_bytes = UINT64_C(10) << 30,
+                                           .prepared_hours = 168};
   sized_init(settings, size, &defaults);
 }
 

@@ -173,17 +173,21 @@ fusion_status start_send(struct channel *c, const struct start *m) {
   struct writer w = {0};
   write_u32(&w, m->shard_samples);
   write_u64(&w, m->expected_samples);
+  write_u8(&w, (uint8_t)m->purpose);
   return send_writer(c, MSG_START, &w);
 }
 
 fusion_status start_recv(struct channel *c, struct start *m) {
-  uint8_t bytes[12];
+  uint8_t bytes[13];
   struct reader r;
   const fusion_status status = recv_exact(c, MSG_START, bytes, sizeof bytes, &r);
   if (status != FUSION_OK) return status;
   m->shard_samples = read_u32(&r);
   m->expected_samples = read_u64(&r);
-  if (!shard_size_fits(m->shard_samples) || !m->expected_samples || m->expected_samples > SESSION_SAMPLES_MAX)
+  const uint8_t purpose = read_u8(&r);
+  m->purpose = (enum session_purpose)purpose;
+  if (!shard_size_fits(m->shard_samples) || !m->expected_samples || m->expected_samples > SESSION_SAMPLES_MAX ||
+      purpose > PURPOSE_RUN_PREPARED)
     return malformed(c, "start");
   return FUSION_OK;
 }
@@ -233,4 +237,13 @@ fusion_status receipt_recv(struct channel *c, uint8_t receipt[RECEIPT_LEN]) {
 
 void manifest_hash(uint8_t hash[SESSION_HASH_LEN], const void *manifest, size_t len) {
   crypto_generichash(hash, SESSION_HASH_LEN, manifest, len, NULL, 0);
+}
+
+fusion_status prepared_send(struct channel *c, const uint8_t state[SESSION_STATE_LEN]) {
+  const fusion_status status = channel_send(c, MSG_PREPARED, state, SESSION_STATE_LEN);
+  return status == FUSION_OK ? channel_flush(c) : status;
+}
+
+fusion_status prepared_recv(struct channel *c, uint8_t state[SESSION_STATE_LEN]) {
+  return channel_recv(c, MSG_PREPARED, state, SESSION_STATE_LEN);
 }

@@ -10,6 +10,8 @@
  *      ... the engine opens ...
  *      SHARD  samples                       ->
  *      ... the engine runs ...                            any number of times
+ *                                           <-  PREPARED  after each, if START was to prepare runs ahead of inputs;
+ *                                                         from the client before each, if START is to use such
  *      SHARD  0: the client is done         ->
  *                                           <-  RECEIPT   what the server signs of this connection; if HELLO asked
  *
@@ -29,6 +31,7 @@ enum session_message {
   MSG_START = MESSAGE_TYPE(0, 5),
   MSG_READY = MESSAGE_TYPE(0, 6),
   MSG_RECEIPT = MESSAGE_TYPE(0, 7),
+  MSG_PREPARED = MESSAGE_TYPE(0, 8),
 };
 
 enum {
@@ -38,6 +41,7 @@ enum {
   SESSION_VERSION_OLDEST = 2, /* and the oldest */
   SESSION_HASH_LEN = 32,
   SESSION_JOB_LEN = 16,
+  SESSION_STATE_LEN = 16, /* the number of a prepared state, which the server draws */
   SESSION_ENGINE_LEN = 24,
   SESSION_HELLO_MAX = 1024,    /* bytes of a HELLO, with room for what later versions add */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
@@ -63,9 +67,14 @@ struct server_hello {
   uint8_t receipt_key[RECEIPT_KEY_LEN];
 };
 
+/** What a connection's shards are: whole runs; runs prepared ahead of their inputs, each followed by PREPARED from the
+ *  server; runs that were prepared, each announced by PREPARED from the client after SHARD. */
+enum session_purpose { PURPOSE_RUN, PURPOSE_PREPARE, PURPOSE_RUN_PREPARED };
+
 struct start {
   uint32_t shard_samples;
   uint64_t expected_samples; /* this connection's likely share of the job: sizes the correlations */
+  enum session_purpose purpose;
 };
 
 /** The client's greeting says which versions this release speaks; the server's says which of them it is. Each refuses a
@@ -87,6 +96,10 @@ fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) FUSION_MUST
 /** A shard's announcement; 0 samples: the client is done. */
 fusion_status shard_send(struct channel *c, uint32_t samples) FUSION_MUST_CHECK;
 fusion_status shard_recv(struct channel *c, uint32_t *samples) FUSION_MUST_CHECK;
+
+/** The number of the prepared state that was made, or is to be used. */
+fusion_status prepared_send(struct channel *c, const uint8_t state[SESSION_STATE_LEN]) FUSION_MUST_CHECK;
+fusion_status prepared_recv(struct channel *c, uint8_t state[SESSION_STATE_LEN]) FUSION_MUST_CHECK;
 
 /** The server's last message, if it gives receipts. */
 fusion_status receipt_send(struct channel *c, const uint8_t receipt[RECEIPT_LEN]) FUSION_MUST_CHECK;

@@ -107,6 +107,10 @@ const struct byte_stream *one_time_stream(const struct one_time_file *f) {
   return &f->stream;
 }
 
+uint64_t one_time_left(const struct one_time_file *f) {
+  return f->len - f->at;
+}
+
 static fusion_status failed(const struct one_time_file *f, const char *what, fusion_error *err) {
   return error_set(err, FUSION_E_IO, "'%s': cannot %s: %s", f->path, what, strerror(errno));
 }
@@ -149,21 +153,30 @@ static fusion_status unusable(const struct one_time_file *f, const char *why, fu
   return error_set(err, FUSION_E_INPUT, "'%s': %s", f->path, why);
 }
 
-/* Before it is spent: a whole file of one of ours, for this. */
-static fusion_status check(struct one_time_file *f, struct one_time_binding binding, fusion_error *err) {
+/* Before it is spent: a whole file of one of ours. Reads what it is bound to. */
+static fusion_status read_head(struct one_time_file *f, uint8_t bound[ONE_TIME_BINDING_MAX], size_t *bound_len,
+                               fusion_error *err) {
   struct head head;
   struct stat st;
-  uint8_t bound[ONE_TIME_BINDING_MAX];
   if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode) || !read_all(f->fd, &head, sizeof head, 0) ||
-      memcmp(head.magic, magic, sizeof magic) != 0 || head.binding_len > sizeof bound ||
+      memcmp(head.magic, magic, sizeof magic) != 0 || head.binding_len > ONE_TIME_BINDING_MAX ||
       (uint64_t)st.st_size < sizeof head + head.binding_len ||
-      (uint64_t)st.st_size - sizeof head - head.binding_len != head.len)
+      (uint64_t)st.st_size - sizeof head - head.binding_len != head.len ||
+      !read_all(f->fd, bound, head.binding_len, sizeof head))
     return unusable(f, "it is no prepared state, or damaged; prepare another", err);
-  if (head.binding_len != binding.len || !read_all(f->fd, bound, binding.len, sizeof head) ||
-      memcmp(bound, binding.data, binding.len) != 0)
-    return unusable(f, "it was prepared for something else (another model, client, engine or number of samples)", err);
+  *bound_len = head.binding_len;
   f->start = sizeof head + head.binding_len;
   f->len = head.len;
+  return FUSION_OK;
+}
+
+static fusion_status check(struct one_time_file *f, struct one_time_binding binding, fusion_error *err) {
+  uint8_t bound[ONE_TIME_BINDING_MAX];
+  size_t len = 0;
+  const fusion_status status = read_head(f, bound, &len, err);
+  if (status != FUSION_OK) return status;
+  if (len != binding.len || memcmp(bound, binding.data, len) != 0)
+    return unusable(f, "it was prepared for something else (another model, client, engine or number of samples)", err);
   return FUSION_OK;
 }
 
@@ -180,15 +193,33 @@ static fusion_status spend(struct one_time_file *f, fusion_error *err) {
   return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
 }
 
-fusion_status one_time_spend(struct one_time_file **out, const char *path, struct one_time_binding binding,
-                             fusion_error *err) {
-  fusion_status status = file_new(out, path, err);
+/* A complete file, as it is. */
+static fusion_status open_complete(struct one_time_file **out, const char *path, fusion_error *err) {
+  const fusion_status status = file_new(out, path, err);
   if (status != FUSION_OK) return status;
   struct one_time_file *f = *out;
   strcpy(f->now, path);
   f->complete = true;
   f->fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  if (f->fd < 0) TRY(unusable(f, "it is not there, or was used already; prepare another", err));
+  return f->fd < 0 ? unusable(f, "it is not there, or was used already; prepare another", err) : FUSION_OK;
+}
+
+fusion_status one_time_look(const char *path, void *out, size_t room, size_t *len, fusion_error *err) {
+  struct one_time_file *f;
+  uint8_t bound[ONE_TIME_BINDING_MAX];
+  fusion_status status = open_complete(&f, path, err);
+  if (status == FUSION_OK) status = read_head(f, bound, len, err);
+  if (status == FUSION_OK && *len > room) status = unusable(f, "it is no such state", err);
+  if (status == FUSION_OK) memcpy(out, bound, *len);
+  one_time_close(f);
+  return status;
+}
+
+fusion_status one_time_spend(struct one_time_file **out, const char *path, struct one_time_binding binding,
+                             fusion_error *err) {
+  fusion_status status = open_complete(out, path, err);
+  struct one_time_file *f = *out;
+  if (status != FUSION_OK) goto cleanup;
   TRY(check(f, binding, err));
   TRY(spend(f, err));
   return FUSION_OK;
@@ -226,10 +257,9 @@ static bool ends_in(const char *name, const char *end) {
 }
 
 /* One entry of the folder `fd`: adds what stays. Files that are not ours stay and do not count. */
-static void sweep_entry(int folder, const char *name, uint64_t max_age_s, uint64_t *bytes) {
+static void sweep_entry(int folder, const char *name, bool leftover, uint64_t max_age_s, uint64_t *bytes) {
   struct head head;
   struct stat st;
-  const bool leftover = ends_in(name, ".part") || ends_in(name, ".spent");
   const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
   const bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
@@ -245,7 +275,8 @@ static void sweep_entry(int folder, const char *name, uint64_t max_age_s, uint64
   close(fd);
 }
 
-fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, uint64_t *bytes, fusion_error *err) {
+fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, bool leftovers, uint64_t *bytes,
+                             fusion_error *err) {
   *bytes = 0;
   const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -253,7 +284,10 @@ fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, uint64_t *b
     if (fd >= 0) close(fd);
     return error_set(err, FUSION_E_IO, "'%s': cannot be read: %s", folder, strerror(errno));
   }
-  for (const struct dirent *entry; (entry = readdir(dir));) sweep_entry(dirfd(dir), entry->d_name, max_age_s, bytes);
+  for (const struct dirent *entry; (entry = readdir(dir));) {
+    const bool left = ends_in(entry->d_name, ".part") || ends_in(entry->d_name, ".spent");
+    if (!left || leftovers) sweep_entry(dirfd(dir), entry->d_name, left, max_age_s, bytes);
+  }
   closedir(dir);
   return FUSION_OK;
 }

@@ -28,6 +28,8 @@ fusion_status one_time_create(struct one_time_file **out, const char *path, stru
                               fusion_error *err) FUSION_MUST_CHECK;
 /** Its bytes: to write before one_time_commit, to read in a spent file. */
 const struct byte_stream *one_time_stream(const struct one_time_file *f);
+/** Bytes of a spent file that are left to read. */
+uint64_t one_time_left(const struct one_time_file *f);
 /** The file is complete: on the disk under its path when this returns, of `*len` bytes in all (may be NULL).
  *  FUSION_E_IO: nothing is there; a file that had the path stays. */
 fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_error *err) FUSION_MUST_CHECK;
@@ -38,12 +40,16 @@ fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_err
 fusion_status one_time_spend(struct one_time_file **out, const char *path, struct one_time_binding binding,
                              fusion_error *err) FUSION_MUST_CHECK;
 
+/** Reads what a complete file is bound to, without spending it: at most `room` bytes into `out`. Errors as above. */
+fusion_status one_time_look(const char *path, void *out, size_t room, size_t *len, fusion_error *err) FUSION_MUST_CHECK;
+
 /** Wipes and removes a file that is spent or not complete; leaves a complete one. NULL is allowed. */
 void one_time_close(struct one_time_file *f);
 
-/** Wipes and removes what killed processes have left in a folder that nobody else uses now: *.part and *.spent; and
- *  complete files that are older than `max_age_s` seconds. *bytes: of the complete files that stay. FUSION_E_IO. */
-fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, uint64_t *bytes,
+/** Wipes and removes complete files that are older than `max_age_s` seconds; with `leftovers`, in a folder that nobody
+ *  else uses now, also what killed processes have left: *.part and *.spent. *bytes: of the complete files that stay.
+ *  FUSION_E_IO. */
+fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, bool leftovers, uint64_t *bytes,
                              fusion_error *err) FUSION_MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/cpu_tier.h"
 #include "base/cursor.h"
+#include "session/ahead.h"
 #include "session/shards.h"
 #include "session/workers.h"
 
@@ -234,6 +235,10 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
                           fusion_error *why) {
   const fusion_client_settings *set = t->settings;
   const struct engine *engine = t->handles->engine;
+  if (t->handles->ahead) {
+    p->worker_count = 1;
+    return ahead_check(t->handles->ahead, engine, p->manifest_hash, p->todo, &p->shard_samples, why);
+  }
   const uint64_t max_memory = set->max_memory ? set->max_memory : mem_half_of_machine();
   const size_t most = set->shard_samples ? set->shard_samples : SHARD_DEFAULT;
   const size_t wanted = size_min(size_min(most, p->todo), SESSION_SHARD_MAX);

@@ -83,6 +83,7 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
   }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
   status = day_load(s, settings->state, err);
+  if (status == FUSION_OK) status = prepared_open(s, settings->prepared_folder, err);
   if (status == FUSION_OK) status = listener_open(&s->listener, &handles->listen, handles->tls, err);
   if (status != FUSION_OK) {
     server_close(s);
@@ -97,6 +98,7 @@ void server_close(struct server *s) {
   listener_close(s->listener);
   writer_free(&s->manifest);
   mem_free(s->state);
+  mem_free(s->prepared_folder);
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->lock);
   pthread_mutex_destroy(&s->log_lock);

@@ -92,6 +92,7 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   if (status == FUSION_OK) status = channel_flush(c->channel);
   if (status == FUSION_OK) status = start_recv(c->channel, start);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
+  TRY(prepared_allow(c, start->purpose, failure));
   TRY(job_reserve(s, c, &start->shard_samples, failure));
   /* The hint sizes memory: it is the job's size at most. */
   if (start->expected_samples > hello.samples)
@@ -100,6 +101,14 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   return status == FUSION_OK ? status : fail(failure, c->channel, status);
 cleanup:
   return status;
+}
+
+static fusion_status serve_shard(struct connection *c, struct engine_session *session, uint32_t samples,
+                                 fusion_error *failure) {
+  if (c->purpose == PURPOSE_PREPARE) return prepared_make(c, session, samples, failure);
+  if (c->purpose == PURPOSE_RUN_PREPARED) return prepared_use(c, session, samples, failure);
+  const fusion_status status = engine_run_server(session, samples);
+  return status == FUSION_OK ? status : fail(failure, c->channel, status);
 }
 
 static fusion_status serve_shards(struct connection *c, struct engine_session *session, uint32_t limit,
@@ -113,13 +122,26 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
       return error_set(failure, FUSION_E_PEER, "a shard of %u samples where %u were granted", samples, limit);
     status = job_book(c->server, c, samples, failure);
     if (status != FUSION_OK) return status;
-    status = engine_run_server(session, samples);
-    if (status == FUSION_OK) status = channel_flush(c->channel);
+    status = serve_shard(c, session, samples, failure);
+    if (status != FUSION_OK) return status;
+    status = channel_flush(c->channel);
     if (status != FUSION_OK) return fail(failure, c->channel, status);
     job_finish(c->server, c, samples);
     c->samples += samples;
     c->shards++;
   }
+}
+
+static fusion_status open_session(struct engine_session **out, struct connection *c, size_t expected_samples) {
+  const struct model *model = c->server->handles.model;
+  if (c->purpose == PURPOSE_RUN) return engine_open_server(out, c->engine, model, c->channel, expected_samples);
+  const struct engine_opening opening = {.engine = c->engine,
+                                         .program = &model->program,
+                                         .weights = model->weights,
+                                         .channel = c->channel,
+                                         .expected_samples = expected_samples,
+                                         .phase = c->purpose == PURPOSE_PREPARE ? ENGINE_AHEAD : ENGINE_ONLINE};
+  return engine_open(out, &opening);
 }
 
 static fusion_status serve(struct connection *c, fusion_error *failure) {
@@ -129,8 +151,7 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   if (status != FUSION_OK) return status;
   channel_set_timeout(c->channel, (int)c->server->settings.timeout_ms);
   struct engine_session *session;
-  status =
-      engine_open_server(&session, c->engine, c->server->handles.model, c->channel, (size_t)start.expected_samples);
+  status = open_session(&session, c, (size_t)start.expected_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
   engine_close(session);

@@ -38,17 +38,19 @@ struct connection {
   struct net_peer peer;
   struct job *job;
   const struct engine *engine; /* what the client named, of those that the server runs */
-  uint64_t memory;             /* reserved */
-  bool receipt;                /* the client wants one, and gets it */
-  uint64_t declared, samples;  /* for the receipt: of the greeting; run on this connection */
+  enum session_purpose purpose;
+  uint64_t memory;            /* reserved */
+  bool receipt;               /* the client wants one, and gets it */
+  uint64_t declared, samples; /* for the receipt: of the greeting; run on this connection */
   uint32_t shards;
 };
 
 struct server {
   fusion_server_settings settings; /* its texts are gone */
   struct server_handles handles;
-  uint64_t max_memory; /* bytes, for the shards of all connections together */
-  char *state;         /* owned: file that keeps the count of the day's samples; NULL: none */
+  uint64_t max_memory;   /* bytes, for the shards of all connections together */
+  char *state;           /* owned: file that keeps the count of the day's samples; NULL: none */
+  char *prepared_folder; /* owned; NULL: no prepared runs */
   struct listener *listener;
   struct writer manifest;
   uint8_t manifest_hash[SESSION_HASH_LEN];
@@ -61,8 +63,9 @@ struct server {
   struct job *jobs;
   uint32_t active, overflowing;
   uint64_t memory_reserved;
-  double day_began;     /* monotonic; may lie before the server's start */
-  uint64_t day_samples; /* begun since then */
+  uint64_t prepared_bytes, prepared_making; /* of the states in the folder; of those that are being made */
+  double day_began;                         /* monotonic; may lie before the server's start */
+  uint64_t day_samples;                     /* begun since then */
   uint64_t job_counter;
   uint8_t done_ids[DONE_IDS][SESSION_JOB_LEN]; /* a ring; [i] is that of the i-th, (i + DONE_IDS)-th, ... done job */
   fusion_server_totals totals;                 /* `connections` is filled in when they are read */
@@ -97,5 +100,18 @@ void job_finish(struct server *s, struct connection *c, uint64_t samples);
 /** Reserves memory for shards of at most *samples samples, lowering *samples to what there is room for. */
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples,
                           fusion_error *why) FUSION_MUST_CHECK;
+
+/** Takes the folder of prepared runs (NULL: none), which no other server uses: what is old or was left goes. */
+fusion_status prepared_open(struct server *s, const char *folder, fusion_error *err) FUSION_MUST_CHECK;
+/** Whether the server does this for the connection. FUSION_E_LIMIT. */
+fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
+                             fusion_error *failure) FUSION_MUST_CHECK;
+/** A shard of a connection that prepares; the state is on the disk before the client gets its number. */
+fusion_status prepared_make(struct connection *c, struct engine_session *session, uint32_t samples,
+                            fusion_error *failure) FUSION_MUST_CHECK;
+/** A shard of a connection that uses what was prepared; the state is spent on the disk before the run's first message.
+ */
+fusion_status prepared_use(struct connection *c, struct engine_session *session, uint32_t samples,
+                           fusion_error *failure) FUSION_MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "session/ahead.h"
 #include "session/job_internal.h"
 
 enum {
@@ -71,7 +72,8 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   pthread_mutex_lock(&job->lock);
   job->predicted_bytes = job->ready.predicted_bytes;
   pthread_mutex_unlock(&job->lock);
-  const struct start start = {.shard_samples = job->ready.shard_samples,
+  const struct start start = {.purpose = job->terms.handles->ahead ? PURPOSE_RUN_PREPARED : PURPOSE_RUN,
+                              .shard_samples = job->ready.shard_samples,
                               .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
   uint32_t granted;
   status = start_send(w->channel, &start);
@@ -154,6 +156,25 @@ static bool is_refusal(fusion_status status) {
   return status == FUSION_E_REFUSED || status == FUSION_E_BUSY;
 }
 
+/* Of what was prepared; the file is spent before the first byte. */
+static fusion_status run_prepared(struct worker *w, const struct shard *s, const int64_t *rows, int64_t *answers,
+                                  fusion_error *why) {
+  struct client_job *job = w->job;
+  struct ahead_state state;
+  const struct engine_opening opening = {.engine = job->terms.handles->engine,
+                                         .program = &job->ready.program,
+                                         .channel = w->channel,
+                                         .expected_samples = job->ready.todo,
+                                         .phase = ENGINE_ONLINE};
+  fusion_status status = ahead_take(job->terms.handles->ahead, &state, s->first, s->count, why);
+  if (status != FUSION_OK) return status;
+  if (!w->session) status = engine_open(&w->session, &opening);
+  if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
+  if (status == FUSION_OK) status = prepared_send(w->channel, state.number);
+  if (status == FUSION_OK) status = engine_run_prepared_client(w->session, rows, answers, s->count, state.stream);
+  return status == FUSION_OK ? status : channel_failure(w->channel, status, why);
+}
+
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
   struct client_job *job = w->job;
   size_t len = 0;
@@ -163,6 +184,11 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
   fusion_status status = FUSION_OK;
   mix_rows(job->ready.mix, rows, job->ready.queries, job->ready.public_samples, job->ready.input_size, s->first,
            s->count);
+  if (job->terms.handles->ahead) {
+    status = run_prepared(w, s, rows, job->ready.answers + s->first * job->ready.answer_size, why);
+    mem_free_secret(rows, len * sizeof *rows);
+    return status;
+  }
   if (!w->session)
     status = engine_open_client(&w->session, job->terms.handles->engine, &job->ready.program, w->channel,
                                 div_up(job->ready.todo, job->ready.worker_count));

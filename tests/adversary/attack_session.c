@@ -168,9 +168,13 @@ enum attack_end attack_start(const struct attack *a, const struct attack_target 
   static const struct {
     uint64_t samples; /* of the job */
     struct start start;
-  } wrong[] = {{SAMPLES, {0, 1}},         {SAMPLES, {SESSION_SHARD_MAX + 1, 1}}, {SAMPLES, {UINT32_MAX, SAMPLES}},
-               {SAMPLES, {1, 0}},         {SAMPLES, {1, SAMPLES + 1}},           {SAMPLES, {1, SESSION_SAMPLES_MAX}},
-               {SAMPLES, {1, UINT64_MAX}}};
+  } wrong[] = {{SAMPLES, {0, 1, PURPOSE_RUN}},
+               {SAMPLES, {SESSION_SHARD_MAX + 1, 1, PURPOSE_RUN}},
+               {SAMPLES, {UINT32_MAX, SAMPLES, PURPOSE_RUN}},
+               {SAMPLES, {1, 0, PURPOSE_RUN}},
+               {SAMPLES, {1, SAMPLES + 1, PURPOSE_RUN}},
+               {SAMPLES, {1, SESSION_SAMPLES_MAX, PURPOSE_RUN}},
+               {SAMPLES, {1, UINT64_MAX, PURPOSE_RUN}}};
   const size_t count = a->value ? 1 : sizeof wrong / sizeof wrong[0];
   enum attack_end end = ATTACK_ENDED;
   for (size_t i = 0; i < count && end == ATTACK_ENDED; i++) {
@@ -178,7 +182,7 @@ enum attack_end attack_start(const struct attack *a, const struct attack_target 
     struct program program = {0};
     uint32_t granted;
     /* The largest that is allowed, in a job of 2^19 samples, reserves all that a client may; then silence. */
-    const struct start start = a->value ? (struct start){1 << 19, 1 << 19} : wrong[i].start;
+    const struct start start = a->value ? (struct start){1 << 19, 1 << 19, PURPOSE_RUN} : wrong[i].start;
     fusion_status status = dial(&c, target);
     if (status != FUSION_OK) return ATTACK_NO_START;
     status = greet(c, a->value ? 1 << 19 : wrong[i].samples, random, &program);

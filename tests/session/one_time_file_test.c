@@ -144,7 +144,7 @@ static void spend__once_however_its_process_is_killed(void **state) {
     if (used) assert_int_equal(again, FUSION_E_INPUT);
     assert_int_equal(spend(binding), FUSION_E_INPUT);
     uint64_t bytes;
-    assert_ok(one_time_sweep(folder, UINT64_MAX, &bytes, NULL));
+    assert_ok(one_time_sweep(folder, UINT64_MAX, true, &bytes, NULL));
     assert_true(!is_there(path) && !is_there(spent));
     assert_int_equal(bytes, 0);
   }
@@ -187,21 +187,22 @@ static void sweep__removes_leftovers_and_what_is_old(void **state) {
   fputs("not ours, whatever its age, and long enough", notes);
   fclose(notes);
   make(path);
-  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
   assert_true(bytes > STATE_LEN && is_there(path));
   const struct utimbuf old = {.actime = 1, .modtime = 1};
   assert_int_equal(utime(path, &old), 0);
   assert_int_equal(utime(other, &old), 0);
-  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
   assert_true(!is_there(path) && is_there(other));
   assert_int_equal(bytes, 0);
   assert_ok(one_time_create(&f, path, binding, NULL));
+  assert_ok(one_time_sweep(folder, 3600, false, &bytes, NULL));
   assert_true(is_there(part));
-  assert_ok(one_time_sweep(folder, 3600, &bytes, NULL));
+  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
   assert_true(!is_there(part));
   one_time_close(f);
   unlink(other);
-  assert_int_equal(one_time_sweep("/nowhere", 1, &bytes, NULL), FUSION_E_IO);
+  assert_int_equal(one_time_sweep("/nowhere", 1, true, &bytes, NULL), FUSION_E_IO);
 }
 
 int main(void) {

@@ -37,6 +37,7 @@ int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
+int cmd_prepare(int argc, char **argv);
 int cmd_verify_receipt(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -59,6 +59,8 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
       CLI_OPT_FLAG("again", &l->again,
                    "Start a new job although the journal says that the last one was rejected or that the "
                    "server broke the protocol."),
+      CLI_OPT_TEXT("prepared", &l->settings.prepared, "FILE",
+                   "A file that 'fusion prepare' made for as many samples. It is used up when the job begins."),
       {.name = NULL}};
   const struct cli_option canaries[] = {
       CLI_OPT_TEXT("canaries", &l->settings.canaries, "FILE",
@@ -102,6 +104,8 @@ static int check_line(const struct query_line *l) {
     return cli_usage("query",
                      "--preprocess is for images; arrays must be as they are before the model's preprocessing");
   if (l->again && !l->settings.journal) return cli_usage("query", "--again needs --journal");
+  if (l->settings.prepared && l->settings.journal)
+    return cli_usage("query", "give only one of --prepared and --journal: a prepared job cannot be resumed");
   if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key needs --receipt");
   if (!l->public_samples != !l->labels) return cli_usage("query", "give both --public and --labels, or neither");
   if (!l->public_samples && !l->settings.canaries)

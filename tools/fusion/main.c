@@ -12,6 +12,7 @@ const struct cli_command cli_commands[] = {
     {"run", "Run a compiled model in the clear.", cmd_run},
     {"serve", "Serve a compiled model to clients.", cmd_serve},
     {"query", "Get a server's answers to private queries and check them.", cmd_query},
+    {"prepare", "Do what a job can do before there are queries.", cmd_prepare},
     {"audit", "Measure a server's model, and keep samples that show it again.", cmd_audit},
     {"keygen", "Make a key with which a server signs receipts.", cmd_keygen},
     {"verify-receipt", "Verify what a server has signed about a job.", cmd_verify_receipt},

@@ -1,0 +1,294 @@
+#include "session/ahead.h"
+
+#include <unistd.h>
+
+#include "base/memory_stream.h"
+#include "session/one_time_file.h"
+#include "session/shards.h"
+
+enum { SHARD_DEFAULT = 4096, HEAD_LEN = 8 + SESSION_HASH_LEN + SESSION_ENGINE_LEN + 8 + 4 };
+static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '1'};
+
+/* What the file is bound to. */
+struct ahead_head {
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+  char engine[SESSION_ENGINE_LEN];
+  uint64_t samples;
+  uint32_t shard_samples;
+};
+
+/* One shard's part. */
+struct part {
+  uint8_t number[SESSION_STATE_LEN];
+  struct memory_stream state;
+  bool taken;
+};
+
+struct ahead {
+  char *path; /* owned */
+  uint8_t head[HEAD_LEN];
+  struct ahead_head is;
+  size_t shards;
+  struct part *parts; /* owned, secret; NULL: not spent yet */
+  struct one_time_file *file;
+};
+
+static void write_head(uint8_t out[HEAD_LEN], const struct ahead_head *h) {
+  uint8_t *at = out;
+  memcpy(at, kind, sizeof kind);
+  memcpy(at += sizeof kind, h->manifest_hash, sizeof h->manifest_hash);
+  memcpy(at += sizeof h->manifest_hash, h->engine, sizeof h->engine);
+  memcpy(at += sizeof h->engine, &h->samples, sizeof h->samples);
+  memcpy(at + sizeof h->samples, &h->shard_samples, sizeof h->shard_samples);
+}
+
+static bool read_head(struct ahead_head *h, const uint8_t in[HEAD_LEN]) {
+  const uint8_t *at = in;
+  if (memcmp(at, kind, sizeof kind) != 0) return false;
+  memcpy(h->manifest_hash, at += sizeof kind, sizeof h->manifest_hash);
+  memcpy(h->engine, at += sizeof h->manifest_hash, sizeof h->engine);
+  memcpy(&h->samples, at += sizeof h->engine, sizeof h->samples);
+  memcpy(&h->shard_samples, at + sizeof h->samples, sizeof h->shard_samples);
+  return memchr(h->engine, '\0', sizeof h->engine) && h->samples >= 1 && h->samples <= SESSION_SAMPLES_MAX &&
+         h->shard_samples >= 1 && h->shard_samples <= SESSION_SHARD_MAX;
+}
+
+static size_t shards_of(const struct ahead_head *h) {
+  return shards_count((size_t)h->samples, h->shard_samples, 1);
+}
+
+/* ---- Preparing ---- */
+
+struct preparation {
+  const fusion_client_settings *settings;
+  const struct job_handles *handles;
+  struct channel *channel;
+  struct program program;
+  struct ahead_head head;
+  struct one_time_file *file;
+};
+
+static fusion_status channel_failure(struct preparation *p, fusion_status status, fusion_error *err) {
+  const fusion_error *e = channel_error(p->channel);
+  return error_set(err, status, "%s", e->status == status ? e->text : fusion_status_text(status));
+}
+
+static fusion_status take_program(struct preparation *p, const struct server_hello *answer, fusion_error *err) {
+  const struct job_handles *h = p->handles;
+  uint8_t *bytes;
+  size_t len;
+  if (answer->manifest_len > p->settings->max_manifest)
+    return error_set(err, FUSION_E_LIMIT, "the server's manifest has %u bytes; the limit is %llu", answer->manifest_len,
+                     (unsigned long long)p->settings->max_manifest);
+  fusion_status status = channel_recv_sized(p->channel, MSG_MANIFEST, answer->manifest_len, &bytes, &len);
+  if (status != FUSION_OK) return channel_failure(p, status, err);
+  struct reader r = reader_of(bytes, len);
+  manifest_hash(p->head.manifest_hash, bytes, len);
+  if (memcmp(p->head.manifest_hash, answer->manifest_hash, SESSION_HASH_LEN) != 0)
+    status = error_set(err, FUSION_E_PEER, "the server's manifest does not have the announced hash");
+  if (status == FUSION_OK && h->manifest && memcmp(p->head.manifest_hash, h->manifest, SESSION_HASH_LEN) != 0)
+    status = error_set(err, FUSION_E_OTHER_MODEL, "the server's manifest is not the one that was asked for");
+  if (status == FUSION_OK && program_decode(&p->program, &r, NULL) != FUSION_OK)
+    status = error_set(err, FUSION_E_PEER, "the server's manifest is not valid");
+  if (status == FUSION_OK && !reader_done(&r))
+    status = error_set(err, FUSION_E_PEER, "the server's manifest has bytes left over");
+  if (status == FUSION_OK && h->model_id && memcmp(p->program.model_id, h->model_id, MODEL_ID_LEN) != 0)
+    status = error_set(err, FUSION_E_MODEL_CHANGED, "the server announces another model id than before");
+  mem_free(bytes);
+  return status;
+}
+
+/* As many samples a shard as both sides have memory for. */
+static fusion_status cut(struct preparation *p, fusion_error *err) {
+  const fusion_client_settings *set = p->settings;
+  const uint64_t memory = set->max_memory ? set->max_memory : mem_half_of_machine();
+  const size_t wanted = size_min(set->shard_samples ? set->shard_samples : SHARD_DEFAULT, (size_t)p->head.samples);
+  const size_t limit = shard_limit(p->handles->engine, &p->program, ROLE_CLIENT, wanted, memory);
+  if (!limit) return error_set(err, FUSION_E_LIMIT, "one sample of the server's model takes more memory than allowed");
+  struct start start = {.purpose = PURPOSE_PREPARE,
+                        .shard_samples = (uint32_t)size_min(limit, SESSION_SHARD_MAX),
+                        .expected_samples = p->head.samples};
+  uint32_t granted;
+  fusion_status status = start_send(p->channel, &start);
+  if (status == FUSION_OK) status = ready_recv(p->channel, &granted);
+  if (status != FUSION_OK) return channel_failure(p, status, err);
+  if (granted > start.shard_samples)
+    return error_set(err, FUSION_E_PEER, "the server grants larger shards than were asked for");
+  p->head.shard_samples = (uint32_t)div_up((size_t)p->head.samples, shards_count((size_t)p->head.samples, granted, 1));
+  return FUSION_OK;
+}
+
+static fusion_status greet(struct preparation *p, fusion_error *err) {
+  struct client_hello hello = {.samples = p->head.samples};
+  struct server_hello answer;
+  fusion_status status = os_random(hello.job, sizeof hello.job);
+  strcpy(hello.engine, p->handles->engine->name);
+  strcpy(p->head.engine, p->handles->engine->name);
+  if (status == FUSION_OK) status = client_hello_send(p->channel, &hello);
+  if (status == FUSION_OK) status = server_hello_recv(p->channel, &answer);
+  if (status == FUSION_E_VERSION) version_refuse(p->channel);
+  if (status != FUSION_OK) return channel_failure(p, status, err);
+  if (strcmp(answer.engine, hello.engine) != 0)
+    return error_set(err, FUSION_E_PEER, "the server answered with another protocol engine");
+  status = take_program(p, &answer, err);
+  return status == FUSION_OK ? cut(p, err) : status;
+}
+
+/* One shard: the server's number of it, the length of the client's state, the state. */
+static fusion_status prepare_shard(struct preparation *p, struct engine_session *session, size_t samples,
+                                   fusion_error *err) {
+  const struct byte_stream *to = one_time_stream(p->file);
+  uint8_t number[SESSION_STATE_LEN];
+  struct memory_stream state;
+  memory_stream_open(&state);
+  fusion_status status = shard_send(p->channel, (uint32_t)samples);
+  if (status == FUSION_OK) status = engine_prepare_run(session, samples, &state.stream);
+  if (status == FUSION_OK) status = prepared_recv(p->channel, number);
+  if (status != FUSION_OK) {
+    status = channel_failure(p, status, err);
+    goto cleanup;
+  }
+  const uint64_t len = state.len;
+  status = stream_write(to, number, sizeof number);
+  if (status == FUSION_OK) status = stream_write(to, &len, sizeof len);
+  if (status == FUSION_OK) status = stream_write(to, state.data, state.len);
+  if (status != FUSION_OK) error_set(err, status, "the prepared state cannot be written");
+cleanup:
+  memory_stream_close(&state);
+  return status;
+}
+
+static fusion_status prepare_shards(struct preparation *p, fusion_error *err) {
+  struct engine_session *session;
+  const struct engine_opening opening = {.engine = p->handles->engine,
+                                         .program = &p->program,
+                                         .channel = p->channel,
+                                         .expected_samples = (size_t)p->head.samples,
+                                         .phase = ENGINE_AHEAD};
+  fusion_status status = engine_open(&session, &opening);
+  if (status != FUSION_OK) return channel_failure(p, status, err);
+  const size_t shards = shards_of(&p->head);
+  for (size_t i = 0; i < shards && status == FUSION_OK; i++)
+    status = prepare_shard(p, session, shard_at((size_t)p->head.samples, shards, i).count, err);
+  engine_close(session);
+  if (status == FUSION_OK && shard_send(p->channel, 0) != FUSION_OK) status = channel_failure(p, FUSION_E_CLOSED, err);
+  return status;
+}
+
+fusion_status ahead_prepare(const fusion_client_settings *settings, const struct job_handles *handles, uint64_t samples,
+                            const char *path, fusion_error *err) {
+  struct preparation p = {.settings = settings, .handles = handles, .head = {.samples = samples}};
+  const struct net_limits limits = {.connect_timeout_ms = (int)settings->connect_timeout_ms,
+                                    .timeout_ms = (int)settings->timeout_ms};
+  struct net_peer peer;
+  uint8_t head[HEAD_LEN];
+  fusion_status status;
+  if (!engine_runs_ahead(handles->engine))
+    return error_set(err, FUSION_E_USAGE, "the %s engine cannot prepare runs ahead; use delphi", handles->engine->name);
+  if (!samples || samples > SESSION_SAMPLES_MAX) return error_set(err, FUSION_E_USAGE, "a job has 1 to 2^32 samples");
+  if (access(path, F_OK) == 0)
+    return error_set(err, FUSION_E_IO, "'%s': this file exists; it may be a prepared job", path);
+  TRY(channel_dial(&p.channel, &handles->address, handles->tls, &limits, &peer, err));
+  TRY(greet(&p, err));
+  write_head(head, &p.head);
+  TRY(one_time_create(&p.file, path, (struct one_time_binding){head, sizeof head}, err));
+  TRY(prepare_shards(&p, err));
+  TRY(one_time_commit(p.file, NULL, err));
+cleanup:
+  one_time_close(p.file);
+  channel_close(p.channel);
+  program_free(&p.program);
+  return status;
+}
+
+/* ---- Using ---- */
+
+fusion_status ahead_open(struct ahead **out, const char *path, fusion_error *err) {
+  size_t len;
+  fusion_status status;
+  struct ahead *a = *out = mem_alloc(1, sizeof *a);
+  if (!a) return error_set(err, FUSION_E_MEMORY, "out of memory for a prepared state");
+  a->path = mem_alloc(strlen(path) + 1, 1);
+  FAIL_IF(!a->path, error_set(err, FUSION_E_MEMORY, "out of memory for a prepared state"));
+  strcpy(a->path, path);
+  TRY(one_time_look(path, a->head, sizeof a->head, &len, err));
+  FAIL_IF(len != sizeof a->head || !read_head(&a->is, a->head),
+          error_set(err, FUSION_E_INPUT, "'%s': not made by 'fusion prepare'", path));
+  a->shards = shards_of(&a->is);
+  return FUSION_OK;
+cleanup:
+  ahead_close(a);
+  *out = NULL;
+  return status;
+}
+
+void ahead_close(struct ahead *a) {
+  if (!a) return;
+  for (size_t i = 0; a->parts && i < a->shards; i++) memory_stream_close(&a->parts[i].state);
+  mem_free(a->parts);
+  mem_free(a->path);
+  one_time_close(a->file);
+  mem_free_secret(a, sizeof *a);
+}
+
+fusion_status ahead_check(const struct ahead *a, const struct engine *engine,
+                          const uint8_t manifest_hash[SESSION_HASH_LEN], uint64_t samples, uint32_t *shard_samples,
+                          fusion_error *err) {
+  *shard_samples = a->is.shard_samples;
+  if (strcmp(a->is.engine, engine->name) != 0)
+    return error_set(err, FUSION_E_INPUT, "'%s': it was prepared for the %s engine; give --engine %s", a->path,
+                     a->is.engine, a->is.engine);
+  if (memcmp(a->is.manifest_hash, manifest_hash, SESSION_HASH_LEN) != 0)
+    return error_set(err, FUSION_E_INPUT,
+                     "'%s': it was prepared for another model than the server has now; prepare "
+                     "another",
+                     a->path);
+  if (a->is.samples != samples)
+    return error_set(err, FUSION_E_INPUT,
+                     "'%s': it was prepared for %llu samples; this job has %llu, copies and public ones included",
+                     a->path, (unsigned long long)a->is.samples, (unsigned long long)samples);
+  return FUSION_OK;
+}
+
+/* All states into memory: the client's are small. */
+static fusion_status spend(struct ahead *a, fusion_error *err) {
+  fusion_status status;
+  TRY(one_time_spend(&a->file, a->path, (struct one_time_binding){a->head, sizeof a->head}, err));
+  const struct byte_stream *from = one_time_stream(a->file);
+  a->parts = mem_alloc(a->shards, sizeof *a->parts);
+  FAIL_IF(!a->parts, error_set(err, FUSION_E_MEMORY, "out of memory for the prepared state"));
+  for (size_t i = 0; i < a->shards; i++) memory_stream_open(&a->parts[i].state);
+  for (size_t i = 0; i < a->shards; i++) {
+    struct part *part = &a->parts[i];
+    uint64_t len;
+    uint8_t *bytes;
+    status = stream_read(from, part->number, sizeof part->number);
+    if (status == FUSION_OK) status = stream_read(from, &len, sizeof len);
+    FAIL_IF(status != FUSION_OK || len > one_time_left(a->file),
+            error_set(err, FUSION_E_INPUT, "'%s': it is damaged; prepare another", a->path));
+    bytes = mem_alloc(size_max(1, (size_t)len), 1);
+    FAIL_IF(!bytes, error_set(err, FUSION_E_MEMORY, "out of memory for the prepared state"));
+    status = stream_read(from, bytes, (size_t)len);
+    if (status == FUSION_OK) status = stream_write(&part->state.stream, bytes, (size_t)len);
+    mem_free_secret(bytes, (size_t)len);
+    FAIL_IF(status != FUSION_OK, error_set(err, status, "'%s': it cannot be read; prepare another", a->path));
+  }
+cleanup:
+  return status;
+}
+
+fusion_status ahead_take(struct ahead *a, struct ahead_state *out, size_t first, size_t count, fusion_error *err) {
+  const fusion_status status = a->file ? FUSION_OK : spend(a, err);
+  if (status != FUSION_OK) return status;
+  for (size_t i = 0; i < a->shards; i++) {
+    const struct shard s = shard_at((size_t)a->is.samples, a->shards, i);
+    struct part *part = &a->parts[i];
+    if (s.first != first || s.count != count || part->taken) continue;
+    part->taken = true;
+    memcpy(out->number, part->number, sizeof out->number);
+    out->stream = &part->state.stream;
+    return FUSION_OK;
+  }
+  return error_set(err, FUSION_E_INPUT,
+                   "'%s': a prepared run was lost with its connection and cannot run again; prepare another", a->path);
+}
