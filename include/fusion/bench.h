@@ -90,7 +90,8 @@ typedef struct fusion_bench_model_settings {
   unsigned threads; /**< number of threads of the plaintext run; 0 (default): one per core */
   bool pin;         /**< the server's threads stay on one core, the client's on another; default true */
   fusion_bench_network network;
-  fusion_bench_phase phase; /**< default FUSION_BENCH_AT_ONCE; the others: FUSION_E_UNSUPPORTED for other engines */
+  /** A fusion_bench_phase, default FUSION_BENCH_AT_ONCE; the others: FUSION_E_UNSUPPORTED for engines that cannot. */
+  uint64_t phase;
 } fusion_bench_model_settings;
 
 FUSION_API void fusion_bench_model_init(fusion_bench_model_settings *settings, size_t size);

@@ -47,7 +47,7 @@ typedef struct fusion_server_settings {
   /** A folder, of this server alone, that keeps what fusion_client_prepare has prepared here. NULL (default): none. */
   const char *prepared_folder;
   uint64_t prepared_bytes; /**< at most so many bytes in it; default 10 GiB */
-  uint32_t prepared_hours; /**< what is older is removed; default 168 */
+  uint64_t prepared_hours; /**< what is older is removed; default 168 */
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);

@@ -81,11 +81,11 @@ bool bench_take_network(const char *command, const char *name, fusion_bench_netw
   return false;
 }
 
-static bool take_phase(const char *name, fusion_bench_phase *out) {
+static bool take_phase(const char *name, uint64_t *out) {
   static const char *const names[] = {
       [FUSION_BENCH_AT_ONCE] = "once", [FUSION_BENCH_AHEAD] = "ahead", [FUSION_BENCH_ONLINE] = "online"};
   for (int i = 0; i < 3; i++) {
-    *out = (fusion_bench_phase)i;
+    *out = (uint64_t)i;
     if (!strcmp(names[i], name)) return true;
   }
   cli_usage("bench model", "--phase: '%s' is not allowed; give once, ahead, or online", name);

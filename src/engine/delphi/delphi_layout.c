@@ -24,7 +24,7 @@ static fusion_status check_traffic(const struct engine_layout *layout, fusion_er
       err, FUSION_E_MODEL,
       "layer '%s': it sends %.1f GiB a sample, all layers together %.1f, on the delphi engine; use another "
       "(--engine cheetah)",
-      program->steps[worst].name, (double)most / (1 << 30), (double)all / (1 << 30));
+      program->steps[worst].name, (double)most / 1073741824.0, (double)all / 1073741824.0);
 }
 
 /* Correlations for the session: the server never sends. */
