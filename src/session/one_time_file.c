@@ -10,6 +10,7 @@
 
 enum { PATH_LEN = 4096, BUFFER_LEN = 1 << 16 };
 static const char magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'T'};
+static const char part_magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'P'}; /* while it is being written */
 
 /* A file's head, in the machine's byte order: it never leaves it. */
 struct head {
@@ -122,6 +123,7 @@ fusion_status one_time_create(struct one_time_file **out, const char *path, stru
   if (status != FUSION_OK) return status;
   struct one_time_file *f = *out;
   assert(binding.len <= ONE_TIME_BINDING_MAX);
+  memcpy(head.magic, part_magic, sizeof head.magic);
   snprintf(f->now, sizeof f->now, "%s.part", path);
   f->fd = open(f->now, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (f->fd < 0) status = failed(f, "be made", err);
@@ -229,11 +231,14 @@ cleanup:
   return status;
 }
 
+/* All but the head, by which the rest of a wipe that was cut short is found again. */
 static void wipe(int fd) {
   static const uint8_t zeros[4096];
   struct stat st;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_SET) != 0) return;
-  for (uint64_t left = (uint64_t)st.st_size; left;) {
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct head) ||
+      lseek(fd, sizeof(struct head), SEEK_SET) < 0)
+    return;
+  for (uint64_t left = (uint64_t)st.st_size - sizeof(struct head); left;) {
     const size_t n = size_min(left, sizeof zeros);
     if (!write_all(fd, zeros, n)) return;
     left -= n;
@@ -262,9 +267,9 @@ static void sweep_entry(int folder, const char *name, bool leftover, uint64_t ma
   struct stat st;
   const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
-  const bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-  const bool complete = regular && read_all(fd, &head, sizeof head, 0) && !memcmp(head.magic, magic, sizeof magic);
-  const bool known = regular && (leftover || complete);
+  const bool readable = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &head, sizeof head, 0);
+  const bool known = readable && (!memcmp(head.magic, magic, sizeof magic) ||
+                                  (leftover && !memcmp(head.magic, part_magic, sizeof part_magic)));
   const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
   if (known && (leftover || (age > 0 && (uint64_t)age > max_age_s))) {
     wipe(fd);

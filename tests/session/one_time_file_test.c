@@ -179,16 +179,19 @@ static void spend__by_one_of_many(void **state) {
 
 static void sweep__removes_leftovers_and_what_is_old(void **state) {
   (void)state;
-  char other[96];
+  char other[96], others_part[96];
   struct one_time_file *f;
   uint64_t bytes;
   snprintf(other, sizeof other, "%s/notes", folder);
   FILE *notes = fopen(other, "w");
   fputs("not ours, whatever its age, and long enough", notes);
   fclose(notes);
+  snprintf(others_part, sizeof others_part, "%s/film.part", folder);
+  assert_int_equal(link(other, others_part), 0);
   make(path);
   assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
-  assert_true(bytes > STATE_LEN && is_there(path));
+  assert_true(bytes > STATE_LEN && is_there(path) && is_there(others_part));
+  unlink(others_part);
   const struct utimbuf old = {.actime = 1, .modtime = 1};
   assert_int_equal(utime(path, &old), 0);
   assert_int_equal(utime(other, &old), 0);
