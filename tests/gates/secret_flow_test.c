@@ -100,6 +100,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
                                .value_bits = 12,
                                .in_bits = 16,
                                .out_bits = 16};
+  const struct field_ring conversion = {.modulus = 114689, .offset = 5, .ring_bits = 26, .shape = CARRY_FIXED};
   TRY(relu_truncate(p, &relu, x, y, COUNT));
   TRY(relu_truncate(p, &deep, x, y, COUNT));
   TRY(relu_truncate(p, &truncate, x, y, COUNT));
@@ -112,6 +113,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   TRY(triples_multiply(p, x, x, y, COUNT, 20));
   TRY(triples_multiply(p, x, z, y, COUNT, 20));
   TRY(run_layers(p, x, y));
+  TRY(field_ring(p, &conversion, x, y, COUNT));
   TRY(channel_flush(p->channel));
 cleanup:
   return status;
