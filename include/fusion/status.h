@@ -32,6 +32,7 @@ typedef enum fusion_status {
   FUSION_E_IO = -300,
   FUSION_E_CLOSED = -301,  /**< the peer closed the connection */
   FUSION_E_TIMEOUT = -302, /**< the peer stayed silent too long */
+  FUSION_E_NETWORK = -303, /**< the peer cannot be reached, or the network damaged what it sent */
   /* The peer sent something that the protocol does not allow. */
   FUSION_E_PEER = -400,
   FUSION_E_REFUSED = -401,  /**< the peer declined, saying why */

@@ -22,6 +22,7 @@ const char *fusion_status_text(fusion_status status) {
     case FUSION_E_IO: return "the operating system refused a file or socket";
     case FUSION_E_CLOSED: return "the peer closed the connection";
     case FUSION_E_TIMEOUT: return "the peer stayed silent too long";
+    case FUSION_E_NETWORK: return "the network does not reach the peer";
     case FUSION_E_PEER: return "the peer sent something that the protocol does not allow";
     case FUSION_E_REFUSED: return "the peer declined";
     case FUSION_E_BUSY: return "the peer is busy; try again later";

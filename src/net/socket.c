@@ -64,6 +64,18 @@ void socket_peer(int fd, char out[NET_ADDRESS_LEN]) {
   snprintf(out, NET_ADDRESS_LEN, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
+void socket_peer_network(int fd, uint8_t out[NET_NETWORK_LEN]) {
+  struct sockaddr_storage address;
+  socklen_t len = sizeof address;
+  memset(out, 0, NET_NETWORK_LEN);
+  if (getpeername(fd, (struct sockaddr *)&address, &len)) return;
+  if (address.ss_family == AF_INET) memcpy(out, &((const struct sockaddr_in *)(const void *)&address)->sin_addr, 4);
+  if (address.ss_family != AF_INET6) return;
+  const struct in6_addr *host = &((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr;
+  const bool mapped = IN6_IS_ADDR_V4MAPPED(host);
+  memcpy(out, host->s6_addr + (mapped ? 12 : 0), mapped ? 4 : NET_NETWORK_LEN);
+}
+
 static bool is_loopback(const struct sockaddr *address) {
   if (address->sa_family == AF_INET)
     return (ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24) == 127;
@@ -79,31 +91,104 @@ static fusion_status resolve(struct addrinfo **list, const struct net_address *a
   const struct addrinfo hints = {
       .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
   const int code = getaddrinfo(address->host, port, &hints, list);
-  if (code) return error_set(err, FUSION_E_IO, "'%s': cannot find this host: %s", address->host, gai_strerror(code));
+  if (code)
+    return error_set(err, FUSION_E_NETWORK, "'%s': cannot find this host: %s", address->host, gai_strerror(code));
   return FUSION_OK;
 }
 
-static fusion_status connect_one(int *out, const struct addrinfo *a, double deadline) {
-  const int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-  if (fd < 0) return FUSION_E_IO;
-  fusion_status status = socket_prepare(fd);
-  if (status == FUSION_OK && connect(fd, a->ai_addr, a->ai_addrlen)) {
-    status = errno == EINPROGRESS || errno == EINTR ? socket_wait(fd, POLLOUT, deadline) : FUSION_E_IO;
+enum {
+  RACE_MAX = 16,      /* addresses of a host that are tried */
+  RACE_STAGGER = 250, /* ms before the next one starts while none has answered: RFC 8305, section 5 */
+};
+
+/* Connections under way. */
+struct race {
+  struct pollfd at[RACE_MAX]; /* fd -1: failed, or not begun */
+  size_t begun, running;
+  int problem; /* errno of the last that failed */
+};
+
+/* IPv6 and IPv4 by turns, beginning with what the system prefers, each family in the system's order. */
+static size_t interleave(const struct addrinfo *out[RACE_MAX], const struct addrinfo *list) {
+  const struct addrinfo *next[2] = {list, list};
+  size_t count = 0;
+  const int first = list->ai_family;
+  for (size_t turn = 0; count < RACE_MAX && (next[0] || next[1]); turn ^= 1) {
+    while (next[turn] && (next[turn]->ai_family == first) != (turn == 0)) next[turn] = next[turn]->ai_next;
+    if (!next[turn]) continue;
+    out[count++] = next[turn];
+    next[turn] = next[turn]->ai_next;
+  }
+  return count;
+}
+
+static void race_lose(struct race *r, size_t i, int problem) {
+  r->problem = problem;
+  close(r->at[i].fd);
+  r->at[i].fd = -1;
+  r->running--;
+}
+
+static void race_begin(struct race *r, const struct addrinfo *a) {
+  struct pollfd *p = &r->at[r->begun];
+  *p = (struct pollfd){.fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol), .events = POLLOUT};
+  const size_t i = r->begun++;
+  r->problem = errno;
+  if (p->fd < 0) return;
+  r->running++;
+  const bool under_way = socket_prepare(p->fd) == FUSION_OK &&
+                         (connect(p->fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS || errno == EINTR);
+  if (!under_way) race_lose(r, i, errno);
+}
+
+/* The connection that came about, or -1. */
+static int race_winner(struct race *r) {
+  for (size_t i = 0; i < r->begun; i++) {
     int problem = 0;
     socklen_t len = sizeof problem;
-    if (status == FUSION_OK && (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) || problem)) {
-      errno = problem;
-      status = FUSION_E_IO;
+    if (r->at[i].fd < 0 || !r->at[i].revents) continue;
+    if (getsockopt(r->at[i].fd, SOL_SOCKET, SO_ERROR, &problem, &len)) problem = errno;
+    if (!problem) return r->at[i].fd;
+    race_lose(r, i, problem);
+  }
+  return -1;
+}
+
+fusion_status socket_race(int *fd, const struct addrinfo *list, double deadline) {
+  const struct addrinfo *order[RACE_MAX];
+  const size_t count = interleave(order, list);
+  struct race r = {.problem = 0};
+  int won = -1;
+  double next = 0;
+  fusion_status status = FUSION_E_NETWORK;
+  while (won < 0 && (r.running || r.begun < count)) {
+    const double now = clock_seconds();
+    if (now >= deadline) {
+      status = FUSION_E_TIMEOUT;
+      break;
     }
+    if (r.begun < count && (now >= next || !r.running)) {
+      race_begin(&r, order[r.begun]);
+      next = now + RACE_STAGGER * 1e-3;
+      continue;
+    }
+    const double until = r.begun < count && next < deadline ? next : deadline;
+    const int ready = poll(r.at, r.begun, (int)((until - now) * 1e3) + 1);
+    if (ready > 0) won = race_winner(&r);
   }
-  if (status == FUSION_OK) {
-    *out = fd;
-    return status;
-  }
-  const int kept = errno;
-  close(fd);
-  errno = kept;
-  return status;
+  for (size_t i = 0; i < r.begun; i++)
+    if (r.at[i].fd >= 0 && r.at[i].fd != won) close(r.at[i].fd);
+  errno = r.problem;
+  *fd = won;
+  return won >= 0 ? FUSION_OK : status;
+}
+
+static fusion_status check_loopback(const struct addrinfo *list, const char *host, fusion_error *err) {
+  for (const struct addrinfo *a = list; a; a = a->ai_next)
+    if (!is_loopback(a->ai_addr))
+      return error_set(err, FUSION_E_USAGE, "'%s': plaintext is allowed to this very machine only (127.0.0.1, ::1)",
+                       host);
+  return FUSION_OK;
 }
 
 fusion_status socket_connect(int *fd, const struct net_address *address, bool loopback_only, int timeout_ms,
@@ -111,21 +196,37 @@ fusion_status socket_connect(int *fd, const struct net_address *address, bool lo
   struct addrinfo *list;
   fusion_status status = resolve(&list, address, false, err);
   if (status != FUSION_OK) return status;
-  const double deadline = clock_seconds() + timeout_ms * 1e-3;
-  status = FUSION_E_IO;
-  for (const struct addrinfo *a = list; a; a = a->ai_next) {
-    if (loopback_only && !is_loopback(a->ai_addr)) {
-      status = error_set(err, FUSION_E_USAGE, "'%s': plaintext is allowed to this very machine only (127.0.0.1, ::1)",
-                         address->host);
-      continue;
-    }
-    status = connect_one(fd, a, deadline);
-    if (status == FUSION_OK) break;
-    error_set(err, status, "%s:%u: cannot connect: %s", address->host, address->port,
-              status == FUSION_E_TIMEOUT ? "no answer in time" : strerror(errno));
+  if (loopback_only) status = check_loopback(list, address->host, err);
+  if (status == FUSION_OK) {
+    status = socket_race(fd, list, clock_seconds() + timeout_ms * 1e-3);
+    if (status != FUSION_OK)
+      error_set(err, status, "%s:%u: cannot connect: %s", address->host, address->port,
+                status == FUSION_E_TIMEOUT ? "no answer in time" : strerror(errno));
   }
   freeaddrinfo(list);
   return status;
+}
+
+static uint16_t port_of(const struct sockaddr_storage *address) {
+  if (address->ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+  return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}
+
+fusion_status socket_adopt(int fd, uint16_t *port, bool loopback_only, fusion_error *err) {
+  struct sockaddr_storage bound = {0};
+  socklen_t len = sizeof bound, option_len = sizeof(int);
+  int listening = 0;
+  const bool is_tcp = getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+                      (bound.ss_family == AF_INET || bound.ss_family == AF_INET6) &&
+                      getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option_len) == 0 && listening;
+  if (!is_tcp) return error_set(err, FUSION_E_USAGE, "descriptor %d: not a listening TCP socket", fd);
+  if (loopback_only && !is_loopback((const struct sockaddr *)&bound))
+    return error_set(err, FUSION_E_USAGE, "descriptor %d: plaintext is allowed on this very machine only", fd);
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    return error_set(err, FUSION_E_IO, "descriptor %d: cannot be set up: %s", fd, strerror(errno));
+  *port = port_of(&bound);
+  return FUSION_OK;
 }
 
 static fusion_status listen_one(int *out, uint16_t *port, const struct addrinfo *a) {
@@ -141,8 +242,7 @@ static fusion_status listen_one(int *out, uint16_t *port, const struct addrinfo 
     errno = kept;
     return FUSION_E_IO;
   }
-  *port = ntohs(bound.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)&bound)->sin6_port
-                                            : ((const struct sockaddr_in *)(const void *)&bound)->sin_port);
+  *port = port_of(&bound);
   *out = fd;
   return FUSION_OK;
 }

@@ -52,7 +52,7 @@ static fusion_status plain_outcome(short blocked, short *events, fusion_error *e
     return FUSION_OK;
   }
   if (errno == ECONNRESET || errno == EPIPE) return error_set(err, FUSION_E_CLOSED, "the connection broke off");
-  return error_set(err, FUSION_E_IO, "the connection failed: %s", strerror(errno));
+  return error_set(err, FUSION_E_NETWORK, "the connection failed: %s", strerror(errno));
 }
 
 /* Receives what is there: *got == 0 means wait for *events. */

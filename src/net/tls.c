@@ -171,6 +171,29 @@ void tls_free(struct tls_context *c) {
   mem_free(c);
 }
 
+/* A peer that does not want this side says so after its own part of the handshake. */
+static bool is_rejection(int reason) {
+  static const int reasons[] = {
+      SSL_R_SSLV3_ALERT_BAD_CERTIFICATE,       SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
+      SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED,   SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED,
+      SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN,   SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+      SSL_R_TLSV1_ALERT_ACCESS_DENIED,         SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+      SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,     SSL_R_TLSV1_ALERT_PROTOCOL_VERSION,
+      SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY,
+  };
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+    if (reason == reasons[i]) return true;
+  return false;
+}
+
+/* Records that are broken, as the peers see them. Once the keys are agreed on nobody but the network makes those: the
+ * connection is lost as if it had been cut. */
+static bool is_damage(const SSL *ssl, int reason) {
+  if (SSL_is_init_finished(ssl)) return !is_rejection(reason);
+  return reason == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC || reason == SSL_R_SSLV3_ALERT_BAD_RECORD_MAC ||
+         reason == SSL_R_DIGEST_CHECK_FAILED || reason == SSL_R_TLSV1_ALERT_DECRYPT_ERROR;
+}
+
 fusion_status tls_outcome(const SSL *ssl, int result, short *events, fusion_error *err) {
   const int problem = errno;
   *events = 0;
@@ -181,11 +204,13 @@ fusion_status tls_outcome(const SSL *ssl, int result, short *events, fusion_erro
     case SSL_ERROR_SYSCALL:
       if (problem == 0 || problem == ECONNRESET || problem == EPIPE)
         return error_set(err, FUSION_E_CLOSED, "the connection broke off");
-      return error_set(err, FUSION_E_IO, "the connection failed: %s", strerror(problem));
+      return error_set(err, FUSION_E_NETWORK, "the connection failed: %s", strerror(problem));
     default: break;
   }
-  if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-    return error_set(err, FUSION_E_CLOSED, "the connection broke off");
+  const int reason = ERR_GET_REASON(ERR_peek_last_error());
+  if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) return error_set(err, FUSION_E_CLOSED, "the connection broke off");
+  if (is_damage(ssl, reason))
+    return error_set(err, FUSION_E_NETWORK, "the network altered the connection's bytes (TLS: %s)", last_reason());
   return error_set(err, FUSION_E_TLS, "TLS failed: %s", last_reason());
 }
 

@@ -144,7 +144,7 @@ void worker_disconnect(struct worker *w) {
 
 /* Lost connections are nobody's cheating: the shard runs again. What the peer did against the protocol ends the job. */
 static bool is_loss(fusion_status status) {
-  return status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_IO;
+  return status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_NETWORK;
 }
 
 /* Of the peer, in a greeting: trying again would not help. */
@@ -282,7 +282,13 @@ void *worker_greet_main(void *arg) {
   struct worker *w = arg;
   struct client_job *job = w->job;
   fusion_error why = {.status = FUSION_OK};
-  if (worker_connect(w, &why) != FUSION_OK) job_fail(job, why.status, why.text);
+  fusion_status status = worker_connect(w, &why);
+  /* A time-out has taken all the patience that the user grants. */
+  for (int failures = 1; is_loss(status) && status != FUSION_E_TIMEOUT && failures < CONNECT_TRIES; failures++) {
+    pause_unless_ended(job, CONNECT_PAUSE_MS << (failures - 1));
+    status = worker_connect(w, &why);
+  }
+  if (status != FUSION_OK) job_fail(job, why.status, why.text);
   pthread_mutex_lock(&job->lock);
   job->working--;
   pthread_cond_broadcast(&job->changed);

@@ -75,12 +75,14 @@ static bool pass(struct link *l, bool from_server, uint64_t *passed, bool *stall
     return false;
   }
   if (*stalled) return true;
-  if (strikes) want = DRIP_LEN;
+  if (strikes && fault == RELAY_DRIP) want = DRIP_LEN;
   const ssize_t n = recv(from, data, want, 0);
   if (n <= 0) return false;
+  if (strikes && fault == RELAY_ALTER && *passed == after) data[0] ^= 1;
   *passed += (uint64_t)n;
   atomic_fetch_add(&r->passed[from_server], (uint64_t)n);
-  return strikes && *passed < after + 2 * DRIP_LEN ? drip(to, data, (size_t)n) : send_all(to, data, (size_t)n);
+  return strikes && fault == RELAY_DRIP && *passed < after + 2 * DRIP_LEN ? drip(to, data, (size_t)n)
+                                                                          : send_all(to, data, (size_t)n);
 }
 
 static void *link_main(void *arg) {

@@ -9,6 +9,7 @@ enum relay_fault {
   RELAY_NONE,
   RELAY_CUT,   /* both connections are reset */
   RELAY_STALL, /* nothing passes any more, neither way; nothing is closed */
+  RELAY_ALTER, /* one bit of one byte is another */
   RELAY_DRIP,  /* one byte at a time from there on for 200 bytes, with pauses */
 };
 

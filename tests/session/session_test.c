@@ -383,7 +383,7 @@ static void stop__lets_running_jobs_finish_but_not_for_ever(void **state) {
     if (times == 1)
       expect_accept(&s, &v);
     else
-      expect_failure(&s, FUSION_E_IO, "cannot connect");
+      expect_failure(&s, FUSION_E_NETWORK, "cannot connect");
     pthread_join(thread, NULL);
     scene_end(&s);
   }
