@@ -28,6 +28,8 @@ static fusion_status secure(struct channel **out, int fd, struct tls_context *tl
       return status;
     }
     peer->has_certificate = tls_peer_hash(ssl, peer->certificate_sha256);
+    tls_peer_name(ssl, peer->name);
+    tls_shown_hash(ssl, peer->own_sha256);
   }
   const fusion_status status = stream_channel(out, fd, ssl, limits->timeout_ms);
   if (status != FUSION_OK) return error_set(err, status, "out of memory for a connection");
@@ -61,6 +63,22 @@ fusion_status listener_open(struct listener **out, const struct net_address *add
   if (l->wake >= 0) close(l->wake);
   mem_free(l);
   return status;
+}
+
+fusion_status listener_adopt(struct listener **out, int fd, struct tls_context *tls, fusion_error *err) {
+  *out = NULL;
+  uint16_t port;
+  fusion_status status = socket_adopt(fd, &port, !tls, err);
+  struct listener *l = status == FUSION_OK ? mem_alloc(1, sizeof *l) : NULL;
+  const int wake = l ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+  if (l && wake >= 0) {
+    *l = (struct listener){.fd = fd, .wake = wake, .port = port, .tls = tls};
+    *out = l;
+    return FUSION_OK;
+  }
+  mem_free(l);
+  close(fd);
+  return status == FUSION_OK ? error_set(err, FUSION_E_RESOURCE, "out of resources for the listener") : status;
 }
 
 uint16_t listener_port(const struct listener *l) {

@@ -11,6 +11,8 @@ struct net_peer {
   char address[NET_ADDRESS_LEN];
   bool has_certificate;
   uint8_t certificate_sha256[TLS_HASH_LEN];
+  char name[NET_NAME_LEN];          /* that its certificate gives it; empty: none */
+  uint8_t own_sha256[TLS_HASH_LEN]; /* of the certificate that this side showed; zeros: none */
 };
 
 struct net_limits {
@@ -27,6 +29,9 @@ struct listener;
 /** `tls` (borrowed) NULL means plaintext, which is refused but for loopback addresses. */
 fusion_status listener_open(struct listener **out, const struct net_address *address, struct tls_context *tls,
                             fusion_error *err) FUSION_MUST_CHECK;
+/** The same with a socket that listens already, taken; with `tls` NULL it must be bound to a loopback address. */
+fusion_status listener_adopt(struct listener **out, int fd, struct tls_context *tls,
+                             fusion_error *err) FUSION_MUST_CHECK;
 uint16_t listener_port(const struct listener *l);
 /** Waits for a connection: its descriptor, handshake still to do. FUSION_E_CLOSED after listener_stop, FUSION_E_TIMEOUT
  *  after `timeout_ms` (below 0: never). */

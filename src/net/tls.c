@@ -5,12 +5,16 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/socket.h"
 
 struct tls_context {
+  pthread_mutex_t lock; /* guards the pointer, which reloading changes; connections hold on to what they began with */
   SSL_CTX *ctx;
   BIO_METHOD *bio; /* OpenSSL's own socket BIO would raise SIGPIPE */
   bool server;
@@ -56,28 +60,41 @@ static const char *last_reason(void) {
   return reason ? reason : "unknown reason";
 }
 
-static fusion_status context_new(struct tls_context **out, bool server, fusion_error *err) {
-  struct tls_context *c = mem_alloc(1, sizeof *c);
-  *out = NULL;
-  if (!c) return error_set(err, FUSION_E_MEMORY, "out of memory for the TLS settings");
+static fusion_status ctx_new(SSL_CTX **out, bool server, fusion_error *err) {
   ERR_clear_error();
-  c->server = server;
-  c->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-  c->bio = bio_method_new();
+  SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
   const bool good =
-      c->ctx && c->bio && SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION) &&
-      SSL_CTX_set_max_proto_version(c->ctx, TLS1_3_VERSION) &&
-      SSL_CTX_set_ciphersuites(c->ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") &&
-      SSL_CTX_set_num_tickets(c->ctx, 0);
+      ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
+      SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") &&
+      SSL_CTX_set_num_tickets(ctx, 0);
   if (!good) {
-    tls_free(c);
+    SSL_CTX_free(ctx);
     return error_set(err, FUSION_E_TLS, "TLS 1.3 cannot be set up: %s", last_reason());
   }
-  SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(c->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_read_ahead(c->ctx, 1);
-  SSL_CTX_set_default_read_buffer_len(c->ctx, 1 << 17);
-  SSL_CTX_set_default_passwd_cb(c->ctx, no_password);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_read_ahead(ctx, 1);
+  SSL_CTX_set_default_read_buffer_len(ctx, 1 << 17);
+  SSL_CTX_set_default_passwd_cb(ctx, no_password);
+  *out = ctx;
+  return FUSION_OK;
+}
+
+/* Takes ctx. */
+static fusion_status context_new(struct tls_context **out, SSL_CTX *ctx, bool server, fusion_error *err) {
+  struct tls_context *c = mem_alloc(1, sizeof *c);
+  BIO_METHOD *bio = bio_method_new();
+  *out = NULL;
+  if (!c || !bio) {
+    mem_free(c);
+    BIO_meth_free(bio);
+    SSL_CTX_free(ctx);
+    return error_set(err, FUSION_E_MEMORY, "out of memory for the TLS settings");
+  }
+  c->ctx = ctx;
+  c->bio = bio;
+  c->server = server;
+  pthread_mutex_init(&c->lock, NULL);
   *out = c;
   return FUSION_OK;
 }
@@ -86,6 +103,26 @@ static fusion_status context_new(struct tls_context **out, bool server, fusion_e
 static fusion_status check_readable(const char *path, fusion_error *err) {
   if (access(path, R_OK) == 0) return FUSION_OK;
   return error_set(err, FUSION_E_IO, "'%.200s': cannot be opened: %s", path, strerror(errno));
+}
+
+static void format_time(const ASN1_TIME *time, char out[32]) {
+  struct tm utc;
+  if (ASN1_TIME_to_tm(time, &utc) != 1 || !strftime(out, 32, "%Y-%m-%d %H:%M UTC", &utc)) out[0] = '\0';
+}
+
+/* The peer would refuse it, and say so to nobody here. */
+static fusion_status check_dates(const X509 *cert, const char *path, fusion_error *err) {
+  char when[32];
+  if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
+    format_time(X509_get0_notAfter(cert), when);
+    return error_set(err, FUSION_E_TLS, "'%.200s': this certificate expired on %s; get a new one", path, when);
+  }
+  if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+    format_time(X509_get0_notBefore(cert), when);
+    return error_set(err, FUSION_E_TLS,
+                     "'%.200s': this certificate is not valid before %s; is this machine's clock right?", path, when);
+  }
+  return FUSION_OK;
 }
 
 static fusion_status load_identity(SSL_CTX *ctx, const char *cert_file, const char *key_file, fusion_error *err) {
@@ -97,7 +134,7 @@ static fusion_status load_identity(SSL_CTX *ctx, const char *cert_file, const ch
   if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
     return error_set(err, FUSION_E_TLS, "'%.200s': cannot read a PEM key without password for '%.200s': %s", key_file,
                      cert_file, last_reason());
-  return FUSION_OK;
+  return check_dates(SSL_CTX_get0_certificate(ctx), cert_file, err);
 }
 
 static fusion_status load_trust(SSL_CTX *ctx, const char *ca_file, fusion_error *err) {
@@ -131,43 +168,63 @@ fusion_status tls_client_new(struct tls_context **out, const char *ca_file, cons
   if (!ca_file) return error_set(err, FUSION_E_USAGE, "TLS needs a file with the certificate authority to trust");
   if (!cert_file != !key_file)
     return error_set(err, FUSION_E_USAGE, "a client certificate and its key are given together or not at all");
-  struct tls_context *c;
-  fusion_status status = context_new(&c, false, err);
+  SSL_CTX *ctx;
+  fusion_status status = ctx_new(&ctx, false, err);
   if (status != FUSION_OK) return status;
-  TRY(load_trust(c->ctx, ca_file, err));
-  if (cert_file) TRY(load_identity(c->ctx, cert_file, key_file, err));
-  SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, verify_server);
-  *out = c;
+  TRY(load_trust(ctx, ca_file, err));
+  if (cert_file) TRY(load_identity(ctx, cert_file, key_file, err));
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, verify_server);
+  return context_new(out, ctx, false, err);
+cleanup:
+  SSL_CTX_free(ctx);
+  return status;
+}
+
+static fusion_status server_ctx(SSL_CTX **out, const char *cert_file, const char *key_file, const char *client_ca_file,
+                                fusion_error *err) {
+  if (!cert_file || !key_file) return error_set(err, FUSION_E_USAGE, "TLS needs a certificate file and its key file");
+  SSL_CTX *ctx;
+  fusion_status status = ctx_new(&ctx, true, err);
+  if (status != FUSION_OK) return status;
+  TRY(load_identity(ctx, cert_file, key_file, err));
+  if (client_ca_file) {
+    TRY(load_trust(ctx, client_ca_file, err));
+    SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(client_ca_file));
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_client);
+  }
+  *out = ctx;
   return FUSION_OK;
 cleanup:
-  tls_free(c);
+  SSL_CTX_free(ctx);
   return status;
 }
 
 fusion_status tls_server_new(struct tls_context **out, const char *cert_file, const char *key_file,
                              const char *client_ca_file, fusion_error *err) {
   *out = NULL;
-  if (!cert_file || !key_file) return error_set(err, FUSION_E_USAGE, "TLS needs a certificate file and its key file");
-  struct tls_context *c;
-  fusion_status status = context_new(&c, true, err);
+  SSL_CTX *ctx = NULL;
+  const fusion_status status = server_ctx(&ctx, cert_file, key_file, client_ca_file, err);
+  return status == FUSION_OK ? context_new(out, ctx, true, err) : status;
+}
+
+fusion_status tls_server_reload(struct tls_context *c, const char *cert_file, const char *key_file,
+                                const char *client_ca_file, fusion_error *err) {
+  SSL_CTX *fresh = NULL;
+  const fusion_status status = server_ctx(&fresh, cert_file, key_file, client_ca_file, err);
   if (status != FUSION_OK) return status;
-  TRY(load_identity(c->ctx, cert_file, key_file, err));
-  if (client_ca_file) {
-    TRY(load_trust(c->ctx, client_ca_file, err));
-    SSL_CTX_set_client_CA_list(c->ctx, SSL_load_client_CA_file(client_ca_file));
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_client);
-  }
-  *out = c;
+  pthread_mutex_lock(&c->lock);
+  SSL_CTX *old = c->ctx;
+  c->ctx = fresh;
+  pthread_mutex_unlock(&c->lock);
+  SSL_CTX_free(old);
   return FUSION_OK;
-cleanup:
-  tls_free(c);
-  return status;
 }
 
 void tls_free(struct tls_context *c) {
   if (!c) return;
   SSL_CTX_free(c->ctx);
   BIO_meth_free(c->bio);
+  pthread_mutex_destroy(&c->lock);
   mem_free(c);
 }
 
@@ -242,7 +299,9 @@ static fusion_status explain_failure(const SSL *ssl, fusion_status status, fusio
 fusion_status tls_handshake(SSL **out, struct tls_context *c, int fd, const char *host, double deadline,
                             fusion_error *err) {
   *out = NULL;
+  pthread_mutex_lock(&c->lock);
   SSL *ssl = SSL_new(c->ctx);
+  pthread_mutex_unlock(&c->lock);
   BIO *bio = BIO_new(c->bio);
   fusion_status status = FUSION_OK;
   if (!ssl || !bio || (host && !expect_host(ssl, host))) {
@@ -291,4 +350,52 @@ bool tls_peer_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]) {
 
 bool tls_own_hash(const struct tls_context *c, uint8_t hash[TLS_HASH_LEN]) {
   return hash_certificate(SSL_CTX_get0_certificate(c->ctx), hash);
+}
+
+void tls_shown_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]) {
+  if (!hash_certificate(SSL_get_certificate(ssl), hash)) memset(hash, 0, TLS_HASH_LEN);
+}
+
+/* Copies a name if it is printable ASCII and fits. */
+static bool take_name(const ASN1_STRING *text, char name[NET_NAME_LEN]) {
+  const unsigned char *data = text ? ASN1_STRING_get0_data(text) : NULL;
+  const int len = text ? ASN1_STRING_length(text) : 0;
+  if (!data || len < 1 || len >= NET_NAME_LEN) return false;
+  for (int i = 0; i < len; i++)
+    if (data[i] < ' ' || data[i] > '~') return false;
+  memcpy(name, data, (size_t)len);
+  name[len] = '\0';
+  return true;
+}
+
+static bool common_name(const X509 *cert, char name[NET_NAME_LEN], bool *there) {
+  const X509_NAME *subject = X509_get_subject_name(cert);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  *there = at >= 0;
+  return at >= 0 && take_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), name);
+}
+
+static bool alternative_name(const X509 *cert, char name[NET_NAME_LEN]) {
+  GENERAL_NAMES *list = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+  bool taken = false;
+  for (int i = 0; !taken && i < sk_GENERAL_NAME_num(list); i++) {
+    const GENERAL_NAME *g = sk_GENERAL_NAME_value(list, i);
+    const bool text = g->type == GEN_DNS || g->type == GEN_EMAIL || g->type == GEN_URI;
+    taken = text && take_name(g->d.ia5, name);
+  }
+  GENERAL_NAMES_free(list);
+  return taken;
+}
+
+void tls_peer_name(const SSL *ssl, char name[NET_NAME_LEN]) {
+  X509 *cert = SSL_get1_peer_certificate(ssl);
+  uint8_t hash[TLS_HASH_LEN];
+  bool there = false;
+  name[0] = '\0';
+  if (cert && !common_name(cert, name, &there) && (there || !alternative_name(cert, name)) &&
+      hash_certificate(cert, hash)) {
+    size_t len = (size_t)snprintf(name, NET_NAME_LEN, "sha256:");
+    for (int i = 0; i < 20; i++) len += (size_t)snprintf(name + len, NET_NAME_LEN - len, "%02x", hash[i]);
+  }
+  X509_free(cert);
 }

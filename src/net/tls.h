@@ -6,9 +6,9 @@
 
 #include "base/base.h"
 
-enum { TLS_HASH_LEN = 32 };
+enum { TLS_HASH_LEN = 32, NET_NAME_LEN = 128 };
 
-struct tls_context; /* shared by any number of connections; read-only after it was made */
+struct tls_context; /* shared by any number of connections, from any thread */
 
 /** Client: trusts the certificates in `ca_file` and no others, and of a server's certificate demands the extended key
  * usage serverAuth; `cert_file` and `key_file` (both NULL or both given)
@@ -16,9 +16,12 @@ struct tls_context; /* shared by any number of connections; read-only after it w
 fusion_status tls_client_new(struct tls_context **out, const char *ca_file, const char *cert_file, const char *key_file,
                              fusion_error *err) FUSION_MUST_CHECK;
 /** Server: `client_ca_file` (may be NULL) makes client certificates signed by it compulsory, with the extended key
- * usage clientAuth. */
+ * usage clientAuth. A certificate that has expired or is not valid yet is refused, the client's as the server's. */
 fusion_status tls_server_new(struct tls_context **out, const char *cert_file, const char *key_file,
                              const char *client_ca_file, fusion_error *err) FUSION_MUST_CHECK;
+/** Reads the files again, for handshakes from now on; on failure those that were read before stay. */
+fusion_status tls_server_reload(struct tls_context *c, const char *cert_file, const char *key_file,
+                                const char *client_ca_file, fusion_error *err) FUSION_MUST_CHECK;
 void tls_free(struct tls_context *c);
 
 /** One connection over the connected descriptor `fd` (borrowed), handshake done before `deadline`. A client gives the
@@ -29,6 +32,13 @@ void tls_close(SSL *ssl);
 
 /** SHA-256 of the peer's certificate (DER); false when it showed none. */
 bool tls_peer_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]);
+
+/** The name that the peer's certificate gives it: the subject's common name, else its first alternative name (DNS, mail
+ *  or URI). A name that is not printable ASCII, or longer, is the certificate's hash instead: "sha256:" and 40 hex
+ * digits. Empty when it showed no certificate. */
+void tls_peer_name(const SSL *ssl, char name[NET_NAME_LEN]);
+/** SHA-256 of the certificate (DER) that this side showed on this connection; zeros when it showed none. */
+void tls_shown_hash(const SSL *ssl, uint8_t hash[TLS_HASH_LEN]);
 
 /** SHA-256 of the context's own certificate (DER); false when it has none. */
 bool tls_own_hash(const struct tls_context *c, uint8_t hash[TLS_HASH_LEN]);

@@ -1,5 +1,4 @@
 /* TCP and TLS channels over loopback: what arrives, what is refused, what ends in time. */
-#include <netdb.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -263,52 +262,6 @@ static void plaintext__other_machines_are_refused(void **state) {
   struct net_peer peer;
   assert_int_equal(listener_open(&l, &all, NULL, NULL), FUSION_E_USAGE);
   assert_int_equal(channel_dial(&c, &far, NULL, &limits, &peer, NULL), FUSION_E_USAGE);
-}
-
-/* A socket of 127.0.0.1 that listens; *at: its address. */
-static int listen_at(struct sockaddr_in *at, int backlog) {
-  socklen_t len = sizeof *at;
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  assert_true(fd >= 0);
-  assert_int_equal(bind(fd, (const struct sockaddr *)at, sizeof *at), 0);
-  assert_int_equal(listen(fd, backlog), 0);
-  assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
-  return fd;
-}
-
-static void connect__a_silent_address_does_not_hold_up_the_next(void **state) {
-  (void)state;
-  enum { FILLERS = 4 };
-  struct sockaddr_in at[2];
-  int fillers[FILLERS], fd;
-  /* A full queue answers no further connection, as an address does that a firewall swallows. */
-  const int silent = listen_at(&at[0], 0), live = listen_at(&at[1], 8);
-  for (int i = 0; i < FILLERS; i++) {
-    fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    (void)!connect(fillers[i], (const struct sockaddr *)&at[0], sizeof at[0]);
-  }
-  usleep(50000);
-  struct addrinfo list[2];
-  for (int i = 0; i < 2; i++)
-    list[i] = (struct addrinfo){.ai_family = AF_INET,
-                                .ai_socktype = SOCK_STREAM,
-                                .ai_addr = (struct sockaddr *)&at[i],
-                                .ai_addrlen = sizeof at[i]};
-  list[0].ai_next = &list[1];
-  const double start = clock_seconds();
-  assert_ok(socket_race(&fd, list, start + 20));
-  assert_true(clock_seconds() - start < 10);
-  struct sockaddr_in peer;
-  socklen_t len = sizeof peer;
-  assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), 0);
-  assert_int_equal(peer.sin_port, at[1].sin_port);
-  close(fd);
-  list[0].ai_next = NULL;
-  assert_int_equal(socket_race(&fd, list, clock_seconds() + 0.3), FUSION_E_TIMEOUT);
-  for (int i = 0; i < FILLERS; i++) close(fillers[i]);
-  close(silent);
-  close(live);
 }
 
 static void address__forms(void **state) {
@@ -659,7 +612,6 @@ int main(void) {
       cmocka_unit_test(tls__bad_files_are_named),
       cmocka_unit_test(tls__a_silent_handshake_times_out),
       cmocka_unit_test(plaintext__other_machines_are_refused),
-      cmocka_unit_test(connect__a_silent_address_does_not_hold_up_the_next),
       cmocka_unit_test(address__forms),
       cmocka_unit_test(tcp__one_byte_at_a_time),
       cmocka_unit_test(tcp__a_peer_that_closes_at_any_byte),

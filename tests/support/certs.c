@@ -32,6 +32,7 @@ struct wish {
   const char *name;    /* common name */
   const char *names;   /* alternative names */
   const char *purpose; /* extended key usage */
+  long shift;          /* seconds by which its day is later than today */
 };
 
 static const char localhost_names[] = "DNS:localhost,IP:127.0.0.1";
@@ -41,11 +42,12 @@ static struct identity identity_make(const struct wish *wish, const struct ident
   need(id.key && id.cert, "key");
   X509_set_version(id.cert, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(id.cert), serial);
-  X509_gmtime_adj(X509_getm_notBefore(id.cert), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(id.cert), 24 * 3600);
+  X509_gmtime_adj(X509_getm_notBefore(id.cert), wish->shift - 3600);
+  X509_gmtime_adj(X509_getm_notAfter(id.cert), wish->shift + 24 * 3600);
   X509_set_pubkey(id.cert, id.key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(id.cert), "CN", MBSTRING_ASC, (const unsigned char *)wish->name, -1,
-                             -1, 0);
+  if (wish->name)
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(id.cert), "CN", MBSTRING_ASC, (const unsigned char *)wish->name,
+                               -1, -1, 0);
   X509 *signer = issuer ? issuer->cert : id.cert;
   X509_set_issuer_name(id.cert, X509_get_subject_name(signer));
   extend(id.cert, signer, NID_basic_constraints, issuer ? "critical,CA:FALSE" : "critical,CA:TRUE");
@@ -85,6 +87,9 @@ void certs_make(struct certs *c) {
       [CERT_SERVER_NO_PURPOSE] = {"localhost", localhost_names, NULL},
       [CERT_CLIENT] = {"a client", localhost_names, "clientAuth"},
       [CERT_CLIENT_NO_PURPOSE] = {"a client", NULL, NULL},
+      [CERT_SERVER_EXPIRED] = {"localhost", localhost_names, "serverAuth", -48 * 3600},
+      [CERT_SERVER_TOO_EARLY] = {"localhost", localhost_names, "serverAuth", 48 * 3600},
+      [CERT_CLIENT_NAMELESS] = {NULL, "IP:127.0.0.1,email:mail@example.org", "clientAuth"},
   };
   snprintf(c->dir, sizeof c->dir, "/tmp/fusion-test-XXXXXX");
   need(mkdtemp(c->dir), "mkdtemp");

@@ -10,6 +10,9 @@ enum cert {
   CERT_SERVER_NO_PURPOSE,
   CERT_CLIENT,
   CERT_CLIENT_NO_PURPOSE,
+  CERT_SERVER_EXPIRED,   /* yesterday */
+  CERT_SERVER_TOO_EARLY, /* from tomorrow on */
+  CERT_CLIENT_NAMELESS,  /* without a common name; the second alternative name is "mail@example.org" */
   CERTS,
 };
 
