@@ -76,7 +76,7 @@ void mem_wipe(void *p, size_t len);
 void *mem_pages(size_t len);
 void mem_free_pages(void *p, size_t len);
 
-/** Half of the machine's memory in bytes; 1 GiB when the system does not say. The default of memory limits. */
+/** Half of what machine, control group (v2) and process limits allow, in bytes. The default of memory limits. */
 uint64_t mem_half_of_machine(void);
 
 /** Guarded, locked, wiped-on-free memory for long-lived keys and deltas (libsodium). NULL when out. */

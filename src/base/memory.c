@@ -48,16 +48,14 @@ void *mem_pages(size_t len) {
 #ifdef MADV_HUGEPAGE
   (void)madvise(p + before, len, MADV_HUGEPAGE);
 #endif
+#ifdef MADV_DONTDUMP
+  (void)madvise(p + before, len, MADV_DONTDUMP); /* shares and samples: no core file holds them */
+#endif
   return p + before;
 }
 
 void mem_free_pages(void *p, size_t len) {
   munmap(p, len);
-}
-
-uint64_t mem_half_of_machine(void) {
-  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : UINT64_C(1) << 30;
 }
 
 void *key_alloc(size_t len) {
