@@ -39,6 +39,7 @@ LAYERS = {
 LAYERS["steps"] = MATHS | {"program", "lattice", "ot", "garble", "gates"}
 LAYERS["continuity"] = {"base", "program"}
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
+LAYERS["service"] = MATHS | {"session"}
 # Tests and bench alone iterate over all kernels.
 LAYERS["kernels"] = MATHS | {"program", "graph", "execute", "lattice", "slots", "ot", "silent", "garble", "gates"}
 LAYERS["bench"] = set(LAYERS)

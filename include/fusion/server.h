@@ -15,6 +15,9 @@ extern "C" {
 
 typedef struct fusion_server fusion_server;
 
+/** How a line of the log is written: for people, or a JSON object with "time", "event" and what belongs to it. */
+typedef enum fusion_log_format { FUSION_LOG_TEXT = 0, FUSION_LOG_JSON = 1 } fusion_log_format;
+
 /** All settings of a server. Start from fusion_server_defaults(). Texts are borrowed only until fusion_server_open
  * returns. */
 typedef struct fusion_server_settings {
@@ -46,8 +49,17 @@ typedef struct fusion_server_settings {
       *receipt_key; /**< file of fusion_receipt_keygen: sign receipts for clients that ask; NULL (default): none */
   /** A folder, of this server alone, that keeps what fusion_client_prepare has prepared here. NULL (default): none. */
   const char *prepared_folder;
-  uint64_t prepared_bytes; /**< at most so many bytes in it; default 10 GiB */
-  uint64_t prepared_hours; /**< what is older is removed; default 168 */
+  uint64_t prepared_bytes;         /**< at most so many bytes in it; default 10 GiB */
+  uint64_t prepared_hours;         /**< what is older is removed; default 168 */
+  fusion_log_format log_format;    /**< default text */
+  uint32_t max_connections_client; /**< of max_clients for one client; 0 (default): three quarters */
+  /** JSON: limits of clients by the names in their certificates; read again by fusion_server_reload. NULL (default):
+   * all clients that may connect have the server's limits. See fusion-serve(1). */
+  const char *clients;
+  const char *ledger; /**< SQLite file, made when it is not there: a row a job, and the day's counts; NULL (default) */
+  const char *admin;  /**< "HOST:PORT" of metrics, health and status pages over plain HTTP; NULL (default): none */
+  const char *model_name; /**< for clients' limits, ledger and pages; default "model" */
+  int64_t listen_fd;      /**< a listening socket to take in place of `listen`, above 2; 0 (default): none */
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);
@@ -72,6 +84,20 @@ FUSION_API fusion_status fusion_server_run(fusion_server *server, fusion_error *
 /** First call: no new connections; running jobs get stop_grace_ms. Second call: they are cut. May be called from any
  *  thread and from a signal handler. */
 FUSION_API void fusion_server_stop(fusion_server *server);
+
+/** Reads certificates, keys and the clients' file again within a second; running jobs go on as they began. When one of
+ *  them cannot be taken, all stay as they were and the log says why. May be called from any thread and from a signal
+ *  handler. */
+FUSION_API void fusion_server_reload(fusion_server *server);
+
+/** The port of the admin address; 0 without one. */
+FUSION_API uint16_t fusion_server_admin_port(const fusion_server *server);
+
+/** Checks a ledger's chain of hashes, row by row; *rows gets how many there are. FUSION_E_CRYPTO names the first row
+ * that was altered, left out or put elsewhere. FUSION_E_IO, FUSION_E_INPUT: no ledger. *head (65 bytes, may be NULL)
+ * gets the last row's hash in hexadecimal: kept elsewhere, it shows later that no rows were cut off at the end. */
+FUSION_API fusion_status fusion_ledger_verify(const char *path, uint64_t *rows, char *head,
+                                              fusion_error *err) FUSION_MUST_CHECK;
 
 typedef struct fusion_server_totals {
   size_t size; /**< of this struct */

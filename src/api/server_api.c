@@ -5,17 +5,22 @@
 #include "api/model_api.h"
 #include "api/receipt_api.h"
 #include "base/sized.h"
+#include "service/service.h"
 #include "session/serve.h"
 
 struct fusion_server {
   struct server *server;   /* owned */
   struct tls_context *tls; /* owned, NULL for plaintext */
   uint8_t *receipt_key;    /* owned (key_free), NULL for none */
+  struct service *service; /* owned */
+  struct server_hooks hooks;
+  char *cert, *key, *client_ca; /* owned: files that are read again */
 };
 
 void fusion_server_init(fusion_server_settings *settings, size_t size) {
   const fusion_server_settings defaults = {.size = sizeof defaults,
                                            .engine = "cheetah",
+                                           .model_name = "model",
                                            .max_clients = 32,
                                            .max_samples_job = 1000000,
                                            .max_samples_day = 100000000,
@@ -29,7 +34,15 @@ void fusion_server_init(fusion_server_settings *settings, size_t size) {
 }
 
 static fusion_status check_settings(const fusion_server_settings *s, fusion_error *err) {
-  if (!s->listen) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
+  if (!s->listen && !s->listen_fd) return error_set(err, FUSION_E_USAGE, "a server needs an address to listen on");
+  if (s->clients && !s->plaintext && !s->client_ca)
+    return error_set(err, FUSION_E_USAGE,
+                     "clients' limits go by the names in their certificates: give their authority");
+  if (s->listen_fd < 0 || s->listen_fd > INT32_MAX)
+    return error_set(err, FUSION_E_USAGE, "a server's listening descriptor is no descriptor");
+  if (s->ledger && s->state)
+    return error_set(err, FUSION_E_USAGE,
+                     "a ledger counts the day's samples: a state file beside it would not be used");
   if (s->plaintext && (s->tls_cert || s->tls_key || s->client_ca))
     return error_set(err, FUSION_E_USAGE, "plaintext and TLS files exclude each other");
   if (!s->plaintext && (!s->tls_cert || !s->tls_key))
@@ -51,6 +64,67 @@ static fusion_status take_engines(struct engine_list *out, const char *names, co
   return out->count ? FUSION_OK : error_set(err, FUSION_E_MODEL, "no protocol engine can run this model");
 }
 
+static fusion_status keep_path(char **out, const char *path, fusion_error *err) {
+  if (!path) return FUSION_OK;
+  *out = mem_alloc(strlen(path) + 1, 1);
+  if (!*out) return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
+  strcpy(*out, path);
+  return FUSION_OK;
+}
+
+/* All or nothing: the clients' file is taken only when the certificates can be. */
+static fusion_status reload(void *context, fusion_error *why) {
+  fusion_server *server = context;
+  struct clients *fresh = NULL;
+  fusion_status status = service_read_clients(server->service, &fresh, why);
+  if (status == FUSION_OK && server->tls)
+    status = tls_server_reload(server->tls, server->cert, server->key, server->client_ca, why);
+  if (status == FUSION_OK) service_take_clients(server->service, &fresh);
+  clients_free(fresh);
+  return status;
+}
+
+static void on_event(void *context, const struct event *e) {
+  service_event(((fusion_server *)context)->service, e);
+}
+
+static fusion_status find_limits(void *context, const char *client, struct client_limits *out, fusion_error *why) {
+  return service_limits(((fusion_server *)context)->service, client, out, why);
+}
+
+static fusion_status reserve(void *context, const struct allowance *a, fusion_error *why) {
+  return service_reserve(((fusion_server *)context)->service, a, why);
+}
+
+static fusion_status book(void *context, const struct allowance *a, uint64_t samples, fusion_error *why) {
+  return service_book(((fusion_server *)context)->service, a, samples, why);
+}
+
+static void release(void *context, const struct allowance *a, const struct event *ended) {
+  service_release(((fusion_server *)context)->service, a, ended);
+}
+
+static fusion_status open_service(fusion_server *server, const fusion_server_settings *s, const struct model *model,
+                                  fusion_error *err) {
+  const struct shape in = model->program.steps[0].out.shape;
+  const struct service_settings settings = {.clients = s->clients,
+                                            .ledger = s->ledger,
+                                            .admin = s->admin,
+                                            .model_name = s->model_name,
+                                            .model_id = model->program.model_id,
+                                            .model_id_len = sizeof model->program.model_id,
+                                            .input_shape = {in.channels, in.height, in.width},
+                                            .answer_size = program_answer_size(&model->program)};
+  const fusion_status status = service_open(&server->service, &settings, err);
+  if (status != FUSION_OK) return status;
+  server->hooks = (struct server_hooks){.context = server, .event = on_event, .limits = find_limits, .reload = reload};
+  if (!s->ledger) return FUSION_OK;
+  server->hooks.reserve = reserve;
+  server->hooks.book = book;
+  server->hooks.release = release;
+  return FUSION_OK;
+}
+
 fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *settings,
                                  fusion_error *err) {
   *out = NULL;
@@ -62,7 +136,7 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   struct server_handles handles = {.model = model->model};
   if (status != FUSION_OK) return status;
   TRY(take_engines(&handles.engines, s->engine, &model->model->program, err));
-  TRY(net_address_parse(&handles.listen, s->listen, err));
+  if (s->listen) TRY(net_address_parse(&handles.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
   if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
@@ -73,7 +147,14 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
     TRY(receipt_key_load(server->receipt_key, s->receipt_key, err));
   }
   handles.receipt_key = server->receipt_key;
+  TRY(keep_path(&server->cert, s->tls_cert, err));
+  TRY(keep_path(&server->key, s->tls_key, err));
+  TRY(keep_path(&server->client_ca, s->client_ca, err));
+  TRY(open_service(server, s, model->model, err));
+  handles.hooks = &server->hooks;
+  handles.listen_fd = (int)s->listen_fd;
   TRY(server_open(&server->server, s, &handles, err));
+  service_watch(server->service, server->server);
   *out = server;
   return FUSION_OK;
 cleanup:
@@ -91,6 +172,13 @@ void fusion_server_stop(fusion_server *server) {
   server_stop(server->server);
 }
 
+void fusion_server_reload(fusion_server *server) {
+  server_reload(server->server);
+}
+uint16_t fusion_server_admin_port(const fusion_server *server) {
+  return service_port(server->service);
+}
+
 void fusion_server_read_totals(fusion_server *server, fusion_server_totals *totals) {
   const fusion_server_totals now = server_get_totals(server->server);
   sized_give(totals, &now);
@@ -98,7 +186,12 @@ void fusion_server_read_totals(fusion_server *server, fusion_server_totals *tota
 
 void fusion_server_close(fusion_server *server) {
   if (!server) return;
+  service_watch(server->service, NULL);
   server_close(server->server);
+  service_close(server->service);
+  mem_free(server->cert);
+  mem_free(server->key);
+  mem_free(server->client_ca);
   tls_free(server->tls);
   key_free(server->receipt_key);
   mem_free(server);

@@ -1,27 +1,24 @@
 /* The accept loop, and stopping. */
 #include "session/serve.h"
 
-#include <errno.h>
 #include <sodium.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "session/serve_internal.h"
 
-enum {
-  OVERFLOW_MAX = 64,     /* connections above the limit that are told so; further ones are just closed */
-  HOUSEKEEPING_MS = 1000 /* how often abandoned jobs are looked for */
-};
+enum { HOUSEKEEPING_MS = 1000 }; /* how often abandoned jobs are looked for, and reload's wish */
 
-void server_log(struct server *s, const char *format, ...) {
-  char line[1024];
-  if (!s->settings.log) return;
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
-  va_end(args);
+void server_tell(struct server *s, const struct event *e) {
+  const struct server_hooks *hooks = s->handles.hooks;
+  char line[EVENT_LINE_LEN];
+  if (hooks && hooks->event) hooks->event(hooks->context, e);
+  if (!s->settings.log || e->unlogged || !event_is_logged(e->kind)) return;
+  if (s->settings.log_format == FUSION_LOG_JSON)
+    event_json(line, e);
+  else
+    event_text(line, e);
   pthread_mutex_lock(&s->log_lock);
   s->settings.log(s->settings.log_context, line);
   pthread_mutex_unlock(&s->log_lock);
@@ -64,9 +61,14 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
   s->settings = *settings;
   s->handles = *handles;
   s->max_memory = max_memory;
+  s->state_file_lock = -1;
+  const uint32_t most = settings->max_clients, share = settings->max_connections_client;
+  s->share = share ? share : most - most / 4;
+  s->niceness = getpriority(PRIO_PROCESS, 0);
   pthread_mutex_init(&s->lock, NULL);
   pthread_mutex_init(&s->log_lock, NULL);
-  pthread_mutex_init(&s->state_lock, NULL);
+  pthread_mutex_init(&s->claim_lock, NULL);
+  randombytes_buf(s->bucket_key, sizeof s->bucket_key);
   status = init_condition(&s->changed);
   if (status != FUSION_OK) {
     mem_free(s);
@@ -77,14 +79,13 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
     server_close(s);
     return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
   }
-  if (handles->tls && !tls_own_hash(handles->tls, s->certificate)) {
-    server_close(s);
-    return error_set(err, FUSION_E_TLS, "the server's own certificate cannot be hashed");
-  }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
   status = day_load(s, settings->state, err);
   if (status == FUSION_OK) status = prepared_open(s, settings->prepared_folder, err);
-  if (status == FUSION_OK) status = listener_open(&s->listener, &handles->listen, handles->tls, err);
+  if (status == FUSION_OK && handles->listen_fd)
+    status = listener_adopt(&s->listener, handles->listen_fd, handles->tls, err);
+  else if (status == FUSION_OK)
+    status = listener_open(&s->listener, &handles->listen, handles->tls, err);
   if (status != FUSION_OK) {
     server_close(s);
     return status;
@@ -97,12 +98,17 @@ void server_close(struct server *s) {
   if (!s) return;
   listener_close(s->listener);
   writer_free(&s->manifest);
-  mem_free(s->state);
   mem_free(s->prepared_folder);
+  day_unload(s);
+  while (s->accounts) {
+    struct account *next = s->accounts->next;
+    mem_free(s->accounts);
+    s->accounts = next;
+  }
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->lock);
   pthread_mutex_destroy(&s->log_lock);
-  pthread_mutex_destroy(&s->state_lock);
+  pthread_mutex_destroy(&s->claim_lock);
   mem_free(s);
 }
 
@@ -114,7 +120,7 @@ fusion_server_totals server_get_totals(struct server *s) {
   pthread_mutex_lock(&s->lock);
   fusion_server_totals totals = s->totals;
   totals.size = sizeof totals;
-  totals.connections = s->active;
+  totals.connections = s->active + s->arriving;
   pthread_mutex_unlock(&s->lock);
   return totals;
 }
@@ -124,36 +130,26 @@ void server_stop(struct server *s) {
   listener_stop(s->listener);
 }
 
-static bool start_thread(struct connection *c) {
-  pthread_attr_t attributes;
-  pthread_t thread;
-  if (pthread_attr_init(&attributes)) return false;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  const bool started = pthread_create(&thread, &attributes, connection_main, c) == 0;
-  pthread_attr_destroy(&attributes);
-  return started;
+void server_reload(struct server *s) {
+  atomic_store(&s->reload_asked, true);
 }
 
-/* Takes fd. */
-static void admit(struct server *s, int fd) {
-  struct connection *c = mem_alloc(1, sizeof *c);
+bool server_is_ready(struct server *s, const char **reason) {
   pthread_mutex_lock(&s->lock);
-  const bool overflow = s->active >= s->settings.max_clients;
-  bool admitted = c && (!overflow || s->overflowing < OVERFLOW_MAX);
-  if (admitted) {
-    *c = (struct connection){.next = s->connections, .server = s, .fd = fd, .overflow = overflow};
-    admitted = start_thread(c);
-  }
-  if (admitted) {
-    s->connections = c;
-    *(overflow ? &s->overflowing : &s->active) += 1;
-  } else {
-    s->totals.refused++;
-  }
+  const bool full = s->active >= s->settings.max_clients;
   pthread_mutex_unlock(&s->lock);
-  if (admitted) return;
-  close(fd);
-  mem_free(c);
+  const bool stopping = atomic_load(&s->stopping) > 0;
+  *reason = stopping ? "draining" : full ? "full" : "";
+  return !stopping && !full;
+}
+
+static void reload(struct server *s) {
+  const struct server_hooks *hooks = s->handles.hooks;
+  fusion_error why = {.status = FUSION_OK};
+  struct event e = event_of(EVENT_RELOADED);
+  if (hooks && hooks->reload) e.status = hooks->reload(hooks->context, &why);
+  e.reason = why.text;
+  server_tell(s, &e);
 }
 
 static void cancel_all(struct server *s) {
@@ -161,10 +157,17 @@ static void cancel_all(struct server *s) {
     if (c->channel) channel_cancel(c->channel);
 }
 
+/* Those that have not even greeted need not be waited for. */
+static void cut_silent(struct server *s) {
+  for (struct connection *c = s->connections; c; c = c->next)
+    if (!c->placed && !c->greeted && c->cut >= 0) (void)shutdown(c->cut, SHUT_RDWR);
+}
+
 /* Waits for the connections to end: within the grace time by themselves, then they are cut. */
 static void drain(struct server *s) {
   const double deadline = clock_seconds() + s->settings.stop_grace_ms * 1e-3;
   pthread_mutex_lock(&s->lock);
+  cut_silent(s);
   while (s->connections) {
     struct timespec soon;
     clock_gettime(CLOCK_MONOTONIC, &soon);
@@ -182,15 +185,21 @@ fusion_status server_run(struct server *s, fusion_error *err) {
   for (;;) {
     int fd;
     status = listener_wait(s->listener, &fd, HOUSEKEEPING_MS, &why);
-    if (status == FUSION_OK) admit(s, fd);
+    if (status == FUSION_OK) arrival_admit(s, fd);
     if (status != FUSION_OK && status != FUSION_E_TIMEOUT) break;
+    if (atomic_exchange(&s->reload_asked, false)) reload(s);
     job_expire(s, false);
   }
   const bool asked = atomic_load(&s->stopping) > 0;
   if (!asked) atomic_fetch_add(&s->stopping, 1);
   listener_shut(s->listener);
+  struct event e = event_of(EVENT_DRAINING);
+  e.connections = (uint32_t)server_get_totals(s).connections;
+  server_tell(s, &e);
   drain(s);
   job_expire(s, true);
+  e = event_of(EVENT_DRAINED);
+  server_tell(s, &e);
   if (asked) return FUSION_OK;
   return error_set(err, status, "%s", why.text);
 }

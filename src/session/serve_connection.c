@@ -1,12 +1,16 @@
 /* One connection of the server: a worker of a client's job. */
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "session/serve_internal.h"
 
 /* What the peer is told: about limits, why; about everything else, no more than its kind. */
-static const char *refusal_text(const fusion_error *failure) {
+static const char *refusal_text(const struct connection *c, const fusion_error *failure) {
   switch (failure->status) {
+    case FUSION_E_REFUSED: return c->granted ? "the run failed" : failure->text; /* who may not come in */
     case FUSION_E_BUSY:
     case FUSION_E_LIMIT: return failure->text;
     case FUSION_E_MEMORY: return "the server is out of memory";
@@ -24,23 +28,52 @@ static fusion_status fail(fusion_error *failure, struct channel *channel, fusion
   return status;
 }
 
+/* The name in the certificate; else the address without its port. */
+static void name_client(struct connection *c) {
+  const char *address = c->peer.address, *end = strrchr(address, ':');
+  const size_t len = end ? (size_t)(end - address) : strlen(address);
+  if (c->peer.name[0])
+    memcpy(c->client, c->peer.name, sizeof c->client);
+  else if (address[0] == '[' && len > 2)
+    snprintf(c->client, sizeof c->client, "%.*s", (int)(len - 2), address + 1);
+  else
+    snprintf(c->client, sizeof c->client, "%.*s", (int)len, address);
+}
+
+/* Waits for the client's first byte: who leaves without one only looked whether the port is open. */
+static fusion_status await_word(struct connection *c, fusion_error *failure) {
+  const double patience = c->server->settings.handshake_timeout_ms * 1e-3;
+  uint8_t byte;
+  socket_peer(c->fd, c->peer.address);
+  fusion_status status = socket_wait(c->fd, POLLIN, clock_seconds() + patience);
+  if (status == FUSION_OK) {
+    c->probe = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    if (!c->probe) return FUSION_OK;
+    status = error_set(failure, FUSION_E_CLOSED, "it left without a word");
+  } else {
+    error_set(failure, status, "the peer was silent for %.3g seconds", patience);
+  }
+  close(c->fd);
+  c->fd = -1;
+  return status;
+}
+
 static fusion_status open_channel(struct connection *c, fusion_error *failure) {
   struct server *s = c->server;
   const struct net_limits limits = {.connect_timeout_ms = (int)s->settings.handshake_timeout_ms,
                                     .timeout_ms = (int)s->settings.handshake_timeout_ms};
   struct channel *channel;
-  const fusion_status status = listener_handshake(s->listener, &channel, c->fd, &limits, &c->peer, failure);
+  fusion_status status = await_word(c, failure);
+  if (status != FUSION_OK) return status;
+  status = listener_handshake(s->listener, &channel, c->fd, &limits, &c->peer, failure);
   c->fd = -1;
   if (status != FUSION_OK) return status;
+  name_client(c);
   pthread_mutex_lock(&s->lock);
   c->channel = channel;
   const int stopping = atomic_load(&s->stopping);
   pthread_mutex_unlock(&s->lock);
-  if (stopping) return error_set(failure, FUSION_E_BUSY, "the server is shutting down");
-  if (c->overflow)
-    return error_set(failure, FUSION_E_BUSY, "the server is busy (%u connections); try again later",
-                     s->settings.max_clients);
-  return FUSION_OK;
+  return stopping ? error_set(failure, FUSION_E_BUSY, "the server is shutting down") : FUSION_OK;
 }
 
 /* A client that wants a receipt is told whose key will have signed it. */
@@ -61,7 +94,7 @@ static fusion_status give_receipt(struct connection *c, fusion_error *failure) {
   memcpy(r.job, c->job->id, sizeof r.job);
   memcpy(r.model_id, s->handles.model->program.model_id, sizeof r.model_id);
   memcpy(r.manifest_hash, s->manifest_hash, sizeof r.manifest_hash);
-  memcpy(r.certificate, s->certificate, sizeof r.certificate);
+  memcpy(r.certificate, c->peer.own_sha256, sizeof r.certificate);
   channel_recorded(c->channel, r.sent, r.received);
   receipt_sign(bytes, &r, s->handles.receipt_key);
   const fusion_status status = receipt_send(c->channel, bytes);
@@ -74,6 +107,9 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   channel_record(c->channel, s->handles.receipt_key != NULL);
   fusion_status status = client_hello_recv(c->channel, &hello);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
+  pthread_mutex_lock(&s->lock);
+  c->greeted = true;
+  pthread_mutex_unlock(&s->lock);
   c->engine = engine_list_find(&s->handles.engines, hello.engine);
   if (!c->engine) {
     char offered[256];
@@ -81,7 +117,7 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
     return error_set(failure, FUSION_E_LIMIT,
                      "this server does not run the protocol engine that was asked for; it offers %s", offered);
   }
-  TRY(job_join(s, c, &hello, failure));
+  TRY(job_check(s, c, &hello, failure));
   struct server_hello answer = {.version = hello.version, .manifest_len = (uint32_t)s->manifest.len};
   strcpy(answer.engine, c->engine->name);
   memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
@@ -93,12 +129,14 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   if (status == FUSION_OK) status = start_recv(c->channel, start);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   TRY(prepared_allow(c, start->purpose, failure));
+  TRY(job_start(s, c, &hello, failure));
   TRY(job_reserve(s, c, &start->shard_samples, failure));
   /* The hint sizes memory: it is the job's size at most. */
   if (start->expected_samples > hello.samples)
     return error_set(failure, FUSION_E_PEER, "the client expects more samples than the job has");
   status = ready_send(c->channel, start->shard_samples);
-  return status == FUSION_OK ? status : fail(failure, c->channel, status);
+  if (status != FUSION_OK) return fail(failure, c->channel, status);
+  job_granted(s, c);
 cleanup:
   return status;
 }
@@ -158,18 +196,28 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   return status == FUSION_OK && c->receipt ? give_receipt(c, failure) : status;
 }
 
+static void tell_refusal(const struct connection *c, fusion_error *failure) {
+  struct event e = event_of(EVENT_REFUSED);
+  if (c->cut_off) error_set(failure, FUSION_E_BUSY, "it made room for newer connections");
+  e.unlogged = c->cut_off;
+  e.status = failure->status;
+  e.reason = failure->text;
+  e.client = c->client;
+  e.address = c->peer.address;
+  server_tell(c->server, &e);
+}
+
 void *connection_main(void *arg) {
   struct connection *c = arg;
   struct server *s = c->server;
   fusion_error failure = {.status = FUSION_OK};
   const fusion_status status = serve(c, &failure);
-  if (status != FUSION_OK && !c->job)
-    server_log(s, "refused %s: %s", c->peer.address[0] ? c->peer.address : "a connection", failure.text);
-  const bool had_job = c->job;
+  const bool refused = status != FUSION_OK && !c->granted && (!c->probe || c->cut_off);
+  if (refused) tell_refusal(c, &failure);
   if (status == FUSION_E_VERSION)
     version_refuse(c->channel);
   else if (status != FUSION_OK && c->channel)
-    channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(&failure));
+    channel_refuse(c->channel, status == FUSION_E_BUSY, refusal_text(c, &failure));
   job_leave(s, c, &failure);
   pthread_mutex_lock(&s->lock);
   struct channel *channel = c->channel;
@@ -181,12 +229,8 @@ void *connection_main(void *arg) {
   struct connection **at = &s->connections;
   while (*at != c) at = &(*at)->next;
   *at = c->next;
-  if (status != FUSION_OK && !had_job) s->totals.refused++;
-  s->memory_reserved -= c->memory;
-  if (c->overflow)
-    s->overflowing--;
-  else
-    s->active--;
+  if (refused) s->totals.refused++;
+  place_leave(s, c);
   pthread_cond_broadcast(&s->changed);
   pthread_mutex_unlock(&s->lock);
   mem_free(c);

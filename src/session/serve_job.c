@@ -1,4 +1,4 @@
-/* The server's books: jobs, their limits, and the one line that each of them leaves in the log. */
+/* The server's books: jobs, their limits, and what is told of each of them. */
 #include <stdio.h>
 
 #include "session/serve_internal.h"
@@ -10,81 +10,127 @@ static struct job *find_job(struct server *s, const uint8_t id[SESSION_JOB_LEN])
   return NULL;
 }
 
-static fusion_status check_job_limits(struct server *s, const struct client_hello *hello, fusion_error *why) {
-  const fusion_server_settings *set = &s->settings;
-  if (hello->samples > set->max_samples_job)
-    return error_set(why, FUSION_E_LIMIT, "a job of %llu samples is too large; at most %llu are allowed",
-                     (unsigned long long)hello->samples, (unsigned long long)set->max_samples_job);
-  const uint64_t left = day_left(s);
-  if (hello->samples > left)
-    return error_set(why, FUSION_E_LIMIT, "today's allowance has %llu samples left; the job needs %llu",
-                     (unsigned long long)left, (unsigned long long)hello->samples);
-  return FUSION_OK;
-}
-
-fusion_status job_join(struct server *s, struct connection *c, const struct client_hello *hello, fusion_error *why) {
+fusion_status job_check(struct server *s, struct connection *c, const struct client_hello *hello, fusion_error *why) {
   fusion_status status = FUSION_OK;
+  if (hello->samples > s->settings.max_samples_job)
+    return error_set(why, FUSION_E_LIMIT, "a job of %llu samples is too large; at most %llu are allowed",
+                     (unsigned long long)hello->samples, (unsigned long long)s->settings.max_samples_job);
+  const struct server_hooks *hooks = s->handles.hooks;
+  if (hooks && hooks->limits) TRY(hooks->limits(hooks->context, c->client, &c->limits, why));
+  TRY(place_check(s, c, why));
+  if (hooks && hooks->reserve) return FUSION_OK;
   pthread_mutex_lock(&s->lock);
-  struct job *j = find_job(s, hello->job);
-  if (j && j->declared != hello->samples) {
-    status = error_set(why, FUSION_E_PEER, "connections of one job must agree on its size");
-    goto cleanup;
-  }
-  if (!j) {
-    TRY(check_job_limits(s, hello, why));
-    j = mem_alloc(1, sizeof *j);
-    if (!j) {
-      status = error_set(why, FUSION_E_MEMORY, "out of memory");
-      goto cleanup;
-    }
-    memcpy(j->id, hello->job, sizeof j->id);
-    memcpy(j->address, c->peer.address, sizeof j->address);
-    j->number = ++s->job_counter;
-    j->declared = hello->samples;
-    j->started = clock_seconds();
-    j->next = s->jobs;
-    s->jobs = j;
-  }
-  j->connections++;
-  j->open++;
-  c->job = j;
-cleanup:
+  struct account *a = s->accounts;
+  while (a && strcmp(a->name, c->client) != 0) a = a->next;
+  if (!find_job(s, hello->job)) status = day_check(s, a, &c->limits, hello->samples, why);
   pthread_mutex_unlock(&s->lock);
+cleanup:
   return status;
 }
 
-static void log_job(struct server *s, const struct job *j) {
-  const double mib = 1.0 / (1 << 20);
-  char end[560];
-  snprintf(end, sizeof end, j->failure.status == FUSION_OK ? "done" : "failed (%s)", j->failure.text);
-  server_log(s, "job %llu from %s: %s; %llu of %llu samples, %u connection%s, %.1f s, %.2f MiB in, %.2f MiB out",
-             (unsigned long long)j->number, j->address, end, (unsigned long long)j->finished,
-             (unsigned long long)j->declared, j->connections, j->connections == 1 ? "" : "s",
-             clock_seconds() - j->started, (double)j->bytes_received * mib, (double)j->bytes_sent * mib);
+/* Called with the lock held. */
+static fusion_status make_job(struct server *s, struct connection *c, const struct client_hello *hello,
+                              fusion_error *why) {
+  const uint32_t most = c->limits.jobs;
+  if (most && c->account->jobs >= most)
+    return error_set(why, FUSION_E_BUSY, "this client has %u jobs running, as many as it may have; try again later",
+                     most);
+  struct job *j = mem_alloc(1, sizeof *j);
+  if (!j) return error_set(why, FUSION_E_MEMORY, "out of memory");
+  memcpy(j->id, hello->job, sizeof j->id);
+  event_job_id(j->id_text, hello->job, sizeof hello->job);
+  memcpy(j->address, c->peer.address, sizeof j->address);
+  j->account = c->account;
+  j->account->jobs++;
+  j->limits = c->limits;
+  j->engine = c->engine;
+  j->declared = hello->samples;
+  j->started = clock_seconds();
+  j->next = s->jobs;
+  s->jobs = j;
+  c->job = j;
+  return FUSION_OK;
 }
 
-/* A connection that its client had given up may greet after the job is done, when the others ran its part: it is the
- * rest of that job, not one of its own that failed. Whatever runs samples is logged. Called with the lock held. */
+static fusion_status join_job(struct server *s, struct connection *c, const struct client_hello *hello,
+                              fusion_error *why) {
+  struct job *j = find_job(s, hello->job);
+  if (!j) return make_job(s, c, hello, why);
+  if (j->declared != hello->samples || j->account != c->account)
+    return error_set(why, FUSION_E_PEER, "connections of one job must agree on its size and come from one client");
+  c->job = j;
+  return FUSION_OK;
+}
+
+fusion_status job_start(struct server *s, struct connection *c, const struct client_hello *hello, fusion_error *why) {
+  pthread_mutex_lock(&s->lock);
+  fusion_status status = place_take(s, c, why);
+  if (status == FUSION_OK) status = join_job(s, c, hello, why);
+  if (c->job) c->job->open++;
+  pthread_mutex_unlock(&s->lock);
+  return status == FUSION_OK ? day_claim(s, c->job, why) : status;
+}
+
+static struct event event_of_job(const struct job *j, enum event_kind kind) {
+  struct event e = event_of(kind);
+  e.client = j->account->name;
+  e.address = j->address;
+  e.engine = j->engine->name;
+  e.job = j->number;
+  memcpy(e.job_id, j->id_text, sizeof e.job_id);
+  e.declared = j->declared;
+  e.samples = j->finished;
+  e.connections = j->connections;
+  e.status = j->failure.status;
+  e.reason = j->failure.status == FUSION_OK ? "" : j->failure.text;
+  e.seconds = clock_seconds() - j->started;
+  e.bytes_received = j->bytes_received;
+  e.bytes_sent = j->bytes_sent;
+  return e;
+}
+
+void job_granted(struct server *s, struct connection *c) {
+  pthread_mutex_lock(&s->lock);
+  c->granted = true;
+  const bool first = c->job->connections++ == 0;
+  if (first) c->job->number = ++s->job_counter;
+  const struct event e = event_of_job(c->job, EVENT_JOB_BEGUN);
+  pthread_mutex_unlock(&s->lock);
+  if (first) server_tell(s, &e);
+}
+
+/* A connection that its client had given up may start after the job is done, when the others ran its part: it is the
+ * rest of that job, not one of its own that failed. Called with the lock held. */
 static bool came_late(const struct server *s, const struct job *j) {
-  const uint64_t known = s->totals.jobs_done < DONE_IDS ? s->totals.jobs_done : DONE_IDS;
-  if (j->begun) return false;
+  const uint64_t known = s->done_counter < DONE_IDS ? s->done_counter : DONE_IDS;
   for (uint64_t i = 0; i < known; i++)
     if (memcmp(s->done_ids[i], j->id, SESSION_JOB_LEN) == 0) return true;
   return false;
 }
 
-/* Takes an ended job out of the list; whether it is to be logged. Called with the lock held. */
+/* Takes an ended job out of the list; whether it is to be told. Called with the lock held. */
 static bool unlink_job(struct server *s, struct job *j) {
   struct job **at = &s->jobs;
   while (*at != j) at = &(*at)->next;
   *at = j->next;
-  if (j->failure.status == FUSION_OK) {
-    memcpy(s->done_ids[s->totals.jobs_done++ % DONE_IDS], j->id, SESSION_JOB_LEN);
-    return true;
-  }
-  if (came_late(s, j)) return false;
-  s->totals.jobs_failed++;
+  const bool failed = j->failure.status != FUSION_OK;
+  /* Nothing ran: no place was granted, or the client needed this server no more. Whatever runs samples is told. */
+  if (!j->connections || (!j->begun && (!failed || came_late(s, j)))) return false;
+  if (!failed) memcpy(s->done_ids[s->done_counter++ % DONE_IDS], j->id, SESSION_JOB_LEN);
+  *(failed ? &s->totals.jobs_failed : &s->totals.jobs_done) += 1;
   return true;
+}
+
+/* Of a job that was unlinked. */
+static void end_job(struct server *s, struct job *j, bool told) {
+  const struct event e = event_of_job(j, EVENT_JOB_ENDED);
+  day_release(s, j, told ? &e : NULL);
+  if (told) server_tell(s, &e);
+  pthread_mutex_lock(&s->lock);
+  j->account->jobs--;
+  account_drop(s, j->account);
+  pthread_mutex_unlock(&s->lock);
+  mem_free(j);
 }
 
 void job_leave(struct server *s, struct connection *c, const fusion_error *failure) {
@@ -94,17 +140,20 @@ void job_leave(struct server *s, struct connection *c, const fusion_error *failu
   pthread_mutex_lock(&s->lock);
   j->bytes_sent += stats.bytes_sent;
   j->bytes_received += stats.bytes_received;
-  if (j->failure.status == FUSION_OK) j->failure = *failure;
   j->left = clock_seconds();
+  if (c->granted) {
+    j->ended_well = failure->status == FUSION_OK;
+    if (j->failure.status == FUSION_OK) j->failure = *failure;
+  }
+  const bool last = --j->open == 0;
   /* A job whose samples all ran is done, even if a connection was lost on the way. */
-  const bool done = --j->open == 0 && j->finished >= j->declared && failure->status == FUSION_OK;
+  const bool done = last && j->finished >= j->declared && failure->status == FUSION_OK;
   if (done) j->failure.status = FUSION_OK;
-  if (done) (void)unlink_job(s, j);
+  const bool over = done || (last && !j->connections);
+  const bool told = over && unlink_job(s, j);
   c->job = NULL;
   pthread_mutex_unlock(&s->lock);
-  if (!done) return;
-  log_job(s, j);
-  mem_free(j);
+  if (over) end_job(s, j, told);
 }
 
 void job_expire(struct server *s, bool now) {
@@ -113,48 +162,53 @@ void job_expire(struct server *s, bool now) {
     pthread_mutex_lock(&s->lock);
     struct job *j = s->jobs;
     while (j && (j->open || (!now && j->left > limit))) j = j->next;
-    if (j && j->failure.status == FUSION_OK)
-      error_set(&j->failure, FUSION_E_CLOSED, "the client left before the job was complete");
-    const bool logged = j && unlink_job(s, j);
+    /* The client said that it is done here: other servers run, or ran, the rest. */
+    if (j && j->ended_well) j->failure.status = FUSION_OK;
+    const bool told = j && unlink_job(s, j);
     pthread_mutex_unlock(&s->lock);
     if (!j) return;
-    if (logged) log_job(s, j);
-    mem_free(j);
+    end_job(s, j, told);
   }
 }
 
 fusion_status job_book(struct server *s, struct connection *c, uint64_t samples, fusion_error *why) {
-  fusion_status status = FUSION_OK;
+  struct job *j = c->job;
   pthread_mutex_lock(&s->lock);
-  if (samples > c->job->declared * SERVER_TRIES - c->job->begun)
-    status = error_set(why, FUSION_E_LIMIT, "the job has run more samples than it declared");
-  else if (samples > day_left(s))
-    status = error_set(why, FUSION_E_LIMIT, "today's allowance is used up");
-  if (status == FUSION_OK) {
-    c->job->begun += samples;
-    s->day_samples += samples;
-  }
+  const bool fits = samples <= j->declared * SERVER_TRIES - j->begun;
+  if (fits) j->begun += samples;
   pthread_mutex_unlock(&s->lock);
-  return status == FUSION_OK ? day_save(s, why) : status;
+  if (!fits) return error_set(why, FUSION_E_LIMIT, "the job has run more samples than it declared");
+  return day_book(s, j, samples, why);
 }
 
 void job_finish(struct server *s, struct connection *c, uint64_t samples) {
   pthread_mutex_lock(&s->lock);
   c->job->finished += samples;
   s->totals.samples += samples;
+  struct event e = event_of_job(c->job, EVENT_SHARD);
   pthread_mutex_unlock(&s->lock);
+  e.samples = samples;
+  server_tell(s, &e);
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
   const struct program *program = &s->handles.model->program;
   const uint32_t wanted = *samples < s->settings.max_shard ? *samples : s->settings.max_shard;
   pthread_mutex_lock(&s->lock);
-  const uint64_t room = s->max_memory - s->memory_reserved;
+  /* Three quarters are for one client at most, unless it has nothing and not even a sample fits those. */
+  const uint64_t all = s->max_memory - s->memory_reserved, share = s->max_memory - s->max_memory / 4;
+  const uint64_t own = share > c->account->memory ? share - c->account->memory : 0;
+  uint64_t room = all < own ? all : own;
   *samples = (uint32_t)shard_limit(c->engine, program, ROLE_SERVER, wanted, room);
+  if (!*samples && !c->account->memory) {
+    room = all;
+    *samples = (uint32_t)shard_limit(c->engine, program, ROLE_SERVER, 1, room);
+  }
   const uint64_t memory = *samples ? engine_memory(c->engine, program, *samples, ROLE_SERVER) : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;
+  c->account->memory += c->memory;
   pthread_mutex_unlock(&s->lock);
   if (*samples) return FUSION_OK;
   return error_set(why, FUSION_E_BUSY, "the server's memory is in use; try again later");

@@ -143,21 +143,21 @@ static bool ask_honestly(struct table *t, fusion_error *why) {
 static void expect_health(struct table *t, struct health before, const char *what) {
   const double deadline = clock_seconds() + 3 * TIMEOUT_MS * 1e-3 + 10;
   uint64_t reserved = 1;
-  uint32_t open = 1, overflow = 1;
+  uint32_t open = 1, arriving = 1;
   struct health now = before;
   do {
     pthread_mutex_lock(&t->server->lock);
     open = t->server->active;
-    overflow = t->server->overflowing;
+    arriving = t->server->arriving;
     reserved = t->server->memory_reserved;
     pthread_mutex_unlock(&t->server->lock);
     now = health_now();
-    if (!open && !overflow && !reserved && now.descriptors <= before.descriptors && now.threads <= before.threads)
+    if (!open && !arriving && !reserved && now.descriptors <= before.descriptors && now.threads <= before.threads)
       return;
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
   } while (clock_seconds() < deadline);
   fail_msg("%s: left %u + %u connections, %llu bytes reserved, %u descriptors where %u were, %u threads where %u were",
-           what, open, overflow, (unsigned long long)reserved, now.descriptors, before.descriptors, now.threads,
+           what, open, arriving, (unsigned long long)reserved, now.descriptors, before.descriptors, now.threads,
            before.threads);
 }
 

@@ -2,10 +2,12 @@
  * usage: load [short|long] */
 #include <dirent.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "faults/fault_scene.h"
@@ -84,6 +86,89 @@ static void load__overload_is_refused_and_hurts_nobody(void **state) {
       "load: %u clients at once, a server with a limit of %u: %u refused as busy and came again, %u accepted, all "
       "right\n",
       clients, limit, refused, clients);
+}
+
+/* ---- crowds that want nothing ---- */
+
+enum { SILENT_MAX = 500, SLOW_MAX = 200 };
+
+static int dial(uint16_t port) {
+  const struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+struct crowd {
+  uint16_t port;
+  unsigned silent, slow;
+  atomic_bool stop;
+  unsigned garbage; /* connections so far */
+};
+
+/* Silent connections are there all the time, slow ones send a byte now and then, garbage comes without end. */
+static void *crowd_main(void *arg) {
+  struct crowd *w = arg;
+  static int silent[SILENT_MAX], slow[SLOW_MAX];
+  uint64_t random = 1;
+  for (unsigned i = 0; i < w->silent; i++) silent[i] = dial(w->port);
+  for (unsigned i = 0; i < w->slow; i++) slow[i] = dial(w->port);
+  while (!atomic_load(&w->stop)) {
+    uint8_t bytes[100];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)test_random(&random);
+    const int fd = dial(w->port);
+    if (fd >= 0) (void)!send(fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+    if (fd >= 0) close(fd);
+    const unsigned at = w->slow ? w->garbage % w->slow : 0;
+    if (w->slow && slow[at] >= 0) (void)!send(slow[at], "\x16", 1, MSG_NOSIGNAL);
+    w->garbage++;
+    usleep(20000);
+  }
+  for (unsigned i = 0; i < w->silent; i++)
+    if (silent[i] >= 0) close(silent[i]);
+  for (unsigned i = 0; i < w->slow; i++)
+    if (slow[i] >= 0) close(slow[i]);
+  return NULL;
+}
+
+/* All of them from the honest clients' own address. */
+static void load__crowds_that_want_nothing_keep_nobody_out(void **state) {
+  (void)state;
+  const unsigned clients = long_form ? CLIENTS_MAX : 4;
+  static struct load_client c[CLIENTS_MAX];
+  struct fault_server f;
+  struct crowd crowd = {.silent = long_form ? SILENT_MAX : 100, .slow = long_form ? SLOW_MAX : 20};
+  pthread_t thread;
+  atomic_uint accepted = 0;
+  server_begin(&f, &scene, true, 8);
+  crowd.port = f.port;
+  assert_int_equal(pthread_create(&thread, NULL, crowd_main, &crowd), 0);
+  usleep(500000);
+  const double started = clock_seconds();
+  for (unsigned i = 0; i < clients; i++) {
+    c[i] = (struct load_client){.scene = scene, .accepted = &accepted, .random = i};
+    c[i].ask =
+        (struct ask){.port = f.port, .workers = 1, .shard_samples = 60, .tries = 3, .timeout_ms = 60000, .tls = true};
+    snprintf(c[i].scene.answers, PATH_LEN, "%s/answers%u.npy", scene.dir, i);
+    snprintf(c[i].scene.report, PATH_LEN, "%s/report%u.json", scene.dir, i);
+    snprintf(c[i].scene.html, PATH_LEN, "%s/report%u.html", scene.dir, i);
+  }
+  for (unsigned i = 0; i < clients; i++) assert_int_equal(pthread_create(&c[i].thread, NULL, load_main, &c[i]), 0);
+  for (unsigned i = 0; i < clients; i++) {
+    pthread_join(c[i].thread, NULL);
+    scene_sweep(&c[i].scene);
+  }
+  const double seconds = clock_seconds() - started;
+  atomic_store(&crowd.stop, true);
+  pthread_join(thread, NULL);
+  for (unsigned i = 0; i < clients; i++)
+    if (c[i].problem[0]) fail_msg("client %u: %s", i, c[i].problem);
+  assert_int_equal(accepted, clients);
+  server_end(&f);
+  printf("load: %u silent and %u slow connections, %u of garbage: %u honest clients served in %.1f s\n", crowd.silent,
+         crowd.slow, crowd.garbage, clients, seconds);
 }
 
 /* ---- soak ---- */
@@ -187,6 +272,7 @@ static void leave_out_caches(char **argv) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(load__overload_is_refused_and_hurts_nobody),
+                                     cmocka_unit_test(load__crowds_that_want_nothing_keep_nobody_out),
                                      cmocka_unit_test(soak__nothing_grows)};
   long_form = argc > 1 && strcmp(argv[1], "long") == 0;
   leave_out_caches(argv);

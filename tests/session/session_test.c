@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/engine_messages.h"
@@ -207,58 +206,8 @@ static void limits__of_the_server_are_told(void **state) {
   s.serve.max_samples_day = SAMPLES + 10;
   scene_start(&s);
   expect_accept(&s, &v);
-  expect_failure(&s, FUSION_E_REFUSED, "today's allowance has 10 samples left");
+  expect_failure(&s, FUSION_E_BUSY, "today's allowance has 10 samples left");
   scene_end(&s);
-}
-
-static void limits__of_a_day_outlive_the_server(void **state) {
-  (void)state;
-  char path[] = "/tmp/fusion-state-XXXXXX", text[128] = "";
-  const int fd = mkstemp(path);
-  assert_true(fd >= 0);
-  close(fd);
-  unlink(path);
-  struct session_scene s;
-  fusion_verdict v = {0};
-  for (int restart = 0; restart < 3; restart++) {
-    scene_prepare(&s);
-    s.serve.state = path;
-    s.serve.max_samples_day = 2 * SAMPLES + 10;
-    scene_start(&s);
-    if (restart < 2)
-      expect_accept(&s, &v);
-    else
-      expect_failure(&s, FUSION_E_REFUSED, "today's allowance has 10 samples left");
-    scene_end(&s);
-  }
-  FILE *f = fopen(path, "r+");
-  assert_non_null(f);
-  assert_in_range(fread(text, 1, sizeof text - 1, f), 10, 100);
-  assert_non_null(strstr(text, "samples 156\n"));
-  rewind(f); /* two days ago: a new day */
-  fprintf(f, "fusion-serve 1\nbegan %lld\nsamples 156\n", (long long)time(NULL) - 2 * 86400);
-  fclose(f);
-  scene_prepare(&s);
-  s.serve.state = path;
-  s.serve.max_samples_day = SAMPLES;
-  scene_start(&s);
-  expect_accept(&s, &v);
-  scene_end(&s);
-  f = fopen(path, "w"); /* something else is no licence */
-  fputs("samples 0", f);
-  fclose(f);
-  fusion_error err = {.status = FUSION_OK};
-  scene_prepare(&s);
-  s.serve.state = path;
-  assert_int_equal(server_open(&s.server, &s.serve, &s.serve_handles, &err), FUSION_E_INPUT);
-  assert_non_null(strstr(err.text, "not a state file"));
-  /* Nor is one that cannot be written. */
-  s.serve.state = "/nonexistent/state";
-  scene_start(&s);
-  expect_failure(&s, FUSION_E_REFUSED, "the run failed");
-  scene_end(&s);
-  expect_log(&s, "'/nonexistent/state': cannot be written");
-  unlink(path);
 }
 
 static void limits__server_memory_makes_shards_smaller(void **state) {
@@ -314,6 +263,30 @@ static struct channel *play_client(struct session_scene *s) {
   return c;
 }
 
+/* Opens a session for `samples` samples of the fake engine. */
+static struct channel *open_session_of(struct session_scene *s, uint8_t job, uint32_t samples) {
+  const struct client_hello mine = {.engine = "fake", .job = {job}, .samples = samples};
+  const uint64_t expected = samples;
+  struct server_hello hello;
+  uint8_t *manifest;
+  size_t len;
+  uint32_t granted;
+  struct channel *c = play_client(s);
+  assert_ok(client_hello_send(c, &mine));
+  assert_ok(server_hello_recv(c, &hello));
+  assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
+  mem_free(manifest);
+  assert_ok(start_send(c, &(struct start){.shard_samples = samples, .expected_samples = expected}));
+  assert_ok(ready_recv(c, &granted));
+  assert_int_equal(granted, samples);
+  assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
+  return c;
+}
+
+static struct channel *open_session(struct session_scene *s, uint32_t samples) {
+  return open_session_of(s, 0, samples);
+}
+
 static void limits__a_full_server_says_so(void **state) {
   (void)state;
   struct session_scene s;
@@ -321,10 +294,14 @@ static void limits__a_full_server_says_so(void **state) {
   scene_prepare(&s);
   s.serve.max_clients = 1;
   scene_start(&s);
-  struct channel *idle = play_client(&s);
+  struct channel *idle = play_client(&s); /* silence takes no place */
   wait_for_connections(s.server, 1);
-  expect_failure(&s, FUSION_E_BUSY, "the server is busy");
+  expect_accept(&s, &v);
   channel_close(idle);
+  wait_for_connections(s.server, 0);
+  struct channel *other = open_session(&s, 5);
+  expect_failure(&s, FUSION_E_BUSY, "the server is busy");
+  channel_close(other);
   wait_for_connections(s.server, 0);
   expect_accept(&s, &v);
   wait_for_connections(s.server, 0);
@@ -419,26 +396,6 @@ static void server__strange_clients_are_refused(void **state) {
   expect_log(&s, "silent for 0.2 seconds");
 }
 
-/* Opens a session for `samples` samples of the fake engine. */
-static struct channel *open_session(struct session_scene *s, uint32_t samples) {
-  const struct client_hello mine = {.engine = "fake", .samples = samples};
-  const uint64_t expected = samples;
-  struct server_hello hello;
-  uint8_t *manifest;
-  size_t len;
-  uint32_t granted;
-  struct channel *c = play_client(s);
-  assert_ok(client_hello_send(c, &mine));
-  assert_ok(server_hello_recv(c, &hello));
-  assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
-  mem_free(manifest);
-  assert_ok(start_send(c, &(struct start){.shard_samples = samples, .expected_samples = expected}));
-  assert_ok(ready_recv(c, &granted));
-  assert_int_equal(granted, samples);
-  assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
-  return c;
-}
-
 static void server__shards_beyond_what_was_granted_are_refused(void **state) {
   (void)state;
   struct session_scene s;
@@ -453,7 +410,8 @@ static void server__shards_beyond_what_was_granted_are_refused(void **state) {
   expect_log(&s, "a shard of 6 samples where 5 were granted");
 }
 
-/* Two connections that leave without a sample: one of a job that is done, one of a job that nobody ran. */
+/* Connections that leave without a sample: of a job that is done, and of a job that nobody ran, before START and behind
+ * it. Only the last is a job, and failed. */
 static void server__late_connections_are_no_failed_jobs(void **state) {
   (void)state;
   struct session_scene s;
@@ -479,6 +437,8 @@ static void server__late_connections_are_no_failed_jobs(void **state) {
     assert_ok(server_hello_recv(c, &hello));
     channel_close(c);
   }
+  c = open_session_of(&s, 1, 5);
+  channel_close(c);
   wait_for_connections(s.server, 0);
   scene_end(&s);
   expect_log(&s, ": done; 5 of 5 samples, 1 connection,");
@@ -584,7 +544,6 @@ int main(void) {
       cmocka_unit_test(job__a_hanging_server_times_out),
       cmocka_unit_test(job__can_be_cancelled),
       cmocka_unit_test(limits__of_the_server_are_told),
-      cmocka_unit_test(limits__of_a_day_outlive_the_server),
       cmocka_unit_test(limits__server_memory_makes_shards_smaller),
       cmocka_unit_test(limits__of_the_client_hold),
       cmocka_unit_test(limits__a_full_server_says_so),

@@ -1,0 +1,37 @@
+/** The ledger: a row for every job that ran samples, in an SQLite file that several servers may share. Rows are only
+ * ever added, each with a hash over itself and the one before it, so that a row that is altered, taken out or moved
+ * shows. It also counts the samples of each client's day (UTC): claims and counts change in one transaction, so that
+ * servers that share the file share the limits, exactly.
+ *
+ *  A job that several servers ran parts of is one row: its parts add up in `open_jobs` until the last of these servers
+ *  lets go of it. A server that was killed lets go when it has not renewed its hold for LEDGER_HOLD_S. */
+#ifndef FUSION_SERVICE_LEDGER_H
+#define FUSION_SERVICE_LEDGER_H
+
+#include "session/serve.h"
+
+enum { LEDGER_HASH_LEN = 32, LEDGER_HEX_LEN = 2 * LEDGER_HASH_LEN + 1, LEDGER_HOLD_S = 120, LEDGER_RENEW_S = 30 };
+
+struct ledger;
+
+/** Opens the file, or makes it (mode 0600). `model` (borrowed) is what rows say of the model. FUSION_E_IO,
+ * FUSION_E_INPUT.
+ */
+fusion_status ledger_open(struct ledger **out, const char *path, const char *model,
+                          fusion_error *err) FUSION_MUST_CHECK;
+void ledger_close(struct ledger *l);
+
+/** As in struct server_hooks. From any thread. */
+fusion_status ledger_reserve(struct ledger *l, const struct allowance *a, fusion_error *why) FUSION_MUST_CHECK;
+fusion_status ledger_book(struct ledger *l, const struct allowance *a, uint64_t samples,
+                          fusion_error *why) FUSION_MUST_CHECK;
+fusion_status ledger_release(struct ledger *l, const struct allowance *a, const struct event *ended,
+                             fusion_error *why) FUSION_MUST_CHECK;
+/** Renews this server's holds, and closes jobs that nobody holds any more: every LEDGER_RENEW_S. */
+fusion_status ledger_renew(struct ledger *l, fusion_error *why) FUSION_MUST_CHECK;
+
+/** See fusion_ledger_verify. */
+fusion_status ledger_verify(const char *path, uint64_t *rows, char head[LEDGER_HEX_LEN],
+                            fusion_error *err) FUSION_MUST_CHECK;
+
+#endif
