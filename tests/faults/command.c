@@ -146,6 +146,6 @@ enum outcome command_outcome(struct fault_scene *s, int exit_status) {
   command_last_words(s, words, sizeof words);
   if (exit_status == 0) return found == FOUND_RIGHT ? OUTCOME_RECOVERED : OUTCOME_LOST;
   const bool said = strncmp(words, "fusion query: ", 14) == 0 && strlen(words) > 20;
-  const bool known = exit_status > 0 && exit_status < 10;
+  const bool known = (exit_status > 0 && exit_status < 10) || exit_status == 15 || exit_status == 16;
   return known && said && found != FOUND_WRONG ? OUTCOME_FAILED : OUTCOME_LOST;
 }

@@ -57,9 +57,10 @@ void cli_add_network(struct cli_option *table, fusion_client_settings *s) {
 
 /* What the signal handler cancels. */
 static fusion_client *volatile running;
+static volatile sig_atomic_t last_signal;
 
 static void on_signal(int number) {
-  (void)number;
+  last_signal = number;
   if (running) fusion_client_cancel(running);
 }
 
@@ -86,6 +87,11 @@ void cli_job_begin(struct cli_progress *bar, fusion_client *client, const char *
 void cli_job_end(struct cli_progress *bar) {
   cli_progress_end(bar);
   running = NULL;
+}
+
+int cli_job_failed(const char *command, fusion_status status, const fusion_error *err) {
+  const int code = cli_failed(command, status, err);
+  return last_signal && status == FUSION_E_CLOSED ? CLI_EXIT_SIGNAL + (int)last_signal : code;
 }
 
 static void print_job(const fusion_verdict *v) {

@@ -14,6 +14,8 @@ void cli_add_network(struct cli_option *table, fusion_client_settings *s);
 void cli_job_settings(fusion_client_settings *s, struct cli_progress *bar);
 void cli_job_begin(struct cli_progress *bar, fusion_client *client, const char *command, double samples, bool quiet);
 void cli_job_end(struct cli_progress *bar);
+/** As cli_failed, for a failed job: 128 and the signal's number when a signal ended it. */
+int cli_job_failed(const char *command, fusion_status status, const fusion_error *err);
 
 /** The verdict in lines. */
 void cli_print_verdict(const fusion_verdict *v);

@@ -19,6 +19,8 @@ int cli_exit_code(fusion_status status) {
                               CLI_EXIT_PEER, CLI_EXIT_MODEL, CLI_EXIT_CRYPTO,   CLI_EXIT_INTERNAL};
   const int class = -(int)status / 100;
   if (status == FUSION_E_BUSY) return CLI_EXIT_BUSY;
+  if (status == FUSION_E_CLOSED || status == FUSION_E_TIMEOUT || status == FUSION_E_NETWORK) return CLI_EXIT_NETWORK;
+  if (status == FUSION_E_REFUSED || status == FUSION_E_VERSION) return CLI_EXIT_REFUSED;
   if (status == FUSION_E_ROUNDING) return CLI_EXIT_ROUNDING;
   if (status == FUSION_E_OTHER_MODEL) return CLI_EXIT_OTHER_MODEL;
   if (status == FUSION_E_MODEL_CHANGED) return CLI_EXIT_MODEL_CHANGED;

@@ -16,7 +16,7 @@ enum cli_exit {
   CLI_EXIT_USAGE = 2,
   CLI_EXIT_RESOURCE = 3,
   CLI_EXIT_IO = 4,
-  CLI_EXIT_PEER = 5,
+  CLI_EXIT_PEER = 5, /**< the peer broke the protocol */
   CLI_EXIT_MODEL = 6,
   CLI_EXIT_CRYPTO = 7,
   CLI_EXIT_INTERNAL = 8,
@@ -26,6 +26,9 @@ enum cli_exit {
   CLI_EXIT_OTHER_MODEL = 12,   /**< `query`: the server's model is not the one that --manifest or canaries name */
   CLI_EXIT_CHANGED = 13,       /**< `query`: reject; the model does not answer the canaries as in their audit */
   CLI_EXIT_MODEL_CHANGED = 14, /**< `query`: the server announces another model than --model-id names */
+  CLI_EXIT_NETWORK = 15,       /**< `query`: the server cannot be reached, or the connection was lost; try again */
+  CLI_EXIT_REFUSED = 16,       /**< `query`: the server declines this request for good */
+  CLI_EXIT_SIGNAL = 128,       /**< `query`: and the signal's number: the user ended the job */
 };
 int cli_exit_code(fusion_status status);
 
@@ -38,6 +41,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_prepare(int argc, char **argv);
+int cmd_ledger(int argc, char **argv);
 int cmd_verify_receipt(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -185,7 +185,7 @@ static int run(struct audit_line *l) {
     status = fusion_client_audit(client, public_samples, labels, &result, &err);
     cli_job_end(&bar);
   }
-  int code = status == FUSION_OK ? finish(l, result) : cli_failed("audit", status, &err);
+  int code = status == FUSION_OK ? finish(l, result) : cli_job_failed("audit", status, &err);
   if (result && cli_is_verdict(code)) code = cli_forget("audit", client, code);
   fusion_result_free(result);
   fusion_array_free(public_samples);

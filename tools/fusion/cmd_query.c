@@ -327,7 +327,7 @@ static int run(struct query_line *l) {
     cli_job_end(&bar);
   }
   outcome.queries = in.queries;
-  int code = status == FUSION_OK ? finish(l, result, &outcome) : cli_failed("query", status, &err);
+  int code = status == FUSION_OK ? finish(l, result, &outcome) : cli_job_failed("query", status, &err);
   if (result) code = join(l, client, result, code);
   if (result && cli_is_verdict(code)) code = cli_forget("query", client, code);
   outcome_free(&outcome);

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "cli.h"
 
@@ -15,6 +17,7 @@ const struct cli_command cli_commands[] = {
     {"prepare", "Do what a job can do before there are queries.", cmd_prepare},
     {"audit", "Measure a server's model, and keep samples that show it again.", cmd_audit},
     {"keygen", "Make a key with which a server signs receipts.", cmd_keygen},
+    {"ledger", "Verify the ledger that a server keeps of its jobs.", cmd_ledger},
     {"verify-receipt", "Verify what a server has signed about a job.", cmd_verify_receipt},
     {"bench", "Measure this machine: kernels and whole networks.", cmd_bench},
     {"version", "Show the version and the processor kernels in use.", cmd_version},
@@ -83,8 +86,19 @@ static int take_cpu_tier(int *argc, char **argv) {
   return CLI_GO;
 }
 
+/* Keys and private samples are in memory: no core file, no debugger of another process of this user. */
+static void hide_memory(void) {
+  const struct rlimit none = {0, 0};
+  (void)setrlimit(RLIMIT_CORE, &none);
+#ifdef PR_SET_DUMPABLE
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 int main(int argc, char **argv) {
   signal(SIGXFSZ, SIG_IGN); /* a file-size limit then fails the write, with a line that says so */
+  signal(SIGPIPE, SIG_IGN); /* so does a pipe that nobody reads: a closed log ends no jobs */
+  hide_memory();
   const int done = take_cpu_tier(&argc, argv);
   if (done != CLI_GO) return done;
   if (argc < 2) {

@@ -1,4 +1,6 @@
 /* Options that several subcommands share: see cli.h. */
+#include <sys/stat.h>
+
 #include "cli.h"
 
 void cli_add_options(struct cli_option *table, const struct cli_option *more) {
@@ -44,18 +46,27 @@ void cli_add_tls_server(struct cli_option *table, fusion_server_settings *s) {
   cli_add_options(table, options);
 }
 
+/* A key is as secret as its file. */
+static void note_open_key(const char *command, const char *key) {
+  struct stat info;
+  if (key && stat(key, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & S_IROTH))
+    cli_error(command, "note: '%s': every user of this machine can read this key; chmod o-r makes it private", key);
+}
+
 int cli_check_tls_client(const char *command, const fusion_client_settings *s) {
   if (s->plaintext && (s->tls_ca || s->tls_cert || s->tls_key))
     return cli_usage(command, "give either --plaintext or the TLS options, not both");
   if (!s->plaintext && !s->tls_ca)
     return cli_usage(command, "give --tls-ca, or --plaintext if the server has a loopback address");
   if (!s->tls_cert != !s->tls_key) return cli_usage(command, "give both --tls-cert and --tls-key, or neither");
+  note_open_key(command, s->tls_key);
   return CLI_GO;
 }
 
 int cli_check_tls_server(const char *command, const fusion_server_settings *s) {
   if (s->plaintext && (s->client_ca || s->tls_cert || s->tls_key))
     return cli_usage(command, "give either --plaintext or the TLS options, not both");
+  note_open_key(command, s->tls_key);
   if (s->plaintext || (s->tls_cert && s->tls_key)) return CLI_GO;
   return cli_usage(command, "give --tls-cert and --tls-key, or --plaintext with a loopback address");
 }
