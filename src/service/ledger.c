@@ -8,7 +8,15 @@
 
 #include "service/ledger_internal.h"
 
-enum { BUSY_MS = 10000, SECONDS_A_DAY = 86400, SERVER_LEN = 33, TIME_LEN = 32 };
+enum {
+  BUSY_MS = 10000,
+  OPEN_TRIES = 500,
+  SECONDS_A_DAY = 86400,
+  SERVER_LEN = 33,
+  TIME_LEN = 32,
+  LEDGER_KIND = 0x46754c65, /* "FuLe", in the file's header */
+  LEDGER_VERSION = 1,
+};
 
 struct ledger {
   pthread_mutex_t lock; /* one transaction at a time on this connection */
@@ -18,9 +26,11 @@ struct ledger {
   char server[SERVER_LEN]; /* random: whose holds are ours */
 };
 
+static const char durable[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+
+/* Within a transaction. The numbers are LEDGER_KIND and LEDGER_VERSION. */
 static const char schema[] =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-    "BEGIN IMMEDIATE;"
+    "PRAGMA application_id = 0x46754c65; PRAGMA user_version = 1;"
     "CREATE TABLE IF NOT EXISTS jobs (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, client TEXT NOT NULL,"
     " job TEXT NOT NULL, model TEXT NOT NULL, engine TEXT NOT NULL, declared INTEGER NOT NULL,"
     " samples INTEGER NOT NULL, bytes_received INTEGER NOT NULL, bytes_sent INTEGER NOT NULL,"
@@ -37,8 +47,7 @@ static const char schema[] =
     " reason TEXT DEFAULT 'the server ended', PRIMARY KEY (job, client));"
     "CREATE TABLE IF NOT EXISTS holds (job TEXT, client TEXT, server TEXT, until INTEGER,"
     " PRIMARY KEY (job, client, server));"
-    "CREATE TABLE IF NOT EXISTS days (day INTEGER, client TEXT, samples INTEGER, PRIMARY KEY (day, client));"
-    "COMMIT;";
+    "CREATE TABLE IF NOT EXISTS days (day INTEGER, client TEXT, samples INTEGER, PRIMARY KEY (day, client));";
 
 static fusion_status failed(const struct ledger *l, fusion_error *err) {
   return error_set(err, FUSION_E_IO, "'%.200s': the ledger cannot be written: %s", l->path, sqlite3_errmsg(l->db));
@@ -83,6 +92,45 @@ static int64_t seconds_now(void) {
   return (int64_t)time(NULL);
 }
 
+/* A database of something else is left alone, as is a ledger of a release that knows more. Within a transaction. */
+static fusion_status check_kind(struct ledger *l, fusion_error *err) {
+  int64_t tables, kind, version;
+  if (!number(prepare(l, "SELECT COUNT(*) FROM sqlite_master", ""), &tables) ||
+      !number(prepare(l, "PRAGMA application_id", ""), &kind) ||
+      !number(prepare(l, "PRAGMA user_version", ""), &version))
+    return failed(l, err);
+  if (tables && kind != LEDGER_KIND)
+    return error_set(err, FUSION_E_INPUT, "'%.200s': is a database of something else, no ledger", l->path);
+  if (version > LEDGER_VERSION)
+    return error_set(err, FUSION_E_INPUT, "'%.200s': is a ledger of a newer release", l->path);
+  return FUSION_OK;
+}
+
+/* Servers that start at once get in each other's way: while the file becomes one that they can share, SQLite does not
+ * wait by itself. */
+static fusion_status make_durable(struct ledger *l, fusion_error *err) {
+  for (int tries = 0; tries < OPEN_TRIES; tries++) {
+    if (execute(l, durable)) return FUSION_OK;
+    const int code = sqlite3_errcode(l->db);
+    if (code != SQLITE_BUSY && code != SQLITE_LOCKED) break;
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+  }
+  return failed(l, err);
+}
+
+static fusion_status set_up(struct ledger *l, fusion_error *err) {
+  if (sqlite3_open_v2(l->path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
+    return failed(l, err);
+  sqlite3_busy_timeout(l->db, BUSY_MS);
+  fusion_status status = make_durable(l, err);
+  if (status != FUSION_OK) return status;
+  if (!execute(l, "BEGIN IMMEDIATE")) return failed(l, err);
+  status = check_kind(l, err);
+  if (status == FUSION_OK && (!execute(l, schema) || !execute(l, "COMMIT"))) status = failed(l, err);
+  if (status != FUSION_OK) (void)execute(l, "ROLLBACK");
+  return status;
+}
+
 fusion_status ledger_open(struct ledger **out, const char *path, const char *model, fusion_error *err) {
   uint8_t random[(SERVER_LEN - 1) / 2];
   *out = NULL;
@@ -103,9 +151,7 @@ fusion_status ledger_open(struct ledger **out, const char *path, const char *mod
     status = error_set(err, FUSION_E_IO, "'%.200s': cannot be opened: %s", path, strerror(errno));
   } else {
     close(fd);
-    const bool opened = sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) == SQLITE_OK;
-    if (opened) sqlite3_busy_timeout(l->db, BUSY_MS);
-    if (!opened || !execute(l, schema)) status = failed(l, err);
+    status = set_up(l, err);
   }
   if (status != FUSION_OK) {
     ledger_close(l);

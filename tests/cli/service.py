@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The service as operations run it: the command with TLS, named clients, ledger, admin address, JSON log, reload, a
 closed log, systemd's ready message and a passed socket. usage: service.py FUSION SOURCE"""
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -79,7 +81,7 @@ def wait_for(condition):
 
 def query(port, *options, code=0):
     return run(FUSION, "query", f"localhost:{port}", "--quiet", "--input", "q.csv", "--public", "pub.csv", "--labels",
-               "lab.csv", "--workers", "1", "-o", "answers.csv", *options, code=code)
+               "lab.csv", "-o", "answers.csv", *options, code=code)
 
 
 def as_client(name, authority="ca"):
@@ -183,6 +185,51 @@ def verify_ledger():
     assert "row 2 was altered" in run(FUSION, "ledger", "verify", "ledger.db", code=7).stderr
 
 
+def copy(source, target):
+    try:
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close()
+        target.close()
+
+
+def balance(listener, ports):
+    """Connections go to the servers by turns, as behind a balancer."""
+    for turn in itertools.count():
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        server = socket.create_connection(("127.0.0.1", ports[turn % len(ports)]))
+        for ends in ((client, server), (server, client)):
+            threading.Thread(target=copy, args=ends, daemon=True).start()
+
+
+def share_a_ledger():
+    """A job over two servers: a part at each, done at both, one row, counted once."""
+    options = ("--listen", "127.0.0.1:0", "--plaintext", "--ledger", "shared.db", "--log-format", "json")
+    logs = [open(f"log{i}", "w") for i in range(2)]
+    servers = [Server(*options, stderr=log) for log in logs]
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=balance, args=(listener, [s.port for s in servers]), daemon=True).start()
+    query(listener.getsockname()[1], "--plaintext", "--workers", "2", "--shard-samples", "10")
+    listener.close()
+    for server in servers:
+        server.process.send_signal(signal.SIGTERM)
+    assert [s.process.wait(PATIENCE) for s in servers] == [0, 0]
+    ended = [e for i in range(2) for e in map(json.loads, Path(f"log{i}").read_text().splitlines()) if e["event"] == "job_ended"]
+    assert len(ended) == 2 and all(e["status"] == "ok" for e in ended), ended
+    assert ended[0]["job_id"] == ended[1]["job_id"]
+    declared = ended[0]["declared"]
+    assert all(0 < e["samples"] < declared for e in ended) and sum(e["samples"] for e in ended) == declared, ended
+    db = sqlite3.connect("shared.db")
+    assert db.execute("SELECT outcome, samples, declared FROM jobs").fetchall() == [("done", declared, declared)]
+    assert db.execute("SELECT SUM(samples) FROM days").fetchone() == (declared,)
+    assert db.execute("SELECT COUNT(*) FROM open_jobs").fetchone() == (0,)
+
+
 def survive_a_closed_log():
     reading, writing = os.pipe()
     server = Server("--listen", "127.0.0.1:0", "--plaintext", stderr=writing)
@@ -227,6 +274,7 @@ def main():
             make_certificate("ca", name, "clientAuth", name)
         serve_named_clients()
         verify_ledger()
+        share_a_ledger()
         survive_a_closed_log()
         take_a_passed_socket()
         refuse_bad_starts()

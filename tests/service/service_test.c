@@ -226,6 +226,27 @@ static void ledger__counts_are_exact_under_20_jobs_at_once(void **state) {
   forget_ledger();
 }
 
+static void *open_one(void *arg) {
+  (void)arg;
+  struct ledger *l;
+  const fusion_status status = ledger_open(&l, ledger_path, "0123", NULL);
+  if (status == FUSION_OK) ledger_close(l);
+  return (void *)(intptr_t)status;
+}
+
+static void ledger__servers_may_start_at_once(void **state) {
+  (void)state;
+  enum { SERVERS = 8 };
+  pthread_t threads[SERVERS];
+  for (int i = 0; i < SERVERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, open_one, NULL), 0);
+  for (int i = 0; i < SERVERS; i++) {
+    void *status;
+    pthread_join(threads[i], &status);
+    assert_int_equal((intptr_t)status, FUSION_OK);
+  }
+  forget_ledger();
+}
+
 static void fill_ledger(int jobs) {
   struct ledger *l = open_ledger();
   for (int i = 0; i < jobs; i++) {
@@ -287,6 +308,15 @@ static void ledger__what_is_none_is_refused(void **state) {
   uint64_t rows;
   assert_int_equal(ledger_open(&l, "/nonexistent/ledger", "", &err), FUSION_E_IO);
   assert_int_equal(ledger_verify("/nonexistent/ledger", &rows, head, &err), FUSION_E_IO);
+  assert_true(change("CREATE TABLE mine (x)")); /* a database of something else */
+  assert_int_equal(ledger_open(&l, ledger_path, "", &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "is a database of something else"));
+  forget_ledger();
+  ledger_close(open_ledger());
+  assert_true(change("PRAGMA user_version = 2"));
+  assert_int_equal(ledger_open(&l, ledger_path, "", &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "of a newer release"));
+  forget_ledger();
   write_clients("this is text, not a database, and long enough to be no header");
   assert_int_equal(ledger_open(&l, clients_path, "", &err), FUSION_E_IO);
   assert_int_equal(ledger_verify(clients_path, &rows, head, &err), FUSION_E_INPUT);
@@ -346,6 +376,7 @@ int main(void) {
       cmocka_unit_test(ledger__a_job_over_two_servers_is_one_row),
       cmocka_unit_test(ledger__a_server_that_was_killed_lets_go),
       cmocka_unit_test(ledger__counts_are_exact_under_20_jobs_at_once),
+      cmocka_unit_test(ledger__servers_may_start_at_once),
       cmocka_unit_test(ledger__any_altered_row_is_found),
       cmocka_unit_test(ledger__what_is_none_is_refused),
       cmocka_unit_test(metrics__count_what_is_told),
