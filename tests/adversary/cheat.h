@@ -22,7 +22,7 @@
 #include "silent/silent_messages.h"
 #include "slots/slots_messages.h"
 
-enum { CHEATS_MAX = 16, CHEAT_TYPES = 32, CHEAT_LENGTHS_MAX = 4096 };
+enum { CHEATS_MAX = 16, CHEAT_TYPES = 48, CHEAT_LENGTHS_MAX = 4096 };
 #define CHEAT_RANDOM UINT64_MAX /* a place that is drawn afresh each time */
 #define CHEAT_ALL UINT64_MAX    /* every sample */
 
