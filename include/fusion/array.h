@@ -77,6 +77,16 @@ FUSION_API fusion_status fusion_labels_load(fusion_array **out, const char *path
 FUSION_API fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
                                              const void *data) FUSION_MUST_CHECK;
 
+/** As fusion_array_create, but `data` (not NULL, any alignment) is read where it is: it is borrowed, must not change
+ *  until fusion_array_free, and is neither wiped nor freed then. FUSION_E_USAGE, FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_array_borrow(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
+                                             const void *data) FUSION_MUST_CHECK;
+
+/** Labels that are names, as fusion_labels_load reads them from a file: `names` [count], copied, 1 to 255 bytes each.
+ *  FUSION_E_INPUT names the row; FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_labels_create(fusion_array **out, const char *const *names, size_t count,
+                                              fusion_error *err) FUSION_MUST_CHECK;
+
 /** Wipes and frees; NULL is allowed. */
 FUSION_API void fusion_array_free(fusion_array *a);
 
@@ -96,6 +106,7 @@ FUSION_API size_t fusion_array_row_line(const fusion_array *a, size_t row);
 FUSION_API const char *fusion_array_header(const fusion_array *a, size_t *line);
 /** The elements, borrowed. */
 FUSION_API const void *fusion_array_data(const fusion_array *a);
+/** The same, to be written to; NULL for an array that borrows them. */
 FUSION_API void *fusion_array_data_mutable(fusion_array *a);
 FUSION_API size_t fusion_type_len(fusion_type type);
 FUSION_API const char *fusion_type_name(fusion_type type);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <fusion/array.h>
 
@@ -65,6 +66,18 @@ FUSION_API bool fusion_images_path(const char *path);
  *  FUSION_E_UNSUPPORTED where the library was built without libjpeg and libpng. */
 FUSION_API fusion_status fusion_images_load(fusion_array **out, const char *path, const fusion_image_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
+
+/** One picture of fusion_images_create. Texts and pixels are borrowed for the call. Never changes. */
+typedef struct fusion_picture {
+  const char *path;               /**< a file to read; with pixels, the picture's name in messages, or NULL */
+  const uint8_t *pixels;          /**< [height][width][channels], RGB or grey; NULL: they are in the file */
+  size_t height, width, channels; /**< of the pixels, at least 1; channels 1 or 3; else 0 */
+} fusion_picture;
+
+/** As fusion_images_load, for `count` pictures in this order, at least 1. Pixels need no libjpeg and libpng. */
+FUSION_API fusion_status fusion_images_create(fusion_array **out, const fusion_picture *pictures, size_t count,
+                                              const fusion_image_settings *settings,
+                                              fusion_error *err) FUSION_MUST_CHECK;
 
 #ifdef __cplusplus
 }

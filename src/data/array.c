@@ -23,8 +23,8 @@ const char *fusion_type_name(fusion_type type) {
   return (unsigned)type < TYPE_COUNT ? types[type].name : "?";
 }
 
-fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
-                                  const void *data) {
+/* An array without its elements. FUSION_E_MEMORY also when there would be too many. */
+static fusion_status array_begin(fusion_array **out, fusion_type type, size_t rank, const size_t *shape) {
   *out = NULL;
   if ((unsigned)type >= TYPE_COUNT || rank > FUSION_RANK_MAX) return FUSION_E_USAGE;
   fusion_array *a = mem_alloc(1, sizeof *a);
@@ -37,14 +37,37 @@ fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t r
     a->shape[i] = shape[i];
     fits = fits && size_mul(a->count, shape[i], &a->count);
   }
-  fits = fits && size_mul(a->count, fusion_type_len(type), &a->len);
-  a->data = fits ? mem_alloc(a->len, 1) : NULL;
-  if (!a->data) {
+  if (!fits || !size_mul(a->count, fusion_type_len(type), &a->len)) {
     mem_free(a);
     return FUSION_E_MEMORY;
   }
-  if (data && a->len) memcpy(a->data, data, a->len);
   *out = a;
+  return FUSION_OK;
+}
+
+fusion_status fusion_array_create(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
+                                  const void *data) {
+  const fusion_status status = array_begin(out, type, rank, shape);
+  if (status != FUSION_OK) return status;
+  fusion_array *a = *out;
+  a->data = mem_alloc(a->len, 1);
+  if (!a->data) {
+    mem_free(a);
+    *out = NULL;
+    return FUSION_E_MEMORY;
+  }
+  if (data && a->len) memcpy(a->data, data, a->len);
+  return FUSION_OK;
+}
+
+fusion_status fusion_array_borrow(fusion_array **out, fusion_type type, size_t rank, const size_t *shape,
+                                  const void *data) {
+  *out = NULL;
+  if (!data) return FUSION_E_USAGE;
+  const fusion_status status = array_begin(out, type, rank, shape);
+  if (status != FUSION_OK) return status;
+  (*out)->data = (uint8_t *)(uintptr_t)data;
+  (*out)->borrowed = true;
   return FUSION_OK;
 }
 
@@ -54,7 +77,7 @@ void fusion_array_free(fusion_array *a) {
   free(a->names);
   free(a->lines);
   free(a->header);
-  mem_free_secret(a->data, a->len);
+  if (!a->borrowed) mem_free_secret(a->data, a->len);
   mem_free(a);
 }
 
@@ -82,7 +105,7 @@ const char *fusion_array_header(const fusion_array *a, size_t *line) {
 }
 
 char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]) {
-  const char *name = a ? fusion_array_row_name(a, row) : NULL;
+  const char *name = a && !a->is_text ? fusion_array_row_name(a, row) : NULL;
   const size_t line = a ? fusion_array_row_line(a, row) : 0;
   if (line)
     snprintf(out, ROW_PLACE_LEN, "line %zu", line);
@@ -99,7 +122,7 @@ const void *fusion_array_data(const fusion_array *a) {
   return a->data;
 }
 void *fusion_array_data_mutable(fusion_array *a) {
-  return a->data;
+  return a->borrowed ? NULL : a->data;
 }
 
 size_t fusion_array_row_size(const fusion_array *a) {

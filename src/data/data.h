@@ -13,7 +13,8 @@ struct fusion_array {
   fusion_type type;
   size_t rank, shape[FUSION_RANK_MAX];
   size_t count, len; /* elements; bytes */
-  uint8_t *data;     /* owned, C order, native byte order (little endian) */
+  uint8_t *data;     /* owned unless `borrowed`, C order, native byte order (little endian) */
+  bool borrowed;     /* the data are the caller's: never written, wiped or freed */
   bool is_pictures;  /* [n][height][width][3 RGB or 1 grey], to be treated as `picture` says */
   fusion_image_settings picture;
   char **names;  /* owned, one a row; NULL when rows have no names */

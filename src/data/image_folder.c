@@ -11,10 +11,11 @@
 
 enum { FILE_LEN_MAX = 256 << 20 };
 
-/** The pictures to load, sorted: what to open, and the name that answers get. */
+/** The pictures to load: what to open, and the name that answers get. */
 struct list {
   char **paths, **names; /* owned, each entry too */
   size_t count, capacity;
+  const fusion_picture *given; /* [count], borrowed: where one has pixels, its path is no file; NULL: all are files */
 };
 
 static bool name_ends(const char *name, const char *const *ends) {
@@ -141,10 +142,21 @@ static fusion_status resize(struct image *image, const fusion_image_settings *s)
   return image_resize(image, width, height, s->filter);
 }
 
-static fusion_status load_picture(struct image *out, const char *path, const fusion_image_settings *s,
+static fusion_status take_pixels(struct image *out, const fusion_picture *given, const char *path, fusion_error *err) {
+  if (!given->height || !given->width || (given->channels != 1 && given->channels != 3))
+    return error_set(err, FUSION_E_INPUT, "'%s': %zux%zu pixels of %zu channels; give at least one, of 1 or 3", path,
+                     given->width, given->height, given->channels);
+  const fusion_status status = image_alloc(out, path, given->width, given->height, given->channels, err);
+  if (status == FUSION_OK) memcpy(out->pixels, given->pixels, given->height * given->width * given->channels);
+  return status;
+}
+
+static fusion_status load_picture(struct image *out, const struct list *l, size_t index, const fusion_image_settings *s,
                                   fusion_error *err) {
+  const char *path = l->paths[index];
   struct image image = {0};
-  fusion_status status = read_picture(&image, path, err);
+  const bool is_file = !l->given || !l->given[index].pixels;
+  fusion_status status = is_file ? read_picture(&image, path, err) : take_pixels(&image, &l->given[index], path, err);
   if (status != FUSION_OK) return status;
   status = image_set_channels(&image, s->colours == FUSION_COLOURS_GREY ? 1 : 3);
   if (status == FUSION_OK) status = resize(&image, s);
@@ -180,7 +192,7 @@ static fusion_status load_list(fusion_array **out, struct list *l, const fusion_
   fusion_status status = FUSION_OK;
   for (size_t i = 0; i < l->count && status == FUSION_OK; i++) {
     struct image image = {0};
-    status = load_picture(&image, l->paths[i], s, err);
+    status = load_picture(&image, l, i, s, err);
     if (status != FUSION_OK) break;
     if (i == 0) status = start_array(out, l, &image, s, err);
     const fusion_array *a = *out;
@@ -195,6 +207,18 @@ static fusion_status load_list(fusion_array **out, struct list *l, const fusion_
   return status;
 }
 
+/* Loads the list, and frees it; `status` is what came of making it. */
+static fusion_status load_and_free(fusion_array **out, struct list *l, const fusion_image_settings *s,
+                                   fusion_status status, fusion_error *err) {
+  if (status == FUSION_OK) status = load_list(out, l, s, err);
+  names_free(l->paths, l->count);
+  names_free(l->names, l->count);
+  if (status == FUSION_OK) return status;
+  fusion_array_free(*out);
+  *out = NULL;
+  return status;
+}
+
 fusion_status fusion_images_load(fusion_array **out, const char *path, const fusion_image_settings *settings,
                                  fusion_error *err) {
   struct list l = {0};
@@ -206,12 +230,25 @@ fusion_status fusion_images_load(fusion_array **out, const char *path, const fus
     status = list_folder(&l, path, err);
   else if (!list_add(&l, NULL, path))
     status = error_set(err, FUSION_E_MEMORY, "'%s': out of memory", path);
-  if (status == FUSION_OK) status = load_list(out, &l, &known, err);
-  names_free(l.paths, l.count);
-  names_free(l.names, l.count);
-  if (status != FUSION_OK) {
-    fusion_array_free(*out);
-    *out = NULL;
+  return load_and_free(out, &l, &known, status, err);
+}
+
+fusion_status fusion_images_create(fusion_array **out, const fusion_picture *pictures, size_t count,
+                                   const fusion_image_settings *settings, fusion_error *err) {
+  struct list l = {.given = pictures};
+  char unnamed[32];
+  fusion_image_settings known = fusion_image_defaults();
+  *out = NULL;
+  fusion_status status = sized_take(&known, settings, "fusion_image_settings", err);
+  if (status != FUSION_OK) return status;
+  if (!count) return error_set(err, FUSION_E_INPUT, "there are no pictures; give at least one");
+  for (size_t i = 0; i < count && status == FUSION_OK; i++) {
+    snprintf(unnamed, sizeof unnamed, "picture %zu", i);
+    const char *name = pictures[i].path ? pictures[i].path : pictures[i].pixels ? unnamed : NULL;
+    if (!name)
+      status = error_set(err, FUSION_E_USAGE, "%s has neither a path nor pixels", unnamed);
+    else if (!list_add(&l, NULL, name))
+      status = error_set(err, FUSION_E_MEMORY, "out of memory for the names of %zu pictures", count);
   }
-  return status;
+  return load_and_free(out, &l, &known, status, err);
 }

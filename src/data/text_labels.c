@@ -76,6 +76,29 @@ cleanup:
   return status;
 }
 
+fusion_status fusion_labels_create(fusion_array **out, const char *const *names, size_t count, fusion_error *err) {
+  fusion_status status = fusion_array_create(out, FUSION_I64, 1, &count, NULL);
+  if (status != FUSION_OK) return error_set(err, status, "out of memory for %zu labels", count);
+  fusion_array *a = *out;
+  a->is_text = true;
+  a->names = calloc(count + 1, sizeof *a->names);
+  FAIL_IF(!a->names, error_set(err, FUSION_E_MEMORY, "out of memory for %zu labels", count));
+  for (size_t i = 0; i < count; i++) {
+    const size_t len = strlen(names[i]);
+    FAIL_IF(len == 0 || len > LABEL_LEN,
+            error_set(err, FUSION_E_INPUT, "row %zu: a label has 1 to %d bytes", i, (int)LABEL_LEN));
+    a->names[i] = strdup(names[i]);
+    FAIL_IF(!a->names[i], error_set(err, FUSION_E_MEMORY, "out of memory for %zu labels", count));
+    const int64_t hash = text_hash(names[i]);
+    memcpy(a->data + i * sizeof hash, &hash, sizeof hash);
+  }
+  return FUSION_OK;
+cleanup:
+  fusion_array_free(a);
+  *out = NULL;
+  return status;
+}
+
 const char *array_row_text(const fusion_array *a, size_t row) {
   return a && a->is_text ? fusion_array_row_name(a, row) : NULL;
 }

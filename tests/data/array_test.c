@@ -422,6 +422,67 @@ static void files__appear_together_or_not_at_all(void **state) {
   assert_int_equal(get_file("two", bytes, sizeof bytes), 2);
 }
 
+static void borrow__reads_the_callers_memory_in_place(void **state) {
+  (void)state;
+  float values[6] = {1, 2, 3, 4, 5, 6};
+  const size_t shape[2] = {2, 3};
+  double row[3];
+  fusion_array *a;
+  assert_ok(fusion_array_borrow(&a, FUSION_F32, 2, shape, values));
+  assert_ptr_equal(fusion_array_data(a), values);
+  assert_null(fusion_array_data_mutable(a));
+  values[3] = 7;
+  assert_ok(fusion_array_to_double(a, 1, 1, row, NULL));
+  assert_true(row[0] == 7 && row[1] == 5 && row[2] == 6);
+  fusion_array_free(a);
+  assert_true(values[0] == 1 && values[3] == 7 && values[5] == 6);
+}
+
+static void borrow__refuses_no_memory_and_too_much(void **state) {
+  (void)state;
+  const size_t shape[2] = {SIZE_MAX / 2, 3};
+  fusion_array *a;
+  assert_int_equal(fusion_array_borrow(&a, FUSION_F32, 2, shape, NULL), FUSION_E_USAGE);
+  assert_null(a);
+  assert_int_equal(fusion_array_borrow(&a, FUSION_F32, 2, shape, "x"), FUSION_E_MEMORY);
+  assert_null(a);
+  assert_int_equal(fusion_array_borrow(&a, (fusion_type)99, 2, shape, "x"), FUSION_E_USAGE);
+  assert_int_equal(fusion_array_borrow(&a, FUSION_F32, FUSION_RANK_MAX + 1, shape, "x"), FUSION_E_USAGE);
+}
+
+static void labels__from_memory_equal_those_of_a_file(void **state) {
+  (void)state;
+  const char *const names[] = {"cat", "brown dog", "\xc3\xa9t\xc3\xa9"};
+  const fusion_table_settings tables = fusion_table_defaults();
+  char place[ROW_PLACE_LEN];
+  fusion_array *a, *b;
+  put_text("labels.txt", "cat\nbrown dog\n\xc3\xa9t\xc3\xa9\n");
+  assert_ok(fusion_labels_load(&a, path_of("labels.txt"), &tables, NULL));
+  assert_ok(fusion_labels_create(&b, names, 3, NULL));
+  assert_int_equal(fusion_array_rows(b), 3);
+  assert_memory_equal(fusion_array_data(a), fusion_array_data(b), 3 * sizeof(int64_t));
+  for (size_t i = 0; i < 3; i++) assert_string_equal(array_row_text(b, i), array_row_text(a, i));
+  assert_string_equal(array_row_place(b, 1, place), "row 1");
+  fusion_array_free(a);
+  fusion_array_free(b);
+}
+
+static void labels__refuses_empty_and_long_names(void **state) {
+  (void)state;
+  char longest[257];
+  memset(longest, 'x', sizeof longest);
+  longest[256] = 0;
+  const char *const empty[] = {"a", ""}, *const full[] = {longest + 1}, *const over[] = {longest};
+  fusion_error err;
+  fusion_array *a;
+  assert_int_equal(fusion_labels_create(&a, empty, 2, &err), FUSION_E_INPUT);
+  assert_null(a);
+  assert_string_equal(err.text, "row 1: a label has 1 to 255 bytes");
+  assert_int_equal(fusion_labels_create(&a, over, 1, &err), FUSION_E_INPUT);
+  assert_ok(fusion_labels_create(&a, full, 1, &err));
+  fusion_array_free(a);
+}
+
 static int teardown(void **state) {
   (void)state;
   char command[64];
@@ -442,6 +503,10 @@ int main(void) {
       cmocka_unit_test(csv__shapes_and_types),
       cmocka_unit_test(csv__bad_tables_are_refused_by_line),
       cmocka_unit_test(convert__refuses_what_does_not_fit),
+      cmocka_unit_test(borrow__reads_the_callers_memory_in_place),
+      cmocka_unit_test(borrow__refuses_no_memory_and_too_much),
+      cmocka_unit_test(labels__from_memory_equal_those_of_a_file),
+      cmocka_unit_test(labels__refuses_empty_and_long_names),
       cmocka_unit_test(place__is_plain_text_for_every_name),
       cmocka_unit_test(files__are_private_unless_they_were_shared),
       cmocka_unit_test(files__appear_together_or_not_at_all),

@@ -160,6 +160,53 @@ static void folder__sorted_by_name(void **state) {
   refuse(folder, "{}", "no .png, .jpg or .jpeg file");
 }
 
+static void create__pixels_equal_their_file(void **state) {
+  (void)state;
+  fusion_array *plain, *a;
+  fusion_image_settings s = fusion_image_defaults();
+  load(&plain, picture("rgb.png"), "{}");
+  char path[512];
+  snprintf(path, sizeof path, "%s", picture("rgb.png"));
+  const fusion_picture both[2] = {{.path = path},
+                                  {.pixels = fusion_array_data(plain),
+                                   .height = fusion_array_axis(plain, 1),
+                                   .width = fusion_array_axis(plain, 2),
+                                   .channels = 3}};
+  assert_ok(fusion_image_settings_read(&s, "{\"resize\": [9, 7], \"channels\": \"grey\"}", NULL));
+  assert_ok(fusion_images_create(&a, both, 2, &s, NULL));
+  assert_int_equal(fusion_array_rows(a), 2);
+  assert_int_equal(fusion_array_row_size(a), 9 * 7);
+  const uint8_t *pixels = fusion_array_data(a);
+  assert_memory_equal(pixels, pixels + 9 * 7, 9 * 7);
+  assert_string_equal(fusion_array_row_name(a, 0), "rgb.png");
+  assert_string_equal(fusion_array_row_name(a, 1), "picture 1");
+  fusion_array_free(a);
+  fusion_array_free(plain);
+}
+
+static void create__refuses_what_is_no_picture(void **state) {
+  (void)state;
+  static const uint8_t pixels[8] = {0};
+  static const struct {
+    fusion_picture picture;
+    const char *expected;
+  } cases[] = {
+      {{.pixels = pixels, .height = 2, .width = 1, .channels = 4}, "'picture 0': 1x2 pixels of 4 channels"},
+      {{.pixels = pixels, .height = 0, .width = 1, .channels = 3}, "'picture 0': 1x0 pixels of 3 channels"},
+      {{.path = "scan", .pixels = pixels, .height = SIZE_MAX, .width = 3, .channels = 1}, "'scan'"},
+      {{.path = "no-such.png"}, "no-such.png"},
+      {{.path = NULL}, "picture 0 has neither a path nor pixels"},
+  };
+  const fusion_image_settings s = fusion_image_defaults();
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    fusion_array *a;
+    fusion_error err = {.status = FUSION_OK};
+    assert_int_not_equal(fusion_images_create(&a, &cases[i].picture, 1, &s, &err), FUSION_OK);
+    assert_null(a);
+    if (!strstr(err.text, cases[i].expected)) fail_msg("'%s' is not in: %s", cases[i].expected, err.text);
+  }
+}
+
 static void hostile__cut_files_are_refused(void **state) {
   (void)state;
   for (size_t i = 0; i < NAMES; i++) {
@@ -205,9 +252,10 @@ static int teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(decode__equals_pillow),          cmocka_unit_test(resize__equals_pillow),
-      cmocka_unit_test(settings__presets_and_json),     cmocka_unit_test(folder__sorted_by_name),
-      cmocka_unit_test(hostile__cut_files_are_refused), cmocka_unit_test(hostile__claimed_sizes_take_no_memory),
+      cmocka_unit_test(decode__equals_pillow),           cmocka_unit_test(resize__equals_pillow),
+      cmocka_unit_test(settings__presets_and_json),      cmocka_unit_test(folder__sorted_by_name),
+      cmocka_unit_test(create__pixels_equal_their_file), cmocka_unit_test(create__refuses_what_is_no_picture),
+      cmocka_unit_test(hostile__cut_files_are_refused),  cmocka_unit_test(hostile__claimed_sizes_take_no_memory),
   };
   if (!mkdtemp(folder)) return 1;
   return cmocka_run_group_tests(tests, NULL, teardown);
