@@ -2,6 +2,7 @@
 #
 #   make            build                     make demo       the whole path on real digits, then two cheating servers
 #   make test       build and run all tests   make bench      benchmarks
+#   make python     the Python package, in build/python       make python-test  and its tests
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
 #   make arm64      cross-build, and run the short tests under an emulator
@@ -22,7 +23,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -37,6 +38,12 @@ $(BUILD)/build.ninja: | setup
 
 test: setup all
 	@$(MESON) test -C $(BUILD) $(TEST_FLAGS)
+
+# Usable from there: PYTHONPATH=build/python. `pip install .` makes its own (docs/python.md).
+python: setup all
+	@scripts/python_package.sh $(BUILD) >/dev/null
+python-test: setup all
+	@tests/python/python_suite.sh $(BUILD) $(ARGS)
 
 # Each prints the tables of docs/security.md.
 test-adversary: all
