@@ -14,10 +14,11 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[1]
-# Called from C, by a job's thread and by any thread of a server.
+# Called from C, by a job's threads and by any thread of a server.
 CALLBACKS = """
 extern "Python" bool fusion_python_progress(void *, const fusion_progress *);
 extern "Python" void fusion_python_log(void *, const char *);
+extern "Python" fusion_status fusion_python_task(void *, const void *, size_t, void *, size_t, fusion_error *);
 """
 
 

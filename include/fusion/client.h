@@ -99,6 +99,15 @@ typedef struct fusion_client_settings {
    * file is used up, and gone, when the job's first message has left, whatever becomes of the job. Excludes `journal`.
    * NULL (default): the job runs in one go. */
   const char *prepared;
+  /** Runs the job's shards in other processes or on other machines. It is called once for each shard, by up to
+   * `workers` threads at a time. It must carry `task` to a process that calls fusion_client_run_task, and copy what
+   * that wrote to `report` [report_len]. A task holds secrets: samples in the job's secret order. It does not hold the
+   * order or the labels; these and the verdict stay here. FUSION_E_CLOSED, FUSION_E_TIMEOUT and FUSION_E_IO mean that
+   * the task was lost: the shard runs again, as after a lost connection. Other failures end the job; `err` says why.
+   * Not possible with receipts. NULL (default): this process runs the shards. */
+  fusion_status (*run_task)(void *context, const void *task, size_t len, void *report, size_t report_len,
+                            fusion_error *err);
+  void *run_task_context;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);
@@ -168,6 +177,15 @@ FUSION_API fusion_status fusion_client_add_canaries(const fusion_client *client,
  * with the same data gives the same verdict again, without contacting the server. FUSION_E_IO; FUSION_E_INPUT (the file
  * is not a journal). Without a journal it does nothing. */
 FUSION_API fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Bytes of the report on a task; 0 when `task` [len] is not a task of this release. */
+FUSION_API size_t fusion_task_report_len(const void *task, size_t len);
+
+/** Runs a task that another client's run_task was given, on the server that this client's settings name and within
+ * their limits, and writes fusion_task_report_len bytes to `report`. The server must have the same model as that of the
+ * job. Failures as of fusion_client_query; FUSION_E_INPUT when `task` is not a task of this release. */
+FUSION_API fusion_status fusion_client_run_task(fusion_client *client, const void *task, size_t len, void *report,
+                                                fusion_error *err) FUSION_MUST_CHECK;
 
 /** Ends a running job with FUSION_E_CLOSED. From any thread and from a signal handler. */
 FUSION_API void fusion_client_cancel(fusion_client *client);

@@ -4,7 +4,8 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from typing import Any, Callable, Union
+from concurrent.futures import Executor
+from typing import Any, Callable, Sequence, Union
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from fusion._model import classes_of, names_of
 from fusion._native import ffi, lib
 from fusion._plan import Plan, plan_of
 from fusion._settings import Record, encode, new, result
+from fusion._tasks import TaskRunner
 from fusion._verdict import Verdict
 
 try:
@@ -33,7 +35,8 @@ class _Watch:
 
     running = threading.local()
 
-    def __init__(self, progress: Progress):
+    def __init__(self, progress: Progress, runner: TaskRunner | None):
+        self.runner = runner
         self.call = progress if callable(progress) else None
         self.bar = None
         self.wrong: BaseException | None = None
@@ -50,6 +53,10 @@ class _Watch:
         now = Record({"samples_done": p.samples_done, "samples": p.samples, "bytes": p.bytes, "seconds": p.seconds})
         return self.call(now) is not False
 
+    def give_up(self) -> None:
+        if self.runner is not None:
+            self.runner.given_up = True
+
     def __enter__(self) -> _Watch:
         self.outer = getattr(self.running, "watch", None)
         self.running.watch = self
@@ -57,6 +64,8 @@ class _Watch:
 
     def __exit__(self, kind, value, traceback) -> None:
         self.running.watch = self.outer
+        if self.runner is not None:
+            self.runner.close()
         if self.bar is not None:
             self.bar.close()
         if self.wrong is not None:
@@ -65,11 +74,16 @@ class _Watch:
 
 def _interrupted(kind, wrong, traceback) -> None:
     _Watch.running.watch.wrong = wrong
+    _Watch.running.watch.give_up()
 
 
 @ffi.def_extern(error=False, onerror=_interrupted)
 def fusion_python_progress(context, p):
-    return _Watch.running.watch.update(p)
+    watch = _Watch.running.watch
+    go_on = watch.update(p)
+    if not go_on:
+        watch.give_up()
+    return go_on
 
 
 class Result:
@@ -178,7 +192,8 @@ class Result:
 class Client:
     """A server, and how it is asked. The connection is made by each job.
 
-    host: "HOST:PORT"; the certificate must be for HOST. ca: PEM file, the only authority trusted to vouch for the server.
+    host: "HOST:PORT"; the certificate must be for HOST. Several, in a list, are servers of one model between which each
+    job is divided. ca: PEM file, the only authority trusted to vouch for the server.
     cert, key: PEM files that are shown to the server. plaintext: no TLS, to a loopback address only.
     min_accuracy: part of the public answers that must be right (default 0.95). canaries: a file of an audit. journal: a
     file from which a job goes on that was killed. receipts: the server signs what ran. Other settings are those of
@@ -188,19 +203,35 @@ class Client:
 
     UsageError; FileError and TlsError name the file."""
 
-    def __init__(self, host: str, *, ca=None, cert=None, key=None, plaintext: bool = False, **settings):
-        self._settings = {"server": host, "tls_ca": ca, "tls_cert": cert, "tls_key": key, "plaintext": plaintext,
+    def __init__(self, host: str | Sequence[str], *, ca=None, cert=None, key=None, plaintext: bool = False, **settings):
+        self._servers = [host] if isinstance(host, str) else list(host)
+        if not self._servers:
+            raise UsageError("host: give at least one \"HOST:PORT\"")
+        self._settings = {"server": self._servers[0], "tls_ca": ca, "tls_cert": cert, "tls_key": key, "plaintext": plaintext,
                           **settings}
         self._running: list = []
         self._lock = threading.Lock()
         self._open({})
 
-    def _open(self, more: dict, progress: bool = False):
+    def _open(self, more: dict):
         taken = {**self._settings, **more}
         s, _keep = new("fusion_client_settings", lib.fusion_client_init, taken, "Client")
-        if progress:
-            s.progress = lib.fusion_python_progress
         return make(lib.fusion_client_open, "fusion_client", lib.fusion_client_close, s), taken
+
+    def _open_job(self, more: dict, executor: Executor | None):
+        """A handle for one job, its settings, and what must outlive it."""
+        taken = {**self._settings, **more}
+        runner = None
+        if executor is not None or len(self._servers) > 1:
+            runner = TaskRunner(executor, self._servers, taken)
+            taken = {"workers": runner.workers, **taken}
+        s, _keep = new("fusion_client_settings", lib.fusion_client_init, taken, "Client")
+        s.progress = lib.fusion_python_progress
+        context = ffi.new_handle(runner)
+        if runner is not None:
+            s.run_task, s.run_task_context = lib.fusion_python_task, context
+        client = make(lib.fusion_client_open, "fusion_client", lib.fusion_client_close, s)
+        return client, taken, (runner, context)
 
     def plan(self, queries: int, **settings) -> Plan:
         """What a job of `queries` samples will be. UsageError, UnreachableError."""
@@ -210,13 +241,16 @@ class Client:
         return plan_of(choice)
 
     def predict(self, X: Samples, public=None, *, progress: Progress = None, preprocess: Preprocess = None,
-                add_canaries: bool = False, **settings) -> Result:
+                add_canaries: bool = False, executor: Executor | None = None, **settings) -> Result:
         """Runs X through the server's model, privately, and checks the answers.
 
         X: raw samples [queries][...], as the model's preprocessing expects them; see Samples. public: (P, L), samples like
         X and their true labels, one each, numbers or names as the model's file has them; as many as the plan needs are
         drawn at random, and the labels stay here. It may be left out with canaries. preprocess: how pictures become
-        samples. add_canaries: accepted queries join the client's file of canaries.
+        samples. add_canaries: accepted queries join the client's file of canaries. executor: any
+        concurrent.futures.Executor; its processes, which need this package and reach the server, run the job's shards,
+        `workers` at once. They see samples in the job's secret order, no labels and no verdict. A task that is lost runs
+        again, `tries` times at most; running tasks are not ended by Ctrl-C. Not with receipts.
 
         Ctrl-C ends the job, as does cancel() from another thread. The result's verdict accepts or rejects. Warns with
         FusionWarning of what the data should be looked at for. Every failure of fusion_client_query as its exception:
@@ -228,35 +262,36 @@ class Client:
         arrays = [_arrays.samples(X, preprocess)]
         if public is not None:
             arrays += [_arrays.samples(public[0], preprocess, "public"), _arrays.labels(public[1], "public labels")]
-        client, taken = self._open(settings, progress=True)
+        client, taken, tasks = self._open_job(settings, executor)
         handles = [a.handle for a in arrays] + [ffi.NULL] * (3 - len(arrays))
-        found = self._run(lib.fusion_client_query, client, handles, taken, progress)
+        found = self._run(lib.fusion_client_query, client, handles, taken, progress, tasks)
         if add_canaries and found.accepted:
             call(lib.fusion_client_add_canaries, client, found._handle)
         return found
 
     def audit(self, P: Samples, L, canaries=None, *, progress: Progress = None, preprocess: Preprocess = None,
-              **settings) -> Result:
+              executor: Executor | None = None, **settings) -> Result:
         """Measures the server's model on all public samples P with their labels L, each sent as often as the plan of an
         audit says, copies compared. An accepted audit writes the file `canaries` (mode 0600), of which later jobs hide
         some: Client(..., canaries=FILE). The verdict's `audit` has the accuracy by class. Failures as of predict()."""
         arrays = [_arrays.samples(P, preprocess, "P"), _arrays.labels(L, "L")]
-        client, taken = self._open({"canaries": None, **settings}, progress=True)
-        found = self._run(lib.fusion_client_audit, client, [a.handle for a in arrays], taken, progress)
+        client, taken, tasks = self._open_job({"canaries": None, **settings}, executor)
+        found = self._run(lib.fusion_client_audit, client, [a.handle for a in arrays], taken, progress, tasks)
         if canaries is not None and found.accepted:
             found.save(canaries=canaries)
         return found
 
-    def _run(self, function, client, handles: list, taken: dict, progress: Progress) -> Result:
+    def _run(self, function, client, handles: list, taken: dict, progress: Progress, tasks: tuple) -> Result:
         out, err = ffi.new("fusion_result **"), ffi.new("fusion_error *")
+        watch = _Watch(progress, tasks[0])
         with self._lock:
-            self._running.append(client)
+            self._running.append((client, watch))
         try:
-            with _Watch(progress):
+            with watch:
                 status = function(client, *handles, out, err)
         finally:
             with self._lock:
-                self._running.remove(client)
+                self._running.remove((client, watch))
         check(status, err)
         found = Result(ffi.gc(out[0], lib.fusion_result_free), client if taken.get("journal") else None)
         if found.verdict.note:
@@ -266,8 +301,9 @@ class Client:
     def cancel(self) -> None:
         """Ends the jobs that run now with ClosedError. From any thread."""
         with self._lock:
-            for client in self._running:
+            for client, watch in self._running:
                 lib.fusion_client_cancel(client)
+                watch.give_up()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._settings['server']}>"
+        return f"<Client of {', '.join(self._servers)}>"

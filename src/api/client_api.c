@@ -11,6 +11,7 @@
 #include "mixcheck/report.h"
 #include "session/ahead.h"
 #include "session/prepare.h"
+#include "session/task.h"
 
 enum { WORKERS_MAX = 256 };
 
@@ -76,6 +77,8 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "tries and time-outs must not be 0; time-outs are 24 days at most");
   if (s->receipt_key && !s->receipts)
     return error_set(err, FUSION_E_USAGE, "a receipt key is for a client that asks for receipts");
+  if (s->run_task && s->receipts)
+    return error_set(err, FUSION_E_USAGE, "receipts are for jobs that run here, not for tasks");
   if (!(s->confidence > 0 && s->confidence < 1))
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
   if (s->prepared && s->journal)
@@ -378,6 +381,27 @@ fusion_status fusion_client_forget(fusion_client *client, fusion_error *err) {
   if (!client->journal) return FUSION_OK;
   if (client->rejected_utc[0]) return journal_reject(client->journal, client->rejected_utc, client->rejected_why, err);
   return journal_remove(client->journal, err);
+}
+
+size_t fusion_task_report_len(const void *task, size_t len) {
+  struct task decoded;
+  fusion_error ignored = {.status = FUSION_OK};
+  return task_decode(&decoded, task, len, &ignored) == FUSION_OK ? task_report_len(&decoded) : 0;
+}
+
+fusion_status fusion_client_run_task(fusion_client *client, const void *task, size_t len, void *report,
+                                     fusion_error *err) {
+  struct task decoded;
+  struct job_handles handles = client->handles;
+  fusion_client_settings settings = client->settings;
+  const struct job_input none = {.row_size = 0};
+  const struct job_terms terms = {&settings, &handles, &none};
+  fusion_status status = task_decode(&decoded, task, len, err);
+  if (status == FUSION_OK) status = engine_named(&handles.engine, decoded.engine, err);
+  if (status != FUSION_OK) return status;
+  settings.run_task = NULL;
+  handles.receipts = false;
+  return task_run(&terms, &decoded, report, err);
 }
 
 const void *fusion_result_receipts(const fusion_result *result, size_t *len) {

@@ -272,6 +272,28 @@ fusion_status job_run(const struct job_terms *terms, struct job_output *output, 
   return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
 }
 
+static fusion_status run_task(struct client_job *job, const struct task *task, fusion_error *why) {
+  const double started = clock_seconds();
+  memcpy(job->id, task->job, sizeof job->id);
+  job->declared = task->declared;
+  job->ready.samples = job->ready.todo = task->samples;
+  fusion_status status = prepare_program(&job->ready, &job->terms, task->manifest, task->manifest_len, why);
+  if (status == FUSION_OK) status = task_take_rows(&job->ready, task, why);
+  return status == FUSION_OK ? run_workers(job, started, why) : status;
+}
+
+fusion_status task_run(const struct job_terms *terms, const struct task *task, uint8_t *report, fusion_error *err) {
+  struct client_job job = {0};
+  fusion_error why = {.status = FUSION_OK};
+  fusion_status status = job_init(&job, terms);
+  if (status != FUSION_OK) error_set(&why, status, "%s", fusion_status_text(status));
+  if (status == FUSION_OK) status = run_task(&job, task, &why);
+  if (job.workers) worker_disconnect(&job.workers[0]);
+  if (status == FUSION_OK) task_report_write(report, &job);
+  job_free(&job);
+  return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
+}
+
 void job_output_free(struct job_output *output) {
   mem_free_secret(output->answers, output->queries * output->answer_size * sizeof *output->answers);
   mem_free(output->labels);

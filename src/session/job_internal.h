@@ -8,6 +8,7 @@
 #include "session/messages.h"
 #include "session/prepare.h"
 #include "session/shards.h"
+#include "session/task.h"
 
 struct client_job;
 
@@ -25,6 +26,7 @@ struct worker {
 struct client_job {
   struct job_terms terms;
   uint8_t id[SESSION_JOB_LEN];
+  uint64_t declared;         /* samples of the whole job, of which this is a task; 0: what is left to do */
   struct prepared_job ready; /* by the first greeting or the journal; read-only once the workers run */
   struct net_peer peer;
   double round_trip_seconds; /* of the first greeting; 0 before it */
@@ -63,6 +65,12 @@ void worker_disconnect(struct worker *w);
 void *worker_greet_main(void *arg);
 /** A worker's thread: takes shards until none is left. */
 void *worker_main(void *arg);
+
+/** Runs a shard by the client's run_task, and takes over its report. */
+fusion_status task_send(struct client_job *job, const struct shard *s, fusion_error *why) FUSION_MUST_CHECK;
+/** Of a task that runs here: its samples and room for its answers, once the program is known; and its report. */
+fusion_status task_take_rows(struct prepared_job *p, const struct task *task, fusion_error *why) FUSION_MUST_CHECK;
+void task_report_write(uint8_t *report, const struct client_job *job);
 
 /** Ends the job with a failure; the first one stays. */
 void job_fail(struct client_job *job, fusion_status status, const char *text);

@@ -250,7 +250,7 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
                                         .round_trip_seconds = round_trip_seconds,
                                         .cores = cpu_cores()};
   p->worker_count = set->workers ? set->workers : workers_choose(&choice);
-  const uint64_t share = max_memory / p->worker_count;
+  const uint64_t share = max_memory / (set->run_task ? 1 : p->worker_count); /* tasks take their memory elsewhere */
   p->shard_samples = (uint32_t)shard_limit(engine, &p->program, ROLE_CLIENT, wanted, share);
   if (!p->shard_samples)
     return error_set(why, FUSION_E_LIMIT,
@@ -312,10 +312,8 @@ cleanup:
   return status;
 }
 
-/* Everything but the journal's part: a resumed job knows its manifest too. */
-static fusion_status take_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
-                                   double round_trip_seconds, fusion_error *why) {
-  const struct job_input *in = t->input;
+fusion_status prepare_program(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
+                              fusion_error *why) {
   struct reader r = reader_of(bytes, len);
   fusion_error program_error = {.status = FUSION_OK};
   manifest_hash(p->manifest_hash, bytes, len);
@@ -326,7 +324,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
     return error_set(why, FUSION_E_PEER, "the server's manifest is not valid: %s", program_error.text);
   p->has_program = true;
   status = check_id(p->program.model_id, t->handles->model_id, NULL, why);
-  if (status == FUSION_OK) status = check_audited(&p->program, p->manifest_hash, in->canaries, why);
+  if (status == FUSION_OK) status = check_audited(&p->program, p->manifest_hash, t->input->canaries, why);
   if (status != FUSION_OK) return status;
   status = engine_check(t->handles->engine, &p->program, &program_error);
   if (status == FUSION_E_MEMORY) return error_set(why, status, "%s", program_error.text);
@@ -334,6 +332,25 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
   p->input_size = shape_size(p->program.steps[0].out.shape);
   p->answer_size = program_answer_size(&p->program);
+  return FUSION_OK;
+}
+
+/* A copy for tasks, which bring the manifest along. */
+static fusion_status keep_manifest(struct prepared_job *p, const uint8_t *bytes, size_t len, fusion_error *why) {
+  p->manifest = mem_alloc(len, 1);
+  if (!p->manifest) return error_set(why, FUSION_E_MEMORY, "out of memory for the manifest");
+  memcpy(p->manifest, bytes, len);
+  p->manifest_len = len;
+  return FUSION_OK;
+}
+
+/* Everything but the journal's part: a resumed job knows its manifest too. */
+static fusion_status take_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
+                                   double round_trip_seconds, fusion_error *why) {
+  const struct job_input *in = t->input;
+  fusion_status status = prepare_program(p, t, bytes, len, why);
+  if (status == FUSION_OK && t->settings->run_task) status = keep_manifest(p, bytes, len, why);
+  if (status != FUSION_OK) return status;
   TRY(inputs_check_width(in->row_size, p->program.steps[0].out.shape,
                          job_is_audit(in) ? in->public_source : in->query_source, why));
   TRY(choose_check(p, t, why));
@@ -375,6 +392,8 @@ void prepare_free(struct prepared_job *p, const struct job_terms *t) {
                   (size_t)t->input->choice.public_samples * p->input_size * sizeof *p->public_samples);
   mem_free_secret(p->labels, size_max(job_labelled_count(t->input), 1) * sizeof *p->labels);
   mem_free_secret(p->answers, p->samples * p->answer_size * sizeof *p->answers);
+  mem_free_secret(p->rows, p->rows ? p->samples * p->input_size * sizeof *p->rows : 0);
+  mem_free(p->manifest);
   mem_free(p->done);
   mix_free(p->mix);
   if (p->has_program) program_free(&p->program);

@@ -15,6 +15,9 @@ struct prepared_job {
   bool has_program;
   uint8_t manifest_hash[SESSION_HASH_LEN];
   size_t input_size, answer_size;
+  uint8_t *manifest; /* owned: its bytes, where shards run elsewhere; else NULL */
+  size_t manifest_len;
+  int64_t *rows; /* owned, secret: [samples][input_size] of a task, in order; NULL: the mix has them */
   struct input_range query_range, public_range; /* how the inputs lie beside the model's range */
   struct mix_check check;                       /* what is compared */
   int64_t *queries, *public_samples;            /* owned, secret: quantised; canaries come first */
@@ -51,6 +54,9 @@ fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, 
  */
 fusion_status prepare_manifest(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
                                double round_trip_seconds, fusion_error *why) FUSION_MUST_CHECK;
+/** The program alone, for a task of another client's job. */
+fusion_status prepare_program(struct prepared_job *p, const struct job_terms *t, const uint8_t *bytes, size_t len,
+                              fusion_error *why) FUSION_MUST_CHECK;
 /** Chooses workers and the shards' size, from the program and the round trip (0: unknown), within the client's limits.
  *  FUSION_E_LIMIT, FUSION_E_MEMORY. */
 fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, double round_trip_seconds,

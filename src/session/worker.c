@@ -40,7 +40,7 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
 
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
-  struct client_hello hello = {.samples = job->ready.todo,
+  struct client_hello hello = {.samples = job->declared ? job->declared : job->ready.todo,
                                .has_manifest = job->ready.has_program,
                                .wants_receipt = job->terms.handles->receipts};
   struct server_hello answer;
@@ -182,8 +182,11 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
   int64_t *rows = mem_alloc(len, sizeof *rows);
   if (!rows) return error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
   fusion_status status = FUSION_OK;
-  mix_rows(job->ready.mix, rows, job->ready.queries, job->ready.public_samples, job->ready.input_size, s->first,
-           s->count);
+  if (job->ready.rows)
+    memcpy(rows, job->ready.rows + s->first * job->ready.input_size, len * sizeof *rows);
+  else
+    mix_rows(job->ready.mix, rows, job->ready.queries, job->ready.public_samples, job->ready.input_size, s->first,
+             s->count);
   if (job->terms.handles->ahead) {
     status = run_prepared(w, s, rows, job->ready.answers + s->first * job->ready.answer_size, why);
     mem_free_secret(rows, len * sizeof *rows);
@@ -302,8 +305,9 @@ void *worker_main(void *arg) {
   struct shard shard;
   int failures = 0;
   fusion_error why = {.status = FUSION_OK};
+  const bool elsewhere = job->terms.settings->run_task != NULL;
   while (failures < CONNECT_TRIES && next_shard(w, &shard)) {
-    if (!w->channel && worker_connect(w, &why) != FUSION_OK) {
+    if (!elsewhere && !w->channel && worker_connect(w, &why) != FUSION_OK) {
       give_back(job, &shard, false, &why);
       if (is_fault(why.status)) job_fail(job, why.status, why.text);
       failures = is_refusal(why.status) ? CONNECT_TRIES : failures + 1;
@@ -311,7 +315,12 @@ void *worker_main(void *arg) {
       continue;
     }
     failures = 0;
-    if (run_shard(w, &shard, &why) == FUSION_OK && keep(job, &shard, &why) == FUSION_OK) {
+    const fusion_status status = elsewhere ? task_send(job, &shard, &why) : run_shard(w, &shard, &why);
+    if (elsewhere && is_refusal(status)) {
+      give_back(job, &shard, false, &why);
+      break;
+    }
+    if (status == FUSION_OK && keep(job, &shard, &why) == FUSION_OK) {
       w->samples += shard.count;
       w->shards++;
       finish(job, &shard);
