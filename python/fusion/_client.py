@@ -19,14 +19,17 @@ from fusion._settings import Record, encode, new, result
 from fusion._tasks import TaskRunner
 from fusion._verdict import Verdict
 
-try:
-    from tqdm.auto import tqdm
-except ImportError:
-    tqdm = None
-
 #: None: a bar (tqdm) in notebooks and terminals; True: always; False: never; a function: called about ten times a second
 #: with a record of samples_done, samples, bytes and seconds; the job ends with ClosedError when it returns False.
 Progress = Union[None, bool, Callable[[Record], Any]]
+
+
+def _new_bar():
+    try:
+        from tqdm.auto import tqdm  # it takes a tenth of a second
+    except ImportError:
+        return None
+    return tqdm(unit=" samples", leave=False)
 
 
 class _Watch:
@@ -41,8 +44,8 @@ class _Watch:
         self.bar = None
         self.wrong: BaseException | None = None
         shown = sys.stderr.isatty() or "ipykernel" in sys.modules if progress is None else progress is True
-        if shown and tqdm is not None:
-            self.bar = tqdm(unit=" samples", leave=False)
+        if shown:
+            self.bar = _new_bar()
 
     def update(self, p) -> bool:
         if self.bar is not None:
