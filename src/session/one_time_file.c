@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 enum { PATH_LEN = 4096, BUFFER_LEN = 1 << 16 };
 static const char magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'T'};
 static const char part_magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'P'}; /* while it is being written */
+static const char wipe_magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'W'}; /* from the first byte that is wiped on */
 
 /* A file's head, in the machine's byte order: it never leaves it. */
 struct head {
@@ -91,6 +93,18 @@ static fusion_status stream_get(void *context, void *data, size_t len) {
   return FUSION_OK;
 }
 
+/* Whoever writes, uses or wipes a file holds its lock; a process that ends lets go of it. */
+static bool lock(int fd) {
+  return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Whether `name` in the folder (or, with AT_FDCWD, the path) is the open file. */
+static bool is_named(int fd, int folder, const char *name) {
+  struct stat own, other;
+  return fstat(fd, &own) == 0 && fstatat(folder, name, &other, AT_SYMLINK_NOFOLLOW) == 0 &&
+         own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+}
+
 static fusion_status file_new(struct one_time_file **out, const char *path, fusion_error *err) {
   struct one_time_file *f;
   *out = NULL;
@@ -126,7 +140,7 @@ fusion_status one_time_create(struct one_time_file **out, const char *path, stru
   memcpy(head.magic, part_magic, sizeof head.magic);
   snprintf(f->now, sizeof f->now, "%s.part", path);
   f->fd = open(f->now, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (f->fd < 0) status = failed(f, "be made", err);
+  if (f->fd < 0 || !lock(f->fd)) status = failed(f, "be made", err);
   if (status == FUSION_OK && !(write_all(f->fd, &head, sizeof head) && write_all(f->fd, binding.data, binding.len)))
     status = failed(f, "be written", err);
   f->start = sizeof head + binding.len;
@@ -144,8 +158,12 @@ fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_err
     return failed(f, "be written", err);
   /* A link takes no other file's place. */
   if (link(f->now, f->path) != 0) return failed(f, "be made", err);
+  if (unlink(f->now) != 0 || !sync_folder(f->path)) {
+    const fusion_status status = failed(f, "be kept", err);
+    unlink(f->path);
+    return status;
+  }
   f->complete = true;
-  if (unlink(f->now) != 0 || !sync_folder(f->path)) return failed(f, "be kept", err);
   strcpy(f->now, f->path);
   if (len) *len = f->start + f->len;
   return FUSION_OK;
@@ -182,16 +200,14 @@ static fusion_status check(struct one_time_file *f, struct one_time_binding bind
   return FUSION_OK;
 }
 
-/* The rename decides who may use it. */
+/* Under the lock nobody else renames or wipes the file, so it is what the path still names or it is gone. */
 static fusion_status spend(struct one_time_file *f, fusion_error *err) {
-  struct stat own, spent;
   char name[sizeof f->now];
   snprintf(name, sizeof name, "%s.spent", f->path);
-  if (rename(f->path, name) != 0) return unusable(f, "it is not there, or was used already; prepare another", err);
+  if (!lock(f->fd) || !is_named(f->fd, AT_FDCWD, f->path) || rename(f->path, name) != 0)
+    return unusable(f, "it is not there, or was used already; prepare another", err);
   strcpy(f->now, name);
   f->complete = false;
-  if (fstat(f->fd, &own) != 0 || lstat(name, &spent) != 0 || own.st_ino != spent.st_ino || own.st_dev != spent.st_dev)
-    return error_set(err, FUSION_E_IO, "'%s': it was replaced while it was opened; prepare another", f->path);
   return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
 }
 
@@ -224,6 +240,7 @@ fusion_status one_time_spend(struct one_time_file **out, const char *path, struc
   if (status != FUSION_OK) goto cleanup;
   TRY(check(f, binding, err));
   TRY(spend(f, err));
+  TRY(check(f, binding, err)); /* now that nobody wipes it */
   return FUSION_OK;
 cleanup:
   one_time_close(f);
@@ -231,11 +248,12 @@ cleanup:
   return status;
 }
 
-/* All but the head, by which the rest of a wipe that was cut short is found again. */
+/* The magic first, so that what is wiped in part is never taken for a state, and is found again. */
 static void wipe(int fd) {
-  static const uint8_t zeros[4096];
+  static const uint8_t zeros[BUFFER_LEN];
   struct stat st;
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct head) ||
+      pwrite(fd, wipe_magic, sizeof wipe_magic, 0) != (ssize_t)sizeof wipe_magic || fsync(fd) != 0 ||
       lseek(fd, sizeof(struct head), SEEK_SET) < 0)
     return;
   for (uint64_t left = (uint64_t)st.st_size - sizeof(struct head); left;) {
@@ -261,21 +279,26 @@ static bool ends_in(const char *name, const char *end) {
   return len >= end_len && !strcmp(name + len - end_len, end);
 }
 
-/* One entry of the folder `fd`: adds what stays. Files that are not ours stay and do not count. */
+/* Whether the head is of one of our files; of those that are being written or were wiped, only a leftover's. */
+static bool is_ours(const struct head *head, bool leftover) {
+  return !memcmp(head->magic, magic, sizeof magic) || !memcmp(head->magic, wipe_magic, sizeof wipe_magic) ||
+         (leftover && !memcmp(head->magic, part_magic, sizeof part_magic));
+}
+
+/* One entry of the folder: adds what stays. Files that are not ours, or that somebody uses, stay and do not count. */
 static void sweep_entry(int folder, const char *name, bool leftover, uint64_t max_age_s, uint64_t *bytes) {
   struct head head;
   struct stat st;
   const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
-  const bool readable = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &head, sizeof head, 0);
-  const bool known = readable && (!memcmp(head.magic, magic, sizeof magic) ||
-                                  (leftover && !memcmp(head.magic, part_magic, sizeof part_magic)));
+  const bool known =
+      fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &head, sizeof head, 0) && is_ours(&head, leftover);
   const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
-  if (known && (leftover || (age > 0 && (uint64_t)age > max_age_s))) {
+  const bool old = leftover || (age > 0 && (uint64_t)age > max_age_s);
+  if (known && !old) *bytes += (uint64_t)st.st_size;
+  if (known && old && lock(fd) && is_named(fd, folder, name)) {
     wipe(fd);
     unlinkat(folder, name, 0);
-  } else if (known) {
-    *bytes += (uint64_t)st.st_size;
   }
   close(fd);
 }

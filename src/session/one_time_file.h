@@ -6,8 +6,10 @@
  *      PATH.spent   spent: nobody opens it again; wiped and removed when its user is done, or by one_time_sweep
  *
  *  Each step is one rename, made durable before the next: a process that is killed, or a machine that loses power,
- * leaves one of the three. Of several processes that want to spend a file one succeeds. Wiping overwrites the bytes; a
- * disk that keeps old copies of blocks may keep these. Mode 0600. */
+ * leaves one of the three. Who writes, uses or wipes a file holds a lock on it, so that of several processes that want
+ * to spend a file one succeeds, and a sweep passes by what is in use. Wiping overwrites the bytes; a disk that keeps
+ * old copies of blocks may keep these. A file that is restored from a backup or a snapshot can be spent again: keep
+ * these files out of both. Mode 0600. */
 #ifndef FUSION_SESSION_ONE_TIME_FILE_H
 #define FUSION_SESSION_ONE_TIME_FILE_H
 
@@ -46,8 +48,8 @@ fusion_status one_time_look(const char *path, void *out, size_t room, size_t *le
 /** Wipes and removes a file that is spent or not complete; leaves a complete one. NULL is allowed. */
 void one_time_close(struct one_time_file *f);
 
-/** Wipes and removes complete files that are older than `max_age_s` seconds; with `leftovers`, in a folder that nobody
- *  else uses now, also what killed processes have left: *.part and *.spent. *bytes: of the complete files that stay.
+/** Wipes and removes complete files that are older than `max_age_s` seconds; with `leftovers` also
+ *  what killed processes have left: *.part and *.spent that no process holds. *bytes: of the complete files that stay.
  *  FUSION_E_IO. */
 fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, bool leftovers, uint64_t *bytes,
                              fusion_error *err) FUSION_MUST_CHECK;

@@ -100,6 +100,7 @@ struct server {
   uint32_t active, arriving;
   uint16_t arriving_of[ARRIVING_BUCKETS]; /* of them, by network */
   uint64_t memory_reserved;
+  double prepared_swept;                    /* when the folder was last looked through */
   uint64_t prepared_bytes, prepared_making; /* of the states in the folder; of those that are being made */
   double day_began;                         /* monotonic; may lie before the server's start */
   uint64_t day_samples;                     /* begun since then */

@@ -43,6 +43,24 @@ fusion_status prepared_open(struct server *s, const char *folder, fusion_error *
   return one_time_sweep(folder, age_of(s), true, &s->prepared_bytes, err);
 }
 
+/* Once in a while, and not under the lock: it reads the folder and may wipe much. */
+static fusion_status sweep(struct server *s, fusion_error *failure) {
+  enum { EVERY_S = 60 };
+  const double now = clock_seconds();
+  uint64_t bytes;
+  pthread_mutex_lock(&s->lock);
+  const bool due = now - s->prepared_swept >= EVERY_S;
+  if (due) s->prepared_swept = now;
+  pthread_mutex_unlock(&s->lock);
+  if (!due) return FUSION_OK;
+  const fusion_status status = one_time_sweep(s->prepared_folder, age_of(s), false, &bytes, failure);
+  if (status != FUSION_OK) return status;
+  pthread_mutex_lock(&s->lock);
+  s->prepared_bytes = bytes;
+  pthread_mutex_unlock(&s->lock);
+  return FUSION_OK;
+}
+
 fusion_status prepared_allow(struct connection *c, enum session_purpose purpose, fusion_error *failure) {
   struct server *s = c->server;
   c->purpose = purpose;
@@ -50,10 +68,7 @@ fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
   if (!s->prepared_folder) return error_set(failure, FUSION_E_LIMIT, "this server keeps no prepared runs");
   if (!engine_runs_ahead(c->engine))
     return error_set(failure, FUSION_E_LIMIT, "the %s engine cannot prepare runs ahead", c->engine->name);
-  pthread_mutex_lock(&s->lock);
-  const fusion_status status = one_time_sweep(s->prepared_folder, age_of(s), false, &s->prepared_bytes, failure);
-  pthread_mutex_unlock(&s->lock);
-  return status;
+  return sweep(s, failure);
 }
 
 /* Room for a state, before it is made. */

@@ -151,16 +151,18 @@ static void set_places(struct slots_layout *l, size_t slots, size_t period) {
 
 /* Noise of an answer. A coefficient of a plaintext is at most t/2, so a product's is below sqrt(N) * t/2 times the
  * input's noise in deviation. Products add up as independent ones do, as their plaintexts look random modulo t whatever
- * the weights (average case: Costache, Laine, Player 2020); MARGIN is for what that neglects. An input has its fresh
- * noise and that of each rotation: 3 digits below p/2 times 3.24, over the special prime, and the rounding times s.
- * TAIL deviations are passed with probability below 2^-80. tests/slots measures noise against this. */
+ * the weights (average case: Costache, Laine, Player 2020); MARGIN is for what that neglects. The parts that are folded
+ * onto one another are not independent: at coefficients that their automorphisms leave alone they are equal. An input
+ * has its fresh noise and that of each rotation: 3 digits below p/2 times 3.24, over the special prime, and the
+ * rounding times s. TAIL deviations are passed with probability below 2^-80. tests/slots measures noise against this.
+ */
 static double noise_bits(const struct slots_layout *l) {
   const double tail = 10.597, margin = 4, n = SLOTS_N, variance = 10.5;
   const double rotation = SLOTS_LIMBS * n * variance / 12 + n / 18 + 1;
   const double steps = (double)(l->y.offsets + l->x.offsets + l->babies);
   const double input = variance + 0.25 + steps * rotation;
   const size_t periods = l->folded ? l->places / l->period : 1;
-  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps * periods);
+  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps) * (double)(periods * periods);
   const double after = rotation * (double)(l->diagonals + l->places) + variance * (4 * n / 3 + 1);
   const double deviation = sqrt(n) * exp2(l->plain_bits - 1.0) * sqrt(input * (double)l->inputs * terms);
   return log2(tail * margin) + log2(sqrt(after) + deviation);

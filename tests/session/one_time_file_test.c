@@ -180,7 +180,6 @@ static void spend__by_one_of_many(void **state) {
 static void sweep__removes_leftovers_and_what_is_old(void **state) {
   (void)state;
   char other[96], others_part[96];
-  struct one_time_file *f;
   uint64_t bytes;
   snprintf(other, sizeof other, "%s/notes", folder);
   FILE *notes = fopen(other, "w");
@@ -198,14 +197,57 @@ static void sweep__removes_leftovers_and_what_is_old(void **state) {
   assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
   assert_true(!is_there(path) && is_there(other));
   assert_int_equal(bytes, 0);
+  unlink(other);
+  assert_int_equal(one_time_sweep("/nowhere", 1, true, &bytes, NULL), FUSION_E_IO);
+}
+
+/* Another server's sweep, or one at the hour at which a state grows old: what somebody holds stays whole. */
+static void sweep__passes_by_what_is_in_use(void **state) {
+  (void)state;
+  const struct utimbuf old = {.actime = 1, .modtime = 1};
+  struct one_time_file *f, *second;
+  uint64_t bytes;
+  uint8_t *data = mem_alloc(STATE_LEN, 1);
   assert_ok(one_time_create(&f, path, binding, NULL));
+  assert_ok(one_time_sweep(folder, 0, true, &bytes, NULL));
+  assert_true(is_there(part));
+  assert_ok(stream_write(one_time_stream(f), "abc", 3));
+  assert_ok(one_time_commit(f, NULL, NULL));
+  one_time_close(f);
+  assert_ok(one_time_spend(&f, path, binding, NULL));
+  assert_int_equal(utime(spent, &old), 0);
+  assert_ok(one_time_sweep(folder, 0, true, &bytes, NULL));
+  assert_true(is_there(spent));
+  assert_ok(stream_read(one_time_stream(f), data, 3));
+  assert_memory_equal(data, "abc", 3);
+  /* The next of that name is another file, which the first one's end leaves alone. */
+  make(path);
+  assert_ok(one_time_spend(&second, path, binding, NULL));
+  one_time_close(f);
+  assert_ok(stream_read(one_time_stream(second), data, STATE_LEN));
+  assert_int_equal(data[300], (uint8_t)(300 * 7 + 1));
+  one_time_close(second);
+  mem_free(data);
+}
+
+/* A killed process leaves a file that is wiped in part: never used, and removed. */
+static void sweep__ends_what_was_begun(void **state) {
+  (void)state;
+  uint64_t bytes;
+  make(path);
+  const int fd = open(path, O_RDWR);
+  assert_int_equal(pwrite(fd, "FUSION1W", 8, 0), 8);
+  close(fd);
+  assert_int_equal(spend(binding), FUSION_E_INPUT);
+  assert_int_equal(rename(path, spent), 0);
+  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
+  assert_false(is_there(spent));
+  make(path);
+  assert_int_equal(rename(path, part), 0);
   assert_ok(one_time_sweep(folder, 3600, false, &bytes, NULL));
   assert_true(is_there(part));
   assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
-  assert_true(!is_there(part));
-  one_time_close(f);
-  unlink(other);
-  assert_int_equal(one_time_sweep("/nowhere", 1, true, &bytes, NULL), FUSION_E_IO);
+  assert_false(is_there(part));
 }
 
 int main(void) {
@@ -216,6 +258,8 @@ int main(void) {
       cmocka_unit_test(spend__once_however_its_process_is_killed),
       cmocka_unit_test(spend__by_one_of_many),
       cmocka_unit_test(sweep__removes_leftovers_and_what_is_old),
+      cmocka_unit_test(sweep__passes_by_what_is_in_use),
+      cmocka_unit_test(sweep__ends_what_was_begun),
   };
   if (!mkdtemp(folder)) return 1;
   snprintf(path, sizeof path, "%s/state", folder);
