@@ -8,6 +8,7 @@
 #define FUSION_GATES_GATES_H
 
 #include "gates/field_ring.h"
+#include "gates/lookup.h"
 #include "gates/maxpool.h"
 #include "gates/multiply.h"
 #include "gates/multiply_garbled.h"

@@ -157,6 +157,53 @@ cleanup:
   return status;
 }
 
+fusion_status ot_entries_send(struct cot *c, unsigned width, size_t count, uint64_t *pads, size_t stride) {
+  fusion_status status = FUSION_OK;
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
+  const struct tccr hash = {cot_domain(c, c->role)};
+  struct work w = {0};
+  TRY(work_open(&w, c, width, count));
+  for (size_t done = 0; done < count; done += BATCH) {
+    const size_t n = size_min(BATCH, count - done), rounded = 64 * plane_words(n);
+    uint64_t first;
+    TRY(cot_take_sender(c, w.keys, width * n, &first));
+    spread(w.keys, width, n, rounded);
+    kernels->pack(w.packed, w.keys, rounded, width);
+    for (unsigned z = 0; z < 1u << width; z++) {
+      tccr_hash(&hash, w.hashed, w.packed, n, multiple(c->delta, z), first);
+      store_words(kernels, pads + z * stride + done, w.hashed, n);
+    }
+  }
+cleanup:
+  work_close(c, &w);
+  return status;
+}
+
+fusion_status ot_entries_receive(struct cot *c, unsigned width, size_t count, uint64_t *choices, uint64_t *pads) {
+  fusion_status status = FUSION_OK;
+  const struct one_of_n_kernels *kernels = one_of_n_kernels();
+  const struct tccr hash = {cot_domain(c, c->role == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER)};
+  const size_t stride = plane_words(count);
+  struct work w = {0};
+  TRY(work_open(&w, c, width, count));
+  for (size_t done = 0; done < count; done += BATCH) {
+    const size_t n = size_min(BATCH, count - done), words = plane_words(n);
+    uint64_t first;
+    TRY(cot_take_receiver(c, w.keys, width * n, &first));
+    spread(w.keys, width, n, 64 * words);
+    for (unsigned i = 0; i < width; i++) {
+      kernels->bit_planes(choices + i * stride + done / 64, NULL, w.keys + i * 64 * words, words);
+      trim(choices + i * stride + done / 64, n);
+    }
+    kernels->pack(w.packed, w.keys, 64 * words, width);
+    tccr_hash(&hash, w.hashed, w.packed, n, block_make(0, 0), first);
+    store_words(kernels, pads + done, w.hashed, n);
+  }
+cleanup:
+  work_close(c, &w);
+  return status;
+}
+
 /* When refills happen follows from how many were taken before, not from how they are cut into takes. */
 void ot_random_cost(struct cost *cost, enum role sender, unsigned width, size_t count) {
   cost_take_cots(cost, sender, (uint64_t)width * count);

@@ -27,7 +27,7 @@
 
 #include "ot/cot.h"
 
-enum { OT_WIDTH_MAX = 4 };
+enum { OT_WIDTH_MAX = 5 };
 
 /** Words and bytes of one plane. */
 static inline size_t plane_words(size_t count) {
@@ -49,7 +49,14 @@ fusion_status ot_words_send(struct cot *c, size_t count, uint64_t *pad0, uint64_
 /** choices: one plane. */
 fusion_status ot_words_receive(struct cot *c, size_t count, uint64_t *choices, uint64_t *pads) FUSION_MUST_CHECK;
 
-/** Correlations taken by ot_bits_* of `count` instances (ot_words_*: width 1). */
+/** 1-of-2^width strings of 64 bits. pads: [2^width][stride], stride >= count. */
+fusion_status ot_entries_send(struct cot *c, unsigned width, size_t count, uint64_t *pads,
+                              size_t stride) FUSION_MUST_CHECK;
+/** choices: [width][plane_words(count)]; pads: [count]. */
+fusion_status ot_entries_receive(struct cot *c, unsigned width, size_t count, uint64_t *choices,
+                                 uint64_t *pads) FUSION_MUST_CHECK;
+
+/** Correlations taken by ot_bits_* and ot_entries_* of `count` instances (ot_words_*: width 1). */
 void ot_random_cost(struct cost *cost, enum role sender, unsigned width, size_t count);
 
 #endif

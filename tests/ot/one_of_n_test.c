@@ -18,7 +18,7 @@ static void check_bits(unsigned width, unsigned strings, size_t count, uint64_t 
   assert_ok(dealer_open(&receiver, ROLE_SERVER, NULL, seed));
   assert_ok(ot_bits_send(sender, width, strings, count, pads));
   assert_ok(ot_bits_receive(receiver, width, strings, count, choices, got));
-  size_t seen[16] = {0}, equal = 0;
+  size_t seen[1 << OT_WIDTH_MAX] = {0}, equal = 0;
   for (size_t e = 0; e < count; e++) {
     size_t x = 0;
     for (unsigned i = 0; i < width; i++) x |= (size_t)bit_of(choices + i * words, e) << i;
@@ -78,10 +78,39 @@ static void ot_words__agree(void **state) {
   cot_close(receiver);
 }
 
+static void check_entries(unsigned width, size_t count, uint64_t seed) {
+  const size_t words = plane_words(count), entries = (size_t)1 << width, stride = count + 3;
+  struct cot *sender, *receiver;
+  uint64_t *pads = mem_alloc(entries * stride, 8), *choices = mem_alloc(width * words, 8), *got = mem_alloc(count, 8);
+  assert_ok(dealer_open(&sender, ROLE_CLIENT, NULL, seed));
+  assert_ok(dealer_open(&receiver, ROLE_SERVER, NULL, seed));
+  assert_ok(ot_entries_send(sender, width, count, pads, stride));
+  assert_ok(ot_entries_receive(receiver, width, count, choices, got));
+  for (size_t e = 0; e < count; e++) {
+    size_t x = 0;
+    for (unsigned i = 0; i < width; i++) x |= (size_t)bit_of(choices + i * words, e) << i;
+    for (size_t z = 0; z < entries; z++) assert_int_equal(got[e] == pads[z * stride + e], z == x);
+  }
+  cot_close(sender);
+  cot_close(receiver);
+  mem_free(pads);
+  mem_free(choices);
+  mem_free(got);
+}
+
+static void ot_entries__every_shape(void **state) {
+  (void)state;
+  static const size_t counts[] = {1, 7, 64, 4095, 4097};
+  const uint64_t seed = test_seed();
+  for (unsigned width = 1; width <= OT_WIDTH_MAX; width++)
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) check_entries(width, counts[i], seed);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ot_bits__every_shape),
       cmocka_unit_test(ot_words__agree),
+      cmocka_unit_test(ot_entries__every_shape),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
