@@ -187,6 +187,7 @@ struct gate_call {
  *  GATE_RELU_TRUNCATE  exact, from a raw or a clean tensor; clean output
  *  GATE_MULTIPLY       clean tensors; two equal inputs are a square
  *  GATE_MAXPOOL        a clean tensor
+ *  GATE_LOOKUP         a clean tensor, read modulo 2^width of the table
  *  GATE_TOP_K          of no operator: the largest of the last tensor's rows, for answers that are labels or a top-k */
 struct engine_gate {
   /** `state` is the session's. Both parties call it with the same public parameters. */

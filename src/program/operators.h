@@ -15,6 +15,7 @@ enum operator_field {
   FIELD_SHIFT_LEFT = 8,
   FIELD_NEGATE = 16,
   FIELD_GATHER = 32,
+  FIELD_TABLE = 64,
 };
 
 /** What an operator does with raw tensors (program.h). */
@@ -36,6 +37,7 @@ enum operator_scale {
   SCALE_SHIFTS_RAW,  /* the same for a raw input; a clean one keeps its own */
   SCALE_SUM,         /* clean: as SCALE_KEEPS; raw: the accumulator's, clean inputs a power of two times it */
   SCALE_PRODUCT,     /* the inputs' product */
+  SCALE_TABLE,       /* the table's: the compiler's choice with it */
   SCALE_MEAN,        /* the input's over the window's size: the sum stands for the average */
 };
 
@@ -46,6 +48,7 @@ enum operator_scale {
   X(RELU_TRUNCATE, "Relu and truncation") \
   X(MULTIPLY, "products of tensors")      \
   X(MAXPOOL, "max pooling")               \
+  X(LOOKUP, "functions by tables")        \
   X(TOP_K, "the choice of the largest outputs")
 
 #define OPERATOR_GATE_NUMBER(name, text) GATE_##name,
@@ -100,6 +103,7 @@ struct program_operator {
   enum operator_gate gate;
   enum operator_stage stage;
   bool keeps_zero; /* GATE_LOCAL: shares that are all zero give zeros */
+  bool free_ring;  /* its input may have a narrower ring than the output: `check` says how wide it must be */
   bool free_shape; /* the output's shape is checked by `check`; else it is that of every input */
   /** Beyond the counts of inputs, raw rules and rings that all operators share. NULL: nothing more. */
   complaint (*check)(const struct program *program, const struct program_step *step);

@@ -26,6 +26,7 @@ void program_free(struct program *program) {
   for (uint32_t i = 0; program->steps && i < program->count; i++) {
     mem_free(program->steps[i].inputs);
     mem_free(program->steps[i].gather);
+    mem_free(program->steps[i].table);
   }
   mem_free(program->steps);
   mem_free(program->preprocess.mean);
@@ -98,7 +99,7 @@ static complaint check_rings(const struct program *program, const struct program
     const struct program_tensor *in = step_input(program, s, k);
     if (!op->free_shape && !same_shape(in->shape, s->out.shape)) return "its shapes differ";
     const unsigned shift = step_has(s, FIELD_SHIFT_LEFT) ? s->shift_left[k] : 0;
-    if (op->raw != RAW_CLEANS && in->ring_bits + shift < s->out.ring_bits)
+    if (op->raw != RAW_CLEANS && !op->free_ring && in->ring_bits + shift < s->out.ring_bits)
       return "an input's ring is narrower than its own";
   }
   return NULL;

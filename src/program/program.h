@@ -27,7 +27,9 @@
  *            the first 2^(ceil(log2 n) - 1) against the others
  *  SUMPOOL   clean; sum over the window, padding is 0
  *  GATHER    clean; fixed rearrangement, 0 where GATHER_ZERO
- *  OFFSET    clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's */
+ *  OFFSET    clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's
+ *  LOOKUP    clean: y = base[h] + slope[h] * l modulo 2^ring_bits, h and l parts of x (program_table). Public: a
+ *            function of the network, not a weight */
 #define PROGRAM_OPERATORS(X) \
   X(0, INPUT, input)         \
   X(1, LINEAR, linear)       \
@@ -38,7 +40,8 @@
   X(6, MAXPOOL, maxpool)     \
   X(7, SUMPOOL, sumpool)     \
   X(8, GATHER, gather)       \
-  X(9, OFFSET, offset)
+  X(9, OFFSET, offset)       \
+  X(10, LOOKUP, lookup)
 
 #define PROGRAM_OPERATOR_NUMBER(number, name, row) OP_##name = number,
 enum program_op { PROGRAM_OPERATORS(PROGRAM_OPERATOR_NUMBER) };
@@ -61,6 +64,22 @@ struct program_tensor {
   double scale; /* real value = integer * scale; a client has 0 but for the first and the last step */
 };
 
+enum {
+  PROGRAM_TABLE_INDEX_BITS = 5,
+  PROGRAM_TABLE_BITS = 12,
+  PROGRAM_TABLE_SLOPE_BITS = 31,
+  PROGRAM_TABLE_PIECES = 1 << PROGRAM_TABLE_INDEX_BITS,
+};
+
+/** A function of x modulo 2^(index_bits + low_bits), read as not negative, in 2^index_bits straight pieces:
+ *  h = x >> low_bits, l = x mod 2^low_bits - 2^(low_bits-1), y = base[h] + slope[h] * l. Without low bits: base[x]. */
+struct program_table {
+  uint8_t index_bits;                  /* 1..PROGRAM_TABLE_INDEX_BITS */
+  uint8_t low_bits;                    /* 0 or 2..PROGRAM_TABLE_BITS - index_bits */
+  int64_t base[PROGRAM_TABLE_PIECES];  /* in the output's ring */
+  int64_t slope[PROGRAM_TABLE_PIECES]; /* in [-2^31, 2^31) */
+};
+
 struct program_step {
   enum program_op op;
   char name[MODEL_NAME_LEN];
@@ -73,6 +92,7 @@ struct program_step {
   uint8_t shift;                /* RELU, TRUNCATE */
   uint8_t shift_left[2];        /* ADD */
   bool negate;                  /* OFFSET */
+  struct program_table *table;  /* owned. LOOKUP */
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
 };
 

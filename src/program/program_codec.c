@@ -102,6 +102,29 @@ static fusion_status decode_gather(struct reader *r, struct program_step *s, uin
   return FUSION_OK;
 }
 
+static void encode_table(struct writer *w, const struct program_table *t) {
+  write_u8(w, t->index_bits);
+  write_u8(w, t->low_bits);
+  for (unsigned h = 0; h < 1u << t->index_bits; h++) {
+    write_u64(w, (uint64_t)t->base[h]);
+    if (t->low_bits) write_u32(w, (uint32_t)t->slope[h]);
+  }
+}
+
+static fusion_status decode_table(struct reader *r, struct program_step *s) {
+  const uint8_t index_bits = read_u8(r), low_bits = read_u8(r);
+  if (r->failed || index_bits > PROGRAM_TABLE_INDEX_BITS) return FUSION_E_MODEL;
+  s->table = mem_alloc(1, sizeof *s->table);
+  if (!s->table) return FUSION_E_MEMORY;
+  s->table->index_bits = index_bits;
+  s->table->low_bits = low_bits;
+  for (unsigned h = 0; h < 1u << index_bits; h++) {
+    s->table->base[h] = (int64_t)read_u64(r);
+    if (low_bits) s->table->slope[h] = (int32_t)read_u32(r);
+  }
+  return r->failed ? FUSION_E_MODEL : FUSION_OK;
+}
+
 static void encode_step(struct writer *w, const struct program *program, uint32_t number) {
   const struct program_step *s = &program->steps[number];
   write_u8(w, (uint8_t)s->op);
@@ -118,6 +141,7 @@ static void encode_step(struct writer *w, const struct program *program, uint32_
   if (op->fields & FIELD_SHIFT) write_u8(w, s->shift);
   if (op->fields & FIELD_SHIFT_LEFT) write_bytes(w, s->shift_left, sizeof s->shift_left);
   if (op->fields & FIELD_NEGATE) write_u8(w, s->negate);
+  if (op->fields & FIELD_TABLE) encode_table(w, s->table);
   if (op->fields & FIELD_GATHER) encode_gather(w, s);
 }
 
@@ -146,6 +170,7 @@ static fusion_status decode_step(struct reader *r, struct program *program, uint
   if (op->fields & FIELD_SHIFT_LEFT) read_bytes(r, s->shift_left, sizeof s->shift_left);
   if (op->fields & FIELD_NEGATE) s->negate = decode_bool(r);
   if (r->failed) return FUSION_E_MODEL;
+  if (op->fields & FIELD_TABLE) return decode_table(r, s);
   return op->fields & FIELD_GATHER ? decode_gather(r, s, budget) : FUSION_OK;
 }
 

@@ -136,6 +136,15 @@ struct maxpool step_maxpool(const struct program *program, uint32_t number) {
   };
 }
 
+struct lookup step_lookup(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  return (struct lookup){.index_bits = step->table->index_bits,
+                         .low_bits = step->table->low_bits,
+                         .out_bits = step->out.ring_bits,
+                         .base = step->table->base,
+                         .slope = step->table->slope};
+}
+
 struct top_k step_top_k(const struct program *program) {
   const struct program_tensor *last = &program->steps[program->count - 1].out;
   return (struct top_k){

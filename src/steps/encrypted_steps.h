@@ -37,6 +37,7 @@ struct linear_layer step_linear(const struct encrypted_steps *s, uint32_t number
 /** The fields that choose among protocols (`garbled`, ...) are left to the engine. */
 struct relu_truncate step_relu(const struct encrypted_steps *s, uint32_t number);
 struct maxpool step_maxpool(const struct program *program, uint32_t number);
+struct lookup step_lookup(const struct program *program, uint32_t number);
 struct top_k step_top_k(const struct program *program);
 
 #endif

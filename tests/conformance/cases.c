@@ -148,6 +148,28 @@ static struct net net_local(uint64_t seed) {
   return n;
 }
 
+/* A spline of twelve bits and a plain table, which reads less than its input's ring and makes a wider one. */
+static struct net net_functions(uint64_t seed) {
+  const struct shape s = {6, 3, 2};
+  struct net n = net_open(s, 26, 8, seed);
+  net_linear(&n, 0, s, net_dense, 1, 24, 8);
+  net_add(&n, OP_TRUNCATE, 1, s, 14, 12)->shift = 10;
+  net_lookup(&n, 2, s, 5, 7, 20, 18);
+  net_add(&n, OP_TRUNCATE, 3, s, 9, 9)->shift = 9;
+  net_lookup(&n, 4, s, 3, 0, 16, 12);
+  net_linear(&n, 5, s, net_dense, 1, 16, 4);
+  net_add(&n, OP_TRUNCATE, 6, s, 13, 12)->shift = 3;
+  return n;
+}
+
+/* Of the client's input, where the server's share is zero. */
+static struct net net_function_of_input(uint64_t seed) {
+  const struct shape s = {9, 1, 1};
+  struct net n = net_open(s, 12, 8, seed);
+  net_lookup(&n, 0, s, 4, 3, 14, 12);
+  return n;
+}
+
 const struct conformance_case conformance_cases[] = {
     {"mlp", net_mlp, {1, 130, 7}},
     {"zero weights", net_zero, {5}},
@@ -160,6 +182,8 @@ const struct conformance_case conformance_cases[] = {
     {"square of the input", net_square_of_input, {5, 64}},
     {"pool of the input", net_pool_of_input, {11}},
     {"local steps alone", net_local, {6}},
+    {"functions", net_functions, {30, 2}},
+    {"function of the input", net_function_of_input, {7}},
 };
 const size_t conformance_case_count = sizeof conformance_cases / sizeof *conformance_cases;
 

@@ -36,6 +36,16 @@ static struct net product(uint64_t seed) {
   return n;
 }
 
+static struct net function(uint64_t seed) {
+  const struct shape s = {4, 1, 1};
+  struct net n = net_open(s, 26, 8, seed);
+  net_linear(&n, 0, s, net_dense, 1, 22, 8);
+  net_add(&n, OP_TRUNCATE, 1, s, 12, 12)->shift = 10;
+  net_lookup(&n, 2, s, 5, 6, 18, 16);
+  net_add(&n, OP_TRUNCATE, 3, s, 14, 12)->shift = 4;
+  return n;
+}
+
 /* A session that expects many correlations: a refill, which an engine tunes in its own way. */
 static struct net wide(uint64_t seed) {
   struct net n = net_open((struct shape){4, 1, 1}, 20, 8, seed);
@@ -50,6 +60,7 @@ const struct golden_model golden_models[] = {
     {.name = "dense", .make = dense, .shards = {2, 3}, .expected_samples = 5},
     {.name = "convolution", .make = convolution, .shards = {2}, .expected_samples = 2},
     {.name = "product", .make = product, .shards = {3}, .expected_samples = 3},
+    {.name = "function", .make = function, .shards = {3}, .expected_samples = 3},
     {.name = "wide", .make = wide, .shards = {40}, .expected_samples = 4000, .costly = true},
     {.name = NULL},
 };

@@ -80,6 +80,12 @@ static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const 
     case OP_ADD: return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
     case OP_OFFSET:
       return (uint64_t)m->weights[i].bias[k / o.width / o.height] + (s->negate ? 0 - (uint64_t)x[k] : (uint64_t)x[k]);
+    case OP_LOOKUP: {
+      const int64_t width = INT64_C(1) << s->table->low_bits, at = x[k] & ((width << s->table->index_bits) - 1);
+      const int64_t middle = s->table->low_bits ? width / 2 : 0;
+      return (uint64_t)s->table->base[at / width] +
+             (uint64_t)s->table->slope[at / width] * (uint64_t)(at % width - middle);
+    }
     case OP_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
     case OP_GATHER:
       if (s->gather[k].input == GATHER_ZERO) return 0;

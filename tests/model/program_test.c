@@ -7,6 +7,7 @@
 #include "program/input_range.h"
 #include "program/program.h"
 #include "program/program_section.h"
+#include "support/net.h"
 
 enum { FUZZ_ROUNDS = 3000 };
 
@@ -357,6 +358,54 @@ static void program_validate__units_of_the_input_are_bounded(void **state) {
   model_free(m);
 }
 
+/* An input, a linear layer, its truncation and a table. */
+static struct model *table_model(void) {
+  const struct shape s = {4, 1, 1};
+  struct net n = net_open(s, 24, 8, 1);
+  net_linear(&n, 0, s, net_dense, 1, 22, 8);
+  net_add(&n, OP_TRUNCATE, 1, s, 12, 12)->shift = 10;
+  net_lookup(&n, 2, s, 5, 6, 18, 16);
+  return n.model;
+}
+
+static void program_validate__tables(void **state) {
+  (void)state;
+  struct model *m = table_model();
+  struct program *p = &m->program;
+  struct program_table *t = p->steps[3].table;
+  assert_ok(program_validate(p, NULL));
+  REFUSED(p, t->index_bits, 0);
+  REFUSED(p, t->index_bits, PROGRAM_TABLE_INDEX_BITS + 1);
+  REFUSED(p, t->low_bits, 1);
+  REFUSED(p, t->low_bits, PROGRAM_TABLE_BITS - 4);
+  REFUSED(p, t->low_bits, 0); /* slopes without low bits */
+  REFUSED(p, p->steps[2].out.ring_bits, 10);
+  REFUSED(p, t->base[31], INT64_C(1) << 17);
+  REFUSED(p, t->slope[31], INT64_C(1) << 31);
+  REFUSED(p, p->steps[3].table, NULL);
+  p->steps[3].table = t;
+  assert_ok(program_validate(p, NULL));
+  model_free(m);
+}
+
+static void program_decode__tables_come_back(void **state) {
+  (void)state;
+  struct model *m = table_model();
+  struct program back;
+  struct writer w = {0}, again = {0};
+  program_encode(&w, &m->program);
+  struct reader r = reader_of(w.data, w.len);
+  assert_ok(program_decode(&back, &r, NULL));
+  assert_memory_equal(back.steps[3].table, m->program.steps[3].table, sizeof *back.steps[3].table);
+  program_encode(&again, &back);
+  assert_int_equal(again.len, w.len);
+  assert_memory_equal(again.data, w.data, w.len);
+  program_free(&back);
+  writer_free(&w);
+  writer_free(&again);
+  model_free(m);
+}
+
 static void program_validate__gather_and_pools(void **state) {
   (void)state;
   uint64_t seed = test_seed();
@@ -514,6 +563,8 @@ int main(void) {
       cmocka_unit_test(program_decode__damage_is_refused_or_means_another_plan),
       cmocka_unit_test(program_validate__each_rule),
       cmocka_unit_test(program_validate__gather_and_pools),
+      cmocka_unit_test(program_validate__tables),
+      cmocka_unit_test(program_decode__tables_come_back),
       cmocka_unit_test(program_set_section__replaces_and_keeps_order),
       cmocka_unit_test(program_set_section__is_bounded),
       cmocka_unit_test(program_validate__sections),

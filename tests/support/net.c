@@ -43,6 +43,19 @@ struct program_step *net_add(struct net *n, enum program_op op, uint32_t input, 
   return s;
 }
 
+struct program_step *net_lookup(struct net *n, uint32_t input, struct shape shape, unsigned index_bits,
+                                unsigned low_bits, unsigned ring_bits, unsigned value_bits) {
+  struct program_step *s = net_add(n, OP_LOOKUP, input, shape, ring_bits, value_bits);
+  s->table = need(1, sizeof *s->table);
+  s->table->index_bits = (uint8_t)index_bits;
+  s->table->low_bits = (uint8_t)low_bits;
+  for (unsigned h = 0; h < 1u << index_bits; h++) {
+    s->table->base[h] = ring_signed(test_random(&n->seed), value_bits - 1);
+    if (low_bits) s->table->slope[h] = ring_signed(test_random(&n->seed), value_bits - 1) >> low_bits;
+  }
+  return s;
+}
+
 struct program_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
                                 unsigned ring_bits, unsigned weight_bits) {
   struct program_step *s = net_add(n, OP_LINEAR, input, shape, ring_bits, ring_bits);

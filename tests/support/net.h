@@ -23,6 +23,10 @@ struct program_step *net_add(struct net *n, enum program_op kind, uint32_t input
 struct program_step *net_linear(struct net *n, uint32_t input, struct shape shape, struct window w, uint32_t groups,
                                 unsigned ring_bits, unsigned weight_bits);
 
+/** Appends a LOOKUP of a random table; base and slopes of value_bits - 1 bits. */
+struct program_step *net_lookup(struct net *n, uint32_t input, struct shape shape, unsigned index_bits,
+                                unsigned low_bits, unsigned ring_bits, unsigned value_bits);
+
 /** Appends bias + x, or bias - x, with random biases that take value_bits - 1 bits. */
 struct program_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
                                 unsigned value_bits);

@@ -84,6 +84,23 @@ static size_t maxpool_most(const struct engine_layout *layout, uint32_t number, 
   return maxpool_memory(&params, role, samples * step_at(layout, number)->out.shape.channels);
 }
 
+static fusion_status lookup_run(void *state, const struct gate_call *call) {
+  struct cheetah *c = state;
+  const struct engine_layout *layout = call->party->layout;
+  const struct lookup params = step_lookup(layout->program, call->number);
+  return lookup(&c->party, &params, call->inputs[0], call->out, out_count(layout, call->number, call->samples));
+}
+
+static void lookup_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
+  const struct lookup params = step_lookup(layout->program, number);
+  lookup_cost(cost, &params, out_count(layout, number, samples));
+}
+
+static size_t lookup_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
+  const struct lookup params = step_lookup(layout->program, number);
+  return lookup_memory(&params, role, out_count(layout, number, samples));
+}
+
 static fusion_status top_k_run(void *state, const struct gate_call *call) {
   struct cheetah *c = state;
   const struct top_k params = step_top_k(call->party->layout->program);
@@ -107,5 +124,6 @@ const struct engine_gate cheetah_gates[GATE_COUNT] = {
     [GATE_RELU_TRUNCATE] = {relu_run, relu_declare, relu_most},
     [GATE_MULTIPLY] = {multiply_run, multiply_declare, multiply_most},
     [GATE_MAXPOOL] = {maxpool_run, maxpool_declare, maxpool_most},
+    [GATE_LOOKUP] = {lookup_run, lookup_declare, lookup_most},
     [GATE_TOP_K] = {top_k_run, top_k_declare, top_k_most},
 };
