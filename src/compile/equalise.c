@@ -52,7 +52,7 @@ static void tie_all(struct equaliser *e) {
     const struct program_operator *op = node_operator(d);
     if (op->fields & FIELD_GATHER)
       tie_gather(e, i);
-    else if (op->scale != SCALE_ACCUMULATOR && op->scale != SCALE_PRODUCT)
+    else if (op->scale != SCALE_ACCUMULATOR && op->scale != SCALE_PRODUCT && op->scale != SCALE_TABLE)
       for (uint32_t k = 0; k < d->input_count; k++) tie_channels(e, i, d->inputs[k]);
   }
 }
@@ -67,10 +67,10 @@ static void pin_ends(struct equaliser *e) {
   for (uint32_t i = 0; i < e->net->count; i++) {
     const struct network_node *d = &e->net->nodes[i];
     if (d->step > 0) pin(e, i); /* the file's own grid */
-    if (node_operator(d)->scale != SCALE_PRODUCT) continue;
+    const enum operator_scale rule = node_operator(d)->scale;
+    if (rule != SCALE_PRODUCT && rule != SCALE_TABLE) continue;
     pin(e, i);
-    pin(e, d->inputs[0]);
-    pin(e, d->inputs[1]);
+    for (uint32_t k = 0; k < d->input_count; k++) pin(e, d->inputs[k]);
   }
 }
 

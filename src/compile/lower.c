@@ -297,7 +297,9 @@ static bool scale_is_tied(const struct lowering *l, uint32_t g) {
     const struct graph_node *n = &l->graph->nodes[i];
     for (uint32_t k = 0; k < n->input_count; k++) {
       if (n->inputs[k] != g) continue;
-      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || (n->op == GRAPH_GATHER && n->input_count > 1)) return true;
+      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || n->op == GRAPH_ACTIVATION ||
+          (n->op == GRAPH_GATHER && n->input_count > 1))
+        return true;
       const bool offset = n->op == GRAPH_AFFINE && common_sign(n);
       const bool passes =
           n->op == GRAPH_GATHER || n->op == GRAPH_MAXPOOL || n->op == GRAPH_RELU || n->op == GRAPH_AVGPOOL || offset;
@@ -398,6 +400,30 @@ static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
   return FUSION_OK;
 }
 
+/** The input, cut to the range of the table, from 0 on; the table; and the rounding of what it gives. The cut is that
+ * of a clip, high - low - relu(high - low - relu(x - low)): values beyond it would wrap around in the table. */
+static fusion_status lower_activation(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const double low = activation_low(&n->use), span = activation_high(&n->use) - low;
+  uint32_t at;
+  fusion_status status;
+  TRY(make_clean(l, n->inputs[0], &at));
+  TRY(append_shift(l, g, &at, false, -low));
+  TRY(append_bend(l, g, &at));
+  TRY(append_shift(l, g, &at, true, span));
+  TRY(append_bend(l, g, &at));
+  TRY(append_shift(l, g, &at, true, span));
+  l->net->nodes[at].span = span;
+  struct network_node *d = append(l, OP_LOOKUP, g, &at, 1);
+  FAIL_IF(!d, FUSION_E_MEMORY);
+  d->use = n->use;
+  at = l->net->count - 1;
+  FAIL_IF(!append(l, OP_TRUNCATE, g, &at, 1), FUSION_E_MEMORY);
+  return done(l, g);
+cleanup:
+  return status;
+}
+
 static fusion_status lower_node(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   switch (n->op) {
@@ -411,6 +437,7 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
     case GRAPH_AVGPOOL: return lower_average(l, g);
     case GRAPH_GATHER: return lower_gather(l, g);
     case GRAPH_QUANTISE: return lower_quantise(l, g);
+    case GRAPH_ACTIVATION: return lower_activation(l, g);
     case GRAPH_SOFTMAX:
     case GRAPH_SIGMOID:
     case GRAPH_ARGMAX:

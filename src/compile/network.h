@@ -18,6 +18,8 @@ struct network_node {
   float *weights;               /* owned. LINEAR */
   float *bias;                  /* owned. LINEAR, OFFSET: always there */
   bool negate;                  /* OFFSET */
+  struct activation_use use;    /* LOOKUP; a TRUNCATE is the next node and its only reader */
+  double span;                  /* of what a LOOKUP reads: its values are 0 .. span; 0 elsewhere */
   struct gather_source *gather; /* owned. GATHER */
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */

@@ -93,6 +93,7 @@ static void find_degrees(const struct network *net, double *degree) {
     const struct network_node *d = &net->nodes[i];
     degree[i] = 1;
     for (uint32_t k = 0; k < d->input_count; k++) degree[i] = fmax(degree[i], degree[d->inputs[k]]);
+    if (node_operator(d)->scale == SCALE_TABLE) degree[i] = 1;
     if (node_operator(d)->scale == SCALE_PRODUCT) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
   }
 }

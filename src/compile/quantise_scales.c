@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "compile/quantise_internal.h"
+#include "compile/spline.h"
 
 enum {
   SOLVE_ROUNDS = 500,
@@ -62,14 +63,14 @@ static void find_grid(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
     const enum operator_scale rule = node_operator(d)->scale;
-    const bool product = rule == SCALE_PRODUCT, raw_add = rule == SCALE_SUM && is_raw(q, i);
+    const bool product = rule == SCALE_PRODUCT || rule == SCALE_TABLE, raw_add = rule == SCALE_SUM && is_raw(q, i);
     for (uint32_t k = 0; (product || raw_add) && k < d->input_count; k++) {
       if (is_raw(q, d->inputs[k])) continue;
       q->grid[class_of(q, d->inputs[k])] = true;
       if (raw_add) q->grid[class_of(q, q->root[i])] = true;
     }
-    if (rule == SCALE_SHIFTS && node_operator(&q->net->nodes[d->inputs[0]])->scale == SCALE_PRODUCT)
-      q->grid[class_of(q, i)] = true;
+    const enum operator_scale read = i ? node_operator(&q->net->nodes[d->inputs[0]])->scale : SCALE_FREE;
+    if (rule == SCALE_SHIFTS && (read == SCALE_PRODUCT || read == SCALE_TABLE)) q->grid[class_of(q, i)] = true;
   }
 }
 
@@ -98,7 +99,8 @@ static void find_ranges(struct solver *q, const bool *inner) {
     if (bits > q->bits[r]) q->bits[r] = bits;
     const double step = (double)d->step;
     if (step > 0 && !(q->given[r] > 0 && q->given[r] < step)) q->given[r] = step;
-    if (inner[i]) continue;
+    q->range[r] = fmax(q->range[r], d->span);
+    if (inner[i] || d->span > 0) continue;
     for (uint32_t c = 0; c < d->shape.channels; c++)
       q->range[r] = fmax(q->range[r], fmax(fabs((double)d->low[c]), fabs((double)d->high[c])));
   }
@@ -143,6 +145,15 @@ static double class_scale(const struct solver *q, uint32_t r) {
   return q->grid[r] ? exp2(ceil(log2(least) - 1e-9)) : least;
 }
 
+/** The table of a LOOKUP node for the present scales, and the unit of what it gives; false when it would be too wide.
+ */
+static bool table_of(const struct solver *q, uint32_t i, struct program_table *table, double *unit) {
+  const struct network_node *d = &q->net->nodes[i];
+  const struct spline s = {
+      .use = d->use, .in_unit = q->scale[d->inputs[0]], .out_unit = class_scale(q, class_of(q, i + 1))};
+  return spline_make(table, unit, &s);
+}
+
 /** Scales of all clean nodes. A class that holds a SUMPOOL takes its scale from the first: its divisor is given. */
 static void set_clean_scales(struct solver *q, double *derived) {
   for (uint32_t i = 0; i < q->net->count; i++) derived[i] = 0;
@@ -153,6 +164,8 @@ static void set_clean_scales(struct solver *q, double *derived) {
     const enum operator_scale rule = node_operator(d)->scale;
     if (rule == SCALE_PRODUCT) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
     if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / ((double)d->window.kernel_h * d->window.kernel_w);
+    struct program_table table;
+    if (rule == SCALE_TABLE && !table_of(q, i, &table, &derived[r])) derived[r] = 0; /* solve_once() raises it */
     q->scale[i] = derived[r] > 0 ? derived[r] : class_scale(q, r);
   }
 }
@@ -225,6 +238,9 @@ static bool solve_product(struct solver *q, uint32_t i) {
 static bool solve_once(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
+    struct program_table table;
+    double unit;
+    if (node_operator(d)->scale == SCALE_TABLE && !table_of(q, i, &table, &unit)) return raise_class(q, d->inputs[0]);
     if (node_operator(d)->raw != RAW_CLEANS) continue;
     const bool raw = is_raw(q, d->inputs[0]);
     if (raw && !solve_root(q, i)) return false;
@@ -350,6 +366,12 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
     s->gather = mem_alloc(shape_size(d->shape), sizeof *s->gather);
     if (!s->gather) return FUSION_E_MEMORY;
     memcpy(s->gather, d->gather, shape_size(d->shape) * sizeof *s->gather);
+  }
+  if (step_has(s, FIELD_TABLE)) {
+    double unit;
+    s->table = mem_alloc(1, sizeof *s->table);
+    if (!s->table) return FUSION_E_MEMORY;
+    if (!table_of(q, i, s->table, &unit)) return FUSION_E_INTERNAL;
   }
   s->negate = d->negate;
   if (step_operator(s)->weights == WEIGHTS_BIAS) return emit_bias(&m->weights[i], q, i, NULL);

@@ -175,7 +175,7 @@ typedef uint64_t lanes[LANES];
 static void rotate(lanes *restrict to, const lanes *restrict from, unsigned pieces, unsigned bit,
                    const uint64_t *restrict mask) {
   for (unsigned j = 0; j < pieces; j++) {
-    const uint64_t *here = from[j], *there = from[(j + (1u << bit)) % pieces];
+    const uint64_t *here = from[j], *there = from[(j + (1u << bit)) & (pieces - 1)];
     for (unsigned k = 0; k < LANES; k++) to[j][k] = here[k] ^ ((here[k] ^ there[k]) & mask[k]);
   }
 }

@@ -6,8 +6,8 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-static const char *const op_names[] = {"INPUT",   "LINEAR", "AFFINE",  "ADD",    "MUL",     "RELU",    "MAXPOOL",
-                                       "AVGPOOL", "GATHER", "SOFTMAX", "ARGMAX", "SIGMOID", "QUANTISE"};
+static const char *const op_names[] = {"INPUT",   "LINEAR", "AFFINE",  "ADD",    "MUL",     "RELU",     "MAXPOOL",
+                                       "AVGPOOL", "GATHER", "SOFTMAX", "ARGMAX", "SIGMOID", "QUANTISE", "ACTIVATION"};
 
 const char *graph_op_name(enum graph_op op) {
   return (size_t)op < sizeof op_names / sizeof op_names[0] ? op_names[op] : "?";
@@ -166,6 +166,20 @@ fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input,
   return FUSION_OK;
 }
 
+static bool use_ok(const struct activation_use *use) {
+  return (unsigned)use->kind < ACTIVATION_COUNT && use->stretch >= 1e-6f && use->stretch <= 1e6f &&
+         use->gain >= -1e6f && use->gain <= 1e6f;
+}
+
+fusion_status graph_add_activation(struct graph *g, uint32_t input, struct activation_use use, uint32_t *index) {
+  if (input >= g->count || !use_ok(&use)) return FUSION_E_MODEL;
+  struct graph_node *n = graph_add_node(g, GRAPH_ACTIVATION, "activation", &input, 1);
+  if (!n) return FUSION_E_MEMORY;
+  n->use = use;
+  tell(g, index);
+  return FUSION_OK;
+}
+
 static bool quantise_ok(float step, int32_t low, int32_t high) {
   return step > 0 && step <= 1e30f && low <= 0 && high >= 0 && low < high;
 }
@@ -239,7 +253,7 @@ fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape sh
 }
 
 /* Inputs of each operator: exactly this many; 0 = any number from one on. */
-static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1};
+static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1, 1};
 
 static bool window_node_ok(const struct graph_node *n, struct shape in) {
   struct shape out;
@@ -273,6 +287,7 @@ static bool node_ok(const struct graph *g, uint32_t index) {
     case GRAPH_ARGMAX: return shape_size(n->shape) == 1 && index == g->count - 1;
     case GRAPH_SOFTMAX:
     case GRAPH_SIGMOID: return shape_equal(in, n->shape) && index == g->count - 1;
+    case GRAPH_ACTIVATION: return shape_equal(in, n->shape) && use_ok(&n->use);
     case GRAPH_QUANTISE: return shape_equal(in, n->shape) && quantise_ok(n->step, n->low, n->high);
     default: return shape_equal(in, n->shape);
   }

@@ -6,6 +6,7 @@
 #ifndef FUSION_GRAPH_GRAPH_H
 #define FUSION_GRAPH_GRAPH_H
 
+#include "graph/activation.h"
 #include "program/class_labels.h"
 #include "program/shape.h"
 
@@ -22,8 +23,9 @@ enum graph_op {
   GRAPH_SOFTMAX, /**< last only; the client applies it */
   GRAPH_ARGMAX,  /**< last only */
   GRAPH_SIGMOID, /**< last only; the client applies it, to each output by itself */
-  GRAPH_QUANTISE, /**< y = step * min(max(x / step to the nearest whole, even ones at ties, low), high): the grid and
-                     range that the file quantises a tensor to */
+  GRAPH_QUANTISE,   /**< y = step * min(max(x / step to the nearest whole, even ones at ties, low), high): the grid and
+                       range that the file quantises a tensor to */
+  GRAPH_ACTIVATION, /**< a function of each element: activation.h */
 };
 
 struct graph_node {
@@ -36,6 +38,7 @@ struct graph_node {
   uint32_t groups;              /* LINEAR */
   bool count_pad;               /* AVGPOOL */
   bool log;                     /* SOFTMAX: logarithms of the probabilities */
+  struct activation_use use;    /* ACTIVATION */
   float step;                   /* QUANTISE: positive */
   int32_t low, high;            /* QUANTISE: low <= 0 <= high */
   bool keep_low, keep_high;     /* QUANTISE: fixed point has to cut the values there (see graph_relax_limits) */
@@ -89,6 +92,8 @@ fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, 
 fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) FUSION_MUST_CHECK;
 fusion_status graph_add_quantise(struct graph *g, uint32_t input, float step, int32_t low, int32_t high,
                                  uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_activation(struct graph *g, uint32_t input, struct activation_use use,
+                                   uint32_t *index) FUSION_MUST_CHECK;
 /** ADD, MUL. */
 fusion_status graph_add_binary(struct graph *g, enum graph_op op, uint32_t left, uint32_t right,
                                uint32_t *index) FUSION_MUST_CHECK;

@@ -37,6 +37,7 @@ static const struct op_entry ops[] = {
     {"Cast", "to saturate round_mode ", 1, 1, true, op_cast, NULL},
     {"CastLike", "saturate round_mode ", 2, 2, true, op_cast_like, NULL},
     {"Ceil", "", 1, 1, true, op_fold_unary, NULL},
+    {"Celu", "alpha ", 1, 1, false, op_elu, NULL},
     {"Clip", "min max ", 1, 3, false, op_clip, NULL},
     {"Concat", "axis ", 1, MANY, true, op_concat, NULL},
     {"Constant", "value value_float value_floats value_int value_ints ", 0, 0, true, op_constant, NULL},
@@ -47,12 +48,15 @@ static const struct op_entry ops[] = {
     {"DequantizeLinear", "axis block_size output_dtype ", 2, 3, true, op_dequantize, NULL},
     {"Div", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Dropout", "ratio seed is_test ", 1, 3, true, op_dropout, NULL},
+    {"Elu", "alpha ", 1, 1, false, op_elu, NULL},
     {"Equal", "", 2, 2, true, op_fold_binary, NULL},
+    {"Erf", "", 1, 1, false, op_activation, NULL},
     {"Exp", "", 1, 1, true, op_fold_unary, NULL},
     {"Expand", "", 2, 2, true, op_expand, NULL},
     {"Flatten", "axis ", 1, 1, true, op_flatten, NULL},
     {"Floor", "", 1, 1, true, op_fold_unary, NULL},
     {"Gather", "axis ", 2, 2, true, op_gather, NULL},
+    {"Gelu", "approximate ", 1, 1, false, op_gelu, NULL},
     {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
     {"GlobalAveragePool", "", 1, 1, false, op_global_pool, NULL},
     {"GlobalMaxPool", "", 1, 1, false, op_global_pool, NULL},
@@ -93,19 +97,21 @@ static const struct op_entry ops[] = {
     {"Reshape", "allowzero ", 2, 2, true, op_reshape, NULL},
     {"Resize", RESIZE, 1, 4, true, op_resize, NULL},
     {"Round", "", 1, 1, true, op_fold_unary, NULL},
+    {"Selu", "alpha gamma ", 1, 1, false, op_elu, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
     {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
     {"Sign", "", 1, 1, true, op_fold_unary, NULL},
     {"Size", "", 1, 1, true, op_size, NULL},
     {"Slice", "starts ends axes ", 1, 5, true, op_slice, NULL},
     {"Softmax", "axis ", 1, 1, false, op_softmax, NULL},
+    {"Softplus", "", 1, 1, false, op_softplus, NULL},
     {"SpaceToDepth", "blocksize ", 1, 1, false, op_space_to_depth, NULL},
     {"Split", "axis split num_outputs ", 1, 2, true, op_split, NULL},
     {"Sqrt", "", 1, 1, true, op_fold_unary, NULL},
     {"Squeeze", "axes ", 1, 2, true, op_squeeze, NULL},
     {"Sub", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Sum", "", 1, MANY, true, op_sum, NULL},
-    {"Tanh", "", 1, 1, true, op_fold_unary, NULL},
+    {"Tanh", "", 1, 1, false, op_activation, op_fold_unary},
     {"Tile", "", 2, 2, true, op_tile, NULL},
     {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},
     {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
@@ -148,11 +154,6 @@ static const struct {
     {"InstanceNormalization", "use BatchNormalization instead"},
     {"LayerNormalization", "use BatchNormalization instead"},
     {"GroupNormalization", "use BatchNormalization instead"},
-    {"Erf", "use Relu or HardSwish as activation"},
-    {"Gelu", "use Relu or HardSwish as activation"},
-    {"Elu", "use Relu or LeakyRelu as activation"},
-    {"Selu", "use Relu or LeakyRelu as activation"},
-    {"Softplus", "use Relu as activation"},
     {"Softsign", "use Relu as activation"},
     {"If", "export the model for inference with fixed shapes, so that no branch is left"},
     {"Loop", "export the model with its loops unrolled"},
@@ -387,14 +388,11 @@ static fusion_status check_result(const struct importer *im) {
   const struct graph *g = im->g;
   for (uint32_t i = 0; i < g->count; i++) {
     const struct graph_node *n = &g->nodes[i];
-    const bool last = n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX || n->op == GRAPH_SIGMOID;
+    const bool last = n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX;
     if (last && i + 1 < g->count)
       return error_set(im->err, FUSION_E_UNSUPPORTED,
                        "'%s': %s is followed by other layers (node '%s'); use it at the end only", im->path,
-                       n->op == GRAPH_SOFTMAX   ? "Softmax"
-                       : n->op == GRAPH_SIGMOID ? "Sigmoid"
-                                                : "ArgMax",
-                       n->name);
+                       n->op == GRAPH_SOFTMAX ? "Softmax" : "ArgMax", n->name);
     const size_t fan = n->op == GRAPH_LINEAR ? (size_t)g->nodes[n->inputs[0]].shape.channels / n->groups *
                                                    n->window.kernel_h * n->window.kernel_w
                                              : 1;
@@ -445,6 +443,7 @@ static fusion_status import_model(struct importer *im, const char *path) {
   status = graph_simplify(im->g, output);
   if (status == FUSION_OK) status = tail_fold(im->g);
   if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
+  if (status == FUSION_OK) sigmoids_inside(im->g);
   if (status == FUSION_OK) drop_other_labels(im->g);
   if (status == FUSION_OK) status = check_result(im);
 cleanup:

@@ -66,6 +66,14 @@ fusion_status op_max_min(struct call *c);
 fusion_status op_abs(struct call *c);
 fusion_status op_dropout(struct call *c);
 
+/* onnx_activation.c: functions by tables */
+fusion_status op_activation(struct call *c);
+fusion_status op_elu(struct call *c);
+fusion_status op_softplus(struct call *c);
+fusion_status op_gelu(struct call *c);
+/** Sigmoids that other layers follow: tables, too. */
+void sigmoids_inside(struct graph *g);
+
 /* onnx_linear.c */
 fusion_status op_gemm(struct call *c);
 fusion_status op_matmul(struct call *c);

@@ -10,8 +10,14 @@
 #include "program/operators.h"
 #include "support/support.h"
 
-/* What engines refuse: engine, case, a part of the line. Empty entries end the table. */
-static const struct { const char *engine, *name, *line; } refusals[] = {{NULL, NULL, NULL}};
+/* What the engines of a family refuse: family, case, a part of the line. Empty entries end the table. */
+static const char no_tables[] = "cannot run functions by tables";
+static const struct { const char *family, *name, *line; } refusals[] = {
+    {"sci-ot", "functions", no_tables}, {"sci-ot", "function of the input", no_tables},
+    {"sci-he", "functions", no_tables}, {"sci-he", "function of the input", no_tables},
+    {"delphi", "functions", no_tables}, {"delphi", "function of the input", no_tables},
+    {"aby", "functions", no_tables},    {"aby", "function of the input", no_tables},
+    {NULL, NULL, NULL}};
 
 struct end {
   const struct engine *engine;
@@ -100,8 +106,8 @@ static void run_case(const struct engine *engine, const char *name, const struct
 }
 
 static const char *refusal_of(const struct engine *engine, const char *name) {
-  for (size_t i = 0; refusals[i].engine; i++)
-    if (!strcmp(refusals[i].engine, engine->name) && !strcmp(refusals[i].name, name)) return refusals[i].line;
+  for (size_t i = 0; refusals[i].family; i++)
+    if (!strcmp(refusals[i].family, engine->family) && !strcmp(refusals[i].name, name)) return refusals[i].line;
   return NULL;
 }
 

@@ -43,6 +43,40 @@ static void fusion_model_compile__real_tumours(void **state) {
   check_network("real_tumours", 1.0 / 255, 1); /* of 300 */
 }
 
+/* Images as rows of features. */
+static fusion_array *load_rows(const char *name, const char *part) {
+  fusion_array *images = load_part(name, part), *rows;
+  const size_t shape[2] = {fusion_array_rows(images), fusion_array_row_size(images)};
+  assert_ok(fusion_array_create(&rows, fusion_array_type(images), 2, shape, fusion_array_data(images)));
+  fusion_array_free(images);
+  return rows;
+}
+
+/* scikit-learn's, with functions by tables between the layers; on the samples of real_digits. */
+static void check_classical(const char *name) {
+  char folder[4096], path[4200];
+  data_folder(folder, sizeof folder);
+  snprintf(path, sizeof path, "%s/%s.onnx", folder, name);
+  fusion_array *calibration = load_rows("real_digits", "calibration"), *samples = load_rows("real_digits", "test");
+  fusion_array *labels = load_part("real_digits", "labels");
+  fusion_compile_settings settings = fusion_compile_defaults();
+  settings.preprocess = (fusion_preprocess){.scale = 1.0 / 16};
+  check_accuracy(&(struct accuracy_case){path, calibration, samples, labels, settings, 5, NULL});
+  fusion_array_free(calibration);
+  fusion_array_free(samples);
+  fusion_array_free(labels);
+}
+
+static void fusion_model_compile__hidden_tanh(void **state) {
+  (void)state;
+  check_classical("real_tanh");
+}
+
+static void fusion_model_compile__hidden_logistic(void **state) {
+  (void)state;
+  check_classical("real_logistic");
+}
+
 static void fusion_model_compile__wrong_data_is_named(void **state) {
   (void)state;
   char folder[4096], path[4200];
@@ -67,6 +101,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fusion_model_compile__real_digits),
       cmocka_unit_test(fusion_model_compile__real_tumours),
+      cmocka_unit_test(fusion_model_compile__hidden_tanh),
+      cmocka_unit_test(fusion_model_compile__hidden_logistic),
       cmocka_unit_test(fusion_model_compile__wrong_data_is_named),
   };
   return cmocka_run_group_tests_name("accuracy", tests, NULL, NULL);

@@ -33,6 +33,22 @@ static double linear_error(const struct model *m, uint32_t i, double in, double 
   return row * unit * in + 2 * rounding * (top + in) + s->out.scale / 2;
 }
 
+/* Neighbouring pieces meet to within their errors, and their slopes differ by what the function bends over one: a chord
+ * is off by an eighth of that, a step at most. Slopes and values are rounded; the range ends where the function levels
+ * out (graph/activation.h). */
+static double lookup_error(const struct program_step *s, double in, double in_unit) {
+  static const double beyond = 0.004;
+  const struct program_table *t = s->table;
+  const double reach = ldexp(1, t->low_bits) / 2, unit = s->out.scale;
+  double steepest = 0, bend = 0;
+  for (unsigned h = 0; h < 1u << t->index_bits; h++) {
+    steepest = fmax(steepest, fabs((double)t->slope[h]));
+    if (h) bend = fmax(bend, fabs((double)(t->slope[h] - t->slope[h - 1])));
+    if (h && !t->low_bits) steepest = fmax(steepest, fabs((double)(t->base[h] - t->base[h - 1])));
+  }
+  return (steepest + 1) * unit / in_unit * in + bend * reach * unit + (reach + 1) * unit + beyond;
+}
+
 static double step_error(const struct model *m, uint32_t i, const double *error, const double *top) {
   const struct program_step *s = &m->program.steps[i], *steps = m->program.steps;
   const uint32_t a = s->input_count ? s->inputs[0] : 0, b = s->input_count > 1 ? s->inputs[1] : a;
@@ -47,6 +63,7 @@ static double step_error(const struct model *m, uint32_t i, const double *error,
     case OP_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
     case OP_OFFSET: return error[a] + s->out.scale / 2;
     case OP_MAXPOOL: return error[a];
+    case OP_LOOKUP: return lookup_error(s, error[a], steps[a].out.scale);
     case OP_GATHER:
       for (uint32_t k = 0; k < s->input_count; k++) widest = fmax(widest, error[s->inputs[k]]);
       return widest;

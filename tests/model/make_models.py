@@ -287,6 +287,27 @@ def wider_cases():
     node_case('sigmoid', 'Sigmoid', row, torch.sigmoid(t(row)))
 
 
+def activation_cases():
+    x = np.random.default_rng(21).standard_normal((3, 7)).astype(np.float32) * 4
+    node_case('tanh', 'Tanh', x, torch.tanh(t(x)))
+    node_case('erf', 'Erf', x, torch.erf(t(x)))
+    node_case('elu', 'Elu', x, F.elu(t(x), 1.5), alpha=1.5)
+    node_case('selu', 'Selu', x, F.selu(t(x)))
+    node_case('celu', 'Celu', x, F.celu(t(x), 0.75), alpha=0.75)
+    node_case('softplus', 'Softplus', x, F.softplus(t(x)))
+    node_case('gelu', 'Gelu', x, F.gelu(t(x)), opset=20)
+    half, root = np.float32(0.5), np.float32(np.sqrt(2 / np.pi))
+    cubic = root * (x.astype(np.float64) + 0.044715 * x.astype(np.float64) ** 3)
+    node_case('gelu_tanh', 'Gelu', x, half * x * (1 + np.tanh(cubic)), opset=20, approximate='tanh')
+    nodes = [helper.make_node('Sigmoid', ['x'], ['s'], name='gate'), helper.make_node('Mul', ['x', 's'], ['y'])]
+    case('sigmoid_inside', model(nodes, ['N', 7]), x, F.silu(t(x)))
+    nodes = [helper.make_node('Div', ['x', 'r'], ['d']), helper.make_node('Erf', ['d'], ['e']),
+             helper.make_node('Add', ['e', 'one'], ['a']), helper.make_node('Mul', ['x', 'a'], ['m']),
+             helper.make_node('Mul', ['m', 'half'], ['y'])]
+    constants = {'r': np.float32(np.sqrt(2)), 'one': np.float32(1), 'half': half}
+    case('gelu_exported', model(nodes, ['N', 7], constants), x, F.gelu(t(x)))
+
+
 def outputs(m, *names):
     """The model with these outputs: (name, element type) each; a type of None is a sequence of maps."""
     del m.graph.output[:]
@@ -447,8 +468,6 @@ def refused_models(folder):
     save('external_outside', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': outside}))
     two = [helper.make_node('Relu', ['x'], ['a']), helper.make_node('Neg', ['x'], ['b'])]
     save('two_outputs', outputs(model(two, ['N', 4]), ('a', TensorProto.FLOAT), ('b', TensorProto.FLOAT)))
-    nodes = [helper.make_node('Sigmoid', ['x'], ['s'], name='gate'), helper.make_node('Mul', ['x', 's'], ['y'])]
-    save('sigmoid_inside', model(nodes, ['N', 4]))
     nodes = [helper.make_node('QuantizeLinear', ['x', 's', 'z'], ['q']), helper.make_node('Add', ['q', 'q'], ['r'], name='sum'),
              helper.make_node('DequantizeLinear', ['r', 's', 'z'], ['y'])]
     save('quantised_sum', model(nodes, ['N', 4], {'s': np.float32(1), 'z': np.int8(0)}))
@@ -465,7 +484,7 @@ def main():
         make()
     external_case(folder)
     refused_models(folder)
-    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case):
+    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case, activation_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():

@@ -6,7 +6,10 @@ Digits, UCI 1998, CC BY 4.0): 8x8 pixels of 0..16.
 real_tumours: three layers on tables (W. Wolberg, O. Mangasarian, N. Street, W. Street, Breast Cancer Wisconsin
 (Diagnostic), UCI 1995, CC BY 4.0): 30 measures of a tumour, each as a byte of its range among the training samples.
 
-For each: NAME.onnx, NAME_calibration.npy, NAME_test.npy (bytes), NAME_labels.npy (bytes), NAME_logits.npy (PyTorch's).
+real_tanh, real_logistic: scikit-learn's MLPClassifier with these activations, for the digits of real_digits.
+
+For each: NAME.onnx, NAME_calibration.npy, NAME_test.npy (bytes), NAME_labels.npy (bytes), NAME_logits.npy (PyTorch's); of
+scikit-learn's networks the first alone.
 The test samples are none that the network was trained on. scikit-learn carries both sets.
 
 usage: make_real_models.py OUTPUT_FOLDER"""
@@ -16,12 +19,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 import interpreter  # noqa: E402
 
-interpreter.need("numpy", "torch", "sklearn")
+interpreter.need("numpy", "torch", "sklearn", "onnx")
 
 import common  # noqa: E402
 import numpy as np  # noqa: E402
+import onnx  # noqa: E402
 import torch  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_digits  # noqa: E402
+from sklearn.neural_network import MLPClassifier  # noqa: E402
 from torch import nn  # noqa: E402
 
 CALIBRATION = 100
@@ -60,12 +66,34 @@ def make(folder, name, samples, labels, train, network, top, epochs):
     print(f"{name}: {right} of {len(logits)} test samples right")
 
 
+def make_classical(folder, name, activation, operator):
+    data = load_digits()
+    order = np.random.RandomState(0).permutation(len(data.target))
+    samples, labels = data.data[order].astype(np.float32) / 16, data.target[order]
+    network = MLPClassifier((48, 24), activation=activation, max_iter=400, random_state=0).fit(samples[:797], labels[:797])
+    nodes, constants, at = [], [], "x"
+    for i, (w, b) in enumerate(zip(network.coefs_, network.intercepts_)):
+        constants += [numpy_helper.from_array(w.astype(np.float32), f"w{i}"), numpy_helper.from_array(b.astype(np.float32), f"b{i}")]
+        nodes += [helper.make_node("MatMul", [at, f"w{i}"], [f"m{i}"]), helper.make_node("Add", [f"m{i}", f"b{i}"], [f"a{i}"])]
+        at = f"a{i}"
+        if i + 1 < len(network.coefs_):
+            nodes.append(helper.make_node(operator, [at], [f"h{i}"]))
+            at = f"h{i}"
+    nodes.append(helper.make_node("Softmax", [at], ["probabilities"], axis=1))
+    graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 64])],
+                              [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 10])], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), folder / f"{name}.onnx")
+    print(f"{name}: {network.score(samples[797:], labels[797:]):.4f} of the test samples right")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     common.set_seed(1, 1)
     make(Path(sys.argv[1]), "real_digits", *digits())
     make(Path(sys.argv[1]), "real_tumours", *tumours())
+    make_classical(Path(sys.argv[1]), "real_tanh", "tanh", "Tanh")
+    make_classical(Path(sys.argv[1]), "real_logistic", "logistic", "Sigmoid")
 
 
 main()
