@@ -77,8 +77,9 @@ static const struct family {
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
+    {"sci-he-silent", 9, {{"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}}}},
     {"sci-he",
-     9,
+     8,
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_SLOTS_ANSWER}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}},
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}}}}};
