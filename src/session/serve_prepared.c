@@ -79,7 +79,7 @@ static fusion_status reserve(struct server *s, uint64_t len, fusion_error *failu
   if (fits) s->prepared_making += len;
   pthread_mutex_unlock(&s->lock);
   if (fits) return FUSION_OK;
-  return error_set(failure, FUSION_E_LIMIT, "there is no room for another prepared run of %llu KiB; use some, or wait",
+  return error_set(failure, FUSION_E_BUSY, "there is no room for another prepared run of %llu KiB; use some, or wait",
                    (unsigned long long)(len >> 10));
 }
 

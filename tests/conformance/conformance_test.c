@@ -12,12 +12,17 @@
 
 /* What the engines of a family refuse: family, case, a part of the line. Empty entries end the table. */
 static const char no_tables[] = "cannot run functions by tables";
-static const struct { const char *family, *name, *line; } refusals[] = {
-    {"sci-ot", "functions", no_tables}, {"sci-ot", "function of the input", no_tables},
-    {"sci-he", "functions", no_tables}, {"sci-he", "function of the input", no_tables},
-    {"delphi", "functions", no_tables}, {"delphi", "function of the input", no_tables},
-    {"aby", "functions", no_tables},    {"aby", "function of the input", no_tables},
-    {NULL, NULL, NULL}};
+static const struct {
+  const char *family, *name, *line;
+} refusals[] = {{"sci-ot", "functions", no_tables},
+                {"sci-ot", "function of the input", no_tables},
+                {"sci-he", "functions", no_tables},
+                {"sci-he", "function of the input", no_tables},
+                {"delphi", "functions", no_tables},
+                {"delphi", "function of the input", no_tables},
+                {"aby", "functions", no_tables},
+                {"aby", "function of the input", no_tables},
+                {NULL, NULL, NULL}};
 
 struct end {
   const struct engine *engine;
