@@ -4,7 +4,7 @@ from __future__ import annotations
 from fusion._native import ffi, lib
 
 __all__ = ["FusionError", "UsageError", "UnreachableError", "InputError", "ResourceError", "OutOfMemoryError",
-           "EntropyError", "LimitError", "FileError", "ClosedError", "SilenceError", "PeerError",
+           "EntropyError", "LimitError", "FileError", "ClosedError", "SilenceError", "NetworkError", "PeerError",
            "RefusedError", "BusyError", "VersionError", "RejectedError", "ModelError", "UnsupportedError",
            "RoundingError", "OtherModelError", "ModelChangedError", "CryptoError", "TlsError", "InternalError",
            "FusionWarning"]
@@ -79,6 +79,12 @@ class SilenceError(FileError, TimeoutError):
     """The peer stayed silent too long, or the job took longer than its limit."""
 
     status = lib.FUSION_E_TIMEOUT
+
+
+class NetworkError(FileError, ConnectionError):
+    """The peer cannot be reached, or the network damaged what it sent: try again later."""
+
+    status = lib.FUSION_E_NETWORK
 
 
 class PeerError(FusionError):
