@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Whole jobs as a user runs them: `fusion serve` and `fusion query` over TLS on loopback, one core each, for every network in
 # a folder that an example script wrote. Every answer is compared with `fusion run`. Prints a table; fails if anything differs.
+# ENGINE=NAME runs another protocol engine than cheetah.
 # usage: bench/jobs.sh FOLDER MIN_ACCURACY [QUERIES ...]        e.g. examples/mnist.py --out m && bench/jobs.sh m 0.92 128 512
 set -eu
 folder=$(realpath "$1") accuracy=$2
@@ -25,11 +26,11 @@ for onnx in "$folder"/*.onnx; do
   for queries in "${@:-128}"; do
     "$python" -c "import numpy as n, sys; f, r = sys.argv[1], int(sys.argv[2]); q = n.load(f + '/queries.npy'); n.save('q.npy', q[n.arange(r) % len(q)])" \
       "$folder" "$queries"
-    taskset -c 0 "$fusion" serve model.fsn --listen 127.0.0.1:0 --tls-cert cert.pem --tls-key key.pem --ready-file port 2>server.log &
+    taskset -c 0 "$fusion" serve model.fsn --engine all --listen 127.0.0.1:0 --tls-cert cert.pem --tls-key key.pem --ready-file port 2>server.log &
     server=$!
     for _ in $(seq 100); do [ -s port ] && break; sleep 0.1; done
     code=0
-    taskset -c 1 "$fusion" query "127.0.0.1:$(grep -o '[0-9]*$' port)" --tls-ca cert.pem --input q.npy \
+    taskset -c 1 "$fusion" query "127.0.0.1:$(grep -o '[0-9]*$' port)" --engine "${ENGINE:-cheetah}" --tls-ca cert.pem --input q.npy \
       --public "$folder/public.npy" --labels "$folder/public_labels.npy" --min-accuracy "$accuracy" --clip yes --raw -o answers.npy \
       --report report.json >/dev/null 2>query.log || code=$?
     stop

@@ -4,7 +4,7 @@
 #include "gates/product_kernels.h"
 #include "kernels/kernel_registry.h"
 
-enum { COUNT = 1 << 14, RING = 26 /* in `fusion bench` */ };
+enum { COUNT = 1 << 14, COLUMNS = COUNT / 8, RING = 26 /* in `fusion bench` */ };
 
 /* --- products by bits: size is values --- */
 
@@ -157,9 +157,9 @@ static void run_product_add(struct kernel_run *r) {
     .last_parameter = 63, .points = {                                                                    \
       {.name = title,                                                                                    \
        .unit = "value",                                                                                  \
-       .size = COUNT / 8,                                                                                \
+       .size = COLUMNS,                                                                                  \
        .parameter = 3,                                                                                   \
-       .units = COUNT / 8,                                                                               \
+       .units = COLUMNS,                                                                                 \
        .demand = {{CEILING_L2, bytes}}}                                                                  \
     }                                                                                                    \
   }

@@ -192,3 +192,23 @@ struct net conformance_net(const char *name, uint64_t seed) {
     if (!strcmp(conformance_cases[i].name, name)) return conformance_cases[i].build(seed);
   abort();
 }
+
+/* What the engines of a family refuse: family, case, a part of the line. Empty entries end the table. */
+static const char no_tables[] = "cannot run functions by tables";
+static const struct {
+  const char *family, *name, *line;
+} refusals[] = {{"sci-ot", "functions", no_tables},
+                {"sci-ot", "function of the input", no_tables},
+                {"sci-he", "functions", no_tables},
+                {"sci-he", "function of the input", no_tables},
+                {"delphi", "functions", no_tables},
+                {"delphi", "function of the input", no_tables},
+                {"aby", "functions", no_tables},
+                {"aby", "function of the input", no_tables},
+                {NULL, NULL, NULL}};
+
+const char *conformance_refusal(const struct engine *engine, const char *name) {
+  for (size_t i = 0; refusals[i].family; i++)
+    if (!strcmp(refusals[i].family, engine->family) && !strcmp(refusals[i].name, name)) return refusals[i].line;
+  return NULL;
+}

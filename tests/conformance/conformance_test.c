@@ -1,6 +1,7 @@
 /* Every engine of the registry on every operator of the table: whole programs, both parties in one process, answers
  * equal to the plaintext executor's bit for bit, and bytes, messages and depth counted equal to the declared ones. An
- * engine that cannot run a case must refuse it with a line of its own, and REFUSALS must say so. */
+ * engine that cannot run a case must refuse it with a line of its own, and the table of refusals in cases.c must say
+ * so. */
 #include <stdio.h>
 
 #include "conformance/cases.h"
@@ -9,20 +10,6 @@
 #include "model/model_support.h"
 #include "program/operators.h"
 #include "support/support.h"
-
-/* What the engines of a family refuse: family, case, a part of the line. Empty entries end the table. */
-static const char no_tables[] = "cannot run functions by tables";
-static const struct {
-  const char *family, *name, *line;
-} refusals[] = {{"sci-ot", "functions", no_tables},
-                {"sci-ot", "function of the input", no_tables},
-                {"sci-he", "functions", no_tables},
-                {"sci-he", "function of the input", no_tables},
-                {"delphi", "functions", no_tables},
-                {"delphi", "function of the input", no_tables},
-                {"aby", "functions", no_tables},
-                {"aby", "function of the input", no_tables},
-                {NULL, NULL, NULL}};
 
 struct end {
   const struct engine *engine;
@@ -110,17 +97,11 @@ static void run_case(const struct engine *engine, const char *name, const struct
   mem_free(client.answers);
 }
 
-static const char *refusal_of(const struct engine *engine, const char *name) {
-  for (size_t i = 0; refusals[i].family; i++)
-    if (!strcmp(refusals[i].family, engine->family) && !strcmp(refusals[i].name, name)) return refusals[i].line;
-  return NULL;
-}
-
 /** Prepares and runs, or sees the refusal that the table names. */
 static void check_case(const struct engine *engine, const char *name, struct model *model, const size_t *shards,
                        size_t shard_count, uint64_t *seed) {
   fusion_error err = {.status = FUSION_OK};
-  const char *refusal = refusal_of(engine, name);
+  const char *refusal = conformance_refusal(engine, name);
   const fusion_status status = engine_prepare(engine, model, &err);
   if (refusal) {
     assert_int_not_equal(status, FUSION_OK);

@@ -140,7 +140,7 @@ static void prepare__refusals(void **state) {
   begin(&s);
   s.serve.prepared_bytes = 1000;
   scene_start(&s);
-  expect_refused(&s, SAMPLES, FUSION_E_REFUSED, "there is no room for another prepared run");
+  expect_refused(&s, SAMPLES, FUSION_E_BUSY, "there is no room for another prepared run");
   assert_int_equal(states_kept(), 0);
   expect_refused(&s, 0, FUSION_E_USAGE, "1 to 2^32 samples");
   s.ask_handles.engine = engine_find("cheetah");
