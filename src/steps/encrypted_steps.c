@@ -113,49 +113,6 @@ struct relu_truncate step_relu(const struct encrypted_steps *s, uint32_t number)
   };
 }
 
-struct maxpool step_maxpool(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  const struct program_tensor *in = &program->steps[step->inputs[0]].out;
-  const struct window *w = &step->window;
-  return (struct maxpool){
-      .in_h = in->shape.height,
-      .in_w = in->shape.width,
-      .out_h = step->out.shape.height,
-      .out_w = step->out.shape.width,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .value_bits = in->value_bits,
-      .in_bits = in->ring_bits,
-      .out_bits = step->out.ring_bits,
-  };
-}
-
-struct lookup step_lookup(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  return (struct lookup){.index_bits = step->table->index_bits,
-                         .low_bits = step->table->low_bits,
-                         .out_bits = step->out.ring_bits,
-                         .base = step->table->base,
-                         .slope = step->table->slope};
-}
-
-struct top_k step_top_k(const struct program *program) {
-  const struct program_tensor *last = &program->steps[program->count - 1].out;
-  return (struct top_k){
-      .width = (uint32_t)shape_size(last->shape),
-      .k = program_winners(program),
-      .value_bits = last->value_bits,
-      .in_bits = last->ring_bits,
-      .indices_only = program->output == OUTPUT_LABEL,
-  };
-}
-
 static fusion_status choose_sets(struct model *model, const uint8_t *guard_bits, uint8_t *sets, size_t *count,
                                  fusion_error *err) {
   *count = 0;

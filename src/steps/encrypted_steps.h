@@ -1,16 +1,13 @@
-/** steps: how the steps of a program map to the public parameters of the protocols: one place for engines that have the
- *  same linear layers, for a run, its cost and its memory.
- *
- *  This file: engines whose linear layers are encrypted (lattice/linear.h), and whose other gates are exact. The
+/** Engines whose linear layers are encrypted (lattice/linear.h), and whose other gates are exact. The
  * server's weights decide the parameter set of each layer; a section of the program holds them, a byte each in the
  * order of the steps. The section bears the name of the first engine that had it, and every such engine runs the same
  * programs. */
 #ifndef FUSION_STEPS_ENCRYPTED_STEPS_H
 #define FUSION_STEPS_ENCRYPTED_STEPS_H
 
-#include "gates/gates.h"
 #include "lattice/linear.h"
 #include "program/operators.h"
+#include "steps/exact_steps.h"
 
 #define ENCRYPTED_SECTION "cheetah"
 
@@ -36,8 +33,5 @@ void encrypted_steps_close(struct encrypted_steps *s);
 struct linear_layer step_linear(const struct encrypted_steps *s, uint32_t number);
 /** The fields that choose among protocols (`garbled`, ...) are left to the engine. */
 struct relu_truncate step_relu(const struct encrypted_steps *s, uint32_t number);
-struct maxpool step_maxpool(const struct program *program, uint32_t number);
-struct lookup step_lookup(const struct program *program, uint32_t number);
-struct top_k step_top_k(const struct program *program);
 
 #endif

@@ -31,7 +31,7 @@ static void aby__a_triple_takes_less_than_half_of_the_original(void **state) {
   enum { SAMPLES = 40, PRODUCTS = 30 * 20 * SAMPLES };
   struct net n = net_open((struct shape){30, 1, 1}, 32, 8, 1);
   net_linear(&n, 0, (struct shape){20, 1, 1}, net_dense, 1, 32, 5);
-  const struct layer_shape shape = aby_linear(&n.model->program, 1);
+  const struct layer_shape shape = step_layer(&n.model->program, 1);
   struct cost layer = {0}, products = {0};
   triples_layer_cost(&layer, &shape, SAMPLES);
   triples_multiply_cost(&products, false, PRODUCTS, 32);

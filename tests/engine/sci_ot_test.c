@@ -38,7 +38,7 @@ static void sci_ot__a_product_takes_fifteen_bytes(void **state) {
   enum { SAMPLES = 1024 };
   struct net n = net_open((struct shape){100, 1, 1}, 26, 8, 1);
   net_linear(&n, 0, (struct shape){50, 1, 1}, net_dense, 1, 26, 5);
-  const struct layer_shape q = sci_ot_linear(&n.model->program, 1);
+  const struct layer_shape q = step_layer(&n.model->program, 1);
   assert_int_equal(product_cot_bits(&q), 120);
   struct cost cost = {0};
   product_cot_cost(&cost, &q, SAMPLES);

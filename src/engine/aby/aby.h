@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "gates/gates.h"
 #include "ot/cot_softspoken.h"
+#include "steps/exact_steps.h"
 
 /** They differ in how linear layers use triples, their tuning: one for each product, as ABY, or one in the form of
  *  matrices for a layer, as SecureML, for a seventh of the traffic. */
@@ -33,7 +34,6 @@ fusion_status aby_layout_open(struct engine_layout *layout, fusion_error *err) F
 void aby_layout_close(struct engine_layout *layout);
 
 /** How a program's step maps to the gates' public parameters: one place for the run, its cost and its memory. */
-struct layer_shape aby_linear(const struct program *program, uint32_t number);
 struct relu_truncate aby_relu(const struct program *program, uint32_t number);
 struct maxpool aby_maxpool(const struct program *program, uint32_t number);
 struct top_k aby_top_k(const struct program *program);

@@ -10,7 +10,7 @@ static size_t out_count(const struct engine_layout *layout, uint32_t number, siz
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   struct aby *a = state;
-  const struct layer_shape shape = aby_linear(call->party->layout->program, call->number);
+  const struct layer_shape shape = step_layer(call->party->layout->program, call->number);
   const uint64_t *x = call->zero ? NULL : call->inputs[0];
   const struct program_weights *w = call->weights;
   const struct layer_weights server = w ? (struct layer_weights){w->weights, w->bias} : (struct layer_weights){0};
@@ -21,7 +21,7 @@ static fusion_status linear_run(void *state, const struct gate_call *call) {
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct layer_shape shape = aby_linear(layout->program, number);
+  const struct layer_shape shape = step_layer(layout->program, number);
   if (aby_tuning(layout)->matrix)
     triples_matrix_cost(cost, &shape, samples);
   else
@@ -29,7 +29,7 @@ static void linear_declare(struct cost *cost, const struct engine_layout *layout
 }
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct layer_shape shape = aby_linear(layout->program, number);
+  const struct layer_shape shape = step_layer(layout->program, number);
   if (aby_tuning(layout)->matrix) return triples_matrix_memory(&shape, role, samples);
   return triples_layer_memory(&shape, samples); /* both alike */
 }

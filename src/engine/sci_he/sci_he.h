@@ -13,6 +13,7 @@
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
 #include "slots/slots_linear.h"
+#include "steps/exact_steps.h"
 
 /** Traffic of linear layers that a sample may take: 4 GiB. SqueezeNet 1.1 takes 0.2 GiB. */
 #define SCI_HE_SAMPLE_MAX ((uint64_t)4 << 30)

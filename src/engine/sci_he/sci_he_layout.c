@@ -50,52 +50,21 @@ struct field_ring sci_he_field(const struct slots_layout *l, const struct engine
 }
 
 struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number) {
-  const struct program_step *step = &layout->program->steps[number];
-  return (struct relu_truncate){
-      .in_bits = layout->program->steps[step->inputs[0]].out.ring_bits,
-      .shift = step->shift,
-      .out_bits = step->out.ring_bits,
-      .add = step_rounding(step),
-      .relu = step->op == OP_RELU,
-      .fast = layout->program->rounding == ROUNDING_FAST,
-      .shape = CARRY_FIXED,
-  };
+  struct relu_truncate params = step_exact_relu(layout->program, number);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 struct maxpool sci_he_maxpool(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  const struct program_tensor *in = &program->steps[step->inputs[0]].out;
-  const struct window *w = &step->window;
-  return (struct maxpool){
-      .in_h = in->shape.height,
-      .in_w = in->shape.width,
-      .out_h = step->out.shape.height,
-      .out_w = step->out.shape.width,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .value_bits = in->value_bits,
-      .in_bits = in->ring_bits,
-      .out_bits = step->out.ring_bits,
-      .shape = CARRY_FIXED,
-  };
+  struct maxpool params = step_maxpool(program, number);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 struct top_k sci_he_top_k(const struct program *program) {
-  const struct program_tensor *last = &program->steps[program->count - 1].out;
-  return (struct top_k){
-      .width = (uint32_t)shape_size(last->shape),
-      .k = program_winners(program),
-      .value_bits = last->value_bits,
-      .in_bits = last->ring_bits,
-      .indices_only = program->output == OUTPUT_LABEL,
-      .shape = CARRY_FIXED,
-  };
+  struct top_k params = step_top_k(program);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 void sci_he_linear_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples,

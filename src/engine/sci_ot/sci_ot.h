@@ -9,6 +9,7 @@
 #include "ot/cot_softspoken.h"
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
+#include "steps/exact_steps.h"
 
 /** They differ in where correlations come from, their tuning: a SoftSpoken stream, in place of the original's IKNP, or
  *  silent OT. */
@@ -38,7 +39,6 @@ fusion_status sci_ot_layout_open(struct engine_layout *layout, fusion_error *err
 void sci_ot_layout_close(struct engine_layout *layout);
 
 /** How a program's step maps to the gates' public parameters: one place for the run, its cost and its memory. */
-struct layer_shape sci_ot_linear(const struct program *program, uint32_t number);
 struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number);
 struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number);
 struct top_k sci_ot_top_k(const struct program *program);

@@ -10,7 +10,7 @@ static size_t out_count(const struct engine_layout *layout, uint32_t number, siz
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   struct sci_ot *s = state;
-  const struct layer_shape params = sci_ot_linear(call->party->layout->program, call->number);
+  const struct layer_shape params = step_layer(call->party->layout->program, call->number);
   const uint64_t *x = call->inputs[0];
   if (!call->weights) return product_cot_client(&s->party, &params, x, call->out, call->samples);
   const struct layer_weights weights = {call->weights->weights, call->weights->bias};
@@ -18,12 +18,12 @@ static fusion_status linear_run(void *state, const struct gate_call *call) {
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct layer_shape params = sci_ot_linear(layout->program, number);
+  const struct layer_shape params = step_layer(layout->program, number);
   product_cot_cost(cost, &params, samples);
 }
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct layer_shape params = sci_ot_linear(layout->program, number);
+  const struct layer_shape params = step_layer(layout->program, number);
   return product_cot_memory(&params, role, samples);
 }
 

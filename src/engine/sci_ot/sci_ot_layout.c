@@ -1,78 +1,22 @@
 /* What sci-ot derives from a program, and which programs it refuses. */
 #include "engine/sci_ot/sci_ot.h"
 
-struct layer_shape sci_ot_linear(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  const struct shape in = step_input(program, step, 0)->shape, out = step->out.shape;
-  const struct window *w = &step->window;
-  return (struct layer_shape){
-      .in_channels = in.channels,
-      .in_h = in.height,
-      .in_w = in.width,
-      .out_channels = out.channels,
-      .out_h = out.height,
-      .out_w = out.width,
-      .groups = step->groups,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .ring_bits = step->out.ring_bits,
-      .weight_bits = step->weight_bits,
-  };
-}
-
 struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  return (struct relu_truncate){
-      .in_bits = step_input(program, step, 0)->ring_bits,
-      .shift = step->shift,
-      .out_bits = step->out.ring_bits,
-      .add = step_rounding(step),
-      .relu = step->op == OP_RELU,
-      .fast = program->rounding == ROUNDING_FAST,
-      .shape = CARRY_FIXED,
-  };
+  struct relu_truncate params = step_exact_relu(program, number);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number) {
-  const struct program_step *step = &program->steps[number];
-  const struct program_tensor *in = step_input(program, step, 0);
-  const struct window *w = &step->window;
-  return (struct maxpool){
-      .in_h = in->shape.height,
-      .in_w = in->shape.width,
-      .out_h = step->out.shape.height,
-      .out_w = step->out.shape.width,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .value_bits = in->value_bits,
-      .in_bits = in->ring_bits,
-      .out_bits = step->out.ring_bits,
-      .shape = CARRY_FIXED,
-  };
+  struct maxpool params = step_maxpool(program, number);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 struct top_k sci_ot_top_k(const struct program *program) {
-  const struct program_tensor *last = &program->steps[program->count - 1].out;
-  return (struct top_k){
-      .width = (uint32_t)shape_size(last->shape),
-      .k = program_winners(program),
-      .value_bits = last->value_bits,
-      .in_bits = last->ring_bits,
-      .indices_only = program->output == OUTPUT_LABEL,
-      .shape = CARRY_FIXED,
-  };
+  struct top_k params = step_top_k(program);
+  params.shape = CARRY_FIXED;
+  return params;
 }
 
 /* Below 2^69 in all for one layer; counted as a double, exact enough for a limit. */
@@ -87,7 +31,7 @@ static fusion_status check_traffic(const struct engine_layout *layout, fusion_er
   uint32_t largest = 0;
   for (uint32_t i = 1; i < program->count; i++) {
     if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    const struct layer_shape q = sci_ot_linear(program, i);
+    const struct layer_shape q = step_layer(program, i);
     const double bytes = linear_bytes(&q);
     sum += bytes;
     if (bytes > most) {
