@@ -36,7 +36,7 @@ LAYERS = {
     "engine": MATHS | {"program"},
 }
 # For engines: see AN_ENGINE.
-LAYERS["steps"] = MATHS | {"program", "lattice", "ot", "garble", "gates"}
+LAYERS["steps"] = MATHS | {"program", "lattice", "ot", "garble", "gates", "engine"}
 LAYERS["continuity"] = {"base", "program"}
 LAYERS["session"] = MATHS | {"data", "mixcheck", "program", "engine", "continuity"}
 LAYERS["service"] = MATHS | {"session"}

@@ -96,23 +96,6 @@ struct linear_layer step_linear(const struct encrypted_steps *s, uint32_t number
   return linear_of(s->program, number, s->guard_bits[number], s->sets[number]);
 }
 
-struct relu_truncate step_relu(const struct encrypted_steps *s, uint32_t number) {
-  const struct program_step *step = &s->program->steps[number];
-  const uint32_t in = step->inputs[0];
-  const unsigned shift = (unsigned)step->shift + s->guard_bits[in];
-  /* eps in [-2 terms, 0] becomes non-negative and below 2^guard_bits: it vanishes with the guard bits. */
-  const uint64_t guard = 2u * (uint64_t)s->terms[in];
-  const uint64_t round = step->shift ? UINT64_C(1) << (shift - 1) : 0;
-  return (struct relu_truncate){
-      .in_bits = (uint8_t)(s->program->steps[in].out.ring_bits + s->guard_bits[in]),
-      .shift = (uint8_t)shift,
-      .out_bits = step->out.ring_bits,
-      .add = guard + round,
-      .relu = step->op == OP_RELU,
-      .fast = s->program->rounding == ROUNDING_FAST,
-  };
-}
-
 static fusion_status choose_sets(struct model *model, const uint8_t *guard_bits, uint8_t *sets, size_t *count,
                                  fusion_error *err) {
   *count = 0;
@@ -174,6 +157,7 @@ fusion_status encrypted_steps_open(struct encrypted_steps *out, const struct pro
   out->terms = mem_alloc(program->count, sizeof *out->terms);
   out->sets = mem_alloc(program->count, sizeof *out->sets);
   FAIL_IF(!out->terms || !out->sets, out_of_memory(err));
+  out->style.terms = out->terms;
   TRY(find_terms(out->terms, program, err));
   TRY(find_guards(guard_bits, out->terms, program, err));
   TRY(read_sets(out, expected_samples, err));

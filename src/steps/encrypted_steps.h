@@ -7,13 +7,14 @@
 
 #include "lattice/linear.h"
 #include "program/operators.h"
-#include "steps/exact_steps.h"
+#include "steps/step_gates.h"
 
 #define ENCRYPTED_SECTION "cheetah"
 
 /** The shares of a raw tensor sum to value * 2^guard + eps modulo 2^(ring + guard), where -2 * terms <= eps <= 0 and
  *  2^guard > 2 * terms: a linear layer makes one term, an addition sums its inputs'. */
 struct encrypted_steps {
+  struct step_style style;       /* first, as step_gates.h wants; its terms are these */
   const struct program *program; /* borrowed */
   const uint8_t *guard_bits;     /* borrowed: [steps] */
   uint8_t *terms;                /* owned: [steps], 0: clean */
@@ -31,7 +32,5 @@ fusion_status encrypted_steps_open(struct encrypted_steps *out, const struct pro
 void encrypted_steps_close(struct encrypted_steps *s);
 
 struct linear_layer step_linear(const struct encrypted_steps *s, uint32_t number);
-/** The fields that choose among protocols (`garbled`, ...) are left to the engine. */
-struct relu_truncate step_relu(const struct encrypted_steps *s, uint32_t number);
 
 #endif

@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "gates/gates.h"
 #include "ot/cot_softspoken.h"
-#include "steps/exact_steps.h"
+#include "steps/step_gates.h"
 
 /** They differ in how linear layers use triples, their tuning: one for each product, as ABY, or one in the form of
  *  matrices for a layer, as SecureML, for a seventh of the traffic. */
@@ -27,16 +27,12 @@ static inline const struct aby_tuning *aby_tuning(const struct engine_layout *la
 
 /** engine_layout.own: the source that open_cost leaves in a cost. */
 struct aby_layout {
+  struct step_style style;
   struct cot_softspoken_cost stream_cost;
 };
 
 fusion_status aby_layout_open(struct engine_layout *layout, fusion_error *err) FUSION_MUST_CHECK;
 void aby_layout_close(struct engine_layout *layout);
-
-/** How a program's step maps to the gates' public parameters: one place for the run, its cost and its memory. */
-struct relu_truncate aby_relu(const struct program *program, uint32_t number);
-struct maxpool aby_maxpool(const struct program *program, uint32_t number);
-struct top_k aby_top_k(const struct program *program);
 
 /** A session's state. */
 struct aby {

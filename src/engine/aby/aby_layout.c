@@ -1,24 +1,6 @@
 /* What aby derives from a program, and which programs it refuses. */
 #include "engine/aby/aby.h"
 
-struct relu_truncate aby_relu(const struct program *program, uint32_t number) {
-  struct relu_truncate params = step_exact_relu(program, number);
-  params.garbled = GARBLED_NOW;
-  return params;
-}
-
-struct maxpool aby_maxpool(const struct program *program, uint32_t number) {
-  struct maxpool params = step_maxpool(program, number);
-  params.garbled = GARBLED_NOW;
-  return params;
-}
-
-struct top_k aby_top_k(const struct program *program) {
-  struct top_k params = step_top_k(program);
-  params.garbled = GARBLED_NOW;
-  return params;
-}
-
 /* Bytes of one product's triple and openings, correlations included. */
 static double product_bytes(unsigned ring_bits, bool square) {
   struct cost cost = {0};
@@ -66,8 +48,10 @@ static fusion_status check_traffic(const struct engine_layout *layout, fusion_er
 fusion_status aby_layout_open(struct engine_layout *layout, fusion_error *err) {
   const fusion_status status = check_traffic(layout, err);
   if (status != FUSION_OK) return status;
-  layout->own = mem_alloc(1, sizeof(struct aby_layout));
-  return layout->own ? FUSION_OK : error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
+  struct aby_layout *own = layout->own = mem_alloc(1, sizeof *own);
+  if (!own) return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
+  own->style.garbled = GARBLED_NOW;
+  return FUSION_OK;
 }
 
 void aby_layout_close(struct engine_layout *layout) {

@@ -2,21 +2,8 @@
 #include "base/bits.h"
 #include "engine/delphi/delphi.h"
 
-static const struct program_step *step_at(const struct engine_layout *layout, uint32_t number) {
-  return &layout->program->steps[number];
-}
-static size_t out_count(const struct engine_layout *layout, uint32_t number, size_t samples) {
-  return samples * shape_size(step_at(layout, number)->out.shape);
-}
-
-static enum garbling garbling_of(const struct engine_layout *layout) {
-  static const enum garbling of[] = {
-      [ENGINE_AT_ONCE] = GARBLED_NOW, [ENGINE_AHEAD] = GARBLED_AHEAD, [ENGINE_ONLINE] = GARBLED_ONLINE};
-  return of[layout->phase];
-}
-
 static size_t kept_len(const struct engine_layout *layout, uint32_t number, size_t samples) {
-  return bits_len(out_count(layout, number, samples), engine_share_bits(layout, number));
+  return bits_len(step_count(layout, number, samples), engine_share_bits(layout, number));
 }
 
 /* Ahead: the server's share of an encrypted product in which its share of the input counts as zeros. */
@@ -25,7 +12,8 @@ static fusion_status linear_keep(const struct gate_call *call) {
   const size_t len = kept_len(layout, call->number, call->samples);
   uint8_t *packed = heap_take(call->party->heap, len, 1);
   if (!packed) return FUSION_E_MEMORY;
-  bits_pack(packed, call->out, out_count(layout, call->number, call->samples), engine_share_bits(layout, call->number));
+  bits_pack(packed, call->out, step_count(layout, call->number, call->samples),
+            engine_share_bits(layout, call->number));
   const fusion_status status = stream_write(call->party->stream, packed, len);
   heap_give(call->party->heap, packed, len);
   return status;
@@ -34,7 +22,7 @@ static fusion_status linear_keep(const struct gate_call *call) {
 /* Online: the same, and the server's own product on its share of the input. */
 static fusion_status linear_online(const struct gate_call *call, const struct linear_layer *layer) {
   const struct engine_layout *layout = call->party->layout;
-  const size_t count = out_count(layout, call->number, call->samples);
+  const size_t count = step_count(layout, call->number, call->samples);
   const size_t len = kept_len(layout, call->number, call->samples);
   const unsigned bits = engine_share_bits(layout, call->number);
   uint8_t *packed = heap_take(call->party->heap, len, 1);
@@ -73,33 +61,10 @@ static size_t linear_most(const struct engine_layout *layout, uint32_t number, s
   return layout->phase == ENGINE_ONLINE ? kept : size_max(kept, linear_memory(&layer, samples, role));
 }
 
-static struct relu_truncate garbled_relu(const struct engine_layout *layout, uint32_t number) {
-  struct relu_truncate params = step_relu(&delphi_own(layout)->steps, number);
-  params.garbled = garbling_of(layout);
-  return params;
-}
-
-static fusion_status relu_run(void *state, const struct gate_call *call) {
-  struct delphi *d = state;
-  const struct relu_truncate params = garbled_relu(call->party->layout, call->number);
-  const size_t count = out_count(call->party->layout, call->number, call->samples);
-  return relu_truncate(&d->party, &params, call->inputs[0], call->out, count);
-}
-
-static void relu_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct relu_truncate params = garbled_relu(layout, number);
-  relu_truncate_cost(cost, &params, out_count(layout, number, samples));
-}
-
-static size_t relu_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct relu_truncate params = garbled_relu(layout, number);
-  return relu_truncate_memory(&params, role, out_count(layout, number, samples));
-}
-
 static struct multiply_garbled product_of(const struct engine_layout *layout, uint32_t number) {
   const struct program_step *step = step_at(layout, number);
   return (struct multiply_garbled){
-      .bits = step->out.ring_bits, .square = step->inputs[0] == step->inputs[1], .phase = garbling_of(layout)};
+      .bits = step->out.ring_bits, .square = step_is_square(step), .phase = delphi_own(layout)->steps.style.garbled};
 }
 
 static fusion_status multiply_run(void *state, const struct gate_call *call) {
@@ -107,71 +72,23 @@ static fusion_status multiply_run(void *state, const struct gate_call *call) {
   const struct engine_layout *layout = call->party->layout;
   const struct multiply_garbled params = product_of(layout, call->number);
   return multiply_garbled(&d->party, &params, call->inputs[0], call->inputs[1], call->out,
-                          out_count(layout, call->number, call->samples));
+                          step_count(layout, call->number, call->samples));
 }
 
 static void multiply_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
   const struct multiply_garbled params = product_of(layout, number);
-  multiply_garbled_cost(cost, &params, out_count(layout, number, samples));
+  multiply_garbled_cost(cost, &params, step_count(layout, number, samples));
 }
 
 static size_t multiply_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
   const struct multiply_garbled params = product_of(layout, number);
-  return multiply_garbled_memory(&params, role, out_count(layout, number, samples));
-}
-
-static struct maxpool garbled_maxpool(const struct engine_layout *layout, uint32_t number) {
-  struct maxpool params = step_maxpool(layout->program, number);
-  params.garbled = garbling_of(layout);
-  return params;
-}
-
-static fusion_status maxpool_run(void *state, const struct gate_call *call) {
-  struct delphi *d = state;
-  const struct engine_layout *layout = call->party->layout;
-  const struct maxpool params = garbled_maxpool(layout, call->number);
-  const size_t planes = call->samples * step_at(layout, call->number)->out.shape.channels;
-  return maxpool(&d->party, &params, call->inputs[0], call->out, planes);
-}
-
-static void maxpool_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct maxpool params = garbled_maxpool(layout, number);
-  maxpool_cost(cost, &params, samples * step_at(layout, number)->out.shape.channels);
-}
-
-static size_t maxpool_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct maxpool params = garbled_maxpool(layout, number);
-  return maxpool_memory(&params, role, samples * step_at(layout, number)->out.shape.channels);
-}
-
-static struct top_k garbled_top_k(const struct engine_layout *layout) {
-  struct top_k params = step_top_k(layout->program);
-  params.garbled = garbling_of(layout);
-  return params;
-}
-
-static fusion_status top_k_run(void *state, const struct gate_call *call) {
-  struct delphi *d = state;
-  const struct top_k params = garbled_top_k(call->party->layout);
-  return top_k(&d->party, &params, call->inputs[0], call->out, call->values, call->samples);
-}
-
-static void top_k_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct top_k params = garbled_top_k(layout);
-  (void)number; /* the last */
-  top_k_cost(cost, &params, samples);
-}
-
-static size_t top_k_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct top_k params = garbled_top_k(layout);
-  (void)number;
-  return top_k_memory(&params, role, samples);
+  return multiply_garbled_memory(&params, role, step_count(layout, number, samples));
 }
 
 const struct engine_gate delphi_gates[GATE_COUNT] = {
     [GATE_LINEAR] = {linear_run, linear_declare, linear_most},
-    [GATE_RELU_TRUNCATE] = {relu_run, relu_declare, relu_most},
+    [GATE_RELU_TRUNCATE] = STEP_GATE(relu),
     [GATE_MULTIPLY] = {multiply_run, multiply_declare, multiply_most},
-    [GATE_MAXPOOL] = {maxpool_run, maxpool_declare, maxpool_most},
-    [GATE_TOP_K] = {top_k_run, top_k_declare, top_k_most},
+    [GATE_MAXPOOL] = STEP_GATE(maxpool),
+    [GATE_TOP_K] = STEP_GATE(top_k),
 };

@@ -4,6 +4,9 @@
 /* Bytes of a sample beyond which a run would take an hour on a fast line, and a file system what it prepares. */
 static const uint64_t traffic_max = UINT64_C(16) << 30;
 
+static const enum garbling garbling[] = {
+    [ENGINE_AT_ONCE] = GARBLED_NOW, [ENGINE_AHEAD] = GARBLED_AHEAD, [ENGINE_ONLINE] = GARBLED_ONLINE};
+
 /* Names the layer that sends most. */
 static fusion_status check_traffic(const struct engine_layout *layout, fusion_error *err) {
   const struct program *program = layout->program;
@@ -41,6 +44,7 @@ fusion_status delphi_layout_open(struct engine_layout *layout, fusion_error *err
   struct delphi_layout *own = layout->own = mem_alloc(1, sizeof *own);
   FAIL_IF(!own, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(encrypted_steps_open(&own->steps, layout->program, layout->guard_bits, layout->expected_samples, err));
+  own->steps.style.garbled = garbling[layout->phase];
   TRY(check_traffic(layout, err));
   TRY(size_silent(layout, own, err));
   return FUSION_OK;

@@ -13,7 +13,7 @@
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
 #include "slots/slots_linear.h"
-#include "steps/exact_steps.h"
+#include "steps/step_gates.h"
 
 /** Traffic of linear layers that a sample may take: 4 GiB. SqueezeNet 1.1 takes 0.2 GiB. */
 #define SCI_HE_SAMPLE_MAX ((uint64_t)4 << 30)
@@ -30,6 +30,7 @@ enum { SCI_HE_PIECES_MAX = 16 };
 
 /** engine_layout.own. */
 struct sci_he_layout {
+  struct step_style style;
   uint8_t *pieces;             /* owned: [steps]: into so many the client's share of a linear layer's input is cut */
   struct silent_params silent; /* of a session of expected_samples */
   /* The source that open_cost leaves in a cost: one of them, by the tuning. */
@@ -60,9 +61,6 @@ struct sci_he_piece sci_he_piece(const struct engine_layout *layout, uint32_t nu
 /** Its conversion, to a ring of what the shift leaves. */
 struct field_ring sci_he_field(const struct slots_layout *l, const struct engine_layout *layout, uint32_t number,
                                unsigned shift);
-struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number);
-struct maxpool sci_he_maxpool(const struct program *program, uint32_t number);
-struct top_k sci_he_top_k(const struct program *program);
 
 /** Declares a linear layer's run; `have` are the rotation keys that the session has, and gets those it lacks. */
 void sci_he_linear_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples,

@@ -1,13 +1,6 @@
 /* The gates: for each its run, its cost and its memory, side by side. */
 #include "engine/sci_he/sci_he.h"
 
-static const struct program_step *step_at(const struct engine_layout *layout, uint32_t number) {
-  return &layout->program->steps[number];
-}
-static size_t out_count(const struct engine_layout *layout, uint32_t number, size_t samples) {
-  return samples * shape_size(step_at(layout, number)->out.shape);
-}
-
 /* A linear layer at work. */
 struct linear_work {
   struct sci_he *c;
@@ -57,7 +50,7 @@ static fusion_status linear_run(void *state, const struct gate_call *call) {
   struct sci_he *c = state;
   const struct engine_layout *layout = call->party->layout;
   const unsigned ring = step_at(layout, call->number)->out.ring_bits;
-  struct linear_work w = {.c = c, .call = call, .outputs = out_count(layout, call->number, call->samples)};
+  struct linear_work w = {.c = c, .call = call, .outputs = step_count(layout, call->number, call->samples)};
   w.inputs = call->weights ? 0 : in_count(layout, call->number, call->samples);
   w.field = heap_take(c->party.heap, w.outputs, sizeof *w.field);
   w.rest = heap_take(c->party.heap, w.inputs, sizeof *w.rest);
@@ -78,7 +71,7 @@ static void linear_declare(struct cost *cost, const struct engine_layout *layout
 
 static size_t linear_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
   const struct sci_he_piece piece = sci_he_piece(layout, number, 0);
-  const size_t outputs = out_count(layout, number, samples), inputs = in_count(layout, number, samples);
+  const size_t outputs = step_count(layout, number, samples), inputs = in_count(layout, number, samples);
   struct slots_layout l;
   const char *why;
   if (slots_layout_make(&l, &piece.layer, samples, &why) != FUSION_OK) return SIZE_MAX;
@@ -88,85 +81,10 @@ static size_t linear_most(const struct engine_layout *layout, uint32_t number, s
   return len + (outputs + (role == ROLE_CLIENT ? inputs : 0)) * sizeof(uint64_t);
 }
 
-static fusion_status relu_run(void *state, const struct gate_call *call) {
-  struct sci_he *c = state;
-  const struct relu_truncate params = sci_he_relu(call->party->layout, call->number);
-  const size_t count = out_count(call->party->layout, call->number, call->samples);
-  return relu_truncate(&c->party, &params, call->inputs[0], call->out, count);
-}
-
-static void relu_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct relu_truncate params = sci_he_relu(layout, number);
-  relu_truncate_cost(cost, &params, out_count(layout, number, samples));
-}
-
-static size_t relu_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct relu_truncate params = sci_he_relu(layout, number);
-  return relu_truncate_memory(&params, role, out_count(layout, number, samples));
-}
-
-static bool is_square(const struct program_step *step) {
-  return step->inputs[0] == step->inputs[1];
-}
-
-static fusion_status multiply_run(void *state, const struct gate_call *call) {
-  struct sci_he *c = state;
-  const struct engine_layout *layout = call->party->layout;
-  return multiply(&c->party, call->inputs[0], call->inputs[1], call->out,
-                  out_count(layout, call->number, call->samples), step_at(layout, call->number)->out.ring_bits);
-}
-
-static void multiply_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct program_step *step = step_at(layout, number);
-  multiply_cost(cost, is_square(step), out_count(layout, number, samples), step->out.ring_bits);
-}
-
-static size_t multiply_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct program_step *step = step_at(layout, number);
-  (void)role; /* both alike */
-  return multiply_memory(is_square(step), out_count(layout, number, samples), step->out.ring_bits);
-}
-
-static fusion_status maxpool_run(void *state, const struct gate_call *call) {
-  struct sci_he *c = state;
-  const struct program *program = call->party->layout->program;
-  const struct maxpool params = sci_he_maxpool(program, call->number);
-  const size_t planes = call->samples * program->steps[call->number].out.shape.channels;
-  return maxpool(&c->party, &params, call->inputs[0], call->out, planes);
-}
-
-static void maxpool_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct maxpool params = sci_he_maxpool(layout->program, number);
-  maxpool_cost(cost, &params, samples * step_at(layout, number)->out.shape.channels);
-}
-
-static size_t maxpool_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct maxpool params = sci_he_maxpool(layout->program, number);
-  return maxpool_memory(&params, role, samples * step_at(layout, number)->out.shape.channels);
-}
-
-static fusion_status top_k_run(void *state, const struct gate_call *call) {
-  struct sci_he *c = state;
-  const struct top_k params = sci_he_top_k(call->party->layout->program);
-  return top_k(&c->party, &params, call->inputs[0], call->out, call->values, call->samples);
-}
-
-static void top_k_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct top_k params = sci_he_top_k(layout->program);
-  (void)number; /* the last */
-  top_k_cost(cost, &params, samples);
-}
-
-static size_t top_k_most(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct top_k params = sci_he_top_k(layout->program);
-  (void)number;
-  return top_k_memory(&params, role, samples);
-}
-
 const struct engine_gate sci_he_gates[GATE_COUNT] = {
     [GATE_LINEAR] = {linear_run, linear_declare, linear_most},
-    [GATE_RELU_TRUNCATE] = {relu_run, relu_declare, relu_most},
-    [GATE_MULTIPLY] = {multiply_run, multiply_declare, multiply_most},
-    [GATE_MAXPOOL] = {maxpool_run, maxpool_declare, maxpool_most},
-    [GATE_TOP_K] = {top_k_run, top_k_declare, top_k_most},
+    [GATE_RELU_TRUNCATE] = STEP_GATE(relu),
+    [GATE_MULTIPLY] = STEP_GATE(multiply),
+    [GATE_MAXPOOL] = STEP_GATE(maxpool),
+    [GATE_TOP_K] = STEP_GATE(top_k),
 };

@@ -49,24 +49,6 @@ struct field_ring sci_he_field(const struct slots_layout *l, const struct engine
                              .shape = CARRY_FIXED};
 }
 
-struct relu_truncate sci_he_relu(const struct engine_layout *layout, uint32_t number) {
-  struct relu_truncate params = step_exact_relu(layout->program, number);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
-struct maxpool sci_he_maxpool(const struct program *program, uint32_t number) {
-  struct maxpool params = step_maxpool(program, number);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
-struct top_k sci_he_top_k(const struct program *program) {
-  struct top_k params = step_top_k(program);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
 void sci_he_linear_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples,
                         struct slots_elements *have) {
   for (unsigned k = 0; k < sci_he_own(layout)->pieces[number]; k++) {
@@ -162,6 +144,7 @@ fusion_status sci_he_layout_open(struct engine_layout *layout, fusion_error *err
   fusion_status status;
   struct sci_he_layout *own = layout->own = mem_alloc(1, sizeof *own);
   FAIL_IF(!own, out_of_memory(err));
+  own->style.shape = CARRY_FIXED;
   own->pieces = mem_alloc(layout->program->count, sizeof *own->pieces);
   FAIL_IF(!own->pieces, out_of_memory(err));
   TRY(check_layers(layout, err));

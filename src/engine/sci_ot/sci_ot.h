@@ -9,7 +9,7 @@
 #include "ot/cot_softspoken.h"
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
-#include "steps/exact_steps.h"
+#include "steps/step_gates.h"
 
 /** They differ in where correlations come from, their tuning: a SoftSpoken stream, in place of the original's IKNP, or
  *  silent OT. */
@@ -25,6 +25,7 @@ struct sci_ot_tuning {
 
 /** engine_layout.own. */
 struct sci_ot_layout {
+  struct step_style style;
   struct silent_params silent; /* of a session of expected_samples */
   /* The source that open_cost leaves in a cost: one of them, by the tuning. */
   struct cot_softspoken_cost stream_cost;
@@ -37,11 +38,6 @@ static inline const struct sci_ot_tuning *sci_ot_tuning(const struct engine_layo
 
 fusion_status sci_ot_layout_open(struct engine_layout *layout, fusion_error *err) FUSION_MUST_CHECK;
 void sci_ot_layout_close(struct engine_layout *layout);
-
-/** How a program's step maps to the gates' public parameters: one place for the run, its cost and its memory. */
-struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number);
-struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number);
-struct top_k sci_ot_top_k(const struct program *program);
 
 /** A session's state. */
 struct sci_ot {

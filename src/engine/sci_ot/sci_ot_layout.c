@@ -1,24 +1,6 @@
 /* What sci-ot derives from a program, and which programs it refuses. */
 #include "engine/sci_ot/sci_ot.h"
 
-struct relu_truncate sci_ot_relu(const struct program *program, uint32_t number) {
-  struct relu_truncate params = step_exact_relu(program, number);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
-struct maxpool sci_ot_maxpool(const struct program *program, uint32_t number) {
-  struct maxpool params = step_maxpool(program, number);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
-struct top_k sci_ot_top_k(const struct program *program) {
-  struct top_k params = step_top_k(program);
-  params.shape = CARRY_FIXED;
-  return params;
-}
-
 /* Below 2^69 in all for one layer; counted as a double, exact enough for a limit. */
 static double linear_bytes(const struct layer_shape *q) {
   return (double)layer_weight_count(q) * q->out_h * q->out_w * product_cot_bits(q) / 8;
@@ -67,6 +49,7 @@ fusion_status sci_ot_layout_open(struct engine_layout *layout, fusion_error *err
   fusion_status status;
   struct sci_ot_layout *own = layout->own = mem_alloc(1, sizeof *own);
   FAIL_IF(!own, out_of_memory(err));
+  own->style.shape = CARRY_FIXED;
   TRY(check_traffic(layout, err));
   TRY(size_silent(layout, own, err));
   return FUSION_OK;
