@@ -77,6 +77,20 @@ cleanup:
   return status;
 }
 
+/* The macs of n instances, spread, and their choices: a plane a bit, `stride` words apart. */
+static fusion_status take_choices(struct work *w, struct cot *c, unsigned width, size_t n, uint64_t *first,
+                                  uint64_t *choices, size_t stride) {
+  const size_t words = plane_words(n);
+  const fusion_status status = cot_take_receiver(c, w->keys, width * n, first);
+  if (status != FUSION_OK) return status;
+  spread(w->keys, width, n, 64 * words);
+  for (unsigned i = 0; i < width; i++) {
+    one_of_n_kernels()->bit_planes(choices + i * stride, NULL, w->keys + i * 64 * words, words);
+    trim(choices + i * stride, n);
+  }
+  return FUSION_OK;
+}
+
 fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bits, size_t count, uint64_t *choices,
                               uint64_t *pads) {
   fusion_status status = FUSION_OK;
@@ -88,12 +102,7 @@ fusion_status ot_bits_receive(struct cot *c, unsigned width, unsigned string_bit
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
     uint64_t first;
-    TRY(cot_take_receiver(c, w.keys, width * n, &first));
-    spread(w.keys, width, n, 64 * words);
-    for (unsigned i = 0; i < width; i++) {
-      kernels->bit_planes(choices + i * stride + done / 64, NULL, w.keys + i * 64 * words, words);
-      trim(choices + i * stride + done / 64, n);
-    }
+    TRY(take_choices(&w, c, width, n, &first, choices + done / 64, stride));
     const block *packed = w.keys;
     if (width > 1) {
       kernels->pack(w.packed, w.keys, 64 * words, width);
@@ -189,12 +198,7 @@ fusion_status ot_entries_receive(struct cot *c, unsigned width, size_t count, ui
   for (size_t done = 0; done < count; done += BATCH) {
     const size_t n = size_min(BATCH, count - done), words = plane_words(n);
     uint64_t first;
-    TRY(cot_take_receiver(c, w.keys, width * n, &first));
-    spread(w.keys, width, n, 64 * words);
-    for (unsigned i = 0; i < width; i++) {
-      kernels->bit_planes(choices + i * stride + done / 64, NULL, w.keys + i * 64 * words, words);
-      trim(choices + i * stride + done / 64, n);
-    }
+    TRY(take_choices(&w, c, width, n, &first, choices + done / 64, stride));
     kernels->pack(w.packed, w.keys, 64 * words, width);
     tccr_hash(&hash, w.hashed, w.packed, n, block_make(0, 0), first);
     store_words(kernels, pads + done, w.hashed, n);
