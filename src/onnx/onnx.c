@@ -232,12 +232,29 @@ static bool spoils_quantised(const struct call *c) {
   return quantised && !named;
 }
 
+/* Operators that work wherever the batch is; the others need it in the first dimension. */
+static bool needs_batch_first(const struct call *c) {
+  static const char *const names[] = {
+      "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Slice",       "Split",    "Gather",    "Concat",
+      "Shape",     "Size",    "Cast",    "CastLike",  "Dropout",  "Add",         "Sub",      "Mul",       "Div",
+      "Sum",       "Mean",    "Max",     "Min",       "Neg",      "Abs",         "Relu",     "LeakyRelu", "Clip",
+      "Sigmoid",   "Tanh",    "Erf",     "Elu",       "Selu",     "Celu",        "Softplus", "Gelu",      "Pow",
+      "Gemm",      "MatMul",  "LSTM",    "GRU",       "RNN",      "HardSigmoid", "HardSwish"};
+  bool moved = false, named = false;
+  for (size_t i = 0; i < c->in_count; i++)
+    moved = moved || (c->in[i] && value_is_batched(c->in[i]) && c->in[i]->batch_axis);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
+  return moved && !named;
+}
+
 static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
   bool all = true;
   if (spoils_quantised(c))
     return call_refuse(c, "export in the QDQ format, a DequantizeLinear before each operator",
                        "computes with quantised integers");
   if (computes_integers(c)) return call_refuse(c, "cast them to float first", "computes with integer activations");
+  if (needs_batch_first(c))
+    return call_refuse(c, "keep the batch as the first dimension", "does not have the batch in its first dimension");
   for (size_t i = 0; i < c->in_count; i++) all = all && (!c->in[i] || c->in[i]->constant);
   if (all && op->fold) return op->fold(c);
   if (c->in_count && c->in[0] && c->in[0]->constant && !op->constants)

@@ -18,8 +18,12 @@ static fusion_status concat_program(const struct call *c, struct concat *p) {
     bool same = d->rank == first->rank;
     for (uint32_t k = 0; k < first->rank && same; k++) same = k == p->axis || d->d[k] == first->d[k];
     if (!same) return call_malformed(c, "joins tensors of different shapes");
-    if (!c->in[i]->constant && c->in[i]->batched && p->axis == 0)
+    if (value_batch_at(c->in[i], p->axis))
       return call_refuse(c, "join along another axis", "works across the batch dimension");
+    for (size_t k = 0; k < i; k++) {
+      if (value_is_batched(c->in[k]) && value_is_batched(c->in[i]) && c->in[k]->batch_axis != c->in[i]->batch_axis)
+        return call_malformed(c, "joins tensors whose batches are in different dimensions");
+    }
     along += d->d[p->axis];
   }
   for (uint32_t k = 0; k < first->rank; k++) {
@@ -69,8 +73,7 @@ static fusion_status concat_activations(struct call *c, const struct concat *p, 
     }
     at += part;
     if (constant) continue;
-    if (activations == 0) out = *c->in[i];
-    out.batched = out.batched || c->in[i]->batched;
+    if (activations == 0 || !out.batched) out = *c->in[i];
     inputs[activations++] = c->in[i]->node;
   }
   if (status == FUSION_OK) {

@@ -283,7 +283,7 @@ fusion_status op_constant_of_shape(struct call *c) {
 
 /* Shapes are told in the file's terms: a batch that it fixes counts. */
 static uint64_t file_batch(const struct call *c, const struct value *v) {
-  return v->constant || !v->batched ? 1 : c->im->batch;
+  return value_is_batched(v) ? c->im->batch : 1;
 }
 
 fusion_status op_shape(struct call *c) {
@@ -296,13 +296,14 @@ fusion_status op_shape(struct call *c) {
   to = to < from ? from : to > in->rank ? in->rank : to;
   struct tensor *t = tensor_alloc(&(struct dims){1, {(uint32_t)(to - from)}}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);
-  for (int64_t k = from; k < to; k++) t->i[k - from] = (int64_t)(in->d[k] * (k == 0 ? file_batch(c, v) : 1));
+  for (int64_t k = from; k < to; k++)
+    t->i[k - from] = (int64_t)(in->d[k] * (value_batch_at(v, (uint32_t)k) ? c->im->batch : 1));
   return call_set_constant(c, 0, t);
 }
 
 fusion_status op_size(struct call *c) {
   const struct value *v = c->in[0];
-  if (!v->constant && v->batched && c->im->batch == 1)
+  if (value_is_batched(v) && c->im->batch == 1)
     return call_refuse(c, "export with fixed shapes", "counts the batch dimension too");
   struct tensor *t = tensor_alloc(&(struct dims){0}, ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
   if (!t) return call_out_of_memory(c);

@@ -74,14 +74,19 @@ static fusion_status move_activation(struct call *c, const struct value *v, cons
   return status;
 }
 
-fusion_status map_apply(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
-                        struct value *out) {
+/* The batch's axis comes out as it was. */
+static bool keeps_batch(const struct value *v, const struct axis_map *m) {
   const struct dims *in = value_dims(v);
-  if (!v->constant && v->batched && in->rank && m->out.rank) {
-    bool whole = m->out.d[0] == in->d[0];
-    for (uint32_t o = 0; o < m->out.d[0] && whole; o++) whole = m->at[0][o] == o * stride_of(in, 0);
-    if (!whole) return call_refuse(c, "keep the batch as the first dimension", "works across the batch dimension");
-  }
+  const uint32_t axis = v->batch_axis;
+  if (!value_is_batched(v) || axis >= in->rank || axis >= m->out.rank) return true;
+  bool whole = m->out.d[axis] == in->d[axis];
+  for (uint32_t o = 0; o < m->out.d[axis] && whole; o++) whole = m->at[axis][o] == o * stride_of(in, axis);
+  return whole;
+}
+
+/* The values under the map, whatever becomes of the batch. */
+static fusion_status map_move(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
+                              struct value *out) {
   struct gather_source *source = mem_alloc(dims_size(dims), sizeof *source);
   if (!source) return call_out_of_memory(c);
   map_fill(m, source);
@@ -89,6 +94,13 @@ fusion_status map_apply(struct call *c, const struct value *v, const struct axis
       v->constant ? move_constant(c, v->constant, source, dims, out) : move_activation(c, v, source, dims, out);
   mem_free(source);
   return status;
+}
+
+fusion_status map_apply(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
+                        struct value *out) {
+  if (!keeps_batch(v, m))
+    return call_refuse(c, "keep the samples of a batch apart", "works across the batch dimension");
+  return map_move(c, v, m, dims, out);
 }
 
 fusion_status map_filled(struct call *c, const struct axis_map *m, double value) {
@@ -130,7 +142,7 @@ fusion_status value_expand(struct call *c, const struct value *v, const struct d
   fusion_status status = FUSION_OK;
   if (!ok) status = call_malformed(c, "has shapes that do not broadcast");
   /* A batched tensor may gain leading dimensions only if they are 1: then the batch moves inwards, which is refused. */
-  if (status == FUSION_OK && !v->constant && v->batched && in->rank < dims->rank)
+  if (status == FUSION_OK && value_is_batched(v) && in->rank < dims->rank)
     status = call_refuse(c, "keep the batch as the first dimension", "puts a dimension before the batch");
   if (status == FUSION_OK) status = map_apply(c, v, &m, dims, out);
   map_free(&m);
@@ -142,11 +154,9 @@ fusion_status value_transpose(struct call *c, const struct value *v, const uint3
   struct axis_map m = {0};
   bool ok = true;
   for (uint32_t k = 0; k < in->rank && ok; k++) ok = map_axis(&m, in->d[perm[k]], stride_of(in, perm[k]), 0, 1);
-  const bool across = !v->constant && v->batched && in->rank && perm[0] != 0;
-  fusion_status status = FUSION_OK;
-  if (!ok) status = call_out_of_memory(c);
-  if (ok && across) status = call_refuse(c, "keep the batch as the first dimension", "moves the batch dimension");
-  if (status == FUSION_OK) status = map_apply(c, v, &m, &m.out, out);
+  fusion_status status = ok ? map_move(c, v, &m, &m.out, out) : call_out_of_memory(c);
   map_free(&m);
+  for (uint32_t k = 0; k < in->rank && status == FUSION_OK; k++)
+    if (value_batch_at(v, perm[k])) out->batch_axis = k;
   return status;
 }

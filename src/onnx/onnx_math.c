@@ -98,8 +98,9 @@ static fusion_status two_activations(struct call *c, enum graph_op op, const str
   if (!dims_equal(&a->dims, &dims)) TRY(value_expand(c, a, &dims, &x));
   if (!dims_equal(&b->dims, &dims)) TRY(value_expand(c, b, &dims, &y));
   TRY(value_view(c, &y, c->im->g->nodes[x.node].shape, &y.node));
-  *out = x;
-  out->batched = a->batched || b->batched;
+  if (x.batched && y.batched && x.batch_axis != y.batch_axis)
+    return call_malformed(c, "has operands whose batches are in different dimensions");
+  *out = x.batched ? x : y;
   TRY(call_added(c, graph_add_binary(c->im->g, op, x.node, y.node, &out->node)));
   call_name_node(c, out->node);
 cleanup:

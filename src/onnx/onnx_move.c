@@ -66,13 +66,8 @@ cleanup:
   return status;
 }
 
-/* At batch 1 a slice or an index along the batch may look like the whole: it is judged by its numbers. */
-static bool along_batch(const struct call *c, uint32_t axis) {
-  return axis == 0 && !c->in[0]->constant && c->in[0]->batched;
-}
-
 static fusion_status refuse_batch(const struct call *c) {
-  return call_refuse(c, "keep the batch as the first dimension", "works across the batch dimension");
+  return call_refuse(c, "keep the samples of a batch apart", "works across the batch dimension");
 }
 
 static bool slice_keeps_batch(const struct call *c, int64_t start, int64_t end, int64_t step) {
@@ -95,7 +90,9 @@ fusion_status op_slice(struct call *c) {
   if (!axes_set(s.axes, s.count, in->rank, seen)) return call_malformed(c, "has axes outside its input");
   for (size_t i = 0; i < s.count; i++) {
     const uint32_t k = (uint32_t)(s.axes[i] < 0 ? s.axes[i] + in->rank : s.axes[i]);
-    if (along_batch(c, k) && !slice_keeps_batch(c, s.starts[i], s.ends[i], s.steps[i])) return refuse_batch(c);
+    /* At batch 1 a slice along it may look like the whole: it is judged by its numbers. */
+    if (value_batch_at(c->in[0], k) && !slice_keeps_batch(c, s.starts[i], s.ends[i], s.steps[i]))
+      return refuse_batch(c);
     from[k] = s.starts[i];
     step[k] = s.steps[i];
     sizes[k] = in->d[k] ? slice_clamp(in->d[k], &from[k], s.ends[i], step[k]) : 0;
@@ -151,7 +148,7 @@ fusion_status op_gather(struct call *c) {
   if (!index) return call_refuse(c, "use constant indices", "has indices that depend on the input");
   if (!index->i || !axis_fix(attr_int(c, "axis", 0), in->rank, &axis))
     return call_malformed(c, "has an axis or indices of the wrong kind");
-  if (along_batch(c, axis)) return refuse_batch(c);
+  if (value_batch_at(c->in[0], axis)) return refuse_batch(c);
   const size_t count = dims_size(&index->dims);
   struct axis_map m = {0};
   struct dims dims = {0};
@@ -170,7 +167,11 @@ fusion_status op_gather(struct call *c) {
     map_free(&m);
     return call_malformed(c, "has an index outside its input");
   }
-  return map_finish(c, &m, ok, &dims, 0);
+  struct value out = {0};
+  const fusion_status status = ok ? map_apply(c, c->in[0], &m, &dims, &out) : call_out_of_memory(c);
+  map_free(&m);
+  if (value_is_batched(&out) && axis < out.batch_axis) out.batch_axis += index->dims.rank - 1; /* of 0: one less */
+  return status == FUSION_OK ? call_set(c, 0, &out) : status;
 }
 
 /* Place of a padded index in an axis of `size`; -1 for the constant. */
@@ -253,7 +254,7 @@ fusion_status op_expand(struct call *c) {
   bool ok = count != SIZE_MAX;
   const struct value *v = c->in[0];
   /* The batch that the file was made for. */
-  if (ok && !v->constant && v->batched && count == v->dims.rank && want[0] > 0 && (uint64_t)want[0] == c->im->batch)
+  if (ok && value_batch_at(v, 0) && count == v->dims.rank && want[0] > 0 && (uint64_t)want[0] == c->im->batch)
     want[0] = 1;
   for (size_t k = 0; ok && k < count; k++) ok = want[k] >= 0 && dims_push(&target, (uint64_t)want[k]);
   if (!ok || !dims_broadcast(value_dims(c->in[0]), &target, &dims))

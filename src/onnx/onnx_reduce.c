@@ -23,7 +23,7 @@ static fusion_status reduction_program(const struct call *c, struct reduction *r
   }
   if (count == SIZE_MAX) count = 0;
   if (!axes_set(axes, count, in->rank, r->axis)) return call_malformed(c, "has axes outside its input");
-  if (!c->in[0]->constant && c->in[0]->batched && in->rank && r->axis[0])
+  if (in->rank && value_batch_at(c->in[0], 0) && r->axis[0])
     return call_refuse(c, "reduce other axes only", "works across the batch dimension");
   uint32_t n = 0;
   for (uint32_t k = 0; k < in->rank; k++) {

@@ -50,13 +50,22 @@ struct value {
   struct tensor *constant; /* owned; NULL for an activation */
   uint32_t node;           /* activation: number in the graph */
   struct dims dims;        /* activation: its dimensions, the batch being 1 */
-  bool batched;            /* activation: dimension 0 holds the batch, so no operator may look along it */
+  bool batched;            /* activation: one dimension holds the batch, so no operator may look along it */
+  uint32_t batch_axis;     /* which; the batch is its outermost part, alone at the input */
   bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
   bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
   double step, zero;
   size_t uses;                     /* in the table of what is needed: inputs that name it, one more for the answer */
   const Onnx__TypeProto *declared; /* in the same table: what the file says of it, NULL when nothing; borrowed */
 };
+
+static inline bool value_is_batched(const struct value *v) {
+  return !v->constant && v->batched;
+}
+/** The axis holds the batch. */
+static inline bool value_batch_at(const struct value *v, uint32_t axis) {
+  return value_is_batched(v) && v->batch_axis == axis;
+}
 
 /** A node of the file, or of one of its functions under the caller's names. */
 struct flat_node {

@@ -150,7 +150,7 @@ static bool dim_fits(const struct importer *im, const struct value *v, uint32_t 
   if (d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || d->dim_value <= 0) return true;
   if (d->dim_value == (int64_t)size) return true;
   if (v->constant) return size == 1 && !im->whole;
-  return k == 0 && (v->batched || (uint64_t)d->dim_value == size * im->batch);
+  return value_batch_at(v, k) || (k == 0 && (uint64_t)d->dim_value == size * im->batch);
 }
 
 static fusion_status check_shape(const struct call *c, const struct value *v, const Onnx__TypeProto *type) {
@@ -198,6 +198,11 @@ fusion_status output_find(const struct importer *im, uint32_t *node) {
     return error_set(im->err, FUSION_E_UNSUPPORTED,
                      "'%s': its output '%s' is quantised integers; end the model with DequantizeLinear", im->path,
                      shown);
+  if (v->batched && v->batch_axis)
+    return error_set(
+        im->err, FUSION_E_UNSUPPORTED,
+        "'%s': its output '%s' has the batch in dimension %u, counted from 0; end the model with a Transpose", im->path,
+        shown, v->batch_axis);
   *node = v->node;
   return FUSION_OK;
 }
