@@ -17,6 +17,7 @@ enum { MANY = 255 };
 
 #define WINDOW "auto_pad kernel_shape pads strides dilations "
 #define BROADCAST "axis broadcast " /* operator set 6 */
+#define RECURRENT "activation_alpha activation_beta activations clip direction hidden_size layout "
 #define RESIZE                                                                      \
   "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside " \
   "extrapolation_value keep_aspect_ratio_policy axes antialias "
@@ -56,6 +57,7 @@ static const struct op_entry ops[] = {
     {"Flatten", "axis ", 1, 1, true, op_flatten, NULL},
     {"Floor", "", 1, 1, true, op_fold_unary, NULL},
     {"Gather", "axis ", 2, 2, true, op_gather, NULL},
+    {"GRU", RECURRENT "linear_before_reset ", 3, 6, false, op_recurrent, NULL},
     {"Gelu", "approximate ", 1, 1, false, op_gelu, NULL},
     {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
     {"GlobalAveragePool", "", 1, 1, false, op_global_pool, NULL},
@@ -65,6 +67,7 @@ static const struct op_entry ops[] = {
     {"HardSigmoid", "alpha beta ", 1, 1, false, op_hard_sigmoid, NULL},
     {"HardSwish", "", 1, 1, false, op_hard_swish, NULL},
     {"Identity", "", 1, 1, true, op_identity, NULL},
+    {"LSTM", RECURRENT "input_forget ", 3, 8, false, op_recurrent, NULL},
     {"LeakyRelu", "alpha ", 1, 1, false, op_leaky_relu, NULL},
     {"Less", "", 2, 2, true, op_fold_binary, NULL},
     {"LessOrEqual", "", 2, 2, true, op_fold_binary, NULL},
@@ -84,6 +87,7 @@ static const struct op_entry ops[] = {
     {"Pad", "mode pads value ", 1, 4, true, op_pad, NULL},
     {"Pow", "", 2, 2, true, op_pow, op_fold_binary},
     {"QuantizeLinear", "axis block_size output_dtype saturate ", 2, 3, true, op_quantize, NULL},
+    {"RNN", RECURRENT, 3, 6, false, op_recurrent, NULL},
     {"Range", "", 3, 3, true, op_range, NULL},
     {"Reciprocal", "", 1, 1, true, op_fold_unary, NULL},
     {"ReduceL1", "axes keepdims noop_with_empty_axes ", 1, 2, true, op_reduce, NULL},
@@ -134,9 +138,6 @@ static const struct op_entry ml_ops[] = {
 static const struct {
   const char *name, *remedy;
 } remedies[] = {
-    {"LSTM", "export the network without recurrent layers"},
-    {"GRU", "export the network without recurrent layers"},
-    {"RNN", "export the network without recurrent layers"},
     {"QLinearConv", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"QLinearMatMul", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"ConvInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},

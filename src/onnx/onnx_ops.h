@@ -80,6 +80,9 @@ fusion_status op_matmul(struct call *c);
 fusion_status op_conv(struct call *c);
 fusion_status op_batch_norm(struct call *c);
 
+/* onnx_recurrent.c */
+fusion_status op_recurrent(struct call *c);
+
 /* onnx_pool.c */
 /** The shape [C][H][W] of an activation [1, C, ...]; refuses others. */
 fusion_status call_spatial(const struct call *c, const struct value *v, struct shape *out);

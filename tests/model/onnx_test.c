@@ -91,6 +91,11 @@ static void graph_from_onnx__every_former_fault_gives_the_expected_answer(void *
   assert_true(check_folder("../faults/") >= 28);
 }
 
+static void graph_from_onnx__recurrent_layers_give_the_expected_answer(void **state) {
+  (void)state;
+  assert_true(check_folder("../recurrent/") >= 8);
+}
+
 struct refusal {
   const char *name;
   fusion_status status;
@@ -113,7 +118,7 @@ static void graph_from_onnx__refuses_with_the_reason(void **state) {
   (void)state;
   static const struct refusal refused[] = {
       {"lstm", FUSION_E_UNSUPPORTED,
-       "operator LSTM is not supported (node 'rnn1'); export the network without recurrent"},
+       "operator LSTM has an input of another shape (node 'rnn1'); give the network [batch][sequence][features]"},
       {"lrn", FUSION_E_UNSUPPORTED, "operator LRN is not supported (node 'norm1')"},
       {"attribute", FUSION_E_UNSUPPORTED, "operator Relu has the attribute 'slope'"},
       {"two_activations", FUSION_E_UNSUPPORTED, "multiplies two activations (node 'att')"},
@@ -367,6 +372,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(graph_from_onnx__every_case_gives_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__every_former_fault_gives_the_expected_answer),
+      cmocka_unit_test(graph_from_onnx__recurrent_layers_give_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),
       cmocka_unit_test(graph_from_onnx__ends_at_a_named_tensor),
