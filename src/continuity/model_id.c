@@ -5,17 +5,23 @@
 #include "base/cursor.h"
 #include "program/fsn.h"
 
-fusion_status model_id_set(struct model *model, const uint8_t salt[MODEL_SALT_LEN]) {
+static fusion_status hash_function(uint8_t hash[MODEL_ID_LEN], const struct model *model, const uint8_t *salt) {
   struct writer w = {0};
   fsn_encode_function(&w, model);
-  if (w.failed) {
-    writer_free(&w);
-    return FUSION_E_MEMORY;
-  }
-  memcpy(model->salt, salt, MODEL_SALT_LEN);
-  crypto_generichash(model->program.model_id, MODEL_ID_LEN, w.data, w.len, salt, MODEL_SALT_LEN);
+  const fusion_status status = w.failed ? FUSION_E_MEMORY : FUSION_OK;
+  if (!w.failed) crypto_generichash(hash, MODEL_ID_LEN, w.data, w.len, salt, salt ? MODEL_SALT_LEN : 0);
   writer_free(&w);
-  return FUSION_OK;
+  return status;
+}
+
+fusion_status model_id_set(struct model *model, const uint8_t salt[MODEL_SALT_LEN]) {
+  const fusion_status status = hash_function(model->program.model_id, model, salt);
+  if (status == FUSION_OK) memcpy(model->salt, salt, MODEL_SALT_LEN);
+  return status;
+}
+
+fusion_status model_function_hash(uint8_t hash[MODEL_ID_LEN], const struct model *model) {
+  return hash_function(hash, model, NULL);
 }
 
 fusion_status model_salt_take(uint8_t salt[MODEL_SALT_LEN], const char *text, fusion_error *err) {

@@ -10,7 +10,7 @@ struct clients {
 
 enum { FILE_MAX = 4 << 20 };
 
-static const char *const keys[] = {"samples_day", "jobs", "models"};
+static const char *const keys[] = {"samples_day", "jobs", "prepared_bytes", "models"};
 
 static bool is_count(const json_t *value, json_int_t most) {
   return json_is_integer(value) && json_integer_value(value) > 0 && json_integer_value(value) <= most;
@@ -31,15 +31,20 @@ static fusion_status check_entry(const char *path, const char *name, json_t *ent
     bool known = false;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) known = known || strcmp(key, keys[i]) == 0;
     if (!known)
-      return error_set(err, FUSION_E_INPUT, "'%.200s': '%.100s' has '%.60s'; there are samples_day, jobs and models",
-                       path, name, key);
+      return error_set(err, FUSION_E_INPUT,
+                       "'%.200s': '%.100s' has '%.60s'; there are samples_day, jobs, prepared_bytes and models", path,
+                       name, key);
   }
   const json_t *day = json_object_get(entry, "samples_day"), *jobs = json_object_get(entry, "jobs");
   const json_t *models = json_object_get(entry, "models");
+  const json_t *prepared = json_object_get(entry, "prepared_bytes");
   if (day && !is_count(day, (json_int_t)1 << 53))
     return error_set(err, FUSION_E_INPUT, "'%.200s': samples_day of '%.100s' is no whole number above 0", path, name);
   if (jobs && !is_count(jobs, 1 << 20))
     return error_set(err, FUSION_E_INPUT, "'%.200s': jobs of '%.100s' is no whole number above 0", path, name);
+  if (prepared && !is_count(prepared, (json_int_t)1 << 53))
+    return error_set(err, FUSION_E_INPUT, "'%.200s': prepared_bytes of '%.100s' is no whole number above 0", path,
+                     name);
   if (models && !is_list_of_names(models))
     return error_set(err, FUSION_E_INPUT, "'%.200s': models of '%.100s' is no list of names", path, name);
   return FUSION_OK;
@@ -108,6 +113,7 @@ fusion_status clients_limits(const struct clients *c, const char *client, const 
     allowed = allowed || strcmp(json_string_value(json_array_get(models, i)), model) == 0;
   if (!allowed) return error_set(why, FUSION_E_REFUSED, "the client '%.127s' may not use this model", client);
   out->samples_day = (uint64_t)json_integer_value(json_object_get(entry, "samples_day"));
+  out->prepared_bytes = (uint64_t)json_integer_value(json_object_get(entry, "prepared_bytes"));
   out->jobs = (uint32_t)json_integer_value(json_object_get(entry, "jobs"));
   return FUSION_OK;
 }

@@ -1,10 +1,11 @@
 /** Who the clients are, by the names that their certificates give them, and what each may take: a JSON file of the
  *  operator's.
  *
- *      {"hospital-a": {"samples_day": 2000000, "jobs": 4, "models": ["tumour"]},
+ *      {"hospital-a": {"samples_day": 2000000, "jobs": 4, "prepared_bytes": 1000000000, "models": ["tumour"]},
  *       "*":          {"samples_day": 10000}}
  *
- *  "*" stands for all that have no entry; without it they are refused. What an entry does not name is not limited. */
+ *  "*" stands for all that have no entry; without it they are refused. What an entry does not name is not limited, but
+ * for prepared_bytes (session/serve.h). */
 #ifndef FUSION_SERVICE_CLIENTS_H
 #define FUSION_SERVICE_CLIENTS_H
 

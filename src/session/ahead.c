@@ -4,7 +4,6 @@
 
 #include "base/memory_stream.h"
 #include "session/one_time_file.h"
-#include "session/shards.h"
 
 enum { SHARD_DEFAULT = 4096, HEAD_LEN = 8 + SESSION_HASH_LEN + SESSION_ENGINE_LEN + 8 + 4 };
 static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '1'};
@@ -17,20 +16,14 @@ struct ahead_head {
   uint32_t shard_samples;
 };
 
-/* One shard's part. */
-struct part {
-  uint8_t number[SESSION_STATE_LEN];
-  struct memory_stream state;
-  bool taken;
-};
-
 struct ahead {
   char *path; /* owned */
-  uint8_t head[HEAD_LEN];
   struct ahead_head is;
   size_t shards;
-  struct part *parts; /* owned, secret; NULL: not spent yet */
-  struct one_time_file *file;
+  struct state_name *names;     /* owned: [shards], the server's states */
+  struct memory_stream *states; /* owned, secret: [shards] */
+  bool *taken;                  /* owned: [shards] */
+  struct one_time_file *file;   /* NULL: spent */
 };
 
 static void write_head(uint8_t out[HEAD_LEN], const struct ahead_head *h) {
@@ -114,8 +107,12 @@ static fusion_status cut(struct preparation *p, fusion_error *err) {
   if (status != FUSION_OK) return channel_failure(p, status, err);
   if (granted > start.shard_samples)
     return error_set(err, FUSION_E_PEER, "the server grants larger shards than were asked for");
-  p->head.shard_samples = (uint32_t)div_up((size_t)p->head.samples, shards_count((size_t)p->head.samples, granted, 1));
-  return FUSION_OK;
+  const size_t shards = shards_count((size_t)p->head.samples, granted, 1);
+  p->head.shard_samples = (uint32_t)div_up((size_t)p->head.samples, shards);
+  if (shards <= SESSION_STATES_MAX) return FUSION_OK;
+  return error_set(err, FUSION_E_LIMIT,
+                   "this job would have %zu shards of %u samples; %d shards can be prepared at most", shards,
+                   p->head.shard_samples, SESSION_STATES_MAX);
 }
 
 static fusion_status greet(struct preparation *p, fusion_error *err) {
@@ -188,12 +185,12 @@ fusion_status ahead_prepare(const fusion_client_settings *settings, const struct
   if (!samples || samples > SESSION_SAMPLES_MAX) return error_set(err, FUSION_E_USAGE, "a job has 1 to 2^32 samples");
   if (access(path, F_OK) == 0)
     return error_set(err, FUSION_E_IO, "'%s': this file exists; it may be a prepared job", path);
+  TRY(one_time_create(&p.file, path, NULL, err)); /* what cannot be written is found before the work */
   TRY(channel_dial(&p.channel, &handles->address, handles->tls, &limits, &peer, err));
   TRY(greet(&p, err));
-  write_head(head, &p.head);
-  TRY(one_time_create(&p.file, path, (struct one_time_binding){head, sizeof head}, err));
   TRY(prepare_shards(&p, err));
-  TRY(one_time_commit(p.file, NULL, err));
+  write_head(head, &p.head);
+  TRY(one_time_commit(p.file, (struct one_time_binding){head, sizeof head}, err));
 cleanup:
   one_time_close(p.file);
   channel_close(p.channel);
@@ -203,18 +200,54 @@ cleanup:
 
 /* ---- Using ---- */
 
+static fusion_status read_state(struct ahead *a, size_t shard) {
+  const struct byte_stream *from = one_time_stream(a->file);
+  struct state_name *name = &a->names[shard];
+  uint64_t len;
+  fusion_status status;
+  name->samples = (uint32_t)shard_at((size_t)a->is.samples, a->shards, shard).count;
+  TRY(stream_read(from, name->number, sizeof name->number));
+  TRY(stream_read(from, &len, sizeof len));
+  if (len > one_time_left(a->file)) return FUSION_E_INPUT;
+  uint8_t *bytes = mem_alloc(size_max(1, (size_t)len), 1);
+  if (!bytes) return FUSION_E_MEMORY;
+  status = stream_read(from, bytes, (size_t)len);
+  if (status == FUSION_OK) status = stream_write(&a->states[shard].stream, bytes, (size_t)len);
+  mem_free_secret(bytes, (size_t)len);
+cleanup:
+  return status;
+}
+
+/* All states into memory: the client's are small. The file's hash is right. */
+static fusion_status read_states(struct ahead *a) {
+  fusion_status status = FUSION_OK;
+  a->shards = shards_of(&a->is);
+  if (a->shards > SESSION_STATES_MAX) return FUSION_E_INPUT;
+  a->names = mem_alloc(a->shards, sizeof *a->names);
+  a->taken = mem_alloc(a->shards, sizeof *a->taken);
+  a->states = mem_alloc(a->shards, sizeof *a->states);
+  if (!a->names || !a->taken || !a->states) return FUSION_E_MEMORY;
+  for (size_t i = 0; i < a->shards; i++) memory_stream_open(&a->states[i]);
+  for (size_t i = 0; i < a->shards && status == FUSION_OK; i++) status = read_state(a, i);
+  return status == FUSION_OK && one_time_left(a->file) ? FUSION_E_INPUT : status;
+}
+
 fusion_status ahead_open(struct ahead **out, const char *path, fusion_error *err) {
-  size_t len;
   fusion_status status;
   struct ahead *a = *out = mem_alloc(1, sizeof *a);
   if (!a) return error_set(err, FUSION_E_MEMORY, "out of memory for a prepared state");
   a->path = mem_alloc(strlen(path) + 1, 1);
   FAIL_IF(!a->path, error_set(err, FUSION_E_MEMORY, "out of memory for a prepared state"));
   strcpy(a->path, path);
-  TRY(one_time_look(path, a->head, sizeof a->head, &len, err));
-  FAIL_IF(len != sizeof a->head || !read_head(&a->is, a->head),
+  TRY(one_time_open(&a->file, path, err));
+  TRY(one_time_verify(a->file, err));
+  const struct one_time_binding bound = one_time_bound(a->file);
+  FAIL_IF(bound.len != HEAD_LEN || !read_head(&a->is, bound.data),
           error_set(err, FUSION_E_INPUT, "'%s': not made by 'fusion prepare'", path));
-  a->shards = shards_of(&a->is);
+  status = read_states(a);
+  FAIL_IF(status == FUSION_E_MEMORY, error_set(err, status, "out of memory for a prepared state"));
+  FAIL_IF(status != FUSION_OK,
+          error_set(err, FUSION_E_INPUT, "'%s': it cannot be read, or is damaged; prepare another", path));
   return FUSION_OK;
 cleanup:
   ahead_close(a);
@@ -224,8 +257,10 @@ cleanup:
 
 void ahead_close(struct ahead *a) {
   if (!a) return;
-  for (size_t i = 0; a->parts && i < a->shards; i++) memory_stream_close(&a->parts[i].state);
-  mem_free(a->parts);
+  for (size_t i = 0; a->states && i < a->shards; i++) memory_stream_close(&a->states[i]);
+  mem_free(a->states);
+  mem_free(a->names);
+  mem_free(a->taken);
   mem_free(a->path);
   one_time_close(a->file);
   mem_free_secret(a, sizeof *a);
@@ -235,6 +270,9 @@ fusion_status ahead_check(const struct ahead *a, const struct engine *engine,
                           const uint8_t manifest_hash[SESSION_HASH_LEN], uint64_t samples, uint32_t *shard_samples,
                           fusion_error *err) {
   *shard_samples = a->is.shard_samples;
+  if (!a->file)
+    return error_set(err, FUSION_E_INPUT, "'%s': it was used, and a prepared run cannot run again; prepare another",
+                     a->path);
   if (strcmp(a->is.engine, engine->name) != 0)
     return error_set(err, FUSION_E_INPUT, "'%s': it was prepared for the %s engine; give --engine %s", a->path,
                      a->is.engine, a->is.engine);
@@ -250,45 +288,42 @@ fusion_status ahead_check(const struct ahead *a, const struct engine *engine,
   return FUSION_OK;
 }
 
-/* All states into memory: the client's are small. */
-static fusion_status spend(struct ahead *a, fusion_error *err) {
-  fusion_status status;
-  TRY(one_time_spend(&a->file, a->path, (struct one_time_binding){a->head, sizeof a->head}, err));
-  const struct byte_stream *from = one_time_stream(a->file);
-  a->parts = mem_alloc(a->shards, sizeof *a->parts);
-  FAIL_IF(!a->parts, error_set(err, FUSION_E_MEMORY, "out of memory for the prepared state"));
-  for (size_t i = 0; i < a->shards; i++) memory_stream_open(&a->parts[i].state);
-  for (size_t i = 0; i < a->shards; i++) {
-    struct part *part = &a->parts[i];
-    uint64_t len;
-    uint8_t *bytes;
-    status = stream_read(from, part->number, sizeof part->number);
-    if (status == FUSION_OK) status = stream_read(from, &len, sizeof len);
-    FAIL_IF(status != FUSION_OK || len > one_time_left(a->file),
-            error_set(err, FUSION_E_INPUT, "'%s': it is damaged; prepare another", a->path));
-    bytes = mem_alloc(size_max(1, (size_t)len), 1);
-    FAIL_IF(!bytes, error_set(err, FUSION_E_MEMORY, "out of memory for the prepared state"));
-    status = stream_read(from, bytes, (size_t)len);
-    if (status == FUSION_OK) status = stream_write(&part->state.stream, bytes, (size_t)len);
-    mem_free_secret(bytes, (size_t)len);
-    FAIL_IF(status != FUSION_OK, error_set(err, status, "'%s': it cannot be read; prepare another", a->path));
+fusion_status ahead_check_shards(const struct ahead *a, const struct shard *shards, size_t count, fusion_error *err) {
+  bool same = count == a->shards;
+  for (size_t i = 0; i < count && same; i++) {
+    const struct shard s = shard_at((size_t)a->is.samples, a->shards, i);
+    same = shards[i].first == s.first && shards[i].count == s.count;
   }
-cleanup:
-  return status;
+  if (same) return FUSION_OK;
+  return error_set(err, FUSION_E_INPUT,
+                   "'%s': it has %zu shards of at most %u samples, and this job is cut otherwise; prepare another",
+                   a->path, a->shards, a->is.shard_samples);
+}
+
+const struct state_name *ahead_states(const struct ahead *a, size_t *count) {
+  *count = a->shards;
+  return a->names;
+}
+
+/* Once it is spent nobody needs the file: its states are here. */
+static fusion_status spend(struct ahead *a, fusion_error *err) {
+  const fusion_status status = one_time_spend(a->file, err);
+  if (status != FUSION_OK) return status;
+  one_time_close(a->file);
+  a->file = NULL;
+  return FUSION_OK;
 }
 
 fusion_status ahead_take(struct ahead *a, struct ahead_state *out, size_t first, size_t count, fusion_error *err) {
-  const fusion_status status = a->file ? FUSION_OK : spend(a, err);
-  if (status != FUSION_OK) return status;
   for (size_t i = 0; i < a->shards; i++) {
     const struct shard s = shard_at((size_t)a->is.samples, a->shards, i);
-    struct part *part = &a->parts[i];
-    if (s.first != first || s.count != count || part->taken) continue;
-    part->taken = true;
-    memcpy(out->number, part->number, sizeof out->number);
-    out->stream = &part->state.stream;
+    if (s.first != first || s.count != count || a->taken[i]) continue;
+    const fusion_status status = a->file ? spend(a, err) : FUSION_OK;
+    if (status != FUSION_OK) return status;
+    a->taken[i] = true;
+    out->number = a->names[i].number;
+    out->stream = &a->states[i].stream;
     return FUSION_OK;
   }
-  return error_set(err, FUSION_E_INPUT,
-                   "'%s': a prepared run was lost with its connection and cannot run again; prepare another", a->path);
+  return error_set(err, FUSION_E_INPUT, "'%s': it holds no unused run for this shard; prepare another", a->path);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "session/ahead.h"
 #include "session/job_internal.h"
 #include "session/workers.h"
 
@@ -24,9 +25,11 @@ static bool start_worker(struct worker *w, void *(*run)(void *)) {
 }
 
 static fusion_status start_workers(struct client_job *job, fusion_error *err) {
-  const fusion_status status =
-      shard_queue_fill(&job->queue, job->ready.samples, job->ready.shard_samples, job->ready.done);
+  const struct ahead *ahead = job->terms.handles->ahead;
+  fusion_status status = shard_queue_fill(&job->queue, job->ready.samples, job->ready.shard_samples, job->ready.done);
   if (status != FUSION_OK) return error_set(err, status, "out of memory for a queue of shards");
+  if (ahead) status = ahead_check_shards(ahead, job->queue.shards, job->queue.capacity, err);
+  if (status != FUSION_OK) return status;
   const size_t workers = size_min(job->ready.worker_count, job->queue.capacity);
   job->working = workers;
   for (size_t i = 0; i < workers; i++) {

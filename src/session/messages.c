@@ -247,3 +247,39 @@ fusion_status prepared_send(struct channel *c, const uint8_t state[SESSION_STATE
 fusion_status prepared_recv(struct channel *c, uint8_t state[SESSION_STATE_LEN]) {
   return channel_recv(c, MSG_PREPARED, state, SESSION_STATE_LEN);
 }
+
+enum { STATE_NAME_LEN = 4 + SESSION_STATE_LEN };
+
+fusion_status states_send(struct channel *c, const struct state_name *states, size_t count) {
+  struct writer w = {0};
+  for (size_t i = 0; i < count; i++) {
+    write_u32(&w, states[i].samples);
+    write_bytes(&w, states[i].number, sizeof states[i].number);
+  }
+  return send_writer(c, MSG_STATES, &w);
+}
+
+fusion_status states_recv(struct channel *c, struct state_name **states, size_t *count) {
+  uint8_t *data;
+  size_t len;
+  *states = NULL;
+  fusion_status status = channel_recv_sized(c, MSG_STATES, SESSION_STATES_MAX * STATE_NAME_LEN, &data, &len);
+  if (status != FUSION_OK) return status;
+  struct reader r = reader_of(data, len);
+  *count = len / STATE_NAME_LEN;
+  FAIL_IF(!len || len % STATE_NAME_LEN, malformed(c, "list of states"));
+  *states = mem_alloc(*count, sizeof **states);
+  FAIL_IF(!*states, channel_fail(c, FUSION_E_MEMORY, "out of memory for a list of states"));
+  for (size_t i = 0; i < *count; i++) {
+    (*states)[i].samples = read_u32(&r);
+    read_bytes(&r, (*states)[i].number, SESSION_STATE_LEN);
+    FAIL_IF(!shard_size_fits((*states)[i].samples), malformed(c, "list of states"));
+  }
+cleanup:
+  mem_free(data);
+  if (status != FUSION_OK) {
+    mem_free(*states);
+    *states = NULL;
+  }
+  return status;
+}

@@ -6,6 +6,7 @@
  *                                           <-  HELLO     version, engine, hash and length of the manifest
  *                                           <-  MANIFEST  the program's bytes; not if the client has them
  *      START  samples a shard, samples here ->            the client has checked the manifest
+ *      STATES the prepared states           ->            if START is to use such
  *                                           <-  READY     samples a shard that the server grants
  *      ... the engine opens ...
  *      SHARD  samples                       ->
@@ -32,6 +33,7 @@ enum session_message {
   MSG_READY = MESSAGE_TYPE(0, 6),
   MSG_RECEIPT = MESSAGE_TYPE(0, 7),
   MSG_PREPARED = MESSAGE_TYPE(0, 8),
+  MSG_STATES = MESSAGE_TYPE(0, 9),
 };
 
 enum {
@@ -41,7 +43,8 @@ enum {
   SESSION_VERSION_OLDEST = 2, /* and the oldest */
   SESSION_HASH_LEN = 32,
   SESSION_JOB_LEN = 16,
-  SESSION_STATE_LEN = 16, /* the number of a prepared state, which the server draws */
+  SESSION_STATE_LEN = 16,       /* the number of a prepared state, which the server draws */
+  SESSION_STATES_MAX = 1 << 16, /* prepared states of a job */
   SESSION_ENGINE_LEN = 24,
   SESSION_HELLO_MAX = 1024,    /* bytes of a HELLO, with room for what later versions add */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
@@ -100,6 +103,16 @@ fusion_status shard_recv(struct channel *c, uint32_t *samples) FUSION_MUST_CHECK
 /** The number of the prepared state that was made, or is to be used. */
 fusion_status prepared_send(struct channel *c, const uint8_t state[SESSION_STATE_LEN]) FUSION_MUST_CHECK;
 fusion_status prepared_recv(struct channel *c, uint8_t state[SESSION_STATE_LEN]) FUSION_MUST_CHECK;
+
+/** A prepared state, as the client names it. */
+struct state_name {
+  uint32_t samples; /* of its run */
+  uint8_t number[SESSION_STATE_LEN];
+};
+/** All that a job is to use, before anything of them is spent: 1 to SESSION_STATES_MAX. *states is the caller's to
+ * free. */
+fusion_status states_send(struct channel *c, const struct state_name *states, size_t count) FUSION_MUST_CHECK;
+fusion_status states_recv(struct channel *c, struct state_name **states, size_t *count) FUSION_MUST_CHECK;
 
 /** The server's last message, if it gives receipts. */
 fusion_status receipt_send(struct channel *c, const uint8_t receipt[RECEIPT_LEN]) FUSION_MUST_CHECK;

@@ -3,31 +3,36 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 4096, BUFFER_LEN = 1 << 16 };
+enum { PATH_LEN = 4096, BUFFER_LEN = 1 << 16, HASH_LEN = 32 };
 static const char magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'T'};
 static const char part_magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'P'}; /* while it is being written */
 static const char wipe_magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '1', 'W'}; /* from the first byte that is wiped on */
 
-/* A file's head, in the machine's byte order: it never leaves it. */
+/* A file's head, in the machine's byte order: it never leaves it. The state follows, then the binding. */
 struct head {
   char magic[sizeof magic];
-  uint64_t len;
-  uint32_t binding_len;
+  uint64_t len, binding_len;
+  uint8_t owner[ONE_TIME_OWNER_LEN];
+  uint8_t hash[HASH_LEN]; /* BLAKE2b of state, binding, and the three fields above */
 };
 
 struct one_time_file {
-  struct byte_stream stream;              /* its context is this */
+  crypto_generichash_state hashing; /* while it is being written */
+  struct byte_stream stream;        /* its context is this */
+  struct head head;
   char path[PATH_LEN], now[PATH_LEN + 8]; /* its path when complete; the one that it has */
   int fd;
   bool complete;
-  uint64_t start, len, at; /* of the state in the file; bytes written; bytes read */
-  size_t fill;             /* of the buffer, not yet written */
+  uint64_t at; /* bytes read */
+  uint8_t bound[ONE_TIME_BINDING_MAX];
+  size_t fill; /* of the buffer, not yet written */
   uint8_t buffer[BUFFER_LEN];
 };
 
@@ -66,9 +71,20 @@ static bool sync_folder(const char *path) {
   return synced;
 }
 
+/* What is hashed beside the bytes themselves. */
+static void hash_end(crypto_generichash_state *hashing, const struct head *head, const void *binding,
+                     uint8_t out[HASH_LEN]) {
+  crypto_generichash_update(hashing, binding, head->binding_len);
+  crypto_generichash_update(hashing, (const uint8_t *)&head->len, sizeof head->len);
+  crypto_generichash_update(hashing, (const uint8_t *)&head->binding_len, sizeof head->binding_len);
+  crypto_generichash_update(hashing, head->owner, sizeof head->owner);
+  crypto_generichash_final(hashing, out, HASH_LEN);
+}
+
 static bool flush(struct one_time_file *f) {
   const bool written = write_all(f->fd, f->buffer, f->fill);
-  f->len += f->fill;
+  crypto_generichash_update(&f->hashing, f->buffer, f->fill);
+  f->head.len += f->fill;
   f->fill = 0;
   return written;
 }
@@ -88,7 +104,7 @@ static fusion_status stream_put(void *context, const void *data, size_t len) {
 
 static fusion_status stream_get(void *context, void *data, size_t len) {
   struct one_time_file *f = context;
-  if (len > f->len - f->at || !read_all(f->fd, data, len, f->start + f->at)) return FUSION_E_IO;
+  if (len > f->head.len - f->at || !read_all(f->fd, data, len, sizeof f->head + f->at)) return FUSION_E_IO;
   f->at += len;
   return FUSION_OK;
 }
@@ -123,38 +139,55 @@ const struct byte_stream *one_time_stream(const struct one_time_file *f) {
 }
 
 uint64_t one_time_left(const struct one_time_file *f) {
-  return f->len - f->at;
+  return f->head.len - f->at;
+}
+
+struct one_time_binding one_time_bound(const struct one_time_file *f) {
+  return (struct one_time_binding){f->bound, (size_t)f->head.binding_len};
+}
+
+const uint8_t *one_time_owner(const struct one_time_file *f) {
+  return f->head.owner;
+}
+
+uint64_t one_time_file_len(uint64_t state_len, size_t binding_len) {
+  return sizeof(struct head) + state_len + binding_len;
 }
 
 static fusion_status failed(const struct one_time_file *f, const char *what, fusion_error *err) {
   return error_set(err, FUSION_E_IO, "'%s': cannot %s: %s", f->path, what, strerror(errno));
 }
 
-fusion_status one_time_create(struct one_time_file **out, const char *path, struct one_time_binding binding,
-                              fusion_error *err) {
-  struct head head = {.binding_len = (uint32_t)binding.len};
+fusion_status one_time_create(struct one_time_file **out, const char *path, const uint8_t *owner, fusion_error *err) {
   fusion_status status = file_new(out, path, err);
   if (status != FUSION_OK) return status;
   struct one_time_file *f = *out;
-  assert(binding.len <= ONE_TIME_BINDING_MAX);
-  memcpy(head.magic, part_magic, sizeof head.magic);
+  memcpy(f->head.magic, part_magic, sizeof f->head.magic);
+  if (owner) memcpy(f->head.owner, owner, sizeof f->head.owner);
+  crypto_generichash_init(&f->hashing, NULL, 0, HASH_LEN);
   snprintf(f->now, sizeof f->now, "%s.part", path);
   f->fd = open(f->now, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (f->fd < 0 || !lock(f->fd)) status = failed(f, "be made", err);
-  if (status == FUSION_OK && !(write_all(f->fd, &head, sizeof head) && write_all(f->fd, binding.data, binding.len)))
-    status = failed(f, "be written", err);
-  f->start = sizeof head + binding.len;
+  if (f->fd < 0 && errno == EEXIST)
+    status =
+        error_set(err, FUSION_E_IO,
+                  "'%s': this file exists: another process is making it, or a crash left it; then remove it", f->now);
+  else if (f->fd < 0 || !lock(f->fd))
+    status = failed(f, "be made", err);
+  if (status == FUSION_OK && !write_all(f->fd, &f->head, sizeof f->head)) status = failed(f, "be written", err);
   if (status == FUSION_OK) return FUSION_OK;
   one_time_close(f);
   *out = NULL;
   return status;
 }
 
-fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_error *err) {
-  if (!flush(f)) return failed(f, "be written", err);
-  struct head head = {.len = f->len, .binding_len = (uint32_t)(f->start - sizeof head)};
-  memcpy(head.magic, magic, sizeof magic);
-  if (pwrite(f->fd, &head, sizeof head, 0) != (ssize_t)sizeof head || fsync(f->fd) != 0)
+fusion_status one_time_commit(struct one_time_file *f, struct one_time_binding binding, fusion_error *err) {
+  assert(binding.len <= ONE_TIME_BINDING_MAX);
+  struct head *head = &f->head;
+  if (!flush(f) || !write_all(f->fd, binding.data, binding.len)) return failed(f, "be written", err);
+  head->binding_len = binding.len;
+  hash_end(&f->hashing, head, binding.data, head->hash);
+  memcpy(head->magic, magic, sizeof magic);
+  if (pwrite(f->fd, head, sizeof *head, 0) != (ssize_t)sizeof *head || fsync(f->fd) != 0)
     return failed(f, "be written", err);
   /* A link takes no other file's place. */
   if (link(f->now, f->path) != 0) return failed(f, "be made", err);
@@ -165,7 +198,6 @@ fusion_status one_time_commit(struct one_time_file *f, uint64_t *len, fusion_err
   }
   f->complete = true;
   strcpy(f->now, f->path);
-  if (len) *len = f->start + f->len;
   return FUSION_OK;
 }
 
@@ -173,79 +205,64 @@ static fusion_status unusable(const struct one_time_file *f, const char *why, fu
   return error_set(err, FUSION_E_INPUT, "'%s': %s", f->path, why);
 }
 
-/* Before it is spent: a whole file of one of ours. Reads what it is bound to. */
-static fusion_status read_head(struct one_time_file *f, uint8_t bound[ONE_TIME_BINDING_MAX], size_t *bound_len,
-                               fusion_error *err) {
-  struct head head;
+static const char damaged[] = "it is no prepared state, or damaged; prepare another";
+static const char gone[] = "it is not there, or was used already; prepare another";
+
+/* A whole file of one of ours, as far as its head tells. */
+static bool read_head(struct one_time_file *f) {
+  struct head *head = &f->head;
   struct stat st;
-  if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode) || !read_all(f->fd, &head, sizeof head, 0) ||
-      memcmp(head.magic, magic, sizeof magic) != 0 || head.binding_len > ONE_TIME_BINDING_MAX ||
-      (uint64_t)st.st_size < sizeof head + head.binding_len ||
-      (uint64_t)st.st_size - sizeof head - head.binding_len != head.len ||
-      !read_all(f->fd, bound, head.binding_len, sizeof head))
-    return unusable(f, "it is no prepared state, or damaged; prepare another", err);
-  *bound_len = head.binding_len;
-  f->start = sizeof head + head.binding_len;
-  f->len = head.len;
-  return FUSION_OK;
+  return fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(f->fd, head, sizeof *head, 0) &&
+         memcmp(head->magic, magic, sizeof magic) == 0 && head->binding_len <= ONE_TIME_BINDING_MAX &&
+         (uint64_t)st.st_size >= sizeof *head + head->binding_len &&
+         (uint64_t)st.st_size - sizeof *head - head->binding_len == head->len &&
+         read_all(f->fd, f->bound, (size_t)head->binding_len, sizeof *head + head->len);
 }
 
-static fusion_status check(struct one_time_file *f, struct one_time_binding binding, fusion_error *err) {
-  uint8_t bound[ONE_TIME_BINDING_MAX];
-  size_t len = 0;
-  const fusion_status status = read_head(f, bound, &len, err);
-  if (status != FUSION_OK) return status;
-  if (len != binding.len || memcmp(bound, binding.data, len) != 0)
-    return unusable(f, "it was prepared for something else (another model, client, engine or number of samples)", err);
-  return FUSION_OK;
-}
-
-/* Under the lock nobody else renames or wipes the file, so it is what the path still names or it is gone. */
-static fusion_status spend(struct one_time_file *f, fusion_error *err) {
-  char name[sizeof f->now];
-  snprintf(name, sizeof name, "%s.spent", f->path);
-  if (!lock(f->fd) || !is_named(f->fd, AT_FDCWD, f->path) || rename(f->path, name) != 0)
-    return unusable(f, "it is not there, or was used already; prepare another", err);
-  strcpy(f->now, name);
-  f->complete = false;
-  return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
-}
-
-/* A complete file, as it is. */
-static fusion_status open_complete(struct one_time_file **out, const char *path, fusion_error *err) {
-  const fusion_status status = file_new(out, path, err);
+fusion_status one_time_open(struct one_time_file **out, const char *path, fusion_error *err) {
+  fusion_status status = file_new(out, path, err);
   if (status != FUSION_OK) return status;
   struct one_time_file *f = *out;
   strcpy(f->now, path);
   f->complete = true;
   f->fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  return f->fd < 0 ? unusable(f, "it is not there, or was used already; prepare another", err) : FUSION_OK;
-}
-
-fusion_status one_time_look(const char *path, void *out, size_t room, size_t *len, fusion_error *err) {
-  struct one_time_file *f;
-  uint8_t bound[ONE_TIME_BINDING_MAX];
-  fusion_status status = open_complete(&f, path, err);
-  if (status == FUSION_OK) status = read_head(f, bound, len, err);
-  if (status == FUSION_OK && *len > room) status = unusable(f, "it is no such state", err);
-  if (status == FUSION_OK) memcpy(out, bound, *len);
-  one_time_close(f);
-  return status;
-}
-
-fusion_status one_time_spend(struct one_time_file **out, const char *path, struct one_time_binding binding,
-                             fusion_error *err) {
-  fusion_status status = open_complete(out, path, err);
-  struct one_time_file *f = *out;
-  if (status != FUSION_OK) goto cleanup;
-  TRY(check(f, binding, err));
-  TRY(spend(f, err));
-  TRY(check(f, binding, err)); /* now that nobody wipes it */
-  return FUSION_OK;
-cleanup:
+  if (f->fd < 0)
+    status = unusable(f, gone, err);
+  else if (!read_head(f))
+    status = unusable(f, damaged, err);
+  if (status == FUSION_OK) return FUSION_OK;
   one_time_close(f);
   *out = NULL;
   return status;
+}
+
+fusion_status one_time_verify(struct one_time_file *f, fusion_error *err) {
+  crypto_generichash_state hashing;
+  uint8_t hash[HASH_LEN];
+  crypto_generichash_init(&hashing, NULL, 0, sizeof hash);
+  for (uint64_t at = 0; at < f->head.len;) {
+    const size_t n = size_min(f->head.len - at, BUFFER_LEN);
+    if (!read_all(f->fd, f->buffer, n, sizeof f->head + at)) return unusable(f, damaged, err);
+    crypto_generichash_update(&hashing, f->buffer, n);
+    at += n;
+  }
+  hash_end(&hashing, &f->head, f->bound, hash);
+  mem_wipe(&hashing, sizeof hashing);
+  return memcmp(hash, f->head.hash, sizeof hash) == 0 ? FUSION_OK : unusable(f, damaged, err);
+}
+
+/* Under the lock nobody else renames or wipes the file, so it is what the path still names or it is gone. Its head
+ * shows whether somebody has begun to wipe it. */
+fusion_status one_time_spend(struct one_time_file *f, fusion_error *err) {
+  char name[sizeof f->now];
+  const struct head before = f->head;
+  snprintf(name, sizeof name, "%s.spent", f->path);
+  if (!lock(f->fd) || !is_named(f->fd, AT_FDCWD, f->path) || !read_head(f) ||
+      memcmp(&before, &f->head, sizeof before) != 0 || rename(f->path, name) != 0)
+    return unusable(f, gone, err);
+  strcpy(f->now, name);
+  f->complete = false;
+  return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
 }
 
 /* The magic first, so that what is wiped in part is never taken for a state, and is found again. */
@@ -285,8 +302,8 @@ static bool is_ours(const struct head *head, bool leftover) {
          (leftover && !memcmp(head->magic, part_magic, sizeof part_magic));
 }
 
-/* One entry of the folder: adds what stays. Files that are not ours, or that somebody uses, stay and do not count. */
-static void sweep_entry(int folder, const char *name, bool leftover, uint64_t max_age_s, uint64_t *bytes) {
+/* One entry of the folder. Files that are not ours, or that somebody uses, stay and do not count. */
+static void sweep_entry(int folder, const char *name, bool leftover, const struct one_time_sweeping *sweeping) {
   struct head head;
   struct stat st;
   const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -294,8 +311,9 @@ static void sweep_entry(int folder, const char *name, bool leftover, uint64_t ma
   const bool known =
       fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &head, sizeof head, 0) && is_ours(&head, leftover);
   const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
-  const bool old = leftover || (age > 0 && (uint64_t)age > max_age_s);
-  if (known && !old) *bytes += (uint64_t)st.st_size;
+  const bool wiped = known && !memcmp(head.magic, wipe_magic, sizeof wipe_magic);
+  const bool old = leftover || wiped || (age > 0 && (uint64_t)age > sweeping->max_age_s);
+  if (known && !old && sweeping->kept) sweeping->kept(sweeping->context, head.owner, (uint64_t)st.st_size);
   if (known && old && lock(fd) && is_named(fd, folder, name)) {
     wipe(fd);
     unlinkat(folder, name, 0);
@@ -303,9 +321,7 @@ static void sweep_entry(int folder, const char *name, bool leftover, uint64_t ma
   close(fd);
 }
 
-fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, bool leftovers, uint64_t *bytes,
-                             fusion_error *err) {
-  *bytes = 0;
+fusion_status one_time_sweep(const char *folder, const struct one_time_sweeping *sweeping, fusion_error *err) {
   const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *dir = fd < 0 ? NULL : fdopendir(fd);
   if (!dir) {
@@ -314,7 +330,7 @@ fusion_status one_time_sweep(const char *folder, uint64_t max_age_s, bool leftov
   }
   for (const struct dirent *entry; (entry = readdir(dir));) {
     const bool left = ends_in(entry->d_name, ".part") || ends_in(entry->d_name, ".spent");
-    if (!left || leftovers) sweep_entry(dirfd(dir), entry->d_name, left, max_age_s, bytes);
+    if (!left || sweeping->leftovers) sweep_entry(dirfd(dir), entry->d_name, left, sweeping);
   }
   closedir(dir);
   return FUSION_OK;

@@ -98,7 +98,7 @@ void server_close(struct server *s) {
   if (!s) return;
   listener_close(s->listener);
   writer_free(&s->manifest);
-  mem_free(s->prepared_folder);
+  prepared_close(s);
   day_unload(s);
   while (s->accounts) {
     struct account *next = s->accounts->next;

@@ -11,8 +11,9 @@
 
 /** What one client may take, beside what all may. 0: no limit of its own. */
 struct client_limits {
-  uint64_t samples_day; /* of its jobs in a day */
-  uint32_t jobs;        /* at once */
+  uint64_t samples_day;    /* of its jobs in a day */
+  uint64_t prepared_bytes; /* of its prepared runs; in place of its fair share of the server's */
+  uint32_t jobs;           /* at once */
 };
 
 /** A job's claim on the allowances of its day. */

@@ -134,6 +134,7 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   /* The hint sizes memory: it is the job's size at most. */
   if (start->expected_samples > hello.samples)
     return error_set(failure, FUSION_E_PEER, "the client expects more samples than the job has");
+  TRY(prepared_check(c, hello.samples, start->shard_samples, failure));
   status = ready_send(c->channel, start->shard_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   job_granted(s, c);
@@ -192,6 +193,7 @@ static fusion_status serve(struct connection *c, fusion_error *failure) {
   status = open_session(&session, c, (size_t)start.expected_samples);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   status = serve_shards(c, session, start.shard_samples, failure);
+  prepared_end(c, status == FUSION_OK);
   engine_close(session);
   return status == FUSION_OK && c->receipt ? give_receipt(c, failure) : status;
 }

@@ -7,6 +7,7 @@
 
 #include "base/cursor.h"
 #include "session/messages.h"
+#include "session/one_time_file.h"
 #include "session/serve.h"
 
 enum {
@@ -26,6 +27,13 @@ struct account {
   uint32_t connections, jobs;
   uint64_t memory;                   /* reserved */
   uint64_t day_samples, day_claimed; /* as the server's; counted when the client has a limit of its own */
+};
+
+/** A client that has prepared runs here, by a hash of its name: it has them when it is away, too. */
+struct holder {
+  struct holder *next;
+  uint8_t owner[ONE_TIME_OWNER_LEN];
+  uint64_t kept, making; /* bytes of its states in the folder; of those that are being made */
 };
 
 /** A client's job, shared by its connections. It begins with the first START. */
@@ -74,17 +82,20 @@ struct connection {
   bool receipt;               /* the client wants one, and gets it */
   uint64_t declared, samples; /* for the receipt: of the greeting; run on this connection */
   uint32_t shards;
+  struct state_name *made; /* owned: what a connection that prepares has made so far */
+  size_t made_count;
 };
 
 struct server {
   fusion_server_settings settings; /* its texts are gone */
   struct server_handles handles;
-  uint64_t max_memory;   /* bytes, for the shards of all connections together */
-  uint32_t share;        /* connections of one client */
-  int niceness;          /* of the process */
-  char *state;           /* owned: file that keeps the count of the day's samples; NULL: none */
-  char *prepared_folder; /* owned; NULL: no prepared runs */
-  int state_file_lock;   /* descriptor that keeps other servers off the file; -1: none */
+  uint64_t max_memory;                 /* bytes, for the shards of all connections together */
+  uint32_t share;                      /* connections of one client */
+  int niceness;                        /* of the process */
+  char *state;                         /* owned: file that keeps the count of the day's samples; NULL: none */
+  char *prepared_folder;               /* owned; NULL: no prepared runs */
+  uint8_t function_hash[MODEL_ID_LEN]; /* secret: of what determines answers; prepared runs are bound to it */
+  int state_file_lock;                 /* descriptor that keeps other servers off the file; -1: none */
   struct listener *listener;
   struct writer manifest;
   uint8_t manifest_hash[SESSION_HASH_LEN];
@@ -100,11 +111,11 @@ struct server {
   uint32_t active, arriving;
   uint16_t arriving_of[ARRIVING_BUCKETS]; /* of them, by network */
   uint64_t memory_reserved;
-  double prepared_swept;                    /* when the folder was last looked through */
-  uint64_t prepared_bytes, prepared_making; /* of the states in the folder; of those that are being made */
-  double day_began;                         /* monotonic; may lie before the server's start */
-  uint64_t day_samples;                     /* begun since then */
-  uint64_t day_claimed;                     /* by jobs, not begun yet */
+  double prepared_swept;  /* when the folder was last looked through */
+  struct holder *holders; /* of prepared runs */
+  double day_began;       /* monotonic; may lie before the server's start */
+  uint64_t day_samples;   /* begun since then */
+  uint64_t day_claimed;   /* by jobs, not begun yet */
   uint64_t job_counter, done_counter;
   uint8_t done_ids[DONE_IDS][SESSION_JOB_LEN]; /* a ring; [i] is that of the i-th, (i + DONE_IDS)-th, ... done job */
   fusion_server_totals totals;                 /* `connections` is filled in when they are read */
@@ -171,12 +182,19 @@ fusion_status day_load(struct server *s, const char *path, fusion_error *err) FU
 void day_unload(struct server *s);
 /** Takes the folder of prepared runs (NULL: none), which no other server uses: what is old or was left goes. */
 fusion_status prepared_open(struct server *s, const char *folder, fusion_error *err) FUSION_MUST_CHECK;
+void prepared_close(struct server *s);
 /** Whether the server does this for the connection. FUSION_E_LIMIT. */
 fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
+                             fusion_error *failure) FUSION_MUST_CHECK;
+/** Before READY: room for a job that is to be prepared, in shards of at most so many samples; or whether all states are
+ *  here that a prepared job names, for this client and model. Nothing is spent. FUSION_E_LIMIT, FUSION_E_BUSY. */
+fusion_status prepared_check(struct connection *c, uint64_t samples, uint32_t shard_samples,
                              fusion_error *failure) FUSION_MUST_CHECK;
 /** A shard of a connection that prepares; the state is on the disk before the client gets its number. */
 fusion_status prepared_make(struct connection *c, struct engine_session *session, uint32_t samples,
                             fusion_error *failure) FUSION_MUST_CHECK;
+/** The connection has ended; `well`: its client has all that was prepared. If not, it is removed. */
+void prepared_end(struct connection *c, bool well);
 /** A shard of a connection that uses what was prepared; the state is spent on the disk before the run's first message.
  */
 fusion_status prepared_use(struct connection *c, struct engine_session *session, uint32_t samples,

@@ -1,26 +1,38 @@
-/* Prepared runs at the server: a one-time file each, in a folder with a limit. */
+/* Prepared runs at the server: a one-time file each, in a folder with a limit, of which each client has a share. */
 #include <sodium.h>
 #include <stdio.h>
+#include <unistd.h>
 
-#include "session/one_time_file.h"
+#include "continuity/model_id.h"
 #include "session/serve_internal.h"
+#include "session/shards.h"
 
 enum { PATH_LEN = 4096 };
 
-/* Everything but the number: the model, who the client is (zeros without a certificate), the engine, the samples. */
+/* What a state is for: the model, by its manifest and by the function that it computes, the client (zeros without a
+ * certificate), the engine, the samples. */
 struct binding {
-  uint8_t manifest_hash[SESSION_HASH_LEN], certificate[TLS_HASH_LEN];
+  uint8_t manifest_hash[SESSION_HASH_LEN];
+  uint8_t function[32]; /* BLAKE2b of the state's number, keyed by the function's hash: nothing to compare files by */
+  uint8_t certificate[TLS_HASH_LEN];
   char engine[SESSION_ENGINE_LEN];
   uint32_t samples;
 };
 
-static struct binding binding_of(const struct connection *c, uint32_t samples) {
+static const char not_here[] = "the prepared run is not here: it was used, is too old, or is for another client";
+static const char damaged[] = "the server's part of a prepared run is damaged on its disk; prepare another job";
+static const char other_model[] = "it was prepared for another model than the server has now; prepare another";
+
+static struct binding binding_of(const struct connection *c, const struct state_name *state) {
+  const struct server *s = c->server;
   struct binding b;
   memset(&b, 0, sizeof b);
-  memcpy(b.manifest_hash, c->server->manifest_hash, sizeof b.manifest_hash);
+  memcpy(b.manifest_hash, s->manifest_hash, sizeof b.manifest_hash);
+  crypto_generichash(b.function, sizeof b.function, state->number, sizeof state->number, s->function_hash,
+                     sizeof s->function_hash);
   if (c->peer.has_certificate) memcpy(b.certificate, c->peer.certificate_sha256, sizeof b.certificate);
   snprintf(b.engine, sizeof b.engine, "%s", c->engine->name);
-  b.samples = samples;
+  b.samples = state->samples;
   return b;
 }
 
@@ -30,80 +42,233 @@ static void path_of(const struct server *s, char out[PATH_LEN], const uint8_t nu
   snprintf(out, PATH_LEN, "%s/%s", s->prepared_folder, hex);
 }
 
-static uint64_t age_of(const struct server *s) {
-  return (uint64_t)s->settings.prepared_hours * 3600;
+/* ---- Who has how much ---- */
+
+static void owner_of(const struct connection *c, uint8_t owner[ONE_TIME_OWNER_LEN]) {
+  crypto_generichash(owner, ONE_TIME_OWNER_LEN, (const uint8_t *)c->client, strlen(c->client), NULL, 0);
+}
+
+/* NULL when it is not there, or memory is out. */
+static struct holder *holder_find(struct holder **list, const uint8_t owner[ONE_TIME_OWNER_LEN], bool make) {
+  for (struct holder *h = *list; h; h = h->next)
+    if (memcmp(h->owner, owner, sizeof h->owner) == 0) return h;
+  struct holder *h = make ? mem_alloc(1, sizeof *h) : NULL;
+  if (!h) return NULL;
+  memcpy(h->owner, owner, sizeof h->owner);
+  h->next = *list;
+  return *list = h;
+}
+
+static void holders_drop(struct holder **list, bool all) {
+  for (struct holder **at = list; *at;) {
+    struct holder *h = *at;
+    if (!all && (h->kept || h->making)) {
+      at = &h->next;
+      continue;
+    }
+    *at = h->next;
+    mem_free(h);
+  }
+}
+
+struct count {
+  struct holder *holders; /* owned */
+  bool failed;            /* out of memory */
+};
+
+static void count_kept(void *context, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t bytes) {
+  struct count *count = context;
+  struct holder *h = holder_find(&count->holders, owner, true);
+  if (h) h->kept += bytes;
+  count->failed = count->failed || !h;
+}
+
+/* Removes what is old, and counts what stays. Not under the lock: it reads the folder and may wipe much. */
+static fusion_status sweep(struct server *s, bool leftovers, fusion_error *err) {
+  struct count count = {0};
+  const struct one_time_sweeping sweeping = {.max_age_s = (uint64_t)s->settings.prepared_hours * 3600,
+                                             .leftovers = leftovers,
+                                             .kept = count_kept,
+                                             .context = &count};
+  fusion_status status = one_time_sweep(s->prepared_folder, &sweeping, err);
+  if (status == FUSION_OK && count.failed)
+    status = error_set(err, FUSION_E_MEMORY, "out of memory for the prepared runs");
+  pthread_mutex_lock(&s->lock);
+  for (struct holder *h = s->holders; h && status == FUSION_OK; h = h->next) {
+    const struct holder *now = holder_find(&count.holders, h->owner, false);
+    h->kept = now ? now->kept : 0;
+  }
+  for (const struct holder *now = count.holders; now && status == FUSION_OK; now = now->next) {
+    struct holder *h = holder_find(&s->holders, now->owner, true);
+    if (h) h->kept = now->kept;
+  }
+  holders_drop(&s->holders, false);
+  pthread_mutex_unlock(&s->lock);
+  holders_drop(&count.holders, true);
+  return status;
 }
 
 fusion_status prepared_open(struct server *s, const char *folder, fusion_error *err) {
   if (!folder) return FUSION_OK;
   s->prepared_folder = mem_alloc(strlen(folder) + 1, 1);
-  if (!s->prepared_folder) return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
+  if (!s->prepared_folder || model_function_hash(s->function_hash, s->handles.model) != FUSION_OK)
+    return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
   strcpy(s->prepared_folder, folder);
   if (strlen(folder) > PATH_LEN - 64) return error_set(err, FUSION_E_INPUT, "'%.60s...': the path is too long", folder);
-  return one_time_sweep(folder, age_of(s), true, &s->prepared_bytes, err);
+  return sweep(s, true, err);
 }
 
-/* Once in a while, and not under the lock: it reads the folder and may wipe much. */
-static fusion_status sweep(struct server *s, fusion_error *failure) {
-  enum { EVERY_S = 60 };
-  const double now = clock_seconds();
-  uint64_t bytes;
-  pthread_mutex_lock(&s->lock);
-  const bool due = now - s->prepared_swept >= EVERY_S;
-  if (due) s->prepared_swept = now;
-  pthread_mutex_unlock(&s->lock);
-  if (!due) return FUSION_OK;
-  const fusion_status status = one_time_sweep(s->prepared_folder, age_of(s), false, &bytes, failure);
-  if (status != FUSION_OK) return status;
-  pthread_mutex_lock(&s->lock);
-  s->prepared_bytes = bytes;
-  pthread_mutex_unlock(&s->lock);
+void prepared_close(struct server *s) {
+  holders_drop(&s->holders, true);
+  mem_wipe(s->function_hash, sizeof s->function_hash);
+  mem_free(s->prepared_folder);
+}
+
+/* What a client may have, and has. Half of what the others leave: so there is always room for one more client. */
+struct room {
+  uint64_t most, own, all; /* bytes: the client's share; what it has; what all have, without the share's limit */
+  uint64_t ever;           /* the share if nobody had anything */
+};
+
+/* Called with the lock held. */
+static struct room room_of(const struct connection *c, const uint8_t owner[ONE_TIME_OWNER_LEN]) {
+  const struct server *s = c->server;
+  const uint64_t whole = s->settings.prepared_bytes, given = c->limits.prepared_bytes;
+  struct room r = {0};
+  for (const struct holder *h = s->holders; h; h = h->next) {
+    r.all += h->kept + h->making;
+    if (memcmp(h->owner, owner, sizeof h->owner) == 0) r.own = h->kept + h->making;
+  }
+  const uint64_t others = r.all - r.own, left = others < whole ? whole - others : 0;
+  r.most = given ? size_min(given, whole) : left / 2;
+  r.ever = given ? size_min(given, whole) : whole / 2;
+  return r;
+}
+
+/* Whether there is room for so many bytes more. Called with the lock held. */
+static fusion_status check_room(const struct connection *c, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t len,
+                                fusion_error *failure) {
+  const struct room r = room_of(c, owner);
+  const uint64_t whole = c->server->settings.prepared_bytes;
+  if (len > r.ever)
+    return error_set(failure, FUSION_E_LIMIT,
+                     "prepared runs of %llu KiB are more than a client may have here, %llu KiB; prepare a smaller job",
+                     (unsigned long long)(len >> 10), (unsigned long long)(r.ever >> 10));
+  if (r.own > r.most || len > r.most - r.own)
+    return error_set(
+        failure, FUSION_E_BUSY,
+        "prepared runs of %llu KiB do not fit this client's share, of which %llu of %llu KiB are in use; use "
+        "some, or wait",
+        (unsigned long long)(len >> 10), (unsigned long long)(r.own >> 10), (unsigned long long)(r.most >> 10));
+  if (r.all > whole || len > whole - r.all)
+    return error_set(failure, FUSION_E_BUSY, "there is no room for prepared runs of %llu KiB; try again later",
+                     (unsigned long long)(len >> 10));
   return FUSION_OK;
 }
 
+/* Room for a state, before it is made. */
+static fusion_status reserve(struct connection *c, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t len,
+                             fusion_error *failure) {
+  struct server *s = c->server;
+  pthread_mutex_lock(&s->lock);
+  fusion_status status = check_room(c, owner, len, failure);
+  struct holder *h = status == FUSION_OK ? holder_find(&s->holders, owner, true) : NULL;
+  if (h) h->making += len;
+  if (status == FUSION_OK && !h) status = error_set(failure, FUSION_E_MEMORY, "out of memory for a prepared run");
+  pthread_mutex_unlock(&s->lock);
+  return status;
+}
+
+/* It was made, or not. */
+static void settle(struct server *s, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t len, bool made) {
+  pthread_mutex_lock(&s->lock);
+  struct holder *h = holder_find(&s->holders, owner, false);
+  h->making -= len;
+  if (made) h->kept += len;
+  holders_drop(&s->holders, false);
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void forget(struct server *s, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t len) {
+  pthread_mutex_lock(&s->lock);
+  struct holder *h = holder_find(&s->holders, owner, false);
+  if (h) h->kept -= size_min(len, h->kept);
+  holders_drop(&s->holders, false);
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- Before READY ---- */
+
 fusion_status prepared_allow(struct connection *c, enum session_purpose purpose, fusion_error *failure) {
+  enum { EVERY_S = 60 };
   struct server *s = c->server;
   c->purpose = purpose;
   if (purpose == PURPOSE_RUN) return FUSION_OK;
   if (!s->prepared_folder) return error_set(failure, FUSION_E_LIMIT, "this server keeps no prepared runs");
   if (!engine_runs_ahead(c->engine))
     return error_set(failure, FUSION_E_LIMIT, "the %s engine cannot prepare runs ahead", c->engine->name);
-  return sweep(s, failure);
-}
-
-/* Room for a state, before it is made. */
-static fusion_status reserve(struct server *s, uint64_t len, fusion_error *failure) {
+  const double now = clock_seconds();
   pthread_mutex_lock(&s->lock);
-  const uint64_t used = s->prepared_bytes + s->prepared_making, most = s->settings.prepared_bytes;
-  const bool fits = used <= most && len <= most - used;
-  if (fits) s->prepared_making += len;
+  const bool due = now - s->prepared_swept >= EVERY_S;
+  if (due) s->prepared_swept = now;
   pthread_mutex_unlock(&s->lock);
-  if (fits) return FUSION_OK;
-  return error_set(failure, FUSION_E_BUSY, "there is no room for another prepared run of %llu KiB; use some, or wait",
-                   (unsigned long long)(len >> 10));
+  return due ? sweep(s, false, failure) : FUSION_OK;
 }
 
-/* It was made, or not. */
-static void settle(struct server *s, uint64_t len, bool made) {
-  pthread_mutex_lock(&s->lock);
-  s->prepared_making -= len;
-  if (made) s->prepared_bytes += len;
-  pthread_mutex_unlock(&s->lock);
-}
-
-static void forget(struct server *s, uint64_t len) {
-  pthread_mutex_lock(&s->lock);
-  s->prepared_bytes -= size_min(len, s->prepared_bytes);
-  pthread_mutex_unlock(&s->lock);
-}
-
+/* Of one file. */
 static fusion_status state_len(const struct connection *c, uint32_t samples, uint64_t *len, fusion_error *failure) {
   const size_t shard = samples;
   struct cost cost = {0};
   const fusion_status status =
       engine_phase_cost(c->engine, ENGINE_AHEAD, &c->server->handles.model->program, &shard, 1, &cost);
-  *len = cost.prepared_server;
+  *len = one_time_file_len(cost.prepared_server, sizeof(struct binding));
   return status == FUSION_OK ? status : error_set(failure, status, "%s", fusion_status_text(status));
+}
+
+/* A job that does not fit is better refused now than after all its work: as if it were cut into shards as its client
+ * will cut it. */
+static fusion_status check_job(struct connection *c, uint64_t samples, uint32_t shard_samples, fusion_error *failure) {
+  const size_t shards = shards_count((size_t)samples, shard_samples, 1);
+  const struct shard longest = shard_at((size_t)samples, shards, 0);
+  uint8_t owner[ONE_TIME_OWNER_LEN];
+  uint64_t len, all;
+  fusion_status status = state_len(c, (uint32_t)longest.count, &len, failure);
+  if (status != FUSION_OK) return status;
+  owner_of(c, owner);
+  if (__builtin_mul_overflow(len, shards, &all)) all = UINT64_MAX;
+  pthread_mutex_lock(&c->server->lock);
+  status = check_room(c, owner, all, failure);
+  pthread_mutex_unlock(&c->server->lock);
+  return status;
+}
+
+/* Why a state cannot be used that is for something else than wanted, or damaged. */
+static const char *reason(struct one_time_file *file, const struct binding *wanted) {
+  struct binding bound;
+  const struct one_time_binding is = one_time_bound(file);
+  if (one_time_verify(file, NULL) != FUSION_OK) return damaged;
+  if (is.len != sizeof bound) return not_here;
+  memcpy(&bound, is.data, sizeof bound);
+  if (memcmp(bound.certificate, wanted->certificate, sizeof bound.certificate) != 0) return not_here;
+  const bool same_model = memcmp(bound.manifest_hash, wanted->manifest_hash, sizeof bound.manifest_hash) == 0 &&
+                          memcmp(bound.function, wanted->function, sizeof bound.function) == 0;
+  return same_model ? not_here : other_model;
+}
+
+/* A state that is here, for this client and this model; not spent. */
+static fusion_status open_state(struct one_time_file **out, const struct connection *c, const struct state_name *state,
+                                fusion_error *failure) {
+  const struct binding wanted = binding_of(c, state);
+  char path[PATH_LEN];
+  path_of(c->server, path, state->number);
+  if (one_time_open(out, path, NULL) != FUSION_OK)
+    return error_set(failure, FUSION_E_LIMIT, "%s", access(path, F_OK) == 0 ? damaged : not_here);
+  const struct one_time_binding is = one_time_bound(*out);
+  if (is.len == sizeof wanted && memcmp(is.data, &wanted, sizeof wanted) == 0) return FUSION_OK;
+  const char *why = reason(*out, &wanted);
+  one_time_close(*out);
+  *out = NULL;
+  return error_set(failure, FUSION_E_LIMIT, "%s", why);
 }
 
 /* The channel's own line, if it has one. */
@@ -112,49 +277,108 @@ static fusion_status channel_failure(struct connection *c, fusion_status status,
   return error_set(failure, status, "%s", e->status == status ? e->text : fusion_status_text(status));
 }
 
+static fusion_status check_states(struct connection *c, fusion_error *failure) {
+  struct state_name *states;
+  size_t count;
+  fusion_status status = states_recv(c->channel, &states, &count);
+  if (status != FUSION_OK) return channel_failure(c, status, failure);
+  for (size_t i = 0; i < count && status == FUSION_OK; i++) {
+    struct one_time_file *file = NULL;
+    status = open_state(&file, c, &states[i], failure);
+    one_time_close(file);
+  }
+  mem_free(states);
+  return status;
+}
+
+fusion_status prepared_check(struct connection *c, uint64_t samples, uint32_t shard_samples, fusion_error *failure) {
+  if (c->purpose == PURPOSE_PREPARE) return check_job(c, samples, shard_samples, failure);
+  return c->purpose == PURPOSE_RUN_PREPARED ? check_states(c, failure) : FUSION_OK;
+}
+
+/* ---- Runs ---- */
+
+/* So that it can be removed if the client does not come to have its part. */
+static fusion_status remember(struct connection *c, const struct state_name *state, fusion_error *failure) {
+  const size_t count = c->made_count;
+  if (count >= SESSION_STATES_MAX)
+    return error_set(failure, FUSION_E_LIMIT, "a job has %d prepared runs at most", SESSION_STATES_MAX);
+  if ((count & (count - 1)) == 0) { /* full: the room is the next power of two */
+    struct state_name *more = mem_alloc(size_max(1, 2 * count), sizeof *more);
+    if (!more) return error_set(failure, FUSION_E_MEMORY, "out of memory for a prepared run");
+    if (count) memcpy(more, c->made, count * sizeof *more);
+    mem_free(c->made);
+    c->made = more;
+  }
+  c->made[c->made_count++] = *state;
+  return FUSION_OK;
+}
+
 fusion_status prepared_make(struct connection *c, struct engine_session *session, uint32_t samples,
                             fusion_error *failure) {
-  struct server *s = c->server;
-  const struct binding b = binding_of(c, samples);
+  struct state_name state = {.samples = samples};
   struct one_time_file *file = NULL;
-  uint8_t number[SESSION_STATE_LEN];
+  uint8_t owner[ONE_TIME_OWNER_LEN];
   char path[PATH_LEN];
   uint64_t len;
+  owner_of(c, owner);
   fusion_status status = state_len(c, samples, &len, failure);
-  if (status == FUSION_OK) status = reserve(s, len, failure);
+  if (status == FUSION_OK) status = reserve(c, owner, len, failure);
   if (status != FUSION_OK) return status;
-  status = os_random(number, sizeof number);
+  status = os_random(state.number, sizeof state.number);
   FAIL_IF(status != FUSION_OK, error_set(failure, status, "%s", fusion_status_text(status)));
-  path_of(s, path, number);
-  TRY(one_time_create(&file, path, (struct one_time_binding){&b, sizeof b}, failure));
+  const struct binding b = binding_of(c, &state);
+  path_of(c->server, path, state.number);
+  TRY(one_time_create(&file, path, owner, failure));
   status = engine_prepare_run(session, samples, one_time_stream(file));
   FAIL_IF(status != FUSION_OK, channel_failure(c, status, failure));
-  TRY(one_time_commit(file, NULL, failure));
-  status = prepared_send(c->channel, number);
-  if (status != FUSION_OK) status = channel_failure(c, status, failure);
+  TRY(remember(c, &state, failure));
+  TRY(one_time_commit(file, (struct one_time_binding){&b, sizeof b}, failure));
 cleanup:
   one_time_close(file);
-  settle(s, len, status == FUSION_OK);
-  return status;
+  settle(c->server, owner, len, status == FUSION_OK);
+  if (status != FUSION_OK) return status;
+  status = prepared_send(c->channel, state.number);
+  return status == FUSION_OK ? status : channel_failure(c, status, failure);
+}
+
+/* Spends it; it is wiped when it is closed. */
+static fusion_status spend(struct connection *c, struct one_time_file *file, uint32_t samples, fusion_error *failure) {
+  uint8_t owner[ONE_TIME_OWNER_LEN];
+  fusion_error none;
+  uint64_t len;
+  memcpy(owner, one_time_owner(file), sizeof owner);
+  if (one_time_spend(file, NULL) != FUSION_OK) return error_set(failure, FUSION_E_LIMIT, "%s", not_here);
+  if (state_len(c, samples, &len, &none) == FUSION_OK) forget(c->server, owner, len);
+  return FUSION_OK;
+}
+
+void prepared_end(struct connection *c, bool well) {
+  for (size_t i = 0; i < c->made_count && !well; i++) {
+    struct one_time_file *file;
+    fusion_error why;
+    if (open_state(&file, c, &c->made[i], &why) != FUSION_OK) continue;
+    (void)!spend(c, file, c->made[i].samples, &why);
+    one_time_close(file);
+  }
+  mem_free(c->made);
+  c->made = NULL;
+  c->made_count = 0;
 }
 
 fusion_status prepared_use(struct connection *c, struct engine_session *session, uint32_t samples,
                            fusion_error *failure) {
-  struct server *s = c->server;
-  const struct binding b = binding_of(c, samples);
-  struct one_time_file *file;
-  uint8_t number[SESSION_STATE_LEN];
-  char path[PATH_LEN];
-  uint64_t len;
-  fusion_status status = prepared_recv(c->channel, number);
+  struct state_name state = {.samples = samples};
+  struct one_time_file *file = NULL;
+  fusion_status status = prepared_recv(c->channel, state.number);
   if (status != FUSION_OK) return channel_failure(c, status, failure);
-  path_of(s, path, number);
-  if (one_time_spend(&file, path, (struct one_time_binding){&b, sizeof b}, NULL) != FUSION_OK)
-    return error_set(failure, FUSION_E_LIMIT,
-                     "the prepared run is not here: it was used, is too old, or is for another client or model");
-  if (state_len(c, samples, &len, failure) == FUSION_OK) forget(s, len);
+  TRY(open_state(&file, c, &state, failure));
+  const bool whole = one_time_verify(file, NULL) == FUSION_OK;
+  TRY(spend(c, file, samples, failure)); /* what is damaged is of no use to anybody */
+  FAIL_IF(!whole, error_set(failure, FUSION_E_LIMIT, "%s", damaged));
   status = engine_run_prepared_server(session, samples, one_time_stream(file));
   if (status != FUSION_OK) status = channel_failure(c, status, failure);
+cleanup:
   one_time_close(file);
   return status;
 }

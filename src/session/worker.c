@@ -38,6 +38,13 @@ static fusion_status greet_first(struct worker *w, const struct server_hello *he
   return status;
 }
 
+/* Of a prepared job: the server looks whether it has them all before either side spends any. */
+static fusion_status name_states(struct worker *w) {
+  size_t count;
+  const struct state_name *states = ahead_states(w->job->terms.handles->ahead, &count);
+  return states_send(w->channel, states, count);
+}
+
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
   struct client_hello hello = {.samples = job->declared ? job->declared : job->ready.todo,
@@ -77,10 +84,15 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
                               .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
   uint32_t granted;
   status = start_send(w->channel, &start);
+  if (status == FUSION_OK && job->terms.handles->ahead) status = name_states(w);
   if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
   if (status != FUSION_OK) return channel_failure(w->channel, status, why);
   if (granted > start.shard_samples)
     return error_set(why, FUSION_E_PEER, "the server grants larger shards than were asked for");
+  if (granted < job->ready.shard_samples && job->terms.handles->ahead)
+    return error_set(why, FUSION_E_BUSY,
+                     "the server has memory for %u samples at once, and the prepared job runs %u: try again later",
+                     granted, job->ready.shard_samples);
   if (granted < job->ready.shard_samples && job->queue.shards)
     return error_set(why, FUSION_E_REFUSED, "the server has no memory left for another worker");
   if (!job->queue.shards) job->ready.shard_samples = granted;
@@ -227,6 +239,10 @@ static void give_back(struct client_job *job, struct shard *s, bool ran, const f
   struct journal *journal = job->terms.handles->journal;
   const bool wrong = why->status == FUSION_E_PEER || why->status == FUSION_E_CRYPTO;
   if (ran && wrong && journal) journal_spoil(journal, why->status);
+  if (ran && is_loss(why->status) && job->terms.handles->ahead) {
+    snprintf(text, sizeof text, "%.380s; a prepared run cannot run again: prepare another job", why->text);
+    job_fail(job, why->status, text);
+  }
   if (ran && !is_loss(why->status)) job_fail(job, why->status, why->text);
   s->tries += ran;
   if (s->tries >= job->terms.settings->tries) {

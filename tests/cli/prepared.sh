@@ -34,7 +34,8 @@ start --engine cheetah,delphi --prepared-folder states --prepared-bytes 4K
 prepare --samples 500 -o x.state
 prepare --samples 10 --engine cheetah -o x.state
 prepare --samples 10
-ls states | wc -l
+prepare --samples 10 -o nowhere/x.state
+find . -name '*.state*' -o -path './states/?*' | wc -l
 stop
 
 start --engine cheetah,delphi --prepared-folder states
@@ -48,6 +49,9 @@ start --engine cheetah,delphi --prepared-folder states
 "$FUSION" query "127.0.0.1:$(cat port)" --plaintext --prepared job.state --journal j --input q.csv --public pub.csv --labels lab.csv 2>&1 | head -1
 query --prepared job.state --min-public 120 2>&1 | sed "s/$samples/SAMPLES/; s/has [0-9]*/has N/"
 cp job.state copy.state
+cp job.state damaged.state
+printf X | dd of=damaged.state bs=1 seek=200 conv=notrunc status=none
+query --prepared damaged.state
 query --prepared job.state -o answers.csv | sed "s/$samples/SAMPLES/"
 sed 1d answers.csv | cut -d, -f2 | paste -sd, >got.txt
 head -4 lab.csv | paste -sd, | cmp - got.txt && echo "the right answers"
@@ -55,5 +59,5 @@ ls states
 [ -e job.state ] || echo "job.state is gone"
 query --prepared job.state
 query --prepared copy.state
-[ -e copy.state ] || echo "copy.state is gone"
+[ -e copy.state ] && echo "copy.state is not spent: the server said so first"
 stop

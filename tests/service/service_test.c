@@ -27,15 +27,19 @@ static void clients__have_the_limits_of_their_entry(void **state) {
   struct clients *c;
   struct client_limits limits;
   fusion_error why;
-  write_clients("{\"hospital-a\": {\"samples_day\": 2000, \"jobs\": 4, \"models\": [\"tumour\"]}, \"bank\": {}}");
+  write_clients(
+      "{\"hospital-a\": {\"samples_day\": 2000, \"jobs\": 4, \"prepared_bytes\": 9000000000, "
+      "\"models\": [\"tumour\"]}, \"bank\": {}}");
   assert_ok(clients_load(&c, clients_path, &why));
   assert_ok(clients_limits(c, "hospital-a", "tumour", &limits, &why));
   assert_int_equal(limits.samples_day, 2000);
   assert_int_equal(limits.jobs, 4);
+  assert_int_equal(limits.prepared_bytes, 9000000000);
   assert_int_equal(clients_limits(c, "hospital-a", "other", &limits, &why), FUSION_E_REFUSED);
   assert_string_equal(why.text, "the client 'hospital-a' may not use this model");
   assert_ok(clients_limits(c, "bank", "other", &limits, &why));
   assert_int_equal(limits.samples_day, 0);
+  assert_int_equal(limits.prepared_bytes, 0);
   assert_int_equal(clients_limits(c, "stranger", "tumour", &limits, &why), FUSION_E_REFUSED);
   clients_free(c);
   write_clients("{\"*\": {\"samples_day\": 5}}");
@@ -56,6 +60,7 @@ static void clients__a_file_that_is_wrong_is_refused(void **state) {
       {"{\"a\": {\"sample_day\": 1}}", "'a' has 'sample_day'"},
       {"{\"a\": {\"samples_day\": 0}}", "samples_day of 'a' is no whole number above 0"},
       {"{\"a\": {\"jobs\": 1.5}}", "jobs of 'a' is no whole number above 0"},
+      {"{\"a\": {\"prepared_bytes\": \"1G\"}}", "prepared_bytes of 'a' is no whole number above 0"},
       {"{\"a\": {\"models\": [1]}}", "models of 'a' is no list of names"},
       {"{\"a\": {}, \"a\": {}}", "duplicate"},
   };

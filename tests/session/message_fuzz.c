@@ -59,7 +59,7 @@ static struct channel *tape_channel(const void *data, size_t len, struct writer 
   return c;
 }
 
-enum { KINDS = 9, POINTS = 3, MEMORY_MAX = 1 << 30 };
+enum { KINDS = 10, POINTS = 3, MEMORY_MAX = 1 << 30 };
 
 /* What a client does with a manifest before it sends anything else. */
 static fusion_status receive_manifest(struct channel *c) {
@@ -124,6 +124,18 @@ static bool spoken(uint32_t version) {
   return version >= SESSION_VERSION_OLDEST && version <= SESSION_VERSION;
 }
 
+static fusion_status receive_states(struct channel *c) {
+  struct state_name *states;
+  size_t count;
+  const fusion_status status = states_recv(c, &states, &count);
+  if ((status == FUSION_OK) != (states != NULL)) abort();
+  if (states && (!count || count > SESSION_STATES_MAX)) abort();
+  for (size_t i = 0; states && i < count; i++)
+    if (!states[i].samples || states[i].samples > SESSION_SHARD_MAX) abort();
+  mem_free(states);
+  return status;
+}
+
 static fusion_status receive(struct channel *c, unsigned kind) {
   struct client_hello client;
   struct server_hello server;
@@ -158,6 +170,7 @@ static fusion_status receive(struct channel *c, unsigned kind) {
     case 6: return receive_key(c);
     case 7: return receive_points(c, true);
     case 8: return receive_points(c, false);
+    case 9: return receive_states(c);
     default: break;
   }
   return status;

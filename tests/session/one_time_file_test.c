@@ -18,17 +18,16 @@ enum { STATE_LEN = 200000 };
 static char folder[] = "/tmp/fusion-one-time-XXXXXX";
 static char path[80], part[96], spent[96];
 static const struct one_time_binding binding = {"a model, a client", 17};
+static const uint8_t owner[ONE_TIME_OWNER_LEN] = {'s', 'o', 'm', 'e', 'b', 'o', 'd', 'y'};
 
 static void make(const char *at) {
   struct one_time_file *f;
-  uint64_t len;
   uint8_t *data = mem_alloc(STATE_LEN, 1);
   for (size_t i = 0; i < STATE_LEN; i++) data[i] = (uint8_t)(i * 7 + i / 256);
-  assert_ok(one_time_create(&f, at, binding, NULL));
+  assert_ok(one_time_create(&f, at, owner, NULL));
   assert_ok(stream_write(one_time_stream(f), data, 3));
   assert_ok(stream_write(one_time_stream(f), data + 3, STATE_LEN - 3));
-  assert_ok(one_time_commit(f, &len, NULL));
-  assert_true(len > STATE_LEN);
+  assert_ok(one_time_commit(f, binding, NULL));
   one_time_close(f);
   mem_free(data);
 }
@@ -38,13 +37,52 @@ static bool is_there(const char *at) {
   return lstat(at, &st) == 0;
 }
 
-static fusion_status spend(struct one_time_binding wanted) {
+/* As its users do: open, look whom it is for, verify, spend. NULL in *out: not spent. */
+static fusion_status take(struct one_time_file **out, fusion_error *err) {
+  fusion_status status = one_time_open(out, path, err);
+  if (status != FUSION_OK) return status;
+  const struct one_time_binding bound = one_time_bound(*out);
+  assert_int_equal(bound.len, binding.len);
+  status = one_time_verify(*out, err);
+  if (status == FUSION_OK) {
+    assert_memory_equal(bound.data, binding.data, binding.len);
+    assert_memory_equal(one_time_owner(*out), owner, sizeof owner);
+    status = one_time_spend(*out, err);
+  }
+  if (status == FUSION_OK) return status;
+  one_time_close(*out);
+  *out = NULL;
+  return status;
+}
+
+static fusion_status spend(void) {
   struct one_time_file *f;
   fusion_error err = {.status = FUSION_OK};
-  const fusion_status status = one_time_spend(&f, path, wanted, &err);
+  const fusion_status status = take(&f, &err);
   if (status == FUSION_OK) one_time_close(f);
   if (status != FUSION_OK) assert_true(strstr(err.text, path) && strstr(err.text, "prepare"));
   return status;
+}
+
+struct kept {
+  uint64_t bytes;
+  unsigned files;
+};
+
+static void count(void *context, const uint8_t whose[ONE_TIME_OWNER_LEN], uint64_t bytes) {
+  struct kept *kept = context;
+  assert_memory_equal(whose, owner, sizeof owner);
+  kept->bytes += bytes;
+  kept->files++;
+}
+
+static struct kept sweep(uint64_t max_age_s, bool leftovers) {
+  struct kept kept = {0};
+  assert_ok(one_time_sweep(
+      folder,
+      &(struct one_time_sweeping){.max_age_s = max_age_s, .leftovers = leftovers, .kept = count, .context = &kept},
+      NULL));
+  return kept;
 }
 
 static void file__gives_back_its_bytes_once(void **state) {
@@ -55,45 +93,67 @@ static void file__gives_back_its_bytes_once(void **state) {
   make(path);
   assert_int_equal(stat(path, &st), 0);
   assert_int_equal(st.st_mode & 0777, 0600);
-  assert_ok(one_time_spend(&f, path, binding, NULL));
+  assert_ok(take(&f, NULL));
   assert_true(!is_there(path) && is_there(spent));
   assert_ok(stream_read(one_time_stream(f), data, STATE_LEN));
   for (size_t i = 0; i < STATE_LEN; i++) assert_int_equal(data[i], (uint8_t)(i * 7 + i / 256));
   assert_int_equal(stream_read(one_time_stream(f), data, 1), FUSION_E_IO);
-  assert_int_equal(spend(binding), FUSION_E_INPUT);
+  assert_int_equal(spend(), FUSION_E_INPUT);
   one_time_close(f);
   assert_true(!is_there(path) && !is_there(spent) && !is_there(part));
-  assert_int_equal(spend(binding), FUSION_E_INPUT);
+  assert_int_equal(spend(), FUSION_E_INPUT);
   mem_free(data);
 }
 
-/* What is for something else, or damaged, is refused and stays. */
-static void spend__refuses_other_bindings_and_damage(void **state) {
+/* What is shorter, or has another byte anywhere, is refused and stays. */
+static void damage__is_found_before_anything_is_spent(void **state) {
   (void)state;
-  make(path);
-  assert_int_equal(spend((struct one_time_binding){"a model, a cl", 13}), FUSION_E_INPUT);
-  assert_int_equal(spend((struct one_time_binding){"a model, a clienT", 17}), FUSION_E_INPUT);
-  assert_int_equal(spend((struct one_time_binding){"", 0}), FUSION_E_INPUT);
-  assert_ok(spend(binding));
+  struct stat st;
   static const size_t lengths[] = {0, 5, 23, 30, 100, STATE_LEN};
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
     make(path);
     assert_int_equal(truncate(path, (off_t)lengths[i]), 0);
-    assert_int_equal(spend(binding), FUSION_E_INPUT);
+    assert_int_equal(spend(), FUSION_E_INPUT);
     assert_true(is_there(path));
     unlink(path);
   }
-  for (size_t at = 0; at < 20; at++) {
-    make(path);
+  make(path);
+  assert_int_equal(stat(path, &st), 0);
+  assert_int_equal(st.st_size, one_time_file_len(STATE_LEN, binding.len));
+  for (off_t at = 0; at < st.st_size; at += at < 100 || at > st.st_size - 40 ? 1 : 9973) {
     const int fd = open(path, O_RDWR);
     uint8_t byte;
-    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
     byte ^= 0x40;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    struct one_time_file *f = NULL;
+    fusion_error err = {.status = FUSION_OK};
+    if (one_time_open(&f, path, &err) == FUSION_OK) assert_int_equal(one_time_verify(f, &err), FUSION_E_INPUT);
+    one_time_close(f);
+    if (!strstr(err.text, "damaged")) fail_msg("byte %lld: '%s'", (long long)at, err.text);
+    assert_true(is_there(path));
+    byte ^= 0x40;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     close(fd);
-    assert_int_equal(spend(binding), FUSION_E_INPUT);
-    unlink(path);
   }
+  assert_ok(spend());
+}
+
+/* One that was opened and is another's by now, or gone, is not spent; nor is the next file of its name. */
+static void spend__takes_only_the_file_that_was_opened(void **state) {
+  (void)state;
+  struct one_time_file *f, *g;
+  make(path);
+  assert_ok(one_time_open(&f, path, NULL));
+  assert_ok(one_time_open(&g, path, NULL));
+  assert_ok(one_time_spend(g, NULL));
+  assert_int_equal(one_time_spend(f, NULL), FUSION_E_INPUT);
+  one_time_close(g);
+  assert_int_equal(one_time_spend(f, NULL), FUSION_E_INPUT);
+  make(path);
+  assert_int_equal(one_time_spend(f, NULL), FUSION_E_INPUT);
+  one_time_close(f);
+  assert_ok(spend());
 }
 
 static void create__takes_no_other_files_place(void **state) {
@@ -101,14 +161,15 @@ static void create__takes_no_other_files_place(void **state) {
   struct one_time_file *f;
   fusion_error err = {.status = FUSION_OK};
   make(path);
-  assert_ok(one_time_create(&f, path, binding, NULL));
+  assert_ok(one_time_create(&f, path, owner, NULL));
   struct one_time_file *second;
-  assert_int_equal(one_time_create(&second, path, binding, NULL), FUSION_E_IO); /* while it is being written */
-  assert_int_equal(one_time_commit(f, NULL, &err), FUSION_E_IO);
+  assert_int_equal(one_time_create(&second, path, owner, &err), FUSION_E_IO); /* while it is being written */
+  assert_non_null(strstr(err.text, "another process is making it"));
+  assert_int_equal(one_time_commit(f, binding, &err), FUSION_E_IO);
   one_time_close(f);
   assert_true(is_there(path) && !is_there(part));
-  assert_ok(spend(binding));
-  assert_ok(one_time_create(&f, path, binding, NULL));
+  assert_ok(spend());
+  assert_ok(one_time_create(&f, path, owner, NULL));
   one_time_close(f); /* not complete */
   assert_true(!is_there(path) && !is_there(part));
 }
@@ -128,7 +189,7 @@ static void spend__once_however_its_process_is_killed(void **state) {
     assert_true(child >= 0);
     if (!child) {
       struct one_time_file *f;
-      if (one_time_spend(&f, path, binding, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
+      if (take(&f, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
       one_time_close(f);
       _exit(0);
     }
@@ -139,14 +200,12 @@ static void spend__once_however_its_process_is_killed(void **state) {
     const bool used = read(ends[0], &byte, 1) == 1;
     close(ends[0]);
     said += used;
-    const fusion_status again = spend(binding);
+    const fusion_status again = spend();
     assert_true(again == FUSION_OK || again == FUSION_E_INPUT);
     if (used) assert_int_equal(again, FUSION_E_INPUT);
-    assert_int_equal(spend(binding), FUSION_E_INPUT);
-    uint64_t bytes;
-    assert_ok(one_time_sweep(folder, UINT64_MAX, true, &bytes, NULL));
+    assert_int_equal(spend(), FUSION_E_INPUT);
+    assert_int_equal(sweep(UINT64_MAX, true).files, 0);
     assert_true(!is_there(path) && !is_there(spent));
-    assert_int_equal(bytes, 0);
   }
   assert_true(said > 0);
 }
@@ -165,7 +224,7 @@ static void spend__by_one_of_many(void **state) {
       assert_true(child >= 0);
       if (child) continue;
       struct one_time_file *f;
-      if (one_time_spend(&f, path, binding, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
+      if (take(&f, NULL) == FUSION_OK) (void)!write(ends[1], "x", 1);
       one_time_close(f);
       _exit(0);
     }
@@ -180,7 +239,6 @@ static void spend__by_one_of_many(void **state) {
 static void sweep__removes_leftovers_and_what_is_old(void **state) {
   (void)state;
   char other[96], others_part[96];
-  uint64_t bytes;
   snprintf(other, sizeof other, "%s/notes", folder);
   FILE *notes = fopen(other, "w");
   fputs("not ours, whatever its age, and long enough", notes);
@@ -188,17 +246,18 @@ static void sweep__removes_leftovers_and_what_is_old(void **state) {
   snprintf(others_part, sizeof others_part, "%s/film.part", folder);
   assert_int_equal(link(other, others_part), 0);
   make(path);
-  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
-  assert_true(bytes > STATE_LEN && is_there(path) && is_there(others_part));
+  const struct kept kept = sweep(3600, true);
+  assert_int_equal(kept.files, 1);
+  assert_int_equal(kept.bytes, one_time_file_len(STATE_LEN, binding.len));
+  assert_true(is_there(path) && is_there(others_part));
   unlink(others_part);
   const struct utimbuf old = {.actime = 1, .modtime = 1};
   assert_int_equal(utime(path, &old), 0);
   assert_int_equal(utime(other, &old), 0);
-  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
+  assert_int_equal(sweep(3600, true).files, 0);
   assert_true(!is_there(path) && is_there(other));
-  assert_int_equal(bytes, 0);
   unlink(other);
-  assert_int_equal(one_time_sweep("/nowhere", 1, true, &bytes, NULL), FUSION_E_IO);
+  assert_int_equal(one_time_sweep("/nowhere", &(struct one_time_sweeping){.max_age_s = 1}, NULL), FUSION_E_IO);
 }
 
 /* Another server's sweep, or one at the hour at which a state grows old: what somebody holds stays whole. */
@@ -206,23 +265,22 @@ static void sweep__passes_by_what_is_in_use(void **state) {
   (void)state;
   const struct utimbuf old = {.actime = 1, .modtime = 1};
   struct one_time_file *f, *second;
-  uint64_t bytes;
   uint8_t *data = mem_alloc(STATE_LEN, 1);
-  assert_ok(one_time_create(&f, path, binding, NULL));
-  assert_ok(one_time_sweep(folder, 0, true, &bytes, NULL));
+  assert_ok(one_time_create(&f, path, owner, NULL));
+  (void)sweep(0, true);
   assert_true(is_there(part));
   assert_ok(stream_write(one_time_stream(f), "abc", 3));
-  assert_ok(one_time_commit(f, NULL, NULL));
+  assert_ok(one_time_commit(f, binding, NULL));
   one_time_close(f);
-  assert_ok(one_time_spend(&f, path, binding, NULL));
+  assert_ok(take(&f, NULL));
   assert_int_equal(utime(spent, &old), 0);
-  assert_ok(one_time_sweep(folder, 0, true, &bytes, NULL));
+  (void)sweep(0, true);
   assert_true(is_there(spent));
   assert_ok(stream_read(one_time_stream(f), data, 3));
   assert_memory_equal(data, "abc", 3);
   /* The next of that name is another file, which the first one's end leaves alone. */
   make(path);
-  assert_ok(one_time_spend(&second, path, binding, NULL));
+  assert_ok(take(&second, NULL));
   one_time_close(f);
   assert_ok(stream_read(one_time_stream(second), data, STATE_LEN));
   assert_int_equal(data[300], (uint8_t)(300 * 7 + 1));
@@ -233,27 +291,29 @@ static void sweep__passes_by_what_is_in_use(void **state) {
 /* A killed process leaves a file that is wiped in part: never used, and removed. */
 static void sweep__ends_what_was_begun(void **state) {
   (void)state;
-  uint64_t bytes;
   make(path);
   const int fd = open(path, O_RDWR);
   assert_int_equal(pwrite(fd, "FUSION1W", 8, 0), 8);
   close(fd);
-  assert_int_equal(spend(binding), FUSION_E_INPUT);
-  assert_int_equal(rename(path, spent), 0);
-  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
+  assert_int_equal(spend(), FUSION_E_INPUT);
+  (void)sweep(3600, false);
+  assert_false(is_there(path));
+  make(spent);
+  (void)sweep(3600, true);
   assert_false(is_there(spent));
   make(path);
   assert_int_equal(rename(path, part), 0);
-  assert_ok(one_time_sweep(folder, 3600, false, &bytes, NULL));
+  (void)sweep(3600, false);
   assert_true(is_there(part));
-  assert_ok(one_time_sweep(folder, 3600, true, &bytes, NULL));
+  (void)sweep(3600, true);
   assert_false(is_there(part));
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(file__gives_back_its_bytes_once),
-      cmocka_unit_test(spend__refuses_other_bindings_and_damage),
+      cmocka_unit_test(damage__is_found_before_anything_is_spent),
+      cmocka_unit_test(spend__takes_only_the_file_that_was_opened),
       cmocka_unit_test(create__takes_no_other_files_place),
       cmocka_unit_test(spend__once_however_its_process_is_killed),
       cmocka_unit_test(spend__by_one_of_many),
