@@ -296,8 +296,10 @@ static bool ends_in(const char *name, const char *end) {
   return len >= end_len && !strcmp(name + len - end_len, end);
 }
 
-/* Whether the head is of one of our files; of those that are being written or were wiped, only a leftover's. */
-static bool is_ours(const struct head *head, bool leftover) {
+/* Whether the head, of which `have` bytes are there, is of one of our files; of those that are being written or were
+ * wiped, only a leftover's. A process may have been killed before it had written a head. */
+static bool is_ours(const struct head *head, size_t have, bool leftover) {
+  if (have < sizeof *head) return leftover && !memcmp(head->magic, part_magic, size_min(have, sizeof part_magic));
   return !memcmp(head->magic, magic, sizeof magic) || !memcmp(head->magic, wipe_magic, sizeof wipe_magic) ||
          (leftover && !memcmp(head->magic, part_magic, sizeof part_magic));
 }
@@ -308,10 +310,11 @@ static void sweep_entry(int folder, const char *name, bool leftover, const struc
   struct stat st;
   const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
-  const bool known =
-      fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &head, sizeof head, 0) && is_ours(&head, leftover);
+  bool known = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  const size_t have = known ? size_min((size_t)st.st_size, sizeof head) : 0;
+  known = known && read_all(fd, &head, have, 0) && is_ours(&head, have, leftover);
   const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
-  const bool wiped = known && !memcmp(head.magic, wipe_magic, sizeof wipe_magic);
+  const bool wiped = known && have == sizeof head && !memcmp(head.magic, wipe_magic, sizeof wipe_magic);
   const bool old = leftover || wiped || (age > 0 && (uint64_t)age > sweeping->max_age_s);
   if (known && !old && sweeping->kept) sweeping->kept(sweeping->context, head.owner, (uint64_t)st.st_size);
   if (known && old && lock(fd) && is_named(fd, folder, name)) {

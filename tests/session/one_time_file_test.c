@@ -307,6 +307,19 @@ static void sweep__ends_what_was_begun(void **state) {
   assert_true(is_there(part));
   (void)sweep(3600, true);
   assert_false(is_there(part));
+  static const off_t begun[] = {0, 3, 8, 40}; /* killed before its head was written */
+  for (size_t i = 0; i < sizeof begun / sizeof *begun; i++) {
+    struct one_time_file *f;
+    assert_ok(one_time_create(&f, path, owner, NULL));
+    assert_int_equal(truncate(part, begun[i]), 0);
+    (void)sweep(3600, true);
+    assert_true(is_there(part)); /* somebody writes it */
+    assert_int_equal(rename(part, spent), 0);
+    one_time_close(f);
+    assert_int_equal(rename(spent, part), 0);
+    (void)sweep(3600, true);
+    assert_false(is_there(part));
+  }
 }
 
 int main(void) {
