@@ -29,7 +29,8 @@ static bool valid(const struct lookup *params) {
 static struct relu_truncate extension_of(const struct lookup *params) {
   const uint8_t width = (uint8_t)(params->index_bits + params->low_bits);
   return (struct relu_truncate){.in_bits = params->low_bits,
-                                .out_bits = params->out_bits > width ? params->out_bits : width};
+                                .out_bits = params->out_bits > width ? params->out_bits : width,
+                                .shape = params->shape};
 }
 
 static size_t choices_len(const struct lookup *params, enum role from, size_t count) {

@@ -24,6 +24,7 @@
 #ifndef FUSION_GATES_LOOKUP_H
 #define FUSION_GATES_LOOKUP_H
 
+#include "gates/carry_shape.h"
 #include "gates/party.h"
 
 enum { LOOKUP_INDEX_BITS_MAX = 5, LOOKUP_BITS_MAX = 12, LOOKUP_PIECES_MAX = 1 << LOOKUP_INDEX_BITS_MAX };
@@ -32,11 +33,12 @@ enum { LOOKUP_INDEX_BITS_MAX = 5, LOOKUP_BITS_MAX = 12, LOOKUP_PIECES_MAX = 1 <<
 #define LOOKUP_CHUNK ((size_t)1 << 16)
 
 struct lookup {
-  uint8_t index_bits;   /* 1..LOOKUP_INDEX_BITS_MAX */
-  uint8_t low_bits;     /* 0: a plain table; else 2..LOOKUP_BITS_MAX - index_bits */
-  uint8_t out_bits;     /* ring of y, 1..62 */
-  const int64_t *base;  /* borrowed: [2^index_bits] */
-  const int64_t *slope; /* borrowed: the same; not read without low bits */
+  uint8_t index_bits;     /* 1..LOOKUP_INDEX_BITS_MAX */
+  uint8_t low_bits;       /* 0: a plain table; else 2..LOOKUP_BITS_MAX - index_bits */
+  uint8_t out_bits;       /* ring of y, 1..62 */
+  const int64_t *base;    /* borrowed: [2^index_bits] */
+  const int64_t *slope;   /* borrowed: the same; not read without low bits */
+  enum carry_shape shape; /* of the extension's comparison tree */
 };
 
 /** x, y: `count` shares; y == x allowed. Errors: closed, peer, memory; internal for parameters out of range. */

@@ -136,27 +136,29 @@ size_t step_maxpool_memory(const struct engine_layout *layout, uint32_t number, 
 
 /* ---- functions by tables ---- */
 
-static struct lookup lookup_of(const struct program_step *step) {
+static struct lookup lookup_of(const struct engine_layout *layout, uint32_t number) {
+  const struct program_step *step = step_at(layout, number);
   return (struct lookup){.index_bits = step->table->index_bits,
                          .low_bits = step->table->low_bits,
                          .out_bits = step->out.ring_bits,
                          .base = step->table->base,
-                         .slope = step->table->slope};
+                         .slope = step->table->slope,
+                         .shape = style_of(layout)->shape};
 }
 
 fusion_status step_lookup_run(void *state, const struct gate_call *call) {
   const struct engine_layout *layout = call->party->layout;
-  const struct lookup params = lookup_of(step_at(layout, call->number));
+  const struct lookup params = lookup_of(layout, call->number);
   return lookup(state, &params, call->inputs[0], call->out, step_count(layout, call->number, call->samples));
 }
 
 void step_lookup_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
-  const struct lookup params = lookup_of(step_at(layout, number));
+  const struct lookup params = lookup_of(layout, number);
   lookup_cost(cost, &params, step_count(layout, number, samples));
 }
 
 size_t step_lookup_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
-  const struct lookup params = lookup_of(step_at(layout, number));
+  const struct lookup params = lookup_of(layout, number);
   return lookup_memory(&params, role, step_count(layout, number, samples));
 }
 

@@ -36,7 +36,7 @@ struct layer_shape step_layer(const struct program *program, uint32_t number);
 STEP_GATE_DECLARED(relu);
 STEP_GATE_DECLARED(multiply); /* by oblivious transfer; no style */
 STEP_GATE_DECLARED(maxpool);
-STEP_GATE_DECLARED(lookup); /* no style */
+STEP_GATE_DECLARED(lookup);
 STEP_GATE_DECLARED(top_k);
 #undef STEP_GATE_DECLARED
 

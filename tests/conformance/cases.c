@@ -197,11 +197,7 @@ struct net conformance_net(const char *name, uint64_t seed) {
 static const char no_tables[] = "cannot run functions by tables";
 static const struct {
   const char *family, *name, *line;
-} refusals[] = {{"sci-ot", "functions", no_tables},
-                {"sci-ot", "function of the input", no_tables},
-                {"sci-he", "functions", no_tables},
-                {"sci-he", "function of the input", no_tables},
-                {"delphi", "functions", no_tables},
+} refusals[] = {{"delphi", "functions", no_tables},
                 {"delphi", "function of the input", no_tables},
                 {"aby", "functions", no_tables},
                 {"aby", "function of the input", no_tables},

@@ -102,7 +102,8 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
                                .out_bits = 16};
   const struct field_ring conversion = {.modulus = 114689, .offset = 5, .ring_bits = 26, .shape = CARRY_FIXED};
   static const int64_t base[LOOKUP_PIECES_MAX] = {5, 9}, slope[LOOKUP_PIECES_MAX] = {3, -4};
-  const struct lookup spline = {5, 6, 18, base, slope}, table = {.index_bits = 4, .out_bits = 9, .base = base};
+  const struct lookup spline = {.index_bits = 5, .low_bits = 6, .out_bits = 18, .base = base, .slope = slope};
+  const struct lookup table = {.index_bits = 4, .out_bits = 9, .base = base};
   TRY(lookup(p, &spline, x, y, COUNT));
   TRY(lookup(p, &table, x, y, COUNT));
   TRY(relu_truncate(p, &relu, x, y, COUNT));

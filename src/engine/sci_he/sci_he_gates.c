@@ -86,5 +86,6 @@ const struct engine_gate sci_he_gates[GATE_COUNT] = {
     [GATE_RELU_TRUNCATE] = STEP_GATE(relu),
     [GATE_MULTIPLY] = STEP_GATE(multiply),
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
+    [GATE_LOOKUP] = STEP_GATE(lookup),
     [GATE_TOP_K] = STEP_GATE(top_k),
 };
