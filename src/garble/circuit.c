@@ -91,5 +91,6 @@ void circuit_term(struct circuit *c, struct circuit_term term) {
 }
 
 size_t circuit_tweaks(const struct circuit *c) {
-  return 2 * (size_t)c->full_ands + c->half_ands + c->term_count;
+  const size_t of_table = c->table.index_bits ? 1 + (size_t)circuit_table_products(c) : 0;
+  return 2 * (size_t)c->full_ands + c->half_ands + c->term_count + of_table;
 }

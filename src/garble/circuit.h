@@ -16,8 +16,9 @@
 #include "base/base.h"
 
 enum {
-  CIRCUIT_WORDS_MAX = 4, /* of each kind */
-  CIRCUIT_BITS_MAX = 62, /* of a word */
+  CIRCUIT_WORDS_MAX = 4,      /* of each kind */
+  CIRCUIT_BITS_MAX = 62,      /* of a word */
+  CIRCUIT_INDEX_BITS_MAX = 5, /* of a table */
 };
 #define CIRCUIT_NONE UINT32_MAX
 
@@ -43,6 +44,17 @@ struct circuit_term {
   bool minus;
 };
 
+/** Adds base[h] + slope[h] * l to output word 0, where x = a + b modulo 2^(index_bits + low_bits), a the evaluator's
+ *  input word 0, b the garbler's factor word 0, and
+ *      h = x >> low_bits,  l = x mod 2^low_bits - 2^(low_bits-1);  without low bits: base[x].
+ *  The function is public (gates/lookup.h); garble_table.h says how and what it costs. */
+struct circuit_table {
+  uint8_t index_bits; /* 1..CIRCUIT_INDEX_BITS_MAX; 0: there is none */
+  uint8_t low_bits;
+  uint32_t carry;              /* with labels: out of the sum of the low bits; without low bits not read */
+  const int64_t *base, *slope; /* borrowed: [2^index_bits] */
+};
+
 struct circuit_words {
   unsigned count;
   uint8_t bits[CIRCUIT_WORDS_MAX];
@@ -52,8 +64,9 @@ struct circuit {
   struct circuit_gate *gates; /* owned */
   struct circuit_term *terms; /* owned */
   size_t gate_count, gate_capacity, term_count, term_capacity;
+  struct circuit_table table;
   struct circuit_words inputs, known, outputs;
-  unsigned factors;              /* words of the garbler that terms multiply with */
+  unsigned factors;              /* words of the garbler that terms multiply with, or a table reads */
   uint32_t input_bits;           /* the evaluator's, all words together */
   uint32_t known_bits;           /* the garbler's */
   uint32_t full_ands, half_ands; /* of two blocks, of one block an instance */
@@ -81,6 +94,14 @@ static inline unsigned circuit_term_bits(const struct circuit *c, const struct c
 /** Values of a term that travel: one for every combination of its label bits but the first. */
 static inline unsigned circuit_term_rows(const struct circuit_term *t) {
   return t->guard == CIRCUIT_NONE ? 1 : 3;
+}
+/** Wires that a table is read at, the carry the last of them; the bits of l at the evaluator that show in the word. */
+static inline unsigned circuit_table_wires(const struct circuit *c) {
+  return (unsigned)c->table.index_bits + (c->table.low_bits > 0);
+}
+static inline unsigned circuit_table_products(const struct circuit *c) {
+  const unsigned low = c->table.low_bits, bits = c->outputs.bits[0];
+  return low < bits ? low : bits;
 }
 /** Hash tweaks of one instance. */
 size_t circuit_tweaks(const struct circuit *c);

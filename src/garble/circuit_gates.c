@@ -113,3 +113,19 @@ void circuit_make_products(struct circuit *c, unsigned words, unsigned bits) {
     }
   }
 }
+
+void circuit_make_lookup(struct circuit *c, const struct circuit_lookup *params) {
+  const unsigned low = params->low_bits;
+  *c = (struct circuit){.factors = 1};
+  circuit_output_word(c, params->out_bits);
+  c->table = (struct circuit_table){.index_bits = params->index_bits,
+                                    .low_bits = params->low_bits,
+                                    .carry = CIRCUIT_NONE,
+                                    .base = params->base,
+                                    .slope = params->slope};
+  const uint32_t a = circuit_input_word(c, params->index_bits + low);
+  if (!low) return;
+  struct adder s = {.c = c, .a = a, .b = circuit_known_word(c, low), .differ = CIRCUIT_NONE};
+  while (s.bit < low) adder_next(&s);
+  c->table.carry = s.carry;
+}

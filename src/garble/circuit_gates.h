@@ -32,5 +32,12 @@ void circuit_make_negative(struct circuit *c, unsigned bits, unsigned out_bits);
 /** The products of each input word (`words` of them) with a factor of the garbler's, summed up modulo 2^bits: no ANDs,
  *  words * bits terms. The cross terms of a product of shares. */
 void circuit_make_products(struct circuit *c, unsigned words, unsigned bits);
+/** A public function by a table, modulo 2^out_bits: low_bits ANDs for the carry into the index, and the table. The
+ * known word and the factor are both the garbler's share. */
+struct circuit_lookup {
+  uint8_t index_bits, low_bits, out_bits;
+  const int64_t *base, *slope; /* borrowed for the circuit's life */
+};
+void circuit_make_lookup(struct circuit *c, const struct circuit_lookup *params);
 
 #endif

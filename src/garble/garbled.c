@@ -170,6 +170,7 @@ static void run_batches(struct work *w, struct chunk k) {
   const struct circuit *c = w->c;
   const bool garbler = w->g->role == ROLE_CLIENT;
   const uint64_t *known[CIRCUIT_WORDS_MAX] = {NULL}, *factors[CIRCUIT_WORDS_MAX] = {NULL};
+  const uint64_t *inputs[CIRCUIT_WORDS_MAX] = {NULL};
   uint64_t *out[CIRCUIT_WORDS_MAX] = {NULL};
   block *table = (block *)(void *)w->tables; /* the heap's blocks are aligned */
   uint8_t *rows = w->tables + blocks_len(c, k.count);
@@ -178,6 +179,7 @@ static void run_batches(struct work *w, struct chunk k) {
     const size_t n = size_min(GARBLE_BATCH, k.count - done);
     for (unsigned i = 0; garbler && i < c->known.count; i++) known[i] = w->words->known[i] + k.first + done;
     for (unsigned i = 0; garbler && i < c->factors; i++) factors[i] = w->words->factors[i] + k.first + done;
+    for (unsigned i = 0; !garbler && i < c->inputs.count; i++) inputs[i] = w->words->inputs[i] + k.first + done;
     for (unsigned i = 0; i < c->outputs.count; i++) out[i] = w->wide + i * w->chunk + done;
     const struct garble_batch batch = {.ws = &w->ws,
                                        .count = n,
@@ -189,6 +191,7 @@ static void run_batches(struct work *w, struct chunk k) {
                                        .first = w->g->tweaks,
                                        .known = known,
                                        .factors = factors,
+                                       .inputs = inputs,
                                        .out = out};
     if (garbler)
       garble_batch(&batch);

@@ -2,6 +2,8 @@
 
 #include "base/bits.h"
 #include "garble/garble_kernels.h"
+#include "garble/garble_table.h"
+#include "garble/half_gates_internal.h"
 #include "ot/one_of_n_kernels.h"
 #include "rand/tccr.h"
 
@@ -9,7 +11,8 @@ enum { TERM_BLOCKS = 5, TERM_VALUES = 4 };
 
 size_t garble_workspace_len(const struct circuit *c) {
   const size_t wires = c->gate_count;
-  return ((wires + TERM_BLOCKS) * sizeof(block) + (wires + TERM_VALUES) * sizeof(uint64_t)) * GARBLE_BATCH;
+  const size_t words = (wires + TERM_VALUES) * GARBLE_BATCH + garble_table_words(c);
+  return (wires + TERM_BLOCKS) * GARBLE_BATCH * sizeof(block) + words * sizeof(uint64_t);
 }
 
 void garble_workspace_place(struct garble_workspace *ws, const struct circuit *c, void *memory) {
@@ -17,6 +20,7 @@ void garble_workspace_place(struct garble_workspace *ws, const struct circuit *c
   ws->term = ws->labels + c->gate_count * GARBLE_BATCH;
   ws->known = (uint64_t *)(void *)(ws->term + TERM_BLOCKS * GARBLE_BATCH);
   ws->values = ws->known + c->gate_count * GARBLE_BATCH;
+  ws->table = ws->values + TERM_VALUES * GARBLE_BATCH;
 }
 
 size_t garble_blocks(const struct circuit *c, size_t count) {
@@ -24,15 +28,12 @@ size_t garble_blocks(const struct circuit *c, size_t count) {
 }
 
 size_t garble_rows_len(const struct circuit *c, size_t count) {
-  size_t len = 0;
+  size_t len = garble_table_len(c, count);
   for (size_t i = 0; i < c->term_count; i++)
     len += circuit_term_rows(&c->terms[i]) * bits_len(count, circuit_term_bits(c, &c->terms[i]));
   return len;
 }
 
-static block *labels_of(const struct garble_batch *b, uint32_t wire) {
-  return b->ws->labels + (size_t)wire * GARBLE_BATCH;
-}
 static uint64_t *known_of(const struct garble_batch *b, uint32_t wire) {
   return b->ws->known + (size_t)wire * GARBLE_BATCH;
 }
@@ -72,9 +73,9 @@ struct position {
 static struct garble_and and_of(const struct garble_batch *b, const struct circuit_gate *gate, uint32_t wire,
                                 struct position *at) {
   const bool half = b->ws->circuit->gates[gate->b].known;
-  const struct garble_and g = {.out = labels_of(b, wire),
-                               .a = labels_of(b, gate->a),
-                               .b = half ? NULL : labels_of(b, gate->b),
+  const struct garble_and g = {.out = garble_labels(b, wire),
+                               .a = garble_labels(b, gate->a),
+                               .b = half ? NULL : garble_labels(b, gate->b),
                                .known = half ? known_of(b, gate->b) : NULL,
                                .table = at->table,
                                .delta = b->delta,
@@ -88,8 +89,8 @@ static struct garble_and and_of(const struct garble_batch *b, const struct circu
 
 static void garble_gate(const struct garble_batch *b, uint32_t wire, struct position *at) {
   const struct circuit_gate *gates = b->ws->circuit->gates, *gate = &gates[wire];
-  block *out = labels_of(b, wire);
-  const block *x = labels_of(b, gate->a), *y = labels_of(b, gate->b);
+  block *out = garble_labels(b, wire);
+  const block *x = garble_labels(b, gate->a), *y = garble_labels(b, gate->b);
   if (gate->kind == CIRCUIT_NOT) offset_labels(out, x, b->delta, b->count);
   if (gate->kind == CIRCUIT_XOR && gates[gate->a].known)
     flip_labels(out, y, known_of(b, gate->a), b->delta, b->count);
@@ -107,8 +108,8 @@ static void garble_gate(const struct garble_batch *b, uint32_t wire, struct posi
 
 static void evaluate_gate(const struct garble_batch *b, uint32_t wire, struct position *at) {
   const struct circuit_gate *gates = b->ws->circuit->gates, *gate = &gates[wire];
-  block *out = labels_of(b, wire);
-  const block *x = labels_of(b, gate->a), *y = labels_of(b, gate->b);
+  block *out = garble_labels(b, wire);
+  const block *x = garble_labels(b, gate->a), *y = garble_labels(b, gate->b);
   const size_t len = b->count * sizeof *out;
   if (gate->kind == CIRCUIT_NOT) memcpy(out, x, len);
   if (gate->kind == CIRCUIT_XOR && gates[gate->a].known)
@@ -129,7 +130,7 @@ static void place_inputs(const struct garble_batch *b) {
   const struct circuit *c = b->ws->circuit;
   for (uint32_t i = 0; i < c->gate_count; i++)
     if (c->gates[i].kind == CIRCUIT_INPUT)
-      memcpy(labels_of(b, i), b->labels + c->gates[i].a * b->count, b->count * sizeof(block));
+      memcpy(garble_labels(b, i), b->labels + c->gates[i].a * b->count, b->count * sizeof(block));
 }
 
 /* The garbler's bits as masks. */
@@ -150,10 +151,10 @@ static void place_known(const struct garble_batch *b) {
 
 /* x ^ alpha * g where there is a guard, else x. */
 static void join_labels(const struct garble_batch *b, const struct circuit_term *term, block *out) {
-  const block *x = labels_of(b, term->wire);
+  const block *x = garble_labels(b, term->wire);
   memcpy(out, x, b->count * sizeof *out);
   if (term->guard == CIRCUIT_NONE) return;
-  const block *g = labels_of(b, term->guard);
+  const block *g = garble_labels(b, term->guard);
   for (size_t e = 0; e < b->count; e++) out[e] = block_xor(x[e], block_times_alpha(g[e]));
 }
 
@@ -166,25 +167,24 @@ static void add_word(const struct garble_batch *b, const struct circuit_term *te
 
 /* Labels of row 0, those with lowest bits 0, joined. */
 static void first_row(const struct garble_batch *b, const struct circuit_term *term, block *out) {
-  const block *x = labels_of(b, term->wire);
+  const block *x = garble_labels(b, term->wire);
   join_labels(b, term, out);
   for (size_t e = 0; e < b->count; e++) out[e] = block_xor(out[e], block_and_mask(b->delta, block_lsb_mask(x[e])));
   if (term->guard == CIRCUIT_NONE) return;
-  const block *g = labels_of(b, term->guard), delta = block_times_alpha(b->delta);
+  const block *g = garble_labels(b, term->guard), delta = block_times_alpha(b->delta);
   for (size_t e = 0; e < b->count; e++) out[e] = block_xor(out[e], block_and_mask(delta, block_lsb_mask(g[e])));
 }
 
 /* What the term is worth in row z: bit 0 of z is the lowest bit of the wire's label, bit 1 of the guard's. */
-static uint64_t row_value(const struct garble_batch *b, const struct circuit_term *term, unsigned z, size_t e) {
-  uint64_t bit = (labels_of(b, term->wire)[e].lo ^ z) & 1;
-  if (term->guard != CIRCUIT_NONE) bit &= labels_of(b, term->guard)[e].lo ^ z >> 1;
-  const uint64_t factor = term->factor == CIRCUIT_NONE ? 1 : b->factors[term->factor][e];
-  return ((uint64_t)0 - bit) & factor;
+static uint64_t row_value(const struct garble_batch *b, const struct circuit_term *term, const uint64_t *factor,
+                          unsigned z, size_t e) {
+  uint64_t bit = (garble_labels(b, term->wire)[e].lo ^ z) & 1;
+  if (term->guard != CIRCUIT_NONE) bit &= garble_labels(b, term->guard)[e].lo ^ z >> 1;
+  return ((uint64_t)0 - bit) & (factor ? factor[e] : 1);
 }
 
-/* Writes the rows, and takes the mask off the garbler's share. */
-static void garble_term(const struct garble_batch *b, const struct circuit_term *term, struct bit_writer *w,
-                        uint64_t tweak) {
+void garble_term(const struct garble_batch *b, const struct circuit_term *term, const uint64_t *factor,
+                 struct bit_writer *w, uint64_t tweak) {
   const struct tccr h = {.domain = b->domain};
   const unsigned rows = circuit_term_rows(term) + 1, bits = circuit_term_bits(b->ws->circuit, term);
   const block alpha_delta = block_times_alpha(b->delta);
@@ -196,7 +196,7 @@ static void garble_term(const struct garble_batch *b, const struct circuit_term 
         block_xor(block_and_mask(b->delta, (uint64_t)0 - (z & 1)), block_and_mask(alpha_delta, (uint64_t)0 - (z >> 1)));
     tccr_hash(&h, hashes, first, b->count, offset, tweak);
     for (size_t e = 0; e < b->count; e++) {
-      const uint64_t value = row_value(b, term, z, e);
+      const uint64_t value = row_value(b, term, factor, z, e);
       if (z)
         row[e] = (value + mask[e] - hashes[e].lo) & low_mask(bits);
       else
@@ -208,12 +208,12 @@ static void garble_term(const struct garble_batch *b, const struct circuit_term 
   add_word(b, term, mask, true);
 }
 
-/* Opens the row of the labels at hand: reads all of them. */
-static void evaluate_term(const struct garble_batch *b, const struct circuit_term *term, struct bit_reader *r,
-                          uint64_t tweak) {
+void evaluate_term(const struct garble_batch *b, const struct circuit_term *term, struct bit_reader *r,
+                   uint64_t tweak) {
   const struct tccr h = {.domain = b->domain};
   const unsigned rows = circuit_term_rows(term) + 1, bits = circuit_term_bits(b->ws->circuit, term);
-  const block *x = labels_of(b, term->wire), *g = term->guard == CIRCUIT_NONE ? NULL : labels_of(b, term->guard);
+  const block *x = garble_labels(b, term->wire),
+              *g = term->guard == CIRCUIT_NONE ? NULL : garble_labels(b, term->guard);
   block *joined = b->ws->term, *hashes = joined + GARBLE_BATCH;
   uint64_t *value = b->ws->values, *row = value + GARBLE_BATCH;
   join_labels(b, term, joined);
@@ -251,7 +251,11 @@ void garble_batch(const struct garble_batch *b) {
       garble_gate(b, i, &at);
   }
   struct bit_writer w = {.out = b->rows};
-  for (size_t i = 0; i < c->term_count; i++, at.tweak += b->count) garble_term(b, &c->terms[i], &w, at.tweak);
+  for (size_t i = 0; i < c->term_count; i++, at.tweak += b->count) {
+    const uint32_t factor = c->terms[i].factor;
+    garble_term(b, &c->terms[i], factor == CIRCUIT_NONE ? NULL : b->factors[factor], &w, at.tweak);
+  }
+  if (c->table.index_bits) garble_table(b, &w, at.tweak);
 }
 
 void evaluate_batch(const struct garble_batch *b) {
@@ -264,4 +268,5 @@ void evaluate_batch(const struct garble_batch *b) {
   }
   struct bit_reader r = {.in = b->rows};
   for (size_t i = 0; i < c->term_count; i++, at.tweak += b->count) evaluate_term(b, &c->terms[i], &r, at.tweak);
+  if (c->table.index_bits) evaluate_table(b, &r, at.tweak);
 }

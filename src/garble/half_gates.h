@@ -26,6 +26,7 @@ struct garble_workspace {
   uint64_t *known;  /* [wires][GARBLE_BATCH]: all ones or 0; the garbler's */
   block *term;      /* [5][GARBLE_BATCH] */
   uint64_t *values; /* [4][GARBLE_BATCH] */
+  uint64_t *table;  /* of a circuit with a table (garble_table.h) */
 };
 size_t garble_workspace_len(const struct circuit *c);
 /** Lays out ws->memory. */
@@ -46,6 +47,7 @@ struct garble_batch {
   uint64_t domain, first;         /* of tweaks: circuit_tweaks() * count of them from `first` */
   const uint64_t *const *known;   /* the garbler's words; bits above a word's are ignored */
   const uint64_t *const *factors; /* the garbler's */
+  const uint64_t *const *inputs;  /* the evaluator's, of a circuit with a table */
   uint64_t *const *out; /* words of shares, [count] each, not reduced: this party's sum over the terms is added */
 };
 void garble_batch(const struct garble_batch *b);

@@ -1,11 +1,10 @@
 #include "gates/lookup.h"
 
+#include "base/lanes.h"
 #include "gates/gate_messages.h"
+#include "gates/lookup_garbled.h"
 #include "gates/planes.h"
 #include "gates/relu_truncate.h"
-
-/* Elements whose tables are rotated side by side: the compiler makes vectors of them. A divisor of 64. */
-enum { LANES = 8 };
 
 static unsigned pieces_of(const struct lookup *params) {
   return 1u << params->index_bits;
@@ -170,26 +169,6 @@ static void masks_at(uint64_t *mask, const uint64_t *plane, size_t at) {
   for (unsigned k = 0; k < LANES; k++) mask[k] = (uint64_t)0 - (word >> k & 1);
 }
 
-typedef uint64_t lanes[LANES];
-
-/* to[j] = from[j + 1 << bit] where the mask says, else from[j]; indices modulo `pieces`. */
-static void rotate(lanes *restrict to, const lanes *restrict from, unsigned pieces, unsigned bit,
-                   const uint64_t *restrict mask) {
-  for (unsigned j = 0; j < pieces; j++) {
-    const uint64_t *here = from[j], *there = from[(j + (1u << bit)) & (pieces - 1)];
-    for (unsigned k = 0; k < LANES; k++) to[j][k] = here[k] ^ ((here[k] ^ there[k]) & mask[k]);
-  }
-}
-
-/* The same for j ^ 1 << bit. */
-static void exchange(lanes *restrict to, const lanes *restrict from, unsigned pieces, unsigned bit,
-                     const uint64_t *restrict mask) {
-  for (unsigned j = 0; j < pieces; j++) {
-    const uint64_t *here = from[j], *there = from[j ^ 1u << bit];
-    for (unsigned k = 0; k < LANES; k++) to[j][k] = here[k] ^ ((here[k] ^ there[k]) & mask[k]);
-  }
-}
-
 /* V(z ^ e) for LANES elements from `at`, V(j) = summand of piece h + j; returns which of the buffers holds them. */
 static const lanes *entries_at(const struct work *w, lanes buffers[2][LOOKUP_PIECES_MAX], size_t at) {
   const struct lookup *params = w->params;
@@ -204,11 +183,11 @@ static const lanes *entries_at(const struct work *w, lanes buffers[2][LOOKUP_PIE
   }
   for (unsigned i = 0; i < width; i++, now ^= 1) {
     masks_at(mask, w->bits + i * w->stride, at);
-    rotate(buffers[now ^ 1], buffers[now], pieces, i, mask);
+    lanes_rotate(buffers[now ^ 1], buffers[now], pieces, i, mask);
   }
   for (unsigned i = 0; i < width; i++, now ^= 1) {
     masks_at(mask, w->said + i * w->stride, at);
-    exchange(buffers[now ^ 1], buffers[now], pieces, i, mask);
+    lanes_exchange(buffers[now ^ 1], buffers[now], pieces, i, mask);
   }
   return buffers[now];
 }
@@ -264,6 +243,7 @@ cleanup:
 
 fusion_status lookup(struct party *p, const struct lookup *params, const uint64_t *x, uint64_t *y, size_t count) {
   if (!valid(params)) return FUSION_E_INTERNAL;
+  if (params->garbled) return lookup_garbled(p, params, x, y, count);
   fusion_status status = FUSION_OK;
   for (size_t done = 0; done < count && status == FUSION_OK; done += LOOKUP_CHUNK) {
     struct work w = work_of(params, p, size_min(LOOKUP_CHUNK, count - done));
@@ -275,6 +255,10 @@ fusion_status lookup(struct party *p, const struct lookup *params, const uint64_
 }
 
 void lookup_cost(struct cost *cost, const struct lookup *params, size_t count) {
+  if (params->garbled) {
+    lookup_garbled_cost(cost, params, count);
+    return;
+  }
   const struct relu_truncate extension = extension_of(params);
   for (size_t done = 0; done < count; done += LOOKUP_CHUNK) {
     const size_t n = size_min(LOOKUP_CHUNK, count - done);
@@ -287,6 +271,7 @@ void lookup_cost(struct cost *cost, const struct lookup *params, size_t count) {
 }
 
 size_t lookup_memory(const struct lookup *params, enum role role, size_t count) {
+  if (params->garbled) return lookup_garbled_memory(params, role, count);
   const size_t n = size_min(count, LOOKUP_CHUNK);
   const struct relu_truncate extension = extension_of(params);
   struct party p = {.role = role};

@@ -39,6 +39,7 @@ struct lookup {
   const int64_t *base;    /* borrowed: [2^index_bits] */
   const int64_t *slope;   /* borrowed: the same; not read without low bits */
   enum carry_shape shape; /* of the extension's comparison tree */
+  enum garbling garbled;  /* by a garbled circuit (lookup_garbled.h) in place of the course above */
 };
 
 /** x, y: `count` shares; y == x allowed. Errors: closed, peer, memory; internal for parameters out of range. */

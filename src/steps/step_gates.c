@@ -143,7 +143,8 @@ static struct lookup lookup_of(const struct engine_layout *layout, uint32_t numb
                          .out_bits = step->out.ring_bits,
                          .base = step->table->base,
                          .slope = step->table->slope,
-                         .shape = style_of(layout)->shape};
+                         .shape = style_of(layout)->shape,
+                         .garbled = style_of(layout)->garbled};
 }
 
 fusion_status step_lookup_run(void *state, const struct gate_call *call) {

@@ -12,7 +12,7 @@
 
 struct step_style {
   enum carry_shape shape; /* of the comparison trees */
-  enum garbling garbled;  /* Relu, pooling and top-k */
+  enum garbling garbled;  /* Relu, pooling, functions and top-k */
   const uint8_t *terms;   /* borrowed: noise terms of raw tensors (encrypted_steps.h); NULL: shares are exact */
 };
 

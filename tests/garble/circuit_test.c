@@ -102,12 +102,65 @@ static void sum_negative_products__all_small_shares(void **state) {
   }
 }
 
+static uint64_t lookup_meaning(const struct circuit_lookup *q, uint64_t x) {
+  const uint64_t h = x >> q->low_bits & low_mask(q->index_bits), l = x & low_mask(q->low_bits);
+  const uint64_t centred = q->low_bits ? l - (UINT64_C(1) << (q->low_bits - 1)) : 0;
+  return ((uint64_t)q->base[h] + (uint64_t)q->slope[h] * centred) & low_mask(q->out_bits);
+}
+
+static void lookup__every_small_shape_and_all_shares(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  for (uint8_t index = 1; index <= 3; index++) {
+    for (uint8_t low = 0; low <= 4; low++) {
+      int64_t base[8], slope[8];
+      struct circuit c;
+      const struct circuit_lookup q = {index, low, (uint8_t)(1 + test_random(&random) % 62), base, slope};
+      for (unsigned j = 0; j < 8; j++) {
+        base[j] = (int64_t)test_random(&random) >> 2;
+        slope[j] = (int64_t)test_random(&random) >> 40;
+      }
+      circuit_make_lookup(&c, &q);
+      for (uint64_t a = 0; a >> (index + low) == 0; a++) {
+        for (uint64_t b = 0; b >> (index + low) == 0; b++) {
+          uint64_t y;
+          circuit_clear(&c, &a, &b, &b, &y);
+          assert_int_equal(y, lookup_meaning(&q, a + b));
+        }
+      }
+      circuit_free(&c);
+    }
+  }
+}
+
+/* Twelve bits to a ring of 18: 13 blocks and 297 bytes. A multiplexer of 32 entries by gates takes 26 ANDs, 832 bytes,
+ * behind an adder of 11, and a product by gates as much again. */
+static void lookup__size(void **state) {
+  (void)state;
+  static const int64_t table[32];
+  const struct circuit_lookup spline = {5, 7, 18, table, table}, plain = {5, 0, 12, table, table};
+  struct circuit c;
+  char text[160];
+  circuit_make_lookup(&c, &spline);
+  circuit_print(&c, text, sizeof text);
+  assert_string_equal(text, "12 inputs, 7 known, 18 xor, 0 not, 7 and (6 of two blocks, 1 of one), 2373 bits");
+  assert_int_equal(circuit_tweaks(&c), 2 * 6 + 1 + 1 + 7);
+  circuit_free(&c);
+  circuit_make_lookup(&c, &plain);
+  circuit_print(&c, text, sizeof text);
+  assert_string_equal(text, "5 inputs, 0 known, 0 xor, 0 not, 0 and (0 of two blocks, 0 of one), 372 bits");
+  assert_int_equal(circuit_tweaks(&c), 1);
+  circuit_free(&c);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(relu__every_narrow_shape_and_all_shares),
       cmocka_unit_test(relu__wide_shapes),
       cmocka_unit_test(relu__size),
       cmocka_unit_test(sum_negative_products__all_small_shares),
+      cmocka_unit_test(lookup__every_small_shape_and_all_shares),
+      cmocka_unit_test(lookup__size),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,13 +59,14 @@ static void bench_close(struct bench *b) {
 /* `role`: the client garbles into the table, the server evaluates it. */
 static void bench_run(struct bench *b, enum role role) {
   struct garble_workspace ws;
-  const uint64_t *known[CIRCUIT_WORDS_MAX], *factors[CIRCUIT_WORDS_MAX];
+  const uint64_t *known[CIRCUIT_WORDS_MAX], *factors[CIRCUIT_WORDS_MAX], *inputs[CIRCUIT_WORDS_MAX];
   uint64_t *out[CIRCUIT_WORDS_MAX];
   const bool garbler = role == ROLE_CLIENT;
   garble_workspace_place(&ws, &b->c, mem_alloc(garble_workspace_len(&b->c), 1));
   for (unsigned w = 0; w < CIRCUIT_WORDS_MAX; w++) {
     known[w] = b->known[w];
     factors[w] = b->factors[w];
+    inputs[w] = b->inputs[w];
     out[w] = garbler ? b->client[w] : b->server[w];
     memset(out[w], 0, sizeof b->client[w]);
   }
@@ -79,6 +80,7 @@ static void bench_run(struct bench *b, enum role role) {
                                      .first = 1000,
                                      .known = known,
                                      .factors = factors,
+                                     .inputs = inputs,
                                      .out = out};
   if (garbler)
     garble_batch(&batch);
@@ -103,15 +105,30 @@ static void check(struct bench *b) {
   }
 }
 
+static void make_lookup(struct circuit *c, unsigned out_bits, uint64_t *random) {
+  static int64_t base[1 << CIRCUIT_INDEX_BITS_MAX], slope[1 << CIRCUIT_INDEX_BITS_MAX];
+  const struct circuit_lookup q = {.index_bits = (uint8_t)(1 + test_random(random) % CIRCUIT_INDEX_BITS_MAX),
+                                   .low_bits = (uint8_t)(test_random(random) % 12),
+                                   .out_bits = (uint8_t)out_bits,
+                                   .base = base,
+                                   .slope = slope};
+  for (unsigned j = 0; j < 1u << q.index_bits; j++) {
+    base[j] = (int64_t)test_random(random);
+    slope[j] = (int64_t)test_random(random);
+  }
+  circuit_make_lookup(c, &q);
+}
+
 static void make_any(struct circuit *c, uint64_t *random) {
   const unsigned bits = (unsigned)(1 + test_random(random) % 62);
   struct circuit_relu q = {.in_bits = (uint8_t)(bits + (bits == 1)), .relu = test_random(random) & 1};
   q.shift = (uint8_t)(test_random(random) % (q.in_bits - 1u));
   q.out_bits = (uint8_t)(1 + test_random(random) % 62);
-  switch (test_random(random) % 4) {
+  switch (test_random(random) % 5) {
     case 0: circuit_make_sum(c, bits); break;
     case 1: circuit_make_negative(c, bits, q.out_bits); break;
     case 2: circuit_make_products(c, (unsigned)(1 + test_random(random) % 2), bits); break;
+    case 3: make_lookup(c, bits, random); break;
     default: circuit_make_relu(c, &q);
   }
 }

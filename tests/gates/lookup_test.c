@@ -5,11 +5,17 @@ static fusion_status call(struct party *p, const struct gate_case *g, uint64_t *
   return lookup(p, g->params, in[0], out[0], g->count);
 }
 
-static void fill(int64_t *base, int64_t *slope, uint64_t *random) {
+struct pieces {
+  int64_t base[LOOKUP_PIECES_MAX], slope[LOOKUP_PIECES_MAX];
+};
+
+static struct pieces any_pieces(uint64_t *random) {
+  struct pieces t;
   for (unsigned j = 0; j < LOOKUP_PIECES_MAX; j++) {
-    base[j] = (int64_t)test_random(random) >> 2;
-    slope[j] = (int64_t)test_random(random) >> 40;
+    t.base[j] = (int64_t)test_random(random) >> 2;
+    t.slope[j] = (int64_t)test_random(random) >> 40;
   }
+  return t;
 }
 
 static uint64_t defined(const struct lookup *q, uint64_t x) {
@@ -19,16 +25,17 @@ static uint64_t defined(const struct lookup *q, uint64_t x) {
   return ((uint64_t)q->base[h] + (uint64_t)q->slope[h] * centred) & low_mask(q->out_bits);
 }
 
-/* The styles in turn. */
-static struct lookup lookup_of(unsigned index_bits, unsigned low_bits, unsigned out_bits, const int64_t *base,
-                               const int64_t *slope) {
-  static unsigned calls;
+enum style { STYLE_CHEAPEST, STYLE_FIXED, STYLE_GARBLED, STYLES };
+
+static struct lookup lookup_of(enum style style, unsigned index_bits, unsigned low_bits, unsigned out_bits,
+                               const struct pieces *pieces) {
   return (struct lookup){.index_bits = (uint8_t)index_bits,
                          .low_bits = (uint8_t)low_bits,
                          .out_bits = (uint8_t)out_bits,
-                         .base = base,
-                         .slope = slope,
-                         .shape = calls++ % 2 ? CARRY_FIXED : CARRY_CHEAPEST};
+                         .base = pieces->base,
+                         .slope = pieces->slope,
+                         .shape = style == STYLE_FIXED ? CARRY_FIXED : CARRY_CHEAPEST,
+                         .garbled = style == STYLE_GARBLED ? GARBLED_NOW : GARBLED_NOT};
 }
 
 static void check(const struct lookup *q, size_t count, enum gate_shares shares, uint64_t *random) {
@@ -58,84 +65,96 @@ static void check(const struct lookup *q, size_t count, enum gate_shares shares,
 
 static void lookup__every_width(void **state) {
   (void)state;
-  int64_t base[LOOKUP_PIECES_MAX], slope[LOOKUP_PIECES_MAX];
   uint64_t random = test_seed();
   for (uint8_t index = 1; index <= LOOKUP_INDEX_BITS_MAX; index++) {
     for (uint8_t low = 0; index + low <= LOOKUP_BITS_MAX; low++) {
       if (low == 1) continue;
-      fill(base, slope, &random);
-      const struct lookup q = lookup_of(index, low, (unsigned)(1 + test_random(&random) % 62), base, slope);
-      check(&q, (size_t)1 << (index + low), (enum gate_shares)(low % 3), &random);
-      check(&q, 1 + test_random(&random) % 130, SHARES_RANDOM, &random);
+      const struct pieces t = any_pieces(&random);
+      for (int style = 0; style < STYLES; style++) {
+        const unsigned out = (unsigned)(1 + test_random(&random) % 62);
+        const struct lookup q = lookup_of((enum style)style, index, low, out, &t);
+        check(&q, (size_t)1 << (index + low), (enum gate_shares)(low % 3), &random);
+        check(&q, 1 + test_random(&random) % 130, SHARES_RANDOM, &random);
+      }
     }
   }
 }
 
 static void lookup__every_ring(void **state) {
   (void)state;
-  int64_t base[LOOKUP_PIECES_MAX], slope[LOOKUP_PIECES_MAX];
   uint64_t random = test_seed();
   for (uint8_t bits = 1; bits <= 62; bits++) {
-    fill(base, slope, &random);
-    const struct lookup q = lookup_of(4, bits % 2 ? 6 : 0, bits, base, slope);
-    check(&q, 64 + bits, (enum gate_shares)(bits % 3), &random);
+    const struct pieces t = any_pieces(&random);
+    for (int style = 0; style < STYLES; style++) {
+      const struct lookup q = lookup_of((enum style)style, 4, bits % 2 ? 6 : 0, bits, &t);
+      check(&q, 64 + bits, (enum gate_shares)(bits % 3), &random);
+    }
   }
 }
 
+/* Of both ways: a garbled chunk of these widths is as long. */
 static void lookup__around_a_chunk(void **state) {
   (void)state;
-  int64_t base[LOOKUP_PIECES_MAX], slope[LOOKUP_PIECES_MAX];
   uint64_t random = test_seed();
-  fill(base, slope, &random);
-  const struct lookup q = lookup_of(2, 3, 10, base, slope);
-  for (size_t count = LOOKUP_CHUNK - 1; count <= LOOKUP_CHUNK + 1; count++) check(&q, count, SHARES_RANDOM, &random);
+  const struct pieces t = any_pieces(&random);
+  for (int style = 0; style < STYLES; style += STYLE_GARBLED) {
+    const struct lookup q = lookup_of((enum style)style, 2, 3, 10, &t);
+    for (size_t count = LOOKUP_CHUNK - 1; count <= LOOKUP_CHUNK + 1; count++) check(&q, count, SHARES_RANDOM, &random);
+  }
 }
 
 static void lookup__parameters_out_of_range(void **state) {
   (void)state;
-  const int64_t table[LOOKUP_PIECES_MAX] = {0};
+  const struct pieces t = {.base = {0}};
   static const uint8_t bad[][3] = {{0, 4, 10}, {6, 4, 10}, {5, 8, 10}, {4, 1, 10}, {4, 4, 0}, {4, 4, 63}};
   struct party p = {.role = ROLE_SERVER};
   uint64_t x = 0;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    const struct lookup q = lookup_of(bad[i][0], bad[i][1], bad[i][2], table, table);
-    assert_int_equal(lookup(&p, &q, &x, &x, 1), FUSION_E_INTERNAL);
+    for (int style = 0; style < STYLES; style++) {
+      const struct lookup q = lookup_of((enum style)style, bad[i][0], bad[i][1], bad[i][2], &t);
+      assert_int_equal(lookup(&p, &q, &x, &x, 1), FUSION_E_INTERNAL);
+    }
   }
 }
 
-/* A function of 12 bits: 250 bytes in all is the target. */
+/* A function of 12 bits: 250 bytes in all is the target; garbled it takes some 507. */
 static void lookup__traffic(void **state) {
   (void)state;
-  const int64_t table[LOOKUP_PIECES_MAX] = {0};
-  const struct lookup q = lookup_of(5, 7, 18, table, table);
-  struct cost cost = {0};
-  lookup_cost(&cost, &q, LOOKUP_CHUNK);
-  assert_true(cost.bytes_to_server + cost.bytes_to_client <= 170 * LOOKUP_CHUNK);
+  static const size_t most[STYLES] = {170, 170, 508};
+  const struct pieces t = {.base = {0}};
+  for (int style = 0; style < STYLES; style++) {
+    const struct lookup q = lookup_of((enum style)style, 5, 7, 18, &t);
+    struct cost cost = {0};
+    lookup_cost(&cost, &q, LOOKUP_CHUNK);
+    assert_true(cost.bytes_to_server + cost.bytes_to_client <= most[style] * LOOKUP_CHUNK);
+  }
 }
 
 static void lookup__peer_misbehaves(void **state) {
   (void)state;
   uint64_t random = test_seed(), x[9] = {0}, y[9];
-  int64_t base[LOOKUP_PIECES_MAX], slope[LOOKUP_PIECES_MAX];
-  fill(base, slope, &random);
-  const struct lookup q = lookup_of(4, 4, 16, base, slope);
-  struct gate_case g = {.call = call,
-                        .params = &q,
-                        .count = 9,
-                        .in_count = {9},
-                        .out_count = {9},
-                        .in_bits = {8},
-                        .out_bits = {16},
-                        .in = {x},
-                        .out = {y}};
-  struct cost cost = {0};
-  lookup_cost(&cost, &q, 9);
-  for (unsigned who = 0; who < 2; who++) {
-    const enum role role = who ? ROLE_CLIENT : ROLE_SERVER;
-    assert_int_equal(gate_run_disturbed(&g, role, 0, true, &random), FUSION_E_CLOSED);
-    for (uint64_t at = 0; at < cost.bytes_to_server; at += 3) {
-      const fusion_status status = gate_run_disturbed(&g, role, at, false, &random);
-      assert_true(status == FUSION_OK || status == FUSION_E_PEER || status == FUSION_E_CLOSED);
+  const struct pieces t = any_pieces(&random);
+  for (int style = 0; style < STYLES; style++) {
+    const struct lookup q = lookup_of((enum style)style, 4, 4, 16, &t);
+    struct gate_case g = {.call = call,
+                          .params = &q,
+                          .count = 9,
+                          .in_count = {9},
+                          .out_count = {9},
+                          .in_bits = {8},
+                          .out_bits = {16},
+                          .in = {x},
+                          .out = {y}};
+    struct cost cost = {0};
+    lookup_cost(&cost, &q, 9);
+    const uint64_t step = style == STYLE_GARBLED ? 41 : 3;
+    for (unsigned who = 0; who < 2; who++) {
+      const enum role role = who ? ROLE_CLIENT : ROLE_SERVER;
+      assert_int_equal(gate_run_disturbed(&g, role, 0, true, &random), FUSION_E_CLOSED);
+      for (uint64_t at = 0; at < cost.bytes_to_server; at += step) {
+        const fusion_status status = gate_run_disturbed(&g, role, at, false, &random);
+        assert_true(status == FUSION_OK || status == FUSION_E_PEER || status == FUSION_E_CLOSED);
+      }
     }
   }
 }

@@ -40,6 +40,7 @@ static const struct cot_ops marked_ops = {take_sender, take_receiver, close_mark
 
 struct side {
   struct party party;
+  struct garble garble;
   struct marked marked;
   fusion_status status;
 };
@@ -74,6 +75,22 @@ static fusion_status run_layers(struct party *p, const uint64_t *x, uint64_t *y)
   TRY(serves ? product_cot_server(p, &shape, &server, x, y, SAMPLES) : product_cot_client(p, &shape, x, y, SAMPLES));
   TRY(triples_layer(p, &shape, serves ? &server : NULL, x, y, SAMPLES));
   TRY(triples_matrix(p, &shape, serves ? &server : NULL, x, y, SAMPLES));
+cleanup:
+  return status;
+}
+
+static fusion_status run_garbled(struct party *p, const uint64_t *x, uint64_t *y) {
+  fusion_status status = FUSION_OK;
+  static const int64_t base[LOOKUP_PIECES_MAX] = {5, 9}, slope[LOOKUP_PIECES_MAX] = {3, -4};
+  const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits = 18, .relu = true, .garbled = GARBLED_NOW};
+  const struct multiply_garbled square = {.bits = 20, .square = true, .phase = GARBLED_NOW};
+  struct lookup spline = {
+      .index_bits = 5, .low_bits = 6, .out_bits = 18, .base = base, .slope = slope, .garbled = GARBLED_NOW};
+  TRY(relu_truncate(p, &relu, x, y, COUNT));
+  TRY(multiply_garbled(p, &square, x, x, y, COUNT));
+  TRY(lookup(p, &spline, x, y, COUNT));
+  spline.low_bits = 0;
+  TRY(lookup(p, &spline, x, y, COUNT));
 cleanup:
   return status;
 }
@@ -118,6 +135,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   TRY(triples_multiply(p, x, x, y, COUNT, 20));
   TRY(triples_multiply(p, x, z, y, COUNT, 20));
   TRY(run_layers(p, x, y));
+  TRY(run_garbled(p, x, y));
   TRY(field_ring(p, &conversion, x, y, COUNT));
   TRY(channel_flush(p->channel));
 cleanup:
@@ -146,6 +164,8 @@ static void gates__secrets_steer_nothing(void **state) {
     assert_ok(dealer_open(&s->marked.dealer, s->party.role, ends[i], 1));
     s->marked.cot = *s->marked.dealer;
     s->marked.cot.ops = &marked_ops;
+    s->garble = (struct garble){.role = s->party.role, .channel = ends[i], .cot = &s->marked.cot};
+    s->party.garble = &s->garble;
     MARK_SECRET(&s->marked.cot.delta, sizeof s->marked.cot.delta);
   }
   test_run_both(side_run, &sides[0], side_run, &sides[1]);

@@ -90,5 +90,6 @@ const struct engine_gate delphi_gates[GATE_COUNT] = {
     [GATE_RELU_TRUNCATE] = STEP_GATE(relu),
     [GATE_MULTIPLY] = {multiply_run, multiply_declare, multiply_most},
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
+    [GATE_LOOKUP] = STEP_GATE(lookup),
     [GATE_TOP_K] = STEP_GATE(top_k),
 };
