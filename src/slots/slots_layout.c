@@ -1,13 +1,22 @@
+/* Both parties must come to the same layout, as it decides what they send: all of it is arithmetic of integers, which
+ * stop at UINT64_MAX. */
 #include "slots/slots_layout.h"
-
-#include <math.h>
 
 /* Rotated inputs of a pass at most: words. One tile may take more, up to ROTATED_MAX. */
 enum { PASS_WORDS = 1 << 25, ROTATED_MAX = 1 << 28 };
 
-/* What a layout costs, in seconds: measured on one core with AVX2 (docs/protocols/slots.md); bytes at 100 MB/s, those
+/* What a layout costs, in ns: measured on one core with AVX2 (docs/protocols/slots.md); bytes at 100 MB/s, those
  * of a rotation key included in its price. */
-static const double encoding_s = 180e-6, product_s = 45e-6, rotation_s = 1.0e-3, byte_s = 1e-8, key_s = 12e-3;
+enum { ENCODING_NS = 180000, PRODUCT_NS = 45000, ROTATION_NS = 1000000, BYTE_NS = 10, KEY_NS = 12000000 };
+
+static uint64_t times(uint64_t a, uint64_t b) {
+  uint64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+static uint64_t plus(uint64_t a, uint64_t b) {
+  return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
 
 static int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b < 0);
@@ -151,25 +160,31 @@ static void set_places(struct slots_layout *l, size_t slots, size_t period) {
 
 /* Noise of an answer. A coefficient of a plaintext is at most t/2, so a product's is below sqrt(N) * t/2 times the
  * input's noise in deviation. Products add up as independent ones do, as their plaintexts look random modulo t whatever
- * the weights (average case: Costache, Laine, Player 2020); MARGIN is for what that neglects. The parts that are folded
- * onto one another are not independent: at coefficients that their automorphisms leave alone they are equal. An input
- * has its fresh noise and that of each rotation: 3 digits below p/2 times 3.24, over the special prime, and the
- * rounding times s. TAIL deviations are passed with probability below 2^-80. tests/slots measures noise against this.
- */
-static double noise_bits(const struct slots_layout *l) {
-  const double tail = 10.597, margin = 4, n = SLOTS_N, variance = 10.5;
-  const double rotation = SLOTS_LIMBS * n * variance / 12 + n / 18 + 1;
-  const double steps = (double)(l->y.offsets + l->x.offsets + l->babies);
-  const double input = variance + 0.25 + steps * rotation;
-  const size_t periods = l->folded ? l->places / l->period : 1;
-  const double terms = (double)(l->y.offsets * l->x.offsets * l->diagonals * l->swaps) * (double)(periods * periods);
-  const double after = rotation * (double)(l->diagonals + l->places) + variance * (4 * n / 3 + 1);
-  const double deviation = sqrt(n) * exp2(l->plain_bits - 1.0) * sqrt(input * (double)l->inputs * terms);
-  return log2(tail * margin) + log2(sqrt(after) + deviation);
+ * the weights (average case: Costache, Laine, Player 2020); a margin of 4 is for what that neglects. The parts that are
+ * folded onto one another are not independent: at coefficients that their automorphisms leave alone they are equal. An
+ * input has its fresh noise, of variance 10.75, and that of each rotation: 3 digits below p/2 times 3.24, over the
+ * special prime, and the rounding times s; 3 * 10.5 N / 12 + N / 18 + 1 in all. Variances are in 36ths. tests/slots
+ * measures noise against this. */
+static uint64_t noise_variance(const struct slots_layout *l) {
+  enum { FRESH = 387, ROTATION = (193 * SLOTS_N + 72) / 2 };
+  const uint64_t steps = l->y.offsets + l->x.offsets + l->babies, input = FRESH + steps * ROTATION;
+  const uint64_t periods = l->folded ? l->places / l->period : 1;
+  const uint64_t taps = times(l->y.offsets * l->x.offsets, l->diagonals * l->swaps);
+  return times(times(input, l->inputs), times(taps, periods * periods));
 }
 
+/* The noise is V = noise_variance() / 36 * N * 2^(2 plain_bits - 2) in variance, and what rotations of the sums and the
+ * rounding add to it, less than a part in 300 for plain_bits >= 17. Times the margin it is to stay below q / t / 2^42
+ * (SLOTS_FLOOD_SHIFT, SLOTS_FLOOD_BITS) at 10.597 deviations, which are passed with probability below 2^-80. With q =
+ * 2^149.99 that is noise_variance() <= 2^(199.33 - 4 plain_bits), of which the third of a bit is cut to a quarter more.
+ */
 static bool flooded(const struct slots_layout *l) {
-  return l->noise_bits + l->plain_bits + SLOTS_FLOOD_SHIFT + SLOTS_FLOOD_BITS <= SLOTS_Q_BITS - 0.01;
+  _Static_assert(SLOTS_N == 8192 && SLOTS_Q_BITS == 150 && SLOTS_FLOOD_SHIFT + SLOTS_FLOOD_BITS == 42,
+                 "the limit is computed for these");
+  _Static_assert(SLOTS_PLAIN_BITS_MIN >= 17 && SLOTS_PLAIN_BITS_MAX <= 49, "and for these");
+  const unsigned shift = 199 - 4 * l->plain_bits;
+  const uint64_t most = shift > 63 ? UINT64_MAX - 1 : (UINT64_C(5) << (shift - 2));
+  return l->noise_variance <= most;
 }
 
 size_t slots_rotated_words(const struct slots_layout *l) {
@@ -181,32 +196,36 @@ size_t slots_layout_pass(const struct slots_layout *l) {
 }
 
 struct slots_work slots_layout_work(const struct slots_layout *l) {
-  const double tiles = (double)l->tiles, passes = (double)div_up(l->tiles, slots_layout_pass(l));
-  const double taps = (double)(l->y.offsets * l->x.offsets);
-  const double products = (double)(l->inputs * l->outputs * l->diagonals * l->swaps) * taps / l->layer.groups;
-  const double inner = (double)l->inputs * (taps * (double)l->babies - 1);
-  const size_t giant_steps = l->diagonals / l->babies - 1;
-  const double giants = (double)(giant_steps * l->swaps + l->swaps - 1);
-  const double folds = l->folded ? log2_up(l->places / l->period) : 0;
-  return (struct slots_work){passes * products, tiles * products,
-                             tiles * (inner + (double)l->outputs * giants + folds)};
+  const uint64_t taps = l->y.offsets * l->x.offsets, passes = div_up(l->tiles, slots_layout_pass(l));
+  const uint64_t ciphers = times(l->inputs, l->outputs), of_each = times(times(l->diagonals, l->swaps), taps);
+  const uint64_t products = times(ciphers, of_each) / l->layer.groups;
+  const uint64_t inner = times(l->inputs, times(taps, l->babies) - 1);
+  const uint64_t giant_steps = l->diagonals / l->babies - 1;
+  const uint64_t giants = times(l->outputs, giant_steps * l->swaps + l->swaps - 1);
+  const uint64_t folds = l->folded ? log2_up(l->places / l->period) : 0;
+  return (struct slots_work){times(passes, products), times(l->tiles, products),
+                             times(l->tiles, plus(plus(inner, giants), folds))};
 }
 
-/* Rotation keys count in full, as if no other layer and no other run of the session had them. */
-static double price(const struct slots_layout *l) {
+/* Rotation keys count in full, as if no other layer and no other run of the session had them. False when there are too
+ * many. */
+static bool find_price(const struct slots_layout *l, uint64_t *price) {
   const struct slots_work w = slots_layout_work(l);
-  const double bytes = (double)l->tiles * ((double)(l->inputs * slots_query_len()) +
-                                           (double)(l->outputs * slots_answer_len(l->plain_bits)));
+  const uint64_t queries = times(l->inputs, slots_query_len());
+  const uint64_t bytes = plus(queries, times(l->outputs, slots_answer_len(l->plain_bits)));
   struct slots_elements keys = {0};
-  if (!slots_layout_elements(l, &keys)) return INFINITY;
-  return w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s + bytes * byte_s +
-         (double)keys.count * key_s;
+  if (!slots_layout_elements(l, &keys)) return false;
+  const uint64_t work =
+      plus(plus(times(w.encodings, ENCODING_NS), times(w.products, PRODUCT_NS)), times(w.rotations, ROTATION_NS));
+  *price = plus(plus(work, times(times(l->tiles, bytes), BYTE_NS)), keys.count * (uint64_t)KEY_NS);
+  return true;
 }
 
 /* The cheapest so far, and why there is none. */
 struct choice {
   struct slots_layout best;
-  double price;
+  bool found;
+  uint64_t price;
   const char *why;
 };
 
@@ -214,23 +233,23 @@ struct choice {
 static void try_babies(struct slots_layout *l, struct choice *c) {
   for (l->babies = 1; l->babies <= l->diagonals; l->babies *= 2) {
     if (slots_rotated_words(l) > ROTATED_MAX) return;
-    l->noise_bits = noise_bits(l);
+    l->noise_variance = noise_variance(l);
     if (!flooded(l)) {
       c->why = too_wide;
       continue;
     }
-    const double costs = price(l);
-    if (costs >= c->price) continue;
-    c->price = costs;
+    uint64_t price;
+    if (!find_price(l, &price) || (c->found && price >= c->price)) continue;
+    c->found = true;
+    c->price = price;
     c->best = *l;
   }
 }
 
 /* The cheapest block size, period and number of babies that fit. */
 static const char *choose_places(struct slots_layout *l) {
-  struct choice c = {
-      .price = INFINITY,
-      .why = "the taps of its window are too many for the memory of packing in slots; use another engine"};
+  struct choice c = {.why =
+                         "the taps of its window are too many for the memory of packing in slots; use another engine"};
   const size_t pixels = l->grid_h * l->grid_w, most = l->bands > 1 ? 1 : l->samples;
   const size_t out = power_up(l->layer.out_channels);
   for (size_t slots = power_up(pixels); slots <= SLOTS_ROW; slots *= 2) {
@@ -245,7 +264,7 @@ static const char *choose_places(struct slots_layout *l) {
     }
     if (slots / pixels >= most) break; /* larger blocks would be empty */
   }
-  if (!isfinite(c.price)) return c.why;
+  if (!c.found) return c.why;
   *l = c.best;
   return NULL;
 }

@@ -51,8 +51,9 @@ struct slots_layout {
   size_t inputs, outputs;                  /* ciphertexts of a tile */
   size_t period, diagonals, babies, swaps; /* swaps: 2 if inputs of one row meet outputs of the other */
   bool folded;
-  size_t copies;     /* 0: an input channel lies in one place; else see slots_input_at */
-  double noise_bits; /* bound of an answer's noise before flooding, log2 */
+  size_t copies; /* 0: an input channel lies in one place; else see slots_input_at */
+  /* Of an answer before flooding, in 36ths of N * 2^(2 plain_bits - 2); UINT64_MAX: that or more. */
+  uint64_t noise_variance;
 };
 
 /** The cheapest layout for so many samples. FUSION_E_PEER: `why` (not NULL) says what no layout can do;
@@ -89,7 +90,7 @@ struct slots_span slots_columns_of(const struct slots_layout *l, size_t phase, s
 
 /** Work of a layer at the server, for predictions: products with their encodings, and rotations. */
 struct slots_work {
-  double encodings, products, rotations;
+  uint64_t encodings, products, rotations; /* UINT64_MAX: that or more */
 };
 struct slots_work slots_layout_work(const struct slots_layout *l);
 /** Tiles that the server works on together, so that a plaintext serves them all. */

@@ -1,4 +1,7 @@
 /* Slot encryption itself: noise against its bound, hostile bytes, the public set of rotations. */
+#include <math.h>
+#include <stdio.h>
+
 #include "slots/slots_layout.h"
 #include "slots/slots_messages.h"
 #include "support/support.h"
@@ -124,6 +127,12 @@ static double run_course(struct pair *p, const struct slots_layout *l, enum weig
   return noise;
 }
 
+/* log2 of the bound that the layout was chosen by: ten deviations and the margin. */
+static double noise_bound(const struct slots_layout *l) {
+  const double variance = (double)l->noise_variance / 36 * SLOTS_N;
+  return log2(10.597 * 4) + log2(variance) / 2 + l->plain_bits - 1.0;
+}
+
 /* Of an answer before flooding: below the bound, which the flooding covers 2^40 times, whatever the weights. */
 static void slots_noise__stays_below_its_bound(void **state) {
   (void)state;
@@ -147,7 +156,8 @@ static void slots_noise__stays_below_its_bound(void **state) {
     add_rotations(&p, &wanted);
     for (enum weights kind = WEIGHTS_RANDOM; kind < WEIGHTS_COUNT; kind++) {
       const double noise = run_course(&p, &l, kind, &random) + SLOTS_Q_BITS;
-      if (noise > l.noise_bits) fail_msg("layer %zu, weights %d: %.0f bits, bound %.1f", i, kind, noise, l.noise_bits);
+      if (noise > noise_bound(&l))
+        fail_msg("layer %zu, weights %d: %.0f of %.1f bits", i, kind, noise, noise_bound(&l));
       assert_true(noise + l.plain_bits + SLOTS_FLOOD_SHIFT + SLOTS_FLOOD_BITS <= SLOTS_Q_BITS);
     }
     slots_layout_free(&l);
@@ -231,6 +241,67 @@ static void slots_layout__says_what_no_packing_can_do(void **state) {
   }
 }
 
+/* Both parties choose alike, whatever built them: what layers of real networks are laid out as. */
+static void slots_layout__chooses_the_same_everywhere(void **state) {
+  (void)state;
+  static const struct {
+    struct slots_layer layer;
+    size_t samples;
+    const char *choice;
+  } cases[] = {
+      {{784, 1, 1, 128, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 24, 6},
+       1,
+       "block 1 of 1, tiles 1, ciphers 1+1, period 512, diagonals 64 / 8, swaps 1"},
+      {{784, 1, 1, 128, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 24, 6},
+       128,
+       "block 64 of 64, tiles 2, ciphers 7+1, period 64, diagonals 64 / 4, swaps 2"},
+      {{128, 1, 1, 10, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 22, 8},
+       868,
+       "block 512 of 512, tiles 2, ciphers 8+1, period 8, diagonals 8 / 1, swaps 2"},
+      {{16, 32, 32, 16, 32, 32, 1, 3, 3, 1, 1, 1, 1, 1, 1, 22, 7},
+       1,
+       "block 1024 of 1, tiles 1, ciphers 2+2, period 4, diagonals 4 / 1, swaps 2"},
+      {{16, 32, 32, 32, 16, 16, 1, 3, 3, 2, 2, 1, 1, 1, 1, 22, 7},
+       16,
+       "block 1024 of 4, tiles 4, ciphers 8+4, period 4, diagonals 4 / 1, swaps 2"},
+      {{3, 224, 224, 64, 111, 111, 1, 3, 3, 2, 2, 0, 0, 1, 1, 20, 8},
+       1,
+       "block 4096 of 1, tiles 4, ciphers 6+32, period 1, diagonals 1 / 1, swaps 2"},
+      {{64, 13, 13, 256, 13, 13, 1, 1, 1, 1, 1, 0, 0, 1, 1, 21, 9},
+       1,
+       "block 256 of 1, tiles 1, ciphers 2+8, period 16, diagonals 16 / 16, swaps 2"},
+      {{512, 13, 13, 1000, 13, 13, 1, 1, 1, 1, 1, 0, 0, 1, 1, 19, 9},
+       1,
+       "block 256 of 1, tiles 1, ciphers 16+32, period 16, diagonals 16 / 8, swaps 2"},
+      {{32, 14, 14, 32, 14, 14, 32, 3, 3, 1, 1, 1, 1, 1, 1, 20, 6},
+       4,
+       "block 1024 of 4, tiles 1, ciphers 4+4, period 4, diagonals 4 / 1, swaps 2"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct slots_layout l;
+    char text[128];
+    const char *why = NULL;
+    assert_ok(slots_layout_make(&l, &cases[i].layer, cases[i].samples, &why));
+    snprintf(text, sizeof text,
+             "block %zu of %zu, tiles %zu, ciphers %zu+%zu, period %zu, diagonals %zu / %zu, swaps %zu", l.block,
+             l.together, l.tiles, l.inputs, l.outputs, l.period, l.diagonals, l.babies, l.swaps);
+    if (strcmp(text, cases[i].choice) != 0) fail_msg("layer %zu: %s, expected %s", i, text, cases[i].choice);
+    slots_layout_free(&l);
+  }
+}
+
+/* Numbers beyond those of any network: prices and noise stop at their limit, and a layer is laid out or refused. */
+static void slots_layout__huge_numbers_do_not_wrap(void **state) {
+  (void)state;
+  struct slots_layer layer = {1, 64, 64, 1, 64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, 8, 2};
+  struct slots_layout l;
+  const char *why = NULL;
+  layer.out_channels = UINT32_C(1) << 31;
+  assert_ok(slots_layout_make(&l, &layer, (size_t)1 << 40, &why));
+  assert_int_equal(slots_layout_work(&l).products, UINT64_MAX);
+  slots_layout_free(&l);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(slots_noise__stays_below_its_bound),
@@ -238,6 +309,8 @@ int main(void) {
       cmocka_unit_test(slots_server__refuses_values_that_are_not_reduced),
       cmocka_unit_test(slots_elements__are_few_and_distinct),
       cmocka_unit_test(slots_layout__says_what_no_packing_can_do),
+      cmocka_unit_test(slots_layout__chooses_the_same_everywhere),
+      cmocka_unit_test(slots_layout__huge_numbers_do_not_wrap),
   };
   return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
 }

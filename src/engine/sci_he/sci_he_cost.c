@@ -61,7 +61,7 @@ static void add_piece(struct engine_seconds *s, const struct engine_layout *layo
   const struct field_ring params = sci_he_field(&l, layout, number, piece->shift);
   const double ciphers = (double)(l.tiles * (l.inputs + l.outputs));
   field_ring_cost(&cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
-  s->server += w.encodings * encoding_s + w.products * product_s + w.rotations * rotation_s +
+  s->server += (double)w.encodings * encoding_s + (double)w.products * product_s + (double)w.rotations * rotation_s +
                ciphers * server_cipher_s + exchange_seconds(layout, &cost);
   s->client += ciphers * client_cipher_s + exchange_seconds(layout, &cost);
   slots_layout_free(&l);
