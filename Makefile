@@ -45,13 +45,21 @@ python: setup all
 python-test: setup all
 	@tests/python/python_suite.sh $(BUILD) $(ARGS)
 
-# Each prints the tables of docs/security.md.
+# Each prints the tables of docs/security.md; then all engines beside the default.
+ADVERSARY_ENGINES = $(shell sed -n "s/^adversary_engines = \[\(.*\)\]/\1/p" tests/adversary/meson.build | tr -d "',")
+ADVERSARY_SECONDS_short = 5
+ADVERSARY_SECONDS_long = 60
+define run_adversary
+	@for t in adversary canary_models tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t $(1) || exit 1; done
+	@for e in $(ADVERSARY_ENGINES); do export FUSION_TEST_ENGINE=$$e; printf '\nEngine %s\n\n' $$e; \
+	  for t in adversary bet transcript; do $(BUILD)/tests/test_$$t $(1) || exit 1; done; \
+	  $(BUILD)/tests/session_fuzz $(ADVERSARY_SECONDS_$(1)) tests/adversary/corpus_engines tests/adversary/corpus || exit 1; done
+	@$(BUILD)/tests/test_faults $(1) $(BUILD)/fusion && $(BUILD)/tests/test_load $(1)
+endef
 test-adversary: all
-	@for t in adversary canary_models tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t short || exit 1; done
-	@$(BUILD)/tests/test_faults short $(BUILD)/fusion && $(BUILD)/tests/test_load short
+	$(call run_adversary,short)
 test-adversary-long: all
-	@for t in adversary canary_models tamper bet attack verdict transcript game; do $(BUILD)/tests/test_$$t long || exit 1; done
-	@$(BUILD)/tests/test_faults long $(BUILD)/fusion && $(BUILD)/tests/test_load long
+	$(call run_adversary,long)
 
 bench: all
 	@bench/short.sh $(BUILD)

@@ -3,8 +3,9 @@
  * within their time-outs, no wrong answer is accepted, an error says what it is, and no connection or descriptor is
  * left.
  *
- * An input is a list of alterations of 8 bytes each, up to 8: kind and side, message type, which of its type, offset (2
- * bytes), value (2 bytes), count of times. */
+ * An input is a list of alterations of 8 bytes each, up to 8: kind and side, message number, which of its type, offset
+ * (2 bytes), value (2 bytes), message class. A type that there is not stands for any. FUSION_TEST_ENGINE chooses the
+ * engine. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,13 +57,18 @@ static unsigned descriptors(void) {
   return count;
 }
 
+static message_type type_of(unsigned class, unsigned number) {
+  const message_type type = (message_type)MESSAGE_TYPE(class, number);
+  return cheat_type_name(type) ? type : cheat_type_at(number % cheat_type_count);
+}
+
 static void add(const uint8_t *a, struct cheater *server) {
   static const enum cheat_kind kinds[] = {CHEAT_FLIP,     CHEAT_FLIP,   CHEAT_GARBAGE, CHEAT_ZERO,
                                           CHEAT_KEYED,    CHEAT_REPLAY, CHEAT_REORDER, CHEAT_DROP,
                                           CHEAT_TRUNCATE, CHEAT_CUT,    CHEAT_LENGTH,  CHEAT_FLOOD};
   const unsigned value = a[5] | (unsigned)a[6] << 8;
   const struct cheat cheat = {.kind = kinds[(a[0] >> 1) % (sizeof kinds / sizeof kinds[0])],
-                              .type = cheat_type_at(a[1] % cheat_type_count),
+                              .type = type_of(a[7], a[1]),
                               .nth = a[2], /* 0: every one */
                               .offset = a[3] | (unsigned)a[4] << 8,
                               .value = value == 0xffff ? CHEAT_RANDOM : value};
