@@ -12,6 +12,7 @@
 #   make sanitize   most tests with clang's address and undefined-behaviour sanitizers; portable: without vector kernels
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
 #   make coverage   lines and branches that the tests reach    make dist   the archive of a release
+#   make deb        Debian packages, in build/deb; deb-test: lintian, and a fresh Debian 12 that installs them (as root)
 #   .ci/run         everything that a change must pass
 #
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
@@ -23,7 +24,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: deb deb-test python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -170,6 +171,21 @@ endif
 # The files that git knows, as build/meson-dist/fusion-VERSION.tar.xz with its SHA-256; see docs/guide/release.md.
 dist: all
 	@$(MESON) dist -C $(BUILD) --no-tests --formats xztar
+
+# Needs no build folder of its own: from a copy of the sources, with Debian's own flags. The tag is one of packages that Debian
+# itself has.
+deb:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh $(DEB_TOOLS)
+endif
+	@packaging/build_deb.sh build/deb
+deb-test: deb
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh lintian debootstrap iproute2
+endif
+	@lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs build/deb/*.changes
+	@packaging/test_install.sh build/deb
+DEB_TOOLS = debhelper dh-python dpkg-dev fakeroot pybuild-plugin-pyproject python3-all-dev
 
 tidy: all
 	@git ls-files 'src/*.c' 'tools/*.c' | xargs -P $(JOBS) -n 4 clang-tidy -p $(BUILD) --quiet

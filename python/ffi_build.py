@@ -4,7 +4,8 @@ The declarations are the public headers themselves, without what the preprocesso
 that a header gets is there in Python, too.
 
 Headers and library come from FUSION_BUILD, a build folder of the sources, if it is set; else from pkg-config; else from
-the folder build/ beside this one."""
+the folder build/ beside this one. The extension remembers the library's folder; FUSION_RPATH=no makes one that does not,
+for packages whose library the system's loader finds."""
 import os
 import re
 import subprocess
@@ -75,7 +76,7 @@ def ffibuilder():
     ffi = FFI()
     ffi.cdef(declarations(include))
     # The loader finds libraries of the system's folders by itself.
-    system = library.parent == Path("/usr/lib") or library == Path("/usr/lib")
+    system = Path("/usr/lib") in (library, library.parent) or os.environ.get("FUSION_RPATH") == "no"
     ffi.set_source("fusion._native", "#include <fusion/fusion.h>", include_dirs=[str(include)], libraries=["fusion"],
                    library_dirs=[str(library)], runtime_library_dirs=[] if system else [str(library)])
     return ffi

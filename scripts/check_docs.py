@@ -4,7 +4,7 @@
 - Options: each option of `fusion X --help` has an entry in docs/man/fusion-X.1, and each entry there is an option.
 - Links: each relative link of README, SECURITY, CONTRIBUTING, CHANGELOG and docs names a file that is there and, with an
   anchor, one of its headings.
-- Versions: man pages name that of meson.build.
+- Versions: man pages and debian/changelog name that of meson.build.
 - Figures: what docs/figures.json names is the same wherever it stands, to the digits that are given there.
 
 usage: check_docs.py SOURCE [COMMAND]     (without COMMAND the options are not looked at)"""
@@ -120,6 +120,8 @@ def check_versions(root):
     for page in sorted(root.glob("docs/man/*.[1-9]")):
         if f'"fusion {version}"' not in page.read_text().split("\n", 1)[0]:
             yield f"docs/man/{page.name}: its first line lacks \"fusion {version}\""
+    if not (root / "debian/changelog").read_text().startswith(f"fusion ({version}-"):
+        yield f"debian/changelog: its first entry is not of version {version}"
 
 
 def main():

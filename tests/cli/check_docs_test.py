@@ -15,6 +15,7 @@ case $1 in
 esac
 """
 MAN = '.TH F 1 "2026" "fusion 1.2" "x"\n.SH OPTIONS\n.TP\n.BR \\-p ", " \\-\\-port " \\fIN"\nPort.\n.TP\n.B \\-\\-quiet\nNothing.\n'
+PACKAGE = "fusion (1.2-1) unstable; urgency=medium\n"
 README = "# Title\n\n[a](docs/page.md#one-two) [b](#title) [c](https://example.org/x)\n\n    [not](a-link)\n\nIt takes 0.4 ms.\n"
 PAGE = "# Page\n\n## One, two\n\n`[not](a-link)` [up](../README.md)\n\nIt takes 0.397 ms.\n"
 FIGURES = [{"name": "time", "places": [["README.md", "takes ([\\d.]+) ms"], ["docs/page.md", "takes ([\\d.]+) ms"]]}]
@@ -30,6 +31,7 @@ MISTAKES = [
     ("link to no own heading", "README.md", "(#title)", "(#titel)", "'#titel': no such heading"),
     ("figures differ", "docs/page.md", "0.397", "0.46", "figure 'time' differs: 0.4 in README.md; 0.46 in docs/page.md"),
     ("older version", "docs/man/fusion-serve.1", "1.2", "1.1", 'lacks "fusion 1.2"'),
+    ("older package", "debian/changelog", "1.2-1", "1.1-2", "its first entry is not of version 1.2"),
     ("figure gone", "docs/page.md", "takes", "took", "0 places match"),
     ("command of two words without a page", "command", "  serve      Serves.", "  check-it   Checks.\\n  serve      Serves.",
      "no page for 'fusion check-it'"),
@@ -42,10 +44,13 @@ def main():
         folder = Path(tempfile.mkdtemp())
         try:
             (folder / "docs/man").mkdir(parents=True)
+            (folder / "debian").mkdir()
             for path, text in [("README.md", README), ("docs/page.md", PAGE), ("docs/man/fusion-serve.1", MAN),
-                               ("docs/figures.json", json.dumps(FIGURES)), ("meson.build", "  version: '1.2'"), ("command", HELP)]:
+                               ("debian/changelog", PACKAGE), ("docs/figures.json", json.dumps(FIGURES)),
+                               ("meson.build", "  version: '1.2'"), ("command", HELP)]:
                 (folder / path).write_text(text.replace(old, new) if path == file else text)
-            assert not old or old in {"README.md": README, "docs/page.md": PAGE, "command": HELP}.get(file, MAN), name
+            texts = {"README.md": README, "docs/page.md": PAGE, "command": HELP, "debian/changelog": PACKAGE}
+            assert not old or old in texts.get(file, MAN), name
             (folder / "command").chmod(0o755)
             done = subprocess.run([sys.executable, str(checker), str(folder), str(folder / "command")],
                                   capture_output=True, text=True)
