@@ -185,17 +185,22 @@ static void print_option(const struct cli_option *o) {
   print_wrapped(o->help, INDENT, column);
 }
 
+const struct cli_option cli_common_options[] = {
+    {.name = "cpu-tier",
+     .kind = CLI_CHOICE,
+     .choices = "c|avx2|avx512",
+     .help = "Use slower processor kernels than this machine's best."},
+    {.name = "help", .letter = 'h', .help = "Show this text."},
+    {.name = NULL},
+};
+
 static void print_help(const struct cli_syntax *s) {
   printf("usage: fusion %s %s\n\n", s->command, s->synopsis);
   print_wrapped(s->about, 0, 0);
   printf("\noptions:\n");
   for (const struct cli_option *o = s->options; o->name; o++)
     if (o->help) print_option(o);
-  static const struct cli_option common[] = {
-      {.name = "cpu-tier", .value = "c|avx2|avx512", .help = "Use slower processor kernels than this machine's best."},
-      {.name = "help", .letter = 'h', .help = "Show this text."},
-  };
-  for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) print_option(&common[i]);
+  for (const struct cli_option *o = cli_common_options; o->name; o++) print_option(o);
   if (s->notes) printf("\n%s\n", s->notes);
 }
 
@@ -265,7 +270,27 @@ static int parse_options(const struct cli_syntax *s, struct parser *p, int argc,
   return CLI_GO;
 }
 
+/* Set while tables are visited. */
+static struct {
+  cli_visit *visit;
+  void *context;
+} visitor;
+
+void cli_visit_syntax(const struct cli_command *command, char *word, cli_visit *visit, void *context) {
+  char name[32], help[] = "--help";
+  snprintf(name, sizeof name, "%s", command->name);
+  char *argv[] = {name, word ? word : help, word ? help : NULL, NULL};
+  visitor.visit = visit;
+  visitor.context = context;
+  command->run(word ? 3 : 2, argv);
+  visitor.visit = NULL;
+}
+
 int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, char ***positional, int *count) {
+  if (visitor.visit) {
+    visitor.visit(visitor.context, syntax);
+    return CLI_EXIT_OK;
+  }
   struct parser parser = {.count = 0};
   if (!parser_build(&parser, syntax->options)) return CLI_EXIT_INTERNAL;
   const int done = parse_options(syntax, &parser, argc, argv);

@@ -77,10 +77,10 @@ struct cli_option {
   void *out;   /* typed by `kind`; keeps its value (the default) when the option is absent */
   bool *given; /* set when the option is present; may be NULL */
   bool required;
-  double min, max; /* COUNT, COUNT32, BYTES, NUMBER, MS; max == 0 means no upper bound */
-  const char *choices;
-  const char *value; /* name of the value in --help, "R" */
-  const char *help;  /* one or more sentences; say the unit and the default. NULL: an old spelling, not shown */
+  double min, max;     /* COUNT, COUNT32, BYTES, NUMBER, MS; max == 0 means no upper bound */
+  const char *choices; /* CLI_TEXT: words that completion offers among others; may be NULL */
+  const char *value;   /* name of the value in --help, "R" */
+  const char *help;    /* one or more sentences; say the unit and the default. NULL: an old spelling, not shown */
 };
 
 /** Entries of a table. `out` is the field of the public settings where there is one. What it points to is checked by
@@ -205,6 +205,15 @@ struct cli_syntax {
  *  number in *count. Otherwise the exit code to return: --help was printed (0) or the line was wrong (2, and said why).
  */
 int cli_parse(const struct cli_syntax *syntax, int argc, char **argv, char ***positional, int *count);
+
+/** Calls `visit` with what the command would parse its line by, behind `word` ("micro") if it is not NULL, in place of
+ * running it. A command that parses nothing is not visited. Not thread-safe. */
+typedef void cli_visit(void *context, const struct cli_syntax *syntax);
+void cli_visit_syntax(const struct cli_command *command, char *word, cli_visit *visit, void *context);
+/** What every command takes: --cpu-tier and --help; ended by a NULL name. */
+extern const struct cli_option cli_common_options[];
+/** fusion --completion bash|zsh|fish. Returns an exit code. */
+int cli_completion(int argc, char **argv);
 
 /** `fusion <command>: <text>` on standard error. cli_usage adds where help is, and returns CLI_EXIT_USAGE. */
 void cli_error(const char *command, const char *format, ...) FUSION_PRINTF(2, 3);

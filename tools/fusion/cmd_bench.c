@@ -119,14 +119,20 @@ static int bench_micro(int argc, char **argv) {
                                   (json_int_t)settings.threads, "rows", out.rows));
 }
 
-static void print_usage(void) {
-  printf(
-      "usage: fusion bench micro|model|engines ...\n\n"
-      "Measures this machine: every kernel of the library beside the processor's limits\n"
-      "(fusion bench micro), or a whole network with both parties in one process\n"
-      "(fusion bench model MODEL.fsn), with all protocol engines in turn\n"
-      "(fusion bench engines MODEL.fsn).\n\n"
-      "'fusion bench micro --help' and so on show the options.\n");
+static const char about[] =
+    "Measures this machine: every kernel of the library beside the processor's limits (fusion bench micro), or a whole "
+    "network with both parties in one process (fusion bench model MODEL.fsn), with all protocol engines in turn "
+    "(fusion "
+    "bench engines MODEL.fsn).";
+
+static int bench_help(int argc, char **argv) {
+  static const struct cli_option options[] = {{.name = NULL}};
+  const struct cli_syntax syntax = {.command = "bench",
+                                    .synopsis = "micro|model|engines ...",
+                                    .about = about,
+                                    .options = options,
+                                    .notes = "'fusion bench micro --help' and so on show the options."};
+  return cli_parse(&syntax, argc, argv, NULL, NULL);
 }
 
 int cmd_bench(int argc, char **argv) {
@@ -134,10 +140,7 @@ int cmd_bench(int argc, char **argv) {
   if (strcmp(what, "micro") == 0) return bench_micro(argc - 1, argv + 1);
   if (strcmp(what, "model") == 0) return bench_model(argc - 1, argv + 1);
   if (strcmp(what, "engines") == 0) return bench_engines(argc - 1, argv + 1);
-  if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-    print_usage();
-    return CLI_EXIT_OK;
-  }
+  if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) return bench_help(argc, argv);
   if (!*what) return cli_usage("bench", "what to measure is missing; give micro, model MODEL.fsn or engines MODEL.fsn");
   return cli_usage("bench", "'%s': cannot be measured; give micro, model MODEL.fsn or engines MODEL.fsn", what);
 }

@@ -107,6 +107,7 @@ int main(int argc, char **argv) {
   }
   const char *name = argv[1];
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return cmd_help(1, argv);
+  if (strcmp(name, "--completion") == 0) return cli_completion(argc - 1, argv + 1);
   if (strcmp(name, "--version") == 0) name = "version";
   const struct cli_command *command = find_command(name);
   if (!command) return cli_usage(NULL, "'%s': unknown command", name);

@@ -97,20 +97,30 @@ static const char *engines_help(char *help, size_t capacity, const char *first) 
   return help;
 }
 
+/* "cheetah|sci-ot", behind `first`. */
+static const char *engine_words(char *words, size_t capacity, const char *first) {
+  size_t len = (size_t)snprintf(words, capacity, "%s", first);
+  for (size_t i = 0; fusion_engine_name(i) && len < capacity; i++)
+    len += (size_t)snprintf(words + len, capacity - len, "%s%s", len ? "|" : "", fusion_engine_name(i));
+  return words;
+}
+
 void cli_add_engine(struct cli_option *table, const char **engine) {
-  static char help[2048];
+  static char help[2048], words[512];
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("engine", engine, "NAME", engines_help(help, sizeof help, "Protocol engine. Default: cheetah.")),
+      CLI_OPT_TEXT("engine", engine, "NAME", engines_help(help, sizeof help, "Protocol engine. Default: cheetah."),
+                   .choices = engine_words(words, sizeof words, "")),
       {.name = NULL}};
   cli_add_options(table, options);
 }
 
 void cli_add_engines(struct cli_option *table, const char **engines) {
-  static char help[2048];
+  static char help[2048], words[512];
   const char *first =
       "Protocol engines that clients may ask for, separated by commas, or all. Default: cheetah. The tunings of an "
       "engine, such as cheetah-wan, come with it.";
-  const struct cli_option options[] = {CLI_OPT_TEXT("engine", engines, "NAMES", engines_help(help, sizeof help, first)),
+  const struct cli_option options[] = {CLI_OPT_TEXT("engine", engines, "NAMES", engines_help(help, sizeof help, first),
+                                                    .choices = engine_words(words, sizeof words, "all")),
                                        {.name = NULL}};
   cli_add_options(table, options);
 }

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs, removes and purges each package of FOLDER by piuparts, with the others as a repository. Needs root, piuparts and
+# dpkg-dev, and the mirror that apt uses. BASE=FOLDER names a root of debootstrap's.
+# usage: packaging/piuparts.sh FOLDER
+set -eu
+packages=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp "$packages"/*.deb "$work"
+(cd "$work" && dpkg-scanpackages -m . >Packages 2>/dev/null)
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
+for package in libfusion0 libfusion-dev fusion python3-fusion; do
+  if ! piuparts -d bookworm -m "$mirror main" ${BASE:+"--existing-chroot=$BASE"} --no-eatmydata --warn-on-others \
+    "--extra-repo=deb [trusted=yes] file:$work ./" "--bindmount=$work" "$work/$package"_*.deb >"$work/log" 2>&1; then
+    grep -E 'ERROR|FAIL' -A 20 "$work/log" | head -n 40
+    echo "piuparts.sh: $package fails"
+    exit 1
+  fi
+  echo "piuparts: $package: $(tail -n 1 "$work/log" | sed 's/.*INFO: //')"
+done
