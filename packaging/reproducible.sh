@@ -6,7 +6,12 @@ set -eu
 first=$1
 second=$(mktemp -d)
 trap 'rm -rf "$second"' EXIT
-build=$(cd "$(dirname "$0")" && pwd)/build_deb.sh
+# Both from one copy: what is edited meanwhile is in neither.
+mkdir "$second/source"
+cd "$(dirname "$0")/.."
+git ls-files -z | tar -c --null -T - | tar -x -C "$second/source"
+cd - >/dev/null
+build=$second/source/packaging/build_deb.sh
 export CCACHE_DISABLE=1
 rm -f "$first"/*.deb
 (umask 022 && TZ=UTC LC_ALL=C DEB_BUILD_OPTIONS=parallel=2 "$build" "$first" >/dev/null)
