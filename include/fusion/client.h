@@ -137,7 +137,7 @@ FUSION_API fusion_status fusion_client_plan(const fusion_client *client, uint64_
 
 /** Runs a job: R rows of `queries`, hidden among copies and T rows, copied too if the settings say so, drawn at random
  * from `public_samples`, whose true `labels` (whole numbers, one a row) never leave the client. Arrays hold raw data,
- * as the model's preprocessing expects. With canaries both may be NULL.
+ * as the model's preprocessing expects, and are read until this returns. With canaries both may be NULL.
  *
  *  FUSION_OK with a result whose verdict accepts or rejects; when it rejects there are no answers. Else, and nothing is
  *  known of the answers: FUSION_E_INPUT (an array or the journal does not fit), FUSION_E_REJECTED (by the journal, this

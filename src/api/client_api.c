@@ -13,15 +13,17 @@
 #include "session/prepare.h"
 #include "session/task.h"
 
-enum { WORKERS_MAX = 256 };
+enum {
+  WORKERS_MAX = 256,
+  CHECKED_NUMBERS = 1 << 16, /* of a part of the queries that is looked at */
+};
 
 /* The arrays of a job, real and contiguous. */
 struct inputs {
-  double *queries, *public_samples; /* owned; queries secret */
-  int64_t *labels;                  /* owned, secret */
-  size_t *public_rows;              /* owned, secret: which rows were drawn */
-  size_t query_count, public_count; /* numbers in each */
-  size_t drawn;
+  double *public_samples; /* owned */
+  int64_t *labels;        /* owned, secret */
+  size_t *public_rows;    /* owned, secret: which rows were drawn */
+  size_t drawn;           /* public samples */
   struct job_canaries canaries;
   int64_t *canary_inputs, *canary_answers; /* owned, secret: its arrays */
 };
@@ -163,7 +165,6 @@ fusion_status fusion_client_plan(const fusion_client *c, uint64_t queries, fusio
 }
 
 static void inputs_free(struct inputs *in) {
-  mem_free_secret(in->queries, in->query_count * sizeof *in->queries);
   mem_free(in->public_samples);
   mem_free(in->labels);
   mem_free_secret(in->canary_inputs, in->canaries.count * in->canaries.input_size * sizeof *in->canary_inputs);
@@ -230,21 +231,29 @@ cleanup:
   return status;
 }
 
-static fusion_status take_inputs(struct inputs *in, const struct asked *a, const struct mix_choice *choice,
-                                 size_t labelled, const struct journal *journal, fusion_error *err) {
+/* Finite throughout, before the server hears of the job: after its first message only constant flow reads them. */
+static fusion_status check_numbers(const fusion_array *a, fusion_error *err) {
+  const size_t rows = fusion_array_rows(a), width = fusion_array_row_size(a);
+  const size_t most = size_max(CHECKED_NUMBERS / size_max(width, 1), 1);
+  double *room = mem_alloc(size_min(most, rows) * width, sizeof *room);
+  if (!room) return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
+  fusion_status status = FUSION_OK;
+  for (size_t first = 0; first < rows && status == FUSION_OK; first += most)
+    status = fusion_array_to_double(a, first, size_min(most, rows - first), room, err);
+  mem_free_secret(room, size_min(most, rows) * width * sizeof *room);
+  return status;
+}
+
+static fusion_status take_inputs(struct inputs *in, const struct asked *a, size_t labelled,
+                                 const struct journal *journal, fusion_error *err) {
   const size_t width = fusion_array_row_size(a->queries ? a->queries : a->public_samples);
-  size_t query_count, public_count;
-  if (!size_mul((size_t)choice->queries, width, &query_count) || !size_mul(labelled, width, &public_count))
-    return error_set(err, FUSION_E_MEMORY, "the arrays are too large");
-  in->query_count = query_count;
-  in->public_count = public_count;
-  in->queries = mem_alloc(query_count, sizeof *in->queries);
+  size_t public_count;
+  if (!size_mul(labelled, width, &public_count)) return error_set(err, FUSION_E_MEMORY, "the arrays are too large");
   in->public_samples = mem_alloc(public_count, sizeof *in->public_samples);
   in->labels = mem_alloc(labelled, sizeof *in->labels);
-  if (!in->queries || !in->public_samples || !in->labels)
-    return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
+  if (!in->public_samples || !in->labels) return error_set(err, FUSION_E_MEMORY, "out of memory for the inputs");
   fusion_status status = FUSION_OK;
-  if (a->queries) status = fusion_array_to_double(a->queries, 0, (size_t)choice->queries, in->queries, err);
+  if (a->queries) status = check_numbers(a->queries, err);
   if (status == FUSION_OK && labelled) status = take_public(in, a->public_samples, a->labels, journal, labelled, err);
   return status;
 }
@@ -311,7 +320,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
   TRY(check_arrays(a, labelled, err));
   if (client->prepared) TRY(ahead_open(&handles.ahead, client->prepared, err));
   if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
-  TRY(take_inputs(&in, a, &mix, labelled, handles.journal, err));
+  TRY(take_inputs(&in, a, labelled, handles.journal, err));
   if (choice->canaries) TRY(take_canaries(&in, &client->canaries, handles.journal, (size_t)choice->canaries, err));
   start_verdict(&r->verdict, client, choice);
   const struct job_input input = {.query_pictures = query_pictures ? &query_form : NULL,
@@ -320,7 +329,6 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
                                   .public_source = a->public_samples,
                                   .label_source = labelled ? a->labels : NULL,
                                   .public_rows = in.public_rows,
-                                  .queries = in.queries,
                                   .public_samples = in.public_samples,
                                   .labels = in.labels,
                                   .canaries = choice->canaries ? &in.canaries : NULL,

@@ -86,6 +86,10 @@ fusion_status csv_load(fusion_array **out, const char *path, const fusion_table_
 enum { ROW_PLACE_LEN = 96 };
 char *array_row_place(const fusion_array *a, size_t row, char out[ROW_PLACE_LEN]);
 
+/** Rows that exist (assert), as fusion_array_to_double has them but unchecked: any number may come out. Constant flow.
+ */
+void array_rows_real(const fusion_array *a, size_t first, size_t rows, double *out);
+
 /** The value of a row of names (fusion_labels_load), borrowed; NULL for rows of numbers. */
 const char *array_row_text(const fusion_array *a, size_t row);
 

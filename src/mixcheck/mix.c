@@ -129,15 +129,16 @@ size_t mix_samples(const struct mix *m) {
   return m->samples;
 }
 
-void mix_rows(const struct mix *m, int64_t *out, const int64_t *queries, const int64_t *public_samples, size_t row_size,
+void mix_rows(const struct mix *m, void *out, const void *queries, const void *public_samples, size_t row_len,
               size_t first, size_t count) {
   assert(first <= m->samples && count <= m->samples - first);
   const size_t copies_end = m->choice.queries * m->choice.copies;
   for (size_t i = 0; i < count; i++) {
     const size_t row = m->row[first + i];
-    const int64_t *from = row < copies_end ? queries + row / m->choice.copies * row_size
-                                           : public_samples + (row - copies_end) / m->choice.public_copies * row_size;
-    memcpy(out + i * row_size, from, row_size * sizeof *out);
+    const uint8_t *from =
+        row < copies_end ? (const uint8_t *)queries + row / m->choice.copies * row_len
+                         : (const uint8_t *)public_samples + (row - copies_end) / m->choice.public_copies * row_len;
+    memcpy((uint8_t *)out + i * row_len, from, row_len);
   }
 }
 

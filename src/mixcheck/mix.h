@@ -26,9 +26,9 @@ fusion_status mix_draw_rows(size_t *out, size_t count, size_t rows, mix_random r
 void mix_free(struct mix *m);
 size_t mix_samples(const struct mix *m);
 
-/** Rows [first, first + count) of the shuffled batch into `out` [count][row_size], from queries [R][row_size] and
- * public samples [T][row_size]. The caller checked the range (assert). */
-void mix_rows(const struct mix *m, int64_t *out, const int64_t *queries, const int64_t *public_samples, size_t row_size,
+/** Rows [first, first + count) of the shuffled batch into `out` [count][row_len], from queries [R][row_len] and public
+ * samples [T][row_len], all in bytes. The caller checked the range (assert). */
+void mix_rows(const struct mix *m, void *out, const void *queries, const void *public_samples, size_t row_len,
               size_t first, size_t count);
 
 /** What an answer's integers are. */

@@ -155,13 +155,19 @@ static void describe_range(char text[INPUT_RANGE_TEXT], const struct program *pr
   input_range_text(text, program, r, g->count, g->what, place);
 }
 
-fusion_status inputs_check_range(struct input_range *out, const struct program *program, const struct input_group *g,
-                                 const float *real, bool clip, fusion_error *err) {
+const double *inputs_read(const struct input_group *g, size_t row_size, size_t first, size_t count, double *room) {
+  if (g->raw) return g->raw + first * row_size;
+  assert(!g->rows);
+  array_rows_real(g->source, first, count, room);
+  return room;
+}
+
+fusion_status inputs_check_range(const struct input_range *range, const struct program *program,
+                                 const struct input_group *g, bool clip, fusion_error *err) {
   char text[INPUT_RANGE_TEXT];
-  program_input_range(program, real, g->count, out);
-  if (clip || !input_range_refuses(out, g->count)) return FUSION_OK;
-  describe_range(text, program, g, out);
-  return error_set(err, FUSION_E_INPUT, "%s; %s", text, input_range_remedy(out));
+  if (clip || !input_range_refuses(range, g->count)) return FUSION_OK;
+  describe_range(text, program, g, range);
+  return error_set(err, FUSION_E_INPUT, "%s; %s", text, input_range_remedy(range));
 }
 
 /* The two come from one source, so that they reach about as far. A few queries may well stay far below. */

@@ -34,7 +34,7 @@ fusion_status inputs_check_probabilities(const struct program *program, fusion_e
 struct input_group {
   const char *what; /* "queries" */
   const struct picture_form *pictures;
-  const double *raw;
+  const double *raw; /* NULL: those of `source` */
   size_t count;
   const fusion_array *source; /* NULL: unknown */
   const size_t *rows;         /* of `source`, by sample; NULL: each its own */
@@ -42,9 +42,12 @@ struct input_group {
 struct input_group inputs_queries(const struct job_input *in);
 struct input_group inputs_public(const struct job_input *in);
 
-/** Refuses samples that the model would clip, unless `clip`; *out says how many there are. FUSION_E_INPUT. */
-fusion_status inputs_check_range(struct input_range *out, const struct program *program, const struct input_group *g,
-                                 const float *real, bool clip, fusion_error *err) FUSION_MUST_CHECK;
+/** Samples [first, first + count) of `row_size` numbers: the group's own, or read into `room`. Constant flow. */
+const double *inputs_read(const struct input_group *g, size_t row_size, size_t first, size_t count, double *room);
+
+/** Refuses samples that the model would clip, unless `clip`; `range` says how many there are. FUSION_E_INPUT. */
+fusion_status inputs_check_range(const struct input_range *range, const struct program *program,
+                                 const struct input_group *g, bool clip, fusion_error *err) FUSION_MUST_CHECK;
 /** How many public samples equal one before them: the checks take them as independent. */
 size_t inputs_equal_public(const struct job_input *in);
 /** True when no label is the first class, as when they count from 1 and the last class is absent. */

@@ -185,8 +185,8 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
     mem_free_secret(answers, queries * size * sizeof *answers);
     answers = NULL;
   }
-  if (verdict->accepted) {
-    int64_t **inputs = audit ? &job->ready.public_samples : &job->ready.queries;
+  if (verdict->accepted && (audit || job->terms.input->canaries)) {
+    uint8_t **inputs = audit ? &job->ready.public_samples : &job->ready.queries;
     if (audit) {
       mix_public_answers(job->ready.mix, job->ready.answers, size, 0, queries, answers);
       output->labels = job->ready.labels;
@@ -196,6 +196,7 @@ static fusion_status decide(struct client_job *job, struct job_output *output, f
     *inputs = NULL;
   }
   output->input_size = job->ready.input_size;
+  output->input_len = job->ready.input_len;
   output->answers = answers;
   output->answer_size = size;
   output->labels_only = check->agreement == MIX_AGREE_LABEL && job->ready.program.output != OUTPUT_LABEL;
@@ -300,7 +301,7 @@ fusion_status task_run(const struct job_terms *terms, const struct task *task, u
 void job_output_free(struct job_output *output) {
   mem_free_secret(output->answers, output->queries * output->answer_size * sizeof *output->answers);
   mem_free(output->labels);
-  mem_free_secret(output->inputs, output->queries * output->input_size * sizeof *output->inputs);
+  if (output->inputs) mem_free_secret(output->inputs, output->queries * output->input_size * output->input_len);
   program_free(&output->program);
   writer_free(&output->receipts);
   *output = (struct job_output){0};

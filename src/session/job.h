@@ -44,7 +44,7 @@ struct job_canaries {
 /** What is asked: real values as the user has them, before the manifest's preprocessing. Borrowed. Without queries the
  * job is an audit. */
 struct job_input {
-  const double *queries;               /* [choice.queries][row_size] */
+  const double *queries;               /* [choice.queries][row_size]; NULL: query_source is read, a part at a time */
   const double *public_samples;        /* [choice.public_samples - canaries][row_size] */
   const int64_t *labels;               /* [choice.public_samples - canaries] */
   const struct job_canaries *canaries; /* the first of the public samples; NULL: none */
@@ -80,9 +80,10 @@ struct job_output {
   size_t answer_size;
   int64_t *answers;       /* owned (job_output_free): [queries][answer_size], what was compared; NULL when rejected */
   struct writer receipts; /* a file of the job's receipts, verified; empty when there are none */
-  int64_t *inputs;        /* owned: [queries][input_size], as the model takes them; NULL when rejected */
+  uint8_t *inputs;        /* owned: [queries][input_size] of input_len bytes (base/packed.h), as the model takes them;
+                             NULL when rejected, and without canaries unless the job is an audit */
   int64_t *labels;        /* owned, of an accepted audit: [queries], the samples' true classes, from 0 on; else NULL */
-  size_t input_size;
+  size_t input_size, input_len;
   size_t queries;                                                     /* of an audit: its public samples */
   uint8_t manifest_hash[SESSION_HASH_LEN], certificate[TLS_HASH_LEN]; /* zeros without TLS */
 };

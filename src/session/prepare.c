@@ -5,11 +5,15 @@
 
 #include "base/cpu_tier.h"
 #include "base/cursor.h"
+#include "base/packed.h"
 #include "session/ahead.h"
 #include "session/shards.h"
 #include "session/workers.h"
 
-enum { SHARD_DEFAULT = 4096 /* samples */ };
+enum {
+  SHARD_DEFAULT = 4096,   /* samples */
+  PART_NUMBERS = 1 << 18, /* of raw samples that are held at once */
+};
 
 /* ---- randomness ---- */
 
@@ -83,9 +87,30 @@ static void hash_pictures(crypto_generichash_state *state, const struct picture_
   crypto_generichash_update(state, (const uint8_t *)p->preprocess.deviation, len);
 }
 
+/* Samples of a part: about PART_NUMBERS numbers. */
+static size_t part_rows(size_t row_size, size_t count) {
+  return size_max(size_min(count, PART_NUMBERS / size_max(row_size, 1)), 1);
+}
+
+/* The raw queries, as doubles. */
+static fusion_status hash_queries(crypto_generichash_state *state, const struct job_input *in) {
+  const struct input_group g = inputs_queries(in);
+  const size_t most = part_rows(in->row_size, g.count), room_len = most * in->row_size * sizeof(double);
+  double *room = mem_alloc(room_len, 1);
+  if (!room) return FUSION_E_MEMORY;
+  for (size_t first = 0; first < g.count; first += most) {
+    const size_t count = size_min(most, g.count - first);
+    const double *raw = inputs_read(&g, in->row_size, first, count, room);
+    crypto_generichash_update(state, (const uint8_t *)raw, count * in->row_size * sizeof *raw);
+  }
+  mem_free_secret(room, room_len);
+  return FUSION_OK;
+}
+
 /* What the journal is told of the job. The hash is of all that the verdict depends on, keyed by the seed that the
  * public samples and the permutation come from. */
-static struct journal_job describe(const struct prepared_job *p, const struct job_terms *t) {
+static fusion_status describe(struct journal_job *out, const struct prepared_job *p, const struct job_terms *t,
+                              fusion_error *why) {
   const struct job_input *in = t->input;
   const struct mix_choice *c = &in->choice;
   const uint64_t numbers[] = {c->queries,          c->copies,    c->public_samples,        c->errors,
@@ -93,15 +118,15 @@ static struct journal_job describe(const struct prepared_job *p, const struct jo
                               job_canary_count(in)};
   const struct job_canaries *canaries = in->canaries;
   const size_t labelled = job_labelled_count(in);
-  struct journal_job out = {
+  *out = (struct journal_job){
       .samples = p->samples, .answer_size = p->answer_size, .canary_rows = canaries ? canaries->rows : 0};
   crypto_generichash_state state;
-  snprintf(out.engine, sizeof out.engine, "%s", t->handles->engine->name);
-  crypto_generichash_init(&state, journal_seed(t->handles->journal), PRG_SEED_LEN, sizeof out.input_hash);
+  snprintf(out->engine, sizeof out->engine, "%s", t->handles->engine->name);
+  crypto_generichash_init(&state, journal_seed(t->handles->journal), PRG_SEED_LEN, sizeof out->input_hash);
   crypto_generichash_update(&state, (const uint8_t *)numbers, sizeof numbers);
   hash_pictures(&state, in->query_pictures);
   hash_pictures(&state, in->public_pictures);
-  crypto_generichash_update(&state, (const uint8_t *)in->queries, c->queries * in->row_size * sizeof *in->queries);
+  const fusion_status status = hash_queries(&state, in);
   crypto_generichash_update(&state, (const uint8_t *)in->public_samples,
                             labelled * in->row_size * sizeof *in->public_samples);
   crypto_generichash_update(&state, (const uint8_t *)in->labels, labelled * sizeof *in->labels);
@@ -111,9 +136,9 @@ static struct journal_job describe(const struct prepared_job *p, const struct jo
     crypto_generichash_update(&state, (const uint8_t *)canaries->answers,
                               canaries->count * canaries->answer_size * sizeof *canaries->answers);
   }
-  crypto_generichash_final(&state, out.input_hash, sizeof out.input_hash);
+  crypto_generichash_final(&state, out->input_hash, sizeof out->input_hash);
   mem_wipe(&state, sizeof state);
-  return out;
+  return status == FUSION_OK ? status : error_set(why, status, "out of memory for the journal");
 }
 
 /* Room for the answers, and those that a resumed job has already. */
@@ -261,33 +286,63 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
   return predict_traffic(p, t, div_up(p->todo, even), why);
 }
 
-/* Into out [g->count][input size]. */
-static fusion_status quantise(const struct program *program, const struct input_group *g, bool clip,
-                              struct input_range *range, int64_t *out, fusion_error *why) {
+/* A part of a group on its way from raw numbers to packed integers. */
+struct part {
+  size_t most, len; /* samples and numbers, at most */
+  double *raw;      /* owned, secret, as are: */
+  float *real;
+  int64_t *whole;
+};
+
+static fusion_status part_open(struct part *part, size_t row_size, size_t count) {
+  const size_t most = part_rows(row_size, count), len = most * row_size;
+  *part = (struct part){.most = most,
+                        .len = len,
+                        .raw = mem_alloc(len, sizeof *part->raw),
+                        .real = mem_alloc(len, sizeof *part->real),
+                        .whole = mem_alloc(len, sizeof *part->whole)};
+  return part->raw && part->real && part->whole ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+static void part_close(struct part *part) {
+  if (part->raw) mem_free_secret(part->raw, part->len * sizeof *part->raw);
+  if (part->real) mem_free_secret(part->real, part->len * sizeof *part->real);
+  if (part->whole) mem_free_secret(part->whole, part->len * sizeof *part->whole);
+}
+
+/* Into out [g->count][prepare_row_len(p)]. */
+static fusion_status quantise(const struct prepared_job *p, const struct input_group *g, bool clip,
+                              struct input_range *range, uint8_t *out, fusion_error *why) {
   if (!g->count) return FUSION_OK;
+  const struct program *program = &p->program;
   const struct shape shape = program->steps[0].out.shape;
-  const size_t row_size = shape_size(shape);
   struct preprocess chosen;
-  size_t len;
+  struct part part = {0};
   fusion_status status = preprocess_choose(&chosen, &program->preprocess, shape, g->pictures, why);
   if (status == FUSION_OK) status = inputs_check_channels(&chosen, shape, g->source, why);
   if (status != FUSION_OK) return status;
-  if (!size_mul(g->count, row_size, &len)) return error_set(why, FUSION_E_MEMORY, "the inputs are too large");
-  float *real = mem_alloc(len, sizeof *real);
-  FAIL_IF(!real, error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
-  preprocess_apply(&chosen, shape, g->raw, g->count, real);
-  TRY(program_quantise_input(program, real, g->count, out, why));
-  status = inputs_check_range(range, program, g, real, clip, why);
+  FAIL_IF(part_open(&part, p->input_size, g->count) != FUSION_OK,
+          error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
+  for (size_t first = 0; first < g->count; first += part.most) {
+    const size_t count = size_min(part.most, g->count - first);
+    struct input_range found;
+    preprocess_apply(&chosen, shape, inputs_read(g, p->input_size, first, count, part.raw), count, part.real);
+    TRY(program_quantise_input(program, part.real, count, part.whole, why));
+    program_input_range(program, part.real, count, &found);
+    input_range_add(range, &found, first);
+    packed_write(out + first * prepare_row_len(p), part.whole, count * p->input_size, p->input_len);
+  }
+  status = inputs_check_range(range, program, g, clip, why);
 cleanup:
-  mem_free_secret(real, real ? len * sizeof *real : 0);
+  part_close(&part);
   return status;
 }
 
 static fusion_status take_room(struct prepared_job *p, const struct mix_choice *c, fusion_error *why) {
   size_t queries, public_samples;
-  if (size_mul((size_t)c->queries, p->input_size, &queries)) p->queries = mem_alloc(queries, sizeof *p->queries);
-  if (size_mul((size_t)c->public_samples, p->input_size, &public_samples))
-    p->public_samples = mem_alloc(public_samples, sizeof *p->public_samples);
+  if (size_mul((size_t)c->queries, prepare_row_len(p), &queries)) p->queries = mem_alloc(queries, 1);
+  if (size_mul((size_t)c->public_samples, prepare_row_len(p), &public_samples))
+    p->public_samples = mem_alloc(public_samples, 1);
   if (p->queries && p->public_samples) return FUSION_OK;
   return error_set(why, FUSION_E_MEMORY, "out of memory for the inputs");
 }
@@ -296,7 +351,7 @@ static fusion_status take_room(struct prepared_job *p, const struct mix_choice *
 static fusion_status take_inputs(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
   const struct input_group queries = inputs_queries(t->input), labelled = inputs_public(t->input);
   const struct job_canaries *canaries = t->input->canaries;
-  const size_t canary_len = job_canary_count(t->input) * p->input_size;
+  const size_t canaries_kept = job_canary_count(t->input);
   const bool clip = t->settings->clip != 0;
   p->labels = mem_alloc(size_max(job_labelled_count(t->input), 1), sizeof *p->labels);
   if (!p->labels) return error_set(why, FUSION_E_MEMORY, "out of memory for the labels");
@@ -305,9 +360,10 @@ static fusion_status take_inputs(struct prepared_job *p, const struct job_terms 
   if (status == FUSION_OK && canaries) status = inputs_check_canaries(&p->program, canaries, why);
   if (status == FUSION_OK) status = take_room(p, &t->input->choice, why);
   if (status != FUSION_OK) return status;
-  if (canaries) memcpy(p->public_samples, canaries->inputs, canary_len * sizeof *p->public_samples);
-  TRY(quantise(&p->program, &labelled, clip, &p->public_range, p->public_samples + canary_len, why));
-  TRY(quantise(&p->program, &queries, clip, &p->query_range, p->queries, why));
+  if (canaries) packed_write(p->public_samples, canaries->inputs, canaries_kept * p->input_size, p->input_len);
+  uint8_t *after = p->public_samples + canaries_kept * prepare_row_len(p);
+  TRY(quantise(p, &labelled, clip, &p->public_range, after, why));
+  TRY(quantise(p, &queries, clip, &p->query_range, p->queries, why));
 cleanup:
   return status;
 }
@@ -332,6 +388,7 @@ fusion_status prepare_program(struct prepared_job *p, const struct job_terms *t,
   if (!reader_done(&r)) return error_set(why, FUSION_E_PEER, "the server's manifest has bytes left over");
   p->input_size = shape_size(p->program.steps[0].out.shape);
   p->answer_size = program_answer_size(&p->program);
+  p->input_len = packed_len(p->program.steps[0].out.value_bits);
   return FUSION_OK;
 }
 
@@ -367,7 +424,9 @@ fusion_status prepare_manifest(struct prepared_job *p, const struct job_terms *t
   struct journal *journal = t->handles->journal;
   fusion_status status = take_manifest(p, t, bytes, len, round_trip_seconds, why);
   if (status != FUSION_OK || !journal) return status;
-  struct journal_job described = describe(p, t);
+  struct journal_job described;
+  status = describe(&described, p, t, why);
+  if (status != FUSION_OK) return status;
   described.manifest = bytes;
   described.manifest_len = len;
   return journal_begin(journal, &described, why);
@@ -375,8 +434,10 @@ fusion_status prepare_manifest(struct prepared_job *p, const struct job_terms *t
 
 fusion_status prepare_resume(struct prepared_job *p, const struct job_terms *t, fusion_error *why) {
   const struct journal *journal = t->handles->journal;
-  const struct journal_job here = describe(p, t), *kept = journal_resumed(journal);
-  const fusion_status status = journal_check(journal, &here, why);
+  const struct journal_job *kept = journal_resumed(journal);
+  struct journal_job here;
+  fusion_status status = describe(&here, p, t, why);
+  if (status == FUSION_OK) status = journal_check(journal, &here, why);
   return status == FUSION_OK ? take_manifest(p, t, kept->manifest, kept->manifest_len, 0, why) : status;
 }
 
@@ -386,13 +447,20 @@ struct prepared_job prepare_begin(const struct job_terms *t) {
   return (struct prepared_job){.samples = samples, .todo = samples};
 }
 
+void prepare_rows(const struct prepared_job *p, uint8_t *out, size_t first, size_t count) {
+  const size_t row_len = prepare_row_len(p);
+  if (p->rows)
+    memcpy(out, p->rows + first * row_len, count * row_len);
+  else
+    mix_rows(p->mix, out, p->queries, p->public_samples, row_len, first, count);
+}
+
 void prepare_free(struct prepared_job *p, const struct job_terms *t) {
-  mem_free_secret(p->queries, (size_t)t->input->choice.queries * p->input_size * sizeof *p->queries);
-  mem_free_secret(p->public_samples,
-                  (size_t)t->input->choice.public_samples * p->input_size * sizeof *p->public_samples);
+  if (p->queries) mem_free_secret(p->queries, (size_t)t->input->choice.queries * prepare_row_len(p));
+  if (p->public_samples)
+    mem_free_secret(p->public_samples, (size_t)t->input->choice.public_samples * prepare_row_len(p));
   mem_free_secret(p->labels, size_max(job_labelled_count(t->input), 1) * sizeof *p->labels);
   mem_free_secret(p->answers, p->samples * p->answer_size * sizeof *p->answers);
-  mem_free_secret(p->rows, p->rows ? p->samples * p->input_size * sizeof *p->rows : 0);
   mem_free(p->manifest);
   mem_free(p->done);
   mix_free(p->mix);

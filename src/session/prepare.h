@@ -14,13 +14,13 @@ struct prepared_job {
   struct program program; /* owned, once `has_program` */
   bool has_program;
   uint8_t manifest_hash[SESSION_HASH_LEN];
-  size_t input_size, answer_size;
-  uint8_t *manifest; /* owned: its bytes, where shards run elsewhere; else NULL */
+  size_t input_size, answer_size, input_len; /* values of a sample and of an answer; bytes of a sample's value */
+  uint8_t *manifest;                         /* owned: its bytes, where shards run elsewhere; else NULL */
   size_t manifest_len;
-  int64_t *rows; /* owned, secret: [samples][input_size] of a task, in order; NULL: the mix has them */
+  const uint8_t *rows; /* borrowed, secret: of a task, [samples][input_size] packed, in order; NULL: the mix has them */
   struct input_range query_range, public_range; /* how the inputs lie beside the model's range */
   struct mix_check check;                       /* what is compared */
-  int64_t *queries, *public_samples;            /* owned, secret: quantised; canaries come first */
+  uint8_t *queries, *public_samples;            /* owned, secret: quantised, packed; canaries come first */
   int64_t *labels;                              /* owned: the classes of the labelled samples, from 0 on */
   struct mix *mix;                              /* owned, secret */
   bool *done;                                   /* owned: [samples], the journal has the answer; NULL: none */
@@ -61,6 +61,12 @@ fusion_status prepare_program(struct prepared_job *p, const struct job_terms *t,
  *  FUSION_E_LIMIT, FUSION_E_MEMORY. */
 fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, double round_trip_seconds,
                           fusion_error *why) FUSION_MUST_CHECK;
+/** The shuffled samples [first, first + count), packed, into out [count][prepare_row_len]. */
+void prepare_rows(const struct prepared_job *p, uint8_t *out, size_t first, size_t count);
+/** Bytes of a packed sample. */
+static inline size_t prepare_row_len(const struct prepared_job *p) {
+  return p->input_size * p->input_len;
+}
 /** Wipes and frees. */
 void prepare_free(struct prepared_job *p, const struct job_terms *t);
 

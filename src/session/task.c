@@ -11,26 +11,6 @@ enum {
   REPORT_HEADER_LEN = 40 + STAGE_COUNT * 28
 };
 
-static size_t value_len(const struct program *program) {
-  return div_up(program->steps[0].out.value_bits, 8);
-}
-
-/* ---- samples: `len` bytes a value, two's complement, little-endian ---- */
-
-static void pack(uint8_t *out, const int64_t *values, size_t count, size_t len) {
-  for (size_t i = 0; i < count; i++)
-    for (size_t k = 0; k < len; k++) *out++ = (uint8_t)((uint64_t)values[i] >> (8 * k));
-}
-
-static void unpack(int64_t *values, const uint8_t *in, size_t count, size_t len) {
-  const uint64_t sign = (uint64_t)1 << (8 * len - 1);
-  for (size_t i = 0; i < count; i++) {
-    uint64_t v = 0;
-    for (size_t k = 0; k < len; k++) v |= (uint64_t)*in++ << (8 * k);
-    values[i] = (int64_t)((v ^ sign) - sign);
-  }
-}
-
 /* ---- tasks ---- */
 
 fusion_status task_decode(struct task *out, const uint8_t *bytes, size_t len, fusion_error *why) {
@@ -62,7 +42,7 @@ size_t task_report_len(const struct task *task) {
 static fusion_status encode(uint8_t **bytes, size_t *len, const struct client_job *job, const struct shard *s,
                             fusion_error *why) {
   const struct prepared_job *p = &job->ready;
-  const size_t width = value_len(&p->program), count = s->count * p->input_size;
+  const size_t rows_len = s->count * prepare_row_len(p);
   struct writer header = {0};
   write_u32(&header, TASK_MAGIC);
   write_string(&header, job->terms.handles->engine->name);
@@ -73,18 +53,14 @@ static fusion_status encode(uint8_t **bytes, size_t *len, const struct client_jo
   write_u32(&header, (uint32_t)p->answer_size);
   write_u32(&header, (uint32_t)p->manifest_len);
   write_bytes(&header, p->manifest, p->manifest_len);
-  *len = header.len + count * width;
+  *len = header.len + rows_len;
   *bytes = header.failed ? NULL : mem_alloc(*len, 1);
-  int64_t *rows = mem_alloc(count, sizeof *rows);
-  const bool good = *bytes && rows;
-  if (good) {
+  if (*bytes) {
     memcpy(*bytes, header.data, header.len);
-    mix_rows(p->mix, rows, p->queries, p->public_samples, p->input_size, s->first, s->count);
-    pack(*bytes + header.len, rows, count, width);
+    prepare_rows(p, *bytes + header.len, s->first, s->count);
   }
-  if (rows) mem_free_secret(rows, count * sizeof *rows);
   writer_free(&header);
-  return good ? FUSION_OK : error_set(why, FUSION_E_MEMORY, "out of memory for a task");
+  return *bytes ? FUSION_OK : error_set(why, FUSION_E_MEMORY, "out of memory for a task");
 }
 
 /* ---- reports ---- */
@@ -161,15 +137,12 @@ cleanup:
 /* ---- a task's samples ---- */
 
 fusion_status task_take_rows(struct prepared_job *p, const struct task *task, fusion_error *why) {
-  const size_t width = value_len(&p->program);
-  size_t count, len, answers;
-  const bool fits = size_mul(task->samples, p->input_size, &count) && size_mul(count, width, &len) &&
-                    size_mul(task->samples, p->answer_size, &answers);
+  size_t len, answers;
+  const bool fits =
+      size_mul(task->samples, prepare_row_len(p), &len) && size_mul(task->samples, p->answer_size, &answers);
   if (!fits || task->input_size != p->input_size || task->answer_size != p->answer_size || len != task->rows_len)
     return error_set(why, FUSION_E_INPUT, "the task's samples are not of its manifest");
-  p->rows = mem_alloc(count, sizeof *p->rows);
+  p->rows = task->rows;
   p->answers = mem_alloc(answers, sizeof *p->answers);
-  if (!p->rows || !p->answers) return error_set(why, FUSION_E_MEMORY, "out of memory for a task");
-  unpack(p->rows, task->rows, count, width);
-  return FUSION_OK;
+  return p->answers ? FUSION_OK : error_set(why, FUSION_E_MEMORY, "out of memory for a task");
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/packed.h"
 #include "session/ahead.h"
 #include "session/job_internal.h"
 
@@ -187,18 +188,27 @@ static fusion_status run_prepared(struct worker *w, const struct shard *s, const
   return status == FUSION_OK ? status : channel_failure(w->channel, status, why);
 }
 
+/* The shard's samples; *rows is the caller's (mem_free_secret). */
+static fusion_status take_rows(int64_t **rows, const struct prepared_job *p, const struct shard *s, fusion_error *why) {
+  size_t len = 0;
+  *rows = NULL;
+  if (!size_mul(s->count, p->input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
+  uint8_t *packed = mem_alloc(len, p->input_len);
+  if (packed) *rows = mem_alloc(len, sizeof **rows);
+  if (*rows) {
+    prepare_rows(p, packed, s->first, s->count);
+    packed_read(*rows, packed, len, p->input_len);
+  }
+  if (packed) mem_free_secret(packed, len * p->input_len);
+  return *rows ? FUSION_OK : error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
+}
+
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
   struct client_job *job = w->job;
-  size_t len = 0;
-  if (!size_mul(s->count, job->ready.input_size, &len)) return error_set(why, FUSION_E_MEMORY, "a shard is too large");
-  int64_t *rows = mem_alloc(len, sizeof *rows);
-  if (!rows) return error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
-  fusion_status status = FUSION_OK;
-  if (job->ready.rows)
-    memcpy(rows, job->ready.rows + s->first * job->ready.input_size, len * sizeof *rows);
-  else
-    mix_rows(job->ready.mix, rows, job->ready.queries, job->ready.public_samples, job->ready.input_size, s->first,
-             s->count);
+  int64_t *rows;
+  fusion_status status = take_rows(&rows, &job->ready, s, why);
+  if (status != FUSION_OK) return status;
+  const size_t len = s->count * job->ready.input_size;
   if (job->terms.handles->ahead) {
     status = run_prepared(w, s, rows, job->ready.answers + s->first * job->ready.answer_size, why);
     mem_free_secret(rows, len * sizeof *rows);

@@ -56,7 +56,7 @@ static bool play(const struct mix_choice *c, uint64_t s, uint64_t *random) {
   const size_t samples = (size_t)samples_of(c);
   for (size_t i = 0; i < N_MAX; i++) queries[i] = public_samples[i] = (int64_t)(i % 2);
   assert_ok(mix_draw(&mix, c, random_bytes, random));
-  mix_rows(mix, answers, queries, public_samples, 1, 0, samples);
+  mix_rows(mix, answers, queries, public_samples, sizeof *answers, 0, samples);
   /* The server's s positions are drawn too, although the first s would do as well: the mix is uniform. */
   uint64_t left = s;
   for (size_t i = 0; i < samples; i++) {
@@ -132,7 +132,7 @@ static bool play_sensitive(const struct mix_choice *c, const struct tampering *t
   }
   assert_ok(mix_draw(&mix, c, random_bytes, random));
   const size_t samples = mix_samples(mix);
-  mix_rows(mix, answers, queries, public_samples, 1, 0, samples);
+  mix_rows(mix, answers, queries, public_samples, sizeof *answers, 0, samples);
   uint64_t left = s;
   for (size_t i = 0; i < samples; i++) {
     const int64_t answer = answers[i] % SENSITIVE, kind = answers[i] - answer;

@@ -4,6 +4,7 @@
 #include "base/bits_kernels.h"
 #include "base/cpu_tier.h"
 #include "base/cursor.h"
+#include "base/packed.h"
 #include "support/support.h"
 
 static void cursor__round_trip(void **state) {
@@ -47,6 +48,23 @@ static void cursor__string_too_long_or_with_nul_fails(void **state) {
   r = reader_of(full, sizeof full);
   read_string(&r, out, sizeof out);
   assert_true(r.failed);
+}
+
+static void packed__round_trip_at_every_width(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (unsigned bits = 1; bits <= 64; bits++) {
+    const int64_t low = INT64_MIN >> (64 - bits), high = -(low + 1);
+    int64_t values[20] = {low, high, 0, -1}, back[20];
+    uint8_t bytes[20 * 8 + 1];
+    const size_t len = packed_len(bits);
+    for (size_t i = 4; i < 20; i++) values[i] = (int64_t)test_random(&seed) >> (64 - bits);
+    memset(bytes, 0xee, sizeof bytes);
+    packed_write(bytes, values, 20, len);
+    assert_int_equal(bytes[20 * len], 0xee);
+    packed_read(back, bytes, 20, len);
+    assert_memory_equal(back, values, sizeof values);
+  }
 }
 
 static void memory__overflowing_size_is_refused(void **state) {
@@ -185,6 +203,7 @@ int main(void) {
       cmocka_unit_test(cursor__round_trip),
       cmocka_unit_test(cursor__short_read_sticks),
       cmocka_unit_test(cursor__string_too_long_or_with_nul_fails),
+      cmocka_unit_test(packed__round_trip_at_every_width),
       cmocka_unit_test(memory__overflowing_size_is_refused),
       cmocka_unit_test(ring__signed_reading),
       cmocka_unit_test(bits__round_trip_at_every_width),

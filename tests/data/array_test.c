@@ -341,6 +341,61 @@ static void convert__refuses_what_does_not_fit(void **state) {
   fusion_array_free(a);
 }
 
+/* Zeros, denormals, infinities and NaNs too. The conversion goes by bits, without the processor's own. */
+static void convert__floats_of_every_exponent_equal_the_processors(void **state) {
+  (void)state;
+  static uint16_t halves[1 << 16];
+  static uint32_t singles[1 << 16];
+  static double got[1 << 16];
+  const size_t shape[1] = {1 << 16};
+  uint64_t seed = test_seed();
+  for (uint32_t i = 0; i < 1 << 16; i++) {
+    const uint32_t fractions[] = {0, 1, 0x7fffff, (uint32_t)test_random(&seed) & 0x7fffff};
+    halves[i] = (uint16_t)i;
+    singles[i] = (i << 23) | fractions[i >> 9 & 3];
+  }
+  fusion_array *a;
+  assert_ok(fusion_array_borrow(&a, FUSION_F16, 1, shape, halves));
+  array_rows_real(a, 0, 1 << 16, got);
+  fusion_array_free(a);
+  for (uint32_t i = 0; i < 1 << 16; i++) {
+    const int exponent = i >> 10 & 31, fraction = i & 1023;
+    const double size = exponent ? ldexp(fraction + 1024, exponent - 25) : ldexp(fraction, -24);
+    const double expected = exponent < 31 ? size : fraction ? (double)NAN : (double)INFINITY;
+    assert_true(isnan(expected) ? isnan(got[i]) : got[i] == (i >> 15 ? -expected : expected));
+  }
+  assert_ok(fusion_array_borrow(&a, FUSION_F32, 1, shape, singles));
+  array_rows_real(a, 0, 1 << 16, got);
+  fusion_array_free(a);
+  for (size_t i = 0; i < 1 << 16; i++) {
+    float single;
+    memcpy(&single, &singles[i], sizeof single);
+    const double expected = (double)single;
+    assert_true(isnan(expected) ? isnan(got[i]) : memcmp(&got[i], &expected, sizeof expected) == 0);
+  }
+}
+
+static void convert__whole_numbers_round_as_the_processor_does(void **state) {
+  (void)state;
+  enum { COUNT = 4096 };
+  uint64_t values[COUNT] = {0,
+                            1,
+                            UINT64_MAX,
+                            INT64_MAX,
+                            (uint64_t)1 << 63,
+                            (UINT64_C(1) << 53) + 1,
+                            (UINT64_C(1) << 63) + 1024,
+                            (UINT64_C(1) << 63) + 1025};
+  double got[COUNT];
+  uint64_t seed = test_seed();
+  for (size_t i = 8; i < COUNT; i++) values[i] = test_random(&seed) >> i % 64;
+  fusion_array *a;
+  assert_ok(fusion_array_borrow(&a, FUSION_U64, 1, (size_t[]){COUNT}, values));
+  assert_ok(fusion_array_to_double(a, 0, COUNT, got, NULL));
+  fusion_array_free(a);
+  for (size_t i = 0; i < COUNT; i++) assert_true(got[i] == (double)values[i]);
+}
+
 static void save__leaves_nothing_behind_on_failure(void **state) {
   (void)state;
   fusion_array *a;
@@ -503,6 +558,8 @@ int main(void) {
       cmocka_unit_test(csv__shapes_and_types),
       cmocka_unit_test(csv__bad_tables_are_refused_by_line),
       cmocka_unit_test(convert__refuses_what_does_not_fit),
+      cmocka_unit_test(convert__floats_of_every_exponent_equal_the_processors),
+      cmocka_unit_test(convert__whole_numbers_round_as_the_processor_does),
       cmocka_unit_test(borrow__reads_the_callers_memory_in_place),
       cmocka_unit_test(borrow__refuses_no_memory_and_too_much),
       cmocka_unit_test(labels__from_memory_equal_those_of_a_file),

@@ -161,7 +161,7 @@ static void toy_open(struct toy *t, const struct mix_choice *choice, size_t cana
   }
   for (size_t i = canaries; i < ROWS_MAX; i++) t->labels[i - canaries] = t->samples[i] < 0;
   assert_ok(mix_draw(&t->mix, choice, random_bytes, random));
-  mix_rows(t->mix, t->rows, t->queries, t->samples, 1, 0, mix_samples(t->mix));
+  mix_rows(t->mix, t->rows, t->queries, t->samples, sizeof *t->rows, 0, mix_samples(t->mix));
   toy_answer(t);
 }
 

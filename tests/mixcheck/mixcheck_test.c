@@ -346,8 +346,8 @@ static void mix__is_a_permutation_of_all_copies(void **state) {
     int64_t queries[60 * 2], public_samples[70 * 2], out[510 * 2];
     for (int64_t i = 0; i < 60; i++) queries[2 * i] = i, queries[2 * i + 1] = 1000 + i;
     for (int64_t i = 0; i < 70; i++) public_samples[2 * i] = 60 + i, public_samples[2 * i + 1] = 1060 + i;
-    mix_rows(m, out, queries, public_samples, 2, 0, 100);
-    mix_rows(m, out + 200, queries, public_samples, 2, 100, samples - 100);
+    mix_rows(m, out, queries, public_samples, 2 * sizeof *out, 0, 100);
+    mix_rows(m, out + 200, queries, public_samples, 2 * sizeof *out, 100, samples - 100);
     int seen[130] = {0};
     bool moved = false;
     for (size_t i = 0; i < samples; i++) {
@@ -374,7 +374,7 @@ static void mix__is_uniform(void **state) {
     struct mix *m;
     int64_t out[5];
     assert_ok(mix_draw(&m, &choice, test_bytes, &random));
-    mix_rows(m, out, query, samples, 1, 0, 5);
+    mix_rows(m, out, query, samples, sizeof *out, 0, 5);
     unsigned code = 0;
     for (int i = 0; i < 5; i++) code = code * 5 + (unsigned)out[i];
     count[code]++;
@@ -465,7 +465,7 @@ static void job_open(struct job *j, struct mix_choice choice, struct counter *ra
     j->labels[i] = i % 2 ? 0 : 1;
   }
   assert_ok(mix_draw(&j->mix, &choice, test_bytes, random));
-  mix_rows(j->mix, j->rows, j->queries, j->samples, 1, 0, mix_samples(j->mix));
+  mix_rows(j->mix, j->rows, j->queries, j->samples, sizeof *j->rows, 0, mix_samples(j->mix));
   for (size_t i = 0; i < mix_samples(j->mix); i++) {
     j->answers[2 * i] = j->rows[i];
     j->answers[2 * i + 1] = -j->rows[i];

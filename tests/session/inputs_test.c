@@ -180,6 +180,26 @@ static void job__images_with_their_channels_elsewhere_are_refused(void **state) 
   fusion_array_free(queries);
 }
 
+/* What the API does: the rows stay in the caller's array, of its own type, and are read in parts. */
+static void job__queries_of_an_array_answer_as_raw_ones(void **state) {
+  (void)state;
+  struct session_scene s;
+  float values[QUERIES * IN];
+  scene_prepare(&s);
+  for (size_t i = 0; i < QUERIES * IN; i++) values[i] = (float)s.queries[i];
+  fusion_array *queries = array_of(FUSION_F32, 2, (size_t[]){QUERIES, IN}, values);
+  s.input.queries = NULL;
+  s.input.query_source = queries;
+  scene_start(&s);
+  expect_accept(&s, &(fusion_verdict){0});
+  ((float *)fusion_array_data_mutable(queries))[7 * IN + 1] = (float)beyond(&s, 3);
+  expect_failure(&s, FUSION_E_INPUT,
+                 "1 of 12 queries go beyond the model's input range, by up to 3 times it; the first "
+                 "is row 7: feature 1 is ");
+  scene_end(&s);
+  fusion_array_free(queries);
+}
+
 static void range__only_what_is_clipped_counts(void **state) {
   (void)state;
   struct session_scene s;
@@ -337,6 +357,7 @@ int main(void) {
       cmocka_unit_test(job__public_samples_beyond_the_range_are_named_by_their_row),
       cmocka_unit_test(job__samples_of_another_scale_are_told_as_such),
       cmocka_unit_test(job__images_with_their_channels_elsewhere_are_refused),
+      cmocka_unit_test(job__queries_of_an_array_answer_as_raw_ones),
       cmocka_unit_test(range__only_what_is_clipped_counts),
       cmocka_unit_test(range__is_that_of_each_feature_with_units),
       cmocka_unit_test(range__refuses_when_most_samples_are_unusual),
