@@ -13,8 +13,9 @@ WORKERS_DEFAULT = 8  # tasks at once of an executor that does not tell how many 
 POLL_SECONDS = 0.1   # between two looks whether the job was given up
 
 
-def run_task(settings: dict, task: bytes) -> bytes:
-    """Runs a task on the server that the settings name; in whatever process the executor calls it."""
+def run_task(settings: dict, task: bytes, run: int = 0) -> bytes:
+    """Runs a task on the server that the settings name; in whatever process the executor calls it. `run` is another number
+    each time: Dask takes calls with equal arguments for one."""
     length = lib.fusion_task_report_len(task, len(task))
     if not length:
         raise InputError("this is no task of this release; run the same release everywhere")
@@ -37,6 +38,7 @@ class TaskRunner:
         self._own = ThreadPoolExecutor(2 * len(servers)) if executor is None else None
         self._executor = executor or self._own
         self._servers = itertools.cycle(servers)
+        self._runs = itertools.count(1)
         self._settings = {k: v if v is None or isinstance(v, (bool, int, float)) else str(v) for k, v in settings.items()
                           if k in OF_CONNECTION}
         self._settings["workers"] = 1
@@ -46,8 +48,8 @@ class TaskRunner:
 
     def _submit(self, task: bytes) -> Future:
         with self._lock:
-            settings = {**self._settings, "server": next(self._servers)}
-        return self._executor.submit(run_task, settings, task)
+            settings, run = {**self._settings, "server": next(self._servers)}, next(self._runs)
+        return self._executor.submit(run_task, settings, task, run)
 
     def _wait(self, future: Future) -> bytes:
         while True:

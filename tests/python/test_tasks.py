@@ -114,9 +114,9 @@ def test_tasks__carry_no_labels_and_no_settings_of_the_check(client, public, que
     seen = []
 
     class Watching(ThreadPoolExecutor):
-        def submit(self, function, settings, task):
+        def submit(self, function, settings, task, run):
             seen.append((settings, task))
-            return super().submit(function, settings, task)
+            return super().submit(function, settings, task, run)
     with Watching(1) as pool:
         few = client.predict(queries, public=public, executor=pool)
     assert few.accepted and set(seen[0][0]) <= _tasks.OF_CONNECTION | {"server", "workers"}
