@@ -9,7 +9,7 @@ if [ "${1-}" = --arm64 ]; then
   shift
   set -- gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 libssl-dev:arm64 libprotobuf-c-dev:arm64 \
     libgmp-dev:arm64 zlib1g-dev:arm64 libjansson-dev:arm64 libmicrohttpd-dev:arm64 \
-    libsqlite3-dev:arm64 libjpeg-dev:arm64 libpng-dev:arm64 libcmocka-dev:arm64 "$@"
+    libsqlite3-dev:arm64 libpq-dev:arm64 libjpeg-dev:arm64 libpng-dev:arm64 libcmocka-dev:arm64 "$@"
 fi
 folder=$(dirname "$0")
 wanted="$(sed 's/#.*//' "$folder/packages.txt" | tr '\n' ' ') $*"

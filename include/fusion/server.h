@@ -56,8 +56,10 @@ typedef struct fusion_server_settings {
   /** JSON: limits of clients by the names in their certificates; read again by fusion_server_reload. NULL (default):
    * all clients that may connect have the server's limits. See fusion-serve(1). */
   const char *clients;
-  const char *ledger; /**< SQLite file, made when it is not there: a row a job, and the day's counts; NULL (default) */
-  const char *admin;  /**< "HOST:PORT" of metrics, health and status pages over plain HTTP; NULL (default): none */
+  /** A row a job, and the day's counts: an SQLite file, made when it is not there, or PostgreSQL,
+   * "postgresql://USER@HOST:PORT/DATABASE". NULL (default): none. */
+  const char *ledger;
+  const char *admin;      /**< "HOST:PORT" of metrics, health and status pages over plain HTTP; NULL (default): none */
   const char *model_name; /**< for clients' limits, ledger and pages; default "model" */
   int64_t listen_fd;      /**< a listening socket to take in place of `listen`, above 2; 0 (default): none */
 } fusion_server_settings;
@@ -94,7 +96,8 @@ FUSION_API void fusion_server_reload(fusion_server *server);
 FUSION_API uint16_t fusion_server_admin_port(const fusion_server *server);
 
 /** Checks a ledger's chain of hashes, row by row; *rows gets how many there are. FUSION_E_CRYPTO names the first row
- * that was altered, left out or put elsewhere. FUSION_E_IO, FUSION_E_INPUT: no ledger. *head (65 bytes, may be NULL)
+ * that was altered, left out or put elsewhere. FUSION_E_IO, FUSION_E_INPUT: no ledger; FUSION_E_NETWORK: its
+ * database cannot be reached. *head (65 bytes, may be NULL)
  * gets the last row's hash in hexadecimal: kept elsewhere, it shows later that no rows were cut off at the end. */
 FUSION_API fusion_status fusion_ledger_verify(const char *path, uint64_t *rows, char *head,
                                               fusion_error *err) FUSION_MUST_CHECK;

@@ -1,238 +1,164 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "service/ledger_internal.h"
+#include "service/ledger_store.h"
 
 enum {
-  BUSY_MS = 10000,
-  OPEN_TRIES = 500,
-  SECONDS_A_DAY = 86400,
-  SERVER_LEN = 33,
+  MS_A_DAY = 86400000,
   TIME_LEN = 32,
-  LEDGER_KIND = 0x46754c65, /* "FuLe", in the file's header */
-  LEDGER_VERSION = 1,
+  REASON_LEN = 256,
+  CELL_LEN = 512,
+  PAUSE_MS = 100,    /* between tries while the database cannot be reached */
+  PENDING_MAX = 4096 /* ends of jobs that are kept meanwhile */
+};
+/* How long an operation waits for a database that cannot be reached, in seconds. A client waits at START; samples that
+ * run already are worth more. */
+#define RESERVE_PATIENCE 3.0
+#define BOOK_PATIENCE 20.0
+#define RELEASE_PATIENCE 1.0
+
+struct ledger;
+
+/* An operation: one transaction, at most once. Borrowed. */
+struct operation {
+  fusion_status (*run)(struct ledger *l, const struct operation *o, fusion_error *why);
+  const struct allowance *a;
+  const struct event *ended;
+  uint64_t samples;
+  double patience;
+  uint64_t number; /* 0: not tried yet */
+  bool doubtful;   /* tried; whether it took place is not known */
+};
+
+/* The end of a job that the database has not taken yet, with copies of what it borrows. */
+struct pending {
+  struct pending *next;
+  struct operation operation;
+  struct allowance a;
+  struct event ended;
+  char job_id[EVENT_JOB_ID_LEN], client[NET_NAME_LEN], reason[REASON_LEN];
 };
 
 struct ledger {
-  pthread_mutex_t lock; /* one transaction at a time on this connection */
-  sqlite3 *db;
-  char *path;              /* owned, for texts */
-  const char *model;       /* borrowed */
-  char server[SERVER_LEN]; /* random: whose holds are ours */
+  pthread_mutex_t lock;          /* guards what follows; one transaction at a time on this connection */
+  struct store *store;           /* owned */
+  char server[STORE_SERVER_LEN]; /* random: whose holds are ours */
+  int64_t now_ms;                /* of this transaction, by the database's clock */
+  uint64_t operations;           /* ever */
+  double down_since;             /* when the database was first found not to answer; 0: it answers */
+  struct pending *pending;       /* owned, the oldest first */
+  size_t pending_count;
 };
 
-static const char durable[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-
-/* Within a transaction. The numbers are LEDGER_KIND and LEDGER_VERSION. */
-static const char schema[] =
-    "PRAGMA application_id = 0x46754c65; PRAGMA user_version = 1;"
-    "CREATE TABLE IF NOT EXISTS jobs (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, client TEXT NOT NULL,"
-    " job TEXT NOT NULL, model TEXT NOT NULL, engine TEXT NOT NULL, declared INTEGER NOT NULL,"
-    " samples INTEGER NOT NULL, bytes_received INTEGER NOT NULL, bytes_sent INTEGER NOT NULL,"
-    " milliseconds INTEGER NOT NULL, connections INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,"
-    " previous TEXT NOT NULL, hash TEXT NOT NULL);"
-    "CREATE TRIGGER IF NOT EXISTS jobs_stay BEFORE UPDATE ON jobs"
-    " BEGIN SELECT RAISE(ABORT, 'rows of the ledger are never changed'); END;"
-    "CREATE TRIGGER IF NOT EXISTS jobs_remain BEFORE DELETE ON jobs"
-    " BEGIN SELECT RAISE(ABORT, 'rows of the ledger are never removed'); END;"
-    "CREATE TABLE IF NOT EXISTS open_jobs (job TEXT, client TEXT, model TEXT, engine TEXT, declared INTEGER,"
-    " claimed INTEGER, booked INTEGER DEFAULT 0, begun INTEGER, samples INTEGER DEFAULT 0, bytes_received INTEGER "
-    "DEFAULT 0,"
-    " bytes_sent INTEGER DEFAULT 0, connections INTEGER DEFAULT 0, outcome TEXT DEFAULT 'lost',"
-    " reason TEXT DEFAULT 'the server ended', PRIMARY KEY (job, client));"
-    "CREATE TABLE IF NOT EXISTS holds (job TEXT, client TEXT, server TEXT, until INTEGER,"
-    " PRIMARY KEY (job, client, server));"
-    "CREATE TABLE IF NOT EXISTS days (day INTEGER, client TEXT, samples INTEGER, PRIMARY KEY (day, client));";
-
-static fusion_status failed(const struct ledger *l, fusion_error *err) {
-  return error_set(err, FUSION_E_IO, "'%.200s': the ledger cannot be written: %s", l->path, sqlite3_errmsg(l->db));
+static fusion_status failed(struct ledger *l, fusion_error *why) {
+  return l->store->calls->failed(l->store, why);
 }
 
-static bool execute(struct ledger *l, const char *sql) {
-  return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+static int64_t today(const struct ledger *l) {
+  return l->now_ms / MS_A_DAY;
 }
 
-/* A statement with its arguments: 's' a text, 'i' an int64_t. NULL when it fails. */
-static sqlite3_stmt *prepare(struct ledger *l, const char *sql, const char *kinds, ...) {
-  sqlite3_stmt *s = NULL;
-  va_list args;
-  int code = sqlite3_prepare_v2(l->db, sql, -1, &s, NULL);
-  va_start(args, kinds);
-  for (int i = 0; kinds[i] && code == SQLITE_OK; i++) {
-    if (kinds[i] == 's') code = sqlite3_bind_text(s, i + 1, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
-    if (kinds[i] == 'i') code = sqlite3_bind_int64(s, i + 1, va_arg(args, int64_t));
-  }
-  va_end(args);
-  if (code == SQLITE_OK) return s;
-  sqlite3_finalize(s);
-  return NULL;
+/* ---- rows of jobs; all within a transaction ---- */
+
+struct row_copy {
+  bool found;
+  int count;
+  char text[STORE_CELLS_MAX][CELL_LEN];
+};
+
+static bool copy_row(void *context, const struct store_cell *cells) {
+  struct row_copy *c = context;
+  c->found = true;
+  for (int i = 0; i < c->count; i++) snprintf(c->text[i], CELL_LEN, "%s", cells[i].text);
+  return false;
 }
 
-/* Runs a statement to its end; takes it. */
-static bool run(sqlite3_stmt *s) {
-  const int code = s ? sqlite3_step(s) : SQLITE_ERROR;
-  sqlite3_finalize(s);
-  return code == SQLITE_DONE || code == SQLITE_ROW;
+static int64_t number_of(const struct row_copy *c, int i) {
+  return strtoll(c->text[i], NULL, 10);
 }
 
-/* The statement's single number, 0 for no row; takes it. */
-static bool number(sqlite3_stmt *s, int64_t *out) {
-  const int code = s ? sqlite3_step(s) : SQLITE_ERROR;
-  *out = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-  sqlite3_finalize(s);
-  return code == SQLITE_DONE || code == SQLITE_ROW;
+/* The place of a new row: its number and the hash before it. */
+static bool find_place(struct ledger *l, int64_t *seq, char previous[LEDGER_HEX_LEN]) {
+  struct row_copy last = {.count = 2};
+  previous[0] = '\0';
+  *seq = 1;
+  if (!store_query(l->store, copy_row, &last, "SELECT seq, hash FROM jobs ORDER BY seq DESC LIMIT 1", "")) return false;
+  if (!last.found) return true;
+  *seq = number_of(&last, 0) + 1;
+  snprintf(previous, LEDGER_HEX_LEN, "%.*s", LEDGER_HEX_LEN - 1, last.text[1]);
+  return true;
 }
 
-static int64_t seconds_now(void) {
-  return (int64_t)time(NULL);
-}
-
-/* A database of something else is left alone, as is a ledger of a release that knows more. Within a transaction. */
-static fusion_status check_kind(struct ledger *l, fusion_error *err) {
-  int64_t tables, kind, version;
-  if (!number(prepare(l, "SELECT COUNT(*) FROM sqlite_master", ""), &tables) ||
-      !number(prepare(l, "PRAGMA application_id", ""), &kind) ||
-      !number(prepare(l, "PRAGMA user_version", ""), &version))
-    return failed(l, err);
-  if (tables && kind != LEDGER_KIND)
-    return error_set(err, FUSION_E_INPUT, "'%.200s': is a database of something else, no ledger", l->path);
-  if (version > LEDGER_VERSION)
-    return error_set(err, FUSION_E_INPUT, "'%.200s': is a ledger of a newer release", l->path);
-  return FUSION_OK;
-}
-
-/* Servers that start at once get in each other's way: while the file becomes one that they can share, SQLite does not
- * wait by itself. */
-static fusion_status make_durable(struct ledger *l, fusion_error *err) {
-  for (int tries = 0; tries < OPEN_TRIES; tries++) {
-    if (execute(l, durable)) return FUSION_OK;
-    const int code = sqlite3_errcode(l->db);
-    if (code != SQLITE_BUSY && code != SQLITE_LOCKED) break;
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-  }
-  return failed(l, err);
-}
-
-static fusion_status set_up(struct ledger *l, fusion_error *err) {
-  if (sqlite3_open_v2(l->path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
-    return failed(l, err);
-  sqlite3_busy_timeout(l->db, BUSY_MS);
-  fusion_status status = make_durable(l, err);
-  if (status != FUSION_OK) return status;
-  if (!execute(l, "BEGIN IMMEDIATE")) return failed(l, err);
-  status = check_kind(l, err);
-  if (status == FUSION_OK && (!execute(l, schema) || !execute(l, "COMMIT"))) status = failed(l, err);
-  if (status != FUSION_OK) (void)execute(l, "ROLLBACK");
-  return status;
-}
-
-fusion_status ledger_open(struct ledger **out, const char *path, const char *model, fusion_error *err) {
-  uint8_t random[(SERVER_LEN - 1) / 2];
-  *out = NULL;
-  fusion_status status = os_random(random, sizeof random);
-  struct ledger *l = status == FUSION_OK ? mem_alloc(1, sizeof *l) : NULL;
-  char *kept = l ? mem_alloc(strlen(path) + 1, 1) : NULL;
-  if (!kept) {
-    mem_free(l);
-    return error_set(err, FUSION_E_MEMORY, "out of memory for the ledger");
-  }
-  strcpy(kept, path);
-  *l = (struct ledger){.path = kept, .model = model};
-  for (size_t i = 0; i < sizeof random; i++) snprintf(l->server + 2 * i, 3, "%02x", random[i]);
-  pthread_mutex_init(&l->lock, NULL);
-  /* SQLite gives its other files the mode of this one. */
-  const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    status = error_set(err, FUSION_E_IO, "'%.200s': cannot be opened: %s", path, strerror(errno));
-  } else {
-    close(fd);
-    status = set_up(l, err);
-  }
-  if (status != FUSION_OK) {
-    ledger_close(l);
-    return status;
-  }
-  *out = l;
-  return FUSION_OK;
-}
-
-void ledger_close(struct ledger *l) {
-  if (!l) return;
-  sqlite3_close(l->db);
-  pthread_mutex_destroy(&l->lock);
-  mem_free(l->path);
-  mem_free(l);
-}
-
-/* Adds the row of an open job and forgets the job. Within a transaction. */
-static bool close_job(struct ledger *l, const char *job, const char *client) {
-  sqlite3_stmt *s = prepare(l,
-                            "SELECT '', client, job, model, engine, outcome, reason, '', 0, declared, samples,"
-                            " bytes_received, bytes_sent, begun, connections, '' FROM open_jobs"
-                            " WHERE job = ? AND client = ?",
-                            "ss", job, client);
-  if (!s || sqlite3_step(s) != SQLITE_ROW) {
-    sqlite3_finalize(s);
-    return s != NULL;
-  }
-  const char *ignored;
-  struct ledger_row row = ledger_row_read(s, &ignored);
-  char when[TIME_LEN] = "", previous[LEDGER_HEX_LEN] = "", hash[LEDGER_HEX_LEN];
+/* `open`: client, job, model, engine, outcome, reason, declared, samples, bytes_received, bytes_sent, begun,
+ * connections. */
+static bool add_row(struct ledger *l, const struct row_copy *open) {
+  struct ledger_row row = {.number = {0}};
+  char when[TIME_LEN] = "", previous[LEDGER_HEX_LEN], hash[LEDGER_HEX_LEN];
+  const time_t now = (time_t)(l->now_ms / 1000);
   struct tm utc;
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (gmtime_r(&now.tv_sec, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  sqlite3_stmt *last = prepare(l, "SELECT seq, hash FROM jobs ORDER BY seq DESC LIMIT 1", "");
-  const bool follows = last && sqlite3_step(last) == SQLITE_ROW;
-  row.number[0] = follows ? sqlite3_column_int64(last, 0) + 1 : 1;
-  if (follows) snprintf(previous, sizeof previous, "%s", (const char *)sqlite3_column_text(last, 1));
-  sqlite3_finalize(last);
+  if (!find_place(l, &row.number[0], previous)) return false;
+  if (gmtime_r(&now, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
   row.text[0] = when;
+  for (int i = 0; i < 6; i++) row.text[i + 1] = open->text[i];
   row.text[ROW_TEXTS - 1] = previous;
-  const int64_t took = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - row.number[5];
+  for (int i = 0; i < 4; i++) row.number[i + 1] = number_of(open, 6 + i);
+  const int64_t took = l->now_ms - number_of(open, 10);
   row.number[5] = took > 0 ? took : 0;
+  row.number[6] = number_of(open, 11);
   ledger_hash(hash, &row);
   const char *const *t = row.text;
   const int64_t *n = row.number;
-  /* A job of which nothing ran leaves no row; of one that was lost, what ran is not known. */
-  int64_t booked;
-  if (!number(prepare(l, "SELECT booked FROM open_jobs WHERE job = ? AND client = ?", "ss", job, client), &booked)) {
-    sqlite3_finalize(s);
-    return false;
-  }
-  const bool added =
-      !booked || run(prepare(l, "INSERT INTO jobs (" LEDGER_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                             "ssssssssiiiiiiis", t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], n[0], n[1], n[2], n[3],
-                             n[4], n[5], n[6], hash));
-  sqlite3_finalize(s);
-  return added && run(prepare(l, "DELETE FROM holds WHERE job = ? AND client = ?", "ss", job, client)) &&
-         run(prepare(l, "DELETE FROM open_jobs WHERE job = ? AND client = ?", "ss", job, client));
+  return store_query(l->store, NULL, NULL,
+                     "INSERT INTO jobs (" LEDGER_COLUMNS
+                     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                     "ssssssssiiiiiiis", t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], n[0], n[1], n[2], n[3], n[4],
+                     n[5], n[6], hash);
 }
 
-/* Closes the jobs that no living server holds. Within a transaction. */
+/* Adds the row of an open job and forgets the job; one of which nothing ran leaves no row. */
+static bool close_job(struct ledger *l, const char *job, const char *client) {
+  struct row_copy open = {.count = 13};
+  if (!store_query(l->store, copy_row, &open,
+                   "SELECT client, job, model, engine, outcome, reason, declared, samples, bytes_received, bytes_sent,"
+                   " begun, connections, booked FROM open_jobs WHERE job = $1 AND client = $2",
+                   "ss", job, client))
+    return false;
+  if (!open.found) return true;
+  return (!number_of(&open, 12) || add_row(l, &open)) &&
+         store_query(l->store, NULL, NULL, "DELETE FROM holds WHERE job = $1 AND client = $2", "ss", job, client) &&
+         store_query(l->store, NULL, NULL, "DELETE FROM open_jobs WHERE job = $1 AND client = $2", "ss", job, client);
+}
+
+/* What servers that do not renew their holds had run. */
+static bool drop_old_holds(struct ledger *l) {
+  const int64_t now = l->now_ms / 1000;
+  return store_query(l->store, NULL, NULL,
+                     "UPDATE open_jobs SET samples = samples + (SELECT CAST(SUM(ran) AS BIGINT) FROM holds"
+                     " WHERE holds.job = open_jobs.job AND holds.client = open_jobs.client AND until < $1)"
+                     " WHERE EXISTS (SELECT 1 FROM holds WHERE holds.job = open_jobs.job"
+                     " AND holds.client = open_jobs.client AND until < $1)",
+                     "i", now) &&
+         store_query(l->store, NULL, NULL, "DELETE FROM holds WHERE until < $1", "i", now);
+}
+
+/* Closes the jobs that no living server holds. */
 static bool close_abandoned(struct ledger *l) {
-  if (!run(prepare(l, "DELETE FROM holds WHERE until < ?", "i", seconds_now()))) return false;
+  if (!drop_old_holds(l)) return false;
   for (;;) {
-    sqlite3_stmt *s = prepare(l,
-                              "SELECT job, client FROM open_jobs o WHERE NOT EXISTS"
-                              " (SELECT 1 FROM holds h WHERE h.job = o.job AND h.client = o.client) LIMIT 1",
-                              "");
-    char job[EVENT_JOB_ID_LEN] = "", client[NET_NAME_LEN] = "";
-    const bool found = s && sqlite3_step(s) == SQLITE_ROW;
-    if (found) {
-      snprintf(job, sizeof job, "%s", (const char *)sqlite3_column_text(s, 0));
-      snprintf(client, sizeof client, "%s", (const char *)sqlite3_column_text(s, 1));
-    }
-    sqlite3_finalize(s);
-    if (!found) return s != NULL;
-    if (!close_job(l, job, client)) return false;
+    struct row_copy found = {.count = 2};
+    if (!store_query(l->store, copy_row, &found,
+                     "SELECT job, client FROM open_jobs o WHERE NOT EXISTS"
+                     " (SELECT 1 FROM holds h WHERE h.job = o.job AND h.client = o.client) LIMIT 1",
+                     ""))
+      return false;
+    if (!found.found) return true;
+    if (!close_job(l, found.text[0], found.text[1])) return false;
   }
 }
+
+/* ---- the operations; each within a transaction ---- */
 
 static fusion_status check_limit(const char *whose, uint64_t limit, int64_t used, uint64_t samples, fusion_error *why) {
   const uint64_t left = (uint64_t)used < limit ? limit - (uint64_t)used : 0;
@@ -242,134 +168,264 @@ static fusion_status check_limit(const char *whose, uint64_t limit, int64_t used
                    (unsigned long long)samples);
 }
 
-/* Whether `samples` more fit, beside what has run today and what is claimed. Within a transaction. */
+/* Whether `samples` more fit, beside what has run today and what is claimed. */
 static fusion_status check_day(struct ledger *l, const struct allowance *a, uint64_t samples, fusion_error *why) {
-  const int64_t day = seconds_now() / SECONDS_A_DAY;
   int64_t ran, claimed;
-  if (!number(prepare(l, "SELECT SUM(samples) FROM days WHERE day = ?", "i", day), &ran) ||
-      !number(prepare(l, "SELECT SUM(claimed) FROM open_jobs", ""), &claimed))
+  if (!store_number(l->store, &ran, "SELECT CAST(COALESCE(SUM(samples), 0) AS BIGINT) FROM days WHERE day = $1", "i",
+                    today(l)) ||
+      !store_number(l->store, &claimed, "SELECT CAST(COALESCE(SUM(claimed), 0) AS BIGINT) FROM open_jobs", ""))
     return failed(l, why);
   const fusion_status status = check_limit("today's allowance", a->all_day, ran + claimed, samples, why);
   if (status != FUSION_OK || !a->client_day) return status;
-  if (!number(prepare(l, "SELECT samples FROM days WHERE day = ? AND client = ?", "is", day, a->client), &ran) ||
-      !number(prepare(l, "SELECT SUM(claimed) FROM open_jobs WHERE client = ?", "s", a->client), &claimed))
+  if (!store_number(l->store, &ran, "SELECT samples FROM days WHERE day = $1 AND client = $2", "is", today(l),
+                    a->client) ||
+      !store_number(l->store, &claimed,
+                    "SELECT CAST(COALESCE(SUM(claimed), 0) AS BIGINT) FROM open_jobs WHERE client = $1", "s",
+                    a->client))
     return failed(l, why);
   return check_limit("this client's allowance of today", a->client_day, ran + claimed, samples, why);
 }
 
 static bool hold(struct ledger *l, const struct allowance *a) {
-  return run(prepare(l, "INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", "sssi", a->job_id, a->client, l->server,
-                     seconds_now() + LEDGER_HOLD_S));
+  return store_query(l->store, NULL, NULL,
+                     "INSERT INTO holds VALUES ($1, $2, $3, $4, $5) ON CONFLICT (job, client, server)"
+                     " DO UPDATE SET until = excluded.until, ran = excluded.ran",
+                     "sssii", a->job_id, a->client, l->server, l->now_ms / 1000 + LEDGER_HOLD_S, (int64_t)a->ran);
 }
 
-static fusion_status reserve(struct ledger *l, const struct allowance *a, fusion_error *why) {
-  struct timespec now;
+static fusion_status reserve(struct ledger *l, const struct operation *o, fusion_error *why) {
+  const struct allowance *a = o->a;
   int64_t there;
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t begun = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
   if (!close_abandoned(l)) return failed(l, why);
-  if (!number(prepare(l, "SELECT COUNT(*) FROM open_jobs WHERE job = ? AND client = ?", "ss", a->job_id, a->client),
-              &there))
+  if (!store_number(l->store, &there, "SELECT COUNT(*) FROM open_jobs WHERE job = $1 AND client = $2", "ss", a->job_id,
+                    a->client))
     return failed(l, why);
   if (!there) {
     const fusion_status status = check_day(l, a, a->declared, why);
     if (status != FUSION_OK) return status;
-    if (!run(prepare(l,
+    if (!store_query(l->store, NULL, NULL,
                      "INSERT INTO open_jobs (job, client, model, engine, declared, claimed, begun)"
-                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                     "ssssiii", a->job_id, a->client, l->model, a->engine, (int64_t)a->declared, (int64_t)a->declared,
-                     begun)))
+                     " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                     "ssssiii", a->job_id, a->client, a->model, a->engine, (int64_t)a->declared, (int64_t)a->declared,
+                     l->now_ms))
       return failed(l, why);
   }
   return hold(l, a) ? FUSION_OK : failed(l, why);
 }
 
 /* The claim is used up first; samples that run again, after a loss, were not claimed. */
-static fusion_status book(struct ledger *l, const struct allowance *a, uint64_t samples, fusion_error *why) {
-  int64_t claimed;
-  if (!number(prepare(l, "SELECT claimed FROM open_jobs WHERE job = ? AND client = ?", "ss", a->job_id, a->client),
-              &claimed))
+static fusion_status book(struct ledger *l, const struct operation *o, fusion_error *why) {
+  const struct allowance *a = o->a;
+  struct row_copy open = {.count = 1};
+  if (!store_query(l->store, copy_row, &open, "SELECT claimed FROM open_jobs WHERE job = $1 AND client = $2", "ss",
+                   a->job_id, a->client))
     return failed(l, why);
-  const uint64_t used = samples < (uint64_t)claimed ? samples : (uint64_t)claimed;
-  if (used < samples) {
-    const fusion_status status = check_day(l, a, samples - used, why);
+  if (!open.found)
+    return error_set(why, FUSION_E_BUSY,
+                     "the ledger has closed this job, which was not renewed in time; try again later");
+  const uint64_t claimed = (uint64_t)number_of(&open, 0), used = o->samples < claimed ? o->samples : claimed;
+  if (used < o->samples) {
+    const fusion_status status = check_day(l, a, o->samples - used, why);
     if (status != FUSION_OK) return status;
   }
   const bool good =
-      run(prepare(l, "UPDATE open_jobs SET claimed = claimed - ?, booked = booked + ? WHERE job = ? AND client = ?",
-                  "iiss", (int64_t)used, (int64_t)samples, a->job_id, a->client)) &&
-      run(prepare(l,
-                  "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT (day, client)"
-                  " DO UPDATE SET samples = samples + excluded.samples",
-                  "isi", seconds_now() / SECONDS_A_DAY, a->client, (int64_t)samples)) &&
+      store_query(l->store, NULL, NULL,
+                  "UPDATE open_jobs SET claimed = claimed - $1, booked = booked + $2 WHERE job = $3 AND client = $4",
+                  "iiss", (int64_t)used, (int64_t)o->samples, a->job_id, a->client) &&
+      store_query(l->store, NULL, NULL,
+                  "INSERT INTO days VALUES ($1, $2, $3) ON CONFLICT (day, client)"
+                  " DO UPDATE SET samples = days.samples + excluded.samples",
+                  "isi", today(l), a->client, (int64_t)o->samples) &&
       hold(l, a);
   return good ? FUSION_OK : failed(l, why);
 }
 
-static fusion_status release(struct ledger *l, const struct allowance *a, const struct event *ended,
-                             fusion_error *why) {
+/* Bytes that are no printable ASCII become '?': what a peer sent is not to keep a row out. */
+static void clean(char out[REASON_LEN], const char *text) {
+  size_t i = 0;
+  for (; text[i] && i < REASON_LEN - 1; i++) out[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+  out[i] = '\0';
+}
+
+static fusion_status release(struct ledger *l, const struct operation *o, fusion_error *why) {
+  const struct allowance *a = o->a;
+  const struct event *ended = o->ended;
+  char reason[REASON_LEN];
   int64_t whole;
   bool good = true;
-  if (ended)
-    good = run(prepare(l,
-                       "UPDATE open_jobs SET samples = samples + ?, bytes_received = bytes_received + ?,"
-                       " bytes_sent = bytes_sent + ?, connections = connections + ?, outcome = ?, reason = ?"
-                       " WHERE job = ? AND client = ?",
+  if (ended) {
+    clean(reason, ended->reason);
+    good = store_query(l->store, NULL, NULL,
+                       "UPDATE open_jobs SET samples = samples + $1, bytes_received = bytes_received + $2,"
+                       " bytes_sent = bytes_sent + $3, connections = connections + $4, outcome = $5, reason = $6"
+                       " WHERE job = $7 AND client = $8",
                        "iiiissss", (int64_t)ended->samples, (int64_t)ended->bytes_received, (int64_t)ended->bytes_sent,
-                       (int64_t)ended->connections, ended->status == FUSION_OK ? "done" : "failed", ended->reason,
-                       a->job_id, a->client));
-  good = good && run(prepare(l, "DELETE FROM holds WHERE job = ? AND client = ? AND server = ?", "sss", a->job_id,
-                             a->client, l->server));
-  good = good && number(prepare(l,
-                                "SELECT COUNT(*) FROM open_jobs WHERE job = ? AND client = ? AND samples >= declared"
-                                " AND outcome = 'done'",
-                                "ss", a->job_id, a->client),
-                        &whole);
+                       (int64_t)ended->connections, ended->status == FUSION_OK ? "done" : "failed", reason, a->job_id,
+                       a->client);
+  }
+  good = good && store_query(l->store, NULL, NULL, "DELETE FROM holds WHERE job = $1 AND client = $2 AND server = $3",
+                             "sss", a->job_id, a->client, l->server);
+  good = good && store_number(l->store, &whole,
+                              "SELECT COUNT(*) FROM open_jobs WHERE job = $1 AND client = $2 AND samples >= declared"
+                              " AND outcome = 'done'",
+                              "ss", a->job_id, a->client);
   if (good && whole) good = close_job(l, a->job_id, a->client);
   good = good && close_abandoned(l);
   return good ? FUSION_OK : failed(l, why);
 }
 
-static bool renew(struct ledger *l) {
-  return run(prepare(l, "UPDATE holds SET until = ? WHERE server = ?", "is", seconds_now() + LEDGER_HOLD_S,
-                     l->server)) &&
-         close_abandoned(l);
+static fusion_status renew(struct ledger *l, const struct operation *o, fusion_error *why) {
+  (void)o;
+  const bool good = store_query(l->store, NULL, NULL, "UPDATE holds SET until = $1 WHERE server = $2", "is",
+                                l->now_ms / 1000 + LEDGER_HOLD_S, l->server) &&
+                    close_abandoned(l);
+  return good ? FUSION_OK : failed(l, why);
 }
 
-/* Ends a transaction, whole or not at all; unlocks. */
-static fusion_status finish(struct ledger *l, fusion_status status, fusion_error *why) {
-  if (status == FUSION_OK && !execute(l, "COMMIT")) status = failed(l, why);
-  if (status != FUSION_OK) (void)execute(l, "ROLLBACK");
+/* ---- transactions ---- */
+
+static bool is_outage(fusion_status status) {
+  return status == FUSION_E_NETWORK || status == FUSION_E_CLOSED;
+}
+
+/* One try. */
+static fusion_status attempt(struct ledger *l, struct operation *o, fusion_error *why) {
+  const struct store_calls *calls = l->store->calls;
+  bool done = false;
+  if (!o->number) o->number = ++l->operations;
+  const struct store_mark mark = {l->server, o->number, o->doubtful};
+  fusion_status status = calls->begin(l->store, &mark, &l->now_ms, &done, why);
+  if (status == FUSION_OK && !done) status = o->run(l, o, why);
+  if (status == FUSION_OK && !done) status = calls->commit(l->store, &mark, why);
+  if (status != FUSION_OK || done) calls->rollback(l->store);
+  if (status == FUSION_E_CLOSED) o->doubtful = true;
+  if (!is_outage(status))
+    l->down_since = 0;
+  else if (l->down_since <= 0)
+    l->down_since = clock_seconds();
+  return status;
+}
+
+/* The ends of jobs that wait. One that is doubtful stands first, so that no operation comes between its tries. */
+static fusion_status settle(struct ledger *l, fusion_error *why) {
+  while (l->pending) {
+    struct pending *p = l->pending;
+    const fusion_status status = attempt(l, &p->operation, why);
+    if (is_outage(status)) return status;
+    l->pending = p->next;
+    l->pending_count--;
+    mem_free(p);
+  }
+  return FUSION_OK;
+}
+
+/* Called with the lock held. */
+static fusion_status try_until(struct ledger *l, struct operation *o, fusion_error *why) {
+  for (;;) {
+    fusion_status status = settle(l, why);
+    if (status == FUSION_OK) status = attempt(l, o, why);
+    if (!is_outage(status) || clock_seconds() > l->down_since + o->patience) return status;
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000}, NULL);
+  }
+}
+
+/* Keeps a release for later. Called with the lock held. */
+static fusion_status put_off(struct ledger *l, const struct operation *o, fusion_error *why) {
+  struct pending *p = l->pending_count < PENDING_MAX ? mem_alloc(1, sizeof *p) : NULL;
+  if (!p) return error_set(why, FUSION_E_MEMORY, "no room for the end of a job until the ledger can be reached");
+  p->operation = *o;
+  p->a = *o->a;
+  p->operation.a = &p->a;
+  snprintf(p->job_id, sizeof p->job_id, "%s", o->a->job_id);
+  snprintf(p->client, sizeof p->client, "%s", o->a->client);
+  p->a.job_id = p->job_id;
+  p->a.client = p->client;
+  p->a.engine = p->a.model = ""; /* not written by a release */
+  if (o->ended) {
+    p->ended = *o->ended;
+    clean(p->reason, o->ended->reason);
+    p->ended.reason = p->reason;
+    p->operation.ended = &p->ended;
+  }
+  struct pending **at = &l->pending;
+  while (*at) at = &(*at)->next;
+  *at = p;
+  l->pending_count++;
+  return FUSION_OK;
+}
+
+/* A job that did not get its claim, as far as its server knows, holds none. */
+static fusion_status give_up(struct ledger *l, const struct operation *o, fusion_error *why) {
+  if (o->run == release) return put_off(l, o, why);
+  if (o->run == reserve && o->doubtful) {
+    const struct operation back = {.run = release, .a = o->a};
+    const fusion_status status = put_off(l, &back, why);
+    if (status != FUSION_OK) return status;
+  }
+  return error_set(why, FUSION_E_BUSY, "the server's ledger cannot be reached; try again later");
+}
+
+static fusion_status transact(struct ledger *l, struct operation *o, fusion_error *why) {
+  pthread_mutex_lock(&l->lock);
+  fusion_status status = try_until(l, o, why);
+  if (is_outage(status)) status = give_up(l, o, why);
   pthread_mutex_unlock(&l->lock);
   return status;
 }
 
-static fusion_status begin(struct ledger *l, fusion_error *why) {
-  pthread_mutex_lock(&l->lock);
-  return execute(l, "BEGIN IMMEDIATE") ? FUSION_OK : failed(l, why);
-}
-
 fusion_status ledger_reserve(struct ledger *l, const struct allowance *a, fusion_error *why) {
-  fusion_status status = begin(l, why);
-  if (status == FUSION_OK) status = reserve(l, a, why);
-  return finish(l, status, why);
+  struct operation o = {.run = reserve, .a = a, .patience = RESERVE_PATIENCE};
+  return transact(l, &o, why);
 }
 
 fusion_status ledger_book(struct ledger *l, const struct allowance *a, uint64_t samples, fusion_error *why) {
-  fusion_status status = begin(l, why);
-  if (status == FUSION_OK) status = book(l, a, samples, why);
-  return finish(l, status, why);
+  struct operation o = {.run = book, .a = a, .samples = samples, .patience = BOOK_PATIENCE};
+  return transact(l, &o, why);
 }
 
 fusion_status ledger_release(struct ledger *l, const struct allowance *a, const struct event *ended,
                              fusion_error *why) {
-  fusion_status status = begin(l, why);
-  if (status == FUSION_OK) status = release(l, a, ended, why);
-  return finish(l, status, why);
+  struct operation o = {.run = release, .a = a, .ended = ended, .patience = RELEASE_PATIENCE};
+  return transact(l, &o, why);
 }
 
 fusion_status ledger_renew(struct ledger *l, fusion_error *why) {
-  fusion_status status = begin(l, why);
-  if (status == FUSION_OK && !renew(l)) status = failed(l, why);
-  return finish(l, status, why);
+  struct operation o = {.run = renew};
+  return transact(l, &o, why);
+}
+
+bool ledger_answers(struct ledger *l) {
+  pthread_mutex_lock(&l->lock);
+  const bool answers = l->down_since <= 0;
+  pthread_mutex_unlock(&l->lock);
+  return answers;
+}
+
+fusion_status ledger_open(struct ledger **out, const char *where, fusion_error *err) {
+  uint8_t random[(STORE_SERVER_LEN - 1) / 2];
+  *out = NULL;
+  struct ledger *l = os_random(random, sizeof random) == FUSION_OK ? mem_alloc(1, sizeof *l) : NULL;
+  if (!l) return error_set(err, FUSION_E_MEMORY, "out of memory for the ledger");
+  for (size_t i = 0; i < sizeof random; i++) snprintf(l->server + 2 * i, 3, "%02x", random[i]);
+  pthread_mutex_init(&l->lock, NULL);
+  const fusion_status status = store_open(&l->store, where, false, err);
+  if (status == FUSION_OK)
+    *out = l;
+  else
+    ledger_close(l);
+  return status;
+}
+
+void ledger_close(struct ledger *l) {
+  fusion_error ignored;
+  if (!l) return;
+  if (l->store) (void)settle(l, &ignored);
+  while (l->pending) {
+    struct pending *next = l->pending->next;
+    mem_free(l->pending);
+    l->pending = next;
+  }
+  if (l->store) l->store->calls->close(l->store);
+  pthread_mutex_destroy(&l->lock);
+  mem_free(l);
 }

@@ -1,8 +1,11 @@
 /* The chain of hashes: each row's covers the one before it. */
+#include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-#include "service/ledger_internal.h"
+#include "service/ledger_store.h"
 
 static void hash_bytes(crypto_generichash_state *h, const void *data, size_t len) {
   uint8_t prefix[8];
@@ -27,61 +30,70 @@ void ledger_hash(char out[LEDGER_HEX_LEN], const struct ledger_row *row) {
   sodium_bin2hex(out, LEDGER_HEX_LEN, hash, sizeof hash);
 }
 
-static const char *text_of(sqlite3_stmt *s, int column) {
-  const unsigned char *text = sqlite3_column_text(s, column);
-  return text ? (const char *)text : "";
+/* A number as the ledger writes it, nothing before or behind it. */
+static bool read_number(const struct store_cell *cell, int64_t *out) {
+  char due[24];
+  errno = 0;
+  *out = strtoll(cell->text, NULL, 10);
+  snprintf(due, sizeof due, "%" PRId64, *out);
+  return !errno && strcmp(cell->text, due) == 0 && cell->len == strlen(due);
 }
 
-struct ledger_row ledger_row_read(sqlite3_stmt *s, const char **hash) {
-  struct ledger_row row;
-  for (int i = 0; i < ROW_TEXTS; i++) row.text[i] = text_of(s, i);
-  for (int i = 0; i < ROW_NUMBERS; i++) row.number[i] = sqlite3_column_int64(s, ROW_TEXTS + i);
-  *hash = text_of(s, ROW_TEXTS + ROW_NUMBERS);
-  return row;
-}
-
-/* Every row's number, its link to the one before, and its hash. */
-static fusion_status verify_rows(sqlite3_stmt *s, const char *path, uint64_t *rows, char head[LEDGER_HEX_LEN],
-                                 fusion_error *err) {
-  char due[LEDGER_HEX_LEN];
-  int code;
-  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-    const char *hash;
-    const struct ledger_row row = ledger_row_read(s, &hash);
-    const uint64_t number = *rows + 1;
-    ledger_hash(due, &row);
-    if (row.number[0] != (int64_t)number)
-      return error_set(err, FUSION_E_CRYPTO, "'%.200s': row %llu is missing", path, (unsigned long long)number);
-    if (strcmp(row.text[ROW_TEXTS - 1], head) != 0)
-      return error_set(err, FUSION_E_CRYPTO, "'%.200s': row %llu does not follow the one before it", path,
-                       (unsigned long long)number);
-    bool whole = true; /* no byte behind a text's end */
-    for (int i = 0; i < ROW_TEXTS; i++) whole = whole && (size_t)sqlite3_column_bytes(s, i) == strlen(row.text[i]);
-    if (!whole || strcmp(hash, due) != 0)
-      return error_set(err, FUSION_E_CRYPTO, "'%.200s': row %llu was altered", path, (unsigned long long)number);
-    memcpy(head, due, LEDGER_HEX_LEN);
-    *rows = number;
+/* False: a cell holds what the ledger never writes. */
+static bool read_row(struct ledger_row *row, const struct store_cell *cells) {
+  bool whole = true; /* no byte behind a text's end */
+  for (int i = 0; i < ROW_TEXTS; i++) {
+    row->text[i] = cells[i].text;
+    whole = whole && cells[i].len == strlen(cells[i].text);
   }
-  if (code == SQLITE_DONE) return FUSION_OK;
-  return error_set(err, FUSION_E_INPUT, "'%.200s': cannot be read: %s", path, sqlite3_errstr(code));
+  for (int i = 0; i < ROW_NUMBERS; i++) whole = read_number(&cells[ROW_TEXTS + i], &row->number[i]) && whole;
+  return whole;
 }
 
-fusion_status ledger_verify(const char *path, uint64_t *rows, char head[LEDGER_HEX_LEN], fusion_error *err) {
-  sqlite3 *db = NULL;
-  sqlite3_stmt *s = NULL;
+struct verification {
+  const char *name; /* of the ledger */
+  uint64_t *rows;
+  char *head; /* LEDGER_HEX_LEN */
+  fusion_error *err;
   fusion_status status;
+};
+
+/* The row's number, its link to the one before, and its hash. */
+static bool verify_row(void *context, const struct store_cell *cells) {
+  struct verification *v = context;
+  struct ledger_row row;
+  char due[LEDGER_HEX_LEN];
+  const unsigned long long number = *v->rows + 1;
+  const bool whole = read_row(&row, cells);
+  ledger_hash(due, &row);
+  if (row.number[0] != (int64_t)number)
+    v->status = error_set(v->err, FUSION_E_CRYPTO, "'%.200s': row %llu is missing", v->name, number);
+  else if (strcmp(row.text[ROW_TEXTS - 1], v->head) != 0)
+    v->status =
+        error_set(v->err, FUSION_E_CRYPTO, "'%.200s': row %llu does not follow the one before it", v->name, number);
+  else if (!whole || strcmp(cells[ROW_TEXTS + ROW_NUMBERS].text, due) != 0)
+    v->status = error_set(v->err, FUSION_E_CRYPTO, "'%.200s': row %llu was altered", v->name, number);
+  if (v->status != FUSION_OK) return false;
+  memcpy(v->head, due, LEDGER_HEX_LEN);
+  *v->rows = number;
+  return true;
+}
+
+fusion_status ledger_verify(const char *where, uint64_t *rows, char head[LEDGER_HEX_LEN], fusion_error *err) {
+  struct store *s;
   *rows = 0;
   head[0] = '\0';
-  int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
-  if (code != SQLITE_OK) {
-    status = error_set(err, FUSION_E_IO, "'%.200s': cannot be opened: %s", path, sqlite3_errstr(code));
-  } else {
-    sqlite3_busy_timeout(db, 5000);
-    code = sqlite3_prepare_v2(db, "SELECT " LEDGER_COLUMNS " FROM jobs ORDER BY seq", -1, &s, NULL);
-    status = code == SQLITE_OK ? verify_rows(s, path, rows, head, err)
-                               : error_set(err, FUSION_E_INPUT, "'%.200s': is no ledger: %s", path, sqlite3_errmsg(db));
+  const fusion_status status = store_open(&s, where, true, err);
+  if (status != FUSION_OK) return status;
+  struct verification v = {.name = s->name, .rows = rows, .head = head, .err = err};
+  if (!store_query(s, verify_row, &v, "SELECT " LEDGER_COLUMNS " FROM jobs ORDER BY seq", "")) {
+    fusion_error why;
+    v.status = s->calls->failed(s, &why);
+    if (v.status == FUSION_E_IO)
+      v.status = error_set(err, FUSION_E_INPUT, "'%.200s': is no ledger: %.200s", s->name, why.text);
+    else
+      error_set(err, v.status, "%s", why.text);
   }
-  sqlite3_finalize(s);
-  sqlite3_close(db);
-  return status;
+  s->calls->close(s);
+  return v.status;
 }

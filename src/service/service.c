@@ -79,7 +79,7 @@ fusion_status service_open(struct service **out, const struct service_settings *
     TRY(clients_load(&s->clients, s->clients_path, err));
   }
   if (settings->ledger) {
-    TRY(ledger_open(&s->ledger, settings->ledger, s->model.id, err));
+    TRY(ledger_open(&s->ledger, settings->ledger, err));
     TRY(start_renewing(s, err));
   }
   if (settings->admin) TRY(admin_open(&s->admin, settings->admin, &s->metrics, &s->model, err));
@@ -144,15 +144,22 @@ fusion_status service_limits(struct service *s, const char *client, struct clien
   return status;
 }
 
+/* Refusals for want of allowance are no errors of the ledger. */
+static fusion_status count_errors(struct service *s, fusion_status status) {
+  const bool refused = status == FUSION_E_BUSY || status == FUSION_E_LIMIT;
+  if (!ledger_answers(s->ledger) || (status != FUSION_OK && !refused)) metrics_ledger_error(&s->metrics);
+  return status;
+}
+
 fusion_status service_reserve(struct service *s, const struct allowance *a, fusion_error *why) {
-  return ledger_reserve(s->ledger, a, why);
+  return count_errors(s, ledger_reserve(s->ledger, a, why));
 }
 
 fusion_status service_book(struct service *s, const struct allowance *a, uint64_t samples, fusion_error *why) {
-  return ledger_book(s->ledger, a, samples, why);
+  return count_errors(s, ledger_book(s->ledger, a, samples, why));
 }
 
 void service_release(struct service *s, const struct allowance *a, const struct event *ended) {
   fusion_error why;
-  if (ledger_release(s->ledger, a, ended, &why) != FUSION_OK) metrics_ledger_error(&s->metrics);
+  (void)count_errors(s, ledger_release(s->ledger, a, ended, &why));
 }

@@ -80,6 +80,7 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
     return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
   }
   manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
+  sodium_bin2hex(s->model_id, sizeof s->model_id, handles->model->program.model_id, MODEL_ID_LEN);
   status = day_load(s, settings->state, err);
   if (status == FUSION_OK) status = prepared_open(s, settings->prepared_folder, err);
   if (status == FUSION_OK && handles->listen_fd)

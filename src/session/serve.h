@@ -18,8 +18,9 @@ struct client_limits {
 
 /** A job's claim on the allowances of its day. */
 struct allowance {
-  const char *job_id, *client, *engine;
-  uint64_t declared;            /* samples */
+  const char *job_id, *client, *engine, *model; /* model: its id in hexadecimal */
+  uint64_t declared;                            /* samples */
+  uint64_t ran;                                 /* samples at this server so far */
   uint64_t client_day, all_day; /* samples that this client's and all jobs of a day may run; client_day 0: no limit */
 };
 

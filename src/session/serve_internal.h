@@ -99,6 +99,7 @@ struct server {
   struct listener *listener;
   struct writer manifest;
   uint8_t manifest_hash[SESSION_HASH_LEN];
+  char model_id[2 * MODEL_ID_LEN + 1];
   uint8_t bucket_key[16];   /* random: nobody can aim at another's bucket */
   atomic_int stopping;      /* number of server_stop calls */
   atomic_bool reload_asked; /* by server_reload */

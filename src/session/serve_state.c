@@ -54,7 +54,9 @@ static struct allowance allowance_of(const struct server *s, const struct job *j
   return (struct allowance){.job_id = j->id_text,
                             .client = j->account->name,
                             .engine = j->engine->name,
+                            .model = s->model_id,
                             .declared = j->declared,
+                            .ran = j->finished,
                             .client_day = j->limits.samples_day,
                             .all_day = s->settings.max_samples_day};
 }

@@ -10,14 +10,15 @@ static const char notes[] =
     "The head is the last row's hash. Keep it elsewhere, with the number of rows: rows that are cut off\n"
     "at the end leave a chain that is whole, but another head.\n\n"
     "example:\n"
-    "  fusion ledger verify /var/lib/fusion/ledger.db";
+    "  fusion ledger verify /var/lib/fusion/ledger.db\n"
+    "  fusion ledger verify postgresql://fusion@db.example.org/fusion";
 
 int cmd_ledger(int argc, char **argv) {
   bool as_json = false;
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_json(options, &as_json);
   const struct cli_syntax syntax = {.command = "ledger",
-                                    .synopsis = "verify FILE",
+                                    .synopsis = "verify FILE|URL",
                                     .about = "Verifies that no row of a ledger was altered, taken out or moved.",
                                     .options = options,
                                     .notes = notes,

@@ -61,9 +61,10 @@ static void options_of_service(fusion_server_settings *s, struct cli_option *tab
       CLI_OPT_TEXT("clients", &s->clients, "FILE",
                    "Limits of clients by the names in their certificates (JSON; see fusion-serve(1)). Read again on "
                    "SIGHUP."),
-      CLI_OPT_TEXT("ledger", &s->ledger, "FILE",
-                   "Keep a row of every job in this SQLite file, and count the samples of the day there. Servers may "
-                   "share it."),
+      CLI_OPT_TEXT(
+          "ledger", &s->ledger, "FILE|URL",
+          "Keep a row of every job in this SQLite file, or in PostgreSQL (postgresql://USER@HOST/DATABASE), and "
+          "count the samples of the day there. Servers may share it."),
       CLI_OPT_TEXT("admin", &s->admin, "ADDR:PORT",
                    "Serve metrics, health and a status page here, over HTTP: loopback, or a network of your own."),
       CLI_OPT_TEXT("model-name", &s->model_name, "NAME",
