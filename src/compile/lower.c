@@ -1,19 +1,9 @@
 /** Lowering: decides which tensors are raw (straight from a linear layer) and puts the truncations. */
 #include <stdio.h>
 
-#include "compile/network.h"
+#include "compile/lower_internal.h"
 
 enum { FIRST_CAPACITY = 64, TERMS_MAX = 4, NOT_MADE = -1 };
-
-struct lowering {
-  const struct graph *graph;
-  struct network *net;
-  int64_t *made;       /* network node of a graph node, raw or clean; NOT_MADE before */
-  int64_t *cleaned;    /* its clean version */
-  bool *owes_relu;     /* what was made lacks the Relu, which goes behind the MaxPool that reads it */
-  uint32_t *consumers; /* readers of a graph node, counted with multiplicity */
-  uint32_t *reader;    /* one of them */
-};
 
 void network_free(struct network *n) {
   for (uint32_t i = 0; n->nodes && i < n->count; i++) {
@@ -44,9 +34,8 @@ static bool grow(struct network *n) {
   return true;
 }
 
-/** Appends a node of `origin`'s name and shape, reading network nodes `inputs`. NULL when out of memory. */
-static struct network_node *append(struct lowering *l, enum program_op op, uint32_t origin, const uint32_t *inputs,
-                                   uint32_t input_count) {
+struct network_node *lower_append(struct lowering *l, enum program_op op, uint32_t origin, const uint32_t *inputs,
+                                  uint32_t input_count) {
   if (!grow(l->net)) return NULL;
   struct network_node *d = &l->net->nodes[l->net->count];
   const struct graph_node *from = &l->graph->nodes[origin];
@@ -68,12 +57,11 @@ static bool is_raw(const struct lowering *l, int64_t node) {
   return l->net->nodes[node].raw_terms > 0;
 }
 
-/** Network node with graph node g's values, clean; truncates a raw one once. */
-static fusion_status make_clean(struct lowering *l, uint32_t g, uint32_t *out) {
+fusion_status lower_clean(struct lowering *l, uint32_t g, uint32_t *out) {
   if (l->cleaned[g] == NOT_MADE) {
     if (is_raw(l, l->made[g])) {
       const uint32_t from = (uint32_t)l->made[g];
-      if (!append(l, OP_TRUNCATE, g, &from, 1)) return FUSION_E_MEMORY;
+      if (!lower_append(l, OP_TRUNCATE, g, &from, 1)) return FUSION_E_MEMORY;
       l->cleaned[g] = l->net->count - 1;
     } else {
       l->cleaned[g] = l->made[g];
@@ -85,12 +73,12 @@ static fusion_status make_clean(struct lowering *l, uint32_t g, uint32_t *out) {
 
 /** The raw version where there is one and nobody else needs the tensor; else the clean one. */
 static fusion_status make_raw(struct lowering *l, uint32_t g, uint32_t *out) {
-  if (l->consumers[g] > 1) return make_clean(l, g, out);
+  if (l->consumers[g] > 1) return lower_clean(l, g, out);
   *out = (uint32_t)l->made[g];
   return FUSION_OK;
 }
 
-static fusion_status done(struct lowering *l, uint32_t g) {
+fusion_status lower_done(struct lowering *l, uint32_t g) {
   l->made[g] = l->net->count - 1;
   return FUSION_OK;
 }
@@ -107,9 +95,9 @@ static fusion_status lower_linear(struct lowering *l, uint32_t g) {
   const uint32_t in_channels = l->graph->nodes[n->inputs[0]].shape.channels;
   const uint32_t groups = affine ? n->shape.channels : n->groups;
   uint32_t from;
-  fusion_status status = make_clean(l, n->inputs[0], &from);
+  fusion_status status = lower_clean(l, n->inputs[0], &from);
   if (status != FUSION_OK) return status;
-  struct network_node *d = append(l, OP_LINEAR, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_LINEAR, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->window = affine ? window_make(1, 1, 1) : n->window;
   d->groups = groups;
@@ -117,7 +105,7 @@ static fusion_status lower_linear(struct lowering *l, uint32_t g) {
   d->weights = copy_floats(
       n->weights, (size_t)n->shape.channels * (in_channels / groups) * d->window.kernel_h * d->window.kernel_w);
   d->bias = copy_floats(n->bias, n->shape.channels);
-  return d->weights && d->bias ? done(l, g) : FUSION_E_MEMORY;
+  return d->weights && d->bias ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
 /** 1 or -1 when an affine map multiplies every channel by that; else 0. */
@@ -133,13 +121,13 @@ static fusion_status lower_affine(struct lowering *l, uint32_t g) {
   const int sign = common_sign(n);
   if (!sign) return lower_linear(l, g);
   uint32_t from;
-  const fusion_status status = make_clean(l, n->inputs[0], &from);
+  const fusion_status status = lower_clean(l, n->inputs[0], &from);
   if (status != FUSION_OK) return status;
-  struct network_node *d = append(l, OP_OFFSET, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_OFFSET, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->negate = sign < 0;
   d->bias = copy_floats(n->bias, n->shape.channels);
-  return d->bias ? done(l, g) : FUSION_E_MEMORY;
+  return d->bias ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
 static fusion_status lower_add(struct lowering *l, uint32_t g) {
@@ -151,27 +139,34 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
   }
   unsigned terms = l->net->nodes[from[0]].raw_terms + l->net->nodes[from[1]].raw_terms;
   if (terms > TERMS_MAX) {
-    const fusion_status status = make_clean(l, n->inputs[0], &from[0]);
+    const fusion_status status = lower_clean(l, n->inputs[0], &from[0]);
     if (status != FUSION_OK) return status;
     terms = l->net->nodes[from[1]].raw_terms;
   }
-  struct network_node *d = append(l, OP_ADD, g, from, 2);
+  struct network_node *d = lower_append(l, OP_ADD, g, from, 2);
   if (!d) return FUSION_E_MEMORY;
   d->raw_terms = (uint8_t)terms;
-  return done(l, g);
+  return lower_done(l, g);
 }
 
-/** Products have twice the bits: they are truncated at once. */
+/** One sum without a divisor reads g and nothing else. */
+static bool feeds_sum(const struct lowering *l, uint32_t g) {
+  const struct graph_node *reader = &l->graph->nodes[l->reader[g]];
+  return l->consumers[g] == 1 && reader->op == GRAPH_AVGPOOL && reader->sum;
+}
+
+/** Products have twice the bits: they are truncated at once, or what they are summed to is. */
 static fusion_status lower_mul(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   uint32_t from[2];
   for (unsigned k = 0; k < 2; k++) {
-    const fusion_status status = make_clean(l, n->inputs[k], &from[k]);
+    const fusion_status status = lower_clean(l, n->inputs[k], &from[k]);
     if (status != FUSION_OK) return status;
   }
-  if (!append(l, OP_MUL, g, from, 2)) return FUSION_E_MEMORY;
+  if (!lower_append(l, OP_MUL, g, from, 2)) return FUSION_E_MEMORY;
   const uint32_t product = l->net->count - 1;
-  return append(l, OP_TRUNCATE, g, &product, 1) ? done(l, g) : FUSION_E_MEMORY;
+  if (feeds_sum(l, g)) return lower_done(l, g);
+  return lower_append(l, OP_TRUNCATE, g, &product, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
 /** A MaxPool alone reads g, directly or through a rearrangement, and makes few values of many. */
@@ -202,7 +197,7 @@ static fusion_status lower_relu(struct lowering *l, uint32_t g) {
   l->owes_relu[g] = goes_behind_pool(l, g);
   l->made[g] = from;
   if (l->owes_relu[g]) return FUSION_OK;
-  return append(l, OP_RELU, g, &from, 1) ? done(l, g) : FUSION_E_MEMORY;
+  return lower_append(l, OP_RELU, g, &from, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
 /** A Relu behind makes small negative values no reason for a coarser scale. */
@@ -215,16 +210,16 @@ static fusion_status lower_maxpool(struct lowering *l, uint32_t g) {
   const uint32_t x = n->inputs[0];
   const bool rectified = is_rectified(l, g), owes_relu = l->owes_relu[x];
   uint32_t from;
-  const fusion_status status = make_clean(l, x, &from);
+  const fusion_status status = lower_clean(l, x, &from);
   if (status != FUSION_OK) return status;
   if (rectified && l->consumers[x] == 1 && l->net->nodes[from].op == OP_TRUNCATE) l->net->nodes[from].rectified = true;
-  struct network_node *d = append(l, OP_MAXPOOL, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_MAXPOOL, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->window = n->window;
   d->rectified = rectified;
   from = l->net->count - 1;
-  if (owes_relu && !append(l, OP_RELU, g, &from, 1)) return FUSION_E_MEMORY;
-  return done(l, g);
+  if (owes_relu && !lower_append(l, OP_RELU, g, &from, 1)) return FUSION_E_MEMORY;
+  return lower_done(l, g);
 }
 
 /** Taps of a window along one axis that lie inside, at output position `at`. */
@@ -241,7 +236,7 @@ static uint32_t taps_inside(uint32_t in, uint32_t at, uint32_t kernel, uint32_t 
 /** A layer that multiplies each channel by its own factor. */
 static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
                                     const float *factors) {
-  struct network_node *d = append(l, OP_LINEAR, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_LINEAR, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->shape = shape;
   d->window = window_make(1, 1, 1);
@@ -255,7 +250,7 @@ static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t fro
 
 static fusion_status append_reshape(struct lowering *l, uint32_t g, struct shape shape) {
   const uint32_t from = l->net->count - 1;
-  struct network_node *d = append(l, OP_GATHER, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_GATHER, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->shape = shape;
   d->gather = mem_alloc(shape_size(shape), sizeof *d->gather);
@@ -284,11 +279,11 @@ static fusion_status lower_uneven_average(struct lowering *l, uint32_t g) {
   mem_free(factors);
   if (status != FUSION_OK) return status;
   const uint32_t raw = l->net->count - 1;
-  struct network_node *d = append(l, OP_TRUNCATE, g, &raw, 1);
+  struct network_node *d = lower_append(l, OP_TRUNCATE, g, &raw, 1);
   if (!d) return FUSION_E_MEMORY;
   d->shape = flat;
   status = append_reshape(l, g, n->shape);
-  return status == FUSION_OK ? done(l, g) : status;
+  return status == FUSION_OK ? lower_done(l, g) : status;
 }
 
 /** True when some reader ties this tensor's scale to another's: then the average's own scale cannot just be carried. */
@@ -314,17 +309,19 @@ static fusion_status lower_average(struct lowering *l, uint32_t g) {
   const struct window *w = &n->window;
   const bool padded = w->pad_top || w->pad_left || w->pad_bottom || w->pad_right;
   uint32_t from;
-  fusion_status status = make_clean(l, n->inputs[0], &from);
+  fusion_status status = lower_clean(l, n->inputs[0], &from);
   if (status != FUSION_OK) return status;
-  struct network_node *d = append(l, OP_SUMPOOL, g, &from, 1);
+  struct network_node *d = lower_append(l, OP_SUMPOOL, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->window = n->window;
+  d->sum = n->sum;
   const uint32_t sum = l->net->count - 1;
+  if (n->sum) return lower_append(l, OP_TRUNCATE, g, &sum, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
   if (padded && !n->count_pad) return lower_uneven_average(l, g);
-  if (!scale_is_tied(l, g)) return done(l, g);
+  if (!scale_is_tied(l, g)) return lower_done(l, g);
   /* A layer of ones takes the divisor into its weights. */
   status = append_factors(l, g, sum, n->shape, NULL);
-  return status == FUSION_OK ? done(l, g) : status;
+  return status == FUSION_OK ? lower_done(l, g) : status;
 }
 
 static fusion_status lower_gather(struct lowering *l, uint32_t g) {
@@ -332,8 +329,8 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
   uint32_t *from = mem_alloc(n->input_count, sizeof *from);
   if (!from) return FUSION_E_MEMORY;
   fusion_status status = FUSION_OK;
-  for (uint32_t k = 0; k < n->input_count && status == FUSION_OK; k++) status = make_clean(l, n->inputs[k], &from[k]);
-  struct network_node *d = status == FUSION_OK ? append(l, OP_GATHER, g, from, n->input_count) : NULL;
+  for (uint32_t k = 0; k < n->input_count && status == FUSION_OK; k++) status = lower_clean(l, n->inputs[k], &from[k]);
+  struct network_node *d = status == FUSION_OK ? lower_append(l, OP_GATHER, g, from, n->input_count) : NULL;
   l->owes_relu[g] = l->owes_relu[n->inputs[0]];
   mem_free(from);
   if (!d) return status == FUSION_OK ? FUSION_E_MEMORY : status;
@@ -344,21 +341,41 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
     const struct gather_source s = n->gather[i];
     d->gather[i] = s.input == GATHER_ZERO || s.index == GATHER_ZERO ? (struct gather_source){GATHER_ZERO, 0} : s;
   }
-  return done(l, g);
+  return lower_done(l, g);
 }
 
-static bool never_negative(const struct graph *graph, uint32_t g) {
-  const struct graph_node *n = &graph->nodes[g];
-  if (n->op == GRAPH_RELU || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
-  if (n->op != GRAPH_MAXPOOL && n->op != GRAPH_AVGPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_ADD) return false;
-  for (uint32_t k = 0; k < n->input_count; k++)
-    if (!never_negative(graph, n->inputs[k])) return false;
+static bool keeps_positive(const struct graph_node *affine) {
+  for (uint32_t c = 0; c < affine->shape.channels; c++)
+    if (affine->weights[c] < 0 || (affine->bias && affine->bias[c] < 0)) return false;
   return true;
 }
 
-/** y = bias + x, or bias - x, one bias for all, on the grid of QUANTISE node g. */
-static fusion_status append_shift(struct lowering *l, uint32_t g, uint32_t *at, bool negate, double bias) {
-  struct network_node *d = append(l, OP_OFFSET, g, at, 1);
+bool lower_never_negative(const struct graph *graph, uint32_t g) {
+  const struct graph_node *n = &graph->nodes[g];
+  switch (n->op) {
+    case GRAPH_RELU: return true;
+    case GRAPH_QUANTISE: return n->low == 0;
+    case GRAPH_ACTIVATION:
+      return n->use.gain > 0 && n->use.kind >= ACTIVATION_EXP_BELOW && n->use.kind <= ACTIVATION_EXP;
+    case GRAPH_MUL:
+      if (n->inputs[0] == n->inputs[1]) return true;
+      break;
+    case GRAPH_AFFINE:
+      if (!keeps_positive(n)) return false;
+      break;
+    case GRAPH_MAXPOOL:
+    case GRAPH_AVGPOOL:
+    case GRAPH_GATHER:
+    case GRAPH_ADD: break;
+    default: return false;
+  }
+  for (uint32_t k = 0; k < n->input_count; k++)
+    if (!lower_never_negative(graph, n->inputs[k])) return false;
+  return true;
+}
+
+fusion_status lower_shift(struct lowering *l, uint32_t g, uint32_t *at, bool negate, double bias) {
+  struct network_node *d = lower_append(l, OP_OFFSET, g, at, 1);
   if (!d) return FUSION_E_MEMORY;
   *at = l->net->count - 1;
   d->negate = negate;
@@ -368,8 +385,8 @@ static fusion_status append_shift(struct lowering *l, uint32_t g, uint32_t *at, 
   return d->bias ? FUSION_OK : FUSION_E_MEMORY;
 }
 
-static fusion_status append_bend(struct lowering *l, uint32_t g, uint32_t *at) {
-  struct network_node *d = append(l, OP_RELU, g, at, 1);
+fusion_status lower_bend(struct lowering *l, uint32_t g, uint32_t *at) {
+  struct network_node *d = lower_append(l, OP_RELU, g, at, 1);
   if (!d) return FUSION_E_MEMORY;
   *at = l->net->count - 1;
   d->step = l->graph->nodes[g].step;
@@ -382,17 +399,17 @@ static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   const double low = (double)n->low * (double)n->step, high = (double)n->high * (double)n->step;
   const bool from_zero = n->low == 0;
-  const bool cut = from_zero ? !never_negative(l->graph, n->inputs[0]) : n->keep_low;
+  const bool cut = from_zero ? !lower_never_negative(l->graph, n->inputs[0]) : n->keep_low;
   uint32_t at;
-  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : make_clean(l, n->inputs[0], &at);
-  if (status == FUSION_OK && cut && !from_zero) status = append_shift(l, g, &at, false, -low);
-  if (status == FUSION_OK && cut) status = append_bend(l, g, &at);
+  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : lower_clean(l, n->inputs[0], &at);
+  if (status == FUSION_OK && cut && !from_zero) status = lower_shift(l, g, &at, false, -low);
+  if (status == FUSION_OK && cut) status = lower_bend(l, g, &at);
   if (status == FUSION_OK && n->keep_high) {
-    status = append_shift(l, g, &at, true, cut ? high - low : high);
-    if (status == FUSION_OK) status = append_bend(l, g, &at);
-    if (status == FUSION_OK) status = append_shift(l, g, &at, true, high);
+    status = lower_shift(l, g, &at, true, cut ? high - low : high);
+    if (status == FUSION_OK) status = lower_bend(l, g, &at);
+    if (status == FUSION_OK) status = lower_shift(l, g, &at, true, high);
   } else if (status == FUSION_OK && cut && !from_zero) {
-    status = append_shift(l, g, &at, false, low);
+    status = lower_shift(l, g, &at, false, low);
   }
   if (status != FUSION_OK) return status;
   l->made[g] = at;
@@ -400,34 +417,10 @@ static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
   return FUSION_OK;
 }
 
-/** The input, cut to the range of the table, from 0 on; the table; and the rounding of what it gives. The cut is that
- * of a clip, high - low - relu(high - low - relu(x - low)): values beyond it would wrap around in the table. */
-static fusion_status lower_activation(struct lowering *l, uint32_t g) {
-  const struct graph_node *n = &l->graph->nodes[g];
-  const double low = activation_low(&n->use), span = activation_high(&n->use) - low;
-  uint32_t at;
-  fusion_status status;
-  TRY(make_clean(l, n->inputs[0], &at));
-  TRY(append_shift(l, g, &at, false, -low));
-  TRY(append_bend(l, g, &at));
-  TRY(append_shift(l, g, &at, true, span));
-  TRY(append_bend(l, g, &at));
-  TRY(append_shift(l, g, &at, true, span));
-  l->net->nodes[at].span = span;
-  struct network_node *d = append(l, OP_LOOKUP, g, &at, 1);
-  FAIL_IF(!d, FUSION_E_MEMORY);
-  d->use = n->use;
-  at = l->net->count - 1;
-  FAIL_IF(!append(l, OP_TRUNCATE, g, &at, 1), FUSION_E_MEMORY);
-  return done(l, g);
-cleanup:
-  return status;
-}
-
 static fusion_status lower_node(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   switch (n->op) {
-    case GRAPH_INPUT: return append(l, OP_INPUT, g, NULL, 0) ? done(l, g) : FUSION_E_MEMORY;
+    case GRAPH_INPUT: return lower_append(l, OP_INPUT, g, NULL, 0) ? lower_done(l, g) : FUSION_E_MEMORY;
     case GRAPH_LINEAR: return lower_linear(l, g);
     case GRAPH_AFFINE: return lower_affine(l, g);
     case GRAPH_ADD: return lower_add(l, g);
@@ -437,7 +430,7 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
     case GRAPH_AVGPOOL: return lower_average(l, g);
     case GRAPH_GATHER: return lower_gather(l, g);
     case GRAPH_QUANTISE: return lower_quantise(l, g);
-    case GRAPH_ACTIVATION: return lower_activation(l, g);
+    case GRAPH_ACTIVATION: return lower_function(l, g);
     case GRAPH_SOFTMAX:
     case GRAPH_SIGMOID:
     case GRAPH_ARGMAX:
@@ -471,9 +464,16 @@ static void count_consumers(struct lowering *l) {
   }
 }
 
-fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) {
+uint32_t graph_logits(const struct graph *graph) {
+  const struct graph_node *last = &graph->nodes[graph->count - 1];
+  const bool final = last->op == GRAPH_SOFTMAX || last->op == GRAPH_SIGMOID || last->op == GRAPH_ARGMAX;
+  return final ? last->inputs[0] : graph->count - 1;
+}
+
+fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
+                            fusion_error *err) {
   *out = (struct network){.logits = graph->count - 1};
-  struct lowering l = {.graph = graph, .net = out};
+  struct lowering l = {.graph = graph, .ranges = ranges, .net = out, .err = err};
   fusion_status status = FUSION_OK;
   l.made = mem_alloc(graph->count, sizeof *l.made);
   l.cleaned = mem_alloc(graph->count, sizeof *l.cleaned);
@@ -484,7 +484,7 @@ fusion_status network_lower(struct network *out, const struct graph *graph, fusi
   count_consumers(&l);
   for (uint32_t g = 0; g < graph->count; g++) TRY(lower_node(&l, g));
   uint32_t last;
-  TRY(make_clean(&l, out->logits, &last));
+  TRY(lower_clean(&l, out->logits, &last));
   find_twins(&l);
   if (last != out->count - 1 || out->count > PROGRAM_STEPS_MAX)
     status = error_set(err, FUSION_E_UNSUPPORTED,

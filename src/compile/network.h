@@ -18,14 +18,19 @@ struct network_node {
   float *weights;               /* owned. LINEAR */
   float *bias;                  /* owned. LINEAR, OFFSET: always there */
   bool negate;                  /* OFFSET */
-  struct activation_use use;    /* LOOKUP; a TRUNCATE is the next node and its only reader */
-  double span;                  /* of what a LOOKUP reads: its values are 0 .. span; 0 elsewhere */
+  bool sum;                     /* SUMPOOL: the sum itself; a TRUNCATE is the next node and its only reader */
+  struct activation_use use;    /* LOOKUP; a TRUNCATE is the next node and its only reader, or it has a `step` */
+  double table_low, table_high; /* LOOKUP: what 0 and the largest argument stand for */
+  double table_least;           /* LOOKUP: the function is flat below */
+  double span;                  /* largest magnitude, where it is known and `origin` has other values; 0 elsewhere */
+  uint8_t octaves;              /* additional bits that its class gets: values of many sizes count alike */
   struct gather_source *gather; /* owned. GATHER */
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   int64_t twin;                 /* graph node whose values these are; below 0: none, a step within an operator */
   uint8_t raw_terms;            /* linear outputs that it is the sum of; 0: clean */
-  float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not */
+  float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not.
+                                   LOOKUP: the unit of a table in steps, which nothing truncates */
   float *low, *high, *mean;     /* owned: calibrated range and average of each channel; NULL before calibration */
   double *factor;               /* owned: what equalisation multiplied each channel by; NULL: nothing */
 };
@@ -46,16 +51,21 @@ struct network {
   struct input_units input_units;             /* that the first layers undo; none before network_fold_input */
 };
 
-/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
- *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
- *  constant to x or -x, else as depthwise layers. `graph` must be valid. */
-fusion_status network_lower(struct network *out, const struct graph *graph, fusion_error *err) FUSION_MUST_CHECK;
-void network_free(struct network *n);
-
 /** What calibration saw: [graph node] -> [channels]. */
 struct network_ranges {
   float *const *low, *const *high, *const *mean;
 };
+
+/** The node whose values the answers are made of: the last, or what a final Softmax, Sigmoid or ArgMax reads. */
+uint32_t graph_logits(const struct graph *graph);
+
+/** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
+ *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
+ *  constant to x or -x, else as depthwise layers, functions as tables. `graph` must be valid. `ranges` may be NULL for
+ * a graph without functions whose range calibration shows. */
+fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
+                            fusion_error *err) FUSION_MUST_CHECK;
+void network_free(struct network *n);
 
 /** Takes each channel's range and average from the graph's. */
 fusion_status network_set_ranges(struct network *n, const struct graph *graph,

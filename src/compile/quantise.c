@@ -220,15 +220,15 @@ static fusion_status set_output(struct model *m, const struct network *net, cons
 /** The network with what the samples show of it; calibrates at the first call. */
 static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
                              const float *input, size_t samples, fusion_error *err) {
-  fusion_status status = network_lower(net, graph, err);
-  if (status != FUSION_OK) return status;
-  if (!calibration->samples) status = calibrate(calibration, graph, net->logits, input, samples);
+  fusion_status status = FUSION_OK;
+  if (!calibration->samples) status = calibrate(calibration, graph, graph_logits(graph), input, samples);
   if (status != FUSION_OK)
     return error_set(err, status, "calibration: %s",
                      status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
                                               : fusion_status_text(status));
   const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
-  return network_set_ranges(net, graph, &ranges);
+  status = network_lower(net, graph, &ranges, err);
+  return status == FUSION_OK ? network_set_ranges(net, graph, &ranges) : status;
 }
 
 static bool widths_are_given(const struct quantise_options *o) {

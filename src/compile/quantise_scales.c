@@ -69,8 +69,11 @@ static void find_grid(struct solver *q) {
       q->grid[class_of(q, d->inputs[k])] = true;
       if (raw_add) q->grid[class_of(q, q->root[i])] = true;
     }
-    const enum operator_scale read = i ? node_operator(&q->net->nodes[d->inputs[0]])->scale : SCALE_FREE;
-    if (rule == SCALE_SHIFTS && (read == SCALE_PRODUCT || read == SCALE_TABLE)) q->grid[class_of(q, i)] = true;
+    const struct network_node *from = i ? &q->net->nodes[d->inputs[0]] : d;
+    const enum operator_scale read = node_operator(from)->scale;
+    if (rule != SCALE_SHIFTS) continue;
+    if (read == SCALE_PRODUCT || read == SCALE_TABLE || from->sum) q->grid[class_of(q, i)] = true;
+    if (from->sum) q->grid[class_of(q, from->inputs[0])] = true;
   }
 }
 
@@ -96,6 +99,7 @@ static void find_ranges(struct solver *q, const bool *inner) {
     const uint32_t r = class_of(q, i);
     unsigned bits = i == 0 ? q->wanted->input : q->wanted->activation;
     if (i == q->net->count - 1) bits = q->wanted->output;
+    bits += d->octaves;
     if (bits > q->bits[r]) q->bits[r] = bits;
     const double step = (double)d->step;
     if (step > 0 && !(q->given[r] > 0 && q->given[r] < step)) q->given[r] = step;
@@ -149,8 +153,12 @@ static double class_scale(const struct solver *q, uint32_t r) {
  */
 static bool table_of(const struct solver *q, uint32_t i, struct program_table *table, double *unit) {
   const struct network_node *d = &q->net->nodes[i];
-  const struct spline s = {
-      .use = d->use, .in_unit = q->scale[d->inputs[0]], .out_unit = class_scale(q, class_of(q, i + 1))};
+  const struct spline s = {.use = d->use,
+                           .low = d->table_low,
+                           .high = d->table_high,
+                           .least = d->table_least,
+                           .in_unit = q->scale[d->inputs[0]],
+                           .out_unit = d->step > 0 ? (double)d->step : class_scale(q, class_of(q, i + 1))};
   return spline_make(table, unit, &s);
 }
 
@@ -163,7 +171,8 @@ static void set_clean_scales(struct solver *q, double *derived) {
     const uint32_t r = class_of(q, i);
     const enum operator_scale rule = node_operator(d)->scale;
     if (rule == SCALE_PRODUCT) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
-    if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / ((double)d->window.kernel_h * d->window.kernel_w);
+    const double divisor = d->sum ? 1 : (double)d->window.kernel_h * d->window.kernel_w;
+    if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / divisor;
     struct program_table table;
     if (rule == SCALE_TABLE && !table_of(q, i, &table, &derived[r])) derived[r] = 0; /* solve_once() raises it */
     q->scale[i] = derived[r] > 0 ? derived[r] : class_scale(q, r);

@@ -79,13 +79,15 @@ static bool cleans(const struct search *s, uint32_t i) {
 static double fitting_unit(const struct search *s, uint32_t class, unsigned bits) {
   const struct step_bound *bounds = s->job->bounds;
   double range = 0;
+  unsigned octaves = 0;
   for (uint32_t i = 0; i < s->job->net->count; i++) {
     const struct network_node *d = node_at(s, i);
     if (is_raw(s, i) || s->first[i] != class) continue;
     const bool reads = cleans(s, i) && is_raw(s, d->inputs[0]);
+    octaves = d->octaves > octaves ? d->octaves : octaves;
     range = fmax(range, bounds[reads ? d->inputs[0] : i].magnitude);
   }
-  return range / (ldexp(1, (int)bits - 1) - 1);
+  return range / (ldexp(1, (int)(bits + octaves) - 1) - 1);
 }
 
 static struct knob *add_knob(struct search *s, uint32_t node, double unit) {

@@ -14,9 +14,16 @@ static bool has_low(const struct lookup *params) {
   return params->low_bits > 0;
 }
 
-/* Whether a party sends a table: the client's summand is a product with low bits. */
+/* The table is public, and so is whether y depends on the low bits beyond their part in the choice of a piece. */
+static bool is_sloped(const struct lookup *params) {
+  int64_t any = 0;
+  for (unsigned h = 0; has_low(params) && h < pieces_of(params); h++) any |= params->slope[h];
+  return any != 0;
+}
+
+/* Whether a party sends a table: the client's summand is a product of slopes. */
 static bool sends(const struct lookup *params, enum role role) {
-  return role == ROLE_SERVER || has_low(params);
+  return role == ROLE_SERVER || is_sloped(params);
 }
 
 static bool valid(const struct lookup *params) {
@@ -24,12 +31,12 @@ static bool valid(const struct lookup *params) {
          params->index_bits + params->low_bits <= LOOKUP_BITS_MAX && params->out_bits >= 1 && params->out_bits <= 62;
 }
 
-/* The low part, signed, in a ring for y and for x. */
+/* The low part, signed, in a ring for x, and for y where that has a share of it. */
 static struct relu_truncate extension_of(const struct lookup *params) {
   const uint8_t width = (uint8_t)(params->index_bits + params->low_bits);
-  return (struct relu_truncate){.in_bits = params->low_bits,
-                                .out_bits = params->out_bits > width ? params->out_bits : width,
-                                .shape = params->shape};
+  const bool wider = is_sloped(params) && params->out_bits > width;
+  return (struct relu_truncate){
+      .in_bits = params->low_bits, .out_bits = wider ? params->out_bits : width, .shape = params->shape};
 }
 
 static size_t choices_len(const struct lookup *params, enum role from, size_t count) {
@@ -264,7 +271,7 @@ void lookup_cost(struct cost *cost, const struct lookup *params, size_t count) {
     const size_t n = size_min(LOOKUP_CHUNK, count - done);
     if (has_low(params)) relu_truncate_cost(cost, &extension, n);
     ot_random_cost(cost, ROLE_SERVER, params->index_bits, n);
-    if (has_low(params)) ot_random_cost(cost, ROLE_CLIENT, params->index_bits, n);
+    if (is_sloped(params)) ot_random_cost(cost, ROLE_CLIENT, params->index_bits, n);
     flight_exchange_cost(cost, choices_len(params, ROLE_CLIENT, n), choices_len(params, ROLE_SERVER, n));
     flight_exchange_cost(cost, table_len(params, ROLE_CLIENT, n), table_len(params, ROLE_SERVER, n));
   }

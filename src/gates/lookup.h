@@ -1,6 +1,6 @@
 /** A public function of a shared value, by a table: plain for few values, else a spline of straight pieces.
  *
- *  Ideal functionality: shares of x modulo 2^w in, w = index_bits + low_bits <= 12, shares of y modulo 2^out_bits out:
+ *  Ideal functionality: shares of x modulo 2^w in, w = index_bits + low_bits <= 16, shares of y modulo 2^out_bits out:
  *      h = x >> low_bits,  l = x mod 2^low_bits - 2^(low_bits-1),  y = base[h] + slope[h] * l
  *  with x read as 0 .. 2^w - 1. Without low bits: y = base[x]. Exact.
  *
@@ -8,8 +8,8 @@
  *  and t - l is a multiple of 2^low_bits. Hence h = hS + hC with hS the server's share of t - l shifted down and hC the
  *  client's, rounded up: no comparison. Now y = (base[h] + slope[h] * lS) + slope[h] * lC. Each summand is a function
  * of h alone to the party that knows its share of l, so that party sends it as a table over the other's share of h, by
- *  1-of-2^index_bits OT (ot/one_of_n.h): no product. The two OTs share their flights. A plain table needs the server's
- *  alone.
+ *  1-of-2^index_bits OT (ot/one_of_n.h): no product. The two OTs share their flights. A plain table and pieces without
+ * slopes need the server's alone.
  *
  *  An OT: the receiver says e = X ^ j, X its random choice and j its share of h. The sender answers, for z = 1 ..
  *  2^index_bits - 1, V(z ^ e) - r + pad_z with V(j) its summand and r = V(e) + pad_0, which is the sender's share; so
@@ -27,7 +27,7 @@
 #include "gates/carry_shape.h"
 #include "gates/party.h"
 
-enum { LOOKUP_INDEX_BITS_MAX = 5, LOOKUP_BITS_MAX = 12, LOOKUP_PIECES_MAX = 1 << LOOKUP_INDEX_BITS_MAX };
+enum { LOOKUP_INDEX_BITS_MAX = 5, LOOKUP_BITS_MAX = 16, LOOKUP_PIECES_MAX = 1 << LOOKUP_INDEX_BITS_MAX };
 
 /** Elements that share their flights: a party's table takes 31 * out_bits / 8 bytes an element, 15 MiB at most. */
 #define LOOKUP_CHUNK ((size_t)1 << 16)

@@ -39,7 +39,7 @@ static float window_value(const struct graph_node *n, const float *plane, uint32
       acc = max ? (x > acc ? x : acc) : acc + x;
     }
   }
-  if (max) return acc;
+  if (max || n->sum) return acc;
   const size_t whole = (size_t)n->window.kernel_h * n->window.kernel_w;
   return acc / (float)(n->count_pad ? whole : v.count * h.count);
 }

@@ -37,6 +37,7 @@ struct graph_node {
   struct window window;         /* LINEAR, MAXPOOL, AVGPOOL */
   uint32_t groups;              /* LINEAR */
   bool count_pad;               /* AVGPOOL */
+  bool sum;                     /* AVGPOOL: no divisor; without padding */
   bool log;                     /* SOFTMAX: logarithms of the probabilities */
   struct activation_use use;    /* ACTIVATION */
   float step;                   /* QUANTISE: positive */

@@ -220,6 +220,7 @@ static bool positive_scales(const struct graph_node *a) {
 /* AFFINE and pooling commute. */
 static bool pool_commutes(const struct graph_node *pool, const struct graph_node *affine) {
   if (pool->op == GRAPH_MAXPOOL) return positive_scales(affine);
+  if (pool->sum && has_bias(affine)) return false;
   return pool->op == GRAPH_AVGPOOL && (!pool->count_pad || !has_padding(&pool->window) || !has_bias(affine));
 }
 
@@ -311,7 +312,7 @@ static void absorb_pad(struct simplifier *s, struct graph_node *n) {
   const bool small = pad.pad_top < w->kernel_h && pad.pad_left < w->kernel_w && pad.pad_bottom < w->kernel_h &&
                      pad.pad_right < w->kernel_w && !has_padding(w);
   if (n->op == GRAPH_MAXPOOL && (!small || !never_negative(s, input_of(s, g), LOOK_BACK))) return;
-  if (n->op == GRAPH_AVGPOOL && !small) return;
+  if (n->op == GRAPH_AVGPOOL && (!small || n->sum)) return;
   struct window wider = *w;
   wider.pad_top += pad.pad_top;
   wider.pad_left += pad.pad_left;

@@ -137,10 +137,6 @@ static bool unary_apply(const char *op, double x, double *out) {
 /* What to do about a function of data. */
 static const char *activation_remedy(const char *op) {
   static const char *const remedies[][2] = {
-      {"Sqrt", "it is part of a normalisation by the data itself (LayerNorm, InstanceNorm): use BatchNormalization"},
-      {"Reciprocal", "divide by constants only"},
-      {"Log", "end the model before it and take the logarithm of the answers"},
-      {"Exp", "end the model before it and take the exponential of the answers"},
       {"Floor", "round the answers instead"},
       {"Ceil", "round the answers instead"},
       {"Round", "round the answers instead"},

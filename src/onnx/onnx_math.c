@@ -136,7 +136,11 @@ fusion_status value_binary(struct call *c, char op, const struct value *a, const
     return fold_binary(c, op_word(op), a->constant, b->constant, &out->constant);
   }
   if (b->constant) return with_constant(c, op, a, b->constant, out);
-  if (op == '/') return call_refuse(c, "divide by constants only", "divides by an activation");
+  if (op == '/') {
+    struct value inverse;
+    const fusion_status status = value_power(c, b, -1, &inverse);
+    return status == FUSION_OK ? value_binary(c, '*', a, &inverse, out) : status;
+  }
   if (a->constant && op == '-') {
     struct value negative;
     const fusion_status status = value_scale(c, b, -1, 0, &negative);
@@ -204,17 +208,34 @@ fusion_status op_sum(struct call *c) {
   return finish(c, status, &acc);
 }
 
-fusion_status op_pow(struct call *c) {
-  const struct tensor *e = call_constant(c, 1);
-  const double power = e && dims_size(&e->dims) == 1 ? tensor_get(e, 0) : 0;
-  const int times = power >= 1 && power <= 4 && floor(power) >= power ? (int)power : 0;
-  if (!times || c->in[0]->constant)
-    return call_refuse(c, "use the powers 1 to 4, as constants", "has a power that is not supported");
-  struct value out = *c->in[0];
+/* Whole powers by products: the square of what was squared, times x where the power has a bit. */
+static fusion_status whole_power(struct call *c, const struct value *x, unsigned power, struct value *out) {
+  unsigned bit = 1;
+  while (2 * bit <= power) bit *= 2;
   fusion_status status = FUSION_OK;
-  if (times >= 2) status = value_binary(c, '*', c->in[0], c->in[0], &out);
-  const struct value square = out;
-  if (times > 2 && status == FUSION_OK) status = value_binary(c, '*', &square, times == 4 ? &square : c->in[0], &out);
+  struct value acc = *x;
+  for (bit /= 2; bit && status == FUSION_OK; bit /= 2) {
+    const struct value half = acc;
+    status = value_binary(c, '*', &half, &half, &acc);
+    const struct value square = acc;
+    if (status == FUSION_OK && (power & bit)) status = value_binary(c, '*', &square, x, &acc);
+  }
+  *out = acc;
+  return status;
+}
+
+fusion_status op_pow(struct call *c) {
+  enum { WHOLE_MOST = 8 };
+  const struct tensor *e = call_constant(c, 1);
+  if (!e || dims_size(&e->dims) != 1 || c->in[0]->constant)
+    return call_refuse(c, "use one constant as power", "has a power that depends on the input or differs by element");
+  const double power = tensor_get(e, 0);
+  struct value out = {0};
+  const bool whole = power >= 1 && power <= WHOLE_MOST && floor(power) >= power;
+  if (!whole && !(power >= -WHOLE_MOST && power <= WHOLE_MOST && (power > 0 || power < 0)))
+    return call_refuse(c, "use powers from -8 to 8", "has a power that is not supported");
+  const fusion_status status =
+      whole ? whole_power(c, c->in[0], (unsigned)power, &out) : value_power(c, c->in[0], power, &out);
   return finish(c, status, &out);
 }
 

@@ -67,10 +67,16 @@ fusion_status op_abs(struct call *c);
 fusion_status op_dropout(struct call *c);
 
 /* onnx_activation.c: functions by tables */
+fusion_status value_activation(struct call *c, const struct value *x, struct activation_use use, struct value *out);
+/** x^power, x > 0; of a power one power. */
+fusion_status value_power(struct call *c, const struct value *x, double power, struct value *out);
 fusion_status op_activation(struct call *c);
+fusion_status op_log(struct call *c);
 fusion_status op_elu(struct call *c);
 fusion_status op_softplus(struct call *c);
 fusion_status op_gelu(struct call *c);
+fusion_status op_mish(struct call *c);
+fusion_status op_softsign(struct call *c);
 /** Sigmoids that other layers follow: tables, too. */
 void sigmoids_inside(struct graph *g);
 
@@ -93,9 +99,28 @@ fusion_status call_window(const struct call *c, const struct value *v, const uin
 fusion_status op_pool(struct call *c);
 fusion_status op_global_pool(struct call *c);
 fusion_status op_reduce(struct call *c);
-fusion_status op_softmax(struct call *c);
 fusion_status op_sigmoid(struct call *c);
 fusion_status op_argmax(struct call *c);
+
+/* onnx_reduce.c */
+enum reduce { REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX };
+/** Along the marked axes, which become 1. */
+fusion_status value_reduce(struct call *c, enum reduce kind, const struct value *x, const bool axis[MAX_RANK],
+                           struct value *out);
+
+/* onnx_normalise.c: rows less their average, over their size; softmax */
+/** log(sum of exp(x)) along the marked axes, which become 1. */
+fusion_status value_log_sum_exp(struct call *c, const struct value *x, const bool axis[MAX_RANK], struct value *out);
+/** Softmaxes that other layers follow: what they are made of takes their place. FUSION_E_MEMORY. */
+fusion_status softmax_inside(struct graph *g) FUSION_MUST_CHECK;
+fusion_status op_softmax(struct call *c);
+/** Over all values of a sample, or its logarithm. */
+fusion_status softmax_of_all(struct call *c, const struct value *x, bool log);
+fusion_status op_layer_norm(struct call *c);
+fusion_status op_group_norm(struct call *c);
+fusion_status op_instance_norm(struct call *c);
+fusion_status op_mean_variance_norm(struct call *c);
+fusion_status op_lp_norm(struct call *c);
 
 /* onnx_quant.c */
 fusion_status op_quantize(struct call *c);

@@ -11,20 +11,8 @@ struct reduction {
   size_t count;  /* elements that become one */
 };
 
-static fusion_status reduction_program(const struct call *c, struct reduction *r) {
-  const struct dims *in = value_dims(c->in[0]);
-  const bool keep = attr_int(c, "keepdims", 1) != 0;
-  int64_t axes[MAX_RANK];
-  size_t count;
-  const fusion_status status = call_integers(c, "axes", 1, axes, &count);
-  if (status != FUSION_OK) return status;
-  if ((count == SIZE_MAX || count == 0) && !attr_int(c, "noop_with_empty_axes", 0)) {
-    for (count = 0; count < in->rank; count++) axes[count] = (int64_t)count;
-  }
-  if (count == SIZE_MAX) count = 0;
-  if (!axes_set(axes, count, in->rank, r->axis)) return call_malformed(c, "has axes outside its input");
-  if (in->rank && value_batch_at(c->in[0], 0) && r->axis[0])
-    return call_refuse(c, "reduce other axes only", "works across the batch dimension");
+/* What follows from the axes. */
+static void reduction_set(struct reduction *r, const struct dims *in, bool keep) {
   uint32_t n = 0;
   for (uint32_t k = 0; k < in->rank; k++) {
     if (!r->axis[k]) r->perm[n++] = k;
@@ -39,7 +27,26 @@ static fusion_status reduction_program(const struct call *c, struct reduction *r
   }
   r->trailing = true;
   for (uint32_t k = 0; k < first; k++) r->trailing = r->trailing && r->perm[k] == k;
-  return FUSION_OK;
+}
+
+static fusion_status refuse_batch(const struct call *c, const struct value *x, const struct reduction *r) {
+  if (!value_is_batched(x) || !x->dims.rank || !r->axis[x->batch_axis]) return FUSION_OK;
+  return call_refuse(c, "reduce other axes only", "works across the batch dimension");
+}
+
+static fusion_status reduction_program(const struct call *c, struct reduction *r) {
+  const struct dims *in = value_dims(c->in[0]);
+  int64_t axes[MAX_RANK];
+  size_t count;
+  const fusion_status status = call_integers(c, "axes", 1, axes, &count);
+  if (status != FUSION_OK) return status;
+  if ((count == SIZE_MAX || count == 0) && !attr_int(c, "noop_with_empty_axes", 0)) {
+    for (count = 0; count < in->rank; count++) axes[count] = (int64_t)count;
+  }
+  if (count == SIZE_MAX) count = 0;
+  if (!axes_set(axes, count, in->rank, r->axis)) return call_malformed(c, "has axes outside its input");
+  reduction_set(r, in, attr_int(c, "keepdims", 1) != 0);
+  return refuse_batch(c, c->in[0], r);
 }
 
 static bool is_op(const struct call *c, const char *name) {
@@ -51,8 +58,15 @@ static double reduce_step(const struct call *c, double acc, double v) {
   if (is_op(c, "ReduceMax")) return fmax(acc, v);
   if (is_op(c, "ReduceMin")) return fmin(acc, v);
   if (is_op(c, "ReduceL1")) return acc + fabs(v);
-  if (is_op(c, "ReduceSumSquare")) return acc + v * v;
+  if (is_op(c, "ReduceSumSquare") || is_op(c, "ReduceL2")) return acc + v * v;
+  if (is_op(c, "ReduceLogSumExp")) return acc + exp(v);
   return acc + v;
+}
+
+static double reduce_end(const struct call *c, double acc, size_t count) {
+  if (is_op(c, "ReduceMean")) return acc / (double)count;
+  if (is_op(c, "ReduceL2")) return sqrt(acc);
+  return is_op(c, "ReduceLogSum") || is_op(c, "ReduceLogSumExp") ? log(acc) : acc;
 }
 
 /* `count` integers, wrapping at the type's width. */
@@ -88,14 +102,14 @@ static fusion_status reduce_constant(struct call *c, const struct reduction *r) 
     }
     double acc = is_op(c, "ReduceProd") ? 1 : is_op(c, "ReduceMax") ? -INFINITY : is_op(c, "ReduceMin") ? INFINITY : 0;
     for (size_t k = 0; k < r->count; k++) acc = reduce_step(c, acc, tensor_get(turned.constant, i * r->count + k));
-    tensor_set(t, i, is_op(c, "ReduceMean") ? acc / (double)r->count : acc);
+    tensor_set(t, i, reduce_end(c, acc, r->count));
   }
   tensor_free(turned.constant);
   return t ? call_set_constant(c, 0, t) : call_out_of_memory(c);
 }
 
-/* Mean or maximum over the reduced axes: the spatial sides of a feature map, or one row of a rearranged tensor. */
-static fusion_status reduce_window(struct call *c, const struct reduction *r, enum graph_op op, struct value *x) {
+/* Mean, sum or maximum over the reduced axes: the spatial sides of a feature map, or one row of a rearranged tensor. */
+static fusion_status reduce_window(struct call *c, const struct reduction *r, enum reduce kind, struct value *x) {
   const struct shape now = c->im->g->nodes[x->node].shape;
   const size_t kept = dims_size(&r->kept);
   struct window w = window_make(now.height, now.width, 1);
@@ -109,8 +123,49 @@ static fusion_status reduce_window(struct call *c, const struct reduction *r, en
     TRY(value_view(c, x, (struct shape){(uint32_t)kept, 1, (uint32_t)r->count}, &x->node));
     w = window_make(1, (uint32_t)r->count, 1);
   }
-  TRY(call_added(c, graph_add_pool(c->im->g, op, x->node, w, &x->node)));
+  TRY(call_added(c,
+                 graph_add_pool(c->im->g, kind == REDUCE_MAX ? GRAPH_MAXPOOL : GRAPH_AVGPOOL, x->node, w, &x->node)));
+  c->im->g->nodes[x->node].sum = kind == REDUCE_SUM;
   call_name_node(c, x->node);
+cleanup:
+  return status;
+}
+
+fusion_status value_reduce(struct call *c, enum reduce kind, const struct value *x, const bool axis[MAX_RANK],
+                           struct value *out) {
+  struct reduction r = {0};
+  memcpy(r.axis, axis, sizeof r.axis);
+  reduction_set(&r, &x->dims, true);
+  fusion_status status = refuse_batch(c, x, &r);
+  *out = *x;
+  if (status == FUSION_OK && r.count > 1) status = reduce_window(c, &r, kind, out);
+  out->dims = r.kept;
+  return status;
+}
+
+/* The result's dimensions, and where the batch is among them. */
+static void take_kept(const struct reduction *r, struct value *x) {
+  uint32_t gone = 0;
+  for (uint32_t k = 0; k < x->batch_axis; k++) gone += r->axis[k];
+  if (r->kept.rank < x->dims.rank) x->batch_axis -= gone;
+  x->dims = r->kept;
+}
+
+/* Sums that a function follows. */
+static fusion_status reduce_to_function(struct call *c, const struct reduction *r) {
+  struct value x = *c->in[0], sum;
+  fusion_status status;
+  if (is_op(c, "ReduceLogSumExp")) {
+    TRY(value_log_sum_exp(c, &x, r->axis, &sum));
+  } else {
+    const bool norm = is_op(c, "ReduceL2");
+    if (norm) TRY(value_binary(c, '*', &x, &x, &x));
+    TRY(value_reduce(c, REDUCE_SUM, &x, r->axis, &sum));
+    if (norm) TRY(value_power(c, &sum, 0.5, &sum));
+    if (!norm) TRY(value_activation(c, &sum, (struct activation_use){ACTIVATION_LOG, 1, 1, 0}, &sum));
+  }
+  take_kept(r, &sum);
+  TRY(call_set(c, 0, &sum));
 cleanup:
   return status;
 }
@@ -121,38 +176,22 @@ fusion_status op_reduce(struct call *c) {
   fusion_status status;
   TRY(reduction_program(c, &r));
   if (x.constant) return reduce_constant(c, &r);
+  if (is_op(c, "ReduceL2") || is_op(c, "ReduceLogSum") || is_op(c, "ReduceLogSumExp")) return reduce_to_function(c, &r);
   if (is_op(c, "ReduceL1")) TRY(value_abs(c, &x, &x));
   if (is_op(c, "ReduceSumSquare")) TRY(value_binary(c, '*', &x, &x, &x));
   if (is_op(c, "ReduceProd")) return call_refuse(c, "use sums", "multiplies activations");
   const bool max = is_op(c, "ReduceMax"), min = is_op(c, "ReduceMin");
   if (r.count > 1) {
     if (min) TRY(value_scale(c, &x, -1, 0, &x));
-    TRY(reduce_window(c, &r, max || min ? GRAPH_MAXPOOL : GRAPH_AVGPOOL, &x));
+    TRY(reduce_window(c, &r, max || min ? REDUCE_MAX : REDUCE_MEAN, &x));
   }
-  x.dims = r.kept;
+  take_kept(&r, &x);
   if (min && r.count > 1) TRY(value_scale(c, &x, -1, 0, &x));
   const bool sum = is_op(c, "ReduceSum") || is_op(c, "ReduceL1") || is_op(c, "ReduceSumSquare");
   if (sum && r.count > 1) TRY(value_scale(c, &x, (double)r.count, 0, &x));
   TRY(call_set(c, 0, &x));
 cleanup:
   return status;
-}
-
-/* Softmax and LogSoftmax: over all elements of a sample, at the end; the client applies them. */
-fusion_status op_softmax(struct call *c) {
-  struct value x = *c->in[0];
-  const bool older = c->im->opset < 13;
-  uint32_t axis;
-  if (!axis_fix(attr_int(c, "axis", older ? 1 : -1), x.dims.rank, &axis))
-    return call_malformed(c, "has an axis outside its input");
-  const size_t along = older ? dims_span(&x.dims, axis, x.dims.rank) : x.dims.d[axis];
-  if (along != dims_size(&x.dims) || (x.batched && axis == 0))
-    return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
-  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_SOFTMAX, x.node, &x.node));
-  if (status != FUSION_OK) return status;
-  call_name_node(c, x.node);
-  c->im->g->nodes[x.node].log = is_op(c, "LogSoftmax");
-  return call_set(c, 0, &x);
 }
 
 /* Element by element, at the end; the client applies it. */
@@ -169,7 +208,7 @@ fusion_status op_argmax(struct call *c) {
   struct value x = *c->in[0];
   uint32_t axis;
   if (!axis_fix(attr_int(c, "axis", 0), x.dims.rank, &axis)) return call_malformed(c, "has an axis outside its input");
-  if (x.dims.d[axis] != dims_size(&x.dims) || (x.batched && axis == 0))
+  if (x.dims.d[axis] != dims_size(&x.dims) || value_batch_at(&x, axis))
     return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
   if (attr_int(c, "select_last_index", 0))
     return call_refuse(c, "let the first win", "lets the last of equal values win");

@@ -92,6 +92,25 @@ static void lookup__every_ring(void **state) {
   }
 }
 
+/* Pieces without slopes: the client sends no table. */
+static void lookup__steps(void **state) {
+  (void)state;
+  uint64_t random = test_seed();
+  struct pieces t = any_pieces(&random);
+  struct cost sloped = {0}, level = {0};
+  struct lookup q = lookup_of(STYLE_CHEAPEST, 5, 9, 12, &t);
+  lookup_cost(&sloped, &q, 1000);
+  memset(t.slope, 0, sizeof t.slope);
+  lookup_cost(&level, &q, 1000);
+  assert_true(level.bytes_to_server * 3 < sloped.bytes_to_server);
+  for (int style = 0; style < STYLES; style++) {
+    q = lookup_of((enum style)style, 5, 9, 12, &t);
+    check(&q, 1 << 14, SHARES_RANDOM, &random);
+    q = lookup_of((enum style)style, 3, 2, 30, &t);
+    check(&q, 99, SHARES_RANDOM, &random);
+  }
+}
+
 /* Of both ways: a garbled chunk of these widths is as long. */
 static void lookup__around_a_chunk(void **state) {
   (void)state;
@@ -106,7 +125,7 @@ static void lookup__around_a_chunk(void **state) {
 static void lookup__parameters_out_of_range(void **state) {
   (void)state;
   const struct pieces t = {.base = {0}};
-  static const uint8_t bad[][3] = {{0, 4, 10}, {6, 4, 10}, {5, 8, 10}, {4, 1, 10}, {4, 4, 0}, {4, 4, 63}};
+  static const uint8_t bad[][3] = {{0, 4, 10}, {6, 4, 10}, {5, 12, 10}, {4, 1, 10}, {4, 4, 0}, {4, 4, 63}};
   struct party p = {.role = ROLE_SERVER};
   uint64_t x = 0;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -121,7 +140,7 @@ static void lookup__parameters_out_of_range(void **state) {
 static void lookup__traffic(void **state) {
   (void)state;
   static const size_t most[STYLES] = {170, 170, 508};
-  const struct pieces t = {.base = {0}};
+  const struct pieces t = {.slope = {1}};
   for (int style = 0; style < STYLES; style++) {
     const struct lookup q = lookup_of((enum style)style, 5, 7, 18, &t);
     struct cost cost = {0};
@@ -161,9 +180,13 @@ static void lookup__peer_misbehaves(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(lookup__every_width),    cmocka_unit_test(lookup__every_ring),
-      cmocka_unit_test(lookup__around_a_chunk), cmocka_unit_test(lookup__parameters_out_of_range),
-      cmocka_unit_test(lookup__traffic),        cmocka_unit_test(lookup__peer_misbehaves),
+      cmocka_unit_test(lookup__every_width),
+      cmocka_unit_test(lookup__every_ring),
+      cmocka_unit_test(lookup__steps),
+      cmocka_unit_test(lookup__around_a_chunk),
+      cmocka_unit_test(lookup__parameters_out_of_range),
+      cmocka_unit_test(lookup__traffic),
+      cmocka_unit_test(lookup__peer_misbehaves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

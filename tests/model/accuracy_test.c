@@ -43,6 +43,22 @@ static void fusion_model_compile__real_tumours(void **state) {
   check_network("real_tumours", 1.0 / 255, 1); /* of 300 */
 }
 
+/* LayerNorm, GELU and a softmax over rows, as PyTorch exports them. */
+static void fusion_model_compile__normalised_rows(void **state) {
+  (void)state;
+  char folder[4096], path[4200];
+  data_folder(folder, sizeof folder);
+  snprintf(path, sizeof path, "%s/real_rows.onnx", folder);
+  fusion_array *calibration = load_part("real_digits", "calibration"), *samples = load_part("real_digits", "test");
+  fusion_array *labels = load_part("real_digits", "labels");
+  fusion_compile_settings settings = fusion_compile_defaults();
+  settings.preprocess = (fusion_preprocess){.scale = 1.0 / 16};
+  check_accuracy(&(struct accuracy_case){path, calibration, samples, labels, settings, 5, NULL});
+  fusion_array_free(calibration);
+  fusion_array_free(samples);
+  fusion_array_free(labels);
+}
+
 /* Images as rows of features. */
 static fusion_array *load_rows(const char *name, const char *part) {
   fusion_array *images = load_part(name, part), *rows;
@@ -101,6 +117,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fusion_model_compile__real_digits),
       cmocka_unit_test(fusion_model_compile__real_tumours),
+      cmocka_unit_test(fusion_model_compile__normalised_rows),
       cmocka_unit_test(fusion_model_compile__hidden_tanh),
       cmocka_unit_test(fusion_model_compile__hidden_logistic),
       cmocka_unit_test(fusion_model_compile__wrong_data_is_named),

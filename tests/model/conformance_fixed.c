@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "compile/calibrate.h"
+#include "compile/network.h"
 #include "compile/quantise.h"
 #include "execute/execute.h"
 
@@ -91,7 +92,25 @@ static void watch(void *context, uint32_t step, size_t sample, const int64_t *va
     t->top[step] = fmax(t->top[step], fabs((double)values[i]) * t->program->steps[step].out.scale);
 }
 
-static void compare(struct fixed_result *r, const struct model *m, const struct calibration *c, const float *input) {
+/* What the program's own rounding does: the float network reads what the program does. */
+static double error_on_rounded(const struct model *m, const struct graph *g, const int64_t *x, const double *real,
+                               const struct calibration *c) {
+  const size_t in = shape_size(m->program.steps[0].out.shape);
+  const double scale = m->program.steps[0].out.scale;
+  struct calibration rounded = {0};
+  float *input = calloc(c->samples * in, sizeof *input);
+  double worst = 0;
+  for (size_t i = 0; input && i < c->samples * in; i++) input[i] = (float)((double)x[i] * scale);
+  if (!input || calibrate(&rounded, g, graph_logits(g), input, c->samples) != FUSION_OK) worst = INFINITY;
+  for (size_t i = 0; rounded.logits && i < c->samples * c->logit_count; i++)
+    worst = fmax(worst, fabs(real[i] - (double)rounded.logits[i]));
+  calibration_free(&rounded);
+  free(input);
+  return worst;
+}
+
+static void compare(struct fixed_result *r, const struct model *m, const struct graph *g, const struct calibration *c,
+                    const float *input) {
   const size_t in = shape_size(m->program.steps[0].out.shape), total = c->samples * c->logit_count;
   struct tops t = {.program = &m->program, .top = calloc(m->program.count, sizeof *t.top)};
   const struct execute_options options = {.threads = 1, .observe = watch, .context = &t};
@@ -105,6 +124,9 @@ static void compare(struct fixed_result *r, const struct model *m, const struct 
     r->error = fmax(r->error, fabs(real[i] - (double)c->logits[i]));
     r->top = fmax(r->top, fabs((double)c->logits[i]));
   }
+  r->input_unit = m->program.steps[0].out.scale;
+  /* With units for each feature, inputs are finer than what is made of them. */
+  r->own_error = m->program.input_units.count ? r->error : error_on_rounded(m, g, x, real, c);
   /* The reference is in single precision. */
   r->bound = program_predicted_error(m, t.top) + 0x1p-20 * r->top;
   free(t.top);
@@ -120,9 +142,7 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
   struct calibration c = {0};
   struct model *m = NULL;
   fusion_error err = {.status = FUSION_OK};
-  const enum graph_op end = g->nodes[g->count - 1].op;
-  const bool final = end == GRAPH_SOFTMAX || end == GRAPH_SIGMOID || end == GRAPH_ARGMAX;
-  const uint32_t logits = final ? g->nodes[g->count - 1].inputs[0] : g->count - 1;
+  const uint32_t logits = graph_logits(g);
   options.weight_bits = options.activation_bits = options.input_bits = options.output_bits = BITS;
   options.threads = 1;
   if (graph_relax_limits(g, input, samples) != FUSION_OK ||
@@ -133,7 +153,7 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
   r.compiled = true;
   m->program.output = OUTPUT_LOGITS;
   if (calibrate(&c, g, logits, input, samples) != FUSION_OK) abort();
-  compare(&r, m, &c, input);
+  compare(&r, m, g, &c, input);
   calibration_free(&c);
   model_free(m);
   mem_free(report.steps);

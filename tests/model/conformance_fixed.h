@@ -8,6 +8,8 @@
 struct fixed_result {
   bool compiled;
   double error, bound, top; /* of the logits: largest error, largest that the program allows, largest magnitude */
+  double own_error;         /* largest beside the float network on the rounded inputs that the program reads */
+  double input_unit;
   char why[256];            /* not compiled: the reason */
 };
 

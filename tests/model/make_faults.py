@@ -207,12 +207,6 @@ def line_cases(folder):
     case('clip_crossed', model([n], ['N', 4], {'lo': np.float32(2), 'hi': np.float32(-1)}), x, np.full((3, 4), -1))
     negative = TensorProto(name='w', data_type=TensorProto.FLOAT, dims=[-1, 4], raw_data=bytes(16))
     save(folder, 'refused_negative', model([helper.make_node('MatMul', ['x', 'w'], ['y'])], ['N', 4], {'w': negative}))
-    nodes = [helper.make_node('ReduceMean', ['x'], ['m'], axes=[-1]), helper.make_node('Sub', ['x', 'm'], ['d']),
-             helper.make_node('Pow', ['d', 'two'], ['q']), helper.make_node('ReduceMean', ['q'], ['v'], axes=[-1]),
-             helper.make_node('Add', ['v', 'e'], ['ve']), helper.make_node('Sqrt', ['ve'], ['s'], name='norm'),
-             helper.make_node('Div', ['d', 's'], ['y'])]
-    save(folder, 'refused_layer_norm', model(nodes, ['N', 4], {'two': np.float32(2), 'e': np.float32(1e-5)}))
-    save(folder, 'refused_log', model([helper.make_node('Log', ['x'], ['y'], name='l')], ['N', 4]))
     solid = helper.make_node('Conv', ['x', 'w'], ['y'], name='c3')
     save(folder, 'refused_conv3d', model([solid], ['N', 1, 3, 4, 4], {'w': weights(2, 1, 2, 2, 2)}))
 

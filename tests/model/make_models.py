@@ -308,6 +308,70 @@ def activation_cases():
     case('gelu_exported', model(nodes, ['N', 7], constants), x, F.gelu(t(x)))
 
 
+def positive(*shape):
+    return np.random.default_rng(22).uniform(0.1, 9, shape).astype(np.float32)
+
+
+def function_cases():
+    """Exp, powers, logarithms, softmax along an axis, normalisations: as operators and as PyTorch writes them."""
+    x = np.random.default_rng(23).standard_normal((3, 4, 6)).astype(np.float32) * 2
+    p = positive(3, 4, 6)
+    node_case('exp', 'Exp', x, np.exp(x))
+    node_case('sin', 'Sin', x, np.sin(x))
+    node_case('cos', 'Cos', x, np.cos(x))
+    node_case('log', 'Log', p, np.log(p))
+    node_case('sqrt', 'Sqrt', p, np.sqrt(p))
+    node_case('reciprocal', 'Reciprocal', p, 1 / p)
+    node_case('pow_fraction', 'Pow', p, p ** np.float32(-1.5), {'e': np.float32(-1.5)})
+    node_case('pow_7', 'Pow', x / 2, (x / 2) ** 7, {'e': np.float32(7)})
+    node_case('mish', 'Mish', x, F.mish(t(x)), opset=18)
+    node_case('softsign', 'Softsign', x, F.softsign(t(x)))
+    node_case('softmax_rows', 'Softmax', x, F.softmax(t(x), 2), axis=2)
+    node_case('softmax_columns', 'Softmax', x, F.softmax(t(x), 1), axis=1)
+    node_case('log_softmax_rows', 'LogSoftmax', x, F.log_softmax(t(x), 2), axis=-1)
+    node_case('reduce_l2', 'ReduceL2', x, np.sqrt((x * x).sum(1)), axes=[1], keepdims=0)
+    node_case('reduce_log_sum', 'ReduceLogSum', p, np.log(p.sum(2, keepdims=True)), axes=[2])
+    node_case('reduce_log_sum_exp', 'ReduceLogSumExp', x, t(x).logsumexp((1, 2)), axes=[1, 2], keepdims=0)
+    scale, bias = positive(6), x[0, 0]
+    node_case('layer_norm', 'LayerNormalization', x, F.layer_norm(t(x), (6,), t(scale), t(bias)), {'s': scale, 'b': bias}, opset=17)
+    node_case('rms_norm', 'RMSNormalization', x, x / np.sqrt((x * x).mean(2, keepdims=True) + np.float32(1e-5)) * scale, {'s': scale}, opset=23)
+    image = np.random.default_rng(24).standard_normal((2, 4, 3, 5)).astype(np.float32)
+    scale, bias = positive(4), image[0, :, 0, 0]
+    node_case('instance_norm', 'InstanceNormalization', image, F.instance_norm(t(image), weight=t(scale), bias=t(bias)), {'s': scale, 'b': bias})
+    node_case('group_norm', 'GroupNormalization', image, F.group_norm(t(image), 2, t(scale), t(bias)), {'s': scale, 'b': bias}, opset=21, num_groups=2)
+    node_case('group_norm_18', 'GroupNormalization', image, F.group_norm(t(image), 2, t(scale[[0, 0, 2, 2]]), t(bias[[0, 0, 2, 2]])),
+              {'s': scale[[0, 2]], 'b': bias[[0, 2]]}, opset=18, num_groups=2)
+    node_case('mean_variance_norm', 'MeanVarianceNormalization', image, F.instance_norm(t(image), eps=0), axes=[2, 3])
+    node_case('lp_norm_1', 'LpNormalization', x, F.normalize(t(x), 1, 2), p=1)
+    node_case('lp_norm_2', 'LpNormalization', x, F.normalize(t(x), 2, 1), axis=1)
+    w = np.random.default_rng(25).standard_normal((6, 2)).astype(np.float32)
+    nodes = [helper.make_node('Softmax', ['x'], ['p'], name='sm', axis=1), helper.make_node('MatMul', ['p', 'w'], ['y'])]
+    case('softmax_inside', model(nodes, ['N', 6], {'w': w}), x[:, 0], F.softmax(t(x[:, 0]), 1) @ t(w))
+    nodes = [helper.make_node('Softmax', ['x'], ['p'], axis=1), helper.make_node('Log', ['p'], ['y'], name='l')]
+    case('log_of_softmax', model(nodes, ['N', 6]), x[:, 0], F.log_softmax(t(x[:, 0]), 1))
+    nodes = [helper.make_node('Abs', ['x'], ['a']), helper.make_node('Add', ['a', 'e'], ['b']), helper.make_node('Div', ['x', 'b'], ['y'])]
+    case('div_activations', model(nodes, ['N', 4, 6], {'e': np.float32(0.5)}), x, x / (np.abs(x) + np.float32(0.5)))
+
+
+def export_functions():
+    """What PyTorch makes of its own layers in operator set 13: pieces."""
+    torch.manual_seed(6)
+    for name, net, shape in [('exported_layer_norm', torch.nn.LayerNorm(6), (4, 6)), ('exported_group_norm', torch.nn.GroupNorm(2, 4), (4, 3, 5)),
+                             ('exported_instance_norm', torch.nn.InstanceNorm2d(4, affine=True), (4, 3, 5)),
+                             ('exported_gelu', torch.nn.GELU(), (9,)), ('exported_silu', torch.nn.SiLU(), (9,)),
+                             ('exported_gelu_tanh', torch.nn.GELU('tanh'), (9,)),
+                             ('exported_mish', torch.nn.Mish(), (9,)), ('exported_log_sigmoid', torch.nn.LogSigmoid(), (9,)),
+                             ('exported_hard_swish', torch.nn.Hardswish(), (9,)), ('exported_softmax', torch.nn.Softmax(-1), (4, 6)),
+                             ('exported_log_softmax', torch.nn.LogSoftmax(1), (4, 6))]:
+        for k, v in enumerate(net.parameters()):
+            v.data.uniform_(0.5, 1.5) if k == 0 else v.data.normal_(0, 0.3)
+        x = torch.randn(3, *shape) * 2
+        net.eval()
+        buffer = io.BytesIO()
+        torch.onnx.export(net, x[:1], buffer, opset_version=13, input_names=['x'], output_names=['y'], dynamic_axes={'x': {0: 'N'}})
+        case(name, onnx.load_from_string(buffer.getvalue()), x, net(x).detach())
+
+
 def outputs(m, *names):
     """The model with these outputs: (name, element type) each; a type of None is a sequence of maps."""
     del m.graph.output[:]
@@ -448,8 +512,6 @@ def refused_models(folder):
     save('attribute', model([helper.make_node('Relu', ['x'], ['y'], name='r', slope=0.5)], ['N', 4]))
     save('two_activations', model([helper.make_node('MatMul', ['x', 'x'], ['y'], name='att')], ['N', 4, 4]))
     save('open_dimension', model([helper.make_node('Relu', ['x'], ['y'])], ['N', 3, 'H', 'W']))
-    save('softmax_inside', model([helper.make_node('Softmax', ['x'], ['p'], name='sm', axis=1),
-                                  helper.make_node('MatMul', ['p', 'w'], ['y'])], ['N', 4], {'w': w}))
     save('batch_slice', model([helper.make_node('Slice', ['x', 'b', 'e'], ['y'], name='cut')], ['N', 4],
                               {'b': np.array([0]), 'e': np.array([1])}))
     save('batch_concat', model([helper.make_node('Concat', ['x', 'x'], ['y'], name='cat', axis=0)], ['N', 4]))
@@ -484,7 +546,8 @@ def main():
         make()
     external_case(folder)
     refused_models(folder)
-    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case, activation_cases):
+    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case, activation_cases, function_cases,
+                 export_functions):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():

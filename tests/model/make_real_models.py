@@ -6,6 +6,9 @@ Digits, UCI 1998, CC BY 4.0): 8x8 pixels of 0..16.
 real_tumours: three layers on tables (W. Wolberg, O. Mangasarian, N. Street, W. Street, Breast Cancer Wisconsin
 (Diagnostic), UCI 1995, CC BY 4.0): 30 measures of a tumour, each as a byte of its range among the training samples.
 
+real_rows: the digits of real_digits as eight rows, each a token: LayerNorm, GELU, a softmax over the rows; of these the
+network alone.
+
 real_tanh, real_logistic: scikit-learn's MLPClassifier with these activations, for the digits of real_digits.
 
 For each: NAME.onnx, NAME_calibration.npy, NAME_test.npy (bytes), NAME_labels.npy (bytes), NAME_logits.npy (PyTorch's); of
@@ -40,13 +43,33 @@ def digits():
     return data.images[:, None], data.target, 797, network, 16, 30
 
 
+class Rows(nn.Module):
+    """Rows are mixed by a sum that a softmax weighs."""
+    def __init__(self, width=16):
+        super().__init__()
+        self.embed, self.norm, self.last = nn.Linear(8, width), nn.LayerNorm(width), nn.LayerNorm(width)
+        self.place = nn.Parameter(torch.randn(8, width) / 4)
+        self.inner = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.weigh, self.value, self.classes = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width), nn.Linear(2 * width, 10)
+
+    def forward(self, x):
+        rows = self.embed(x.flatten(1, 2)) + self.place
+        rows = self.last(rows + self.inner(self.norm(rows)))
+        return self.classes((torch.softmax(self.weigh(rows), 1) * self.value(rows)).sum(1))
+
+
+def rows():
+    data = load_digits()
+    return data.images[:, None], data.target, 797, Rows(), 16, 60
+
+
 def tumours():
     data = load_breast_cancer()
     network = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 2))
     return data.data, data.target, 269, network, 255, 60
 
 
-def make(folder, name, samples, labels, train, network, top, epochs):
+def make(folder, name, samples, labels, train, network, top, epochs, only_network=False):
     order = np.random.RandomState(0).permutation(len(labels))
     samples, labels = samples[order], labels[order]
     if top == 255:
@@ -58,12 +81,14 @@ def make(folder, name, samples, labels, train, network, top, epochs):
     common.export(network, scaled, folder / f"{name}.onnx")
     with torch.no_grad():
         logits = network(torch.from_numpy(scaled[train:])).numpy()
+    right = int((logits.argmax(1) == labels[train:]).sum())
+    print(f"{name}: {right} of {len(logits)} test samples right")
+    if only_network:
+        return
     np.save(folder / f"{name}_calibration.npy", samples[:CALIBRATION])
     np.save(folder / f"{name}_test.npy", samples[train:])
     np.save(folder / f"{name}_labels.npy", labels[train:].astype(np.uint8))
     np.save(folder / f"{name}_logits.npy", logits.astype(np.float32))
-    right = int((logits.argmax(1) == labels[train:]).sum())
-    print(f"{name}: {right} of {len(logits)} test samples right")
 
 
 def make_classical(folder, name, activation, operator):
@@ -92,6 +117,7 @@ def main():
     common.set_seed(1, 1)
     make(Path(sys.argv[1]), "real_digits", *digits())
     make(Path(sys.argv[1]), "real_tumours", *tumours())
+    make(Path(sys.argv[1]), "real_rows", *rows(), only_network=True)
     make_classical(Path(sys.argv[1]), "real_tanh", "tanh", "Tanh")
     make_classical(Path(sys.argv[1]), "real_logistic", "logistic", "Sigmoid")
 

@@ -1,0 +1,240 @@
+/** Lowering of ACTIVATION: tables of functions.
+ *
+ *  A function that levels out, or whose range calibration shows, is one table of its argument, cut to the range. A
+ * power or a logarithm over many octaves is not: of x in (0, top), p = the power of two that brings x to [top/2, top)
+ * is a table in steps of x's leading five bits, exact on integers, m = x * p needs no rounding, and x^a = p^-a * m^a,
+ * log x = log(1/p) + log m with a table of m that spans one octave. One p brings values up by 32; a second one goes on
+ * from there. */
+#include <math.h>
+
+#include "compile/lower_internal.h"
+
+enum {
+  STEP_BITS = 5,      /* octaves of one table in steps */
+  OCTAVES_MOST = 11,  /* two of them, and the top one */
+  DIRECT_OCTAVES = 3, /* so few need one table of x alone */
+  POWER_BITS = 11,    /* of p^-a where that is no whole number */
+};
+/* What values may go beyond those of calibration. */
+static const double margin = 1.25;
+/* Largest argument of 32 pieces, of the power of two above it. */
+static const double whole = 31.0 / 32;
+
+struct range {
+  double low, high;
+};
+
+static struct range input_range(const struct lowering *l, uint32_t g) {
+  const uint32_t from = l->graph->nodes[g].inputs[0];
+  struct range r = {INFINITY, -INFINITY};
+  for (uint32_t c = 0; l->ranges && c < l->graph->nodes[from].shape.channels; c++) {
+    r.low = fmin(r.low, (double)l->ranges->low[from][c]);
+    r.high = fmax(r.high, (double)l->ranges->high[from][c]);
+  }
+  return r;
+}
+
+static double power_above(double v) {
+  return exp2(ceil(log2(v) - 1e-9));
+}
+
+/** Cuts network node *at to low .. low + span and takes `low` off, as a clip does: span - relu(span - relu(x - low)).
+ *  Values beyond it would wrap around in a table. */
+static fusion_status cut(struct lowering *l, uint32_t g, uint32_t *at, double low, double span) {
+  const bool positive = !(low < 0 || low > 0) && lower_never_negative(l->graph, l->graph->nodes[g].inputs[0]);
+  fusion_status status = FUSION_OK;
+  if (low < 0 || low > 0) TRY(lower_shift(l, g, at, false, -low));
+  if (!positive) TRY(lower_bend(l, g, at));
+  if (l->graph->nodes[g].use.kind != ACTIVATION_EXP_BELOW) {
+    TRY(lower_shift(l, g, at, true, span));
+    TRY(lower_bend(l, g, at));
+    TRY(lower_shift(l, g, at, true, span));
+  }
+  l->net->nodes[*at].span = span;
+cleanup:
+  return status;
+}
+
+struct table {
+  struct activation_use use;
+  double low, high, least;
+  float step;
+};
+
+/** The table after network node *at, which becomes the new one. */
+static fusion_status append_table(struct lowering *l, uint32_t g, uint32_t *at, const struct table *t) {
+  struct network_node *d = lower_append(l, OP_LOOKUP, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->use = t->use;
+  d->table_low = t->low;
+  d->table_high = t->high;
+  d->table_least = t->least;
+  d->step = t->step;
+  return FUSION_OK;
+}
+
+/** `span`: of its values, 0 where they are graph node g's. */
+static fusion_status append_truncation(struct lowering *l, uint32_t g, uint32_t *at, double span) {
+  struct network_node *d = lower_append(l, OP_TRUNCATE, g, at, 1);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->span = span;
+  return FUSION_OK;
+}
+
+static fusion_status append_pair(struct lowering *l, enum program_op op, uint32_t g, uint32_t *at, uint32_t other,
+                                 double span) {
+  struct network_node *d = lower_append(l, op, g, (const uint32_t[]){*at, other}, 2);
+  if (!d) return FUSION_E_MEMORY;
+  *at = l->net->count - 1;
+  d->span = span;
+  return FUSION_OK;
+}
+
+/** One table of the whole range. */
+static fusion_status lower_direct(struct lowering *l, uint32_t g, const struct table *t) {
+  uint32_t at;
+  fusion_status status;
+  TRY(lower_clean(l, l->graph->nodes[g].inputs[0], &at));
+  TRY(cut(l, g, &at, t->low, t->high - t->low));
+  TRY(append_table(l, g, &at, t));
+  TRY(append_truncation(l, g, &at, 0));
+  TRY(lower_done(l, g));
+cleanup:
+  return status;
+}
+
+/** The range in calibration with its margin: 31/32 of a power of two from a multiple of a 32nd of it on. */
+static struct range table_range(const struct range *seen) {
+  const double middle = (seen->low + seen->high) / 2, half = fmax((seen->high - seen->low) / 2, 0x1p-20) * margin;
+  double span = power_above(2 * half / whole);
+  double low = floor((middle - half) / span * 32) * span / 32;
+  if (low + span * whole < middle + half) {
+    span *= 2;
+    low = floor((middle - half) / span * 32) * span / 32;
+  }
+  return (struct range){low, low + span * whole};
+}
+
+static fusion_status lower_calibrated(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const struct range seen = input_range(l, g);
+  if (!l->ranges)
+    return error_set(l->err, FUSION_E_INTERNAL, "layer '%s': its range is not known before calibration", n->name);
+  struct range r = table_range(&seen);
+  /* What exp() gives 16 below the top counts for nothing beside the rest. */
+  const double reach = 16 * (double)n->use.stretch;
+  if (n->use.kind == ACTIVATION_EXP && r.high - r.low > reach)
+    r.low = floor((r.high - reach) / (reach / 16)) * (reach / 16), r.high = r.low + reach * whole;
+  return lower_direct(l, g, &(struct table){.use = n->use, .low = r.low, .high = r.high, .least = r.low});
+}
+
+static fusion_status lower_fixed(struct lowering *l, uint32_t g) {
+  const struct activation_use use = l->graph->nodes[g].use;
+  struct table t = {.use = use, .low = activation_low(&use), .high = activation_high(&use)};
+  /* A shorter range where values do not go so far down. */
+  while (l->ranges && use.kind == ACTIVATION_EXP_BELOW && input_range(l, g).low * margin > t.low / 2 &&
+         t.low < -(double)use.stretch)
+    t.low /= 2;
+  t.least = t.low;
+  return lower_direct(l, g, &t);
+}
+
+/** A power or a logarithm of x in (0, top): what has been made of it so far. */
+struct octaves {
+  const struct graph_node *n;
+  double top, bottom;
+  uint32_t x;      /* network node of x * p */
+  uint32_t factor; /* of p^-a or log(1/p), for all p so far */
+  bool any;        /* there is a factor */
+};
+
+static bool is_log(const struct octaves *o) {
+  return o->n->use.kind == ACTIVATION_LOG;
+}
+
+/** The unit of p^-a, p up to 32: whole numbers are exact. */
+static float factor_unit(double power) {
+  if (power < 0 && floor(power) >= power) return 1;
+  return (float)exp2(-POWER_BITS - ceil(fmax(power, 0) * STEP_BITS));
+}
+
+static fusion_status append_octave(struct lowering *l, uint32_t g, uint32_t *at, const struct octaves *o,
+                                   struct activation_use use) {
+  use.stretch = (float)o->top;
+  const float step = use.kind == ACTIVATION_OCTAVE_LOG ? 0 : factor_unit((double)use.power);
+  const struct table t = {.use = use, .high = o->top * whole, .step = step};
+  fusion_status status;
+  TRY(append_table(l, g, at, &t));
+  if (step <= 0) TRY(append_truncation(l, g, at, fabs(activation_value(&use, 0))));
+cleanup:
+  return status;
+}
+
+/** x times p, and the factor for it beside those of before. */
+static fusion_status raise_octaves(struct lowering *l, uint32_t g, struct octaves *o) {
+  const struct activation_use *use = &o->n->use;
+  uint32_t p = o->x, factor = o->x;
+  fusion_status status;
+  TRY(append_octave(l, g, &p, o, (struct activation_use){.kind = ACTIVATION_OCTAVE, .gain = 1, .power = -1}));
+  if (is_log(o))
+    TRY(append_octave(l, g, &factor, o, (struct activation_use){.kind = ACTIVATION_OCTAVE_LOG, .gain = use->gain}));
+  else if (use->power < -1 || use->power > -1)
+    TRY(append_octave(l, g, &factor, o,
+                      (struct activation_use){.kind = ACTIVATION_OCTAVE, .gain = 1, .power = use->power}));
+  else
+    factor = p;
+  TRY(append_pair(l, OP_MUL, g, &o->x, p, o->top * whole));
+  const double most = exp2(STEP_BITS * fmax(-(double)use->power, 0));
+  if (o->any && is_log(o)) TRY(append_pair(l, OP_ADD, g, &factor, o->factor, 2 * fabs(log(32) * (double)use->gain)));
+  if (o->any && !is_log(o)) TRY(append_pair(l, OP_MUL, g, &factor, o->factor, most * most));
+  if (o->any && !is_log(o)) TRY(append_truncation(l, g, &factor, most * most));
+  o->factor = factor;
+  o->any = true;
+cleanup:
+  return status;
+}
+
+static fusion_status lower_octaves(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  const struct range seen = input_range(l, g);
+  const bool rises = n->use.kind == ACTIVATION_POWER && n->use.power > 0;
+  if (!(seen.high > 0))
+    return error_set(l->err, FUSION_E_UNSUPPORTED, "layer '%s': powers and logarithms need values above 0", n->name);
+  if (seen.low < 0)
+    return error_set(l->err, FUSION_E_UNSUPPORTED,
+                     "layer '%s': powers of values on both sides of 0 (%g to %g) are not supported", n->name, seen.low,
+                     seen.high);
+  struct octaves o = {.n = n, .top = power_above(seen.high * margin / whole)};
+  o.bottom = fmax(seen.low / 2, ldexp(o.top, -OCTAVES_MOST));
+  const int count = (int)ceil(log2(o.top / o.bottom));
+  if (count <= DIRECT_OCTAVES) {
+    const struct table t = {.use = n->use, .high = o.top * whole, .least = rises ? 0 : o.bottom};
+    return lower_direct(l, g, &t);
+  }
+  fusion_status status;
+  TRY(lower_clean(l, n->inputs[0], &o.x));
+  TRY(cut(l, g, &o.x, 0, o.top * whole));
+  l->net->nodes[o.x].octaves = (uint8_t)(count < STEP_BITS ? count : STEP_BITS);
+  for (int left = count; left > 1; left -= STEP_BITS) TRY(raise_octaves(l, g, &o));
+  const struct table t = {.use = n->use, .high = o.top * whole, .least = rises ? 0 : o.top / 4};
+  const double span =
+      fmax(fabs(activation_value(&n->use, rises ? t.high : t.least)), fabs(activation_value(&n->use, t.high)));
+  TRY(append_table(l, g, &o.x, &t));
+  TRY(append_truncation(l, g, &o.x, span));
+  TRY(append_pair(l, is_log(&o) ? OP_ADD : OP_MUL, g, &o.x, o.factor, 0));
+  if (!is_log(&o)) TRY(append_truncation(l, g, &o.x, 0));
+  TRY(lower_done(l, g));
+cleanup:
+  return status;
+}
+
+fusion_status lower_function(struct lowering *l, uint32_t g) {
+  switch (activation_range(l->graph->nodes[g].use.kind)) {
+    case RANGE_FIXED: return lower_fixed(l, g);
+    case RANGE_CALIBRATED: return lower_calibrated(l, g);
+    case RANGE_OCTAVES: return lower_octaves(l, g);
+  }
+  return FUSION_E_INTERNAL;
+}

@@ -1,0 +1,37 @@
+/** Lowering, as its files share it (lower.c, lower_function.c). */
+#ifndef FUSION_COMPILE_LOWER_INTERNAL_H
+#define FUSION_COMPILE_LOWER_INTERNAL_H
+
+#include "compile/network.h"
+
+struct lowering {
+  const struct graph *graph;
+  const struct network_ranges *ranges; /* what calibration saw; NULL: nothing */
+  struct network *net;
+  fusion_error *err;
+  int64_t *made;       /* network node of a graph node, raw or clean; below 0 before */
+  int64_t *cleaned;    /* its clean version */
+  bool *owes_relu;     /* what was made lacks the Relu, which goes behind the MaxPool that reads it */
+  uint32_t *consumers; /* readers of a graph node, counted with multiplicity */
+  uint32_t *reader;    /* one of them */
+};
+
+/** Appends a node of graph node `origin`'s name and shape, reading network nodes `inputs`. NULL when out of memory. */
+struct network_node *lower_append(struct lowering *l, enum program_op op, uint32_t origin, const uint32_t *inputs,
+                                  uint32_t input_count);
+/** Network node with graph node g's values, clean; truncates a raw one once. */
+fusion_status lower_clean(struct lowering *l, uint32_t g, uint32_t *out) FUSION_MUST_CHECK;
+/** Graph node g's values are those of the last network node. */
+fusion_status lower_done(struct lowering *l, uint32_t g) FUSION_MUST_CHECK;
+/** y = bias + x, or bias - x, one bias for all, after network node *at, which becomes the new one. */
+fusion_status lower_shift(struct lowering *l, uint32_t g, uint32_t *at, bool negate, double bias) FUSION_MUST_CHECK;
+/** A Relu after network node *at, on the grid of graph node g. */
+fusion_status lower_bend(struct lowering *l, uint32_t g, uint32_t *at) FUSION_MUST_CHECK;
+
+/** Graph node g has no values below 0, whatever the input. */
+bool lower_never_negative(const struct graph *graph, uint32_t g);
+
+/** ACTIVATION. */
+fusion_status lower_function(struct lowering *l, uint32_t g) FUSION_MUST_CHECK;
+
+#endif
