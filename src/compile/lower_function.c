@@ -38,6 +38,16 @@ static double power_above(double v) {
   return exp2(ceil(log2(v) - 1e-9));
 }
 
+/** min(x, span). */
+static fusion_status cut_above(struct lowering *l, uint32_t g, uint32_t *at, double span) {
+  fusion_status status;
+  TRY(lower_shift(l, g, at, true, span));
+  TRY(lower_bend(l, g, at));
+  TRY(lower_shift(l, g, at, true, span));
+cleanup:
+  return status;
+}
+
 /** Cuts network node *at to low .. low + span and takes `low` off, as a clip does: span - relu(span - relu(x - low)).
  *  Values beyond it would wrap around in a table. */
 static fusion_status cut(struct lowering *l, uint32_t g, uint32_t *at, double low, double span) {
@@ -45,11 +55,7 @@ static fusion_status cut(struct lowering *l, uint32_t g, uint32_t *at, double lo
   fusion_status status = FUSION_OK;
   if (low < 0 || low > 0) TRY(lower_shift(l, g, at, false, -low));
   if (!positive) TRY(lower_bend(l, g, at));
-  if (l->graph->nodes[g].use.kind != ACTIVATION_EXP_BELOW) {
-    TRY(lower_shift(l, g, at, true, span));
-    TRY(lower_bend(l, g, at));
-    TRY(lower_shift(l, g, at, true, span));
-  }
+  if (l->graph->nodes[g].use.kind != ACTIVATION_EXP_BELOW) TRY(cut_above(l, g, at, span));
   l->net->nodes[*at].span = span;
 cleanup:
   return status;
@@ -105,6 +111,41 @@ cleanup:
   return status;
 }
 
+/** relu(x) of network node x, which the graph has already where a Relu stands beside the function. */
+static fusion_status bend_of(struct lowering *l, uint32_t g, uint32_t x, uint32_t *out) {
+  const uint32_t from = l->graph->nodes[g].inputs[0];
+  for (uint32_t r = from + 1; r < g; r++) {
+    const struct graph_node *n = &l->graph->nodes[r];
+    if (n->op != GRAPH_RELU || n->inputs[0] != from || l->owes_relu[r] || l->made[r] < 0) continue;
+    const struct network_node *made = &l->net->nodes[l->made[r]];
+    *out = (uint32_t)l->made[r];
+    if (made->op == OP_RELU && made->inputs[0] == x) return FUSION_OK;
+  }
+  *out = x;
+  return lower_bend(l, g, out);
+}
+
+/** An even function: a table of |x| = relu(x) + (relu(x) - x), half as long and without a cut below. */
+static fusion_status lower_even(struct lowering *l, uint32_t g) {
+  const struct activation_use use = l->graph->nodes[g].use;
+  const struct table t = {.use = use, .high = activation_high(&use)};
+  uint32_t x, bend, at;
+  fusion_status status;
+  TRY(lower_clean(l, l->graph->nodes[g].inputs[0], &x));
+  TRY(bend_of(l, g, x, &bend));
+  at = x;
+  TRY(lower_shift(l, g, &at, true, 0));
+  TRY(append_pair(l, OP_ADD, g, &at, bend, 0));
+  TRY(append_pair(l, OP_ADD, g, &at, bend, 0));
+  TRY(cut_above(l, g, &at, t.high));
+  l->net->nodes[at].span = t.high;
+  TRY(append_table(l, g, &at, &t));
+  TRY(append_truncation(l, g, &at, 0));
+  TRY(lower_done(l, g));
+cleanup:
+  return status;
+}
+
 /** The range in calibration with its margin: 31/32 of a power of two from a multiple of a 32nd of it on. */
 static struct range table_range(const struct range *seen) {
   const double middle = (seen->low + seen->high) / 2, half = fmax((seen->high - seen->low) / 2, 0x1p-20) * margin;
@@ -132,6 +173,7 @@ static fusion_status lower_calibrated(struct lowering *l, uint32_t g) {
 
 static fusion_status lower_fixed(struct lowering *l, uint32_t g) {
   const struct activation_use use = l->graph->nodes[g].use;
+  if (activation_is_even(use.kind)) return lower_even(l, g);
   struct table t = {.use = use, .low = activation_low(&use), .high = activation_high(&use)};
   /* A shorter range where values do not go so far down. */
   while (l->ranges && use.kind == ACTIVATION_EXP_BELOW && input_range(l, g).low * margin > t.low / 2 &&
@@ -207,7 +249,7 @@ static fusion_status lower_octaves(struct lowering *l, uint32_t g) {
                      "layer '%s': powers of values on both sides of 0 (%g to %g) are not supported", n->name, seen.low,
                      seen.high);
   struct octaves o = {.n = n, .top = power_above(seen.high * margin / whole)};
-  o.bottom = fmax(seen.low / 2, ldexp(o.top, -OCTAVES_MOST));
+  o.bottom = fmax(seen.low / margin, ldexp(o.top, -OCTAVES_MOST));
   const int count = (int)ceil(log2(o.top / o.bottom));
   if (count <= DIRECT_OCTAVES) {
     const struct table t = {.use = n->use, .high = o.top * whole, .least = rises ? 0 : o.bottom};

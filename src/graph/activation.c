@@ -65,6 +65,11 @@ double activation_high(const struct activation_use *use) {
   return ranges[use->kind].high * (double)use->stretch;
 }
 
+bool activation_is_even(enum activation kind) {
+  return kind == ACTIVATION_SOFTPLUS || kind == ACTIVATION_GELU || kind == ACTIVATION_GELU_TANH ||
+         kind == ACTIVATION_SILU;
+}
+
 bool activation_is_step(enum activation kind) {
   return kind == ACTIVATION_OCTAVE || kind == ACTIVATION_OCTAVE_LOG;
 }

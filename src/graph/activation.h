@@ -51,6 +51,9 @@ enum activation_range activation_range(enum activation kind);
 double activation_low(const struct activation_use *use);
 double activation_high(const struct activation_use *use);
 
+/** f(-x) = f(x). */
+bool activation_is_even(enum activation kind);
+
 /** The function is constant on each of the pieces that an index of five bits makes of its range. */
 bool activation_is_step(enum activation kind);
 

@@ -8,11 +8,14 @@ static bool is(const struct call *c, const char *name) {
 }
 
 fusion_status value_activation(struct call *c, const struct value *x, struct activation_use use, struct value *out) {
-  *out = *x;
+  struct value from = *x;
   if (!(use.stretch >= 1e-6f && use.stretch <= 1e6f && use.gain >= -1e6f && use.gain <= 1e6f && use.power >= -8 &&
         use.power <= 8))
     return call_malformed(c, "has an attribute that is out of range");
-  const fusion_status status = call_added(c, graph_add_activation(c->im->g, x->node, use, &out->node));
+  fusion_status status = FUSION_OK;
+  if (activation_range(use.kind) == RANGE_OCTAVES) status = value_sum_for_mean(c, &from, &use);
+  *out = from;
+  if (status == FUSION_OK) status = call_added(c, graph_add_activation(c->im->g, from.node, use, &out->node));
   if (status == FUSION_OK) call_name_node(c, out->node);
   return status;
 }

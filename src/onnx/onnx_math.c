@@ -107,6 +107,12 @@ cleanup:
   return status;
 }
 
+static fusion_status product(struct call *c, const struct value *a, const struct value *b, struct value *out) {
+  bool done;
+  const fusion_status status = value_fused(c, a, b, out, &done);
+  return status != FUSION_OK || done ? status : two_activations(c, GRAPH_MUL, a, b, out);
+}
+
 /* -t or 1/t as a new constant. */
 static struct tensor *tensor_map(const struct tensor *t, char op) {
   struct tensor *r = tensor_alloc(&t->dims, 0);
@@ -147,7 +153,7 @@ fusion_status value_binary(struct call *c, char op, const struct value *a, const
     return status == FUSION_OK ? with_constant(c, '+', &negative, a->constant, out) : status;
   }
   if (a->constant) return with_constant(c, op, b, a->constant, out);
-  if (op == '*') return two_activations(c, GRAPH_MUL, a, b, out);
+  if (op == '*') return product(c, a, b, out);
   struct value right = *b;
   const fusion_status status = op == '-' ? value_scale(c, b, -1, 0, &right) : FUSION_OK;
   return status == FUSION_OK ? two_activations(c, GRAPH_ADD, a, &right, out) : status;

@@ -80,6 +80,19 @@ fusion_status op_softsign(struct call *c);
 /** Sigmoids that other layers follow: tables, too. */
 void sigmoids_inside(struct graph *g);
 
+/* onnx_fuse.c */
+/** What a node is of another: scale * inner + bias, the same for all channels. */
+struct line {
+  uint32_t inner;
+  double scale, bias;
+};
+struct line line_of(const struct graph *g, uint32_t node);
+/** The argument x of a power or logarithm, where it is a line of an average: the sum instead, whose unit is finer and
+ *  costs no layer; the divisor goes into the use's stretch. */
+fusion_status value_sum_for_mean(struct call *c, struct value *x, struct activation_use *use);
+/** x * sigmoid(x), Gelu, Mish and the like, where the product a * b is one; *done says whether it was. */
+fusion_status value_fused(struct call *c, const struct value *a, const struct value *b, struct value *out, bool *done);
+
 /* onnx_linear.c */
 fusion_status op_gemm(struct call *c);
 fusion_status op_matmul(struct call *c);

@@ -140,9 +140,12 @@ static unsigned maxpool_needs(const struct program *program, const struct progra
   return compares > s->out.ring_bits ? compares : s->out.ring_bits;
 }
 
+/** Of products the sum is as wide as calibration shows, like these themselves. */
 static unsigned sumpool_width(const struct operator_width *w) {
-  const struct window *window = &w->program->steps[w->step].window;
-  return w->in[0] + log2_up((uint64_t)window->kernel_h * window->kernel_w);
+  const struct program_step *s = &w->program->steps[w->step];
+  const unsigned most = w->in[0] + log2_up((uint64_t)s->window.kernel_h * s->window.kernel_w);
+  const bool products = step_operator(&w->program->steps[s->inputs[0]])->scale == SCALE_PRODUCT;
+  return products && w->calibrated < most ? w->calibrated : most;
 }
 
 const struct program_operator operator_maxpool = {

@@ -165,6 +165,23 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
     check_refused("../faults/", refused[i].name, refused[i].status, refused[i].words);
 }
 
+/* Exporters write x * sigmoid(x) and the like: a Relu and a table, no product. */
+static void graph_from_onnx__exported_activations_are_one_table(void **state) {
+  (void)state;
+  static const char *const names[] = {"sigmoid_inside", "gelu_exported", "exported_silu",
+                                      "exported_gelu",  "exported_mish", "exported_gelu_tanh"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct graph *g = import(names[i]);
+    size_t tables = 0;
+    for (uint32_t k = 0; k < g->count; k++) {
+      if (g->nodes[k].op == GRAPH_MUL) fail_msg("%s: a product is left", names[i]);
+      tables += g->nodes[k].op == GRAPH_ACTIVATION;
+    }
+    assert_int_equal(tables, 1);
+    graph_free(g);
+  }
+}
+
 /* "FILE:TENSOR" ends the network at any tensor; a name that nobody makes is told. */
 static void graph_from_onnx__ends_at_a_named_tensor(void **state) {
   (void)state;
@@ -371,6 +388,7 @@ int main(void) {
       cmocka_unit_test(graph_from_onnx__recurrent_layers_give_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),
+      cmocka_unit_test(graph_from_onnx__exported_activations_are_one_table),
       cmocka_unit_test(graph_from_onnx__ends_at_a_named_tensor),
       cmocka_unit_test(graph_from_onnx__keeps_the_labels_of_classes),
       cmocka_unit_test(graph_from_onnx__notes_what_it_leaves_out),
