@@ -316,9 +316,12 @@ static fusion_status lower_average(struct lowering *l, uint32_t g) {
   d->window = n->window;
   d->sum = n->sum;
   const uint32_t sum = l->net->count - 1;
-  if (n->sum) return lower_append(l, OP_TRUNCATE, g, &sum, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
+  const uint32_t area = w->kernel_h * w->kernel_w;
+  const bool tied = !n->sum && scale_is_tied(l, g);
+  if (n->sum || (tied && !padded && (area & (area - 1)) == 0))
+    return lower_append(l, OP_TRUNCATE, g, &sum, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
   if (padded && !n->count_pad) return lower_uneven_average(l, g);
-  if (!scale_is_tied(l, g)) return lower_done(l, g);
+  if (!tied) return lower_done(l, g);
   /* A layer of ones takes the divisor into its weights. */
   status = append_factors(l, g, sum, n->shape, NULL);
   return status == FUSION_OK ? lower_done(l, g) : status;

@@ -15,8 +15,9 @@ enum {
   DIRECT_OCTAVES = 3, /* so few need one table of x alone */
   POWER_BITS = 11,    /* of p^-a where that is no whole number */
 };
-/* What values may go beyond those of calibration. */
-static const double margin = 1.25;
+/* What values may go beyond those of calibration; where octaves have room; below, where one more octave is nearly as
+ * good. */
+static const double margin = 1.25, margin_above = 1.5, margin_below = 2;
 /* Largest argument of 32 pieces, of the power of two above it. */
 static const double whole = 31.0 / 32;
 
@@ -111,6 +112,18 @@ cleanup:
   return status;
 }
 
+/** The part of a function's own range that the argument needs, twice what calibration shows: a shorter range makes
+ * finer pieces. A power of two, 1 at most. */
+static double range_part(const struct lowering *l, uint32_t g, const struct activation_use *use) {
+  enum { HALVINGS = 3 };
+  const struct range seen = input_range(l, g);
+  const double reach = 2 * fmax(fabs(seen.low), fabs(seen.high));
+  const double whole_range = fmax(fabs(activation_low(use)), fabs(activation_high(use)));
+  double part = 1;
+  for (int i = 0; l->ranges && i < HALVINGS && reach <= whole_range * part / 2; i++) part /= 2;
+  return part;
+}
+
 /** relu(x) of network node x, which the graph has already where a Relu stands beside the function. */
 static fusion_status bend_of(struct lowering *l, uint32_t g, uint32_t x, uint32_t *out) {
   const uint32_t from = l->graph->nodes[g].inputs[0];
@@ -128,7 +141,7 @@ static fusion_status bend_of(struct lowering *l, uint32_t g, uint32_t x, uint32_
 /** An even function: a table of |x| = relu(x) + (relu(x) - x), half as long and without a cut below. */
 static fusion_status lower_even(struct lowering *l, uint32_t g) {
   const struct activation_use use = l->graph->nodes[g].use;
-  const struct table t = {.use = use, .high = activation_high(&use)};
+  const struct table t = {.use = use, .high = activation_high(&use) * range_part(l, g, &use)};
   uint32_t x, bend, at;
   fusion_status status;
   TRY(lower_clean(l, l->graph->nodes[g].inputs[0], &x));
@@ -174,12 +187,11 @@ static fusion_status lower_calibrated(struct lowering *l, uint32_t g) {
 static fusion_status lower_fixed(struct lowering *l, uint32_t g) {
   const struct activation_use use = l->graph->nodes[g].use;
   if (activation_is_even(use.kind)) return lower_even(l, g);
-  struct table t = {.use = use, .low = activation_low(&use), .high = activation_high(&use)};
-  /* A shorter range where values do not go so far down. */
-  while (l->ranges && use.kind == ACTIVATION_EXP_BELOW && input_range(l, g).low * margin > t.low / 2 &&
-         t.low < -(double)use.stretch)
-    t.low /= 2;
-  t.least = t.low;
+  const double part = range_part(l, g, &use);
+  const struct table t = {.use = use,
+                          .low = activation_low(&use) * part,
+                          .high = activation_high(&use) * part,
+                          .least = activation_low(&use) * part};
   return lower_direct(l, g, &t);
 }
 
@@ -248,11 +260,12 @@ static fusion_status lower_octaves(struct lowering *l, uint32_t g) {
     return error_set(l->err, FUSION_E_UNSUPPORTED,
                      "layer '%s': powers of values on both sides of 0 (%g to %g) are not supported", n->name, seen.low,
                      seen.high);
-  struct octaves o = {.n = n, .top = power_above(seen.high * margin / whole)};
-  o.bottom = fmax(seen.low / margin, ldexp(o.top, -OCTAVES_MOST));
+  struct octaves o = {.n = n, .top = power_above(seen.high * margin_above / whole)};
+  o.bottom = fmax(seen.low / margin_below, ldexp(o.top, -OCTAVES_MOST));
   const int count = (int)ceil(log2(o.top / o.bottom));
   if (count <= DIRECT_OCTAVES) {
-    const struct table t = {.use = n->use, .high = o.top * whole, .least = rises ? 0 : o.bottom};
+    const struct table t = {
+        .use = n->use, .high = o.top * whole, .least = rises ? 0 : ldexp(o.top, -DIRECT_OCTAVES - 1)};
     return lower_direct(l, g, &t);
   }
   fusion_status status;

@@ -72,8 +72,8 @@ static void find_grid(struct solver *q) {
     const struct network_node *from = i ? &q->net->nodes[d->inputs[0]] : d;
     const enum operator_scale read = node_operator(from)->scale;
     if (rule != SCALE_SHIFTS) continue;
-    if (read == SCALE_PRODUCT || read == SCALE_TABLE || from->sum) q->grid[class_of(q, i)] = true;
-    if (from->sum) q->grid[class_of(q, from->inputs[0])] = true;
+    if (read == SCALE_PRODUCT || read == SCALE_TABLE || read == SCALE_MEAN) q->grid[class_of(q, i)] = true;
+    if (read == SCALE_MEAN) q->grid[class_of(q, from->inputs[0])] = true;
   }
 }
 

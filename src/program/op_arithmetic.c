@@ -73,10 +73,22 @@ static void run_mul(const struct operator_run *r) {
   for (size_t i = 0; i < n; i++) r->out[i] = ring_signed((uint64_t)a[i] * (uint64_t)b[i], r->step->out.ring_bits);
 }
 
-/** Its ring is this width exactly, and its reader, the next step, a TRUNCATE. */
+/** Tables bound these values, whatever the input. */
+static bool bounded_by_tables(const struct program *program, uint32_t step) {
+  const struct program_step *s = &program->steps[step];
+  if (s->op == OP_LOOKUP) return true;
+  if (s->op != OP_TRUNCATE && s->op != OP_MUL) return false;
+  for (uint32_t k = 0; k < s->input_count; k++)
+    if (!bounded_by_tables(program, s->inputs[k])) return false;
+  return true;
+}
+
+/** Its ring is this width exactly. Where tables bound a product, new samples may well go beyond those of calibration:
+ *  the inverse of a small value. */
 static unsigned mul_width(const struct operator_width *w) {
   const unsigned product = w->in[0] + w->in[1], least = w->program->steps[w->step + 1].shift + 2u;
-  const unsigned bits = w->calibrated < product ? w->calibrated : product;
+  const bool sure = bounded_by_tables(w->program, w->step);
+  const unsigned bits = w->calibrated < product && !sure ? w->calibrated : product;
   return bits > least ? bits : least;
 }
 
