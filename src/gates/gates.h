@@ -7,6 +7,7 @@
 #ifndef FUSION_GATES_GATES_H
 #define FUSION_GATES_GATES_H
 
+#include "gates/compare.h"
 #include "gates/field_ring.h"
 #include "gates/lookup.h"
 #include "gates/maxpool.h"

@@ -38,6 +38,7 @@ enum operator_scale {
   SCALE_SUM,         /* clean: as SCALE_KEEPS; raw: the accumulator's, clean inputs a power of two times it */
   SCALE_PRODUCT,     /* the inputs' product */
   SCALE_TABLE,       /* the table's: the compiler's choice with it */
+  SCALE_WHOLE,       /* 1, whatever the input's: the values are whole numbers */
   SCALE_MEAN,        /* the input's over the window's size: the sum stands for the average */
 };
 
@@ -49,6 +50,7 @@ enum operator_scale {
   X(MULTIPLY, "products of tensors")      \
   X(MAXPOOL, "max pooling")               \
   X(LOOKUP, "functions by tables")        \
+  X(COMPARE, "comparisons")               \
   X(TOP_K, "the choice of the largest outputs")
 
 #define OPERATOR_GATE_NUMBER(name, text) GATE_##name,

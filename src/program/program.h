@@ -4,8 +4,8 @@
  *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean or raw. Raw
  *  are the output of a LINEAR step and the sum of such: an engine may hold their shares with noise below the value, and
  *  for that with more bits than the ring (engine/engine.h). A clean tensor's shares sum to the very value. Raw tensors
- *  are read by RELU, TRUNCATE and ADD only. Any step may read a clean tensor modulo a smaller power of two than its
- * ring.
+ *  are read by RELU, TRUNCATE, COMPARE and ADD only. Any step may read a clean tensor modulo a smaller power of two
+ * than its ring.
  */
 #ifndef FUSION_PROGRAM_PROGRAM_H
 #define FUSION_PROGRAM_PROGRAM_H
@@ -29,7 +29,8 @@
  *  GATHER    clean; fixed rearrangement, 0 where GATHER_ZERO
  *  OFFSET    clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's
  *  LOOKUP    clean: y = base[h] + slope[h] * l modulo 2^ring_bits, h and l parts of x (program_table). Public: a
- *            function of the network, not a weight */
+ *            function of the network, not a weight
+ *  COMPARE   y = 1 if x >= 0, else 0; x raw or clean, read as signed in its ring */
 #define PROGRAM_OPERATORS(X) \
   X(0, INPUT, input)         \
   X(1, LINEAR, linear)       \
@@ -41,7 +42,8 @@
   X(7, SUMPOOL, sumpool)     \
   X(8, GATHER, gather)       \
   X(9, OFFSET, offset)       \
-  X(10, LOOKUP, lookup)
+  X(10, LOOKUP, lookup)      \
+  X(11, COMPARE, compare)
 
 #define PROGRAM_OPERATOR_NUMBER(number, name, row) OP_##name = number,
 enum program_op { PROGRAM_OPERATORS(PROGRAM_OPERATOR_NUMBER) };

@@ -29,6 +29,12 @@ struct layer_shape step_layer(const struct program *program, uint32_t number) {
   };
 }
 
+/* What is added to a raw tensor: its noise, in [-2 terms, 0], becomes non-negative and below 2^guard_bits, and vanishes
+ * with the guard bits. */
+static uint64_t guard_of(const struct step_style *style, uint32_t tensor) {
+  return style->terms ? 2u * (uint64_t)style->terms[tensor] : 0;
+}
+
 /* ---- Relu and truncation ---- */
 
 static struct relu_truncate relu_of(const struct engine_layout *layout, uint32_t number) {
@@ -36,8 +42,7 @@ static struct relu_truncate relu_of(const struct engine_layout *layout, uint32_t
   const struct step_style *style = style_of(layout);
   const uint32_t in = step->inputs[0];
   const unsigned shift = (unsigned)step->shift + layout->guard_bits[in];
-  /* eps in [-2 terms, 0] becomes non-negative and below 2^guard_bits: it vanishes with the guard bits. */
-  const uint64_t guard = style->terms ? 2u * (uint64_t)style->terms[in] : 0;
+  const uint64_t guard = guard_of(style, in);
   const uint64_t round = step->shift ? UINT64_C(1) << (shift - 1) : 0;
   return (struct relu_truncate){
       .in_bits = (uint8_t)engine_share_bits(layout, in),
@@ -65,6 +70,37 @@ void step_relu_cost(struct cost *cost, const struct engine_layout *layout, uint3
 size_t step_relu_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
   const struct relu_truncate params = relu_of(layout, number);
   return relu_truncate_memory(&params, role, step_count(layout, number, samples));
+}
+
+/* ---- comparisons ---- */
+
+static struct compare compare_of(const struct engine_layout *layout, uint32_t number) {
+  const struct program_step *step = step_at(layout, number);
+  const struct step_style *style = style_of(layout);
+  const uint32_t in = step->inputs[0];
+  return (struct compare){
+      .in_bits = (uint8_t)engine_share_bits(layout, in),
+      .out_bits = step->out.ring_bits,
+      .add = guard_of(style, in),
+      .garbled = style->garbled,
+      .shape = style->shape,
+  };
+}
+
+fusion_status step_compare_run(void *state, const struct gate_call *call) {
+  const struct compare params = compare_of(call->party->layout, call->number);
+  const size_t count = step_count(call->party->layout, call->number, call->samples);
+  return compare(state, &params, call->inputs[0], call->out, count);
+}
+
+void step_compare_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
+  const struct compare params = compare_of(layout, number);
+  compare_cost(cost, &params, step_count(layout, number, samples));
+}
+
+size_t step_compare_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
+  const struct compare params = compare_of(layout, number);
+  return compare_memory(&params, role, step_count(layout, number, samples));
 }
 
 /* ---- products ---- */

@@ -12,7 +12,7 @@
 
 struct step_style {
   enum carry_shape shape; /* of the comparison trees */
-  enum garbling garbled;  /* Relu, pooling, functions and top-k */
+  enum garbling garbled;  /* Relu, comparisons, pooling, functions and top-k */
   const uint8_t *terms;   /* borrowed: noise terms of raw tensors (encrypted_steps.h); NULL: shares are exact */
 };
 
@@ -37,6 +37,7 @@ STEP_GATE_DECLARED(relu);
 STEP_GATE_DECLARED(multiply); /* by oblivious transfer; no style */
 STEP_GATE_DECLARED(maxpool);
 STEP_GATE_DECLARED(lookup);
+STEP_GATE_DECLARED(compare);
 STEP_GATE_DECLARED(top_k);
 #undef STEP_GATE_DECLARED
 

@@ -170,6 +170,31 @@ static struct net net_function_of_input(uint64_t seed) {
   return n;
 }
 
+/* Of a raw tensor, of a sum of raw tensors and of a clean one; to rings of two bits and of many. */
+static struct net net_comparisons(uint64_t seed) {
+  const struct shape s = {6, 3, 2};
+  struct net n = net_open(s, 26, 8, seed);
+  net_linear(&n, 0, s, net_dense, 1, 15, 4);
+  net_add(&n, OP_COMPARE, 1, s, 24, 2);
+  net_linear(&n, 2, s, net_dense, 1, 20, 8);
+  net_linear(&n, 0, s, net_dense, 1, 20, 4);
+  net_add(&n, OP_ADD, 3, s, 20, 20)->inputs[1] = 4;
+  n.model->program.steps[5].out.raw = true;
+  net_add(&n, OP_COMPARE, 5, s, 2, 2);
+  net_offset(&n, 6, s, true, 2, 2);
+  net_add(&n, OP_COMPARE, 7, s, 13, 2);
+  net_linear(&n, 8, s, net_dense, 1, 13, 4);
+  net_add(&n, OP_TRUNCATE, 9, s, 9, 9)->shift = 4;
+  return n;
+}
+
+/* Of the client's input, where the server's share is zero. */
+static struct net net_comparison_of_input(uint64_t seed) {
+  struct net n = net_open((struct shape){19, 1, 1}, 12, 8, seed);
+  net_add(&n, OP_COMPARE, 0, (struct shape){19, 1, 1}, 7, 2);
+  return n;
+}
+
 const struct conformance_case conformance_cases[] = {
     {"mlp", net_mlp, {1, 130, 7}},
     {"zero weights", net_zero, {5}},
@@ -184,6 +209,8 @@ const struct conformance_case conformance_cases[] = {
     {"local steps alone", net_local, {6}},
     {"functions", net_functions, {30, 2}},
     {"function of the input", net_function_of_input, {7}},
+    {"comparisons", net_comparisons, {30, 2}},
+    {"comparison of the input", net_comparison_of_input, {7, 3}},
 };
 const size_t conformance_case_count = sizeof conformance_cases / sizeof *conformance_cases;
 

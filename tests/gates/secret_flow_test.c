@@ -121,6 +121,10 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   static const int64_t base[LOOKUP_PIECES_MAX] = {5, 9}, slope[LOOKUP_PIECES_MAX] = {3, -4};
   const struct lookup spline = {.index_bits = 5, .low_bits = 6, .out_bits = 18, .base = base, .slope = slope};
   const struct lookup table = {.index_bits = 4, .out_bits = 9, .base = base};
+  const struct compare sign = {.in_bits = 20, .out_bits = 12, .add = 2};
+  const struct compare fixed_sign = {.in_bits = 20, .out_bits = 12, .shape = CARRY_FIXED};
+  TRY(compare(p, &sign, x, y, COUNT));
+  TRY(compare(p, &fixed_sign, x, y, COUNT));
   TRY(lookup(p, &spline, x, y, COUNT));
   TRY(lookup(p, &table, x, y, COUNT));
   TRY(relu_truncate(p, &relu, x, y, COUNT));

@@ -46,6 +46,19 @@ static struct net function(uint64_t seed) {
   return n;
 }
 
+/* A threshold of a raw tensor and one of its sum: a tree of a decision. */
+static struct net comparison(uint64_t seed) {
+  const struct shape s = {5, 1, 1};
+  struct net n = net_open(s, 16, 8, seed);
+  net_linear(&n, 0, s, net_dense, 1, 16, 4);
+  net_add(&n, OP_COMPARE, 1, s, 6, 2);
+  net_linear(&n, 2, s, net_dense, 1, 6, 3);
+  net_add(&n, OP_COMPARE, 3, s, 12, 2);
+  net_linear(&n, 4, (struct shape){2, 1, 1}, net_dense, 1, 12, 8);
+  net_add(&n, OP_TRUNCATE, 5, (struct shape){2, 1, 1}, 11, 10)->shift = 1;
+  return n;
+}
+
 /* A session that expects many correlations: a refill, which an engine tunes in its own way. */
 static struct net wide(uint64_t seed) {
   struct net n = net_open((struct shape){4, 1, 1}, 20, 8, seed);
@@ -61,6 +74,7 @@ const struct golden_model golden_models[] = {
     {.name = "convolution", .make = convolution, .shards = {2}, .expected_samples = 2},
     {.name = "product", .make = product, .shards = {3}, .expected_samples = 3},
     {.name = "function", .make = function, .shards = {3}, .expected_samples = 3},
+    {.name = "comparison", .make = comparison, .shards = {3}, .expected_samples = 3},
     {.name = "wide", .make = wide, .shards = {40}, .expected_samples = 4000, .costly = true},
     {.name = NULL},
 };

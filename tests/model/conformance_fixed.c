@@ -50,20 +50,21 @@ static double lookup_error(const struct program_step *s, double in, double in_un
   return (steepest + 1) * unit / in_unit * in + bend * reach * unit + (reach + 1) * unit + beyond;
 }
 
-static double step_error(const struct model *m, uint32_t i, const double *error, const double *top) {
+static double step_error(const struct model *m, uint32_t i, const double *error, const struct step_seen *seen) {
   const struct program_step *s = &m->program.steps[i], *steps = m->program.steps;
   const uint32_t a = s->input_count ? s->inputs[0] : 0, b = s->input_count > 1 ? s->inputs[1] : a;
   double widest = 0;
   switch (s->op) {
     case OP_INPUT: return s->out.scale / 2;
-    case OP_LINEAR: return linear_error(m, i, error[a], top[a]);
+    case OP_LINEAR: return linear_error(m, i, error[a], seen[a].top);
     case OP_RELU:
     case OP_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
     case OP_ADD: return error[a] + error[b];
-    case OP_MUL: return top[a] * error[b] + top[b] * error[a] + error[a] * error[b];
+    case OP_MUL: return seen[a].top * error[b] + seen[b].top * error[a] + error[a] * error[b];
     case OP_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
     case OP_OFFSET: return error[a] + s->out.scale / 2;
     case OP_MAXPOOL: return error[a];
+    case OP_COMPARE: return seen[a].nearest <= error[a];
     case OP_LOOKUP: return lookup_error(s, error[a], steps[a].out.scale);
     case OP_GATHER:
       for (uint32_t k = 0; k < s->input_count; k++) widest = fmax(widest, error[s->inputs[k]]);
@@ -72,24 +73,28 @@ static double step_error(const struct model *m, uint32_t i, const double *error,
   return INFINITY;
 }
 
-double program_predicted_error(const struct model *m, const double *top) {
+double program_predicted_error(const struct model *m, const struct step_seen *seen) {
   double *error = calloc(m->program.count, sizeof *error);
-  for (uint32_t i = 0; error && i < m->program.count; i++) error[i] = step_error(m, i, error, top);
+  for (uint32_t i = 0; error && i < m->program.count; i++) error[i] = step_error(m, i, error, seen);
   const double last = error ? error[m->program.count - 1] : 0;
   free(error);
   return last;
 }
 
-struct tops {
+struct watched {
   const struct program *program;
-  double *top;
+  struct step_seen *seen;
 };
 
 static void watch(void *context, uint32_t step, size_t sample, const int64_t *values, size_t count) {
-  const struct tops *t = context;
+  const struct watched *w = context;
+  struct step_seen *seen = &w->seen[step];
   (void)sample;
-  for (size_t i = 0; i < count; i++)
-    t->top[step] = fmax(t->top[step], fabs((double)values[i]) * t->program->steps[step].out.scale);
+  for (size_t i = 0; i < count; i++) {
+    const double v = fabs((double)values[i]) * w->program->steps[step].out.scale;
+    seen->top = fmax(seen->top, v);
+    seen->nearest = fmin(seen->nearest, v);
+  }
 }
 
 /* What the program's own rounding does: the float network reads what the program does. */
@@ -112,11 +117,12 @@ static double error_on_rounded(const struct model *m, const struct graph *g, con
 static void compare(struct fixed_result *r, const struct model *m, const struct graph *g, const struct calibration *c,
                     const float *input) {
   const size_t in = shape_size(m->program.steps[0].out.shape), total = c->samples * c->logit_count;
-  struct tops t = {.program = &m->program, .top = calloc(m->program.count, sizeof *t.top)};
+  struct watched t = {.program = &m->program, .seen = calloc(m->program.count, sizeof *t.seen)};
   const struct execute_options options = {.threads = 1, .observe = watch, .context = &t};
   int64_t *x = calloc(c->samples * in, sizeof *x), *y = calloc(total, sizeof *y);
   double *real = calloc(total, sizeof *real);
-  if (!t.top || !x || !y || !real || program_quantise_input(&m->program, input, c->samples, x, NULL) != FUSION_OK ||
+  for (uint32_t i = 0; t.seen && i < m->program.count; i++) t.seen[i].nearest = INFINITY;
+  if (!t.seen || !x || !y || !real || program_quantise_input(&m->program, input, c->samples, x, NULL) != FUSION_OK ||
       program_execute(m, x, c->samples, y, &options) != FUSION_OK)
     abort();
   program_dequantise(&m->program, y, total, real);
@@ -128,8 +134,8 @@ static void compare(struct fixed_result *r, const struct model *m, const struct 
   /* With units for each feature, inputs are finer than what is made of them. */
   r->own_error = m->program.input_units.count ? r->error : error_on_rounded(m, g, x, real, c);
   /* The reference is in single precision. */
-  r->bound = program_predicted_error(m, t.top) + 0x1p-20 * r->top;
-  free(t.top);
+  r->bound = program_predicted_error(m, t.seen) + 0x1p-20 * r->top;
+  free(t.seen);
   free(x);
   free(y);
   free(real);

@@ -15,8 +15,12 @@ struct fixed_result {
 
 /** Largest error that the program's widths and scales allow on its last tensor, in real units. For each step: half a
  * unit for every rounding, the errors of what it reads passed on, and half a unit of every weight times the largest
- * value that `top` [step] saw there. */
-double program_predicted_error(const struct model *m, const double *top);
+ * value that `seen` [step] has there. A comparison is right where nothing that it reads comes as near to 0 as that may
+ * be wrong; else it may be off by 1. */
+struct step_seen {
+  double top, nearest; /* largest and smallest |value| */
+};
+double program_predicted_error(const struct model *m, const struct step_seen *seen);
 
 /** Compiles the graph with these samples as calibration and runs them. */
 struct fixed_result fixed_run(struct graph *g, const float *input, size_t samples);

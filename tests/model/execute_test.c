@@ -80,6 +80,7 @@ static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const 
     case OP_ADD: return ((uint64_t)x[k] << s->shift_left[0]) + ((uint64_t)values[s->inputs[1]][k] << s->shift_left[1]);
     case OP_OFFSET:
       return (uint64_t)m->weights[i].bias[k / o.width / o.height] + (s->negate ? 0 - (uint64_t)x[k] : (uint64_t)x[k]);
+    case OP_COMPARE: return ring_signed((uint64_t)x[k], in_bits) >= 0;
     case OP_LOOKUP: {
       const int64_t width = INT64_C(1) << s->table->low_bits, at = x[k] & ((width << s->table->index_bits) - 1);
       const int64_t middle = s->table->low_bits ? width / 2 : 0;

@@ -52,5 +52,6 @@ const struct engine_gate aby_gates[GATE_COUNT] = {
     [GATE_MULTIPLY] = {multiply_run, multiply_declare, multiply_most},
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
     [GATE_LOOKUP] = STEP_GATE(lookup),
+    [GATE_COMPARE] = STEP_GATE(compare),
     [GATE_TOP_K] = STEP_GATE(top_k),
 };

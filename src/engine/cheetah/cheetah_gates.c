@@ -26,5 +26,6 @@ const struct engine_gate cheetah_gates[GATE_COUNT] = {
     [GATE_MULTIPLY] = STEP_GATE(multiply),
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
     [GATE_LOOKUP] = STEP_GATE(lookup),
+    [GATE_COMPARE] = STEP_GATE(compare),
     [GATE_TOP_K] = STEP_GATE(top_k),
 };
