@@ -80,6 +80,9 @@ static enum outcome run_job(struct table *t, const struct cheat *cheat, uint64_t
   if (!cheat) {
     memcpy(t->sent, c->sent, sizeof t->sent);
     memcpy(t->lengths, c->lengths, sizeof t->lengths);
+    /* A job that is prepared first greets twice; a cheat counts the messages of a connection. */
+    static const uint16_t twice[] = {MSG_HELLO, MSG_MANIFEST, MSG_READY};
+    for (size_t i = 0; i < sizeof twice / sizeof *twice && scene_ahead(); i++) t->sent[cheat_type_row(twice[i])] = 1;
   }
   cheater_close(c);
   mem_free(c);
@@ -334,7 +337,10 @@ static void run_wire(struct table *t) {
   for (unsigned i = 0; i < t->factor; i++) {
     const message_type type = next_gate_type(t);
     const struct cheat cheat = {.kind = CHEAT_CUT, .type = type, .nth = any_nth(t, type)};
-    run(t, "the connection cut once (the shard runs again)", ACCEPTED, &cheat, 1);
+    if (scene_ahead())
+      run(t, "the connection cut once (no prepared run runs again)", STOPPED, &cheat, 1);
+    else
+      run(t, "the connection cut once (the shard runs again)", ACCEPTED, &cheat, 1);
   }
   s->tries = 2;
 }

@@ -147,8 +147,12 @@ struct cheat_job *cheat_job_of(struct cheater *c, const uint8_t id[SESSION_JOB_L
       const struct cheat *cheat = &c->cheats[i];
       const double share = cheat->fraction * (double)samples;
       const uint64_t count = cheat->fraction > 0 ? (uint64_t)(share + 0.5) : cheat->count;
+      const struct cheat_job *before = c->same_places && c->jobs && c->jobs->samples == samples ? c->jobs : NULL;
       job->chosen[i] = mem_alloc(samples, 1);
-      if (job->chosen[i]) choose(c, job->chosen[i], samples, count, cheat->group ? cheat->group : 1);
+      if (job->chosen[i] && before && before->chosen[i])
+        memcpy(job->chosen[i], before->chosen[i], samples);
+      else if (job->chosen[i])
+        choose(c, job->chosen[i], samples, count, cheat->group ? cheat->group : 1);
     }
     job->next = c->jobs;
     c->jobs = job;

@@ -86,8 +86,9 @@ struct cheater {
   const struct engine *engine;
   struct cheat cheats[CHEATS_MAX];
   size_t cheat_count;
-  uint64_t limit; /* wire cheats take place at most so often; 0: always */
-  enum role role; /* who cheats: ROLE_SERVER by cheater_attach, ROLE_CLIENT by cheat_wrap on a channel of its own */
+  bool same_places; /* the same samples of every job: of one that is prepared and then used */
+  uint64_t limit;   /* wire cheats take place at most so often; 0: always */
+  enum role role;   /* who cheats: ROLE_SERVER by cheater_attach, ROLE_CLIENT by cheat_wrap on a channel of its own */
   /* Shown every message that comes in (the peer's transcript); type 0 and payload NULL when the peer has closed. May be
    * NULL. From the connection's thread. */
   void (*seen)(void *context, unsigned type, const uint8_t *payload, size_t len);

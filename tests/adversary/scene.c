@@ -1,12 +1,14 @@
 #include "adversary/scene.h"
 
-#include <stdlib.h>
-
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "execute/execute.h"
 #include "mixcheck/mix.h"
 #include "program/fsn.h"
+#include "session/ahead.h"
 #include "session/job.h"
 #include "session/serve.h"
 #include "support/support.h"
@@ -81,6 +83,10 @@ const struct engine *scene_engine(void) {
   fusion_error err = {.status = FUSION_OK};
   if (engine_named(&engine, getenv("FUSION_TEST_ENGINE"), &err) != FUSION_OK) fail_msg("%s", err.text);
   return engine;
+}
+
+bool scene_ahead(void) {
+  return getenv("FUSION_TEST_AHEAD") != NULL;
 }
 
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
@@ -187,8 +193,21 @@ static struct job_canaries take_canaries(const struct scene *s, int64_t *inputs,
                                .audited_utc = "2026-02-03T04:05:06Z"};
 }
 
+/* Until the server has seen the end of every connection, so that records of jobs are alike. */
+static void await_quiet(struct server *server) {
+  for (int i = 0; i < 5000 && server_get_totals(server).connections; i++) usleep(2000);
+}
+
+static fusion_status prepare(const struct scene *s, const fusion_client_settings *asking, struct job_handles *handles,
+                             fusion_error *why) {
+  const uint64_t samples = s->queries * s->copies + s->public_samples + s->canaries;
+  const fusion_status status = ahead_prepare(asking, handles, samples, s->prepared, why);
+  await_quiet(s->server);
+  return status == FUSION_OK ? ahead_open(&handles->ahead, s->prepared, why) : status;
+}
+
 enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, fusion_error *why) {
-  struct job_output out;
+  struct job_output out = {0};
   fusion_verdict verdict = {0};
   label_public(s);
   fusion_client_settings asking = fusion_client_defaults();
@@ -198,8 +217,7 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   asking.max_memory = UINT64_C(1) << 30;
   asking.max_manifest = 1 << 20;
   asking.connect_timeout_ms = asking.timeout_ms = (uint32_t)s->timeout_ms;
-  const struct job_handles handles = {
-      .address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = scene_engine()};
+  struct job_handles handles = {.address = {.host = "127.0.0.1", .port = port}, .tls = tls, .engine = scene_engine()};
   uint8_t hash[SESSION_HASH_LEN];
   int64_t *canary_inputs = mem_alloc(s->canaries * s->row_size, sizeof *canary_inputs);
   assert_non_null(canary_inputs);
@@ -211,7 +229,9 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
                                   .row_size = s->row_size,
                                   .choice = {s->queries, s->copies, s->public_samples, s->errors, 1}};
   const struct job_terms terms = {&asking, &handles, &input};
-  const fusion_status status = job_run(&terms, &out, &verdict, why);
+  fusion_status status = s->prepared[0] ? prepare(s, &asking, &handles, why) : FUSION_OK;
+  if (status == FUSION_OK) status = job_run(&terms, &out, &verdict, why);
+  ahead_close(handles.ahead);
   s->changed = verdict.changed_canaries;
   s->disagreeing = verdict.disagreeing_queries;
   const enum outcome outcome = judge(s, status, &verdict, &out, why);
@@ -220,12 +240,32 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
   return outcome;
 }
 
+/* States of jobs that failed. */
+static void remove_folder(const char *folder) {
+  char name[400];
+  DIR *dir = opendir(folder);
+  assert_non_null(dir);
+  for (const struct dirent *e; (e = readdir(dir));) {
+    snprintf(name, sizeof name, "%s/%s", folder, e->d_name);
+    unlink(name);
+  }
+  closedir(dir);
+  assert_int_equal(rmdir(folder), 0);
+}
+
 enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *why) {
   struct server *server;
   pthread_t thread;
   const struct server_handles handles = {
       .listen = {.host = "127.0.0.1"}, .model = &cheater->model, .engines = {{cheater->engine}, 1}};
+  char folder[] = "/tmp/fusion-scene-XXXXXX";
   fusion_server_settings serving = fusion_server_defaults();
+  if (scene_ahead()) {
+    serving.prepared_folder = mkdtemp(folder);
+    assert_non_null(serving.prepared_folder);
+    snprintf(s->prepared, sizeof s->prepared, "%s.client", folder);
+    cheater->same_places = true;
+  }
   serving.max_clients = 4;
   serving.max_samples_job = 1u << 20;
   serving.max_samples_day = 1u << 30;
@@ -235,11 +275,18 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   serving.stop_grace_ms = 0;
   cheater_attach(cheater);
   assert_ok(server_open(&server, &serving, &handles, why));
+  s->server = server;
   assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
   const enum outcome outcome = scene_ask(s, server_port(server), NULL, why);
+  if (scene_ahead() && outcome != OUTCOME_FAILED) await_quiet(server);
   server_stop(server);
   server_stop(server); /* twice: connections that still run are cut */
   pthread_join(thread, NULL);
   server_close(server);
+  if (s->prepared[0]) {
+    unlink(s->prepared);
+    remove_folder(folder);
+    s->prepared[0] = '\0';
+  }
   return outcome;
 }

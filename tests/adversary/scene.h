@@ -23,6 +23,9 @@ struct scene {
   uint64_t mislabelled; /* public samples with a wrong label: a model that is that bad */
   uint32_t shard_samples, workers, tries;
   int timeout_ms;
+  /* While a job runs that is prepared first: its server, and the client's file; else empty. */
+  struct server *server;
+  char prepared[64];
   /* The model, its inputs, its answers. Owned. */
   struct model *model;
   double *inputs; /* queries, then public samples */
@@ -37,6 +40,10 @@ struct scene {
 
 /** The engine of all scenes: FUSION_TEST_ENGINE, or the default. */
 const struct engine *scene_engine(void);
+
+/** Whether jobs are prepared ahead of their inputs and then used (FUSION_TEST_AHEAD): two connections each, and a
+ * server that cheats does so on both, at the same places of the job. */
+bool scene_ahead(void);
 
 /** A network with every kind of step that has messages of its own, and room for `samples` inputs. */
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);

@@ -5,6 +5,7 @@
  *
  * Not bits of chance, left out by name:
  * - HELLO, START, SHARD: public counts; they must be equal in all runs, but for HELLO's 16 random bytes;
+ * - STATES and PREPARED, of jobs that are prepared: numbers that the server drew, and counts;
  * - OT_SESSION: a nonce of 16 bytes, drawn before anything secret is there, and too short for the statistics;
  * - of BASE_OT, bytes 0 and 31 of each group element: the encoding of a point has its lowest and its highest bit clear;
  * - RLWE_KEY and RLWE_QUERY hold numbers below a prime or a product of primes, not a power of two: each gives two
@@ -44,8 +45,8 @@ struct cheating {
   struct cheat cheat;
 };
 static const struct family {
-  const char *name;
-  unsigned kinds; /* of messages that are not public */
+  const char *name; /* of jobs that are prepared and then used: "ENGINE ahead" */
+  unsigned kinds;   /* of messages that are not public */
   struct cheating servers[CHEATING_MAX];
 } families[] = {
     {"cheetah",
@@ -77,6 +78,12 @@ static const struct family {
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
+    {"delphi ahead",
+     8,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
+      {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
+      {"garbage for masked input bits, online", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
+      {"zero for every masked input bit, online", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
     {"sci-he-silent", 9, {{"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}}}},
     {"sci-he",
      8,
@@ -85,10 +92,13 @@ static const struct family {
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}}}}};
 
 static const struct family *family_here(void) {
+  const char *const ahead = scene_ahead() ? " ahead" : "";
+  char engine[64], family[64];
+  snprintf(engine, sizeof engine, "%s%s", scene_engine()->name, ahead);
+  snprintf(family, sizeof family, "%s%s", scene_engine()->family, ahead);
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-    if (!strcmp(families[i].name, scene_engine()->name) || !strcmp(families[i].name, scene_engine()->family))
-      return &families[i];
-  fail_msg("what the client of %s sends is not known here", scene_engine()->name);
+    if (!strcmp(families[i].name, engine) || !strcmp(families[i].name, family)) return &families[i];
+  fail_msg("what the client of %s sends is not known here", engine);
   return NULL;
 }
 
@@ -107,9 +117,15 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
   return 2;
 }
 
+/* Of the sessions that encrypt. */
+static void layout_here(struct engine_layout *layout, const struct model *m) {
+  const enum engine_phase phase = scene_ahead() ? ENGINE_AHEAD : ENGINE_AT_ONCE;
+  assert_ok(engine_layout_open_phase(layout, scene_engine(), phase, &m->program, SAMPLES, NULL));
+}
+
 static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
   struct engine_layout layout;
-  assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
+  layout_here(&layout, m);
   const struct encrypted_steps *steps = layout.own; /* it comes first in the layouts of all engines that have one */
   const struct rlwe_keys keys = steps->keys;
   engine_layout_close(&layout);
@@ -130,7 +146,7 @@ static size_t key_put(uint8_t *out, const uint8_t *in, const struct model *m) {
 static void query_layout(struct linear_layout *l, size_t *tile, const struct model *m, size_t number) {
   struct engine_layout layout;
   bool found = false;
-  assert_ok(engine_layout_open(&layout, scene_engine(), &m->program, SAMPLES, NULL));
+  layout_here(&layout, m);
   for (uint32_t i = 1; i < m->program.count && !found; i++) {
     if (m->program.steps[i].op != OP_LINEAR) continue;
     const struct linear_layer layer = step_linear(layout.own, i);
@@ -230,7 +246,8 @@ static void choose_input(struct scene *s, bool second) {
 }
 
 static bool is_public(unsigned type) {
-  return !type || type == MSG_HELLO || type == MSG_START || type == MSG_SHARD || type == MSG_OT_SESSION;
+  return !type || type == MSG_HELLO || type == MSG_START || type == MSG_SHARD || type == MSG_OT_SESSION ||
+         type == MSG_STATES || type == MSG_PREPARED;
 }
 
 static void transcripts_open(struct transcripts *t, const struct cheat *cheat) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/cpu_tier.h"
+#include "base/memory_stream.h"
 #include "engine/engine.h"
 #include "golden/golden_models.h"
 #include "golden/golden_record.h"
@@ -55,72 +56,128 @@ static void check(const char *name, struct writer *text) {
   writer_free(text);
 }
 
+/* A party in one phase of its runs. */
 struct end {
-  const struct engine *engine;
-  const struct golden_model *golden;
-  const struct model *model;
-  struct channel *channel;
-  const int64_t *inputs; /* the client's, [samples] */
+  struct engine_opening opening;
+  enum role role;
+  const size_t *shards;
+  struct memory_stream *states; /* a shard each; not for runs in one go */
+  const int64_t *inputs;        /* the client's, for the longest shard */
   int64_t *answers;
   fusion_status status;
 };
 
-static void *run_server(void *arg) {
+static fusion_status run_shard(struct end *e, struct engine_session *s, size_t shard) {
+  const size_t samples = e->shards[shard];
+  const struct byte_stream *state = &e->states[shard].stream;
+  const bool server = e->role == ROLE_SERVER;
+  if (e->opening.phase == ENGINE_AHEAD) return engine_prepare_run(s, samples, state);
+  if (e->opening.phase == ENGINE_ONLINE && server) return engine_run_prepared_server(s, samples, state);
+  if (e->opening.phase == ENGINE_ONLINE) return engine_run_prepared_client(s, e->inputs, e->answers, samples, state);
+  return server ? engine_run_server(s, samples) : engine_run_client(s, e->inputs, e->answers, samples);
+}
+
+static void *run_end(void *arg) {
   struct end *e = arg;
   struct engine_session *s = NULL;
-  golden_party(ROLE_SERVER);
-  e->status = engine_open_server(&s, e->engine, e->model, e->channel, e->golden->expected_samples);
-  for (size_t i = 0; i < GOLDEN_SHARDS_MAX && e->golden->shards[i] && e->status == FUSION_OK; i++)
-    e->status = engine_run_server(s, e->golden->shards[i]);
+  golden_party(e->role);
+  e->status = engine_open(&s, &e->opening);
+  for (size_t i = 0; i < GOLDEN_SHARDS_MAX && e->shards[i] && e->status == FUSION_OK; i++)
+    e->status = run_shard(e, s, i);
   engine_close(s);
   return NULL;
 }
 
-static void *run_client(void *arg) {
-  struct end *e = arg;
-  struct engine_session *s = NULL;
-  golden_party(ROLE_CLIENT);
-  e->status = engine_open_client(&s, e->engine, &e->model->program, e->channel, e->golden->expected_samples);
-  for (size_t i = 0; i < GOLDEN_SHARDS_MAX && e->golden->shards[i] && e->status == FUSION_OK; i++)
-    e->status = engine_run_client(s, e->inputs, e->answers, e->golden->shards[i]);
-  engine_close(s);
-  return NULL;
+/* What is sent in the phase goes to `text`. */
+static void run_phase(struct end *server, struct end *client, enum engine_phase phase, const char *label,
+                      struct writer *text) {
+  server->opening.phase = client->opening.phase = phase;
+  assert_ok(channel_pipe(&server->opening.channel, &client->opening.channel));
+  golden_start(GOLDEN_ALL);
+  test_run_both(run_end, server, run_end, client);
+  golden_stop(label, text);
+  assert_ok(server->status);
+  assert_ok(client->status);
+  channel_close(server->opening.channel);
+  channel_close(client->opening.channel);
 }
 
-static void record_model(const struct engine *engine, const struct golden_model *golden, struct writer *text) {
+/* Of a model that the engine lacks a gate for, the transcript says so. */
+static bool is_refused(const struct engine *engine, const struct golden_model *golden, struct model *model,
+                       struct writer *const texts[], size_t count) {
   fusion_error err = {.status = FUSION_OK};
+  char line[128];
+  const fusion_status prepared = engine_prepare(engine, model, &err);
+  if (prepared == FUSION_OK) return false;
+  if (prepared != FUSION_E_MODEL) fail_msg("%s, %s: %s", engine->name, golden->name, err.text);
+  snprintf(line, sizeof line, "%s refused\n", golden->name);
+  for (size_t i = 0; i < count; i++) write_bytes(texts[i], line, strlen(line));
+  return true;
+}
+
+/* The phases in turn, a text each. */
+static void record_model(const struct engine *engine, const struct golden_model *golden,
+                         const enum engine_phase *phases, struct writer *const texts[], size_t count) {
   struct net n = golden->make(7);
   const struct program *p = &n.model->program;
-  const fusion_status prepared = engine_prepare(engine, n.model, &err);
-  if (prepared == FUSION_E_MODEL) { /* the engine lacks a gate: so its transcript says */
-    char line[128];
-    snprintf(line, sizeof line, "%s refused\n", golden->name);
-    write_bytes(text, line, strlen(line));
+  if (is_refused(engine, golden, n.model, texts, count)) {
     model_free(n.model);
     return;
   }
-  if (prepared != FUSION_OK) fail_msg("%s, %s: %s", engine->name, golden->name, err.text);
   const size_t samples = size_max(golden->shards[0], golden->shards[1]);
   const size_t in_len = samples * shape_size(p->steps[0].out.shape);
+  struct memory_stream states[2][GOLDEN_SHARDS_MAX];
   int64_t *inputs = mem_alloc(in_len, sizeof *inputs),
           *answers = mem_alloc(samples * program_answer_size(p), sizeof *answers);
   assert_true(inputs && answers);
   for (size_t i = 0; i < in_len; i++) inputs[i] = ring_signed(test_random(&n.seed), p->steps[0].out.value_bits);
-  struct end server = {.engine = engine, .golden = golden, .model = n.model};
-  struct end client = server;
-  client.inputs = inputs;
-  client.answers = answers;
-  assert_ok(channel_pipe(&server.channel, &client.channel));
-  golden_start(GOLDEN_ALL);
-  test_run_both(run_server, &server, run_client, &client);
-  golden_stop(golden->name, text);
-  assert_ok(server.status);
-  assert_ok(client.status);
-  channel_close(server.channel);
-  channel_close(client.channel);
+  for (size_t i = 0; i < 2 * GOLDEN_SHARDS_MAX; i++)
+    memory_stream_open(&states[i / GOLDEN_SHARDS_MAX][i % GOLDEN_SHARDS_MAX]);
+  struct end client = {
+      .opening = {.engine = engine, .program = p, .expected_samples = golden->expected_samples},
+      .role = ROLE_CLIENT,
+      .shards = golden->shards,
+      .states = states[ROLE_CLIENT],
+      .inputs = inputs,
+      .answers = answers,
+  };
+  struct end server = client;
+  server.role = ROLE_SERVER;
+  server.opening.weights = n.model->weights;
+  server.states = states[ROLE_SERVER];
+  for (size_t i = 0; i < count; i++) run_phase(&server, &client, phases[i], golden->name, texts[i]);
+  for (size_t i = 0; i < 2 * GOLDEN_SHARDS_MAX; i++)
+    memory_stream_close(&states[i / GOLDEN_SHARDS_MAX][i % GOLDEN_SHARDS_MAX]);
   mem_free(inputs);
   mem_free(answers);
   model_free(n.model);
+}
+
+/* Runs that are prepared have a transcript for each phase. */
+static void prepared_runs__send_what_their_transcripts_say(void **state) {
+  (void)state;
+  static const enum engine_phase phases[] = {ENGINE_AHEAD, ENGINE_ONLINE};
+  const struct engine *engine;
+  size_t engines = 0;
+  for (int tier = (int)cpu_tier_best(); tier >= 0; tier--) {
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    for (size_t i = 0; (engine = engine_at(i)); i++) {
+      if (!engine_runs_ahead(engine)) continue;
+      struct writer ahead, online, *const texts[] = {&ahead, &online};
+      char name[64];
+      engines++;
+      text_open(&ahead);
+      text_open(&online);
+      for (const struct golden_model *g = golden_models; g->name; g++)
+        if (runs(g)) record_model(engine, g, phases, texts, 2);
+      snprintf(name, sizeof name, "%s-ahead", engine->name);
+      check(name, &ahead);
+      snprintf(name, sizeof name, "%s-online", engine->name);
+      check(name, &online);
+    }
+  }
+  assert_true(engines > 0);
+  assert_ok(cpu_tier_force(cpu_tier_best()));
 }
 
 static void engines__send_what_their_transcripts_say(void **state) {
@@ -129,10 +186,11 @@ static void engines__send_what_their_transcripts_say(void **state) {
   for (int tier = (int)cpu_tier_best(); tier >= 0; tier--) {
     assert_ok(cpu_tier_force((enum cpu_tier)tier));
     for (size_t i = 0; (engine = engine_at(i)); i++) {
-      struct writer text;
+      static const enum engine_phase at_once[] = {ENGINE_AT_ONCE};
+      struct writer text, *const texts[] = {&text};
       text_open(&text);
       for (const struct golden_model *g = golden_models; g->name; g++)
-        if (runs(g)) record_model(engine, g, &text);
+        if (runs(g)) record_model(engine, g, at_once, texts, 1);
       check(engine->name, &text);
     }
   }
@@ -182,6 +240,7 @@ static void leaving_out__takes_the_lines_of_a_label(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(engines__send_what_their_transcripts_say),
+      cmocka_unit_test(prepared_runs__send_what_their_transcripts_say),
       cmocka_unit_test(sessions__send_what_their_transcript_says),
       cmocka_unit_test(difference__names_the_first_changed_message),
       cmocka_unit_test(leaving_out__takes_the_lines_of_a_label),
