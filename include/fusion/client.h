@@ -96,7 +96,8 @@ typedef struct fusion_client_settings {
   const char *canaries;
   uint64_t min_canaries; /**< at least this many of them; 1 to FUSION_PUBLIC_MAX, default 20 */
   /** A file that fusion_client_prepare made, for one job of as many samples: all that needs no input has been done. The
-   * file is used up, and gone, when the job's first message has left, whatever becomes of the job. Excludes `journal`.
+   * file is used up, and gone, before the first message of the job's samples leaves, whatever becomes of the job; one
+   * that is damaged or does not fit is refused before that, and stays. Excludes `journal`.
    * NULL (default): the job runs in one go. */
   const char *prepared;
   /** Runs the job's shards in other processes or on other machines. It is called once for each shard, by up to
@@ -125,8 +126,8 @@ FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_cl
 /** Does for a job of `samples` samples (fusion_plan_choice.samples) all that needs no input, with an engine that can
  *  ("delphi"), over one connection. The server keeps its part, the client its own in the new file `path`, for one job
  *  (fusion_client_settings.prepared) with the same model, engine and client certificate. Secret: mode 0600.
- *  FUSION_E_USAGE (another engine), FUSION_E_IO (the file), FUSION_E_REFUSED (the server keeps none, or has no room),
- * and what a job may end with before its inputs. */
+ *  FUSION_E_USAGE (another engine), FUSION_E_IO (the file; found out first), FUSION_E_REFUSED (the server keeps none,
+ * or not so much), FUSION_E_BUSY (it has no room now), and what a job may end with before its inputs. */
 FUSION_API fusion_status fusion_client_prepare(fusion_client *client, uint64_t samples, const char *path,
                                                fusion_error *err) FUSION_MUST_CHECK;
 

@@ -49,9 +49,9 @@ typedef struct fusion_server_settings {
       *receipt_key; /**< file of fusion_receipt_keygen: sign receipts for clients that ask; NULL (default): none */
   /** A folder, of this server alone, that keeps what fusion_client_prepare has prepared here. NULL (default): none. */
   const char *prepared_folder;
-  uint64_t prepared_bytes;         /**< at most so many bytes in it; default 10 GiB */
-  uint64_t prepared_hours;         /**< what is older is removed; default 168 */
-  fusion_log_format log_format;    /**< default text */
+  uint64_t prepared_bytes;      /**< at most so many bytes in it, a client half of what others leave; default 10 GiB */
+  uint64_t prepared_hours;      /**< what is older is removed; default 168 */
+  fusion_log_format log_format; /**< default text */
   uint32_t max_connections_client; /**< of max_clients for one client; 0 (default): three quarters */
   /** JSON: limits of clients by the names in their certificates; read again by fusion_server_reload. NULL (default):
    * all clients that may connect have the server's limits. See fusion-serve(1). */

@@ -46,7 +46,8 @@ static void options_of_limits(fusion_server_settings *s, struct cli_option *tabl
       CLI_OPT_TEXT("prepared-folder", &s->prepared_folder, "DIR",
                    "Let clients prepare jobs, and keep the server's part of them in DIR, which no other "
                    "server uses."),
-      CLI_OPT_BYTES("prepared-bytes", &s->prepared_bytes, 1, "Most bytes in that folder. Default: 10G."),
+      CLI_OPT_BYTES("prepared-bytes", &s->prepared_bytes, 1,
+                    "Most bytes in that folder; one client may have half of what the others leave. Default: 10G."),
       CLI_OPT_COUNT("prepared-hours", &s->prepared_hours, 1, 1e6, "N",
                     "Remove what was prepared more than N hours ago. Default: 168."),
       {.name = NULL}};
