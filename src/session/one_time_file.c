@@ -158,6 +158,50 @@ static fusion_status failed(const struct one_time_file *f, const char *what, fus
   return error_set(err, FUSION_E_IO, "'%s': cannot %s: %s", f->path, what, strerror(errno));
 }
 
+/* The magic first, so that what is wiped in part is never taken for a state, and is found again. */
+static void wipe(int fd) {
+  static const uint8_t zeros[BUFFER_LEN];
+  struct stat st;
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct head) ||
+      pwrite(fd, wipe_magic, sizeof wipe_magic, 0) != (ssize_t)sizeof wipe_magic || fsync(fd) != 0 ||
+      lseek(fd, sizeof(struct head), SEEK_SET) < 0)
+    return;
+  for (uint64_t left = (uint64_t)st.st_size - sizeof(struct head); left;) {
+    const size_t n = size_min(left, sizeof zeros);
+    if (!write_all(fd, zeros, n)) return;
+    left -= n;
+  }
+  (void)!fsync(fd);
+}
+
+/* Whether the head, of which `have` bytes are there, is of one of our files; of those that are being written or were
+ * wiped, only a leftover's. A process may have been killed before it had written a head. */
+static bool is_ours(const struct head *head, size_t have, bool leftover) {
+  if (have < sizeof *head) return leftover && !memcmp(head->magic, part_magic, size_min(have, sizeof part_magic));
+  return !memcmp(head->magic, magic, sizeof magic) || !memcmp(head->magic, wipe_magic, sizeof wipe_magic) ||
+         (leftover && !memcmp(head->magic, part_magic, sizeof part_magic));
+}
+
+/* One entry of the folder. Files that are not ours, or that somebody uses, stay and do not count. */
+static void sweep_entry(int folder, const char *name, bool leftover, const struct one_time_sweeping *sweeping) {
+  struct head head;
+  struct stat st;
+  const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  bool known = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  const size_t have = known ? size_min((size_t)st.st_size, sizeof head) : 0;
+  known = known && read_all(fd, &head, have, 0) && is_ours(&head, have, leftover);
+  const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
+  const bool wiped = known && have == sizeof head && !memcmp(head.magic, wipe_magic, sizeof wipe_magic);
+  const bool old = leftover || wiped || (age > 0 && (uint64_t)age > sweeping->max_age_s);
+  if (known && !old && sweeping->kept) sweeping->kept(sweeping->context, head.owner, (uint64_t)st.st_size);
+  if (known && old && lock(fd) && is_named(fd, folder, name)) {
+    wipe(fd);
+    unlinkat(folder, name, 0);
+  }
+  close(fd);
+}
+
 fusion_status one_time_create(struct one_time_file **out, const char *path, const uint8_t *owner, fusion_error *err) {
   fusion_status status = file_new(out, path, err);
   if (status != FUSION_OK) return status;
@@ -166,11 +210,15 @@ fusion_status one_time_create(struct one_time_file **out, const char *path, cons
   if (owner) memcpy(f->head.owner, owner, sizeof f->head.owner);
   crypto_generichash_init(&f->hashing, NULL, 0, HASH_LEN);
   snprintf(f->now, sizeof f->now, "%s.part", path);
-  f->fd = open(f->now, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const struct one_time_sweeping leftover = {.leftovers = true};
+  const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  f->fd = open(f->now, flags, 0600);
+  if (f->fd < 0 && errno == EEXIST) {
+    sweep_entry(AT_FDCWD, f->now, true, &leftover); /* of a process that was killed */
+    f->fd = open(f->now, flags, 0600);
+  }
   if (f->fd < 0 && errno == EEXIST)
-    status =
-        error_set(err, FUSION_E_IO,
-                  "'%s': this file exists: another process is making it, or a crash left it; then remove it", f->now);
+    status = error_set(err, FUSION_E_IO, "'%s': this file exists; another process may be making it", f->now);
   else if (f->fd < 0 || !lock(f->fd))
     status = failed(f, "be made", err);
   if (status == FUSION_OK && !write_all(f->fd, &f->head, sizeof f->head)) status = failed(f, "be written", err);
@@ -265,22 +313,6 @@ fusion_status one_time_spend(struct one_time_file *f, fusion_error *err) {
   return sync_folder(f->path) ? FUSION_OK : failed(f, "be marked as used", err);
 }
 
-/* The magic first, so that what is wiped in part is never taken for a state, and is found again. */
-static void wipe(int fd) {
-  static const uint8_t zeros[BUFFER_LEN];
-  struct stat st;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct head) ||
-      pwrite(fd, wipe_magic, sizeof wipe_magic, 0) != (ssize_t)sizeof wipe_magic || fsync(fd) != 0 ||
-      lseek(fd, sizeof(struct head), SEEK_SET) < 0)
-    return;
-  for (uint64_t left = (uint64_t)st.st_size - sizeof(struct head); left;) {
-    const size_t n = size_min(left, sizeof zeros);
-    if (!write_all(fd, zeros, n)) return;
-    left -= n;
-  }
-  (void)!fsync(fd);
-}
-
 void one_time_close(struct one_time_file *f) {
   if (!f) return;
   if (f->fd >= 0 && !f->complete) {
@@ -294,34 +326,6 @@ void one_time_close(struct one_time_file *f) {
 static bool ends_in(const char *name, const char *end) {
   const size_t len = strlen(name), end_len = strlen(end);
   return len >= end_len && !strcmp(name + len - end_len, end);
-}
-
-/* Whether the head, of which `have` bytes are there, is of one of our files; of those that are being written or were
- * wiped, only a leftover's. A process may have been killed before it had written a head. */
-static bool is_ours(const struct head *head, size_t have, bool leftover) {
-  if (have < sizeof *head) return leftover && !memcmp(head->magic, part_magic, size_min(have, sizeof part_magic));
-  return !memcmp(head->magic, magic, sizeof magic) || !memcmp(head->magic, wipe_magic, sizeof wipe_magic) ||
-         (leftover && !memcmp(head->magic, part_magic, sizeof part_magic));
-}
-
-/* One entry of the folder. Files that are not ours, or that somebody uses, stay and do not count. */
-static void sweep_entry(int folder, const char *name, bool leftover, const struct one_time_sweeping *sweeping) {
-  struct head head;
-  struct stat st;
-  const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return;
-  bool known = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-  const size_t have = known ? size_min((size_t)st.st_size, sizeof head) : 0;
-  known = known && read_all(fd, &head, have, 0) && is_ours(&head, have, leftover);
-  const int64_t age = known ? (int64_t)time(NULL) - (int64_t)st.st_mtime : 0;
-  const bool wiped = known && have == sizeof head && !memcmp(head.magic, wipe_magic, sizeof wipe_magic);
-  const bool old = leftover || wiped || (age > 0 && (uint64_t)age > sweeping->max_age_s);
-  if (known && !old && sweeping->kept) sweeping->kept(sweeping->context, head.owner, (uint64_t)st.st_size);
-  if (known && old && lock(fd) && is_named(fd, folder, name)) {
-    wipe(fd);
-    unlinkat(folder, name, 0);
-  }
-  close(fd);
 }
 
 fusion_status one_time_sweep(const char *folder, const struct one_time_sweeping *sweeping, fusion_error *err) {
