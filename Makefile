@@ -120,7 +120,8 @@ ifeq ($(SETUP),yes)
 endif
 	@[ -e build-ctgrind/build.ninja ] || $(MESON) setup build-ctgrind -Dctgrind=true -Dbench=false
 	@ninja -C build-ctgrind -j $(JOBS) tests/test_constant_time
-	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2
+	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2 \
+	  $(ADVERSARY_ENGINES:%=constant_time_%)
 	@$(MAKE) msan
 
 msan:
