@@ -243,7 +243,7 @@ struct layer_state {
 
 static fusion_status layer_open(struct bench_end *e) {
   const struct layer_task *t = e->task;
-  const struct linear_layer *l = &t->layer;
+  const struct layer_shape *l = &t->layer.shape;
   const size_t in = t->samples * l->in_channels * l->in_h * l->in_w;
   struct layer_state *s = e->state = mem_alloc(1, sizeof *s);
   if (!s) return FUSION_E_MEMORY;
@@ -254,7 +254,7 @@ static fusion_status layer_open(struct bench_end *e) {
   const fusion_status status = prg_new_random(&s->prg);
   if (status != FUSION_OK) return status;
   struct rlwe_keys keys = {0};
-  rlwe_keys_add(&keys, l, t->samples);
+  rlwe_keys_add(&keys, &t->layer, t->samples);
   return e->role == ROLE_SERVER ? rlwe_open_server(&s->rlwe, e->channel, s->prg, &keys)
                                 : rlwe_open_client(&s->rlwe, e->channel, s->prg, &keys);
 }
@@ -284,24 +284,24 @@ struct layer_case {
 };
 
 static struct linear_layer layer_of(const struct layer_case *c) {
-  return (struct linear_layer){.in_channels = c->in,
-                               .in_h = c->size,
-                               .in_w = c->size,
-                               .out_channels = c->out,
-                               .out_h = c->size,
-                               .out_w = c->size,
-                               .groups = 1,
-                               .kernel_h = c->kernel,
-                               .kernel_w = c->kernel,
-                               .stride_h = 1,
-                               .stride_w = 1,
-                               .pad_top = c->kernel / 2,
-                               .pad_left = c->kernel / 2,
-                               .dilation_h = 1,
-                               .dilation_w = 1,
-                               .ring_bits = 26,
-                               .guard_bits = 2,
-                               .weight_bits = 8};
+  return (struct linear_layer){.shape = {.in_channels = c->in,
+                                         .in_h = c->size,
+                                         .in_w = c->size,
+                                         .out_channels = c->out,
+                                         .out_h = c->size,
+                                         .out_w = c->size,
+                                         .groups = 1,
+                                         .kernel_h = c->kernel,
+                                         .kernel_w = c->kernel,
+                                         .stride_h = 1,
+                                         .stride_w = 1,
+                                         .pad_top = c->kernel / 2,
+                                         .pad_left = c->kernel / 2,
+                                         .dilation_h = 1,
+                                         .dilation_w = 1,
+                                         .ring_bits = 26,
+                                         .weight_bits = 8},
+                               .guard_bits = 2};
 }
 
 static void one_layer(struct bench *b, const struct layer_case *c) {

@@ -5,15 +5,7 @@
 #define FUSION_GATES_LAYER_ROWS_H
 
 #include "base/base.h"
-
-/** Groups, kernel, stride, padding, dilation as in program.h. A dense layer has in_h = in_w = kernel = 1. */
-struct layer_shape {
-  uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
-  uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-  uint8_t ring_bits;   /* 2..62 */
-  uint8_t weight_bits; /* weights lie in [-2^(weight_bits-1), 2^(weight_bits-1)): 2..16, of words (product_cot.h) up to
-                          62 */
-};
+#include "base/layer_shape.h"
 
 /** The server's secret: weights [out][in/groups][kh][kw], bias [out]. */
 struct layer_weights {
@@ -27,11 +19,6 @@ struct layer_rows {
   size_t depth, per_row;           /* rows of a group; weights of a row */
   uint64_t weights;
 };
-
-/** Weights of a layer. */
-static inline uint64_t layer_weight_count(const struct layer_shape *s) {
-  return (uint64_t)(s->in_channels / s->groups) * s->kernel_h * s->kernel_w * s->out_channels;
-}
 
 struct layer_rows layer_rows_of(const struct layer_shape *shape, size_t samples);
 /** Of weight t: its row, its output channel, its place in layer_weights.weights. */

@@ -36,7 +36,7 @@ static struct axis axis_make(size_t in, size_t out, size_t kernel, size_t stride
   return (struct axis){.pitch = full - size_min(size_min(lead, trail), taps), .taps = taps};
 }
 
-static bool layer_in_limits(const struct linear_layer *a) {
+static bool shape_in_limits(const struct layer_shape *a) {
   const uint32_t sizes[] = {a->in_channels, a->in_h, a->in_w, a->out_channels, a->out_h, a->out_w, a->groups};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     if (sizes[i] < 1 || sizes[i] > SIZE_LIMIT) return false;
@@ -45,13 +45,12 @@ static bool layer_in_limits(const struct linear_layer *a) {
     if (small[i] < 1 || small[i] > KERNEL_LIMIT) return false;
   return a->pad_top <= KERNEL_LIMIT && a->pad_left <= KERNEL_LIMIT &&
          (size_t)a->kernel_h * a->kernel_w <= KERNEL_LIMIT && a->in_channels % a->groups == 0 &&
-         a->out_channels % a->groups == 0 && a->ring_bits >= 2 && a->guard_bits >= 1 && a->weight_bits >= 2 &&
-         a->weight_bits <= 16;
+         a->out_channels % a->groups == 0 && a->ring_bits >= 2 && a->weight_bits >= 2 && a->weight_bits <= 16;
 }
 
 /* Phases in use, and each tap's phase and offset. */
 static void make_taps(struct linear_layout *l) {
-  const struct linear_layer *a = &l->layer;
+  const struct layer_shape *a = &l->layer.shape;
   for (size_t ky = 0; ky < a->kernel_h; ky++) {
     for (size_t kx = 0; kx < a->kernel_w; kx++) {
       const size_t y = ky * a->dilation_h, x = kx * a->dilation_w;
@@ -67,7 +66,7 @@ static void make_taps(struct linear_layout *l) {
 
 /* Sizes of x and y, pitches, reach. False when a limit is passed. */
 static bool make_geometry(struct linear_layout *l) {
-  const struct linear_layer *a = &l->layer;
+  const struct layer_shape *a = &l->layer.shape;
   l->in_plane = (size_t)a->in_h * a->in_w;
   l->out_plane = (size_t)a->out_h * a->out_w;
   l->in_size = a->in_channels * l->in_plane;
@@ -93,13 +92,13 @@ static void make_parts(struct linear_layout *l) {
 
 size_t layout_message_end(const struct linear_layout *l, size_t first) {
   const bool shared = l->message_outs >= l->group_outs;
-  const size_t end = shared ? l->layer.out_channels : (first / l->group_outs + 1) * l->group_outs;
+  const size_t end = shared ? l->layer.shape.out_channels : (first / l->group_outs + 1) * l->group_outs;
   return size_min(first + l->message_outs, end);
 }
 
 static bool make_tiles(struct linear_layout *l, size_t keys) {
   const size_t n = l->params->n;
-  const struct linear_layer *a = &l->layer;
+  const struct layer_shape *a = &l->layer.shape;
   l->tiles = div_up(l->lanes, n - l->reach);
   l->tile_lanes = div_up(l->lanes, l->tiles);
   l->tiles = div_up(l->lanes, l->tile_lanes);
@@ -132,13 +131,15 @@ fusion_status layout_make(struct linear_layout *out, const struct linear_layer *
   fusion_status status = FUSION_OK;
   struct linear_layout l = {
       .layer = *layer, .samples = samples, .params = rlwe_params_find(rlwe_set_id(layer->rlwe_set))};
-  FAIL_IF(!l.params || !layer_in_limits(layer) || samples < 1 || samples > ELEMENTS_LIMIT, FUSION_E_PEER);
+  FAIL_IF(
+      !l.params || !shape_in_limits(&layer->shape) || layer->guard_bits < 1 || samples < 1 || samples > ELEMENTS_LIMIT,
+      FUSION_E_PEER);
   l.dropped = rlwe_set_dropped(layer->rlwe_set);
-  l.kept_bits = (unsigned)layer->ring_bits + layer->guard_bits;
+  l.kept_bits = (unsigned)layer->shape.ring_bits + layer->guard_bits;
   l.kappa = l.kept_bits + l.params->low_bits;
   FAIL_IF(l.kappa > RLWE_KAPPA_MAX || l.dropped + RLWE_QUERY_BITS_MIN > l.params->q_bits, FUSION_E_PEER);
   l.query_bits = l.params->q_bits - l.dropped;
-  l.taps = (size_t)layer->kernel_h * layer->kernel_w;
+  l.taps = (size_t)layer->shape.kernel_h * layer->shape.kernel_w;
   l.tap = mem_alloc(l.taps, sizeof *l.tap);
   l.phase = mem_alloc(l.taps, sizeof *l.phase);
   FAIL_IF(!l.tap || !l.phase, FUSION_E_MEMORY);
@@ -162,8 +163,9 @@ void layout_free(struct linear_layout *l) {
 
 size_t layout_outputs_below(const struct linear_layout *l, size_t lane) {
   const size_t rest = lane % l->sample_pitch, row = rest / l->pitch;
-  const size_t in_sample =
-      row >= l->layer.out_h ? l->out_plane : row * l->layer.out_w + size_min(rest % l->pitch, l->layer.out_w);
+  const size_t in_sample = row >= l->layer.shape.out_h
+                               ? l->out_plane
+                               : row * l->layer.shape.out_w + size_min(rest % l->pitch, l->layer.shape.out_w);
   return lane / l->sample_pitch * l->out_plane + in_sample;
 }
 
@@ -185,11 +187,12 @@ size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs) {
 }
 
 size_t layout_message_max(const struct linear_layout *l) {
-  return layout_common_len(l, size_min(l->message_outs, l->layer.out_channels)); /* at most n values, of fewer bits */
+  return layout_common_len(
+      l, size_min(l->message_outs, l->layer.shape.out_channels)); /* at most n values, of fewer bits */
 }
 
 void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_t *source) {
-  const struct linear_layer *a = &l->layer;
+  const struct layer_shape *a = &l->layer.shape;
   const size_t count = layout_tile_lanes(l, t) + l->reach, begin = t * l->tile_lanes;
   size_t sample = begin / l->sample_pitch, rest = begin % l->sample_pitch, row = rest / l->pitch,
          column = rest % l->pitch;
@@ -209,7 +212,7 @@ void layout_sources(const struct linear_layout *l, size_t t, size_t phase, size_
 }
 
 void layout_targets(const struct linear_layout *l, size_t t, uint32_t *lane, size_t *target) {
-  const struct linear_layer *a = &l->layer;
+  const struct layer_shape *a = &l->layer.shape;
   const size_t count = layout_tile_lanes(l, t), begin = t * l->tile_lanes;
   size_t found = 0;
   for (size_t i = 0; i < count; i++) {
@@ -267,7 +270,7 @@ void layout_gather(const struct linear_layout *l, const size_t *sources, size_t 
   for (size_t k = 0; k < streams; k++) planes[k] = x + (first + k) / phases * l->in_plane;
   for (size_t k = 0; k < streams; k++) {
     const size_t *source = sources + (first + k) % phases * l->span;
-    if (l->layer.stride_w == 1) {
+    if (l->layer.shape.stride_w == 1) {
       if (k < phases) gather_runs(source, count, planes + k, out + k * stride, stride, streams - k, phases);
       continue;
     }

@@ -14,7 +14,7 @@ void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, siz
 /* Outputs in messages, of a bundle's c1 or a tile's answer, from a server whose chain of messages is `depth` long. */
 static void common_cost(struct cost *cost, const struct linear_layout *l, uint32_t depth) {
   const struct cost begun = {.depth_server = depth};
-  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
     cost_in_flight(cost, &begun, ROLE_SERVER, layout_common_len(l, end - out));
   }
@@ -22,7 +22,7 @@ static void common_cost(struct cost *cost, const struct linear_layout *l, uint32
 
 static void answer_cost(struct cost *cost, const struct linear_layout *l, size_t tile, uint32_t depth) {
   const struct cost begun = {.depth_server = depth};
-  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
     cost_in_flight(cost, &begun, ROLE_SERVER, layout_answer_len(l, tile, end - out));
   }
@@ -67,7 +67,7 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
 
 static uint64_t layout_macs(const struct linear_layout *l) {
   const uint64_t lanes = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) + (uint64_t)l->tiles * l->tile_lanes;
-  return lanes * l->rows * l->layer.out_channels;
+  return lanes * l->rows * l->layer.shape.out_channels;
 }
 
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
@@ -82,7 +82,7 @@ size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role
   struct linear_layout l;
   if (layout_make(&l, layer, NULL, samples) != FUSION_OK) return SIZE_MAX;
   /* The server also holds the packed weights: at most eight bytes each, groups of outputs filled up. */
-  const size_t weights = layer->groups * (l.group_outs + 8) * (l.rows + 1) * 8;
+  const size_t weights = layer->shape.groups * (l.group_outs + 8) * (l.rows + 1) * 8;
   const size_t len = role == ROLE_CLIENT ? linear_client_workspace(&l) : linear_server_workspace(&l) + weights;
   layout_free(&l);
   return len;
@@ -113,7 +113,7 @@ static double noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsig
 /* Largest norms over the output channels. */
 static void weight_norms(const struct linear_layout *l, const int16_t *weights, double *norm_1, double *norm_2) {
   *norm_1 = *norm_2 = 0;
-  for (size_t o = 0; o < l->layer.out_channels; o++) {
+  for (size_t o = 0; o < l->layer.shape.out_channels; o++) {
     double sum = 0, squares = 0;
     for (size_t r = 0; r < l->rows; r++) {
       const double w = weights[o * l->rows + r];
@@ -131,7 +131,7 @@ static double nominal_seconds(const struct linear_layout *l) {
   struct cost cost = {0};
   linear_cost(&cost, &l->layer, NULL, l->samples);
   const double products = (double)layout_macs(l) * (double)l->params->limbs;
-  const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.out_channels) *
+  const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.shape.out_channels) *
                             (double)l->params->limbs * (double)l->params->n / 2048;
   return (double)(cost.bytes_to_server + cost.bytes_to_client) / 1e8 + products / 1e10 + transforms / 1e5;
 }

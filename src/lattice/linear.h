@@ -6,16 +6,16 @@
 #ifndef FUSION_LATTICE_LINEAR_H
 #define FUSION_LATTICE_LINEAR_H
 
+#include "base/layer_shape.h"
 #include "lattice/params.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "rand/prg.h"
 
-/** Public description of a layer. A dense layer has in_h = in_w = kernel = 1. */
+/** Public description of a layer. */
 struct linear_layer {
-  uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
-  uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-  uint8_t ring_bits, guard_bits, weight_bits;
+  struct layer_shape shape;
+  uint8_t guard_bits;
   uint8_t rlwe_set; /* from linear_choose_set: parameter set and precision of queries, see params.h */
 };
 

@@ -43,7 +43,7 @@ static void tile_place(struct client_tile *t, struct workspace *w) {
   t->secret_len = w->used;
   /* |c1 * s| <= 2^(kappa-1) * n is to be below half of the primes' product. */
   t->answer_limbs = l->kappa + l->params->log_n < 2 * RLWE_LIMB_BITS ? 2 : 3;
-  t->common = workspace_take(w, l->layer.out_channels * t->answer_limbs * n, sizeof *t->common);
+  t->common = workspace_take(w, l->layer.shape.out_channels * t->answer_limbs * n, sizeof *t->common);
   t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_message_max(l)) + BITS_SLACK, 1);
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
   t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
@@ -86,7 +86,7 @@ static void encrypt(struct client_tile *t, size_t tile, struct prg *stream, size
     uint32_t *c0 = t->residues + k * n, *product = t->uniform + k * n;
     kernels->multiply(product, product, tile_key(t, tile, k), n, m);
     kernels->ntt_inverse(product, &t->r->ntt[params->ring][k]);
-    kernels->encode(c0, t->values, used, l->layer.ring_bits, rlwe_q_low(params), m);
+    kernels->encode(c0, t->values, used, l->layer.shape.ring_bits, rlwe_q_low(params), m);
     kernels->add_small(c0, c0, t->noise, used, m);
     kernels->subtract(c0, c0, product, used, m);
   }
@@ -144,7 +144,7 @@ static fusion_status receive_common(struct client_tile *t) {
   const struct lattice_kernels *kernels = t->r->kernels;
   const size_t n = l->params->n;
   int64_t *wide = (int64_t *)(void *)t->values;
-  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
     const fusion_status status =
         channel_recv(t->r->channel, MSG_RLWE_COMMON, t->message, layout_common_len(l, end - out));
@@ -191,7 +191,7 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
   const size_t lanes = layout_tile_lanes(l, tile), outputs = layout_tile_outputs(l, tile);
   const uint64_t mask = low_mask(l->kept_bits);
   layout_targets(l, tile, t->lane, t->target);
-  for (size_t out = 0, end; out < l->layer.out_channels; out = end) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
     const fusion_status status =
         channel_recv(t->r->channel, MSG_RLWE_ANSWER, t->message, layout_answer_len(l, tile, end - out));

@@ -60,16 +60,16 @@ static size_t c1_plane(const struct server_tile *t) {
 static void tile_place(struct server_tile *t, struct workspace *w, const struct lattice_kernels *kernels) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n, limbs = l->params->limbs;
-  t->pieces = div_up(l->layer.ring_bits, PIECE_BITS);
+  t->pieces = div_up(l->layer.shape.ring_bits, PIECE_BITS);
   t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
-  t->parts = l->layer.groups * div_up(l->group_outs, l->part_outs);
+  t->parts = l->layer.shape.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
   t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
   t->sums = workspace_take(w, l->part_outs * limbs * n, sizeof *t->sums);
   t->product = workspace_take(w, l->part_outs * n, sizeof *t->product);
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
   t->small = workspace_take(w, 2 * n, sizeof *t->small);
-  t->ternary = workspace_take(w, l->layer.out_channels * n, sizeof *t->ternary);
+  t->ternary = workspace_take(w, l->layer.shape.out_channels * n, sizeof *t->ternary);
   t->fraction = workspace_take(w, n, sizeof *t->fraction);
   t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
   t->values = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->values);
@@ -112,7 +112,8 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
     memset(t->share + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->share);
   for (size_t p = 0, out = 0, count; p < t->parts; p++, out += count) {
     count = size_min(l->part_outs, l->group_outs - out % l->group_outs);
-    TRY(t->r->kernels->matrix_pack(&t->weights[p], weights + out * l->rows, count, l->rows, l->layer.weight_bits));
+    TRY(t->r->kernels->matrix_pack(&t->weights[p], weights + out * l->rows, count, l->rows,
+                                   l->layer.shape.weight_bits));
   }
 cleanup:
   return status;
@@ -181,7 +182,7 @@ static void split_share(struct server_tile *t, size_t tile) {
     for (size_t k = 0; k < t->pieces; k++) {
       int32_t *out = t->share + k * c0_plane(l) + c * l->span;
       for (size_t i = 0; i < span; i++) {
-        const int64_t v = ring_signed(values[i], l->layer.ring_bits) + half;
+        const int64_t v = ring_signed(values[i], l->layer.shape.ring_bits) + half;
         out[i] = (int32_t)((k ? v >> PIECE_BITS : (v & (int64_t)low_mask(PIECE_BITS)) - half));
       }
     }
@@ -192,7 +193,7 @@ static void split_share(struct server_tile *t, size_t tile) {
  * streams. Several share a polynomial of c1 in a layer of one tile only, a full one. */
 static void set_base(struct server_tile *t, size_t group, size_t packed, size_t stride) {
   const struct linear_layout *l = t->l;
-  const size_t group_in = l->layer.in_channels / l->layer.groups;
+  const size_t group_in = l->layer.shape.in_channels / l->layer.shape.groups;
   for (size_t r = 0; r < l->rows; r++) {
     const struct linear_tap *tap = &l->tap[r % l->taps];
     const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
@@ -303,7 +304,7 @@ static fusion_status send_common(struct server_tile *t, size_t bundle) {
   const struct linear_layout *l = t->l;
   const struct matrix_weights *weights = t->weights;
   TRY(expand_c1(t, bundle));
-  for (size_t out = 0, end; out < l->layer.out_channels;) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels;) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
@@ -326,7 +327,7 @@ static fusion_status send_answer(struct server_tile *t, size_t tile) {
   unpack_c0(t, tile);
   split_share(t, tile);
   layout_targets(l, tile, t->lane, t->target);
-  for (size_t out = 0, end; out < l->layer.out_channels;) {
+  for (size_t out = 0, end; out < l->layer.shape.out_channels;) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
@@ -370,7 +371,8 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
   if (status == FUSION_E_PEER) return FUSION_E_UNSUPPORTED; /* the model's own layer */
   if (status != FUSION_OK) return status;
   struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
-  status = weights_fit(weights, layer->out_channels * l.rows, layer->weight_bits) ? FUSION_OK : FUSION_E_MODEL;
+  status =
+      weights_fit(weights, layer->shape.out_channels * l.rows, layer->shape.weight_bits) ? FUSION_OK : FUSION_E_MODEL;
   if (status == FUSION_OK) status = tile_open(&t, weights);
   for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
   r->bundles += div_up(l.tiles, l.bundle);

@@ -103,7 +103,7 @@ void slots_layout_free(struct slots_layout *l) {
 
 /* |sum| <= fan_in * 2^(weight_bits - 1) * 2^(ring_bits - 1), and t is to exceed twice that. */
 static bool choose_plain(struct slots_layout *l) {
-  const struct slots_layer *layer = &l->layer;
+  const struct layer_shape *layer = &l->layer;
   const uint64_t fan_in = (uint64_t)(layer->in_channels / layer->groups) * layer->kernel_h * layer->kernel_w;
   const unsigned shift = (unsigned)layer->ring_bits + layer->weight_bits - 2;
   if (shift + log2_up(fan_in) + 1 > SLOTS_PLAIN_BITS_MAX) return false;
@@ -275,10 +275,10 @@ static const char *layout_places(struct slots_layout *l) {
   return why ? why : choose_places(l);
 }
 
-fusion_status slots_layout_make(struct slots_layout *l, const struct slots_layer *layer, size_t samples,
+fusion_status slots_layout_make(struct slots_layout *l, const struct layer_shape *layer, size_t samples,
                                 const char **why) {
   fusion_status status;
-  const struct slots_layer *r = layer;
+  const struct layer_shape *r = layer;
   *l = (struct slots_layout){.layer = *layer, .samples = samples};
   TRY(axis_make(&l->y, &(struct side){r->in_h, r->out_h, r->kernel_h, r->stride_h, r->pad_top, r->dilation_h}, why));
   TRY(axis_make(&l->x, &(struct side){r->in_w, r->out_w, r->kernel_w, r->stride_w, r->pad_left, r->dilation_w}, why));

@@ -14,14 +14,8 @@
 #ifndef FUSION_SLOTS_SLOTS_LAYOUT_H
 #define FUSION_SLOTS_SLOTS_LAYOUT_H
 
+#include "base/layer_shape.h"
 #include "slots/slots.h"
-
-/** A dense layer has in_h = in_w = kernel = 1. */
-struct slots_layer {
-  uint32_t in_channels, in_h, in_w, out_channels, out_h, out_w, groups;
-  uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-  uint8_t ring_bits, weight_bits;
-};
 
 enum { SLOTS_OFFSETS_MAX = 64, SLOTS_PHASES_MAX = 4096 };
 #define SLOTS_NONE SIZE_MAX
@@ -37,7 +31,7 @@ struct slots_axis {
 };
 
 struct slots_layout {
-  struct slots_layer layer;
+  struct layer_shape layer;
   size_t samples;
   unsigned plain_bits;
   uint64_t offset; /* added to the sums, so that they are not negative: below t / 2 */
@@ -59,7 +53,7 @@ struct slots_layout {
 /** The cheapest layout for so many samples. FUSION_E_PEER: `why` (not NULL) says what no layout can do;
  * FUSION_E_MEMORY.
  */
-fusion_status slots_layout_make(struct slots_layout *l, const struct slots_layer *layer, size_t samples,
+fusion_status slots_layout_make(struct slots_layout *l, const struct layer_shape *layer, size_t samples,
                                 const char **why) FUSION_MUST_CHECK;
 void slots_layout_free(struct slots_layout *l);
 

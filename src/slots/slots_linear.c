@@ -20,7 +20,7 @@ struct client_layer {
 /* One channel of a tile into its block. */
 static void put_channel(const struct client_layer *c, const struct slots_tile *t, size_t channel, uint64_t *to) {
   const struct slots_layout *l = c->l;
-  const struct slots_layer *layer = &l->layer;
+  const struct layer_shape *layer = &l->layer;
   const size_t phase = channel / layer->in_channels, plane = channel % layer->in_channels;
   const size_t py = l->y.phase[phase / l->x.phases], px = l->x.phase[phase % l->x.phases];
   const uint64_t p = c->plain->table.m.p;
@@ -56,7 +56,7 @@ cleanup:
 /* Where the outputs of a ciphertext are: moves them from slots to `field`. The same at both parties. */
 static void take_outputs(const struct slots_layout *l, const struct slots_tile *t, size_t output, const uint64_t *slots,
                          uint64_t *field) {
-  const struct slots_layer *layer = &l->layer;
+  const struct layer_shape *layer = &l->layer;
   const size_t plane = (size_t)layer->out_h * layer->out_w, places = l->folded ? l->period : l->places;
   for (size_t place = 0; place < places; place++) {
     const size_t channel = slots_output_at(l, output, place / l->blocks, place % l->blocks);
@@ -133,7 +133,7 @@ static size_t server_words(const struct slots_layout *l) {
 
 /* The weight's index where input channel and output channel meet through a tap; SLOTS_NONE: they do not. */
 static size_t weight_at(const struct slots_layout *l, const struct slots_term *t, size_t channel, size_t out) {
-  const struct slots_layer *layer = &l->layer;
+  const struct layer_shape *layer = &l->layer;
   const size_t group_in = layer->in_channels / layer->groups, group_out = layer->out_channels / layer->groups;
   const size_t phase = channel / layer->in_channels, in = channel % layer->in_channels;
   const uint32_t ky = l->y.tap[phase / l->x.phases * l->y.offsets + t->iy];

@@ -28,7 +28,7 @@ void slots_linear_cost(struct cost *cost, const struct slots_layout *l, struct s
 size_t slots_linear_memory(const struct slots_layout *l, enum role role);
 
 /** y = W x + bias modulo 2^64 in the clear, for the server's own share; x NULL: zeros. */
-void slots_linear_local(const struct slots_layer *layer, const int16_t *weights, const int64_t *bias, const uint64_t *x,
+void slots_linear_local(const struct layer_shape *layer, const int16_t *weights, const int64_t *bias, const uint64_t *x,
                         uint64_t *y, size_t samples);
 
 #endif

@@ -14,7 +14,7 @@ static struct range range_of(size_t in, size_t out, size_t stride, int64_t at) {
 }
 
 /* One plane times one channel's taps. */
-static void add_plane(const struct slots_layer *l, const int16_t *weights, const uint64_t *x, uint64_t *y) {
+static void add_plane(const struct layer_shape *l, const int16_t *weights, const uint64_t *x, uint64_t *y) {
   for (size_t ky = 0; ky < l->kernel_h; ky++) {
     const int64_t ay = (int64_t)(ky * l->dilation_h) - l->pad_top;
     const struct range rows = range_of(l->in_h, l->out_h, l->stride_h, ay);
@@ -36,7 +36,7 @@ static uint64_t dot(const int16_t *weights, const uint64_t *x, size_t count) {
   return sum;
 }
 
-void slots_linear_local(const struct slots_layer *l, const int16_t *weights, const int64_t *bias, const uint64_t *x,
+void slots_linear_local(const struct layer_shape *l, const int16_t *weights, const int64_t *bias, const uint64_t *x,
                         uint64_t *y, size_t samples) {
   const size_t in = l->in_channels / l->groups, out = l->out_channels / l->groups;
   const size_t in_plane = (size_t)l->in_h * l->in_w, out_plane = (size_t)l->out_h * l->out_w;

@@ -66,30 +66,7 @@ cleanup:
 }
 
 static struct linear_layer linear_of(const struct program *program, uint32_t number, uint8_t guard_bits, uint8_t set) {
-  const struct program_step *step = &program->steps[number];
-  const struct shape in = program->steps[step->inputs[0]].out.shape, out = step->out.shape;
-  const struct window *w = &step->window;
-  return (struct linear_layer){
-      .in_channels = in.channels,
-      .in_h = in.height,
-      .in_w = in.width,
-      .out_channels = out.channels,
-      .out_h = out.height,
-      .out_w = out.width,
-      .groups = step->groups,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .ring_bits = step->out.ring_bits,
-      .guard_bits = guard_bits,
-      .weight_bits = step->weight_bits,
-      .rlwe_set = set,
-  };
+  return (struct linear_layer){.shape = step_layer(program, number), .guard_bits = guard_bits, .rlwe_set = set};
 }
 
 struct linear_layer step_linear(const struct encrypted_steps *s, uint32_t number) {

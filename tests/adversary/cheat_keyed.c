@@ -34,7 +34,7 @@ static bool find_layout(struct linear_layout *l, size_t *outs, const struct engi
     if (layout->program->steps[i].op != OP_LINEAR) continue;
     const struct linear_layer layer = step_linear(layout->own, i);
     if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
-    for (size_t first = 0, end; first < l->layer.out_channels; first = end) {
+    for (size_t first = 0, end; first < l->layer.shape.out_channels; first = end) {
       end = layout_message_end(l, first);
       *outs = end - first;
       if (layout_common_len(l, *outs) == len) return true;

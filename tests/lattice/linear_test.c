@@ -23,16 +23,16 @@ struct job {
 };
 
 static size_t in_len(const struct job *j) {
-  return j->samples * j->layer.in_channels * j->layer.in_h * j->layer.in_w;
+  return j->samples * j->layer.shape.in_channels * j->layer.shape.in_h * j->layer.shape.in_w;
 }
 static size_t out_plane(const struct job *j) {
-  return (size_t)j->layer.out_h * j->layer.out_w;
+  return (size_t)j->layer.shape.out_h * j->layer.shape.out_w;
 }
 static size_t out_len(const struct job *j) {
-  return j->samples * j->layer.out_channels * out_plane(j);
+  return j->samples * j->layer.shape.out_channels * out_plane(j);
 }
 static size_t row_count(const struct job *j) {
-  return (size_t)j->layer.in_channels / j->layer.groups * j->layer.kernel_h * j->layer.kernel_w;
+  return (size_t)j->layer.shape.in_channels / j->layer.shape.groups * j->layer.shape.kernel_h * j->layer.shape.kernel_w;
 }
 
 static struct rlwe_keys keys_of(const struct job *j) {
@@ -80,19 +80,20 @@ static void job_open(struct job *j, enum fill fill, uint64_t *seed) {
   j->x_client = mem_alloc(in_len(j), 8);
   j->y_server = mem_alloc(out_len(j), 8);
   j->y_client = mem_alloc(out_len(j), 8);
-  j->weights = mem_alloc(j->layer.out_channels * row_count(j), 2);
-  j->bias = mem_alloc(j->layer.out_channels, 8);
+  j->weights = mem_alloc(j->layer.shape.out_channels * row_count(j), 2);
+  j->bias = mem_alloc(j->layer.shape.out_channels, 8);
   assert_true(j->x_server && j->x_client && j->y_server && j->y_client && j->weights && j->bias);
-  const int limit = 1 << (j->layer.weight_bits - 1);
+  const int limit = 1 << (j->layer.shape.weight_bits - 1);
   for (size_t i = 0; i < in_len(j); i++) {
     j->x_server[i] = fill == FILL_RANDOM ? test_random(seed) : UINT64_MAX;
     j->x_client[i] = fill == FILL_RANDOM ? test_random(seed) : fill == FILL_ZERO_CLIENT ? 0 : UINT64_MAX;
   }
-  for (size_t i = 0; i < j->layer.out_channels * row_count(j); i++) {
+  for (size_t i = 0; i < j->layer.shape.out_channels * row_count(j); i++) {
     const int random = (int)(test_random(seed) % (2u * (unsigned)limit)) - limit;
     j->weights[i] = (int16_t)(fill == FILL_MAX ? limit - 1 : fill == FILL_MIN ? -limit : random);
   }
-  for (size_t i = 0; i < j->layer.out_channels; i++) j->bias[i] = ring_signed(test_random(seed), j->layer.ring_bits);
+  for (size_t i = 0; i < j->layer.shape.out_channels; i++)
+    j->bias[i] = ring_signed(test_random(seed), j->layer.shape.ring_bits);
   if (!j->layer.rlwe_set) j->layer.rlwe_set = linear_choose_set(&j->layer, j->weights);
   assert_int_not_equal(j->layer.rlwe_set, 0);
   assert_ok(channel_pipe(&j->server, &j->client));
@@ -109,7 +110,7 @@ static void job_close(struct job *j) {
 
 /* W x + bias at one output, modulo 2^64. */
 static uint64_t plain_output(const struct job *j, size_t sample, size_t out, size_t oy, size_t ox) {
-  const struct linear_layer *l = &j->layer;
+  const struct layer_shape *l = &j->layer.shape;
   const size_t group_in = l->in_channels / l->groups, group = out / (l->out_channels / l->groups);
   uint64_t sum = (uint64_t)j->bias[out];
   for (size_t c = 0; c < group_in; c++) {
@@ -129,13 +130,13 @@ static uint64_t plain_output(const struct job *j, size_t sample, size_t out, siz
 static unsigned check_outputs(const struct job *j, uint64_t *seed) {
   enum { CHECKS = 20000 };
   const size_t total = out_len(j), count = size_min(total, CHECKS);
-  const unsigned bits = (unsigned)j->layer.ring_bits + j->layer.guard_bits;
+  const unsigned bits = (unsigned)j->layer.shape.ring_bits + j->layer.guard_bits;
   unsigned seen = 0;
   for (size_t i = 0; i < count; i++) {
     const size_t at = total <= CHECKS ? i : test_random(seed) % total;
     const size_t plane = at / out_plane(j), within = at % out_plane(j);
-    const uint64_t want = plain_output(j, plane / j->layer.out_channels, plane % j->layer.out_channels,
-                                       within / j->layer.out_w, within % j->layer.out_w);
+    const uint64_t want = plain_output(j, plane / j->layer.shape.out_channels, plane % j->layer.shape.out_channels,
+                                       within / j->layer.shape.out_w, within % j->layer.shape.out_w);
     assert_true((j->y_server[at] | j->y_client[at]) <= low_mask(bits));
     const uint64_t got = j->y_server[at] + j->y_client[at] - (want << j->layer.guard_bits);
     const int64_t eps = ring_signed(got, bits);
@@ -159,46 +160,46 @@ static void check_cost(const struct job *j) {
 }
 
 static struct linear_layer dense(uint32_t in, uint32_t out, uint8_t ring, uint8_t guard, uint8_t weight) {
-  return (struct linear_layer){.in_channels = in,
-                               .in_h = 1,
-                               .in_w = 1,
-                               .out_channels = out,
-                               .out_h = 1,
-                               .out_w = 1,
-                               .groups = 1,
-                               .kernel_h = 1,
-                               .kernel_w = 1,
-                               .stride_h = 1,
-                               .stride_w = 1,
-                               .dilation_h = 1,
-                               .dilation_w = 1,
-                               .ring_bits = ring,
-                               .guard_bits = guard,
-                               .weight_bits = weight};
+  return (struct linear_layer){.shape = {.in_channels = in,
+                                         .in_h = 1,
+                                         .in_w = 1,
+                                         .out_channels = out,
+                                         .out_h = 1,
+                                         .out_w = 1,
+                                         .groups = 1,
+                                         .kernel_h = 1,
+                                         .kernel_w = 1,
+                                         .stride_h = 1,
+                                         .stride_w = 1,
+                                         .dilation_h = 1,
+                                         .dilation_w = 1,
+                                         .ring_bits = ring,
+                                         .weight_bits = weight},
+                               .guard_bits = guard};
 }
 
 /* Symmetric padding; the output size follows. */
 static struct linear_layer conv(uint32_t in, uint32_t size, uint32_t out, uint32_t kernel, uint32_t stride,
                                 uint32_t pad, uint32_t dilation, uint32_t groups) {
   const uint32_t out_size = (size + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1;
-  return (struct linear_layer){.in_channels = in,
-                               .in_h = size,
-                               .in_w = size,
-                               .out_channels = out,
-                               .out_h = out_size,
-                               .out_w = out_size,
-                               .groups = groups,
-                               .kernel_h = kernel,
-                               .kernel_w = kernel,
-                               .stride_h = stride,
-                               .stride_w = stride,
-                               .pad_top = pad,
-                               .pad_left = pad,
-                               .dilation_h = dilation,
-                               .dilation_w = dilation,
-                               .ring_bits = 24,
-                               .guard_bits = 2,
-                               .weight_bits = 8};
+  return (struct linear_layer){.shape = {.in_channels = in,
+                                         .in_h = size,
+                                         .in_w = size,
+                                         .out_channels = out,
+                                         .out_h = out_size,
+                                         .out_w = out_size,
+                                         .groups = groups,
+                                         .kernel_h = kernel,
+                                         .kernel_w = kernel,
+                                         .stride_h = stride,
+                                         .stride_w = stride,
+                                         .pad_top = pad,
+                                         .pad_left = pad,
+                                         .dilation_h = dilation,
+                                         .dilation_w = dilation,
+                                         .ring_bits = 24,
+                                         .weight_bits = 8},
+                               .guard_bits = 2};
 }
 
 static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t keys, enum fill fill, uint64_t *seed) {
@@ -206,9 +207,10 @@ static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t 
   job_open(&j, fill, seed);
   print_message(
       "%ux%ux%u -> %ux%ux%u, kernel %ux%u stride %u, ring %u+%u, weights %u, %zu samples: set %u, %u dropped\n",
-      layer.in_channels, layer.in_h, layer.in_w, layer.out_channels, layer.out_h, layer.out_w, layer.kernel_h,
-      layer.kernel_w, layer.stride_h, layer.ring_bits, layer.guard_bits, layer.weight_bits, samples,
-      rlwe_set_id(j.layer.rlwe_set), rlwe_set_dropped(j.layer.rlwe_set));
+      layer.shape.in_channels, layer.shape.in_h, layer.shape.in_w, layer.shape.out_channels, layer.shape.out_h,
+      layer.shape.out_w, layer.shape.kernel_h, layer.shape.kernel_w, layer.shape.stride_h, layer.shape.ring_bits,
+      layer.guard_bits, layer.shape.weight_bits, samples, rlwe_set_id(j.layer.rlwe_set),
+      rlwe_set_dropped(j.layer.rlwe_set));
   test_run_both(run_server, &j, run_client, &j);
   assert_ok(j.server_status);
   assert_ok(j.client_status);
@@ -253,13 +255,13 @@ static void conv__every_geometry(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   struct linear_layer asymmetric = conv(3, 11, 4, 3, 2, 1, 1, 1);
-  asymmetric.pad_top = 0;
-  asymmetric.pad_left = 2;
-  asymmetric.in_w = 9;
-  asymmetric.out_h = 5;
-  asymmetric.out_w = 6;
-  asymmetric.stride_w = 1;
-  asymmetric.kernel_w = 5;
+  asymmetric.shape.pad_top = 0;
+  asymmetric.shape.pad_left = 2;
+  asymmetric.shape.in_w = 9;
+  asymmetric.shape.out_h = 5;
+  asymmetric.shape.out_w = 6;
+  asymmetric.shape.stride_w = 1;
+  asymmetric.shape.kernel_w = 5;
   const struct linear_layer layers[] = {
       conv(3, 14, 5, 3, 1, 1, 1, 1), conv(3, 14, 5, 3, 2, 1, 1, 1), conv(4, 9, 3, 1, 1, 0, 1, 1),
       conv(4, 9, 3, 1, 2, 0, 1, 1),  conv(1, 28, 3, 5, 1, 0, 1, 1), conv(3, 32, 4, 7, 2, 3, 1, 1),
@@ -316,7 +318,7 @@ static void linear__long_messages_take_turns(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   struct linear_layer layer = dense(4608, 4608, 20, 2, 8);
-  layer.groups = 4608;
+  layer.shape.groups = 4608;
   layer.rlwe_set = rlwe_set_make(1, 0);
   struct linear_layout l;
   assert_ok(layout_make(&l, &layer, NULL, 1200));
@@ -435,7 +437,7 @@ static void layer__impossible_is_refused(void **state) {
   layer.rlwe_set = rlwe_set_make(1, 0);
   assert_int_equal(layout_make(&l, &layer, NULL, 0), FUSION_E_PEER);
   assert_int_equal(layout_make(&l, &layer, NULL, SIZE_MAX), FUSION_E_PEER);
-  layer.ring_bits = 60;
+  layer.shape.ring_bits = 60;
   assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer = conv(UINT32_MAX, UINT32_MAX, UINT32_MAX, 3, 1, 1, 1, 1);
   layer.rlwe_set = rlwe_set_make(1, 0);
@@ -445,7 +447,7 @@ static void layer__impossible_is_refused(void **state) {
   assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
   layer = conv(4, 8, 4, 3, 1, 1, 1, 1);
   layer.rlwe_set = rlwe_set_make(1, 0);
-  layer.stride_w = 0;
+  layer.shape.stride_w = 0;
   assert_int_equal(layout_make(&l, &layer, NULL, 1), FUSION_E_PEER);
 }
 
@@ -454,7 +456,7 @@ static void choose_set__too_wide_is_refused(void **state) {
   const int16_t weights[2] = {INT16_MAX, INT16_MIN};
   struct linear_layer layer = dense(2, 1, 44, 3, 16);
   assert_int_not_equal(linear_choose_set(&layer, weights), 0);
-  layer.ring_bits = 46;
+  layer.shape.ring_bits = 46;
   assert_int_equal(linear_choose_set(&layer, weights), 0);
 }
 
@@ -500,7 +502,7 @@ static double noise_deviation(const struct job *j, size_t out, unsigned dropped)
   for (size_t k = 0; k < p->limbs; k++) q *= rlwe_primes[k];
   for (size_t r = 0; r < row_count(j); r++) squares += pow(j->weights[out * row_count(j) + r], 2);
   const double rows = (variance + ldexp(1, 2 * (int)dropped) / 12) * squares;
-  const double zero = variance * (2 * n * ternary + 1), unit = exp2(j->layer.ring_bits + j->layer.guard_bits) / q;
+  const double zero = variance * (2 * n * ternary + 1), unit = exp2(j->layer.shape.ring_bits + j->layer.guard_bits) / q;
   const double rounding = n * ternary / 12 / exp2(2.0 * p->low_bits);
   return sqrt((rows + zero) * unit * unit + rounding);
 }
@@ -562,11 +564,11 @@ static void linear__bad_weights_and_manifest(void **state) {
   job_close(&j);
   j = (struct job){.layer = dense(8, 2, 20, 2, 8), .samples = 2};
   job_open(&j, FILL_RANDOM, &seed);
-  j.layer.kernel_w = 0;
+  j.layer.shape.kernel_w = 0;
   test_run_both(run_server, &j, run_client, &j);
   assert_int_equal(j.server_status, FUSION_E_UNSUPPORTED);
   assert_int_equal(j.client_status, FUSION_E_PEER);
-  j.layer.kernel_w = 1;
+  j.layer.shape.kernel_w = 1;
   job_close(&j);
 }
 

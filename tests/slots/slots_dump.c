@@ -50,7 +50,7 @@ static void print_axis(const char *name, const struct slots_axis *a) {
   printf("]}");
 }
 
-static int print_layer(const struct slots_layer *r, size_t samples) {
+static int print_layer(const struct layer_shape *r, size_t samples) {
   struct slots_layout l;
   const char *why;
   if (slots_layout_make(&l, r, samples, &why) != FUSION_OK) return 1;
@@ -72,7 +72,7 @@ static int print_layer(const struct slots_layer *r, size_t samples) {
 
 int main(void) {
   static const struct {
-    struct slots_layer layer;
+    struct layer_shape layer;
     size_t samples;
   } layers[] = {
       {{784, 1, 1, 128, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 20, 5}, 1},

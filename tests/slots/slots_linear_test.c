@@ -26,13 +26,13 @@ static void *run_end(void *arg) {
   return NULL;
 }
 
-static size_t in_size(const struct slots_layer *l) {
+static size_t in_size(const struct layer_shape *l) {
   return (size_t)l->in_channels * l->in_h * l->in_w;
 }
-static size_t out_size(const struct slots_layer *l) {
+static size_t out_size(const struct layer_shape *l) {
   return (size_t)l->out_channels * l->out_h * l->out_w;
 }
-static size_t weight_count(const struct slots_layer *l) {
+static size_t weight_count(const struct layer_shape *l) {
   return (size_t)l->out_channels * (l->in_channels / l->groups) * l->kernel_h * l->kernel_w;
 }
 
@@ -56,7 +56,7 @@ static uint64_t draw(uint64_t *random, unsigned bits) {
   return r % 8 < 3 ? ends[r % 8] : r >> 8;
 }
 
-static void check_layer(const char *name, const struct slots_layer *layer, size_t samples, uint64_t *random) {
+static void check_layer(const char *name, const struct layer_shape *layer, size_t samples, uint64_t *random) {
   struct slots_layout l;
   const char *why = NULL;
   if (slots_layout_make(&l, layer, samples, &why) != FUSION_OK) fail_msg("%s: %s", name, why);
@@ -95,15 +95,15 @@ static void check_layer(const char *name, const struct slots_layer *layer, size_
   slots_layout_free(&l);
 }
 
-static struct slots_layer dense(uint32_t in, uint32_t out, uint8_t ring, uint8_t bits) {
-  return (struct slots_layer){in, 1, 1, out, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, ring, bits};
+static struct layer_shape dense(uint32_t in, uint32_t out, uint8_t ring, uint8_t bits) {
+  return (struct layer_shape){in, 1, 1, out, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, ring, bits};
 }
 
 static void slots_linear__dense_layers(void **state) {
   (void)state;
   uint64_t random = test_seed();
   const struct {
-    struct slots_layer layer;
+    struct layer_shape layer;
     size_t samples;
   } cases[] = {
       {dense(784, 128, 24, 4), 1},   {dense(128, 10, 22, 5), 1}, {dense(50, 33, 22, 8), 130},
@@ -120,7 +120,7 @@ static void slots_linear__convolutions(void **state) {
   uint64_t random = test_seed();
   const struct {
     const char *name;
-    struct slots_layer layer;
+    struct layer_shape layer;
     size_t samples;
   } cases[] = {
       {"padded", {3, 9, 8, 6, 9, 8, 3, 3, 3, 1, 1, 1, 1, 1, 1, 24, 8}, 4},

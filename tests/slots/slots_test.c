@@ -144,7 +144,7 @@ static void slots_noise__stays_below_its_bound(void **state) {
     uint8_t ring, weight;
   } cases[] = {{784, 128, 24, 6}, {128, 10, 22, 8}, {8192, 8, 18, 8}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    const struct slots_layer layer = {
+    const struct layer_shape layer = {
         cases[i].in, 1, 1, cases[i].out, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, cases[i].ring, cases[i].weight};
     struct slots_layout l;
     struct slots_elements wanted = {0};
@@ -224,7 +224,7 @@ static void slots_elements__are_few_and_distinct(void **state) {
 static void slots_layout__says_what_no_packing_can_do(void **state) {
   (void)state;
   const struct {
-    struct slots_layer layer;
+    struct layer_shape layer;
     const char *why;
   } cases[] = {
       {{1, 1, 5000, 1, 1, 5000, 1, 1, 1, 1, 1, 0, 0, 1, 1, 20, 5}, "its image is wider than a row of slots"},
@@ -245,7 +245,7 @@ static void slots_layout__says_what_no_packing_can_do(void **state) {
 static void slots_layout__chooses_the_same_everywhere(void **state) {
   (void)state;
   static const struct {
-    struct slots_layer layer;
+    struct layer_shape layer;
     size_t samples;
     const char *choice;
   } cases[] = {
@@ -293,7 +293,7 @@ static void slots_layout__chooses_the_same_everywhere(void **state) {
 /* Numbers beyond those of any network: prices and noise stop at their limit, and a layer is laid out or refused. */
 static void slots_layout__huge_numbers_do_not_wrap(void **state) {
   (void)state;
-  struct slots_layer layer = {1, 64, 64, 1, 64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, 8, 2};
+  struct layer_shape layer = {1, 64, 64, 1, 64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, 8, 2};
   struct slots_layout l;
   const char *why = NULL;
   layer.out_channels = UINT32_C(1) << 31;

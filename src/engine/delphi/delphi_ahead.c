@@ -74,13 +74,14 @@ static struct span span_of(uint32_t in, uint32_t out, uint32_t stride, uint32_t 
   return s;
 }
 
-/* One output plane from one input plane. */
-static void add_plane(const struct linear_layer *l, const int16_t *kernel, const uint64_t *x, uint64_t *y) {
+/* One output plane from one input plane, times 2^shift. */
+static void add_plane(const struct layer_shape *l, unsigned shift, const int16_t *kernel, const uint64_t *x,
+                      uint64_t *y) {
   for (uint32_t ky = 0; ky < l->kernel_h; ky++) {
     const struct span rows = span_of(l->in_h, l->out_h, l->stride_h, l->pad_top, (size_t)ky * l->dilation_h);
     for (uint32_t kx = 0; kx < l->kernel_w; kx++) {
       const struct span columns = span_of(l->in_w, l->out_w, l->stride_w, l->pad_left, (size_t)kx * l->dilation_w);
-      const uint64_t weight = (uint64_t)(int64_t)kernel[ky * l->kernel_w + kx] << l->guard_bits;
+      const uint64_t weight = (uint64_t)(int64_t)kernel[ky * l->kernel_w + kx] << shift;
       for (size_t oy = rows.first; oy < rows.end; oy++) {
         const size_t row = rows.at + (oy - rows.first) * l->stride_h;
         add_row(y + oy * l->out_w + columns.first, x + row * l->in_w + columns.at, columns.end - columns.first,
@@ -92,7 +93,7 @@ static void add_plane(const struct linear_layer *l, const int16_t *kernel, const
 
 void delphi_add_product(const struct linear_layer *layer, const int16_t *weights, const uint64_t *x, uint64_t *y,
                         size_t samples) {
-  const struct linear_layer *l = layer;
+  const struct layer_shape *l = &layer->shape;
   const size_t in_plane = (size_t)l->in_h * l->in_w, out_plane = (size_t)l->out_h * l->out_w;
   const size_t taps = (size_t)l->kernel_h * l->kernel_w, group_outs = l->out_channels / l->groups;
   const size_t ins = l->in_channels / l->groups;
@@ -100,7 +101,8 @@ void delphi_add_product(const struct linear_layer *layer, const int16_t *weights
     for (size_t o = 0; o < l->out_channels; o++) {
       const uint64_t *from = x + (n * l->in_channels + o / group_outs * ins) * in_plane;
       uint64_t *to = y + (n * l->out_channels + o) * out_plane;
-      for (size_t c = 0; c < ins; c++) add_plane(l, weights + (o * ins + c) * taps, from + c * in_plane, to);
+      for (size_t c = 0; c < ins; c++)
+        add_plane(l, layer->guard_bits, weights + (o * ins + c) * taps, from + c * in_plane, to);
     }
   }
 }

@@ -54,7 +54,7 @@ void sci_he_layout_close(struct engine_layout *layout);
 /** A linear layer runs once for each piece of the client's x, which is their sum, each times 2^shift: one where the
  *  sums of whole numbers fit a plaintext modulus. Pieces are signed. */
 struct sci_he_piece {
-  struct slots_layer layer; /* its ring_bits: the piece's width */
+  struct layer_shape layer; /* its ring_bits: the piece's width */
   unsigned shift;
 };
 struct sci_he_piece sci_he_piece(const struct engine_layout *layout, uint32_t number, unsigned piece);

@@ -9,36 +9,13 @@ static fusion_status out_of_memory(fusion_error *err) {
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
-static struct slots_layer layer_of(const struct program *program, uint32_t number, unsigned x_bits) {
-  const struct program_step *step = &program->steps[number];
-  const struct shape in = program->steps[step->inputs[0]].out.shape, out = step->out.shape;
-  const struct window *w = &step->window;
-  return (struct slots_layer){
-      .in_channels = in.channels,
-      .in_h = in.height,
-      .in_w = in.width,
-      .out_channels = out.channels,
-      .out_h = out.height,
-      .out_w = out.width,
-      .groups = step->groups,
-      .kernel_h = w->kernel_h,
-      .kernel_w = w->kernel_w,
-      .stride_h = w->stride_h,
-      .stride_w = w->stride_w,
-      .pad_top = w->pad_top,
-      .pad_left = w->pad_left,
-      .dilation_h = w->dilation_h,
-      .dilation_w = w->dilation_w,
-      .ring_bits = (uint8_t)x_bits,
-      .weight_bits = step->weight_bits,
-  };
-}
-
 struct sci_he_piece sci_he_piece(const struct engine_layout *layout, uint32_t number, unsigned piece) {
   const unsigned ring = layout->program->steps[number].out.ring_bits, pieces = sci_he_own(layout)->pieces[number];
   const unsigned width = (unsigned)div_up(ring, pieces), shift = piece * width;
   const unsigned bits = ring - shift < width ? ring - shift : width;
-  return (struct sci_he_piece){.layer = layer_of(layout->program, number, bits), .shift = shift};
+  struct sci_he_piece out = {.layer = step_layer(layout->program, number), .shift = shift};
+  out.layer.ring_bits = (uint8_t)bits;
+  return out;
 }
 
 struct field_ring sci_he_field(const struct slots_layout *l, const struct engine_layout *layout, uint32_t number,
