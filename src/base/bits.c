@@ -7,6 +7,7 @@ void bits_pack(uint8_t *out, const uint64_t *values, size_t count, unsigned bits
 }
 
 void bits_unpack(uint64_t *values, const uint8_t *in, size_t count, unsigned bits) {
+  if (!count) return; /* `values` may be NULL */
   if (bits)
     bits_kernels()->unpack(values, in, count, bits, 0);
   else
