@@ -13,6 +13,7 @@
 #   make tidy|format|layers                   clang-tidy, clang-format, the direction of dependencies
 #   make coverage   lines and branches that the tests reach    make dist   the archive of a release
 #   make deb        Debian packages, in build/deb; deb-test: lintian, and a fresh Debian 12 that installs them (as root)
+#   make reproducible    Debian packages twice, compared; image: an OCI image of them (as root); spdx: files and licences
 #   .ci/run         everything that a change must pass
 #
 # Missing Debian packages are installed once (scripts/setup.sh); SETUP=no leaves the machine alone.
@@ -24,7 +25,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: deb deb-test python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: deb deb-test reproducible image spdx python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -182,10 +183,27 @@ endif
 	@packaging/build_deb.sh build/deb
 deb-test: deb
 ifeq ($(SETUP),yes)
-	@scripts/setup.sh lintian debootstrap iproute2
+	@scripts/setup.sh lintian debootstrap iproute2 piuparts
 endif
 	@lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs build/deb/*.changes
 	@packaging/test_install.sh build/deb
+	@packaging/piuparts.sh build/deb
+# The packages of the first of both builds are left in build/deb.
+reproducible:
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh $(DEB_TOOLS)
+endif
+	@packaging/reproducible.sh build/deb
+# BASE=NAME: another base image than Debian's.
+image: deb
+ifeq ($(SETUP),yes)
+	@scripts/setup.sh buildah crun iproute2 openssl
+endif
+	@packaging/oci/build.sh build/deb
+spdx:
+	@mkdir -p build
+	@scripts/spdx.py . >build/fusion.spdx.json
+	@echo build/fusion.spdx.json
 DEB_TOOLS = debhelper dh-python dpkg-dev fakeroot pybuild-plugin-pyproject python3-all-dev
 
 tidy: all

@@ -6,12 +6,14 @@ set -eu
 packages=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$packages"/*.deb "$work"
-(cd "$work" && dpkg-scanpackages -m . >Packages 2>/dev/null)
+repository=$work/repository
+mkdir "$repository"
+cp "$packages"/*.deb "$repository"
+(cd "$repository" && dpkg-scanpackages -m . >Packages 2>/dev/null)
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
 for package in libfusion0 libfusion-dev fusion python3-fusion; do
   if ! piuparts -d bookworm -m "$mirror main" ${BASE:+"--existing-chroot=$BASE"} --no-eatmydata --warn-on-others \
-    "--extra-repo=deb [trusted=yes] file:$work ./" "--bindmount=$work" "$work/$package"_*.deb >"$work/log" 2>&1; then
+    "--extra-repo=deb [trusted=yes] file:$repository ./" "--bindmount=$repository" "$repository/$package"_*.deb >"$work/log" 2>&1; then
     grep -E 'ERROR|FAIL' -A 20 "$work/log" | head -n 40
     echo "piuparts.sh: $package fails"
     exit 1
