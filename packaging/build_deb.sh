@@ -31,4 +31,4 @@ if ! dpkg-buildpackage "$@" >"$folder/build.log" 2>&1; then
   echo "build_deb.sh: the whole log is $folder/build.log" >&2
   exit 1
 fi
-ls "$folder"/*.deb
+find "$folder" -maxdepth 1 \( -name "*.deb" -o -name "*.dsc" \) | sort
