@@ -1,6 +1,6 @@
 """A job of many queries whose tasks are answered here, in the clear, at once: what the coordinator itself holds is left.
 Prints the bytes of the queries and the growth of the process's peak during the job, as JSON.
-usage: memory_job.py SERVER_ADDRESS QUERIES INPUT_SIZE"""
+usage: memory_job.py SERVER_ADDRESS QUERIES INPUT_SIZE SECURITY_BITS"""
 import json
 import re
 import struct
@@ -46,15 +46,15 @@ def peak():
 
 
 def main():
-    address, queries, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    address, (queries, size, security) = sys.argv[1], map(int, sys.argv[2:])
     X = np.zeros((queries, size), np.uint8)
     bits = np.arange(queries)[:, None] >> np.arange(ANSWERS - 1) & 1
     X[:, :ANSWERS - 1] = 255 * bits
     public = np.random.default_rng(0).integers(0, 255, (200, size), np.uint8), np.zeros(200, np.int64)
-    client, executor = fusion.Client(address, plaintext=True, shard_samples=512), Clear()
-    client.predict(X[:8], public=public, executor=executor, security_bits=20)
+    client, executor = fusion.Client(address, plaintext=True, shard_samples=512, security_bits=security), Clear()
+    client.predict(X[:8], public=public, executor=executor)
     before = peak()
-    result = client.predict(X, public=public, executor=executor, security_bits=20)
+    result = client.predict(X, public=public, executor=executor)
     after = peak()
     right = bool(((result.raw[:, 1:] > 0) == (bits > 0)).all())
     print(json.dumps({"queries": X.nbytes, "growth": after - before, "tasks": executor.tasks, "right": right,

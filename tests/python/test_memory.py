@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPClassifier
 
 import fusion
 
-QUERIES, SIZE = 1 << 14, 784
+QUERIES, SIZE, SECURITY = 1 << 14, 784, 20  # 3 copies
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def wide_server():
 def test_coordinator__holds_a_few_bytes_of_each_number(wide_server):
     """Packed numbers, indices and answers; no array of all samples, neither shuffled nor as 64-bit numbers."""
     program = Path(__file__).with_name("memory_job.py")
-    done = subprocess.run([sys.executable, program, wide_server.address, str(QUERIES), str(SIZE)], capture_output=True, text=True)
+    command = [sys.executable, program, wide_server.address, str(QUERIES), str(SIZE), str(SECURITY)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["right"] and said["samples"] >= 3 * QUERIES and said["tasks"] > said["samples"] / 512
