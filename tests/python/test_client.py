@@ -254,3 +254,14 @@ def test_server__still_running_ends_with_the_interpreter(model, tmp_path):
     program = "import fusion, sys; s = fusion.Server(fusion.load(sys.argv[1]), plaintext=True, log=print).start(); print(s.port)"
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "m.fsn"], env=os.environ, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0 and int(done.stdout.split()[0]) > 0 and done.stderr == ""
+
+
+def test_predict__names_a_row_far_down(client, public, digits):
+    """Queries are looked at and quantised a part at a time."""
+    many = np.tile(digits[0][1500:1600], (50, 1)).astype(np.float32)
+    many[4700, 3] = 1000
+    with pytest.raises(fusion.InputError, match="1 of 5000 queries go beyond.*the first is row 4700: feature 3 is 1000"):
+        client.predict(many, public=public)
+    many[4701, 5] = np.nan
+    with pytest.raises(fusion.InputError, match="row 4701 holds NaN"):
+        client.predict(many, public=public)
