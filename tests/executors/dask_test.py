@@ -39,29 +39,34 @@ class Cluster:
 
 def job_equals_the_model(ours, dask):
     result = ours.ask(dask.get_executor())
-    ran = sum(len(keys) for keys in dask.has_what().values())
-    print(f"dask: {result.verdict.samples} samples over {result.verdict.workers} connections; {ran} results left there")
+    print(f"dask: {result.verdict.samples} samples over {result.verdict.workers} connections")
     assert result.verdict.workers > result.verdict.samples // SHARD_SAMPLES
 
 
-def killed_worker_loses_nothing(ours, dask, cluster):
-    """One worker is killed once tasks have ended there; the other does what is left. Then both are, and a new one comes."""
-    state = {"killed": 0}
+class Killer:
+    """Progress of a job that kills a worker once the first task has ended, and calls `after`."""
 
-    def kill(progress, count, at):
-        if state["killed"] < count and progress.samples_done >= at:
-            for worker in cluster.workers[state["killed"]:count]:
-                worker.kill()
-            state["killed"] = count
-        return True
+    def __init__(self, worker, after=lambda: None):
+        self.worker, self.after, self.left = worker, after, 0
 
-    ours.ask(dask.get_executor(), progress=lambda p: kill(p, 1, 1), tries=5)
-    assert state["killed"] == 1 and len(dask.scheduler_info()["workers"]) == 1
-    later = threading.Timer(2, cluster.begin_worker)
-    later.start()
-    ours.ask(dask.get_executor(), progress=lambda p: kill(p, 2, 1), tries=5)
+    def __call__(self, progress):
+        if not self.left and progress.samples_done:
+            self.left = progress.samples - progress.samples_done
+            self.worker.kill()
+            self.after()
+
+
+def killed_workers_lose_nothing(ours, dask, cluster):
+    """One of two workers is killed in the middle of a job, and the other does what is left. Then that one is killed, too,
+    and another comes a second later."""
+    first = Killer(cluster.workers[0])
+    ours.ask(dask.get_executor(), progress=first)
+    assert first.left and len(dask.scheduler_info()["workers"]) == 1
+    later = threading.Timer(1, cluster.begin_worker)
+    second = Killer(cluster.workers[1], later.start)
+    ours.ask(dask.get_executor(), progress=second)
     later.join()
-    assert state["killed"] == 2
+    assert second.left
 
 
 def main():
@@ -72,7 +77,7 @@ def main():
             dask.wait_for_workers(2, timeout=60)
             started = time.monotonic()
             job_equals_the_model(ours, dask)
-            killed_worker_loses_nothing(ours, dask, cluster)
+            killed_workers_lose_nothing(ours, dask, cluster)
             print(f"dask: three jobs in {time.monotonic() - started:.1f} s")
             dask.close()
         finally:
