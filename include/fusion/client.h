@@ -109,6 +109,8 @@ typedef struct fusion_client_settings {
   fusion_status (*run_task)(void *context, const void *task, size_t len, void *report, size_t report_len,
                             fusion_error *err);
   void *run_task_context;
+  /** Which of the server's models: NAME, or NAME@VERSION. NULL (default): the only one that it has for this client. */
+  const char *model;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

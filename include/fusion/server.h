@@ -62,6 +62,12 @@ typedef struct fusion_server_settings {
   const char *admin;      /**< "HOST:PORT" of metrics, health and status pages over plain HTTP; NULL (default): none */
   const char *model_name; /**< for clients' limits, ledger and pages; default "model" */
   int64_t listen_fd;      /**< a listening socket to take in place of `listen`, above 2; 0 (default): none */
+  /** A folder of models, NAME.fsn and NAME@VERSION.fsn, in place of one; read again by fusion_server_reload. Clients
+   * say which they want. See fusion-serve(1). NULL (default): none. */
+  const char *models;
+  /** Addresses and networks, split by commas, of load balancers that say by the PROXY protocol, version 2, whom a
+   * connection comes from: they must say it, nobody else is asked. NULL (default): none. */
+  const char *proxies;
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);
@@ -71,8 +77,9 @@ static inline fusion_server_settings fusion_server_defaults(void) {
   return settings;
 }
 
-/** Listens. The model is borrowed until fusion_server_close. FUSION_E_USAGE, FUSION_E_TLS (names the file), FUSION_E_IO
- *  (the address), FUSION_E_LIMIT (a sample of this model does not fit the memory), FUSION_E_MEMORY. */
+/** Listens. The model (NULL: those of settings->models) is borrowed until fusion_server_close. FUSION_E_USAGE,
+ * FUSION_E_TLS (names the file), FUSION_E_IO (the address), FUSION_E_LIMIT (a sample of this model does not fit the
+ * memory), FUSION_E_MEMORY. */
 FUSION_API fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
                                             const fusion_server_settings *settings,
                                             fusion_error *err) FUSION_MUST_CHECK;
@@ -87,9 +94,9 @@ FUSION_API fusion_status fusion_server_run(fusion_server *server, fusion_error *
  *  thread and from a signal handler. */
 FUSION_API void fusion_server_stop(fusion_server *server);
 
-/** Reads certificates, keys and the clients' file again within a second; running jobs go on as they began. When one of
- *  them cannot be taken, all stay as they were and the log says why. May be called from any thread and from a signal
- *  handler. */
+/** Reads certificates, keys, the clients' file and the folder of models again within a second; running jobs go on as
+ * they began. When one of them cannot be taken, all stay as they were and the log says why. May be called from any
+ * thread and from a signal handler. */
 FUSION_API void fusion_server_reload(fusion_server *server);
 
 /** The port of the admin address; 0 without one. */

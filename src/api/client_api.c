@@ -10,6 +10,7 @@
 #include "base/sized.h"
 #include "mixcheck/report.h"
 #include "session/ahead.h"
+#include "session/messages.h"
 #include "session/prepare.h"
 #include "session/task.h"
 
@@ -90,6 +91,15 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
   return FUSION_OK;
 }
 
+static fusion_status take_model(fusion_client *c, const char *name, fusion_error *err) {
+  if (!name) return FUSION_OK;
+  if (!model_name_is_valid(name))
+    return error_set(err, FUSION_E_USAGE, "'%.130s': not a model's name; write NAME or NAME@VERSION", name);
+  strcpy(c->model, name);
+  c->handles.model = c->model;
+  return FUSION_OK;
+}
+
 static fusion_status copy_path(char **out, const char *path, fusion_error *err) {
   if (!path) return FUSION_OK;
   *out = mem_alloc(strlen(path) + 1, 1);
@@ -112,6 +122,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   c->handles.cancelled = &c->cancelled;
   TRY(engine_named(&c->handles.engine, s->engine, err));
   TRY(net_address_parse(&c->handles.address, s->server, err));
+  TRY(take_model(c, s->model, err));
   TRY(take_pin(c->manifest, &c->handles.manifest, s->manifest, "a manifest's hash; give the verdict's manifest_hash",
                err));
   TRY(take_pin(c->model_id, &c->handles.model_id, s->model_id, "a model's id; give the verdict's model_id", err));

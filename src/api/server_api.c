@@ -9,9 +9,11 @@
 #include "session/serve.h"
 
 struct fusion_server {
-  struct server *server;   /* owned */
-  struct tls_context *tls; /* owned, NULL for plaintext */
-  uint8_t *receipt_key;    /* owned (key_free), NULL for none */
+  struct server *server;     /* owned */
+  struct tls_context *tls;   /* owned, NULL for plaintext */
+  uint8_t *receipt_key;      /* owned (key_free), NULL for none */
+  struct model_list *models; /* owned */
+  struct proxy_list proxies;
   struct service *service; /* owned */
   struct server_hooks hooks;
   char *cert, *key, *client_ca; /* owned: files that are read again */
@@ -55,15 +57,6 @@ static fusion_status check_settings(const fusion_server_settings *s, fusion_erro
   return FUSION_OK;
 }
 
-/* Engines that are named must be able to run the model; of all, those that can are taken. */
-static fusion_status take_engines(struct engine_list *out, const char *names, const struct program *program,
-                                  fusion_error *err) {
-  const fusion_status status = engine_list_parse(out, names, err);
-  if (status != FUSION_OK || !names || strcmp(names, "all") != 0) return status;
-  engine_list_keep_able(out, program);
-  return out->count ? FUSION_OK : error_set(err, FUSION_E_MODEL, "no protocol engine can run this model");
-}
-
 static fusion_status keep_path(char **out, const char *path, fusion_error *err) {
   if (!path) return FUSION_OK;
   *out = mem_alloc(strlen(path) + 1, 1);
@@ -72,14 +65,21 @@ static fusion_status keep_path(char **out, const char *path, fusion_error *err) 
   return FUSION_OK;
 }
 
-/* All or nothing: the clients' file is taken only when the certificates can be. */
+/* All or nothing: clients and models are taken only when the certificates can be. */
 static fusion_status reload(void *context, fusion_error *why) {
   fusion_server *server = context;
   struct clients *fresh = NULL;
+  struct model_set *models = NULL;
   fusion_status status = service_read_clients(server->service, &fresh, why);
+  if (status == FUSION_OK) status = model_list_read(server->models, &models, why);
   if (status == FUSION_OK && server->tls)
     status = tls_server_reload(server->tls, server->cert, server->key, server->client_ca, why);
-  if (status == FUSION_OK) service_take_clients(server->service, &fresh);
+  if (status == FUSION_OK) {
+    service_take_clients(server->service, &fresh);
+    model_list_take(server->models, models);
+  } else {
+    model_list_drop(server->models, models);
+  }
   clients_free(fresh);
   return status;
 }
@@ -88,8 +88,9 @@ static void on_event(void *context, const struct event *e) {
   service_event(((fusion_server *)context)->service, e);
 }
 
-static fusion_status find_limits(void *context, const char *client, struct client_limits *out, fusion_error *why) {
-  return service_limits(((fusion_server *)context)->service, client, out, why);
+static fusion_status find_limits(void *context, const char *client, const char *model, struct client_limits *out,
+                                 fusion_error *why) {
+  return service_limits(((fusion_server *)context)->service, client, model, out, why);
 }
 
 static fusion_status reserve(void *context, const struct allowance *a, fusion_error *why) {
@@ -104,17 +105,9 @@ static void release(void *context, const struct allowance *a, const struct event
   service_release(((fusion_server *)context)->service, a, ended);
 }
 
-static fusion_status open_service(fusion_server *server, const fusion_server_settings *s, const struct model *model,
-                                  fusion_error *err) {
-  const struct shape in = model->program.steps[0].out.shape;
-  const struct service_settings settings = {.clients = s->clients,
-                                            .ledger = s->ledger,
-                                            .admin = s->admin,
-                                            .model_name = s->model_name,
-                                            .model_id = model->program.model_id,
-                                            .model_id_len = sizeof model->program.model_id,
-                                            .input_shape = {in.channels, in.height, in.width},
-                                            .answer_size = program_answer_size(&model->program)};
+static fusion_status open_service(fusion_server *server, const fusion_server_settings *s, fusion_error *err) {
+  const struct service_settings settings = {
+      .clients = s->clients, .ledger = s->ledger, .admin = s->admin, .models = server->models};
   const fusion_status status = service_open(&server->service, &settings, err);
   if (status != FUSION_OK) return status;
   server->hooks = (struct server_hooks){.context = server, .event = on_event, .limits = find_limits, .reload = reload};
@@ -125,6 +118,17 @@ static fusion_status open_service(fusion_server *server, const fusion_server_set
   return FUSION_OK;
 }
 
+/* Those of the folder, or the one that is given. */
+static fusion_status open_models(fusion_server *server, const fusion_model *model, const fusion_server_settings *s,
+                                 fusion_error *err) {
+  const uint64_t max_memory = s->max_memory ? s->max_memory : mem_half_of_machine();
+  const struct model_terms terms = {.engines = s->engine, .max_memory = max_memory};
+  if (!model == !s->models)
+    return error_set(err, FUSION_E_USAGE, "a server has either one model or a folder of models");
+  if (s->models) return model_list_open_folder(&server->models, s->models, &terms, err);
+  return model_list_open_one(&server->models, model->model, &terms, s->model_name, err);
+}
+
 fusion_status fusion_server_open(fusion_server **out, const fusion_model *model, const fusion_server_settings *settings,
                                  fusion_error *err) {
   *out = NULL;
@@ -133,14 +137,15 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   const fusion_server_settings *s = &known;
   fusion_status status = sized_take(&known, settings, "fusion_server_settings", err);
   if (status == FUSION_OK) status = check_settings(s, err);
-  struct server_handles handles = {.model = model->model};
+  struct server_handles handles = {.model = NULL};
   if (status != FUSION_OK) return status;
-  TRY(take_engines(&handles.engines, s->engine, &model->model->program, err));
   if (s->listen) TRY(net_address_parse(&handles.listen, s->listen, err));
   server = mem_alloc(1, sizeof *server);
   FAIL_IF(!server, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
   if (!s->plaintext) TRY(tls_server_new(&server->tls, s->tls_cert, s->tls_key, s->client_ca, err));
   handles.tls = server->tls;
+  if (s->proxies) TRY(proxy_list_parse(&server->proxies, s->proxies, err));
+  if (s->proxies) handles.proxies = &server->proxies;
   if (s->receipt_key) {
     server->receipt_key = key_alloc(RECEIPT_SECRET_LEN);
     FAIL_IF(!server->receipt_key, error_set(err, FUSION_E_MEMORY, "out of memory for the receipt key"));
@@ -150,7 +155,9 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
   TRY(keep_path(&server->cert, s->tls_cert, err));
   TRY(keep_path(&server->key, s->tls_key, err));
   TRY(keep_path(&server->client_ca, s->client_ca, err));
-  TRY(open_service(server, s, model->model, err));
+  TRY(open_models(server, model, s, err));
+  handles.models = server->models;
+  TRY(open_service(server, s, err));
   handles.hooks = &server->hooks;
   handles.listen_fd = (int)s->listen_fd;
   TRY(server_open(&server->server, s, &handles, err));
@@ -189,6 +196,7 @@ void fusion_server_close(fusion_server *server) {
   service_watch(server->service, NULL);
   server_close(server->server);
   service_close(server->service);
+  model_list_close(server->models);
   mem_free(server->cert);
   mem_free(server->key);
   mem_free(server->client_ca);

@@ -13,10 +13,10 @@ enum { CONNECTIONS_MAX = 64, PATIENCE_S = 10, REASON_LEN = 16 };
 struct admin {
   struct MHD_Daemon *daemon;
   uint16_t port;
-  struct metrics *metrics;         /* borrowed */
-  const struct admin_model *model; /* borrowed */
-  pthread_mutex_t lock;            /* guards the pointer */
-  struct server *server;           /* borrowed */
+  struct metrics *metrics;   /* borrowed */
+  struct model_list *models; /* borrowed */
+  pthread_mutex_t lock;      /* guards the pointer */
+  struct server *server;     /* borrowed */
 };
 
 struct state {
@@ -88,19 +88,90 @@ static struct page server_page(struct admin *a) {
   return json_page(200, json_pack("{s:s,s:s,s:[]}", "name", "fusion", "version", fusion_version(), "extensions"));
 }
 
-static struct page models_page(struct admin *a) {
-  const struct state s = ask(a);
-  return json_page(200, json_pack("{s:[{s:s,s:s,s:b}]}", "models", "name", a->model->name, "version", a->model->id,
-                                  "ready", (int)s.now.ready));
+/* What stands for a version in the pages: the model's id where the file's name has none. */
+static const char *version_of(const struct served_model *m) {
+  const char *at = strchr(m->name, '@');
+  return at ? at + 1 : m->id;
 }
 
-static struct page model_page(struct admin *a) {
-  const struct admin_model *m = a->model;
-  return json_page(
-      200, json_pack("{s:s,s:[s],s:s,s:[{s:s,s:s,s:[i,I,I,I]}],s:[{s:s,s:s,s:[i,I]}]}", "name", m->name, "versions",
-                     m->id, "platform", "fusion", "inputs", "name", "input", "datatype", "FP64", "shape", -1,
-                     (json_int_t)m->input_shape[0], (json_int_t)m->input_shape[1], (json_int_t)m->input_shape[2],
-                     "outputs", "name", "answer", "datatype", "FP64", "shape", -1, (json_int_t)m->answer_size));
+static json_t *name_of(const struct served_model *m) {
+  return json_stringn(m->name, strcspn(m->name, "@"));
+}
+
+static struct page models_page(struct admin *a) {
+  const struct state s = ask(a);
+  json_t *list = json_array();
+  const struct served_model *m;
+  for (size_t i = 0; (m = model_at(a->models, i)); i++) {
+    json_array_append_new(list, json_pack("{s:o,s:s,s:s,s:b}", "name", name_of(m), "version", version_of(m), "id",
+                                          m->id, "ready", (int)s.now.ready));
+    model_release(a->models, m);
+  }
+  return json_page(200, json_pack("{s:o}", "models", list));
+}
+
+static bool has_name(const struct served_model *m, const char *name, size_t len) {
+  return strlen(name) >= len && strcspn(m->name, "@") == len && strncmp(m->name, name, len) == 0;
+}
+
+static json_t *versions_of(struct admin *a, const struct served_model *of) {
+  json_t *list = json_array();
+  const struct served_model *m;
+  for (size_t i = 0; (m = model_at(a->models, i)); i++) {
+    if (has_name(m, of->name, strcspn(of->name, "@"))) json_array_append_new(list, json_string(version_of(m)));
+    model_release(a->models, m);
+  }
+  return list;
+}
+
+static struct page model_page(struct admin *a, const struct served_model *m) {
+  const struct program *p = &m->model->program;
+  const struct shape in = p->steps[0].out.shape;
+  return json_page(200, json_pack("{s:o,s:o,s:s,s:s,s:[{s:s,s:s,s:[i,I,I,I]}],s:[{s:s,s:s,s:[i,I]}]}", "name",
+                                  name_of(m), "versions", versions_of(a, m), "id", m->id, "platform", "fusion",
+                                  "inputs", "name", "input", "datatype", "FP64", "shape", -1, (json_int_t)in.channels,
+                                  (json_int_t)in.height, (json_int_t)in.width, "outputs", "name", "answer", "datatype",
+                                  "FP64", "shape", -1, (json_int_t)program_answer_size(p)));
+}
+
+/* NAME, or NAME/versions/VERSION, of `path` [len]; held. NULL: there is none. */
+static const struct served_model *find_model(struct admin *a, const char *path, size_t len) {
+  static const char versions[] = "/versions/";
+  const size_t name_len = strcspn(path, "/"), at = sizeof versions - 1;
+  const bool versioned = name_len < len && strncmp(path + name_len, versions, at) == 0;
+  const size_t version_len = versioned ? len - name_len - at : 0;
+  const struct served_model *m;
+  if (name_len < len && !versioned) return NULL;
+  for (size_t i = 0; (m = model_at(a->models, i)); i++) {
+    const bool right = !versioned || (strlen(version_of(m)) == version_len &&
+                                      strncmp(version_of(m), path + name_len + at, version_len) == 0);
+    if (right && has_name(m, path, size_min(name_len, len))) return m;
+    model_release(a->models, m);
+  }
+  return NULL;
+}
+
+static struct page no_page(void) {
+  return json_page(404, json_pack("{s:s}", "error", "there is no such page"));
+}
+
+/* `path` is what follows /v2/models/. */
+static struct page page_of_model(struct admin *a, const char *path) {
+  static const char ready[] = "/ready";
+  const size_t len = strlen(path), tail = sizeof ready - 1;
+  const bool asks_ready = len > tail && strcmp(path + len - tail, ready) == 0;
+  const struct served_model *m = find_model(a, path, asks_ready ? len - tail : len);
+  if (!m) return no_page();
+  const struct page p = asks_ready ? ready_page(a) : model_page(a, m);
+  model_release(a->models, m);
+  return p;
+}
+
+static size_t count_models(struct admin *a) {
+  const struct served_model *m;
+  size_t count = 0;
+  for (; (m = model_at(a->models, count)); count++) model_release(a->models, m);
+  return count;
 }
 
 static struct page status_page(struct admin *a) {
@@ -108,7 +179,8 @@ static struct page status_page(struct admin *a) {
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"10\">"
       "<title>fusion</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem;max-width:40rem}"
       "td{padding:.2rem 1.5rem .2rem 0}td+td{text-align:right;font-variant-numeric:tabular-nums}</style></head><body>"
-      "<h1>fusion %s: %s</h1><p>Model id %.16s</p><table>"
+      "<h1>fusion %s: %s</h1><table>"
+      "<tr><td><a href=\"/v2/models\">Models</a></td><td>%zu</td></tr>"
       "<tr><td>Connections now</td><td>%llu</td></tr><tr><td>Jobs done</td><td>%llu</td></tr>"
       "<tr><td>Jobs failed</td><td>%llu</td></tr><tr><td>Connections refused</td><td>%llu</td></tr>"
       "<tr><td>Samples</td><td>%llu</td></tr></table>"
@@ -121,7 +193,7 @@ static struct page status_page(struct admin *a) {
   struct page p = {.status = 500, .type = as_html, .body = malloc(room)};
   if (!p.body) return p;
   const int len =
-      snprintf(p.body, room, format, fusion_version(), s.now.ready ? "ready" : s.reason, a->model->id,
+      snprintf(p.body, room, format, fusion_version(), s.now.ready ? "ready" : s.reason, count_models(a),
                (unsigned long long)t->connections, (unsigned long long)t->jobs_done, (unsigned long long)t->jobs_failed,
                (unsigned long long)t->refused, (unsigned long long)t->samples);
   p.len = len > 0 ? size_min((size_t)len, room - 1) : 0;
@@ -145,12 +217,8 @@ static struct page find_page(struct admin *a, const char *path) {
   static const char models[] = "/v2/models/";
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
     if (strcmp(path, routes[i].path) == 0) return routes[i].make(a);
-  const size_t len = strlen(a->model->name), at = sizeof models - 1;
-  if (strncmp(path, models, at) == 0 && strncmp(path + at, a->model->name, len) == 0) {
-    if (!path[at + len]) return model_page(a);
-    if (strcmp(path + at + len, "/ready") == 0) return ready_page(a);
-  }
-  return json_page(404, json_pack("{s:s}", "error", "there is no such page"));
+  const size_t at = sizeof models - 1;
+  return strncmp(path, models, at) == 0 ? page_of_model(a, path + at) : no_page();
 }
 
 static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url, const char *method,
@@ -172,8 +240,8 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
   return queued;
 }
 
-fusion_status admin_open(struct admin **out, const char *address, struct metrics *metrics,
-                         const struct admin_model *model, fusion_error *err) {
+fusion_status admin_open(struct admin **out, const char *address, struct metrics *metrics, struct model_list *models,
+                         fusion_error *err) {
   struct net_address at;
   int fd = -1;
   *out = NULL;
@@ -182,7 +250,7 @@ fusion_status admin_open(struct admin **out, const char *address, struct metrics
   struct admin *a = mem_alloc(1, sizeof *a);
   if (!a) return error_set(err, FUSION_E_MEMORY, "out of memory for the admin address");
   a->metrics = metrics;
-  a->model = model;
+  a->models = models;
   pthread_mutex_init(&a->lock, NULL);
   TRY(socket_listen(&fd, &a->port, &at, false, err));
   a->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, answer, a,

@@ -6,19 +6,11 @@
 #include "service/metrics.h"
 #include "session/serve.h"
 
-enum { ADMIN_ID_LEN = 65 };
-
-/** What the pages show of the model. */
-struct admin_model {
-  char name[NET_NAME_LEN], id[ADMIN_ID_LEN];
-  size_t input_shape[3], answer_size;
-};
-
 struct admin;
 
-/** Listens on "HOST:PORT" and answers in a thread of its own. `metrics` and `model` are borrowed. */
-fusion_status admin_open(struct admin **out, const char *address, struct metrics *metrics,
-                         const struct admin_model *model, fusion_error *err) FUSION_MUST_CHECK;
+/** Listens on "HOST:PORT" and answers in a thread of its own. `metrics` and `models` are borrowed. */
+fusion_status admin_open(struct admin **out, const char *address, struct metrics *metrics, struct model_list *models,
+                         fusion_error *err) FUSION_MUST_CHECK;
 void admin_close(struct admin *a);
 /** NULL: there is no server; not ready. */
 void admin_watch(struct admin *a, struct server *server);

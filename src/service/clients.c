@@ -108,9 +108,9 @@ fusion_status clients_limits(const struct clients *c, const char *client, const 
   if (!entry)
     return error_set(why, FUSION_E_REFUSED, "the client '%.127s' is not among those that this server serves", client);
   const json_t *models = json_object_get(entry, "models");
-  bool allowed = !models;
-  for (size_t i = 0; i < json_array_size(models); i++)
-    allowed = allowed || strcmp(json_string_value(json_array_get(models, i)), model) == 0;
+  bool allowed = !models || !model;
+  for (size_t i = 0; !allowed && i < json_array_size(models); i++)
+    allowed = model_name_matches(json_string_value(json_array_get(models, i)), model);
   if (!allowed) return error_set(why, FUSION_E_REFUSED, "the client '%.127s' may not use this model", client);
   out->samples_day = (uint64_t)json_integer_value(json_object_get(entry, "samples_day"));
   out->prepared_bytes = (uint64_t)json_integer_value(json_object_get(entry, "prepared_bytes"));

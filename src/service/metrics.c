@@ -22,19 +22,33 @@ static void count_refusal(struct metrics *m, const char *word) {
   m->refused[i].count++;
 }
 
+/* Called with the lock held. */
+static struct model_metrics *find_model(struct metrics *m, const char *name) {
+  size_t i = 0;
+  while (i < m->model_count && strcmp(m->models[i].name, name) != 0) i++;
+  if (i < m->model_count) return &m->models[i];
+  if (m->model_count == METRICS_MODELS) return &m->models[METRICS_MODELS - 1];
+  struct model_metrics *fresh = &m->models[m->model_count++];
+  snprintf(fresh->name, sizeof fresh->name, "%s", m->model_count == METRICS_MODELS ? "other" : name);
+  return fresh;
+}
+
+static void end_job(struct metrics *m, const struct event *e) {
+  struct model_metrics *model = find_model(m, e->model);
+  *(e->status == FUSION_OK ? &model->done : &model->failed) += 1;
+  model->bytes_received += e->bytes_received;
+  model->bytes_sent += e->bytes_sent;
+  m->seconds += e->seconds;
+  for (int i = 0; i < METRICS_BUCKETS; i++) m->seconds_within[i] += e->seconds <= bounds[i];
+}
+
 void metrics_take(struct metrics *m, const struct event *e) {
   pthread_mutex_lock(&m->lock);
   switch (e->kind) {
     case EVENT_REFUSED: count_refusal(m, event_status_word(e->status)); break;
-    case EVENT_JOB_BEGUN: m->begun++; break;
-    case EVENT_SHARD: m->samples += e->samples; break;
-    case EVENT_JOB_ENDED:
-      *(e->status == FUSION_OK ? &m->done : &m->failed) += 1;
-      m->bytes_received += e->bytes_received;
-      m->bytes_sent += e->bytes_sent;
-      m->seconds += e->seconds;
-      for (int i = 0; i < METRICS_BUCKETS; i++) m->seconds_within[i] += e->seconds <= bounds[i];
-      break;
+    case EVENT_JOB_BEGUN: find_model(m, e->model)->begun++; break;
+    case EVENT_SHARD: find_model(m, e->model)->samples += e->samples; break;
+    case EVENT_JOB_ENDED: end_job(m, e); break;
     case EVENT_RELOADED: *(e->status == FUSION_OK ? &m->reloads : &m->reloads_failed) += 1; break;
     default: break;
   }
@@ -71,40 +85,82 @@ static void gauge(struct writer *out, const char *name, const char *help, double
   say(out, "%s %.17g\n", name, value);
 }
 
+static struct model_metrics sum(const struct metrics *m) {
+  struct model_metrics all = {.begun = 0};
+  for (size_t i = 0; i < m->model_count; i++) {
+    all.begun += m->models[i].begun;
+    all.done += m->models[i].done;
+    all.failed += m->models[i].failed;
+  }
+  return all;
+}
+
 static void write_seconds(const struct metrics *m, struct writer *out) {
+  const struct model_metrics all = sum(m);
   head(out, "fusion_job_duration_seconds", "histogram", "Time from a job's first START to its end.");
   for (int i = 0; i < METRICS_BUCKETS; i++)
     say(out, "fusion_job_duration_seconds_bucket{le=\"%g\"} %llu\n", bounds[i],
         (unsigned long long)m->seconds_within[i]);
-  say(out, "fusion_job_duration_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)(m->done + m->failed));
+  say(out, "fusion_job_duration_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)(all.done + all.failed));
   say(out, "fusion_job_duration_seconds_sum %.17g\n", m->seconds);
-  say(out, "fusion_job_duration_seconds_count %llu\n", (unsigned long long)(m->done + m->failed));
+  say(out, "fusion_job_duration_seconds_count %llu\n", (unsigned long long)(all.done + all.failed));
+}
+
+/* One of the counts, for each model. Names have no character that a label must escape, unless the one file's has: such
+ * become '_'. */
+static void by_model(const struct metrics *m, struct writer *out, const char *name, const char *more, size_t offset) {
+  for (size_t i = 0; i < m->model_count; i++) {
+    char label[SESSION_MODEL_LEN];
+    uint64_t value;
+    memcpy(label, m->models[i].name, sizeof label);
+    for (char *c = label; *c; c++)
+      if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~') *c = '_';
+    memcpy(&value, (const char *)&m->models[i] + offset, sizeof value);
+    say(out, "%s{model=\"%s\"%s} %llu\n", name, label, more, (unsigned long long)value);
+  }
+}
+
+static void write_models(const struct metrics *m, struct writer *out) {
+  static const struct {
+    const char *name, *help;
+    size_t offset;
+  } counts[] = {
+      {"fusion_jobs_begun_total", "Jobs that were granted their place.", offsetof(struct model_metrics, begun)},
+      {"fusion_samples_total", "Samples that have run, copies and public ones included.",
+       offsetof(struct model_metrics, samples)},
+      {"fusion_received_bytes_total", "Bytes received in jobs that have ended.",
+       offsetof(struct model_metrics, bytes_received)},
+      {"fusion_sent_bytes_total", "Bytes sent in jobs that have ended.", offsetof(struct model_metrics, bytes_sent)},
+  };
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    head(out, counts[i].name, "counter", counts[i].help);
+    by_model(m, out, counts[i].name, "", counts[i].offset);
+  }
+  head(out, "fusion_jobs_ended_total", "counter", "Jobs that ended, by outcome as the server knows it.");
+  by_model(m, out, "fusion_jobs_ended_total", ",outcome=\"done\"", offsetof(struct model_metrics, done));
+  by_model(m, out, "fusion_jobs_ended_total", ",outcome=\"failed\"", offsetof(struct model_metrics, failed));
 }
 
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct writer *out) {
   pthread_mutex_lock(&m->lock);
+  const struct model_metrics all = sum(m);
   head(out, "fusion_build_info", "gauge", "The release that runs.");
   say(out, "fusion_build_info{version=\"%s\"} 1\n", fusion_version());
   gauge(out, "fusion_start_time_seconds", "When the server started, in seconds since 1970.", m->started);
   gauge(out, "fusion_ready", "1 when a new job would be taken now.", now->ready);
   gauge(out, "fusion_connections", "Connections now, those without a place included.", (double)now->connections);
   gauge(out, "fusion_jobs_running", "Jobs that have begun and not ended.",
-        (double)(m->begun > m->done + m->failed ? m->begun - m->done - m->failed : 0));
-  counter(out, "fusion_jobs_begun_total", "Jobs that were granted their place.", m->begun);
-  head(out, "fusion_jobs_ended_total", "counter", "Jobs that ended, by outcome as the server knows it.");
-  say(out, "fusion_jobs_ended_total{outcome=\"done\"} %llu\n", (unsigned long long)m->done);
-  say(out, "fusion_jobs_ended_total{outcome=\"failed\"} %llu\n", (unsigned long long)m->failed);
-  counter(out, "fusion_samples_total", "Samples that have run, copies and public ones included.", m->samples);
-  counter(out, "fusion_received_bytes_total", "Bytes received in jobs that have ended.", m->bytes_received);
-  counter(out, "fusion_sent_bytes_total", "Bytes sent in jobs that have ended.", m->bytes_sent);
+        (double)(all.begun > all.done + all.failed ? all.begun - all.done - all.failed : 0));
+  write_models(m, out);
   head(out, "fusion_connections_refused_total", "counter", "Connections that ended before their job began, by reason.");
   for (int i = 0; i < METRICS_REASONS && m->refused[i].word; i++)
     say(out, "fusion_connections_refused_total{reason=\"%s\"} %llu\n", m->refused[i].word,
         (unsigned long long)m->refused[i].count);
-  head(out, "fusion_reloads_total", "counter", "Times that certificates and clients were read again, by result.");
+  head(out, "fusion_reloads_total", "counter",
+       "Times that certificates, clients and models were read again, by result.");
   say(out, "fusion_reloads_total{result=\"done\"} %llu\n", (unsigned long long)m->reloads);
   say(out, "fusion_reloads_total{result=\"failed\"} %llu\n", (unsigned long long)m->reloads_failed);
-  counter(out, "fusion_ledger_errors_total", "Rows and renewals that the ledger did not take.", m->ledger_errors);
+  counter(out, "fusion_ledger_errors_total", "Times that the ledger failed or could not be reached.", m->ledger_errors);
   write_seconds(m, out);
   pthread_mutex_unlock(&m->lock);
 }

@@ -6,12 +6,21 @@
 
 #include "base/cursor.h"
 #include "session/events.h"
+#include "session/messages.h"
 
-enum { METRICS_REASONS = 16, METRICS_BUCKETS = 7 };
+enum { METRICS_REASONS = 16, METRICS_BUCKETS = 7, METRICS_MODELS = 64 };
+
+/** Of one model; the last stands for all that had no room. */
+struct model_metrics {
+  char name[SESSION_MODEL_LEN];
+  uint64_t begun, done, failed, samples, bytes_received, bytes_sent;
+};
 
 struct metrics {
   pthread_mutex_t lock; /* guards what follows */
-  uint64_t begun, done, failed, samples, bytes_received, bytes_sent, reloads, reloads_failed, ledger_errors;
+  uint64_t reloads, reloads_failed, ledger_errors;
+  struct model_metrics models[METRICS_MODELS];
+  size_t model_count;
   struct {
     const char *word; /* event_status_word: static */
     uint64_t count;

@@ -13,7 +13,6 @@ struct service {
   struct ledger *ledger;   /* owned; NULL: none */
   struct clients *clients; /* owned; NULL: all may come; guarded by `lock` */
   char *clients_path;      /* owned */
-  struct admin_model model;
   pthread_mutex_t lock;
   /* Renews the ledger's holds. */
   pthread_t thread;
@@ -43,15 +42,6 @@ static fusion_status start_renewing(struct service *s, fusion_error *err) {
   return s->renewing ? FUSION_OK : error_set(err, FUSION_E_RESOURCE, "the system is out of threads");
 }
 
-static struct admin_model model_of(const struct service_settings *settings) {
-  struct admin_model m = {.answer_size = settings->answer_size};
-  snprintf(m.name, sizeof m.name, "%s", settings->model_name);
-  for (size_t i = 0; i < settings->model_id_len && 2 * i + 2 < sizeof m.id; i++)
-    snprintf(m.id + 2 * i, 3, "%02x", settings->model_id[i]);
-  memcpy(m.input_shape, settings->input_shape, sizeof m.input_shape);
-  return m;
-}
-
 static bool init_locks(struct service *s) {
   pthread_condattr_t attributes;
   if (pthread_condattr_init(&attributes)) return false;
@@ -71,7 +61,6 @@ fusion_status service_open(struct service **out, const struct service_settings *
   }
   fusion_status status = FUSION_OK;
   metrics_open(&s->metrics);
-  s->model = model_of(settings);
   if (settings->clients) {
     s->clients_path = mem_alloc(strlen(settings->clients) + 1, 1);
     FAIL_IF(!s->clients_path, error_set(err, FUSION_E_MEMORY, "out of memory for a server"));
@@ -82,7 +71,7 @@ fusion_status service_open(struct service **out, const struct service_settings *
     TRY(ledger_open(&s->ledger, settings->ledger, err));
     TRY(start_renewing(s, err));
   }
-  if (settings->admin) TRY(admin_open(&s->admin, settings->admin, &s->metrics, &s->model, err));
+  if (settings->admin) TRY(admin_open(&s->admin, settings->admin, &s->metrics, settings->models, err));
   *out = s;
   return FUSION_OK;
 cleanup:
@@ -135,11 +124,12 @@ void service_event(struct service *s, const struct event *e) {
   metrics_take(&s->metrics, e);
 }
 
-fusion_status service_limits(struct service *s, const char *client, struct client_limits *out, fusion_error *why) {
+fusion_status service_limits(struct service *s, const char *client, const char *model, struct client_limits *out,
+                             fusion_error *why) {
   fusion_status status = FUSION_OK;
   *out = (struct client_limits){0};
   pthread_mutex_lock(&s->lock);
-  if (s->clients) status = clients_limits(s->clients, client, s->model.name, out, why);
+  if (s->clients) status = clients_limits(s->clients, client, model, out, why);
   pthread_mutex_unlock(&s->lock);
   return status;
 }

@@ -10,11 +10,7 @@ struct service;
 /** Each text may be NULL: not wanted. Borrowed for service_open alone. */
 struct service_settings {
   const char *clients, *ledger, *admin;
-  const char *model_name;
-  const uint8_t *model_id;
-  size_t model_id_len;   /* bytes, at most 32 */
-  size_t input_shape[3]; /* channels, height, width */
-  size_t answer_size;
+  struct model_list *models; /* borrowed for the service's life: what its pages show */
 };
 
 fusion_status service_open(struct service **out, const struct service_settings *settings,
@@ -33,7 +29,7 @@ void service_take_clients(struct service *s, struct clients **fresh);
 
 /** As in struct server_hooks. */
 void service_event(struct service *s, const struct event *e);
-fusion_status service_limits(struct service *s, const char *client, struct client_limits *out,
+fusion_status service_limits(struct service *s, const char *client, const char *model, struct client_limits *out,
                              fusion_error *why) FUSION_MUST_CHECK;
 fusion_status service_reserve(struct service *s, const struct allowance *a, fusion_error *why) FUSION_MUST_CHECK;
 fusion_status service_book(struct service *s, const struct allowance *a, uint64_t samples,

@@ -120,6 +120,7 @@ static fusion_status greet(struct preparation *p, fusion_error *err) {
   struct server_hello answer;
   fusion_status status = os_random(hello.job, sizeof hello.job);
   strcpy(hello.engine, p->handles->engine->name);
+  if (p->handles->model) strcpy(hello.model, p->handles->model);
   strcpy(p->head.engine, p->handles->engine->name);
   if (status == FUSION_OK) status = client_hello_send(p->channel, &hello);
   if (status == FUSION_OK) status = server_hello_recv(p->channel, &answer);

@@ -12,7 +12,7 @@ static const char *const names[EVENT_KINDS] = {
 };
 
 struct event event_of(enum event_kind kind) {
-  return (struct event){.kind = kind, .reason = "", .client = "", .address = "", .engine = ""};
+  return (struct event){.kind = kind, .reason = "", .client = "", .address = "", .engine = "", .model = ""};
 }
 
 void event_job_id(char out[EVENT_JOB_ID_LEN], const void *id, size_t len) {
@@ -99,8 +99,8 @@ void event_text(char out[EVENT_LINE_LEN], const struct event *e) {
       return;
     case EVENT_DRAINED: add(&l, "drained"); return;
     case EVENT_RELOADED:
-      add(&l, e->status == FUSION_OK ? "reloaded: certificates and clients were read again"
-                                     : "not reloaded, the old certificates and clients stay: ");
+      add(&l, e->status == FUSION_OK ? "reloaded: certificates, clients and models were read again"
+                                     : "not reloaded, the old certificates, clients and models stay: ");
       add(&l, "%s", e->reason);
       return;
     default: return;
@@ -135,6 +135,7 @@ void event_json(char out[EVENT_LINE_LEN], const struct event *e) {
   add_string(&l, "client", e->client);
   add_string(&l, "address", e->address);
   add_string(&l, "engine", e->engine);
+  add_string(&l, "model", e->model);
   if (e->kind == EVENT_REFUSED || e->kind == EVENT_JOB_ENDED || e->kind == EVENT_RELOADED) {
     add(&l, ",\"status\":\"%s\"", event_status_word(e->status));
     add_string(&l, "reason", e->reason);

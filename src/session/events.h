@@ -26,7 +26,8 @@ struct event {
   const char *client;   /* the certificate's name, or the address without its port */
   const char *address;
   const char *engine;
-  uint64_t job; /* this server's number; 0: none */
+  const char *model; /* as the server calls it */
+  uint64_t job;      /* this server's number; 0: none */
   /* The same at every server that runs a part of the job: the beginning of a hash of the client's number for it. That
    * number itself would let others join the job. */
   char job_id[EVENT_JOB_ID_LEN];

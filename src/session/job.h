@@ -21,6 +21,7 @@ struct job_handles {
   struct net_address address;
   struct tls_context *tls; /* NULL: plaintext to a loopback address */
   const struct engine *engine;
+  const char *model;           /* a valid name (session/messages.h); NULL: the server's only one */
   const uint8_t *manifest;     /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
   const uint8_t *model_id;     /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
   bool receipts;               /* ask for them, and fail without */

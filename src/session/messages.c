@@ -6,7 +6,25 @@
 #include "base/cursor.h"
 
 static const uint8_t magic[8] = {'F', 'U', 'S', 'I', 'O', 'N', '\r', '\n'};
-enum { ROLE_BYTE_CLIENT = 'C', ROLE_BYTE_SERVER = 'S' };
+enum { ROLE_BYTE_CLIENT = 'C', ROLE_BYTE_SERVER = 'S', PART_LEN = 64 };
+
+static size_t part_len(const char *text) {
+  size_t len = 0;
+  for (; text[len]; len++) {
+    const char c = text[len];
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain && (!len || !strchr("._-", c))) break;
+  }
+  return len;
+}
+
+bool model_name_is_valid(const char *text) {
+  const size_t name = part_len(text);
+  if (!name || name >= PART_LEN) return false;
+  if (!text[name]) return true;
+  const size_t version = text[name] == '@' ? part_len(text + name + 1) : 0;
+  return version && version < PART_LEN && !text[name + 1 + version];
+}
 
 static fusion_status send_writer(struct channel *c, message_type type, struct writer *w) {
   fusion_status status = FUSION_E_MEMORY;
@@ -97,6 +115,7 @@ fusion_status client_hello_send(struct channel *c, const struct client_hello *m)
   write_u8(&w, m->has_manifest);
   write_bytes(&w, m->manifest_hash, sizeof m->manifest_hash);
   write_u8(&w, m->wants_receipt);
+  write_string(&w, m->model);
   return send_writer(c, MSG_HELLO, &w);
 }
 
@@ -118,9 +137,11 @@ fusion_status client_hello_recv(struct channel *c, struct client_hello *m) {
   read_bytes(&r, m->manifest_hash, sizeof m->manifest_hash);
   const uint8_t receipt = read_u8(&r);
   m->wants_receipt = receipt == 1;
+  read_string(&r, m->model, sizeof m->model);
   /* A newer client may say more behind what this version knows. */
   const bool whole = newest > SESSION_VERSION ? !r.failed : reader_done(&r);
-  if (!whole || flag > 1 || receipt > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX)
+  const bool named = !m->model[0] || model_name_is_valid(m->model);
+  if (!whole || !named || flag > 1 || receipt > 1 || !m->samples || m->samples > SESSION_SAMPLES_MAX)
     status = malformed(c, "greeting");
 cleanup:
   mem_free(data);

@@ -2,7 +2,7 @@
  * session.
  *
  *      client                                   server
- *      HELLO  versions, engine, job, samples ->
+ *      HELLO  versions, engine, model, job... ->
  *                                           <-  HELLO     version, engine, hash and length of the manifest
  *                                           <-  MANIFEST  the program's bytes; not if the client has them
  *      START  samples a shard, samples here ->            the client has checked the manifest
@@ -46,6 +46,7 @@ enum {
   SESSION_STATE_LEN = 16,       /* the number of a prepared state, which the server draws */
   SESSION_STATES_MAX = 1 << 16, /* prepared states of a job */
   SESSION_ENGINE_LEN = 24,
+  SESSION_MODEL_LEN = 128,     /* NAME@VERSION, each of 63 bytes at most */
   SESSION_HELLO_MAX = 1024,    /* bytes of a HELLO, with room for what later versions add */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
 };
@@ -59,6 +60,7 @@ struct client_hello {
   bool has_manifest;            /* manifest_hash is the one that the client has */
   uint8_t manifest_hash[SESSION_HASH_LEN];
   bool wants_receipt;
+  char model[SESSION_MODEL_LEN]; /* NAME or NAME@VERSION; "": the server's only one */
 };
 
 struct server_hello {
@@ -79,6 +81,9 @@ struct start {
   uint64_t expected_samples; /* this connection's likely share of the job: sizes the correlations */
   enum session_purpose purpose;
 };
+
+/** Whether it is NAME or NAME@VERSION: each 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit. */
+bool model_name_is_valid(const char *text);
 
 /** The client's greeting says which versions this release speaks; the server's says which of them it is. Each refuses a
  *  peer that speaks none of its own versions with FUSION_E_VERSION. */

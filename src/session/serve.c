@@ -33,26 +33,22 @@ static fusion_status init_condition(pthread_cond_t *cond) {
   return failed ? FUSION_E_RESOURCE : FUSION_OK;
 }
 
-static fusion_status check_model(const struct server_handles *handles, uint64_t max_memory, fusion_error *err) {
-  for (size_t i = 0; i < handles->engines.count; i++) {
-    const struct engine *engine = handles->engines.at[i];
-    const fusion_status status = engine_check(engine, &handles->model->program, err);
-    if (status != FUSION_OK) return status;
-    const size_t one = engine_memory(engine, &handles->model->program, 1, ROLE_SERVER);
-    if (one > max_memory)
-      return error_set(err, FUSION_E_LIMIT,
-                       "one sample of this model takes %zu MiB with the %s engine; the memory limit is %llu MiB",
-                       one >> 20, engine->name, (unsigned long long)(max_memory >> 20));
-  }
-  return FUSION_OK;
+/* The caller's list, or one of its model. */
+static fusion_status take_models(struct server *s, fusion_error *err) {
+  const struct server_handles *h = &s->handles;
+  const char *name = s->settings.model_name ? s->settings.model_name : "model";
+  s->models = h->models;
+  if (s->models) return FUSION_OK;
+  const struct model_terms terms = {.max_memory = s->max_memory, .those = &h->engines};
+  const fusion_status status = model_list_open_one(&s->own_models, h->model, &terms, name, err);
+  s->models = s->own_models;
+  return status;
 }
 
 fusion_status server_open(struct server **out, const fusion_server_settings *settings,
                           const struct server_handles *handles, fusion_error *err) {
   *out = NULL;
   const uint64_t max_memory = settings->max_memory ? settings->max_memory : mem_half_of_machine();
-  fusion_status status = check_model(handles, max_memory, err);
-  if (status != FUSION_OK) return status;
   struct server *s = mem_alloc(1, sizeof *s);
   if (!s || sodium_init() < 0) {
     mem_free(s);
@@ -69,19 +65,13 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
   pthread_mutex_init(&s->log_lock, NULL);
   pthread_mutex_init(&s->claim_lock, NULL);
   randombytes_buf(s->bucket_key, sizeof s->bucket_key);
-  status = init_condition(&s->changed);
+  fusion_status status = init_condition(&s->changed);
   if (status != FUSION_OK) {
     mem_free(s);
     return error_set(err, status, "the system is out of resources for a server");
   }
-  program_encode(&s->manifest, &handles->model->program);
-  if (s->manifest.failed || s->manifest.len > CHANNEL_FRAME_MAX) {
-    server_close(s);
-    return error_set(err, FUSION_E_MEMORY, "out of memory for the manifest");
-  }
-  manifest_hash(s->manifest_hash, s->manifest.data, s->manifest.len);
-  sodium_bin2hex(s->model_id, sizeof s->model_id, handles->model->program.model_id, MODEL_ID_LEN);
-  status = day_load(s, settings->state, err);
+  status = take_models(s, err);
+  if (status == FUSION_OK) status = day_load(s, settings->state, err);
   if (status == FUSION_OK) status = prepared_open(s, settings->prepared_folder, err);
   if (status == FUSION_OK && handles->listen_fd)
     status = listener_adopt(&s->listener, handles->listen_fd, handles->tls, err);
@@ -98,7 +88,7 @@ fusion_status server_open(struct server **out, const fusion_server_settings *set
 void server_close(struct server *s) {
   if (!s) return;
   listener_close(s->listener);
-  writer_free(&s->manifest);
+  model_list_close(s->own_models);
   prepared_close(s);
   day_unload(s);
   while (s->accounts) {
@@ -190,6 +180,7 @@ fusion_status server_run(struct server *s, fusion_error *err) {
     if (status != FUSION_OK && status != FUSION_E_TIMEOUT) break;
     if (atomic_exchange(&s->reload_asked, false)) reload(s);
     job_expire(s, false);
+    model_list_tidy(s->models);
   }
   const bool asked = atomic_load(&s->stopping) > 0;
   if (!asked) atomic_fetch_add(&s->stopping, 1);

@@ -7,7 +7,9 @@
 
 #include "engine/engine.h"
 #include "net/connect.h"
+#include "net/proxy_protocol.h"
 #include "session/events.h"
+#include "session/serve_models.h"
 
 /** What one client may take, beside what all may. 0: no limit of its own. */
 struct client_limits {
@@ -29,8 +31,10 @@ struct allowance {
 struct server_hooks {
   void *context;
   void (*event)(void *context, const struct event *e);
-  /** What a client may take. A client that may not come in gets *why and its status. */
-  fusion_status (*limits)(void *context, const char *client, struct client_limits *out, fusion_error *why);
+  /** What a client may take that uses this model (NULL: any). A client that may not come in, or not use it, gets *why
+   * and its status. */
+  fusion_status (*limits)(void *context, const char *client, const char *model, struct client_limits *out,
+                          fusion_error *why);
   /** Reads again what may change while a server runs. On failure nothing has changed. */
   fusion_status (*reload)(void *context, fusion_error *why);
   /** Allowances that several servers share, all three or none: reserve before a job begins, book before its samples run
@@ -44,8 +48,10 @@ struct server_hooks {
 /** What the server's settings name, found and opened. */
 struct server_handles {
   struct net_address listen;
+  const struct proxy_list *proxies; /* borrowed; whose PROXY headers are believed, and demanded; NULL: none */
   int listen_fd;                    /* inherited, listening, taken; 0 (as stdin never is): opens `listen` */
   struct tls_context *tls;          /* borrowed; NULL: plaintext on a loopback address */
+  struct model_list *models;        /* borrowed; NULL: the one model that follows, under the settings' name */
   const struct model *model;        /* borrowed */
   struct engine_list engines;       /* that clients may ask for; each can run the model */
   const uint8_t *receipt_key;       /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */

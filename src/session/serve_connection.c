@@ -40,19 +40,35 @@ static void name_client(struct connection *c) {
     snprintf(c->client, sizeof c->client, "%.*s", (int)len, address);
 }
 
+static fusion_status await_byte(struct connection *c, double deadline, fusion_error *failure) {
+  uint8_t byte;
+  const fusion_status status = socket_wait(c->fd, POLLIN, deadline);
+  if (status != FUSION_OK)
+    return error_set(failure, status, "the peer was silent for %.3g seconds",
+                     c->server->settings.handshake_timeout_ms * 1e-3);
+  c->probe = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+  return c->probe ? error_set(failure, FUSION_E_CLOSED, "it left without a word") : FUSION_OK;
+}
+
+/* From here on the connection is that of whom the proxy names. */
+static fusion_status ask_proxy(struct connection *c, double deadline, fusion_error *failure) {
+  struct proxy_source source;
+  const fusion_status status = proxy_receive(c->fd, deadline, &source, failure);
+  if (status != FUSION_OK || !source.known) return status;
+  memcpy(c->peer.address, source.address, sizeof c->peer.address);
+  return arrival_move(c->server, c, source.network, failure);
+}
+
 /* Waits for the client's first byte: who leaves without one only looked whether the port is open. */
 static fusion_status await_word(struct connection *c, fusion_error *failure) {
-  const double patience = c->server->settings.handshake_timeout_ms * 1e-3;
-  uint8_t byte;
+  const double deadline = clock_seconds() + c->server->settings.handshake_timeout_ms * 1e-3;
   socket_peer(c->fd, c->peer.address);
-  fusion_status status = socket_wait(c->fd, POLLIN, clock_seconds() + patience);
-  if (status == FUSION_OK) {
-    c->probe = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
-    if (!c->probe) return FUSION_OK;
-    status = error_set(failure, FUSION_E_CLOSED, "it left without a word");
-  } else {
-    error_set(failure, status, "the peer was silent for %.3g seconds", patience);
+  fusion_status status = await_byte(c, deadline, failure);
+  if (status == FUSION_OK && c->proxied) {
+    status = ask_proxy(c, deadline, failure);
+    if (status == FUSION_OK) status = await_byte(c, deadline, failure);
   }
+  if (status == FUSION_OK) return status;
   close(c->fd);
   c->fd = -1;
   return status;
@@ -65,7 +81,10 @@ static fusion_status open_channel(struct connection *c, fusion_error *failure) {
   struct channel *channel;
   fusion_status status = await_word(c, failure);
   if (status != FUSION_OK) return status;
+  char address[NET_ADDRESS_LEN];
+  memcpy(address, c->peer.address, sizeof address);
   status = listener_handshake(s->listener, &channel, c->fd, &limits, &c->peer, failure);
+  memcpy(c->peer.address, address, sizeof address);
   c->fd = -1;
   if (status != FUSION_OK) return status;
   name_client(c);
@@ -92,8 +111,8 @@ static fusion_status give_receipt(struct connection *c, fusion_error *failure) {
       .declared = c->declared, .samples = c->samples, .shards = c->shards, .time = (uint64_t)time(NULL)};
   uint8_t bytes[RECEIPT_LEN];
   memcpy(r.job, c->job->id, sizeof r.job);
-  memcpy(r.model_id, s->handles.model->program.model_id, sizeof r.model_id);
-  memcpy(r.manifest_hash, s->manifest_hash, sizeof r.manifest_hash);
+  memcpy(r.model_id, c->model->model->program.model_id, sizeof r.model_id);
+  memcpy(r.manifest_hash, c->model->manifest_hash, sizeof r.manifest_hash);
   memcpy(r.certificate, c->peer.own_sha256, sizeof r.certificate);
   channel_recorded(c->channel, r.sent, r.received);
   receipt_sign(bytes, &r, s->handles.receipt_key);
@@ -110,21 +129,24 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   pthread_mutex_lock(&s->lock);
   c->greeted = true;
   pthread_mutex_unlock(&s->lock);
-  c->engine = engine_list_find(&s->handles.engines, hello.engine);
+  TRY(job_model(s, c, &hello, failure));
+  const struct served_model *model = c->model;
+  c->engine = engine_list_find(&model->engines, hello.engine);
   if (!c->engine) {
     char offered[256];
-    engine_list_text(&s->handles.engines, offered, sizeof offered);
+    engine_list_text(&model->engines, offered, sizeof offered);
     return error_set(failure, FUSION_E_LIMIT,
                      "this server does not run the protocol engine that was asked for; it offers %s", offered);
   }
   TRY(job_check(s, c, &hello, failure));
-  struct server_hello answer = {.version = hello.version, .manifest_len = (uint32_t)s->manifest.len};
+  struct server_hello answer = {.version = hello.version, .manifest_len = (uint32_t)model->manifest.len};
   strcpy(answer.engine, c->engine->name);
-  memcpy(answer.manifest_hash, s->manifest_hash, sizeof answer.manifest_hash);
+  memcpy(answer.manifest_hash, model->manifest_hash, sizeof answer.manifest_hash);
   offer_receipt(c, &hello, &answer);
   status = server_hello_send(c->channel, &answer);
-  const bool known = hello.has_manifest && memcmp(hello.manifest_hash, s->manifest_hash, sizeof s->manifest_hash) == 0;
-  if (status == FUSION_OK && !known) status = channel_send(c->channel, MSG_MANIFEST, s->manifest.data, s->manifest.len);
+  const bool known = hello.has_manifest && memcmp(hello.manifest_hash, model->manifest_hash, SESSION_HASH_LEN) == 0;
+  if (status == FUSION_OK && !known)
+    status = channel_send(c->channel, MSG_MANIFEST, model->manifest.data, model->manifest.len);
   if (status == FUSION_OK) status = channel_flush(c->channel);
   if (status == FUSION_OK) status = start_recv(c->channel, start);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
@@ -172,7 +194,7 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
 }
 
 static fusion_status open_session(struct engine_session **out, struct connection *c, size_t expected_samples) {
-  const struct model *model = c->server->handles.model;
+  const struct model *model = c->model->model;
   if (c->purpose == PURPOSE_RUN) return engine_open_server(out, c->engine, model, c->channel, expected_samples);
   const struct engine_opening opening = {.engine = c->engine,
                                          .program = &model->program,
@@ -206,6 +228,7 @@ static void tell_refusal(const struct connection *c, fusion_error *failure) {
   e.reason = failure->text;
   e.client = c->client;
   e.address = c->peer.address;
+  if (c->model) e.model = c->model->name;
   server_tell(c->server, &e);
 }
 
@@ -226,6 +249,7 @@ void *connection_main(void *arg) {
   c->channel = NULL;
   pthread_mutex_unlock(&s->lock);
   channel_close(channel);
+  model_release(s->models, c->model);
 
   pthread_mutex_lock(&s->lock);
   struct connection **at = &s->connections;

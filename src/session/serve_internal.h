@@ -46,6 +46,8 @@ struct job {
   struct account *account; /* counted in it */
   struct client_limits limits;
   const struct engine *engine;
+  const struct served_model *model;   /* held */
+  char asked[SESSION_MODEL_LEN];      /* what the client called it */
   uint64_t declared, begun, finished; /* samples */
   uint64_t claimed;                   /* of the day's allowance: what the job may still begin */
   bool has_claim;
@@ -65,6 +67,7 @@ struct connection {
   double since; /* when it came */
   unsigned bucket;
   bool cut_off;            /* while arriving: made room for another */
+  bool proxied;            /* its proxy has yet to say whom it comes from */
   bool probe;              /* it left without having sent a byte */
   bool greeted;            /* HELLO has come */
   bool placed;             /* counted among the active ones; else it is arriving */
@@ -76,7 +79,8 @@ struct connection {
   struct account *account;
   pid_t thread; /* the system's number of it, once the connection is placed */
   struct job *job;
-  const struct engine *engine; /* what the client named, of those that the server runs */
+  const struct served_model *model; /* held; NULL before HELLO */
+  const struct engine *engine;      /* what the client named, of those that the server runs */
   enum session_purpose purpose;
   uint64_t memory;            /* reserved */
   bool receipt;               /* the client wants one, and gets it */
@@ -94,15 +98,13 @@ struct server {
   int niceness;                        /* of the process */
   char *state;                         /* owned: file that keeps the count of the day's samples; NULL: none */
   char *prepared_folder;               /* owned; NULL: no prepared runs */
-  uint8_t function_hash[MODEL_ID_LEN]; /* secret: of what determines answers; prepared runs are bound to it */
   int state_file_lock;                 /* descriptor that keeps other servers off the file; -1: none */
   struct listener *listener;
-  struct writer manifest;
-  uint8_t manifest_hash[SESSION_HASH_LEN];
-  char model_id[2 * MODEL_ID_LEN + 1];
-  uint8_t bucket_key[16];   /* random: nobody can aim at another's bucket */
-  atomic_int stopping;      /* number of server_stop calls */
-  atomic_bool reload_asked; /* by server_reload */
+  struct model_list *models;     /* the handles', or: */
+  struct model_list *own_models; /* owned; NULL: none */
+  uint8_t bucket_key[16];        /* random: nobody can aim at another's bucket */
+  atomic_int stopping;           /* number of server_stop calls */
+  atomic_bool reload_asked;      /* by server_reload */
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
@@ -133,6 +135,10 @@ void server_tell(struct server *s, const struct event *e);
 
 /** Takes fd: a thread for a connection that has no place yet, if need be in that of the one that holds it longest. */
 void arrival_admit(struct server *s, int fd);
+/** Its proxy has said whom it comes from: it counts on that network. FUSION_E_BUSY when that has too many connections
+ * already. */
+fusion_status arrival_move(struct server *s, struct connection *c, const uint8_t network[NET_NETWORK_LEN],
+                           fusion_error *why) FUSION_MUST_CHECK;
 /** Counts a connection out that ends without a place, or gets one. Called with the lock held. */
 void arrival_leave(struct server *s, struct connection *c);
 /** Whether there is a place for one more connection of this client: FUSION_E_BUSY, FUSION_E_LIMIT. */
@@ -144,6 +150,9 @@ void place_leave(struct server *s, struct connection *c);
 /** Forgets a client of whom nothing is counted any more. Called with the lock held. */
 void account_drop(struct server *s, struct account *a);
 
+/** Finds the model that the client asks for, of a job that runs its own: c->model. */
+fusion_status job_model(struct server *s, struct connection *c, const struct client_hello *hello,
+                        fusion_error *why) FUSION_MUST_CHECK;
 /** Whether a job of this size may run at all, as far as can be told before it takes its place. */
 fusion_status job_check(struct server *s, struct connection *c, const struct client_hello *hello,
                         fusion_error *why) FUSION_MUST_CHECK;

@@ -10,13 +10,52 @@ static struct job *find_job(struct server *s, const uint8_t id[SESSION_JOB_LEN])
   return NULL;
 }
 
+struct asker {
+  const struct server *server;
+  const char *client;
+};
+
+static bool may_use(void *context, const char *name) {
+  const struct asker *a = context;
+  const struct server_hooks *hooks = a->server->handles.hooks;
+  struct client_limits ignored;
+  fusion_error why;
+  return !hooks || !hooks->limits || hooks->limits(hooks->context, a->client, name, &ignored, &why) == FUSION_OK;
+}
+
+/* A job goes on with the model that it began with, whatever its name stands for now. */
+static const struct served_model *model_of_job(struct server *s, const struct connection *c,
+                                               const struct client_hello *hello) {
+  pthread_mutex_lock(&s->lock);
+  const struct job *j = find_job(s, hello->job);
+  const bool same = j && strcmp(j->account->name, c->client) == 0 && strcmp(j->asked, hello->model) == 0;
+  const struct served_model *m = same ? model_hold(s->models, j->model) : NULL;
+  pthread_mutex_unlock(&s->lock);
+  return m;
+}
+
+fusion_status job_model(struct server *s, struct connection *c, const struct client_hello *hello, fusion_error *why) {
+  const struct server_hooks *hooks = s->handles.hooks;
+  struct asker asker = {s, c->client};
+  struct client_limits ignored;
+  if (hooks && hooks->limits) {
+    const fusion_status status = hooks->limits(hooks->context, c->client, NULL, &ignored, why);
+    if (status != FUSION_OK) return status;
+  }
+  c->model = model_of_job(s, c, hello);
+  if (!c->model)
+    c->model =
+        model_find(s->models, hello->model, hello->has_manifest ? hello->manifest_hash : NULL, may_use, &asker, why);
+  return c->model ? FUSION_OK : why->status;
+}
+
 fusion_status job_check(struct server *s, struct connection *c, const struct client_hello *hello, fusion_error *why) {
   fusion_status status = FUSION_OK;
   if (hello->samples > s->settings.max_samples_job)
     return error_set(why, FUSION_E_LIMIT, "a job of %llu samples is too large; at most %llu are allowed",
                      (unsigned long long)hello->samples, (unsigned long long)s->settings.max_samples_job);
   const struct server_hooks *hooks = s->handles.hooks;
-  if (hooks && hooks->limits) TRY(hooks->limits(hooks->context, c->client, &c->limits, why));
+  if (hooks && hooks->limits) TRY(hooks->limits(hooks->context, c->client, c->model->name, &c->limits, why));
   TRY(place_check(s, c, why));
   if (hooks && hooks->reserve) return FUSION_OK;
   pthread_mutex_lock(&s->lock);
@@ -44,6 +83,8 @@ static fusion_status make_job(struct server *s, struct connection *c, const stru
   j->account->jobs++;
   j->limits = c->limits;
   j->engine = c->engine;
+  j->model = model_hold(s->models, c->model);
+  memcpy(j->asked, hello->model, sizeof j->asked);
   j->declared = hello->samples;
   j->started = clock_seconds();
   j->next = s->jobs;
@@ -56,8 +97,9 @@ static fusion_status join_job(struct server *s, struct connection *c, const stru
                               fusion_error *why) {
   struct job *j = find_job(s, hello->job);
   if (!j) return make_job(s, c, hello, why);
-  if (j->declared != hello->samples || j->account != c->account)
-    return error_set(why, FUSION_E_PEER, "connections of one job must agree on its size and come from one client");
+  if (j->declared != hello->samples || j->account != c->account || j->model != c->model)
+    return error_set(why, FUSION_E_PEER,
+                     "connections of one job must agree on its size and model and come from one client");
   c->job = j;
   return FUSION_OK;
 }
@@ -76,6 +118,7 @@ static struct event event_of_job(const struct job *j, enum event_kind kind) {
   e.client = j->account->name;
   e.address = j->address;
   e.engine = j->engine->name;
+  e.model = j->model->name;
   e.job = j->number;
   memcpy(e.job_id, j->id_text, sizeof e.job_id);
   e.declared = j->declared;
@@ -130,6 +173,7 @@ static void end_job(struct server *s, struct job *j, bool told) {
   j->account->jobs--;
   account_drop(s, j->account);
   pthread_mutex_unlock(&s->lock);
+  model_release(s->models, j->model);
   mem_free(j);
 }
 
@@ -192,7 +236,7 @@ void job_finish(struct server *s, struct connection *c, uint64_t samples) {
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
-  const struct program *program = &s->handles.model->program;
+  const struct program *program = &c->model->model->program;
   const uint32_t wanted = *samples < s->settings.max_shard ? *samples : s->settings.max_shard;
   pthread_mutex_lock(&s->lock);
   /* Three quarters are for one client at most, unless it has nothing and not even a sample fits those. */

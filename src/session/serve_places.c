@@ -21,10 +21,9 @@ static bool start_thread(struct connection *c) {
   return started;
 }
 
-static unsigned bucket_of(const struct server *s, int fd) {
-  uint8_t network[NET_NETWORK_LEN] = {0}, hash[crypto_shorthash_BYTES];
-  socket_peer_network(fd, network);
-  crypto_shorthash(hash, network, sizeof network, s->bucket_key);
+static unsigned bucket_of(const struct server *s, const uint8_t network[NET_NETWORK_LEN]) {
+  uint8_t hash[crypto_shorthash_BYTES];
+  crypto_shorthash(hash, network, NET_NETWORK_LEN, s->bucket_key);
   return (hash[0] | (unsigned)hash[1] << 8) % ARRIVING_BUCKETS;
 }
 
@@ -54,9 +53,7 @@ static void uncount(struct server *s, const struct connection *c) {
 }
 
 /* Called with the lock held. */
-static bool make_room(struct server *s, unsigned bucket) {
-  const bool crowded = s->arriving_of[bucket] >= ARRIVING_EACH;
-  if (!crowded && s->arriving < ARRIVING_MAX) return true;
+static bool evict(struct server *s, unsigned bucket, bool crowded) {
   struct connection *victim = find_victim(s, bucket, crowded);
   if (!victim) return false;
   uncount(s, victim);
@@ -65,14 +62,24 @@ static bool make_room(struct server *s, unsigned bucket) {
   return true;
 }
 
+/* `shared`: the network is a proxy's, and stands for many. Called with the lock held. */
+static bool make_room(struct server *s, unsigned bucket, bool shared) {
+  const bool crowded = !shared && s->arriving_of[bucket] >= ARRIVING_EACH;
+  return (!crowded && s->arriving < ARRIVING_MAX) || evict(s, bucket, crowded);
+}
+
 void arrival_admit(struct server *s, int fd) {
   struct connection *c = mem_alloc(1, sizeof *c);
   const int cut = c ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-  const unsigned bucket = bucket_of(s, fd);
+  uint8_t network[NET_NETWORK_LEN];
+  const bool proxied = s->handles.proxies && proxy_list_has(s->handles.proxies, fd);
+  socket_peer_network(fd, network);
+  const unsigned bucket = bucket_of(s, network);
   pthread_mutex_lock(&s->lock);
-  bool admitted = c && cut >= 0 && make_room(s, bucket);
+  bool admitted = c && cut >= 0 && make_room(s, bucket, proxied);
   if (admitted) {
-    *c = (struct connection){.server = s, .fd = fd, .cut = cut, .bucket = bucket, .since = clock_seconds()};
+    *c = (struct connection){
+        .server = s, .fd = fd, .cut = cut, .bucket = bucket, .since = clock_seconds(), .proxied = proxied};
     admitted = start_thread(c);
   }
   if (admitted) {
@@ -88,6 +95,23 @@ void arrival_admit(struct server *s, int fd) {
   close(fd);
   if (cut >= 0) close(cut);
   mem_free(c);
+}
+
+fusion_status arrival_move(struct server *s, struct connection *c, const uint8_t network[NET_NETWORK_LEN],
+                           fusion_error *why) {
+  const unsigned bucket = bucket_of(s, network);
+  pthread_mutex_lock(&s->lock);
+  const bool crowded = s->arriving_of[bucket] >= ARRIVING_EACH;
+  const bool fits = !c->cut_off && (!crowded || evict(s, bucket, true));
+  if (fits) {
+    s->arriving_of[c->bucket]--;
+    s->arriving_of[bucket]++;
+    c->bucket = bucket;
+  }
+  pthread_mutex_unlock(&s->lock);
+  return fits ? FUSION_OK
+              : error_set(why, FUSION_E_BUSY,
+                          "the server is busy with other connections of this network; try again later");
 }
 
 void arrival_leave(struct server *s, struct connection *c) {

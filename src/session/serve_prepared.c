@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "continuity/model_id.h"
 #include "session/serve_internal.h"
 #include "session/shards.h"
 
@@ -24,12 +23,11 @@ static const char damaged[] = "the server's part of a prepared run is damaged on
 static const char other_model[] = "it was prepared for another model than the server has now; prepare another";
 
 static struct binding binding_of(const struct connection *c, const struct state_name *state) {
-  const struct server *s = c->server;
   struct binding b;
   memset(&b, 0, sizeof b);
-  memcpy(b.manifest_hash, s->manifest_hash, sizeof b.manifest_hash);
-  crypto_generichash(b.function, sizeof b.function, state->number, sizeof state->number, s->function_hash,
-                     sizeof s->function_hash);
+  memcpy(b.manifest_hash, c->model->manifest_hash, sizeof b.manifest_hash);
+  crypto_generichash(b.function, sizeof b.function, state->number, sizeof state->number, c->model->function_hash,
+                     sizeof c->model->function_hash);
   if (c->peer.has_certificate) memcpy(b.certificate, c->peer.certificate_sha256, sizeof b.certificate);
   snprintf(b.engine, sizeof b.engine, "%s", c->engine->name);
   b.samples = state->samples;
@@ -111,8 +109,7 @@ static fusion_status sweep(struct server *s, bool leftovers, fusion_error *err) 
 fusion_status prepared_open(struct server *s, const char *folder, fusion_error *err) {
   if (!folder) return FUSION_OK;
   s->prepared_folder = mem_alloc(strlen(folder) + 1, 1);
-  if (!s->prepared_folder || model_function_hash(s->function_hash, s->handles.model) != FUSION_OK)
-    return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
+  if (!s->prepared_folder) return error_set(err, FUSION_E_MEMORY, "out of memory for a server");
   strcpy(s->prepared_folder, folder);
   if (strlen(folder) > PATH_LEN - 64) return error_set(err, FUSION_E_INPUT, "'%.60s...': the path is too long", folder);
   return sweep(s, true, err);
@@ -120,7 +117,6 @@ fusion_status prepared_open(struct server *s, const char *folder, fusion_error *
 
 void prepared_close(struct server *s) {
   holders_drop(&s->holders, true);
-  mem_wipe(s->function_hash, sizeof s->function_hash);
   mem_free(s->prepared_folder);
 }
 
@@ -219,8 +215,7 @@ fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
 static fusion_status state_len(const struct connection *c, uint32_t samples, uint64_t *len, fusion_error *failure) {
   const size_t shard = samples;
   struct cost cost = {0};
-  const fusion_status status =
-      engine_phase_cost(c->engine, ENGINE_AHEAD, &c->server->handles.model->program, &shard, 1, &cost);
+  const fusion_status status = engine_phase_cost(c->engine, ENGINE_AHEAD, &c->model->model->program, &shard, 1, &cost);
   *len = one_time_file_len(cost.prepared_server, sizeof(struct binding));
   return status == FUSION_OK ? status : error_set(failure, status, "%s", fusion_status_text(status));
 }

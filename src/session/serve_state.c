@@ -54,7 +54,7 @@ static struct allowance allowance_of(const struct server *s, const struct job *j
   return (struct allowance){.job_id = j->id_text,
                             .client = j->account->name,
                             .engine = j->engine->name,
-                            .model = s->model_id,
+                            .model = j->model->id,
                             .declared = j->declared,
                             .ran = j->finished,
                             .client_day = j->limits.samples_day,

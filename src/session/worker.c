@@ -53,6 +53,7 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
                                .wants_receipt = job->terms.handles->receipts};
   struct server_hello answer;
   strcpy(hello.engine, job->terms.handles->engine->name);
+  if (job->terms.handles->model) strcpy(hello.model, job->terms.handles->model);
   memcpy(hello.job, job->id, sizeof hello.job);
   if (job->ready.has_program) memcpy(hello.manifest_hash, job->ready.manifest_hash, sizeof hello.manifest_hash);
   const double begun = clock_seconds();

@@ -8,92 +8,15 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-FUSION, SOURCE = os.path.abspath(sys.argv[1]), Path(sys.argv[2])
-PATIENCE = 60
-
-
-def run(*args, code=0, **more):
-    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120, **more)
-    assert done.returncode == code, f"{args}: exit {done.returncode}, not {code}: {done.stdout}{done.stderr}"
-    return done
-
-
-def make_data():
-    rows = [",".join(f"{((i * k * 7 + k * 3) % 211 - 105) / 105:.4f}" for k in range(1, 6)) for i in range(200)]
-    Path("pub.csv").write_text("\n".join(rows) + "\n")
-    Path("q.csv").write_text("\n".join(rows[:4]) + "\n")
-    run(FUSION, "compile", SOURCE / "tests/model/data/gemm.onnx", "--calibrate", "pub.csv", "--bits", "8,8", "--samples",
-        "0", "-o", "tumour.fsn")
-    run(FUSION, "run", "tumour.fsn", "--input", "pub.csv", "-o", "all.csv")
-    labels = [line.split(",")[1] for line in Path("all.csv").read_text().splitlines()[1:]]
-    Path("lab.csv").write_text("\n".join(labels) + "\n")
-
-
-def make_authority(name):
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-        f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-
-
-def make_certificate(authority, name, usage, file):
-    Path("ext").write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage={usage}\n")
-    run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-        "-keyout", f"{file}.key", "-out", "request")
-    run("openssl", "x509", "-req", "-in", "request", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-days", "2",
-        "-extfile", "ext", "-out", f"{file}.pem")
-
-
-class Server:
-    """`fusion serve` in a process of its own; its log in a file unless `stderr` says otherwise."""
-
-    def __init__(self, *options, stderr=None, env=None, shell=None, fds=()):
-        for old in ("port", "log"):
-            Path(old).unlink(missing_ok=True)
-        log = stderr if stderr is not None else open("log", "w")
-        line = [FUSION, "serve", "tumour.fsn", "--ready-file", "port", "--grace-s", "5", *options]
-        if shell:
-            line = ["sh", "-c", shell, "sh", *line]
-        self.process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, **(env or {})}, pass_fds=fds)
-        wait_for(lambda: Path("port").exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, Path("log").read_text()
-        self.port = int(Path("port").read_text())
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0
-        assert not Path("port").exists()
-
-
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def query(port, *options, code=0):
-    return run(FUSION, "query", f"localhost:{port}", "--quiet", "--input", "q.csv", "--public", "pub.csv", "--labels",
-               "lab.csv", "-o", "answers.csv", *options, code=code)
-
-
-def as_client(name, authority="ca"):
-    return "--tls-ca", f"{authority}.pem", "--tls-cert", f"{name}.pem", "--tls-key", f"{name}.key"
-
-
-def fetch(port, path):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+from service_scene import (FUSION, PATIENCE, SOURCE, Server, as_client, fetch, make_authority, make_certificate, make_data,
+                           query, run, wait_for)
 
 
 def events():
@@ -117,9 +40,14 @@ def check_admin(port):
     except urllib.error.HTTPError as error:
         assert error.code == 405
     metrics = fetch(port, "/metrics")[1]
-    assert '\nfusion_jobs_ended_total{outcome="done"} 1\n' in metrics, metrics
-    promtool = shutil.which("promtool")
-    print("promtool:", "not installed" if not promtool else run(promtool, "check", "metrics", input=metrics).stdout or "ok")
+    assert '\nfusion_jobs_ended_total{model="tumour",outcome="done"} 1\n' in metrics, metrics
+    check_metrics(metrics)
+
+
+def check_metrics(metrics):
+    """By Prometheus's own tool."""
+    if shutil.which("promtool"):
+        run("promtool", "check", "metrics", input=metrics)
 
 
 def serve_named_clients():
@@ -135,7 +63,7 @@ def serve_named_clients():
     assert "Max core file size        0 " in limits, limits
     query(server.port, *as_client("hospital-a"))
     assert "not among those that this server serves" in query(server.port, *as_client("stranger"), code=16).stderr
-    assert "may not use this model" in query(server.port, *as_client("bank"), code=16).stderr
+    assert "may use no model of this server" in query(server.port, *as_client("bank"), code=16).stderr
     admin = int(events()[0]["text"].rsplit(" ", 1)[1])
     wait_for(lambda: any(e["event"] == "job_ended" for e in events()))
     ended = next(e for e in events() if e["event"] == "job_ended")
@@ -171,6 +99,87 @@ def check_reload(server):
     assert reloads()[1]["status"] == "ok", reloads()
     query(server.port, *as_client("stranger"), code=7)  # trusts the old authority
     query(server.port, *as_client("stranger", "other"))
+
+
+def add_model(file, network):
+    run(FUSION, "compile", SOURCE / "tests/model/data" / network, "--calibrate", "pub.csv", "--bits", "8,8", "--samples", "0", "-o",
+        file)
+
+
+def serve_several_models():
+    """Each client asks for its model; SIGHUP rereads the folder."""
+    folder = Path("models")
+    folder.mkdir()
+    Path("prepared").mkdir(0o700)
+    shutil.copy("tumour.fsn", folder / "tumour@1.fsn")
+    add_model(folder / "credit@9.fsn", "gemm.onnx")
+    add_model(folder / "credit@10.fsn", "gemm.onnx")
+    Path("clients.json").write_text(json.dumps({"hospital-a": {"models": ["tumour", "credit@10"]}, "bank": {"models": ["credit"]}}))
+    run(FUSION, "keygen", "-o", "receipts.key")
+    server = Server("--models", "models", "--listen", "127.0.0.1:0", "--tls-cert", "server.pem", "--tls-key", "server.key",
+                    "--client-ca", "ca.pem", "--clients", "clients.json", "--ledger", "models.db", "--admin", "127.0.0.1:0",
+                    "--log-format", "json", "--receipt-key", "receipts.key", "--prepared-folder", "prepared", "--engine", "all",
+                    model=None)
+    hospital, bank, port = as_client("hospital-a", "other"), as_client("bank", "other"), server.port
+    query(port, *hospital, "--model", "tumour", "--receipt", "receipt")
+    assert "tumour" not in query(port, *bank, "--model", "other", code=16).stderr
+    no = query(port, *bank, "--model", "tumour", code=16).stderr
+    assert "there is no model 'tumour' for this client; there are: credit@10, credit@9" in no, no
+    no = query(port, *hospital, code=16).stderr
+    assert "name one with --model: credit@10, tumour@1" in no, no
+    query(port, *bank)  # has one alone
+    no = query(port, *bank, "--model", "a b", code=2).stderr
+    assert "not a model's name" in no, no
+    run(FUSION, "audit", f"localhost:{port}", *bank, "--model", "credit@9", "--public", "pub.csv", "--labels", "lab.csv",
+        "--canaries", "canaries", "--min-accuracy", "0.5", "--quiet")
+    query(port, *bank, "--model", "credit@9", "--canaries", "canaries", "--min-accuracy", "0.5")
+    no = query(port, *bank, "--model", "credit@10", "--canaries", "canaries", code=14).stderr
+    assert "model changed since the audit" in no, no
+    run(FUSION, "prepare", f"localhost:{port}", *bank, "--model", "credit@10", "--samples", "5", "--engine", "delphi", "-o", "state")
+    models = json.loads(fetch(server.admin, "/v2/models")[1])["models"]
+    assert [(m["name"], m["version"]) for m in models] == [("credit", "10"), ("credit", "9"), ("tumour", "1")], models
+    credit = json.loads(fetch(server.admin, "/v2/models/credit")[1])
+    assert credit["versions"] == ["10", "9"] and credit["id"] == models[0]["id"], credit
+    assert json.loads(fetch(server.admin, "/v2/models/credit/versions/9")[1])["id"] == models[1]["id"]
+    assert fetch(server.admin, "/v2/models/credit/versions/9/ready")[0] == 200
+    assert [fetch(server.admin, f"/v2/models/{p}")[0] for p in ("cred", "credit/versions/1", "credit/x", "")] == [404] * 4
+    reread_models(server, folder, hospital)
+    metrics = fetch(server.admin, "/metrics")[1]
+    assert '\nfusion_jobs_ended_total{model="tumour@1",outcome="done"} 2\n' in metrics, metrics
+    check_metrics(metrics)
+    server.stop()
+    ids = dict(sqlite3.connect("models.db").execute("SELECT model, COUNT(*) FROM jobs GROUP BY model").fetchall())
+    assert set(ids) >= {m["id"] for m in models}, (ids, models)
+
+
+def reread_models(server, folder, hospital):
+    """A job that runs goes on with its model; what cannot be read changes nothing."""
+    reloads = lambda: [e for e in server.events() if e["event"] == "reloaded"]
+    ids = lambda: {m["name"] + "@" + m["version"]: m["id"] for m in json.loads(fetch(server.admin, "/v2/models")[1])["models"]}
+    before = ids()
+    Path(folder / "broken.fsn").write_text("nonsense")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(reloads()) == 1)
+    assert reloads()[0]["status"] != "ok" and "broken.fsn" in reloads()[0]["reason"], reloads()
+    Path(folder / "broken.fsn").unlink()
+    running = threading.Thread(target=query, args=(server.port, *hospital, "--model", "tumour", "--workers", "1", "--shard-samples",
+                                                   "1", "--min-public", "200", "--security", "20"))
+    jobs = len([e for e in server.events() if e["event"] == "job_begun"])
+    running.start()
+    wait_for(lambda: len([e for e in server.events() if e["event"] == "job_begun"]) > jobs)
+    add_model("new.fsn", "gemm.onnx")
+    os.rename("new.fsn", folder / "tumour@1.fsn")
+    os.rename(folder / "credit@9.fsn", folder / "credit@11.fsn")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(reloads()) == 2)
+    assert reloads()[1]["status"] == "ok", reloads()
+    assert running.is_alive(), "the job ended before the models were read again"
+    after = ids()
+    assert set(after) == {"credit@11", "credit@10", "tumour@1"} and after["credit@11"] == before["credit@9"], after
+    assert after["tumour@1"] != before["tumour@1"] and after["credit@10"] == before["credit@10"]
+    running.join()
+    ended = [e for e in server.events() if e["event"] == "job_ended"][-1]
+    assert ended["status"] == "ok" and ended["model"] == "tumour@1", ended
 
 
 def verify_ledger():
@@ -242,9 +251,8 @@ def survive_a_closed_log():
 
 def take_a_passed_socket():
     listener = socket.create_server(("127.0.0.1", 0))
-    fd = listener.fileno()
-    server = Server("--plaintext", shell=f'exec 3<&{fd}; LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec "$@"',
-                    fds=(fd,))
+    server = Server("--plaintext", stdin=listener,
+                    shell='exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec "$@"')
     assert server.port == listener.getsockname()[1]
     query(server.port, "--plaintext")
     server.stop()
@@ -274,11 +282,16 @@ def main():
             make_certificate("ca", name, "clientAuth", name)
         serve_named_clients()
         verify_ledger()
+        serve_several_models()
         share_a_ledger()
         survive_a_closed_log()
         take_a_passed_socket()
         refuse_bad_starts()
         os.chdir("/")
+    if not shutil.which("promtool"):
+        print("skipped: the metrics' format, since promtool is not installed (Debian package prometheus)")
+        sys.exit(77)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -80,8 +80,10 @@ static void metrics__count_what_is_told(void **state) {
   struct writer w = {0};
   metrics_open(&m);
   struct event e = event_of(EVENT_JOB_BEGUN);
+  e.model = "tumour";
   metrics_take(&m, &e);
   e = event_of(EVENT_JOB_ENDED);
+  e.model = "tumour";
   e.seconds = 5;
   metrics_take(&m, &e);
   e = event_of(EVENT_REFUSED);
@@ -90,9 +92,9 @@ static void metrics__count_what_is_told(void **state) {
   metrics_take(&m, &e);
   metrics_write(&m, &(struct metrics_now){.connections = 3, .ready = true}, &w);
   write_u8(&w, 0);
-  static const char *const lines[] = {"\nfusion_jobs_begun_total 1\n",
+  static const char *const lines[] = {"\nfusion_jobs_begun_total{model=\"tumour\"} 1\n",
                                       "\nfusion_jobs_running 0\n",
-                                      "\nfusion_jobs_ended_total{outcome=\"done\"} 1\n",
+                                      "\nfusion_jobs_ended_total{model=\"tumour\",outcome=\"done\"} 1\n",
                                       "\nfusion_connections_refused_total{reason=\"busy\"} 2\n",
                                       "\nfusion_job_duration_seconds_bucket{le=\"1\"} 0\n",
                                       "\nfusion_job_duration_seconds_bucket{le=\"10\"} 1\n",

@@ -148,6 +148,7 @@ static fusion_status receive(struct channel *c, unsigned kind) {
       if (status == FUSION_OK && !spoken(client.version)) abort();
       if (status == FUSION_OK && (!client.samples || client.samples > SESSION_SAMPLES_MAX)) abort();
       if (status == FUSION_OK && !memchr(client.engine, 0, sizeof client.engine)) abort();
+      if (status == FUSION_OK && client.model[0] && !model_name_is_valid(client.model)) abort();
       break;
     case 1:
       status = server_hello_recv(c, &server);

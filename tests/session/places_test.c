@@ -228,6 +228,7 @@ static void ready__is_false_while_full_and_draining(void **state) {
   server_stop(s.server);
   assert_false(server_is_ready(s.server, &reason));
   assert_string_equal(reason, "draining");
+  usleep(1500000); /* until it has noticed */
   end_session(c);
   scene_end(&s);
   expect_log(&s, "draining: 1 connection left\n");
@@ -336,8 +337,9 @@ static void event__a_named_client_is_told(void **state) {
 
 /* ---- what stands above ---- */
 
-static fusion_status limit_jobs(void *context, const char *client, struct client_limits *out, fusion_error *why) {
-  (void)client;
+static fusion_status limit_jobs(void *context, const char *client, const char *model, struct client_limits *out,
+                                fusion_error *why) {
+  (void)client, (void)model;
   const struct client_limits *limits = context;
   if (!limits) return error_set(why, FUSION_E_REFUSED, "the client is not served");
   *out = *limits;

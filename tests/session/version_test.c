@@ -65,7 +65,8 @@ static void write_job(struct writer *w) {
   write_u64(w, 5);                                 /* samples */
   write_u8(w, 0);                                  /* has no manifest */
   for (int i = 0; i < 32; i++) write_u8(w, 0);
-  write_u8(w, 0); /* wants no receipts */
+  write_u8(w, 0);      /* wants no receipts */
+  write_string(w, ""); /* the only model; version 1 said nothing of models */
 }
 
 static void expect_refusal(const struct frame *f, const char *text) {

@@ -32,6 +32,8 @@ void cli_add_check(struct cli_option *table, fusion_client_settings *s, const ch
 
 void cli_add_network(struct cli_option *table, fusion_client_settings *s) {
   const struct cli_option options[] = {
+      CLI_OPT_TEXT("model", &s->model, "NAME[@VERSION]",
+                   "Which of the server's models. Default: the only one that it has for this client."),
       CLI_OPT_COUNT("workers", &s->workers, 0, 256, "N",
                     "Number of connections at once. Default: 0, chosen by the round trip and the cores.",
                     .letter = 'w'),

@@ -7,7 +7,7 @@
 /** --min-accuracy, --security (its help says what the bits mean for the command), --confidence, --manifest, --model-id.
  */
 void cli_add_check(struct cli_option *table, fusion_client_settings *s, const char *security);
-/** TLS, --workers, limits and time-outs, --engine. */
+/** TLS, --model, --workers, limits and time-outs, --engine. */
 void cli_add_network(struct cli_option *table, fusion_client_settings *s);
 
 /** Progress on standard error, and signals that cancel the job. Between begin and end one job runs. */

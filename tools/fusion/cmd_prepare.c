@@ -28,6 +28,8 @@ static int parse(struct prepare_line *l, int argc, char **argv, char ***position
                    .required = true),
       CLI_OPT_TEXT("engine", &s->engine, "NAME",
                    "Protocol engine, one that can prepare runs ahead of their inputs. Default: delphi."),
+      CLI_OPT_TEXT("model", &s->model, "NAME[@VERSION]",
+                   "Which of the server's models. Default: the only one that it has for this client."),
       CLI_OPT_TEXT("manifest", &s->manifest, "HASH",
                    "Refuse a server whose model's manifest has another hash than HASH."),
       CLI_OPT_TEXT("model-id", &s->model_id, "ID",

@@ -12,13 +12,14 @@
 
 struct serve_line {
   fusion_server_settings settings;
+  const char *path; /* of the one model; NULL: a folder of them */
   const char *ready_file;
   bool quiet;
   char model_name[128];
 };
 
 static const char notes[] =
-    "SIGHUP reads certificates, keys and clients again; running jobs go on.\n"
+    "SIGHUP reads certificates, keys, clients and --models again; running jobs go on.\n"
     "The first SIGINT or SIGTERM stops the server when its running jobs have ended, or\n"
     "when --grace-s has passed. The second ends them at once.\n\n"
     "example:\n"
@@ -68,8 +69,18 @@ static void options_of_service(fusion_server_settings *s, struct cli_option *tab
           "count the samples of the day there. Servers may share it."),
       CLI_OPT_TEXT("admin", &s->admin, "ADDR:PORT",
                    "Serve metrics, health and a status page here, over HTTP: loopback, or a network of your own."),
-      CLI_OPT_TEXT("model-name", &s->model_name, "NAME",
-                   "What --clients, the ledger and the pages call the model. Default: the file's name without .fsn."),
+      CLI_OPT_TEXT(
+          "models", &s->models, "DIR",
+          "Serve the models of this folder in place of one: NAME.fsn and NAME@VERSION.fsn. Clients name theirs by "
+          "--model. Read again on SIGHUP."),
+      CLI_OPT_TEXT(
+          "model-name", &s->model_name, "NAME",
+          "What clients, --clients, the log and the pages call the one model. Default: the file's name without "
+          ".fsn."),
+      CLI_OPT_TEXT(
+          "proxy-protocol", &s->proxies, "ADDRESSES",
+          "Take clients' addresses from the PROXY protocol, version 2, of load balancers at these addresses or "
+          "networks, separated by commas."),
       CLI_OPT_CHOICE("log-format", &s->log_format, "text|json", "Lines for people, or JSON. Default: text."),
       {.name = NULL}};
   cli_add_options(table, options);
@@ -93,15 +104,17 @@ static int parse(struct serve_line *l, int argc, char **argv, char ***positional
   cli_add_quiet(options, &l->quiet);
   const struct cli_syntax syntax = {
       .command = "serve",
-      .synopsis = "MODEL.fsn --listen ADDR:PORT [options]",
-      .about = "Serves a compiled model to clients. The server learns nothing about queries and answers.",
+      .synopsis = "(MODEL.fsn | --models DIR) --listen ADDR:PORT [options]",
+      .about = "Serves compiled models to clients. The server learns nothing about queries and answers.",
       .options = options,
       .notes = notes,
-      .min_positional = 1,
+      .min_positional = 0,
       .max_positional = 1};
   int count;
   const int done = cli_parse(&syntax, argc, argv, positional, &count);
   if (done != CLI_GO) return done;
+  l->path = count ? (*positional)[0] : NULL;
+  if (!l->path == !l->settings.models) return cli_usage("serve", "give either MODEL.fsn or --models");
   l->settings.listen_fd = cli_passed_socket();
   if (!l->settings.listen && !l->settings.listen_fd)
     return cli_usage("serve", "give --listen (or start it by a systemd socket)");
@@ -239,10 +252,10 @@ int cmd_serve(int argc, char **argv) {
   fusion_error err = {.status = FUSION_OK};
   fusion_model *model = NULL;
   fusion_server *server = NULL;
-  name_model(&l, positional[0]);
+  if (l.path) name_model(&l, l.path);
   raise_descriptors();
   if (!l.quiet) l.settings.log = l.settings.log_format == FUSION_LOG_JSON ? print_json_line : print_line;
-  fusion_status status = fusion_model_load(&model, positional[0], &err);
+  fusion_status status = l.path ? fusion_model_load(&model, l.path, &err) : FUSION_OK;
   if (status == FUSION_OK) status = fusion_server_open(&server, model, &l.settings, &err);
   const int code = status == FUSION_OK ? serve(server, &l) : cli_failed("serve", status, &err);
   fusion_server_close(server);
