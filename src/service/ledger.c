@@ -254,14 +254,18 @@ static fusion_status release(struct ledger *l, const struct operation *o, fusion
   int64_t whole;
   bool good = true;
   if (ended) {
+    /* Servers tell late, each in its own time: what the job came to is what the one says that had it last. */
+    const int64_t left_ms = l->now_ms - (int64_t)((clock_seconds() - ended->left) * 1e3);
     clean(reason, ended->reason);
     good = store_query(l->store, NULL, NULL,
                        "UPDATE open_jobs SET samples = samples + $1, bytes_received = bytes_received + $2,"
-                       " bytes_sent = bytes_sent + $3, connections = connections + $4, outcome = $5, reason = $6"
-                       " WHERE job = $7 AND client = $8",
-                       "iiiissss", (int64_t)ended->samples, (int64_t)ended->bytes_received, (int64_t)ended->bytes_sent,
-                       (int64_t)ended->connections, ended->status == FUSION_OK ? "done" : "failed", reason, a->job_id,
-                       a->client);
+                       " bytes_sent = bytes_sent + $3, connections = connections + $4,"
+                       " outcome = CASE WHEN ended <= $5 THEN $6 ELSE outcome END,"
+                       " reason = CASE WHEN ended <= $5 THEN $7 ELSE reason END,"
+                       " ended = CASE WHEN ended <= $5 THEN $5 ELSE ended END WHERE job = $8 AND client = $9",
+                       "iiiiissss", (int64_t)ended->samples, (int64_t)ended->bytes_received, (int64_t)ended->bytes_sent,
+                       (int64_t)ended->connections, left_ms, ended->status == FUSION_OK ? "done" : "failed", reason,
+                       a->job_id, a->client);
   }
   good = good && store_query(l->store, NULL, NULL, "DELETE FROM holds WHERE job = $1 AND client = $2 AND server = $3",
                              "sss", a->job_id, a->client, l->server);

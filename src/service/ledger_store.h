@@ -73,7 +73,7 @@ bool store_number(struct store *s, int64_t *out, const char *sql, const char *ki
 #define STORE_TABLES                                                                                                   \
   "CREATE TABLE IF NOT EXISTS open_jobs (job TEXT, client TEXT, model TEXT, engine TEXT, declared BIGINT,"             \
   " claimed BIGINT, booked BIGINT DEFAULT 0, begun BIGINT, samples BIGINT DEFAULT 0, bytes_received BIGINT DEFAULT 0," \
-  " bytes_sent BIGINT DEFAULT 0, connections BIGINT DEFAULT 0, outcome TEXT DEFAULT 'lost',"                           \
+  " bytes_sent BIGINT DEFAULT 0, connections BIGINT DEFAULT 0, ended BIGINT DEFAULT 0, outcome TEXT DEFAULT 'lost',"   \
   " reason TEXT DEFAULT 'the server ended', PRIMARY KEY (job, client));"                                               \
   "CREATE TABLE IF NOT EXISTS holds (job TEXT, client TEXT, server TEXT, until BIGINT, ran BIGINT DEFAULT 0,"          \
   " PRIMARY KEY (job, client, server));"                                                                               \

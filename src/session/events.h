@@ -34,6 +34,7 @@ struct event {
   uint64_t declared, samples;
   uint32_t connections;
   double seconds;
+  double left; /* of a job that ended: when its last connection did (clock_seconds) */
   uint64_t bytes_received, bytes_sent;
 };
 

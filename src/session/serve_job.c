@@ -127,6 +127,7 @@ static struct event event_of_job(const struct job *j, enum event_kind kind) {
   e.status = j->failure.status;
   e.reason = j->failure.status == FUSION_OK ? "" : j->failure.text;
   e.seconds = clock_seconds() - j->started;
+  e.left = j->left;
   e.bytes_received = j->bytes_received;
   e.bytes_sent = j->bytes_sent;
   return e;

@@ -1,5 +1,6 @@
 """What the tests of the running service share: data and a model, certificates, servers as processes, queries. The test's
 command line begins with FUSION SOURCE."""
+import atexit
 import json
 import os
 import signal
@@ -47,15 +48,16 @@ def make_certificate(authority, name, usage, file):
 class Server:
     """`fusion serve` in a process of its own; its log in the file log`name`, unless `stderr` says otherwise."""
 
-    def __init__(self, *options, model="tumour.fsn", name="", stderr=None, env=None, shell=None, stdin=None):
+    def __init__(self, *options, model="tumour.fsn", name="", grace="5", stderr=None, env=None, shell=None, stdin=None):
         port_file, self.log = Path(f"port{name}"), Path(f"log{name}")
         for old in (port_file, self.log):
             old.unlink(missing_ok=True)
         log = stderr if stderr is not None else open(self.log, "w")
-        line = [FUSION, "serve", *([model] if model else []), "--ready-file", port_file, "--grace-s", "5", *options]
+        line = [FUSION, "serve", *([model] if model else []), "--ready-file", port_file, "--grace-s", grace, *options]
         if shell:
             line = ["sh", "-c", shell, "sh", *line]
         self.process = subprocess.Popen(line, stdin=stdin, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        atexit.register(self.process.kill)  # after a failed assertion
         if stderr is None:
             log.close()
         self.port_file = port_file

@@ -83,6 +83,7 @@ static struct event end_of(uint64_t samples, fusion_status status) {
   e.samples = samples;
   e.status = status;
   e.connections = 1;
+  e.left = clock_seconds();
   return e;
 }
 
@@ -125,6 +126,23 @@ static void ledger__a_job_over_two_servers_is_one_row(void **state) {
   assert_int_equal(ask("SELECT COUNT(*) FROM jobs"), 1);
   assert_int_equal(ask("SELECT samples FROM jobs WHERE outcome = 'done' AND connections = 2"), 80);
   assert_int_equal(ask("SELECT samples FROM days WHERE client = 'a'"), 80);
+  forget_ledger();
+}
+
+/* One was cut off, and tells so when the job has long been done elsewhere. */
+static void ledger__a_job_came_to_what_its_last_server_says(void **state) {
+  (void)state;
+  struct ledger *l[2] = {open_ledger(), open_ledger()};
+  const struct allowance a = claim_of("j1", "a", 80);
+  struct event cut = end_of(30, FUSION_E_CLOSED), done = end_of(40, FUSION_OK);
+  cut.left -= 2;
+  cut.reason = "gone";
+  for (int i = 0; i < 2; i++) assert_ok(ledger_reserve(l[i], &a, NULL));
+  for (int i = 0; i < 2; i++) assert_ok(ledger_book(l[i], &a, 40, NULL));
+  assert_ok(ledger_release(l[0], &a, &done, NULL));
+  assert_ok(ledger_release(l[1], &a, &cut, NULL));
+  for (int i = 0; i < 2; i++) ledger_close(l[i]);
+  assert_int_equal(ask("SELECT samples FROM jobs WHERE outcome = 'done' AND reason = ''"), 70);
   forget_ledger();
 }
 
@@ -479,6 +497,7 @@ static int remove_folder(void **state) {
 #define IN_BOTH                                                                 \
   cmocka_unit_test(ledger__claims_are_kept_to_and_given_back),                  \
       cmocka_unit_test(ledger__a_job_over_two_servers_is_one_row),              \
+      cmocka_unit_test(ledger__a_job_came_to_what_its_last_server_says),        \
       cmocka_unit_test(ledger__a_server_that_was_killed_lets_go),               \
       cmocka_unit_test(ledger__samples_of_a_killed_server_are_in_the_jobs_row), \
       cmocka_unit_test(ledger__a_job_that_was_closed_books_no_more),            \

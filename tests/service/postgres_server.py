@@ -84,6 +84,13 @@ class Postgres:
         self.process.wait(PATIENCE)
         self.process = None
 
+    def ask(self, sql):
+        """Statements; the last one's rows as lines, their cells split by bars."""
+        done = subprocess.run([f"{self.programs}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     def __enter__(self):
         return self
 
