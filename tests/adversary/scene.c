@@ -13,7 +13,7 @@
 #include "session/serve.h"
 #include "support/support.h"
 
-enum { STEPS = 9, CLASSES = SCENE_CLASSES };
+enum { STEPS = SCENE_LAST + 2, CLASSES = SCENE_CLASSES };
 
 static const struct window dense = {1, 1, 1, 1, 0, 0, 0, 0, 1, 1};
 
@@ -45,6 +45,32 @@ static void add_linear(struct scene *s, uint32_t input, struct shape shape, unsi
   for (size_t i = 0; i < count; i++) w->weights[i] = (int16_t)ring_signed(test_random(&s->random), weight_bits);
 }
 
+/* A function of 12 bits, nearly 256 x, in pieces. */
+static void add_table(struct scene *s, uint32_t input, struct shape shape) {
+  struct program_step *step = add_step(s->model, OP_LOOKUP, input, shape, 24, 21);
+  step->table = mem_alloc(1, sizeof *step->table);
+  assert_non_null(step->table);
+  step->table->index_bits = 5;
+  step->table->low_bits = 7;
+  for (int h = 0; h < 32; h++) {
+    step->table->base[h] = ((h < 16 ? h : h - 32) * 128 + 64) * 256;
+    step->table->slope[h] = 256 + ring_signed(test_random(&s->random), 5);
+  }
+}
+
+/* A function by a table; engines without tables read and make the same values by pools of one. */
+static void add_function(struct scene *s, uint32_t input, struct shape shape) {
+  const bool tables = scene_engine()->gates[GATE_LOOKUP].run != NULL;
+  add_step(s->model, OP_TRUNCATE, input, shape, tables ? 13 : 24, tables ? 12 : 16)->shift = tables ? 10 : 6;
+  if (tables) {
+    add_table(s, input + 1, shape);
+    add_step(s->model, OP_TRUNCATE, input + 2, shape, 24, 17)->shift = 4;
+    return;
+  }
+  add_step(s->model, OP_SUMPOOL, input + 1, shape, 24, 16);
+  add_step(s->model, OP_SUMPOOL, input + 2, shape, 24, 16);
+}
+
 static void make_model(struct scene *s) {
   fusion_error err = {.status = FUSION_OK};
   s->model = mem_alloc(1, sizeof *s->model);
@@ -58,14 +84,15 @@ static void make_model(struct scene *s) {
       (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
   add_step(s->model, OP_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
   add_linear(s, 4, (struct shape){5, 2, 2}, 24, 8);
-  add_step(s->model, OP_TRUNCATE, 5, (struct shape){5, 2, 2}, 24, 16)->shift = 6;
-  add_linear(s, 6, (struct shape){CLASSES, 1, 1}, 24, 7);
-  s->model->program.steps[7].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
-  const size_t count = program_weight_count(&s->model->program, 7);
-  mem_free(s->model->weights[7].weights);
-  s->model->weights[7].weights = mem_alloc(count, sizeof(int16_t));
-  for (size_t i = 0; i < count; i++) s->model->weights[7].weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
-  add_step(s->model, OP_TRUNCATE, 7, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
+  add_function(s, SCENE_MIDDLE, (struct shape){5, 2, 2});
+  add_linear(s, SCENE_LAST - 1, (struct shape){CLASSES, 1, 1}, 24, 7);
+  s->model->program.steps[SCENE_LAST].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  const size_t count = program_weight_count(&s->model->program, SCENE_LAST);
+  struct program_weights *last = &s->model->weights[SCENE_LAST];
+  mem_free(last->weights);
+  last->weights = mem_alloc(count, sizeof(int16_t));
+  for (size_t i = 0; i < count; i++) last->weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
+  add_step(s->model, OP_TRUNCATE, SCENE_LAST, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
   if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
   if (engine_prepare(scene_engine(), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
 }

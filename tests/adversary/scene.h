@@ -7,7 +7,7 @@
 #include "program/program.h"
 
 /* Linear steps of the scene's network, and its classes. */
-enum { SCENE_HIDDEN = 1, SCENE_MIDDLE = 5, SCENE_LAST = 7, SCENE_CLASSES = 6 };
+enum { SCENE_HIDDEN = 1, SCENE_MIDDLE = 5, SCENE_LAST = 9, SCENE_CLASSES = 6 };
 
 enum outcome {
   OUTCOME_REJECTED, /* the verdict says reject; no answers */

@@ -148,17 +148,21 @@ static struct net net_local(uint64_t seed) {
   return n;
 }
 
-/* A spline of twelve bits and a plain table, which reads less than its input's ring and makes a wider one. */
+/* A spline of fourteen bits; a plain table, which reads less than its input's ring and makes a wider one; beside it a
+ * table in steps. */
 static struct net net_functions(uint64_t seed) {
   const struct shape s = {6, 3, 2};
   struct net n = net_open(s, 26, 8, seed);
   net_linear(&n, 0, s, net_dense, 1, 24, 8);
   net_add(&n, OP_TRUNCATE, 1, s, 14, 12)->shift = 10;
-  net_lookup(&n, 2, s, 5, 7, 20, 18);
+  net_lookup(&n, 2, s, 5, 9, 20, 18);
   net_add(&n, OP_TRUNCATE, 3, s, 9, 9)->shift = 9;
   net_lookup(&n, 4, s, 3, 0, 16, 12);
-  net_linear(&n, 5, s, net_dense, 1, 16, 4);
-  net_add(&n, OP_TRUNCATE, 6, s, 13, 12)->shift = 3;
+  struct program_table *steps = net_lookup(&n, 4, s, 5, 4, 16, 12)->table;
+  memset(steps->slope, 0, sizeof steps->slope);
+  net_add(&n, OP_ADD, 5, s, 16, 13)->inputs[1] = 6;
+  net_linear(&n, 7, s, net_dense, 1, 16, 4);
+  net_add(&n, OP_TRUNCATE, 8, s, 13, 12)->shift = 3;
   return n;
 }
 
