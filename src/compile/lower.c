@@ -455,6 +455,11 @@ static void find_twins(struct lowering *l) {
     if (l->made[g] != NOT_MADE) l->net->nodes[l->made[g]].twin = g;
     if (l->cleaned[g] != NOT_MADE) l->net->nodes[l->cleaned[g]].twin = g;
   }
+  /* A table has the values that the next node rounds. */
+  for (uint32_t i = 1; i < l->net->count; i++)
+    if (l->net->nodes[i - 1].op == OP_LOOKUP && l->net->nodes[i].inputs[0] == i - 1 &&
+        l->net->nodes[i].op == OP_TRUNCATE)
+      l->net->nodes[i - 1].twin = l->net->nodes[i].twin;
 }
 
 static void count_consumers(struct lowering *l) {

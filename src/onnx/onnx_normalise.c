@@ -59,14 +59,16 @@ cleanup:
 
 /* It may be the end, which the client computes: the node keeps both, until it is known. */
 fusion_status softmax_of_all(struct call *c, const struct value *x, bool log) {
-  struct value out;
+  enum { INSIDE_MOST = 1 << 16 }; /* longer ones are ends, and need not be laid out */
+  const bool inside = dims_size(&x->dims) <= INSIDE_MOST;
+  struct value out = *x;
   bool set[MAX_RANK];
   fusion_status status;
   for (uint32_t k = 0; k < x->dims.rank; k++) set[k] = !value_batch_at(x, k);
-  TRY(softmax_along(c, x, set, log, &out));
+  if (inside) TRY(softmax_along(c, x, set, log, &out));
   TRY(value_view(c, &out, c->im->g->nodes[x->node].shape, &out.node));
   const uint32_t both[] = {x->node, out.node};
-  struct graph_node *n = graph_add_node(c->im->g, GRAPH_SOFTMAX, "softmax", both, 2);
+  struct graph_node *n = graph_add_node(c->im->g, GRAPH_SOFTMAX, "softmax", both, inside ? 2 : 1);
   if (!n) return call_out_of_memory(c);
   n->log = log;
   out.node = c->im->g->count - 1;
