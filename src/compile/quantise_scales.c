@@ -19,20 +19,27 @@ enum {
   WEIGHT_BITS_MOST = 16
 };
 
+/* Units of a table, and what spline_make() said of them. */
+struct known_table {
+  double in_unit, out_unit, unit;
+  bool fits;
+};
+
 struct solver {
   const struct network *net;
   const struct precision *wanted;
-  uint32_t *parent;  /* union-find over nodes */
-  bool *grid;        /* of a root */
-  unsigned *bits;    /* of a root: signed width */
-  double *range;     /* of a root: largest magnitude */
-  double *given;     /* of a root: the finest grid that the file quantises a member to; 0 when none */
-  int *raised;       /* of a root: doublings that the solution needed */
-  uint32_t *first;   /* of a root: lowest node of its class */
-  double *scale;     /* of a node */
-  uint8_t *shift;    /* of a node: RELU, TRUNCATE */
-  uint32_t *root;    /* of a raw node: the RELU or TRUNCATE above it */
-  float *weight_max; /* of a LINEAR node */
+  uint32_t *parent;           /* union-find over nodes */
+  bool *grid;                 /* of a root */
+  unsigned *bits;             /* of a root: signed width */
+  double *range;              /* of a root: largest magnitude */
+  double *given;              /* of a root: the finest grid that the file quantises a member to; 0 when none */
+  int *raised;                /* of a root: doublings that the solution needed */
+  uint32_t *first;            /* of a root: lowest node of its class */
+  double *scale;              /* of a node */
+  uint8_t *shift;             /* of a node: RELU, TRUNCATE */
+  uint32_t *root;             /* of a raw node: the RELU or TRUNCATE above it */
+  float *weight_max;          /* of a LINEAR node */
+  struct known_table *tables; /* of a LOOKUP node */
 };
 
 static uint32_t class_of(const struct solver *q, uint32_t i) {
@@ -162,6 +169,19 @@ static bool table_of(const struct solver *q, uint32_t i, struct program_table *t
   return spline_make(table, unit, &s);
 }
 
+/** The unit of what a LOOKUP gives, 0 when its table would be too wide: the same again while the scales stay. */
+static double table_unit(const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  const double in_unit = q->scale[d->inputs[0]], out_unit = class_scale(q, class_of(q, i + 1));
+  struct known_table *known = &q->tables[i];
+  const bool same = known->in_unit >= in_unit && known->in_unit <= in_unit && known->out_unit >= out_unit &&
+                    known->out_unit <= out_unit;
+  struct program_table table;
+  if (!same) *known = (struct known_table){.in_unit = in_unit, .out_unit = out_unit};
+  if (!same) known->fits = table_of(q, i, &table, &known->unit);
+  return known->fits ? known->unit : 0;
+}
+
 /** Scales of all clean nodes. A class that holds a SUMPOOL takes its scale from the first: its divisor is given. */
 static void set_clean_scales(struct solver *q, double *derived) {
   for (uint32_t i = 0; i < q->net->count; i++) derived[i] = 0;
@@ -173,8 +193,7 @@ static void set_clean_scales(struct solver *q, double *derived) {
     if (rule == SCALE_PRODUCT) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
     const double divisor = d->sum ? 1 : (double)d->window.kernel_h * d->window.kernel_w;
     if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / divisor;
-    struct program_table table;
-    if (rule == SCALE_TABLE && !table_of(q, i, &table, &derived[r])) derived[r] = 0; /* solve_once() raises it */
+    if (rule == SCALE_TABLE) derived[r] = table_unit(q, i); /* solve_once() raises it where that is 0 */
     q->scale[i] = derived[r] > 0 ? derived[r] : class_scale(q, r);
   }
 }
@@ -247,9 +266,7 @@ static bool solve_product(struct solver *q, uint32_t i) {
 static bool solve_once(struct solver *q) {
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    struct program_table table;
-    double unit;
-    if (node_operator(d)->scale == SCALE_TABLE && !table_of(q, i, &table, &unit)) return raise_class(q, d->inputs[0]);
+    if (node_operator(d)->scale == SCALE_TABLE && !(table_unit(q, i) > 0)) return raise_class(q, d->inputs[0]);
     if (node_operator(d)->raw != RAW_CLEANS) continue;
     const bool raw = is_raw(q, d->inputs[0]);
     if (raw && !solve_root(q, i)) return false;
@@ -434,8 +451,9 @@ static fusion_status solver_open(struct solver *q, const struct network *net) {
   q->shift = mem_alloc(net->count, sizeof *q->shift);
   q->root = mem_alloc(net->count, sizeof *q->root);
   q->weight_max = mem_alloc(net->count, sizeof *q->weight_max);
+  q->tables = mem_alloc(net->count, sizeof *q->tables);
   const bool complete = q->parent && q->grid && q->bits && q->range && q->given && q->raised && q->first && q->scale &&
-                        q->shift && q->root && q->weight_max;
+                        q->shift && q->root && q->weight_max && q->tables;
   return complete ? FUSION_OK : FUSION_E_MEMORY;
 }
 
@@ -451,6 +469,7 @@ static void solver_close(struct solver *q) {
   mem_free(q->shift);
   mem_free(q->root);
   mem_free(q->weight_max);
+  mem_free(q->tables);
 }
 
 static void find_firsts(struct solver *q) {
