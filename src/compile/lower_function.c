@@ -13,6 +13,7 @@ enum {
   STEP_BITS = 5,      /* octaves of one table in steps */
   OCTAVES_MOST = 11,  /* two of them, and the top one */
   DIRECT_OCTAVES = 3, /* so few need one table of x alone */
+  RESULT_OCTAVES = 4, /* additional bits of a power */
   POWER_BITS = 11,    /* of p^-a where that is no whole number */
 };
 /* What values may go beyond those of calibration; where octaves have room; below, where one more octave is nearly as
@@ -99,6 +100,24 @@ static fusion_status append_pair(struct lowering *l, enum program_op op, uint32_
   return FUSION_OK;
 }
 
+/** Values that are summed up where graph node g is read, directly or behind a rearrangement; 1 when none are. */
+static unsigned summed(const struct lowering *l, uint32_t g) {
+  for (uint32_t r = g + 1; r < l->graph->count; r++) {
+    const struct graph_node *n = &l->graph->nodes[r];
+    if (n->input_count != 1 || n->inputs[0] != g) continue;
+    if (n->op == GRAPH_AVGPOOL && n->sum) return n->window.kernel_h * n->window.kernel_w;
+    if (n->op == GRAPH_GATHER && summed(l, r) > 1) return summed(l, r);
+  }
+  return 1;
+}
+
+/** Additional bits for exponentials of a long row: most of the sum may be values of less than a unit. */
+static uint8_t bits_for_row(const struct lowering *l, uint32_t g) {
+  enum { SHORT_BITS = 8 };
+  const unsigned bits = log2_up(summed(l, g));
+  return (uint8_t)(l->graph->nodes[g].use.kind == ACTIVATION_EXP_BELOW && bits > SHORT_BITS ? bits - SHORT_BITS : 0);
+}
+
 /** One table of the whole range. */
 static fusion_status lower_direct(struct lowering *l, uint32_t g, const struct table *t) {
   uint32_t at;
@@ -107,6 +126,7 @@ static fusion_status lower_direct(struct lowering *l, uint32_t g, const struct t
   TRY(cut(l, g, &at, t->low, t->high - t->low));
   TRY(append_table(l, g, &at, t));
   TRY(append_truncation(l, g, &at, 0));
+  l->net->nodes[at].octaves = bits_for_row(l, g);
   TRY(lower_done(l, g));
 cleanup:
   return status;
@@ -280,6 +300,10 @@ static fusion_status lower_octaves(struct lowering *l, uint32_t g) {
   TRY(append_truncation(l, g, &o.x, span));
   TRY(append_pair(l, is_log(&o) ? OP_ADD : OP_MUL, g, &o.x, o.factor, 0));
   if (!is_log(&o)) TRY(append_truncation(l, g, &o.x, 0));
+  /* Small results count alike, too: as factors of rows. Half of their octaves, as what they multiply has its own unit.
+   */
+  const double octaves = is_log(&o) ? 0 : count * fabs((double)n->use.power) / 2;
+  l->net->nodes[o.x].octaves = (uint8_t)fmin(octaves, RESULT_OCTAVES);
   TRY(lower_done(l, g));
 cleanup:
   return status;
