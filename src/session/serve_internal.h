@@ -93,12 +93,12 @@ struct connection {
 struct server {
   fusion_server_settings settings; /* its texts are gone */
   struct server_handles handles;
-  uint64_t max_memory;                 /* bytes, for the shards of all connections together */
-  uint32_t share;                      /* connections of one client */
-  int niceness;                        /* of the process */
-  char *state;                         /* owned: file that keeps the count of the day's samples; NULL: none */
-  char *prepared_folder;               /* owned; NULL: no prepared runs */
-  int state_file_lock;                 /* descriptor that keeps other servers off the file; -1: none */
+  uint64_t max_memory;   /* bytes, for the shards of all connections together */
+  uint32_t share;        /* connections of one client */
+  int niceness;          /* of the process */
+  char *state;           /* owned: file that keeps the count of the day's samples; NULL: none */
+  char *prepared_folder; /* owned; NULL: no prepared runs */
+  int state_file_lock;   /* descriptor that keeps other servers off the file; -1: none */
   struct listener *listener;
   struct model_list *models;     /* the handles', or: */
   struct model_list *own_models; /* owned; NULL: none */

@@ -10,7 +10,7 @@ struct fixed_result {
   double error, bound, top; /* of the logits: largest error, largest that the program allows, largest magnitude */
   double own_error;         /* largest beside the float network on the rounded inputs that the program reads */
   double input_unit;
-  char why[256];            /* not compiled: the reason */
+  char why[256]; /* not compiled: the reason */
 };
 
 /** Largest error that the program's widths and scales allow on its last tensor, in real units. For each step: half a
