@@ -265,8 +265,9 @@ static void server__finds_a_damaged_state(void **state) {
 
 static uint64_t allowed; /* of every client, in place of its share; 0: none */
 
-static fusion_status limit(void *context, const char *client, struct client_limits *out, fusion_error *why) {
-  (void)context, (void)client, (void)why;
+static fusion_status limit(void *context, const char *client, const char *model, struct client_limits *out,
+                           fusion_error *why) {
+  (void)context, (void)client, (void)model, (void)why;
   *out = (struct client_limits){.prepared_bytes = allowed};
   return FUSION_OK;
 }
