@@ -313,6 +313,7 @@ static void part_close(struct part *part) {
 /* Into out [g->count][prepare_row_len(p)]. */
 static fusion_status quantise(const struct prepared_job *p, const struct input_group *g, bool clip,
                               struct input_range *range, uint8_t *out, fusion_error *why) {
+  *range = (struct input_range){0};
   if (!g->count) return FUSION_OK;
   const struct program *program = &p->program;
   const struct shape shape = program->steps[0].out.shape;
