@@ -183,7 +183,7 @@ endif
 	@packaging/build_deb.sh build/deb
 deb-test: deb
 ifeq ($(SETUP),yes)
-	@scripts/setup.sh lintian debootstrap iproute2 piuparts
+	@scripts/setup.sh lintian debootstrap systemd-container iproute2 piuparts
 endif
 	@lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs build/deb/*.changes
 	@packaging/test_install.sh build/deb
