@@ -5,6 +5,7 @@
 - Links: each relative link of README, SECURITY, CONTRIBUTING, CHANGELOG and docs names a file that is there and, with an
   anchor, one of its headings.
 - Versions: man pages and debian/changelog name that of meson.build.
+- Packages: debian/control builds with what scripts/packages.txt has for building.
 - Figures: what docs/figures.json names is the same wherever it stands, to the digits that are given there.
 
 usage: check_docs.py SOURCE [COMMAND]     (without COMMAND the options are not looked at)"""
@@ -124,11 +125,20 @@ def check_versions(root):
         yield f"debian/changelog: its first entry is not of version {version}"
 
 
+def check_packages(root):
+    """libc6-dev comes with every compiler."""
+    building = (root / "scripts/packages.txt").read_text().partition("\n# Tests")[0]
+    source = (root / "debian/control").read_text().partition("\nPackage:")[0]
+    for name in re.findall(r"^[\w.+-]+-(?:dev|compiler)$", building, re.M):
+        if name != "libc6-dev" and not re.search(rf"^ {re.escape(name)}\b", source, re.M):
+            yield f"debian/control: Build-Depends lacks {name}, which scripts/packages.txt has"
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     root = Path(sys.argv[1]).resolve()
-    wrong = [*check_links(root), *check_figures(root), *check_versions(root)]
+    wrong = [*check_links(root), *check_figures(root), *check_versions(root), *check_packages(root)]
     if len(sys.argv) == 3:
         wrong += check_options(root, sys.argv[2])
     print("\n".join(wrong) or "documents: options, links and figures agree")

@@ -23,6 +23,7 @@ LIBRARIES = {
     "zlib": "Zlib",
     "jansson": "MIT",
     "sqlite3": "blessing",
+    "libpq": "PostgreSQL",
     "libmicrohttpd": "LGPL-2.1-or-later",
     "libjpeg": "IJG AND BSD-3-Clause AND Zlib",
     "libpng": "libpng-2.0",
