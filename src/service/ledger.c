@@ -251,7 +251,6 @@ static fusion_status release(struct ledger *l, const struct operation *o, fusion
   const struct allowance *a = o->a;
   const struct event *ended = o->ended;
   char reason[REASON_LEN];
-  int64_t whole;
   bool good = true;
   if (ended) {
     /* Servers tell late, each in its own time: what the job came to is what the one says that had it last. */
@@ -269,11 +268,6 @@ static fusion_status release(struct ledger *l, const struct operation *o, fusion
   }
   good = good && store_query(l->store, NULL, NULL, "DELETE FROM holds WHERE job = $1 AND client = $2 AND server = $3",
                              "sss", a->job_id, a->client, l->server);
-  good = good && store_number(l->store, &whole,
-                              "SELECT COUNT(*) FROM open_jobs WHERE job = $1 AND client = $2 AND samples >= declared"
-                              " AND outcome = 'done'",
-                              "ss", a->job_id, a->client);
-  if (good && whole) good = close_job(l, a->job_id, a->client);
   good = good && close_abandoned(l);
   return good ? FUSION_OK : failed(l, why);
 }

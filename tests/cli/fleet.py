@@ -3,7 +3,8 @@
 through a server that is killed, one that reads its files again, a database that is stopped for a moment, and a restart of all
 servers one after the other.
 
-usage: fleet.py FUSION SOURCE [QUERIES SHARD]     the long form: so many queries, so many samples a shard
+usage: fleet.py FUSION SOURCE [QUERIES PUBLIC SHARD]     so many queries and public samples, so many samples a shard at most;
+                                                         3256 104 16: a job of 16,384 samples
 
 Ends with 77, a skip, where HAProxy or PostgreSQL is not installed."""
 import atexit
@@ -25,11 +26,10 @@ from service_scene import FUSION, SOURCE, Server, as_client, make_authority, mak
 sys.path.insert(0, str(SOURCE / "tests/service"))
 from postgres_server import Postgres, skip_without  # noqa: E402
 
-LONG = len(sys.argv) > 3
-QUERIES, SHARD = (int(a) for a in sys.argv[3:5]) if LONG else (60, 1)
+QUERIES, PUBLIC, SHARD = (int(a) for a in sys.argv[3:6]) if len(sys.argv) > 3 else (60, 100, 1)
 REPLICAS = 3
 # Each booking of a shard waits for this, one after the other: the job lasts as long on any machine.
-SECONDS_A_BOOKING = 0.03 if not LONG else 0
+SECONDS_A_BOOKING = 0.03
 
 
 def free_ports(count):
@@ -114,7 +114,7 @@ class Job:
         self.done = None
         arguments = ["query", f"localhost:{port}", *as_client(client), "--input", "many.csv", "--public", "pub.csv", "--labels",
                      "lab.csv", "--raw", "-o", "answers.csv", "--report", "report.json", "--workers", str(REPLICAS),
-                     "--shard-samples", str(SHARD), "--tries", "8", "--quiet"]
+                     "--min-public", str(PUBLIC), "--shard-samples", str(SHARD), "--tries", "8", "--quiet"]
         self.process = subprocess.Popen([FUSION, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.thread = threading.Thread(target=self.collect)
         self.thread.start()
@@ -158,7 +158,7 @@ def run_job_through(fleet, database):
     assert numbers("answers.csv") == numbers("clear.csv"), "the answers are not those of fusion run"
     assert job.output.startswith("verdict    accept"), job.output
     ran = int(database.ask("SELECT SUM(samples) FROM days"))
-    wait_for(lambda: int(database.ask("SELECT COUNT(*) FROM holds")) == 1)  # the killed server's
+    wait_for(lambda: int(database.ask("SELECT COUNT(*) FROM holds")) <= 1)  # the killed server's
     database.ask("UPDATE holds SET until = 1")  # two minutes later; the next job closes what nobody holds
     query(fleet.port, *as_client("hospital-b"))
     wait_for(lambda: int(database.ask("SELECT COUNT(*) FROM open_jobs")) == 0)
@@ -205,14 +205,13 @@ def main():
         make_certificate("ca", "server", "serverAuth", "server")
         for name in ("hospital-a", "hospital-b"):
             make_certificate("ca", name, "clientAuth", name)
-        plan = run(FUSION, "plan", "--queries", QUERIES, "--json").stdout
+        plan = run(FUSION, "plan", "--queries", QUERIES, "--min-public", PUBLIC, "--json").stdout
         samples = json.loads(plan)["samples"]
         # Less than two claims of the job: were it counted at each server, the second would be refused.
         Path("clients.json").write_text('{"hospital-a": {"samples_day": %d}, "*": {}}' % (samples * 3 // 2))
         fleet = Fleet(database)
-        if SECONDS_A_BOOKING:
-            database.ask("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(%s); RETURN NEW; END';"
-                         "CREATE TRIGGER wait BEFORE UPDATE ON days FOR EACH ROW EXECUTE FUNCTION wait()" % SECONDS_A_BOOKING)
+        database.ask("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(%s); RETURN NEW; END';"
+                     "CREATE TRIGGER wait BEFORE UPDATE ON days FOR EACH ROW EXECUTE FUNCTION wait()" % SECONDS_A_BOOKING)
         declared, ran, seconds = run_job_through(fleet, database)
         refuse_without_a_database(fleet, database)
         check_addresses(fleet)

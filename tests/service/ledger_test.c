@@ -129,6 +129,24 @@ static void ledger__a_job_over_two_servers_is_one_row(void **state) {
   forget_ledger();
 }
 
+/* Samples that ran twice may be more than those that are left: a job is over when no server has it any more. */
+static void ledger__a_job_that_others_still_run_is_not_closed(void **state) {
+  (void)state;
+  struct ledger *l[2] = {open_ledger(), open_ledger()};
+  const struct allowance a = claim_of("j1", "a", 40);
+  const struct event part = end_of(40, FUSION_OK);
+  for (int i = 0; i < 2; i++) assert_ok(ledger_reserve(l[i], &a, NULL));
+  for (int i = 0; i < 2; i++) assert_ok(ledger_book(l[i], &a, 20, NULL));
+  assert_ok(ledger_book(l[0], &a, 20, NULL));
+  assert_ok(ledger_release(l[0], &a, &part, NULL));
+  assert_ok(ledger_book(l[1], &a, 20, NULL));
+  assert_ok(ledger_release(l[1], &a, &part, NULL));
+  for (int i = 0; i < 2; i++) ledger_close(l[i]);
+  assert_int_equal(ask("SELECT COUNT(*) FROM jobs"), 1);
+  assert_int_equal(ask("SELECT samples FROM jobs"), 80);
+  forget_ledger();
+}
+
 /* One was cut off, and tells so when the job has long been done elsewhere. */
 static void ledger__a_job_came_to_what_its_last_server_says(void **state) {
   (void)state;
@@ -497,6 +515,7 @@ static int remove_folder(void **state) {
 #define IN_BOTH                                                                 \
   cmocka_unit_test(ledger__claims_are_kept_to_and_given_back),                  \
       cmocka_unit_test(ledger__a_job_over_two_servers_is_one_row),              \
+      cmocka_unit_test(ledger__a_job_that_others_still_run_is_not_closed),      \
       cmocka_unit_test(ledger__a_job_came_to_what_its_last_server_says),        \
       cmocka_unit_test(ledger__a_server_that_was_killed_lets_go),               \
       cmocka_unit_test(ledger__samples_of_a_killed_server_are_in_the_jobs_row), \
