@@ -243,7 +243,10 @@ static fusion_status book(struct ledger *l, const struct operation *o, fusion_er
 /* Bytes that are no printable ASCII become '?': what a peer sent is not to keep a row out. */
 static void clean(char out[REASON_LEN], const char *text) {
   size_t i = 0;
-  for (; text[i] && i < REASON_LEN - 1; i++) out[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+  for (; text[i] && i < REASON_LEN - 1; i++) {
+    out[i] = text[i];
+    if (text[i] < ' ' || text[i] > '~') out[i] = '?';
+  }
   out[i] = '\0';
 }
 
