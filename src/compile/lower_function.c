@@ -263,7 +263,10 @@ static fusion_status raise_octaves(struct lowering *l, uint32_t g, struct octave
   const double most = exp2(STEP_BITS * fmax(-(double)use->power, 0));
   if (o->any && is_log(o)) TRY(append_pair(l, OP_ADD, g, &factor, o->factor, 2 * fabs(log(32) * (double)use->gain)));
   if (o->any && !is_log(o)) TRY(append_pair(l, OP_MUL, g, &factor, o->factor, most * most));
-  if (o->any && !is_log(o)) TRY(append_truncation(l, g, &factor, most * most));
+  if (o->any && !is_log(o)) {
+    TRY(append_truncation(l, g, &factor, most * most));
+    l->net->nodes[factor].octaves = (uint8_t)fmin(ceil(fabs((double)use->power) * STEP_BITS), STEP_BITS);
+  }
   o->factor = factor;
   o->any = true;
 cleanup:

@@ -182,6 +182,27 @@ static void graph_from_onnx__exported_activations_are_one_table(void **state) {
   }
 }
 
+/* Variance, epsilon, root and division: one power of a sum, whose divisor is part of it. */
+static void graph_from_onnx__exported_layer_norm_is_one_inverse_root(void **state) {
+  (void)state;
+  static const char *const names[] = {"exported_layer_norm", "layer_norm"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct graph *g = import(names[i]);
+    size_t powers = 0, sums = 0;
+    for (uint32_t k = 0; k < g->count; k++) {
+      const struct graph_node *n = &g->nodes[k];
+      sums += n->op == GRAPH_AVGPOOL && n->sum;
+      if (n->op != GRAPH_ACTIVATION) continue;
+      powers++;
+      assert_int_equal(n->use.kind, ACTIVATION_POWER);
+      assert_true(fabsf(n->use.power + 0.5f) < 1e-6f && fabsf(n->use.stretch - 6) < 1e-5f);
+    }
+    assert_int_equal(powers, 1);
+    assert_int_equal(sums, 1);
+    graph_free(g);
+  }
+}
+
 /* "FILE:TENSOR" ends the network at any tensor; a name that nobody makes is told. */
 static void graph_from_onnx__ends_at_a_named_tensor(void **state) {
   (void)state;
@@ -389,6 +410,7 @@ int main(void) {
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),
       cmocka_unit_test(graph_from_onnx__exported_activations_are_one_table),
+      cmocka_unit_test(graph_from_onnx__exported_layer_norm_is_one_inverse_root),
       cmocka_unit_test(graph_from_onnx__ends_at_a_named_tensor),
       cmocka_unit_test(graph_from_onnx__keeps_the_labels_of_classes),
       cmocka_unit_test(graph_from_onnx__notes_what_it_leaves_out),
