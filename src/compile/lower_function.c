@@ -30,8 +30,9 @@ static struct range input_range(const struct lowering *l, uint32_t g) {
   const uint32_t from = l->graph->nodes[g].inputs[0];
   struct range r = {INFINITY, -INFINITY};
   for (uint32_t c = 0; l->ranges && c < l->graph->nodes[from].shape.channels; c++) {
-    r.low = fmin(r.low, (double)l->ranges->low[from][c]);
-    r.high = fmax(r.high, (double)l->ranges->high[from][c]);
+    const double low = (double)l->ranges->low[from][c], high = (double)l->ranges->high[from][c];
+    if (low < r.low) r.low = low; /* not fmin: see softmax in float_layer.c */
+    if (high > r.high) r.high = high;
   }
   return r;
 }

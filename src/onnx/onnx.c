@@ -128,6 +128,7 @@ static const struct op_entry ops[] = {
     {"Squeeze", "axes ", 1, 2, true, op_squeeze, NULL},
     {"Sub", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Sum", "", 1, MANY, true, op_sum, NULL},
+    {"Swish", "alpha ", 1, 1, false, op_swish, NULL},
     {"Tanh", "", 1, 1, false, op_activation, op_fold_unary},
     {"Tile", "", 2, 2, true, op_tile, NULL},
     {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},

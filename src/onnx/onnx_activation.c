@@ -87,6 +87,13 @@ fusion_status op_elu(struct call *c) {
   return beside_relu(c, (double)gamma, (struct activation_use){ACTIVATION_EXP_TAIL, alpha * gamma, 1, 0});
 }
 
+/* x * sigmoid(alpha x) */
+fusion_status op_swish(struct call *c) {
+  const double alpha = attr_float(c, "alpha", 1);
+  if (!(alpha > 0)) return call_refuse(c, "use an alpha above 0", "has an alpha that is not supported");
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_SILU, (float)(1 / alpha), (float)(1 / alpha), 0});
+}
+
 fusion_status op_softplus(struct call *c) {
   return beside_relu(c, 1, (struct activation_use){ACTIVATION_SOFTPLUS, 1, 1, 0});
 }

@@ -74,6 +74,7 @@ fusion_status op_activation(struct call *c);
 fusion_status op_log(struct call *c);
 fusion_status op_elu(struct call *c);
 fusion_status op_softplus(struct call *c);
+fusion_status op_swish(struct call *c);
 fusion_status op_gelu(struct call *c);
 fusion_status op_mish(struct call *c);
 fusion_status op_softsign(struct call *c);

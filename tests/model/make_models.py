@@ -325,6 +325,7 @@ def function_cases():
     node_case('pow_fraction', 'Pow', p, p ** np.float32(-1.5), {'e': np.float32(-1.5)})
     node_case('pow_7', 'Pow', x / 2, (x / 2) ** 7, {'e': np.float32(7)})
     node_case('mish', 'Mish', x, F.mish(t(x)), opset=18)
+    node_case('swish', 'Swish', x, F.silu(t(x) * 1.5) / 1.5, opset=24, alpha=1.5)
     node_case('softsign', 'Softsign', x, F.softsign(t(x)))
     node_case('softmax_rows', 'Softmax', x, F.softmax(t(x), 2), axis=2)
     node_case('softmax_columns', 'Softmax', x, F.softmax(t(x), 1), axis=1)
