@@ -138,7 +138,8 @@ cleanup:
 static double range_part(const struct lowering *l, uint32_t g, const struct activation_use *use) {
   enum { HALVINGS = 3 };
   const struct range seen = input_range(l, g);
-  const double reach = 2 * fmax(fabs(seen.low), fabs(seen.high));
+  const double room = use->kind == ACTIVATION_EXP_BELOW ? margin : 2;
+  const double reach = room * fmax(fabs(seen.low), fabs(seen.high));
   const double whole_range = fmax(fabs(activation_low(use)), fabs(activation_high(use)));
   double part = 1;
   for (int i = 0; l->ranges && i < HALVINGS && reach <= whole_range * part / 2; i++) part /= 2;
