@@ -70,7 +70,7 @@ NOTES = {
     'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of integer weights (one scale, one a row, or blocks), of integer inputs, and after QuantizeLinear',
     'Dropout': 'does nothing', 'Expand': '', 'Flatten': 'axis 1 or above', 'Gather': 'constant indices; not along the batch',
     'Gemm': 'constant weights', 'MatMul': 'by a constant matrix, on either side', 'GlobalAveragePool': '', 'GlobalMaxPool': '',
-    'HardSigmoid': 'two Relus', 'HardSwish': 'two Relus and a product', 'Identity': '', 'LeakyRelu': '', 'LSTM': RECURRENT, 'GRU': RECURRENT, 'RNN': RECURRENT, 'PRelu': 'constant slopes',
+    'HardSigmoid': 'two Relus', 'HardSwish': 'a Relu and a table', 'Identity': '', 'LeakyRelu': '', 'LSTM': RECURRENT, 'GRU': RECURRENT, 'RNN': RECURRENT, 'PRelu': 'constant slopes',
     'LogSoftmax': 'along any axes but the batch; at the end, over all values of a sample, applied by the client', 'Softmax': 'as LogSoftmax',
     'Max': 'of constants and activations; each a Relu', 'Min': 'as Max', 'Mean': '', 'Sum': '', 'Neg': '',
     'Pad': 'with a constant, edge or reflect', 'Pow': 'one constant from -8 to 8; whole powers by products, others by tables', 'ReduceMax': 'any axes but the batch',

@@ -25,6 +25,7 @@ static double value(const struct activation_use *use, double x) {
       return -a / (1 + exp(2 * 0.79788456080286536 * (a + 0.044715 * a * a * a)));
     case ACTIVATION_SILU: return -a / (1 + exp(a));
     case ACTIVATION_MISH: return x * tanh(fmax(x, 0) + log1p(exp(-a))) - fmax(x, 0);
+    case ACTIVATION_HARD_SWISH: return a < 3 ? a * (a / 6 - 0.5) : 0;
     case ACTIVATION_EXP_BELOW:
     case ACTIVATION_EXP: return exp(x);
     case ACTIVATION_SIN: return sin(x);
@@ -42,10 +43,10 @@ static double value(const struct activation_use *use, double x) {
 static const struct {
   double low, high;
 } ranges[ACTIVATION_COUNT] = {
-    [ACTIVATION_SIGMOID] = {-8, 7.9375},   [ACTIVATION_TANH] = {-4, 3.9375},     [ACTIVATION_ERF] = {-4, 3.9375},
-    [ACTIVATION_EXP_TAIL] = {-7.9375, 0},  [ACTIVATION_SOFTPLUS] = {-8, 7.9375}, [ACTIVATION_GELU] = {-4, 3.9375},
-    [ACTIVATION_GELU_TANH] = {-4, 3.9375}, [ACTIVATION_SILU] = {-8, 7.9375},     [ACTIVATION_MISH] = {-8, 7.9375},
-    [ACTIVATION_EXP_BELOW] = {-15, 0},
+    [ACTIVATION_SIGMOID] = {-8, 7.9375},    [ACTIVATION_TANH] = {-4, 3.9375},     [ACTIVATION_ERF] = {-4, 3.9375},
+    [ACTIVATION_EXP_TAIL] = {-7.9375, 0},   [ACTIVATION_SOFTPLUS] = {-8, 7.9375}, [ACTIVATION_GELU] = {-4, 3.9375},
+    [ACTIVATION_GELU_TANH] = {-4, 3.9375},  [ACTIVATION_SILU] = {-8, 7.9375},     [ACTIVATION_MISH] = {-8, 7.9375},
+    [ACTIVATION_HARD_SWISH] = {-4, 3.9375}, [ACTIVATION_EXP_BELOW] = {-15, 0},
 };
 
 double activation_value(const struct activation_use *use, double x) {
@@ -67,7 +68,7 @@ double activation_high(const struct activation_use *use) {
 
 bool activation_is_even(enum activation kind) {
   return kind == ACTIVATION_SOFTPLUS || kind == ACTIVATION_GELU || kind == ACTIVATION_GELU_TANH ||
-         kind == ACTIVATION_SILU;
+         kind == ACTIVATION_SILU || kind == ACTIVATION_HARD_SWISH;
 }
 
 bool activation_is_step(enum activation kind) {

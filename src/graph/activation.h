@@ -19,6 +19,7 @@ enum activation {
   ACTIVATION_GELU_TANH,  /**< the same for Gelu's approximation by tanh */
   ACTIVATION_SILU,       /**< -|x| / (1 + exp(|x|)): x * sigmoid(x) is its sum with relu(x) */
   ACTIVATION_MISH,       /**< x * tanh(log(1 + exp(x))) less relu(x) */
+  ACTIVATION_HARD_SWISH, /**< x * min(max(x / 6 + 1/2, 0), 1) less relu(x) */
   ACTIVATION_EXP_BELOW,  /**< exp(x) of values that are never above 0: of a softmax */
   ACTIVATION_EXP,        /**< exp(x); range from calibration, like the next two */
   ACTIVATION_SIN,        /**< sin(x) */

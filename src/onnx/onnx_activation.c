@@ -111,6 +111,10 @@ fusion_status op_mish(struct call *c) {
   return beside_relu(c, 1, (struct activation_use){ACTIVATION_MISH, 1, 1, 0});
 }
 
+fusion_status op_hard_swish(struct call *c) {
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_HARD_SWISH, 1, 1, 0});
+}
+
 /* x / (1 + |x|). */
 fusion_status op_softsign(struct call *c) {
   struct value size, out;

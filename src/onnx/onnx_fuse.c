@@ -76,6 +76,19 @@ static bool is_softplus(const struct graph *g, uint32_t node, uint32_t x) {
   return false;
 }
 
+/* t * min(max(x / 6 + 1/2, 0), 1), written t - t/q relu(q - p relu(k x + b)) as clips are. */
+static bool is_hard_sigmoid(const struct graph *g, const struct line *gate, uint32_t x) {
+  const struct graph_node *above = &g->nodes[gate->inner];
+  if (above->op != GRAPH_RELU || !(gate->bias > 0)) return false;
+  const struct line rest = line_of(g, above->inputs[0]);
+  const struct graph_node *below = &g->nodes[rest.inner];
+  if (below->op != GRAPH_RELU || !(rest.bias > 0)) return false;
+  const struct line start = line_of(g, below->inputs[0]);
+  const double slope = -rest.scale / rest.bias;
+  return start.inner == x && is_near(-gate->scale * rest.bias, gate->bias) && is_near(slope * start.scale, 1.0 / 6) &&
+         is_near(slope * start.bias, 0.5);
+}
+
 /* The activation that `gate`, a line of a function, makes of x as its factor: factor * (relu(x) + what use says of it,
  * with gain and stretch for x * gate). False when it makes none. */
 static bool match(const struct graph *g, uint32_t x, const struct line *gate, double *factor,
@@ -98,6 +111,9 @@ static bool match(const struct graph *g, uint32_t x, const struct line *gate, do
     use->kind = ACTIVATION_GELU_TANH;
   } else if (is_activation(n, ACTIVATION_TANH) && plain && is_softplus(g, from, x)) {
     use->kind = ACTIVATION_MISH;
+  } else if (is_hard_sigmoid(g, gate, x)) {
+    *factor = gate->bias;
+    use->kind = ACTIVATION_HARD_SWISH;
   } else {
     return false;
   }

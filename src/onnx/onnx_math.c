@@ -367,17 +367,6 @@ cleanup:
   return status;
 }
 
-fusion_status op_hard_swish(struct call *c) {
-  struct value gate, out;
-  fusion_status status;
-  TRY(value_scale(c, c->in[0], 1.0 / 6, 0.5, &gate));
-  TRY(value_clip(c, &gate, 0, 1, &gate));
-  TRY(value_binary(c, '*', c->in[0], &gate, &out));
-  TRY(call_set(c, 0, &out));
-cleanup:
-  return status;
-}
-
 /* max(a, b) = b + relu(a - b); min(a, b) = b - relu(b - a). The constant, if any, is b. */
 static fusion_status larger(struct call *c, bool max, const struct value *a, const struct value *b, struct value *out) {
   struct value difference, bend;

@@ -61,7 +61,6 @@ fusion_status op_clip(struct call *c);
 fusion_status op_leaky_relu(struct call *c);
 fusion_status op_prelu(struct call *c);
 fusion_status op_hard_sigmoid(struct call *c);
-fusion_status op_hard_swish(struct call *c);
 fusion_status op_max_min(struct call *c);
 fusion_status op_abs(struct call *c);
 fusion_status op_dropout(struct call *c);
@@ -77,6 +76,7 @@ fusion_status op_softplus(struct call *c);
 fusion_status op_swish(struct call *c);
 fusion_status op_gelu(struct call *c);
 fusion_status op_mish(struct call *c);
+fusion_status op_hard_swish(struct call *c);
 fusion_status op_softsign(struct call *c);
 /** Sigmoids that other layers follow: tables, too. */
 void sigmoids_inside(struct graph *g);

@@ -168,8 +168,8 @@ static void graph_from_onnx__refuses_former_faults_with_the_reason(void **state)
 /* Exporters write x * sigmoid(x) and the like: a Relu and a table, no product. */
 static void graph_from_onnx__exported_activations_are_one_table(void **state) {
   (void)state;
-  static const char *const names[] = {"sigmoid_inside", "gelu_exported", "exported_silu",
-                                      "exported_gelu",  "exported_mish", "exported_gelu_tanh"};
+  static const char *const names[] = {"sigmoid_inside", "gelu_exported",      "exported_silu",      "exported_gelu",
+                                      "exported_mish",  "exported_gelu_tanh", "exported_hard_swish"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     struct graph *g = import(names[i]);
     size_t tables = 0;

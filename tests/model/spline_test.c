@@ -69,10 +69,17 @@ static void spline_make__every_value_is_near(void **state) {
   static const struct {
     enum activation kind;
     const char *name;
-  } kinds[] = {{ACTIVATION_SIGMOID, "sigmoid"},   {ACTIVATION_TANH, "tanh"},           {ACTIVATION_ERF, "erf"},
-               {ACTIVATION_EXP_TAIL, "exp tail"}, {ACTIVATION_SOFTPLUS, "softplus"},   {ACTIVATION_GELU, "gelu"},
-               {ACTIVATION_SILU, "silu"},         {ACTIVATION_GELU_TANH, "gelu tanh"}, {ACTIVATION_MISH, "mish"},
-               {ACTIVATION_EXP_BELOW, "exp"}};
+  } kinds[] = {{ACTIVATION_SIGMOID, "sigmoid"},
+               {ACTIVATION_TANH, "tanh"},
+               {ACTIVATION_ERF, "erf"},
+               {ACTIVATION_EXP_TAIL, "exp tail"},
+               {ACTIVATION_SOFTPLUS, "softplus"},
+               {ACTIVATION_GELU, "gelu"},
+               {ACTIVATION_SILU, "silu"},
+               {ACTIVATION_GELU_TANH, "gelu tanh"},
+               {ACTIVATION_MISH, "mish"},
+               {ACTIVATION_EXP_BELOW, "exp"},
+               {ACTIVATION_HARD_SWISH, "hard swish"}};
   static const unsigned widths[] = {4, 5, 7, 9, 10};
   for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++)
