@@ -199,10 +199,13 @@ static fusion_status lower_calibrated(struct lowering *l, uint32_t g) {
   if (!l->ranges)
     return error_set(l->err, FUSION_E_INTERNAL, "layer '%s': its range is not known before calibration", n->name);
   struct range r = table_range(&seen);
-  /* What exp() gives 16 below the top counts for nothing beside the rest. */
-  const double reach = 16 * (double)n->use.stretch;
-  if (n->use.kind == ACTIVATION_EXP && r.high - r.low > reach)
-    r.low = floor((r.high - reach) / (reach / 16)) * (reach / 16), r.high = r.low + reach * whole;
+  /* What exp() gives 15 below the top counts for nothing beside the rest. */
+  const double unit = (double)n->use.stretch, reach = 16 * unit;
+  if (n->use.kind == ACTIVATION_EXP && r.high - r.low > reach) {
+    const double top = seen.high + (seen.high - seen.low) * (margin - 1) / 2;
+    r.low = ceil((top - reach * whole) / unit) * unit;
+    r.high = r.low + reach * whole;
+  }
   return lower_direct(l, g, &(struct table){.use = n->use, .low = r.low, .high = r.high, .least = r.low});
 }
 

@@ -121,6 +121,29 @@ static void quantise_graph__functions_end_beyond_calibration(void **state) {
   }
 }
 
+/* Of a long range the upper end counts: pieces are half a unit of the argument long, and off by a sixty-fourth of their
+ * middle. */
+static void quantise_graph__exponentials_of_a_long_range(void **state) {
+  (void)state;
+  double seen[SCAN], y[SCAN];
+  for (unsigned from = 2; from <= 14; from += 3) {
+    const struct activation_use use = {ACTIVATION_EXP, 1, 1, 0};
+    struct graph *g = graph_of(&use);
+    float x[CALIBRATION], many[SCAN];
+    struct model *m = NULL;
+    const double high = 6;
+    for (size_t i = 0; i < CALIBRATION; i++) x[i] = (float)(high - from * (1 - (double)i / (CALIBRATION - 1)));
+    for (size_t i = 0; i < SCAN; i++) many[i] = (float)(high - from * (1 - (double)i / (SCAN - 1)));
+    assert_ok(compile(&m, g, x, NULL));
+    run(m, many, SCAN, seen, y);
+    for (size_t i = 0; i < SCAN; i++)
+      if (fabs(y[i] - exp(seen[i])) > exp(seen[i] + 0.25) / 64 + exp(high) / 2000)
+        fail_msg("%u units: %g at %g, not %g", from, y[i], seen[i], exp(seen[i]));
+    model_free(m);
+    graph_free(g);
+  }
+}
+
 static void quantise_graph__refuses_powers_of_negative_values(void **state) {
   (void)state;
   struct graph *g = graph_of(&functions[0].use);
@@ -141,6 +164,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(quantise_graph__functions_are_precise_in_all_octaves),
       cmocka_unit_test(quantise_graph__functions_end_beyond_calibration),
+      cmocka_unit_test(quantise_graph__exponentials_of_a_long_range),
       cmocka_unit_test(quantise_graph__refuses_powers_of_negative_values),
   };
   return cmocka_run_group_tests_name("function", tests, NULL, NULL);
