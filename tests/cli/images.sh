@@ -7,7 +7,7 @@ printf '%s\n' 'cat, small' 'a "dog"' bird frog fish >classes.txt
 printf '{"resize": 20, "crop": 16, "scale": 0.00392156862745098, "mean": [0.5, 0.4, 0.3], "std": 0.25}' >p.json
 refused() { "$FUSION" "$@"; echo "exit $?"; }
 
-$FUSION compile "$SOURCE/tests/model/data/exported_squeeze.onnx" --calibrate public --preprocess p.json --bits 8,8 -o m.fsn >/dev/null
+$FUSION compile "$SOURCE/tests/model/data/exported_squeeze.onnx" --calibrate public --preprocess p.json --bits 12,12 -o m.fsn >/dev/null
 $FUSION inspect m.fsn -n 0 | sed -n 1,2p
 $FUSION run m.fsn --input some --preprocess p.json --classes classes.txt -o run.csv | grep -v samples
 cut -d, -f1-3 run.csv
