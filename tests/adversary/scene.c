@@ -58,17 +58,10 @@ static void add_table(struct scene *s, uint32_t input, struct shape shape) {
   }
 }
 
-/* A function by a table; engines without tables read and make the same values by pools of one. */
 static void add_function(struct scene *s, uint32_t input, struct shape shape) {
-  const bool tables = scene_engine()->gates[GATE_LOOKUP].run != NULL;
-  add_step(s->model, OP_TRUNCATE, input, shape, tables ? 13 : 24, tables ? 12 : 16)->shift = tables ? 10 : 6;
-  if (tables) {
-    add_table(s, input + 1, shape);
-    add_step(s->model, OP_TRUNCATE, input + 2, shape, 24, 17)->shift = 4;
-    return;
-  }
-  add_step(s->model, OP_SUMPOOL, input + 1, shape, 24, 16);
-  add_step(s->model, OP_SUMPOOL, input + 2, shape, 24, 16);
+  add_step(s->model, OP_TRUNCATE, input, shape, 13, 12)->shift = 10;
+  add_table(s, input + 1, shape);
+  add_step(s->model, OP_TRUNCATE, input + 2, shape, 24, 17)->shift = 4;
 }
 
 static void make_model(struct scene *s) {
