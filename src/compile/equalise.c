@@ -52,7 +52,8 @@ static void tie_all(struct equaliser *e) {
     const struct program_operator *op = node_operator(d);
     if (op->fields & FIELD_GATHER)
       tie_gather(e, i);
-    else if (op->scale != SCALE_ACCUMULATOR && op->scale != SCALE_PRODUCT && op->scale != SCALE_TABLE)
+    else if (op->scale != SCALE_ACCUMULATOR && op->scale != SCALE_PRODUCT && op->scale != SCALE_TABLE &&
+             op->scale != SCALE_WHOLE)
       for (uint32_t k = 0; k < d->input_count; k++) tie_channels(e, i, d->inputs[k]);
   }
 }
@@ -68,7 +69,7 @@ static void pin_ends(struct equaliser *e) {
     const struct network_node *d = &e->net->nodes[i];
     if (d->step > 0) pin(e, i); /* the file's own grid */
     const enum operator_scale rule = node_operator(d)->scale;
-    if (rule != SCALE_PRODUCT && rule != SCALE_TABLE) continue;
+    if (rule != SCALE_PRODUCT && rule != SCALE_TABLE && rule != SCALE_WHOLE) continue;
     pin(e, i);
     for (uint32_t k = 0; k < d->input_count; k++) pin(e, d->inputs[k]);
   }

@@ -206,7 +206,28 @@ static uint32_t channel_root(const struct folder *f, uint32_t node, uint32_t cha
   return NOWHERE;
 }
 
+/** Rows of one weight, 1 or -1: only signs count, so they are divided by the unit. */
+static void fold_thresholds(const struct folder *f, struct network_node *d) {
+  const uint32_t depth = f->net->nodes[d->inputs[0]].shape.channels / d->groups;
+  for (uint32_t o = 0; o < d->shape.channels; o++) {
+    const float *w = d->weights + (size_t)o * depth;
+    uint32_t k = 0;
+    while (w[k] == 0) k++;
+    const uint32_t r = channel_root(f, d->inputs[0], o / (d->shape.channels / d->groups) * depth + k);
+    if (r == NOWHERE) continue;
+    const double unit = unit_of(f, r), centre = centre_of(f, r), sign = (double)w[k];
+    struct threshold *t = &d->thresholds[o];
+    d->bias[o] = (float)(((double)d->bias[o] + sign * centre) / unit);
+    t->below = (t->below - centre) / unit;
+    t->above = (t->above - centre) / unit;
+  }
+}
+
 static void fold_weights(const struct folder *f, struct network_node *d) {
+  if (d->thresholds) {
+    fold_thresholds(f, d);
+    return;
+  }
   const uint32_t in = f->net->nodes[d->inputs[0]].shape.channels;
   const size_t taps = (size_t)d->window.kernel_h * d->window.kernel_w;
   const uint32_t depth = in / d->groups, per_group = d->shape.channels / d->groups;

@@ -1,26 +1,10 @@
 /** Lowering: decides which tensors are raw (straight from a linear layer) and puts the truncations. */
+#include <math.h>
 #include <stdio.h>
 
 #include "compile/lower_internal.h"
 
 enum { FIRST_CAPACITY = 64, TERMS_MAX = 4, NOT_MADE = -1 };
-
-void network_free(struct network *n) {
-  for (uint32_t i = 0; n->nodes && i < n->count; i++) {
-    struct network_node *d = &n->nodes[i];
-    mem_free(d->inputs);
-    mem_free(d->weights);
-    mem_free(d->bias);
-    mem_free(d->gather);
-    mem_free(d->low);
-    mem_free(d->high);
-    mem_free(d->mean);
-    mem_free(d->factor);
-  }
-  mem_free(n->nodes);
-  input_units_free(&n->input_units);
-  *n = (struct network){0};
-}
 
 static bool grow(struct network *n) {
   if (n->count < n->capacity) return true;
@@ -83,6 +67,25 @@ fusion_status lower_done(struct lowering *l, uint32_t g) {
   return FUSION_OK;
 }
 
+/* A clean node of whole numbers: its class has their unit, 1. */
+static void set_whole(struct lowering *l, uint32_t node) {
+  l->net->nodes[node].whole = true;
+  l->net->nodes[node].step = 1;
+}
+
+static bool is_whole(const struct lowering *l, int64_t node) {
+  return l->net->nodes[node].whole;
+}
+
+/** The last node's values are whole where those of all its inputs are. */
+static void pass_whole(struct lowering *l) {
+  const uint32_t last = l->net->count - 1;
+  const struct network_node *d = &l->net->nodes[last];
+  for (uint32_t k = 0; k < d->input_count; k++)
+    if (!is_whole(l, d->inputs[k])) return;
+  set_whole(l, last);
+}
+
 static float *copy_floats(const float *from, size_t count) {
   float *to = mem_alloc(count, sizeof *to);
   if (to && from) memcpy(to, from, count * sizeof *to);
@@ -116,6 +119,12 @@ static int common_sign(const struct graph_node *n) {
   return sign == 1 ? 1 : sign == -1 ? -1 : 0;
 }
 
+static bool all_whole(const float *v, size_t count) {
+  for (size_t i = 0; v && i < count; i++)
+    if (rintf(v[i]) != v[i]) return false;
+  return true;
+}
+
 static fusion_status lower_affine(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   const int sign = common_sign(n);
@@ -123,11 +132,29 @@ static fusion_status lower_affine(struct lowering *l, uint32_t g) {
   uint32_t from;
   const fusion_status status = lower_clean(l, n->inputs[0], &from);
   if (status != FUSION_OK) return status;
+  const bool whole = is_whole(l, from);
+  if (whole && !all_whole(n->bias, n->shape.channels)) return lower_linear(l, g); /* not in units of 1 */
   struct network_node *d = lower_append(l, OP_OFFSET, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->negate = sign < 0;
   d->bias = copy_floats(n->bias, n->shape.channels);
+  if (whole) set_whole(l, l->net->count - 1);
   return d->bias ? lower_done(l, g) : FUSION_E_MEMORY;
+}
+
+/** A layer that multiplies each channel by its own factor. */
+static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
+                                    const float *factors) {
+  struct network_node *d = lower_append(l, OP_LINEAR, g, &from, 1);
+  if (!d) return FUSION_E_MEMORY;
+  d->shape = shape;
+  d->window = window_make(1, 1, 1);
+  d->groups = shape.channels;
+  d->raw_terms = 1;
+  d->weights = copy_floats(factors, shape.channels);
+  d->bias = copy_floats(NULL, shape.channels);
+  for (uint32_t c = 0; d->weights && !factors && c < shape.channels; c++) d->weights[c] = 1;
+  return d->weights && d->bias ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 static fusion_status lower_add(struct lowering *l, uint32_t g) {
@@ -136,6 +163,13 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
   for (unsigned k = 0; k < 2; k++) {
     const fusion_status status = make_raw(l, n->inputs[k], &from[k]);
     if (status != FUSION_OK) return status;
+  }
+  for (unsigned k = 0; k < 2; k++) {
+    /* Beside real values whole numbers need another unit: a layer of ones gives it. */
+    if (!is_whole(l, from[k]) || is_whole(l, from[k ^ 1u])) continue;
+    const fusion_status status = append_factors(l, g, from[k], n->shape, NULL);
+    if (status != FUSION_OK) return status;
+    from[k] = l->net->count - 1;
   }
   unsigned terms = l->net->nodes[from[0]].raw_terms + l->net->nodes[from[1]].raw_terms;
   if (terms > TERMS_MAX) {
@@ -146,6 +180,7 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
   struct network_node *d = lower_append(l, OP_ADD, g, from, 2);
   if (!d) return FUSION_E_MEMORY;
   d->raw_terms = (uint8_t)terms;
+  pass_whole(l);
   return lower_done(l, g);
 }
 
@@ -166,6 +201,8 @@ static fusion_status lower_mul(struct lowering *l, uint32_t g) {
   if (!lower_append(l, OP_MUL, g, from, 2)) return FUSION_E_MEMORY;
   const uint32_t product = l->net->count - 1;
   if (feeds_sum(l, g)) return lower_done(l, g);
+  pass_whole(l);
+  if (is_whole(l, product)) return lower_done(l, g); /* has no more bits than they */
   return lower_append(l, OP_TRUNCATE, g, &product, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
@@ -197,7 +234,9 @@ static fusion_status lower_relu(struct lowering *l, uint32_t g) {
   l->owes_relu[g] = goes_behind_pool(l, g);
   l->made[g] = from;
   if (l->owes_relu[g]) return FUSION_OK;
-  return lower_append(l, OP_RELU, g, &from, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
+  if (!lower_append(l, OP_RELU, g, &from, 1)) return FUSION_E_MEMORY;
+  pass_whole(l);
+  return lower_done(l, g);
 }
 
 /** A Relu behind makes small negative values no reason for a coarser scale. */
@@ -218,6 +257,7 @@ static fusion_status lower_maxpool(struct lowering *l, uint32_t g) {
   d->window = n->window;
   d->rectified = rectified;
   from = l->net->count - 1;
+  pass_whole(l);
   if (owes_relu && !lower_append(l, OP_RELU, g, &from, 1)) return FUSION_E_MEMORY;
   return lower_done(l, g);
 }
@@ -231,21 +271,6 @@ static uint32_t taps_inside(uint32_t in, uint32_t at, uint32_t kernel, uint32_t 
     count += pos >= 0 && pos < in;
   }
   return count;
-}
-
-/** A layer that multiplies each channel by its own factor. */
-static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
-                                    const float *factors) {
-  struct network_node *d = lower_append(l, OP_LINEAR, g, &from, 1);
-  if (!d) return FUSION_E_MEMORY;
-  d->shape = shape;
-  d->window = window_make(1, 1, 1);
-  d->groups = shape.channels;
-  d->raw_terms = 1;
-  d->weights = copy_floats(factors, shape.channels);
-  d->bias = copy_floats(NULL, shape.channels);
-  for (uint32_t c = 0; d->weights && !factors && c < shape.channels; c++) d->weights[c] = 1;
-  return d->weights && d->bias ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 static fusion_status append_reshape(struct lowering *l, uint32_t g, struct shape shape) {
@@ -327,12 +352,37 @@ static fusion_status lower_average(struct lowering *l, uint32_t g) {
   return status == FUSION_OK ? lower_done(l, g) : status;
 }
 
+fusion_status lower_free(struct lowering *l, uint32_t g, uint32_t *out) {
+  fusion_status status = lower_clean(l, g, out);
+  if (status != FUSION_OK || !is_whole(l, *out)) return status;
+  status = append_factors(l, g, *out, l->graph->nodes[g].shape, NULL);
+  if (status != FUSION_OK) return status;
+  const uint32_t raw = l->net->count - 1;
+  if (!lower_append(l, OP_TRUNCATE, g, &raw, 1)) return FUSION_E_MEMORY;
+  *out = l->net->count - 1;
+  return FUSION_OK;
+}
+
+/** What a rearrangement reads has one unit: whole numbers keep theirs only among themselves. */
+static fusion_status gather_inputs(struct lowering *l, const struct graph_node *n, uint32_t *from) {
+  bool whole = true;
+  for (uint32_t k = 0; k < n->input_count; k++) {
+    const fusion_status status = lower_clean(l, n->inputs[k], &from[k]);
+    if (status != FUSION_OK) return status;
+    whole = whole && is_whole(l, from[k]);
+  }
+  for (uint32_t k = 0; !whole && k < n->input_count; k++) {
+    const fusion_status status = lower_free(l, n->inputs[k], &from[k]);
+    if (status != FUSION_OK) return status;
+  }
+  return FUSION_OK;
+}
+
 static fusion_status lower_gather(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   uint32_t *from = mem_alloc(n->input_count, sizeof *from);
   if (!from) return FUSION_E_MEMORY;
-  fusion_status status = FUSION_OK;
-  for (uint32_t k = 0; k < n->input_count && status == FUSION_OK; k++) status = lower_clean(l, n->inputs[k], &from[k]);
+  const fusion_status status = gather_inputs(l, n, from);
   struct network_node *d = status == FUSION_OK ? lower_append(l, OP_GATHER, g, from, n->input_count) : NULL;
   l->owes_relu[g] = l->owes_relu[n->inputs[0]];
   mem_free(from);
@@ -344,6 +394,7 @@ static fusion_status lower_gather(struct lowering *l, uint32_t g) {
     const struct gather_source s = n->gather[i];
     d->gather[i] = s.input == GATHER_ZERO || s.index == GATHER_ZERO ? (struct gather_source){GATHER_ZERO, 0} : s;
   }
+  pass_whole(l);
   return lower_done(l, g);
 }
 
@@ -356,7 +407,8 @@ static bool keeps_positive(const struct graph_node *affine) {
 bool lower_never_negative(const struct graph *graph, uint32_t g) {
   const struct graph_node *n = &graph->nodes[g];
   switch (n->op) {
-    case GRAPH_RELU: return true;
+    case GRAPH_RELU:
+    case GRAPH_COMPARE: return true;
     case GRAPH_QUANTISE: return n->low == 0;
     case GRAPH_ACTIVATION:
       return n->use.gain > 0 && n->use.kind >= ACTIVATION_EXP_BELOW && n->use.kind <= ACTIVATION_EXP;
@@ -404,7 +456,7 @@ static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
   const bool from_zero = n->low == 0;
   const bool cut = from_zero ? !lower_never_negative(l->graph, n->inputs[0]) : n->keep_low;
   uint32_t at;
-  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : lower_clean(l, n->inputs[0], &at);
+  fusion_status status = cut && from_zero ? make_raw(l, n->inputs[0], &at) : lower_free(l, n->inputs[0], &at);
   if (status == FUSION_OK && cut && !from_zero) status = lower_shift(l, g, &at, false, -low);
   if (status == FUSION_OK && cut) status = lower_bend(l, g, &at);
   if (status == FUSION_OK && n->keep_high) {
@@ -420,15 +472,34 @@ static fusion_status lower_quantise(struct lowering *l, uint32_t g) {
   return FUSION_OK;
 }
 
+static fusion_status lower_compare(struct lowering *l, uint32_t g) {
+  uint32_t from;
+  fusion_status status;
+  TRY(make_raw(l, l->graph->nodes[g].inputs[0], &from));
+  TRY(network_find_thresholds(l->net, from));
+  FAIL_IF(!lower_append(l, OP_COMPARE, g, &from, 1), FUSION_E_MEMORY);
+  set_whole(l, l->net->count - 1);
+  return lower_done(l, g);
+cleanup:
+  return status;
+}
+
+static fusion_status lower_input(struct lowering *l, uint32_t g) {
+  if (!lower_append(l, OP_INPUT, g, NULL, 0)) return FUSION_E_MEMORY;
+  if (l->graph->nodes[g].step > 0) set_whole(l, 0);
+  return lower_done(l, g);
+}
+
 static fusion_status lower_node(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   switch (n->op) {
-    case GRAPH_INPUT: return lower_append(l, OP_INPUT, g, NULL, 0) ? lower_done(l, g) : FUSION_E_MEMORY;
+    case GRAPH_INPUT: return lower_input(l, g);
     case GRAPH_LINEAR: return lower_linear(l, g);
     case GRAPH_AFFINE: return lower_affine(l, g);
     case GRAPH_ADD: return lower_add(l, g);
     case GRAPH_MUL: return lower_mul(l, g);
     case GRAPH_RELU: return lower_relu(l, g);
+    case GRAPH_COMPARE: return lower_compare(l, g);
     case GRAPH_MAXPOOL: return lower_maxpool(l, g);
     case GRAPH_AVGPOOL: return lower_average(l, g);
     case GRAPH_GATHER: return lower_gather(l, g);
@@ -506,28 +577,4 @@ cleanup:
   mem_free(l.reader);
   mem_free(l.owes_relu);
   return status;
-}
-
-static fusion_status set_range(struct network_node *d, const struct network_ranges *r, uint32_t g, uint32_t channels) {
-  d->low = mem_alloc(d->shape.channels, sizeof *d->low);
-  d->high = mem_alloc(d->shape.channels, sizeof *d->high);
-  d->mean = mem_alloc(d->shape.channels, sizeof *d->mean);
-  if (!d->low || !d->high || !d->mean) return FUSION_E_MEMORY;
-  /* A reshaped intermediate has other channels than its origin: each of its equal parts belongs to one of them. */
-  for (uint32_t c = 0; c < d->shape.channels; c++) {
-    const uint32_t from = (uint32_t)((uint64_t)c * channels / d->shape.channels);
-    d->low[c] = d->rectified && r->low[g][from] < 0 ? 0 : r->low[g][from];
-    d->high[c] = d->rectified && r->high[g][from] < 0 ? 0 : r->high[g][from];
-    d->mean[c] = r->mean[g][from];
-  }
-  return FUSION_OK;
-}
-
-fusion_status network_set_ranges(struct network *n, const struct graph *graph, const struct network_ranges *ranges) {
-  for (uint32_t i = 0; i < n->count; i++) {
-    const uint32_t g = n->nodes[i].origin;
-    const fusion_status status = set_range(&n->nodes[i], ranges, g, graph->nodes[g].shape.channels);
-    if (status != FUSION_OK) return status;
-  }
-  return FUSION_OK;
 }

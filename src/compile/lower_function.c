@@ -123,7 +123,7 @@ static uint8_t bits_for_row(const struct lowering *l, uint32_t g) {
 static fusion_status lower_direct(struct lowering *l, uint32_t g, const struct table *t) {
   uint32_t at;
   fusion_status status;
-  TRY(lower_clean(l, l->graph->nodes[g].inputs[0], &at));
+  TRY(lower_free(l, l->graph->nodes[g].inputs[0], &at));
   TRY(cut(l, g, &at, t->low, t->high - t->low));
   TRY(append_table(l, g, &at, t));
   TRY(append_truncation(l, g, &at, 0));
@@ -166,7 +166,7 @@ static fusion_status lower_even(struct lowering *l, uint32_t g) {
   const struct table t = {.use = use, .high = activation_high(&use) * range_part(l, g, &use)};
   uint32_t x, bend, at;
   fusion_status status;
-  TRY(lower_clean(l, l->graph->nodes[g].inputs[0], &x));
+  TRY(lower_free(l, l->graph->nodes[g].inputs[0], &x));
   TRY(bend_of(l, g, x, &bend));
   at = x;
   TRY(lower_shift(l, g, &at, true, 0));
@@ -297,7 +297,7 @@ static fusion_status lower_octaves(struct lowering *l, uint32_t g) {
     return lower_direct(l, g, &t);
   }
   fusion_status status;
-  TRY(lower_clean(l, n->inputs[0], &o.x));
+  TRY(lower_free(l, n->inputs[0], &o.x));
   TRY(cut(l, g, &o.x, 0, o.top * whole));
   l->net->nodes[o.x].octaves = (uint8_t)(count < STEP_BITS ? count : STEP_BITS);
   for (int left = count; left > 1; left -= STEP_BITS) TRY(raise_octaves(l, g, &o));

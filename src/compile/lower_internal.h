@@ -21,6 +21,8 @@ struct network_node *lower_append(struct lowering *l, enum program_op op, uint32
                                   uint32_t input_count);
 /** Network node with graph node g's values, clean; truncates a raw one once. */
 fusion_status lower_clean(struct lowering *l, uint32_t g, uint32_t *out) FUSION_MUST_CHECK;
+/** A clean node whose unit is free: a layer of ones takes whole numbers out of theirs. */
+fusion_status lower_free(struct lowering *l, uint32_t g, uint32_t *out) FUSION_MUST_CHECK;
 /** Graph node g's values are those of the last network node. */
 fusion_status lower_done(struct lowering *l, uint32_t g) FUSION_MUST_CHECK;
 /** y = bias + x, or bias - x, one bias for all, after network node *at, which becomes the new one. */

@@ -7,6 +7,11 @@
 #include "graph/graph.h"
 #include "program/operators.h"
 
+/** What a threshold divides: the largest calibrated value below it and the smallest that is not. */
+struct threshold {
+  double below, above; /* infinite where there is none */
+};
+
 struct network_node {
   enum program_op op;
   char name[MODEL_NAME_LEN];
@@ -28,6 +33,8 @@ struct network_node {
   uint32_t origin;              /* graph node with the same real values */
   bool rectified;               /* its range counts as that of max(origin, 0): a Relu follows */
   int64_t twin;                 /* graph node whose values these are; below 0: none, a step within an operator */
+  bool whole;                   /* clean: whole numbers, 0 or 1 and what is made of them; `step` is 1 */
+  struct threshold *thresholds; /* owned: [channels]. LINEAR of one weight a row, 1 or -1, that a COMPARE reads */
   uint8_t raw_terms;            /* linear outputs that it is the sum of; 0: clean */
   float step;                   /* clean: the grid that the file quantises these values to; 0 when it does not.
                                    LOOKUP: the unit of a table in steps, which nothing truncates */
@@ -50,6 +57,15 @@ struct network {
   bool softmax, log_softmax, sigmoid, argmax; /* what the graph ended in */
   struct input_units input_units;             /* that the first layers undo; none before network_fold_input */
 };
+
+/** A layer that a COMPARE reads: makes the weights of a row that has one alone 1 or -1, and such a layer one of
+ * thresholds. */
+fusion_status network_find_thresholds(struct network *n, uint32_t node) FUSION_MUST_CHECK;
+/** Finds what the thresholds of the input divide. input [samples][input size]. */
+void network_set_thresholds(struct network *n, const float *input, size_t samples);
+/** The smallest distance between values of the input on the two sides of a threshold: a unit below it tells all apart.
+ * Infinite without thresholds. */
+double network_threshold_gap(const struct network *n);
 
 /** What calibration saw: [graph node] -> [channels]. */
 struct network_ranges {

@@ -71,6 +71,25 @@ cleanup:
   return status;
 }
 
+/** Width at which the input's integers tell the sides of every threshold apart; 0 without thresholds. */
+static unsigned threshold_width(const struct network *net) {
+  const double gap = network_threshold_gap(net);
+  double range = 0;
+  if (!isfinite(gap)) return 0;
+  for (uint32_t c = 0; c < net->nodes[0].shape.channels; c++)
+    range = fmax(range, fmax(fabs((double)net->nodes[0].low[c]), fabs((double)net->nodes[0].high[c])));
+  for (unsigned bits = INPUT_BITS_LEAST; bits <= INPUT_BITS_MOST; bits++)
+    if (range / (ldexp(1, (int)bits - 1) - 1) < gap) return bits;
+  return INPUT_BITS_MOST + 1;
+}
+
+/** Samples that did not calibrate come nearer to thresholds than the width that tells these apart would do for. */
+static unsigned decision_width(unsigned usual, unsigned tells) {
+  enum { FINER_BITS = 2 };
+  const unsigned wanted = tells + FINER_BITS > usual ? tells + FINER_BITS : usual;
+  return wanted < INPUT_BITS_MOST ? wanted : INPUT_BITS_MOST;
+}
+
 static unsigned input_width(const struct quantise_options *o, unsigned activation, unsigned folded) {
   if (o->input_bits) return o->input_bits;
   if (activation < folded) return folded;
@@ -91,11 +110,13 @@ static void find_degrees(const struct network *net, double *degree) {
   enum { MOST = 16 };
   for (uint32_t i = 0; i < net->count; i++) {
     const struct network_node *d = &net->nodes[i];
-    degree[i] = 1;
+    degree[i] = d->input_count ? 0 : 1;
     for (uint32_t k = 0; k < d->input_count; k++) degree[i] = fmax(degree[i], degree[d->inputs[k]]);
     if (node_operator(d)->scale == SCALE_TABLE) degree[i] = 1;
+    if (node_operator(d)->scale == SCALE_WHOLE) degree[i] = 0; /* 0 or 1: as a factor it makes no tail longer */
     if (node_operator(d)->scale == SCALE_PRODUCT) degree[i] = fmin(degree[d->inputs[0]] + degree[d->inputs[1]], MOST);
   }
+  for (uint32_t i = 0; i < net->count; i++) degree[i] = fmax(degree[i], 1);
 }
 
 /** The fine model, and what it shows of the values' ranges. */
@@ -228,6 +249,7 @@ static fusion_status prepare(struct network *net, struct calibration *calibratio
                                               : fusion_status_text(status));
   const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
   status = network_lower(net, graph, &ranges, err);
+  if (status == FUSION_OK) network_set_thresholds(net, input, samples);
   return status == FUSION_OK ? network_set_ranges(net, graph, &ranges) : status;
 }
 
@@ -242,16 +264,18 @@ static fusion_status choose(struct attempt *best, struct quantise_job *job, stru
   const unsigned output = o->output_bits ? o->output_bits : OUTPUT_BITS_DEFAULT;
   const unsigned activation = o->activation_bits ? o->activation_bits : INPUT_BITS_LEAST;
   const bool folded = job->net->input_units.count;
-  const struct precision fine = {.weight = FINE_BITS,
-                                 .activation = FINE_BITS,
-                                 .input = input_width(o, FINE_BITS, folded ? FOLDED_FINE_BITS : 0),
-                                 .output = output};
-  const struct precision start = {.weight = o->weight_bits ? o->weight_bits : FINE_BITS,
-                                  .activation = o->activation_bits ? o->activation_bits : FINE_BITS,
-                                  .input = input_width(o, activation, folded ? FOLDED_BITS : 0),
-                                  .output = output};
+  const unsigned tells = o->input_bits ? 0 : threshold_width(job->net);
+  struct precision fine = {.weight = FINE_BITS,
+                           .activation = FINE_BITS,
+                           .input = input_width(o, FINE_BITS, folded ? FOLDED_FINE_BITS : 0),
+                           .output = output};
+  struct precision start = {.weight = o->weight_bits ? o->weight_bits : FINE_BITS,
+                            .activation = o->activation_bits ? o->activation_bits : FINE_BITS,
+                            .input = input_width(o, activation, folded ? FOLDED_BITS : 0),
+                            .output = output};
   struct attempt base = {0};
   fusion_status status;
+  if (tells) fine.input = start.input = decision_width(start.input, tells);
   TRY(run_fine(&base, job, &fine, err));
   report->candidates++;
   if (widths_are_given(o)) {
@@ -357,8 +381,9 @@ static fusion_status choose_variant(struct candidate *chosen, const struct sourc
   const fusion_status first = make_candidate(chosen, from, (struct variant){.equalise = o->equalise}, &why);
   fusion_status status = first;
   if (first == FUSION_OK && both) TRY(try_variant(chosen, from, (struct variant){0}, &why));
-  const bool enough =
-      first == FUSION_OK && likeness_enough(&chosen->best.likeness, o, from->report->samples) && !widths_are_given(o);
+  const bool tells = first != FUSION_OK || threshold_width(&chosen->net) <= INPUT_BITS_MOST;
+  const bool enough = first == FUSION_OK && tells && !widths_are_given(o) &&
+                      likeness_enough(&chosen->best.likeness, o, from->report->samples);
   if (enough || o->single_input_scale || (first != FUSION_OK && !does_not_fit(first))) goto cleanup;
   if (first != FUSION_OK) candidate_close(chosen);
   if (first != FUSION_OK) *chosen = (struct candidate){0};

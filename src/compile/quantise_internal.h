@@ -62,6 +62,16 @@ double bound_overflow(const struct step_bound *b, double limit);
 fusion_status quantise_rings(struct model *model, const struct step_bound *bounds, double *overflow,
                              fusion_error *err) FUSION_MUST_CHECK;
 
+/** The range of a step's integers that no input can leave; `known` for what is made of comparisons alone. */
+struct step_reach {
+  bool known;
+  int64_t low, high;
+};
+/** `reach` [steps], from the steps' fields, weights and biases. */
+void quantise_reach(struct step_reach *reach, const struct model *m);
+/** Signed width of a known range. */
+unsigned reach_bits(struct step_reach r);
+
 /** For each raw step the RELU or TRUNCATE that ends its tree of additions; 0 for clean ones. `roots` [program->count].
  */
 void plan_find_roots(const struct program *program, uint32_t *roots);

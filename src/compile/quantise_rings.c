@@ -16,7 +16,8 @@ struct rings {
   uint8_t *raw;  /* of a root: ring of its tree */
   uint8_t *need; /* of a clean step */
   uint8_t *sure; /* of a raw step: width that no input can leave */
-  bool *ranked;  /* its values reach the output's argmax or top-k, which rely on value_bits, unreduced */
+  struct step_reach *reach;
+  bool *ranked; /* its values reach the output's argmax or top-k, which rely on value_bits, unreduced */
 };
 
 void plan_find_roots(const struct program *program, uint32_t *roots) {
@@ -88,7 +89,7 @@ static unsigned raw_width(struct rings *q, uint32_t i) {
   const struct program_step *root = &q->program->steps[root_step];
   unsigned sure = 0;
   if (step_has_matrix(s)) {
-    sure = magnitude_bits(linear_bound(q, i));
+    sure = q->reach[i].known ? reach_bits(q->reach[i]) : magnitude_bits(linear_bound(q, i));
   } else {
     for (unsigned k = 0; k < 2; k++) {
       const struct program_tensor *in = &q->program->steps[s->inputs[k]].out;
@@ -110,6 +111,7 @@ static unsigned clean_width(const struct rings *q, uint32_t i) {
   /* The step that reads it next may add a rounding constant. */
   const struct program_step *next = i + 1 < q->program->count ? s + 1 : s;
   unsigned in[PROGRAM_INPUTS_MAX] = {0}, widest = 0;
+  if (q->reach[i].known) return reach_bits(q->reach[i]);
   for (uint32_t k = 0; k < s->input_count; k++) {
     const struct program_tensor *x = step_input(q->program, s, k);
     in[k] = x->raw ? q->raw[i] : x->value_bits;
@@ -185,7 +187,9 @@ static void estimate_overflow(const struct rings *q, double *overflow) {
     if (!s->out.raw || q->program->steps[q->roots[i]].inputs[0] != i) continue;
     const struct program_step *root = &q->program->steps[q->roots[i]];
     /* A wider ring than the root's values have is for pools, which compare in these. */
-    const unsigned bits = least(s->out.ring_bits, (unsigned)root->out.value_bits + root->shift);
+    const bool compares = step_operator(root)->scale == SCALE_WHOLE;
+    const unsigned values = compares ? s->out.ring_bits : (unsigned)root->out.value_bits + root->shift;
+    const unsigned bits = least(s->out.ring_bits, values);
     if (bits >= q->sure[i] + (unsigned)(root->shift > 0)) continue;
     const double room = ldexp(1, (int)bits - 1) - (double)step_rounding(root);
     overflow[i] = fmax(bound_overflow(&q->bounds[i], room * s->out.scale), DBL_MIN);
@@ -198,6 +202,7 @@ static void rings_close(struct rings *q) {
   mem_free(q->need);
   mem_free(q->sure);
   mem_free(q->ranked);
+  mem_free(q->reach);
 }
 
 fusion_status quantise_rings(struct model *model, const struct step_bound *bounds, double *overflow,
@@ -210,7 +215,9 @@ fusion_status quantise_rings(struct model *model, const struct step_bound *bound
   q.need = mem_alloc(count, sizeof *q.need);
   q.sure = mem_alloc(count, sizeof *q.sure);
   q.ranked = mem_alloc(count, sizeof *q.ranked);
-  FAIL_IF(!q.roots || !q.raw || !q.need || !q.sure || !q.ranked, FUSION_E_MEMORY);
+  q.reach = mem_alloc(count, sizeof *q.reach);
+  FAIL_IF(!q.roots || !q.raw || !q.need || !q.sure || !q.ranked || !q.reach, FUSION_E_MEMORY);
+  quantise_reach(q.reach, model);
   q.ranked[count - 1] = q.program->output != OUTPUT_LOGITS;
   plan_find_roots(q.program, q.roots);
   for (uint32_t i = 0; i < count; i++) {

@@ -255,6 +255,47 @@ static bool solve_root(struct solver *q, uint32_t root) {
   return true;
 }
 
+static bool all_whole(const float *v, size_t count) {
+  enum { MOST = 1 << 14 };
+  for (size_t i = 0; i < count; i++)
+    if (rint((double)v[i]) != (double)v[i] || fabsf(v[i]) > MOST) return false;
+  return true;
+}
+
+/** A layer that its input's scale suits: thresholds, and whole weights on whole numbers. */
+static bool keeps_scale(const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i], *in = &q->net->nodes[d->inputs[0]];
+  if (d->thresholds) return true;
+  const size_t depth = (size_t)(in->shape.channels / d->groups) * d->window.kernel_h * d->window.kernel_w;
+  return in->whole && all_whole(d->weights, depth * d->shape.channels) && all_whole(d->bias, d->shape.channels);
+}
+
+/** Accumulator scale below a COMPARE, which is free; false when a class had to be raised. */
+static bool solve_compare(struct solver *q, uint32_t root) {
+  const uint32_t top = q->net->nodes[root].inputs[0];
+  double scale = wanted_unit(q, root), bias = 0;
+  bool sum = false;
+  for (uint32_t i = 0; i < root; i++) {
+    const struct network_node *d = &q->net->nodes[i];
+    if (q->root[i] != root) continue;
+    sum = sum || node_operator(d)->scale == SCALE_SUM;
+    if (node_operator(d)->weights != WEIGHTS_MATRIX) continue;
+    scale = fmax(scale, finest(q, i));
+    for (uint32_t c = 0; c < d->shape.channels; c++) bias = fmax(bias, fabs((double)d->bias[c]));
+  }
+  if (!(scale > 0)) scale = bias > 0 ? ldexp(bias, -DEAD_BITS) : 1; /* weights of zeros */
+  if (sum) scale = exp2(ceil(log2(scale) - 1e-9));
+  if (!sum && keeps_scale(q, top)) scale = q->scale[q->net->nodes[top].inputs[0]];
+  for (uint32_t i = 0; i < root; i++) {
+    if (q->root[i] != root) continue;
+    q->scale[i] = scale;
+    const struct network_node *d = &q->net->nodes[i];
+    for (uint32_t k = 0; node_operator(d)->scale == SCALE_SUM && k < d->input_count; k++)
+      if (!is_raw(q, d->inputs[k]) && q->scale[d->inputs[k]] < scale * (1 - 1e-9)) return raise_class(q, d->inputs[k]);
+  }
+  return true;
+}
+
 /** Shift of a TRUNCATE behind a product. */
 static bool solve_product(struct solver *q, uint32_t i) {
   const double shift = log2(q->scale[i] / q->scale[q->net->nodes[i].inputs[0]]);
@@ -269,7 +310,8 @@ static bool solve_once(struct solver *q) {
     if (node_operator(d)->scale == SCALE_TABLE && !(table_unit(q, i) > 0)) return raise_class(q, d->inputs[0]);
     if (node_operator(d)->raw != RAW_CLEANS) continue;
     const bool raw = is_raw(q, d->inputs[0]);
-    if (raw && !solve_root(q, i)) return false;
+    const bool compares = node_operator(d)->scale == SCALE_WHOLE;
+    if (raw && !(compares ? solve_compare(q, i) : solve_root(q, i))) return false;
     if (!raw && node_operator(d)->scale == SCALE_SHIFTS && !solve_product(q, i)) return false;
   }
   return true;
@@ -323,6 +365,24 @@ static fusion_status emit_bias(struct program_weights *out, const struct solver 
   return FUSION_OK;
 }
 
+/** Thresholds as integers: what the samples have on either side stays there, where the input's unit tells it apart. */
+static void emit_thresholds(struct program_weights *out, const struct solver *q, uint32_t i) {
+  const struct network_node *d = &q->net->nodes[i];
+  const size_t depth = q->net->nodes[d->inputs[0]].shape.channels / d->groups;
+  const double unit = q->scale[i];
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const struct threshold *t = &d->thresholds[c];
+    const double bias = (double)d->bias[c] / unit, below = rint(t->below / unit), above = rint(t->above / unit);
+    bool at_least = false;
+    for (size_t k = 0; k < depth; k++) at_least = at_least || d->weights[c * depth + k] > 0;
+    /* x is not below where x >= least. Biases are single precision. */
+    const double slack = 1e-6 * (1 + fabs(bias));
+    double least = at_least ? ceil(-bias - slack) : floor(bias + slack) + 1;
+    if (below < above) least = fmin(fmax(least, below + 1), above);
+    if (fabs(least) < ldexp(1, CLEAN_RING - 2)) out->bias[c] = (int64_t)(at_least ? -least : least - 1);
+  }
+}
+
 /** Rounds one output channel's weights; returns by how much its average moves. */
 static double round_row(int16_t *to, const struct solver *q, uint32_t i, uint32_t channel, unsigned *width) {
   const struct network_node *d = &q->net->nodes[i], *in = &q->net->nodes[d->inputs[0]];
@@ -357,6 +417,7 @@ static fusion_status emit_weights(struct program_weights *out, struct program_st
   for (uint32_t c = 0; c < d->shape.channels; c++) shift[c] = round_row(out->weights + c * depth, q, i, c, &width);
   s->weight_bits = (uint8_t)width;
   TRY(emit_bias(out, q, i, shift));
+  if (d->thresholds) emit_thresholds(out, q, i);
 cleanup:
   mem_free(shift);
   return status;

@@ -116,7 +116,7 @@ static void add_classes(struct search *s, unsigned bits) {
   const struct network *net = s->job->net;
   for (uint32_t i = 0; i < net->count; i++) {
     if (is_raw(s, i) || s->first[i] == s->first[net->count - 1]) continue;
-    const bool input = i == 0 && !s->job->options->input_bits;
+    const bool input = i == 0 && !s->job->options->input_bits && !isfinite(network_threshold_gap(net));
     if ((!cleans(s, i) && !input) || class_knob(s, s->first[i]) >= 0) continue;
     const double unit = is_given(s, s->first[i]) ? 0 : fitting_unit(s, s->first[i], bits);
     if (unit > 0) add_knob(s, s->first[i], unit);
@@ -131,9 +131,18 @@ static void find_inputs(const struct search *s, struct knob *k) {
       k->inputs[k->input_count++] = class_knob(s, s->first[node_at(s, i)->inputs[0]]);
 }
 
+/** Thresholds, and layers that read whole numbers: what they read is exact, so coarse weights would be all that is
+ * wrong with trees, and a few samples that reach few of their leaves would not show it. They keep the width to begin
+ * with. */
+static bool is_exact(const struct search *s, uint32_t i) {
+  const struct network_node *d = node_at(s, i);
+  return d->thresholds || (node_operator(d)->weights == WEIGHTS_MATRIX && node_at(s, d->inputs[0])->whole);
+}
+
 static void add_accumulators(struct search *s, const struct program *fine) {
   for (uint32_t i = 0; i < s->job->net->count; i++) {
     if (!cleans(s, i) || !is_raw(s, node_at(s, i)->inputs[0])) continue;
+    if (is_exact(s, node_at(s, i)->inputs[0])) continue;
     struct knob *k = add_knob(s, i, fine->steps[node_at(s, i)->inputs[0]].out.scale);
     k->accumulator = true;
     find_inputs(s, k);
@@ -380,6 +389,11 @@ fusion_status quantise_search(struct attempt *best, const struct quantise_job *j
   TRY(quantise_classes(job->net, s.first, s.roots));
   if (!job->options->activation_bits) add_classes(&s, start->activation);
   if (!job->options->weight_bits) add_accumulators(&s, &base->model->program);
+  if (!s.count) { /* nothing to choose */
+    report->candidates++;
+    TRY(attempt_run(best, job, start, job->calibration->samples, NULL, err));
+    goto cleanup;
+  }
   s.samples = sense_samples(&s, &base->model->program);
   TRY(measure(&s, report, err));
   TRY(bisect(&s, best, report, err));

@@ -6,8 +6,9 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-static const char *const op_names[] = {"INPUT",   "LINEAR", "AFFINE",  "ADD",    "MUL",     "RELU",     "MAXPOOL",
-                                       "AVGPOOL", "GATHER", "SOFTMAX", "ARGMAX", "SIGMOID", "QUANTISE", "ACTIVATION"};
+static const char *const op_names[] = {"INPUT",  "LINEAR",  "AFFINE",   "ADD",        "MUL",
+                                       "RELU",   "MAXPOOL", "AVGPOOL",  "GATHER",     "SOFTMAX",
+                                       "ARGMAX", "SIGMOID", "QUANTISE", "ACTIVATION", "COMPARE"};
 
 const char *graph_op_name(enum graph_op op) {
   return (size_t)op < sizeof op_names / sizeof op_names[0] ? op_names[op] : "?";
@@ -157,7 +158,8 @@ fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, 
 }
 
 fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) {
-  const bool unary = op == GRAPH_RELU || op == GRAPH_SOFTMAX || op == GRAPH_ARGMAX || op == GRAPH_SIGMOID;
+  const bool unary =
+      op == GRAPH_RELU || op == GRAPH_SOFTMAX || op == GRAPH_ARGMAX || op == GRAPH_SIGMOID || op == GRAPH_COMPARE;
   if (!unary || input >= g->count) return FUSION_E_MODEL;
   struct graph_node *n = graph_add_node(g, op, graph_op_name(op), &input, 1);
   if (!n) return FUSION_E_MEMORY;
@@ -253,7 +255,7 @@ fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape sh
 }
 
 /* Inputs of each operator: exactly this many; 0 = any number from one on. */
-static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1, 1};
+static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1};
 
 static bool window_node_ok(const struct graph_node *n, struct shape in) {
   struct shape out;

@@ -26,6 +26,7 @@ enum graph_op {
   GRAPH_QUANTISE,   /**< y = step * min(max(x / step to the nearest whole, even ones at ties, low), high): the grid and
                        range that the file quantises a tensor to */
   GRAPH_ACTIVATION, /**< a function of each element: activation.h */
+  GRAPH_COMPARE,    /**< 1 where x >= 0, else 0 */
 };
 
 struct graph_node {
@@ -40,7 +41,7 @@ struct graph_node {
   bool sum;                     /* AVGPOOL: no divisor; without padding */
   bool log;                     /* SOFTMAX: logarithms of the probabilities */
   struct activation_use use;    /* ACTIVATION */
-  float step;                   /* QUANTISE: positive */
+  float step;                   /* QUANTISE: positive. INPUT: 1 where all samples are whole numbers, else 0 */
   int32_t low, high;            /* QUANTISE: low <= 0 <= high */
   bool keep_low, keep_high;     /* QUANTISE: fixed point has to cut the values there (see graph_relax_limits) */
   float *weights;               /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
@@ -89,7 +90,7 @@ fusion_status graph_add_affine(struct graph *g, uint32_t input, const float *sca
 /** MAXPOOL or AVGPOOL (padding does not count). */
 fusion_status graph_add_pool(struct graph *g, enum graph_op op, uint32_t input, struct window window,
                              uint32_t *index) FUSION_MUST_CHECK;
-/** RELU, SOFTMAX, ARGMAX, SIGMOID. */
+/** RELU, COMPARE, SOFTMAX, ARGMAX, SIGMOID. */
 fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input, uint32_t *index) FUSION_MUST_CHECK;
 fusion_status graph_add_quantise(struct graph *g, uint32_t input, float step, int32_t low, int32_t high,
                                  uint32_t *index) FUSION_MUST_CHECK;

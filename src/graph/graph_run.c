@@ -35,7 +35,7 @@ static size_t node_size(const struct runner *r, uint32_t i) {
 
 static bool works_in_place(enum graph_op op) {
   return op == GRAPH_RELU || op == GRAPH_AFFINE || op == GRAPH_ADD || op == GRAPH_MUL || op == GRAPH_QUANTISE ||
-         op == GRAPH_ACTIVATION;
+         op == GRAPH_ACTIVATION || op == GRAPH_COMPARE;
 }
 
 static int32_t slot_take(struct runner *r, bool *busy) {

@@ -282,7 +282,7 @@ static bool pad_of(const struct simplifier *s, const struct graph_node *g, struc
 }
 
 static bool never_negative(const struct simplifier *s, const struct graph_node *n, int depth) {
-  if (n->op == GRAPH_RELU || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
+  if (n->op == GRAPH_RELU || n->op == GRAPH_COMPARE || (n->op == GRAPH_QUANTISE && n->low == 0)) return true;
   if (depth == 0 || (n->op != GRAPH_MAXPOOL && n->op != GRAPH_AVGPOOL && n->op != GRAPH_GATHER && n->op != GRAPH_ADD))
     return false;
   for (uint32_t k = 0; k < n->input_count; k++) {

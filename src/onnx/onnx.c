@@ -25,7 +25,7 @@ enum { MANY = 255 };
 static const struct op_entry ops[] = {
     {"Abs", "", 1, 1, false, op_abs, op_fold_unary},
     {"Add", BROADCAST, 2, 2, true, op_binary, NULL},
-    {"And", "", 2, 2, true, op_fold_binary, NULL},
+    {"And", "", 2, 2, true, op_logic, op_fold_binary},
     {"ArgMax", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
     {"ArgMin", "axis keepdims select_last_index ", 1, 1, false, op_argmax, NULL},
     {"AveragePool", WINDOW "ceil_mode count_include_pad ", 1, 1, false, op_pool, NULL},
@@ -51,7 +51,7 @@ static const struct op_entry ops[] = {
     {"Div", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Dropout", "ratio seed is_test ", 1, 3, true, op_dropout, NULL},
     {"Elu", "alpha ", 1, 1, false, op_elu, NULL},
-    {"Equal", "", 2, 2, true, op_fold_binary, NULL},
+    {"Equal", "", 2, 2, true, op_compare, op_fold_binary},
     {"Erf", "", 1, 1, false, op_activation, NULL},
     {"Exp", "", 1, 1, false, op_activation, op_fold_unary},
     {"Expand", "", 2, 2, true, op_expand, NULL},
@@ -63,8 +63,8 @@ static const struct op_entry ops[] = {
     {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
     {"GlobalAveragePool", "", 1, 1, false, op_global_pool, NULL},
     {"GlobalMaxPool", "", 1, 1, false, op_global_pool, NULL},
-    {"Greater", "", 2, 2, true, op_fold_binary, NULL},
-    {"GreaterOrEqual", "", 2, 2, true, op_fold_binary, NULL},
+    {"Greater", "", 2, 2, true, op_compare, op_fold_binary},
+    {"GreaterOrEqual", "", 2, 2, true, op_compare, op_fold_binary},
     {"GroupNormalization", "epsilon num_groups stash_type ", 3, 3, false, op_group_norm, NULL},
     {"HardSigmoid", "alpha beta ", 1, 1, false, op_hard_sigmoid, NULL},
     {"HardSwish", "", 1, 1, false, op_hard_swish, NULL},
@@ -73,8 +73,8 @@ static const struct op_entry ops[] = {
     {"LayerNormalization", "axis epsilon stash_type ", 2, 3, false, op_layer_norm, NULL},
     {"LSTM", RECURRENT "input_forget ", 3, 8, false, op_recurrent, NULL},
     {"LeakyRelu", "alpha ", 1, 1, false, op_leaky_relu, NULL},
-    {"Less", "", 2, 2, true, op_fold_binary, NULL},
-    {"LessOrEqual", "", 2, 2, true, op_fold_binary, NULL},
+    {"Less", "", 2, 2, true, op_compare, op_fold_binary},
+    {"LessOrEqual", "", 2, 2, true, op_compare, op_fold_binary},
     {"Log", "", 1, 1, false, op_log, op_fold_unary},
     {"LogSoftmax", "axis ", 1, 1, false, op_softmax, NULL},
     {"LpNormalization", "axis p ", 1, 1, false, op_lp_norm, NULL},
@@ -88,8 +88,8 @@ static const struct op_entry ops[] = {
     {"Mod", "fmod ", 2, 2, true, op_fold_binary, NULL},
     {"Mul", BROADCAST, 2, 2, true, op_binary, NULL},
     {"Neg", "", 1, 1, false, op_neg, op_fold_unary},
-    {"Not", "", 1, 1, true, op_fold_unary, NULL},
-    {"Or", "", 2, 2, true, op_fold_binary, NULL},
+    {"Not", "", 1, 1, true, op_not, op_fold_unary},
+    {"Or", "", 2, 2, true, op_logic, op_fold_binary},
     {"PRelu", "", 2, 2, false, op_prelu, NULL},
     {"Pad", "mode pads value ", 1, 4, true, op_pad, NULL},
     {"Pow", "", 2, 2, true, op_pow, op_fold_binary},
@@ -115,7 +115,7 @@ static const struct op_entry ops[] = {
     {"Selu", "alpha gamma ", 1, 1, false, op_elu, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
     {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
-    {"Sign", "", 1, 1, true, op_fold_unary, NULL},
+    {"Sign", "", 1, 1, true, op_sign, op_fold_unary},
     {"Sin", "", 1, 1, false, op_activation, NULL},
     {"Size", "", 1, 1, true, op_size, NULL},
     {"Slice", "starts ends axes ", 1, 5, true, op_slice, NULL},
@@ -134,17 +134,44 @@ static const struct op_entry ops[] = {
     {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},
     {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
     {"Upsample", "mode scales ", 1, 2, true, op_resize, NULL},
-    {"Where", "", 3, 3, true, op_where, NULL},
-    {"Xor", "", 2, 2, true, op_fold_binary, NULL},
+    {"Where", "", 3, 3, true, op_choose, op_where},
+    {"Xor", "", 2, 2, true, op_logic, op_fold_binary},
 };
+
+/* Of trees. Missing values do not occur (onnx_trees.c); hit rates say nothing of the answer. */
+#define TREE_NODES                                                                             \
+  "nodes_falsenodeids nodes_featureids nodes_hitrates nodes_hitrates_as_tensor "               \
+  "nodes_missing_value_tracks_true nodes_modes nodes_nodeids nodes_treeids nodes_truenodeids " \
+  "nodes_values nodes_values_as_tensor base_values base_values_as_tensor post_transform "
+#define TREE_CLASSES                                                             \
+  "class_ids class_nodeids class_treeids class_weights class_weights_as_tensor " \
+  "classlabels_int64s classlabels_strings "
+#define TREE_TARGETS \
+  "n_targets target_ids target_nodeids target_treeids target_weights target_weights_as_tensor aggregate_function "
+#define TREE_PLACES                                                                               \
+  "aggregate_function leaf_targetids leaf_weights n_targets nodes_falseleafs nodes_falsenodeids " \
+  "nodes_featureids nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_splits "     \
+  "nodes_trueleafs nodes_truenodeids post_transform tree_roots "
 
 /* Domain ai.onnx.ml. */
 static const struct op_entry ml_ops[] = {
+    {"ArrayFeatureExtractor", "", 2, 2, false, op_feature_extractor, NULL},
+    {"Binarizer", "threshold ", 1, 1, false, op_binarizer, NULL},
+    {"FeatureVectorizer", "inputdimensions ", 1, MANY, false, op_feature_vectorizer, NULL},
+    {"Imputer", "imputed_value_floats replaced_value_float imputed_value_int64s replaced_value_int64 ", 1, 1, false,
+     op_imputer, NULL},
     {"LinearClassifier", "classlabels_ints classlabels_strings coefficients intercepts multi_class post_transform ", 1,
      1, false, op_linear_classifier, NULL},
     {"LinearRegressor", "coefficients intercepts post_transform targets ", 1, 1, false, op_linear_regressor, NULL},
     {"Normalizer", "norm ", 1, 1, false, op_normalizer, NULL},
+    {"OneHotEncoder", "cats_int64s cats_strings zeros ", 1, 1, false, op_one_hot, NULL},
+    {"SVMRegressor",
+     "coefficients kernel_params kernel_type n_supports one_class post_transform rho support_vectors n_targets ", 1, 1,
+     false, op_svm_regressor, NULL},
     {"Scaler", "offset scale ", 1, 1, false, op_scaler, NULL},
+    {"TreeEnsemble", TREE_PLACES, 1, 1, false, op_tree_ensemble, NULL},
+    {"TreeEnsembleClassifier", TREE_NODES TREE_CLASSES, 1, 1, false, op_tree_classifier, NULL},
+    {"TreeEnsembleRegressor", TREE_NODES TREE_TARGETS, 1, 1, false, op_tree_regressor, NULL},
     {"ZipMap", "classlabels_int64s classlabels_strings ", 1, 1, false, op_zip_map, NULL},
 };
 
@@ -157,14 +184,8 @@ static const struct {
     {"ConvInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"MatMulInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
-    {"TreeEnsembleClassifier", "use a linear model or a network of Relus; trees are not supported"},
-    {"TreeEnsembleRegressor", "use a linear model or a network of Relus; trees are not supported"},
     {"SVMClassifier", "use a linear model or a network of Relus; kernels are not supported"},
-    {"SVMRegressor", "use a linear model or a network of Relus; kernels are not supported"},
-    {"ArrayFeatureExtractor", "answer with the scores instead of the label: FILE:TENSOR names them"},
     {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
-    {"OneHotEncoder", "encode the data before the network"},
-    {"Imputer", "fill in missing values before the network"},
     {"LRN", "use BatchNormalization instead, or none"},
     {"If", "export the model for inference with fixed shapes, so that no branch is left"},
     {"Loop", "export the model with its loops unrolled"},
@@ -429,8 +450,7 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
   v->integer =
       t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
       t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL ||
-      t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
     return refuse_input(im, in->name, "has an element type that is not supported; export a model with float inputs");
   return FUSION_OK;
 }
@@ -447,6 +467,7 @@ static fusion_status import_input(struct importer *im, const struct importer *ne
     if (status != FUSION_OK) return status;
     if (graph_add_input(im->g, dims_shape(&v.dims), &v.node) != FUSION_OK)
       return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
+    if (in->type->tensor_type->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL) im->g->nodes[v.node].step = 1;
     status = importer_define(im, in->name, &v);
     if (status != FUSION_OK) return status;
   }

@@ -140,7 +140,6 @@ static const char *activation_remedy(const char *op) {
       {"Floor", "round the answers instead"},
       {"Ceil", "round the answers instead"},
       {"Round", "round the answers instead"},
-      {"Sign", "compare the answers instead"},
   };
   for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
     if (!strcmp(op, remedies[i][0])) return remedies[i][1];
@@ -201,7 +200,8 @@ static fusion_status cast_to(struct call *c, int64_t type) {
     if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;
     out.integer = integer;
-    if (truth) return call_refuse(c, "remove the node", "turns an activation into truth values");
+    if (truth && !v->integer) return call_refuse(c, "remove the node", "turns an activation into truth values");
+    if (truth) return op_to_truth(c);
     if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
       return call_refuse(c, "export the model in float", "rounds an activation to 8 bits");
     return call_set(c, 0, &out);

@@ -12,7 +12,7 @@ static size_t attr_floats(const struct call *c, const char *name, const float **
 }
 
 /* A row of features: all dimensions but the last are 1. */
-static fusion_status features_of(const struct call *c, const struct value *x, uint32_t *features) {
+fusion_status ml_features(const struct call *c, const struct value *x, uint32_t *features) {
   if (x->dims.rank == 0 || dims_size(&x->dims) != x->dims.d[x->dims.rank - 1] || (x->dims.rank == 1 && x->batched))
     return call_refuse(c, "give it one row of features per sample", "works on more than a row of features");
   *features = x->dims.d[x->dims.rank - 1];
@@ -25,7 +25,7 @@ fusion_status op_scaler(struct call *c) {
   const float *offset, *scale;
   const size_t offsets = attr_floats(c, "offset", &offset), scales = attr_floats(c, "scale", &scale);
   uint32_t features = 0;
-  fusion_status status = features_of(c, &x, &features);
+  fusion_status status = ml_features(c, &x, &features);
   if (status != FUSION_OK) return status;
   if ((offsets > 1 && offsets != features) || (scales > 1 && scales != features))
     return call_malformed(c, "has a different number of offsets or scales than features");
@@ -50,7 +50,7 @@ static fusion_status linear_scores(struct call *c, struct value *x, uint32_t *ro
   const size_t count = attr_floats(c, "coefficients", &weights), biases = attr_floats(c, "intercepts", &bias);
   uint32_t features = 0;
   fusion_status status;
-  TRY(features_of(c, x, &features));
+  TRY(ml_features(c, x, &features));
   if (count == 0 || count % features || (biases && biases != count / features))
     return call_malformed(c, "has coefficients or intercepts that do not fit its input");
   *rows = (uint32_t)(count / features);
@@ -80,7 +80,7 @@ cleanup:
 
 /* Keeps what the file calls the classes, unless they are numbered from 0 on. The graph keeps one list: that of the last
  * node that has one. `classes`: how many there are; 0 when the node does not say. */
-static fusion_status take_labels(struct call *c, const char *numbers, const char *texts, size_t classes) {
+fusion_status ml_take_labels(struct call *c, const char *numbers, const char *texts, size_t classes) {
   const int64_t *ints;
   const size_t count = attr_ints(c, numbers, &ints);
   const Onnx__AttributeProto *a = attr_find(c, texts);
@@ -106,7 +106,7 @@ static fusion_status take_labels(struct call *c, const char *numbers, const char
 }
 
 /* The label is the place of the best score. */
-static fusion_status classifier_label(struct call *c, struct value x) {
+fusion_status ml_classifier_label(struct call *c, struct value x) {
   if (!importer_needs(c->im, c->node->output[0])) return FUSION_OK;
   const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_ARGMAX, x.node, &x.node));
   if (status != FUSION_OK) return status;
@@ -128,8 +128,8 @@ fusion_status op_linear_classifier(struct call *c) {
   if (rows < 2)
     return call_refuse(c, "give every class its own row of coefficients",
                        "has one row of coefficients for two classes");
-  TRY(take_labels(c, "classlabels_ints", "classlabels_strings", rows));
-  if (call_uses_output(c, 0)) TRY(classifier_label(c, x));
+  TRY(ml_take_labels(c, "classlabels_ints", "classlabels_strings", rows));
+  if (call_uses_output(c, 0)) TRY(ml_classifier_label(c, x));
   if (softmax || logistic) {
     TRY(call_added(c, graph_add_unary(c->im->g, softmax ? GRAPH_SOFTMAX : GRAPH_SIGMOID, x.node, &x.node)));
     call_name_node(c, x.node);
@@ -168,6 +168,6 @@ fusion_status op_normalizer(struct call *c) {
 
 /* Scores with their classes' names. */
 fusion_status op_zip_map(struct call *c) {
-  const fusion_status status = take_labels(c, "classlabels_int64s", "classlabels_strings", 0);
+  const fusion_status status = ml_take_labels(c, "classlabels_int64s", "classlabels_strings", 0);
   return status == FUSION_OK ? op_identity(c) : status;
 }

@@ -65,6 +65,15 @@ fusion_status op_max_min(struct call *c);
 fusion_status op_abs(struct call *c);
 fusion_status op_dropout(struct call *c);
 
+/* onnx_logic.c: comparisons and logic on activations */
+fusion_status op_compare(struct call *c);
+fusion_status op_logic(struct call *c);
+fusion_status op_not(struct call *c);
+fusion_status op_sign(struct call *c);
+/** Whether whole numbers differ from 0. */
+fusion_status op_to_truth(struct call *c);
+fusion_status op_choose(struct call *c);
+
 /* onnx_activation.c: functions by tables */
 fusion_status value_activation(struct call *c, const struct value *x, struct activation_use use, struct value *out);
 /** x^power, x > 0; of a power one power. */
@@ -145,11 +154,30 @@ fusion_status op_resize(struct call *c);
 fusion_status op_conv_transpose(struct call *c);
 
 /* onnx_ml.c: domain ai.onnx.ml */
+/** How many features a row has; refuses what is no row. */
+fusion_status ml_features(const struct call *c, const struct value *x, uint32_t *features);
+/** Keeps the class labels of these attributes. `classes`: how many there are; 0 when the node does not say. */
+fusion_status ml_take_labels(struct call *c, const char *numbers, const char *texts, size_t classes);
+/** Output 0: the place of the best score. */
+fusion_status ml_classifier_label(struct call *c, struct value x);
 fusion_status op_scaler(struct call *c);
 fusion_status op_linear_regressor(struct call *c);
 fusion_status op_linear_classifier(struct call *c);
 fusion_status op_normalizer(struct call *c);
 fusion_status op_zip_map(struct call *c);
+
+/* onnx_features.c: domain ai.onnx.ml */
+fusion_status op_binarizer(struct call *c);
+fusion_status op_imputer(struct call *c);
+fusion_status op_feature_vectorizer(struct call *c);
+fusion_status op_feature_extractor(struct call *c);
+fusion_status op_one_hot(struct call *c);
+fusion_status op_svm_regressor(struct call *c);
+
+/* onnx_trees.c */
+fusion_status op_tree_classifier(struct call *c);
+fusion_status op_tree_regressor(struct call *c);
+fusion_status op_tree_ensemble(struct call *c);
 
 /* onnx_tail.c */
 /** Rewrites the end of a simplified graph where several nodes are one final layer. */

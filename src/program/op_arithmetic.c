@@ -83,10 +83,11 @@ static bool bounded_by_tables(const struct program *program, uint32_t step) {
   return true;
 }
 
-/** Its ring is this width exactly. Where tables bound a product, new samples may well go beyond those of calibration:
- *  the inverse of a small value. */
+/** Its ring is this width exactly. Products of whole numbers may be the last step. Where tables bound a product, new
+ * samples may well go beyond those of calibration: the inverse of a small value. */
 static unsigned mul_width(const struct operator_width *w) {
-  const unsigned product = w->in[0] + w->in[1], least = w->program->steps[w->step + 1].shift + 2u;
+  const struct program_step *s = &w->program->steps[w->step], *next = w->step + 1 < w->program->count ? s + 1 : s;
+  const unsigned product = w->in[0] + w->in[1], least = next->shift + 2u;
   const bool sure = bounded_by_tables(w->program, w->step);
   const unsigned bits = w->calibrated < product && !sure ? w->calibrated : product;
   return bits > least ? bits : least;

@@ -72,7 +72,7 @@ static unsigned shift_width(const struct operator_width *w) {
 }
 
 static unsigned shift_needs(const struct program *program, const struct program_step *s, uint32_t k) {
-  const unsigned values = step_input(program, s, k)->value_bits, least = s->shift + 2u;
+  const unsigned values = step_input(program, s, k)->value_bits, least = s->shift ? s->shift + 2u : 3;
   return values > least ? values : least;
 }
 

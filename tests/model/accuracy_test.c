@@ -18,12 +18,13 @@ static fusion_array *load_part(const char *name, const char *part) {
   return load_array(folder, file);
 }
 
-static void check_network(const char *name, double scale, size_t slack) {
+/* `data`: whose samples. */
+static void check_network_on(const char *name, const char *data, double scale, size_t slack) {
   char folder[4096], path[4200];
   data_folder(folder, sizeof folder);
   snprintf(path, sizeof path, "%s/%s.onnx", folder, name);
-  fusion_array *calibration = load_part(name, "calibration"), *samples = load_part(name, "test");
-  fusion_array *labels = load_part(name, "labels"), *logits = load_part(name, "logits");
+  fusion_array *calibration = load_part(data, "calibration"), *samples = load_part(data, "test");
+  fusion_array *labels = load_part(data, "labels"), *logits = load_part(name, "logits");
   fusion_compile_settings settings = fusion_compile_defaults();
   settings.preprocess = (fusion_preprocess){.scale = scale};
   check_accuracy(&(struct accuracy_case){path, calibration, samples, labels, settings, slack, logits});
@@ -31,6 +32,10 @@ static void check_network(const char *name, double scale, size_t slack) {
   fusion_array_free(samples);
   fusion_array_free(labels);
   fusion_array_free(logits);
+}
+
+static void check_network(const char *name, double scale, size_t slack) {
+  check_network_on(name, name, scale, slack);
 }
 
 static void fusion_model_compile__real_digits(void **state) {
@@ -57,6 +62,13 @@ static void fusion_model_compile__normalised_rows(void **state) {
   fusion_array_free(calibration);
   fusion_array_free(samples);
   fusion_array_free(labels);
+}
+
+/* scikit-learn's trees: scores as it has them. */
+static void fusion_model_compile__real_trees(void **state) {
+  (void)state;
+  check_network_on("real_boosted", "real_tumours", 1.0 / 256, 1);
+  check_network_on("real_forest", "real_tumours", 1.0 / 256, 1);
 }
 
 /* Images as rows of features. */
@@ -118,6 +130,7 @@ int main(void) {
       cmocka_unit_test(fusion_model_compile__real_digits),
       cmocka_unit_test(fusion_model_compile__real_tumours),
       cmocka_unit_test(fusion_model_compile__normalised_rows),
+      cmocka_unit_test(fusion_model_compile__real_trees),
       cmocka_unit_test(fusion_model_compile__hidden_tanh),
       cmocka_unit_test(fusion_model_compile__hidden_logistic),
       cmocka_unit_test(fusion_model_compile__wrong_data_is_named),

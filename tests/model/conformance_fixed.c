@@ -50,21 +50,27 @@ static double lookup_error(const struct program_step *s, double in, double in_un
   return (steepest + 1) * unit / in_unit * in + bend * reach * unit + (reach + 1) * unit + beyond;
 }
 
+/* Whole numbers of unit 1 stay exact under whole weights and biases, which are not rounded then. */
+static bool stays_exact(const struct model *m, uint32_t i, double in) {
+  const struct program_step *s = &m->program.steps[i];
+  return !(in > 0) && s->out.scale == 1 && m->program.steps[s->inputs[0]].out.scale == 1;
+}
+
 static double step_error(const struct model *m, uint32_t i, const double *error, const struct step_seen *seen) {
   const struct program_step *s = &m->program.steps[i], *steps = m->program.steps;
   const uint32_t a = s->input_count ? s->inputs[0] : 0, b = s->input_count > 1 ? s->inputs[1] : a;
   double widest = 0;
   switch (s->op) {
-    case OP_INPUT: return s->out.scale / 2;
-    case OP_LINEAR: return linear_error(m, i, error[a], seen[a].top);
+    case OP_INPUT: return error[0];
+    case OP_LINEAR: return stays_exact(m, i, error[a]) ? 0 : linear_error(m, i, error[a], seen[a].top);
     case OP_RELU:
     case OP_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
     case OP_ADD: return error[a] + error[b];
     case OP_MUL: return seen[a].top * error[b] + seen[b].top * error[a] + error[a] * error[b];
     case OP_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
-    case OP_OFFSET: return error[a] + s->out.scale / 2;
+    case OP_OFFSET: return stays_exact(m, i, error[a]) ? 0 : error[a] + s->out.scale / 2;
     case OP_MAXPOOL: return error[a];
-    case OP_COMPARE: return seen[a].nearest <= error[a];
+    case OP_COMPARE: return error[a] > 0 && seen[a].nearest <= error[a];
     case OP_LOOKUP: return lookup_error(s, error[a], steps[a].out.scale);
     case OP_GATHER:
       for (uint32_t k = 0; k < s->input_count; k++) widest = fmax(widest, error[s->inputs[k]]);
@@ -73,8 +79,9 @@ static double step_error(const struct model *m, uint32_t i, const double *error,
   return INFINITY;
 }
 
-double program_predicted_error(const struct model *m, const struct step_seen *seen) {
+double program_predicted_error(const struct model *m, const struct step_seen *seen, double rounding) {
   double *error = calloc(m->program.count, sizeof *error);
+  if (error) error[0] = rounding;
   for (uint32_t i = 0; error && i < m->program.count; i++) error[i] = step_error(m, i, error, seen);
   const double last = error ? error[m->program.count - 1] : 0;
   free(error);
@@ -114,6 +121,12 @@ static double error_on_rounded(const struct model *m, const struct graph *g, con
   return worst;
 }
 
+static bool compares(const struct program *program) {
+  for (uint32_t i = 0; i < program->count; i++)
+    if (program->steps[i].op == OP_COMPARE) return true;
+  return false;
+}
+
 static void compare(struct fixed_result *r, const struct model *m, const struct graph *g, const struct calibration *c,
                     const float *input) {
   const size_t in = shape_size(m->program.steps[0].out.shape), total = c->samples * c->logit_count;
@@ -133,8 +146,14 @@ static void compare(struct fixed_result *r, const struct model *m, const struct 
   r->input_unit = m->program.steps[0].out.scale;
   /* With units for each feature, inputs are finer than what is made of them. */
   r->own_error = m->program.input_units.count ? r->error : error_on_rounded(m, g, x, real, c);
+  /* Equal whole numbers may differ once they are rounded: then the numbers themselves count. */
+  if (compares(&m->program)) r->own_error = fmin(r->own_error, r->error);
+  double rounding = 0;
+  for (size_t i = 0; i < c->samples * in && !m->program.input_units.count; i++)
+    rounding = fmax(rounding, fabs((double)x[i] * m->program.steps[0].out.scale - (double)input[i]));
+  if (m->program.input_units.count) rounding = m->program.steps[0].out.scale / 2;
   /* The reference is in single precision. */
-  r->bound = program_predicted_error(m, t.seen) + 0x1p-20 * r->top;
+  r->bound = program_predicted_error(m, t.seen, rounding) + 0x1p-20 * r->top;
   free(t.seen);
   free(x);
   free(y);

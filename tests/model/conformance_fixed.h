@@ -20,7 +20,8 @@ struct fixed_result {
 struct step_seen {
   double top, nearest; /* largest and smallest |value| */
 };
-double program_predicted_error(const struct model *m, const struct step_seen *seen);
+/** `rounding`: largest error of the input's integers. */
+double program_predicted_error(const struct model *m, const struct step_seen *seen, double rounding);
 
 /** Compiles the graph with these samples as calibration and runs them. */
 struct fixed_result fixed_run(struct graph *g, const float *input, size_t samples);

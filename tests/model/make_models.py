@@ -433,6 +433,154 @@ def classical_cases():
     case('linear_regressor', classical(model([linear], ['N', 5])), x, x @ rows.T + bias)
 
 
+# What a branch asks, in single precision unless its limit is a double.
+BRANCHES = {'BRANCH_LEQ': np.less_equal, 'BRANCH_LT': np.less, 'BRANCH_GTE': np.greater_equal, 'BRANCH_GT': np.greater,
+            'BRANCH_EQ': np.equal, 'BRANCH_NEQ': np.not_equal}
+
+
+def random_tree(features, depth, modes, rng, full=False):
+    """A leaf's values (None here, filled in later), or (mode, feature, limit, where true, where false). Limits are halves."""
+    if depth == 0 or (not full and rng.random() < 0.25):
+        return None
+    return (modes[rng.integers(len(modes))], int(rng.integers(features)), float(rng.integers(-6, 7)) / 2,
+            random_tree(features, depth - 1, modes, rng, full), random_tree(features, depth - 1, modes, rng, full))
+
+
+def chain_tree(features, length, rng):
+    """Each branch has a leaf beside it."""
+    node = None
+    for _ in range(length):
+        rest = (None, node) if rng.random() < 0.5 else (node, None)
+        node = ('BRANCH_LEQ', int(rng.integers(features)), float(rng.integers(-6, 7)) / 2, *rest)
+    return node
+
+
+def flat_trees(trees, weigh):
+    """Rows (tree, node, mode, feature, limit, true, false) and the leaves' values by (tree, node)."""
+    rows, leaves = [], {}
+
+    def add(tree, node):
+        mine = sum(row[0] == tree for row in rows)
+        if node is None:
+            rows.append((tree, mine, 'LEAF', 0, 0.0, 0, 0))
+            leaves[tree, mine] = weigh()
+            return mine
+        rows.append(None)
+        place = len(rows) - 1
+        rows[place] = (tree, mine, *node[:3], 0, 0)
+        ways = add(tree, node[3]), add(tree, node[4])
+        rows[place] = (tree, mine, *node[:3], *ways)
+        return mine
+    for number, node in enumerate(trees):
+        add(number, node)
+    return rows, leaves
+
+
+def run_trees(rows, leaves, x):
+    by_name = {row[:2]: row for row in rows}
+    out = np.zeros((len(x), len(next(iter(leaves.values())))))
+    for tree in sorted({row[0] for row in rows}):
+        for i, sample in enumerate(x):
+            at = by_name[tree, 0]
+            while at[2] != 'LEAF':
+                at = by_name[tree, at[5] if BRANCHES[at[2]](float(sample[at[3]]), at[4]) else at[6]]
+            out[i] += leaves[at[:2]]
+    return out
+
+
+def tree_attributes(rows, leaves, prefix, doubles=False):
+    """Of versions 1 and 3."""
+    columns = dict(zip(('treeids', 'nodeids', 'modes', 'featureids', 'values', 'truenodeids', 'falsenodeids'), map(list, zip(*rows))))
+    a = {'nodes_' + name: column for name, column in columns.items()}
+    if doubles:
+        a['nodes_values_as_tensor'] = numpy_helper.from_array(np.array(a.pop('nodes_values')), 'v')
+    weights_ = [(tree, node, k, float(v)) for (tree, node), values in leaves.items() for k, v in enumerate(values)]
+    names = (prefix + '_treeids', prefix + '_nodeids', prefix + '_ids', prefix + '_weights')
+    return a | dict(zip(names, map(list, zip(*weights_))))
+
+
+def tree_places(rows, leaves):
+    """The attributes of version 5's TreeEnsemble: one value a leaf."""
+    modes = list(BRANCHES)
+    inner, ends = [r for r in rows if r[2] != 'LEAF'], [r for r in rows if r[2] == 'LEAF']
+    place = {r[:2]: i for i, r in enumerate(inner)} | {r[:2]: i for i, r in enumerate(ends)}
+    is_leaf = {r[:2]: int(r[2] == 'LEAF') for r in rows}
+    tensor = lambda v, kind: numpy_helper.from_array(np.array(v, kind), 't')
+    return {'nodes_featureids': [r[3] for r in inner], 'nodes_splits': tensor([r[4] for r in inner], np.float32),
+            'nodes_modes': tensor([modes.index(r[2]) for r in inner], np.uint8),
+            'nodes_truenodeids': [place[r[0], r[5]] for r in inner], 'nodes_falsenodeids': [place[r[0], r[6]] for r in inner],
+            'nodes_trueleafs': [is_leaf[r[0], r[5]] for r in inner], 'nodes_falseleafs': [is_leaf[r[0], r[6]] for r in inner],
+            'tree_roots': [place[tree, 0] for tree in sorted({r[0] for r in rows})],
+            'leaf_targetids': [0] * len(ends), 'leaf_weights': tensor([leaves[r[:2]][0] for r in ends], np.float32)}
+
+
+def tree_cases():
+    """Decision trees; features are halves, so that many lie on a limit."""
+    rng = np.random.default_rng(33)
+    ordered, every = list(BRANCHES)[:4], list(BRANCHES)
+    x = (rng.integers(-8, 9, (24, 5)) / 2).astype(np.float32)
+    value = lambda n: lambda: rng.integers(-40, 41, n) / 16
+    grow = lambda count, depth, modes, full=False: [random_tree(5, depth, modes, rng, full) or ('BRANCH_LT', 0, 0.5, None, None)
+                                                    for _ in range(count)]
+
+    def save(name, operator, attributes, y, out=('y',)):
+        node = helper.make_node(operator, ['x'], list(out), name=name, domain='ai.onnx.ml', **attributes)
+        m = classical(model([node], ['N', 5]))
+        case(name, classical(outputs(model([node], ['N', 5]), ('y', TensorProto.FLOAT))) if len(out) > 1 else m, x, y)
+
+    rows, leaves = flat_trees(grow(4, 3, ordered, True), value(2))
+    save('tree_regressor', 'TreeEnsembleRegressor', tree_attributes(rows, leaves, 'target') | {
+        'n_targets': 2, 'base_values': [0.5, -1.0], 'nodes_missing_value_tracks_true': [1] * len(rows)},
+        run_trees(rows, leaves, x) + [0.5, -1])
+    rows, leaves = flat_trees(grow(5, 3, every), value(1))
+    save('tree_average', 'TreeEnsembleRegressor', tree_attributes(rows, leaves, 'target') | {'aggregate_function': 'AVERAGE'},
+         run_trees(rows, leaves, x) / 5)
+    rows, leaves = flat_trees([chain_tree(5, length, rng) for length in (9, 4, 1)], value(1))
+    save('tree_chains', 'TreeEnsembleRegressor', tree_attributes(rows, leaves, 'target'), run_trees(rows, leaves, x))
+    # Limits just below and just above values that occur.
+    rows, leaves = flat_trees([(mode, k, limit, None, ('BRANCH_LT', k, limit, None, None))
+                               for k, limit in enumerate((0.5 - 1e-12, 0.5 + 1e-12, 1 - 1e-12, -1 + 1e-12))
+                               for mode in ('BRANCH_LEQ', 'BRANCH_GTE')], value(1))
+    save('tree_doubles', 'TreeEnsembleRegressor', tree_attributes(rows, leaves, 'target', True), run_trees(rows, leaves, x))
+    rows, leaves = flat_trees(grow(4, 3, ordered), value(1))
+    save('tree_places', 'TreeEnsemble', tree_places(rows, leaves), run_trees(rows, leaves, x))
+    rows, leaves = flat_trees(grow(4, 2, ordered), value(3))
+    scores = run_trees(rows, leaves, x)
+    labels = {'classlabels_int64s': [0, 1, 2]}
+    save('tree_classes', 'TreeEnsembleClassifier', tree_attributes(rows, leaves, 'class') | labels, scores, ('label', 'y'))
+    save('tree_softmax', 'TreeEnsembleClassifier', tree_attributes(rows, leaves, 'class') | labels | {'post_transform': 'SOFTMAX'},
+         F.softmax(t(scores), 1), ('label', 'y'))
+    rows, leaves = flat_trees(grow(3, 3, ordered), value(1))
+    score = run_trees(rows, leaves, x) + 0.25
+    one = tree_attributes(rows, leaves, 'class') | {'classlabels_int64s': [0, 1], 'base_values': [0.25]}
+    p = 1 / (1 + np.exp(-score))
+    save('tree_logistic', 'TreeEnsembleClassifier', one | {'post_transform': 'LOGISTIC'}, np.hstack([1 - p, p]), ('label', 'y'))
+    save('tree_signed', 'TreeEnsembleClassifier', one, np.hstack([-score, score]), ('label', 'y'))
+    rows, leaves = flat_trees(grow(3, 2, ordered), lambda: rng.integers(0, 17, 1) / 48)
+    score = run_trees(rows, leaves, x)
+    save('tree_positive', 'TreeEnsembleClassifier', tree_attributes(rows, leaves, 'class') | {'classlabels_int64s': [0, 1]},
+         np.hstack([1 - score, score]), ('label', 'y'))
+
+
+def feature_cases():
+    """What stands before classical models, and a linear support vector machine."""
+    rng = np.random.default_rng(34)
+    x = rng.integers(-2, 4, (6, 3)).astype(np.float32)
+
+    def save(name, operator, y, constants=(), **attributes):
+        node = helper.make_node(operator, ['x'] + list(dict(constants)), ['y'], name=name, domain='ai.onnx.ml', **attributes)
+        case(name, classical(model([node], ['N', 3], constants)), x, y)
+
+    save('binarizer', 'Binarizer', x > -1, threshold=-1.0)
+    save('imputer', 'Imputer', x, imputed_value_floats=[0.0], replaced_value_float=float('nan'))
+    save('feature_vectorizer', 'FeatureVectorizer', x, inputdimensions=[3])
+    save('feature_extractor', 'ArrayFeatureExtractor', x[:, [2, 0]], {'places': np.array([2, 0])})
+    save('one_hot_encoder', 'OneHotEncoder', x[:, :, None] == np.array([-1, 0, 3]), cats_int64s=[-1, 0, 3], zeros=1)
+    vectors, weights_ = rng.integers(-8, 9, (4, 3)) / 4, rng.integers(-8, 9, 4) / 8
+    save('svm_regressor', 'SVMRegressor', (x @ vectors.T @ weights_ + 0.5)[:, None], kernel_type='LINEAR', n_supports=4,
+         coefficients=weights_.tolist(), support_vectors=vectors.ravel().tolist(), rho=[0.5], kernel_params=[0.0, 0.0, 0.0])
+
+
 def fake_quantise(x, scale, zero, low, high):
     q = np.clip(np.rint(x / np.float32(scale)) + zero, low, high)
     return ((q - zero) * np.float32(scale)).astype(np.float32)
@@ -534,7 +682,9 @@ def refused_models(folder):
     nodes = [helper.make_node('QuantizeLinear', ['x', 's', 'z'], ['q']), helper.make_node('Add', ['q', 'q'], ['r'], name='sum'),
              helper.make_node('DequantizeLinear', ['r', 's', 'z'], ['y'])]
     save('quantised_sum', model(nodes, ['N', 4], {'s': np.float32(1), 'z': np.int8(0)}))
-    trees = helper.make_node('TreeEnsembleClassifier', ['x'], ['l', 'y'], name='forest', domain='ai.onnx.ml')
+    rows, leaves = flat_trees([('BRANCH_LEQ', 0, 0.5, None, None)], lambda: [1.0])
+    trees = helper.make_node('TreeEnsembleRegressor', ['x'], ['y'], name='forest', domain='ai.onnx.ml', aggregate_function='MIN',
+                             **tree_attributes(rows, leaves, 'target'))
     save('trees', classical(model([trees], ['N', 4])))
     save('interpolation', model([helper.make_node('Resize', ['x', '', 's'], ['y'], name='up', mode='linear')], ['N', 1, 4, 4],
                                 {'s': np.array([1, 1, 2, 2], np.float32)}))
@@ -547,7 +697,7 @@ def main():
         make()
     external_case(folder)
     refused_models(folder)
-    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case, activation_cases, function_cases,
+    for make in (wider_cases, classical_cases, qdq_cases, channels_last_case, activation_cases, function_cases, tree_cases, feature_cases,
                  export_functions):
         make()
     arrays = {}

@@ -1,0 +1,510 @@
+/* Tree ensembles of domain ai.onnx.ml: TreeEnsembleClassifier and TreeEnsembleRegressor (versions 1 and 3), and
+ * TreeEnsemble (version 5). All become a forest (graph/forest.h). Missing values cannot occur: clients refuse inputs
+ * that are no numbers, so the attributes that say where such go have no effect. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "graph/forest.h"
+#include "onnx/onnx_ops.h"
+
+enum { NODES_MAX = 1 << 20, OUTPUTS_MAX = 1 << 12 };
+
+/* What a node does, by the numbers of version 5. */
+enum mode { MODE_LEQ, MODE_LT, MODE_GTE, MODE_GT, MODE_EQ, MODE_NEQ, MODE_MEMBER, MODE_LEAF, MODE_UNKNOWN };
+
+/* An attribute's numbers, from a list of floats or of integers, or a tensor. */
+struct numbers {
+  double *v; /* owned */
+  size_t count;
+};
+
+/* A tensor's doubles, which constants do not keep; false when it holds none in the usual places. */
+static bool doubles_of(const Onnx__TensorProto *t, struct numbers *out) {
+  const bool raw = t->has_raw_data && t->raw_data.len % sizeof(double) == 0;
+  if (t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE || (!raw && !t->n_double_data)) return false;
+  out->count = raw ? t->raw_data.len / sizeof(double) : t->n_double_data;
+  out->v = mem_alloc(out->count, sizeof *out->v);
+  if (out->v && out->count)
+    memcpy(out->v, raw ? (const void *)t->raw_data.data : t->double_data, out->count * sizeof *out->v);
+  return true;
+}
+
+static fusion_status numbers_of(const struct call *c, const char *name, struct numbers *out) {
+  Onnx__AttributeProto *a = (Onnx__AttributeProto *)(uintptr_t)attr_find(c, name);
+  struct tensor *t = NULL;
+  fusion_status status = FUSION_OK;
+  if (!a) return FUSION_OK;
+  if (a->t && doubles_of(a->t, out)) return out->v ? FUSION_OK : call_out_of_memory(c);
+  if (a->t) TRY(tensor_from_proto(c->im, a->t, &t));
+  out->count = t ? dims_size(&t->dims) : a->n_floats ? a->n_floats : a->n_ints;
+  out->v = mem_alloc(out->count, sizeof *out->v);
+  FAIL_IF(!out->v, call_out_of_memory(c));
+  for (size_t i = 0; i < out->count; i++)
+    out->v[i] = t ? tensor_get(t, i) : a->n_floats ? (double)a->floats[i] : (double)a->ints[i];
+cleanup:
+  tensor_free(t);
+  return status;
+}
+
+/* From the list, else from the tensor of doubles that later versions have beside it. */
+static fusion_status either_of(const struct call *c, const char *name, const char *tensor, struct numbers *out) {
+  const fusion_status status = numbers_of(c, name, out);
+  return status == FUSION_OK && !out->v ? numbers_of(c, tensor, out) : status;
+}
+
+/* The file's trees before they are a forest. */
+struct reading {
+  struct call *c;
+  struct forest f;
+  uint32_t capacity;
+  struct numbers split, weights, base;
+};
+
+static void reading_close(struct reading *r) {
+  forest_free(&r->f);
+  mem_free(r->split.v);
+  mem_free(r->weights.v);
+  mem_free(r->base.v);
+}
+
+/* The single-precision number that compares with single-precision data as v does. */
+static float limit_of(double v, bool at_least) {
+  const float f = (float)v;
+  if (at_least) return (double)f < v ? nextafterf(f, INFINITY) : f;
+  return (double)f > v ? nextafterf(f, -INFINITY) : f;
+}
+
+/* A node that goes to `yes` where the mode's comparison of the feature with v is true. */
+struct branch {
+  enum mode mode;
+  uint32_t feature, yes, no;
+  double v;
+};
+
+/* Writes it at `at`; x = v is two decisions, the second of which is appended. */
+static void set_branch(struct reading *r, uint32_t at, struct branch b) {
+  const bool equal = b.mode == MODE_EQ || b.mode == MODE_NEQ;
+  const bool at_least = b.mode == MODE_LT || b.mode == MODE_GTE;
+  /* Of x < v the complement is x >= v; of x > v, x <= v; of x != v, x = v. */
+  const bool turned = b.mode == MODE_LT || b.mode == MODE_GT || b.mode == MODE_NEQ;
+  struct forest_node n = {.feature = b.feature,
+                          .at = limit_of(b.v, at_least),
+                          .at_least = at_least,
+                          .hit = turned ? b.no : b.yes,
+                          .miss = turned ? b.yes : b.no};
+  if (equal) {
+    const uint32_t second = r->f.node_count++;
+    r->f.nodes[second] = n;
+    r->f.nodes[second].at = limit_of(b.v, true);
+    r->f.nodes[second].at_least = true;
+    n.hit = second;
+  }
+  r->f.nodes[at] = n;
+}
+
+static fusion_status open_nodes(struct reading *r, size_t nodes, size_t roots) {
+  if (nodes > NODES_MAX || roots > NODES_MAX) return call_refuse(r->c, "prune it", "has more than 2^20 nodes");
+  r->capacity = (uint32_t)(2 * nodes);
+  r->f.nodes = mem_alloc(r->capacity, sizeof *r->f.nodes);
+  r->f.roots = mem_alloc(roots, sizeof *r->f.roots);
+  return r->f.nodes && r->f.roots ? FUSION_OK : call_out_of_memory(r->c);
+}
+
+static fusion_status open_values(struct reading *r, size_t rows, int64_t outputs) {
+  size_t count;
+  if (outputs < 1 || outputs > OUTPUTS_MAX) return call_refuse(r->c, "split it", "has no outputs, or more than 4096");
+  if (!size_mul(rows, (size_t)outputs, &count) || count > MODEL_MAX_TENSOR)
+    return call_refuse(r->c, "prune it", "has too many leaves");
+  r->f.rows = (uint32_t)rows;
+  r->f.outputs = (uint32_t)outputs;
+  r->f.values = mem_alloc(count, sizeof *r->f.values);
+  r->f.base = mem_alloc(r->f.outputs, sizeof *r->f.base);
+  return r->f.values && r->f.base ? FUSION_OK : call_out_of_memory(r->c);
+}
+
+static bool index_ok(int64_t v, size_t count) {
+  return v >= 0 && (uint64_t)v < count;
+}
+
+/* ---- Versions 1 and 3: nodes by the numbers of tree and node, leaves' weights by the same ---- */
+
+struct key {
+  int64_t tree, node;
+  uint32_t at;
+};
+
+static int compare_keys(const void *a, const void *b) {
+  const struct key *x = a, *y = b;
+  if (x->tree != y->tree) return x->tree < y->tree ? -1 : 1;
+  return (x->node > y->node) - (x->node < y->node);
+}
+
+static uint32_t find_node(const struct key *keys, size_t count, int64_t tree, int64_t node) {
+  const struct key wanted = {.tree = tree, .node = node};
+  const struct key *k = bsearch(&wanted, keys, count, sizeof *keys, compare_keys);
+  return k ? k->at : UINT32_MAX;
+}
+
+static enum mode mode_of(const Onnx__AttributeProto *modes, size_t i) {
+  static const char *const names[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",    "BRANCH_GT",
+                                      "BRANCH_EQ",  "BRANCH_NEQ", "BRANCH_MEMBER", "LEAF"};
+  for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+    if (modes->strings[i].len == strlen(names[k]) && !memcmp(modes->strings[i].data, names[k], strlen(names[k])))
+      return (enum mode)k;
+  return MODE_UNKNOWN;
+}
+
+/* The node attributes of versions 1 and 3. */
+struct columns {
+  const int64_t *trees, *nodes, *features, *yes, *no;
+  const Onnx__AttributeProto *modes;
+  size_t count;
+};
+
+static fusion_status take_columns(struct reading *r, struct columns *q) {
+  const struct call *c = r->c;
+  const size_t n = attr_ints(c, "nodes_nodeids", &q->nodes);
+  fusion_status status;
+  q->count = n;
+  q->modes = attr_find(c, "nodes_modes");
+  TRY(either_of(c, "nodes_values", "nodes_values_as_tensor", &r->split));
+  const bool fit = n && attr_ints(c, "nodes_treeids", &q->trees) == n &&
+                   attr_ints(c, "nodes_featureids", &q->features) == n &&
+                   attr_ints(c, "nodes_truenodeids", &q->yes) == n && attr_ints(c, "nodes_falsenodeids", &q->no) == n &&
+                   q->modes && q->modes->n_strings == n && r->split.count == n;
+  if (!fit) status = call_malformed(c, "has node attributes of different lengths");
+cleanup:
+  return status;
+}
+
+static fusion_status read_node(struct reading *r, const struct columns *q, const struct key *keys, size_t i,
+                               bool *child) {
+  const enum mode mode = mode_of(q->modes, i);
+  if (mode == MODE_LEAF) {
+    r->f.nodes[i] = (struct forest_node){.leaf = true, .row = (uint32_t)i};
+    return FUSION_OK;
+  }
+  if (mode > MODE_NEQ)
+    return call_refuse(r->c, "export it with comparisons", "has a mode of branch that is not supported");
+  const struct branch b = {.mode = mode,
+                           .feature = index_ok(q->features[i], UINT32_MAX) ? (uint32_t)q->features[i] : UINT32_MAX,
+                           .yes = find_node(keys, q->count, q->trees[i], q->yes[i]),
+                           .no = find_node(keys, q->count, q->trees[i], q->no[i]),
+                           .v = r->split.v[i]};
+  if (b.yes == UINT32_MAX || b.no == UINT32_MAX) return call_malformed(r->c, "has a branch that leads nowhere");
+  if (!(fabs(b.v) <= (double)FLT_MAX)) return call_malformed(r->c, "compares with a number that is not finite");
+  child[b.yes] = child[b.no] = true;
+  set_branch(r, (uint32_t)i, b);
+  return FUSION_OK;
+}
+
+/* The one node of each tree that is no other's child. */
+static fusion_status find_roots(struct reading *r, const struct key *keys, size_t count, const bool *child) {
+  for (size_t i = 0; i < count; i++) {
+    if (child[keys[i].at]) continue;
+    const bool again = r->f.trees && keys[i].tree == keys[r->f.roots[r->f.trees - 1]].tree;
+    if (again) return call_malformed(r->c, "has a tree with two roots");
+    r->f.roots[r->f.trees++] = (uint32_t)i;
+  }
+  for (uint32_t t = 0; t < r->f.trees; t++) r->f.roots[t] = keys[r->f.roots[t]].at;
+  return r->f.trees ? FUSION_OK : call_malformed(r->c, "has no root");
+}
+
+static fusion_status read_nodes(struct reading *r, struct key **keys, struct columns *q) {
+  fusion_status status;
+  bool *child = NULL;
+  TRY(take_columns(r, q));
+  TRY(open_nodes(r, q->count, q->count));
+  *keys = mem_alloc(q->count, sizeof **keys);
+  child = mem_alloc(q->count, sizeof *child);
+  FAIL_IF(!*keys || !child, call_out_of_memory(r->c));
+  for (size_t i = 0; i < q->count; i++) (*keys)[i] = (struct key){q->trees[i], q->nodes[i], (uint32_t)i};
+  qsort(*keys, q->count, sizeof **keys, compare_keys);
+  r->f.node_count = (uint32_t)q->count;
+  for (size_t i = 0; i < q->count; i++) TRY(read_node(r, q, *keys, i, child));
+  TRY(find_roots(r, *keys, q->count, child));
+cleanup:
+  mem_free(child);
+  return status;
+}
+
+/* What leaves are worth: attributes `prefix`_treeids, _nodeids, _ids, _weights. */
+struct worth {
+  const int64_t *trees, *nodes, *outputs;
+  size_t count;
+  double factor;
+};
+
+static fusion_status take_worth(struct reading *r, const char *prefix, struct worth *w) {
+  char name[5][40];
+  static const char *const parts[] = {"treeids", "nodeids", "ids", "weights", "weights_as_tensor"};
+  fusion_status status;
+  for (size_t i = 0; i < 5; i++) snprintf(name[i], sizeof name[i], "%s_%s", prefix, parts[i]);
+  w->count = attr_ints(r->c, name[0], &w->trees);
+  TRY(either_of(r->c, name[3], name[4], &r->weights));
+  TRY(either_of(r->c, "base_values", "base_values_as_tensor", &r->base));
+  if (attr_ints(r->c, name[1], &w->nodes) != w->count || attr_ints(r->c, name[2], &w->outputs) != w->count ||
+      r->weights.count != w->count || !w->count)
+    status = call_malformed(r->c, "has leaf attributes of different lengths");
+cleanup:
+  return status;
+}
+
+/* `only`: all weights are for the one output, whatever they say. */
+static fusion_status read_worth(struct reading *r, const struct worth *w, const struct key *keys, size_t count,
+                                bool only) {
+  for (size_t i = 0; i < w->count; i++) {
+    const uint32_t node = find_node(keys, count, w->trees[i], w->nodes[i]);
+    const int64_t output = only ? 0 : w->outputs[i];
+    if (node == UINT32_MAX || !r->f.nodes[node].leaf || !index_ok(output, r->f.outputs))
+      return call_malformed(r->c, "gives a weight to what is no leaf, or for no output");
+    r->f.values[(size_t)node * r->f.outputs + (size_t)output] += (float)(r->weights.v[i] * w->factor);
+  }
+  return FUSION_OK;
+}
+
+static fusion_status read_base(struct reading *r) {
+  if (r->base.count > 1 && r->base.count != r->f.outputs)
+    return call_malformed(r->c, "has another number of base values than of outputs");
+  for (size_t i = 0; i < r->base.count; i++) r->f.base[i] = (float)r->base.v[i];
+  if (r->base.count == 1 && r->f.outputs > 1)
+    return call_malformed(r->c, "has another number of base values than of outputs");
+  return FUSION_OK;
+}
+
+/* ---- What follows the trees ---- */
+
+static fusion_status plant(struct reading *r, struct value *x) {
+  struct call *c = r->c;
+  struct forest_shape shape;
+  const char *why = NULL;
+  uint32_t features;
+  fusion_status status;
+  TRY(ml_features(c, x, &features));
+  TRY(value_view(c, x, (struct shape){features, 1, 1}, &x->node));
+  status = forest_add(c->im->g, x->node, &r->f, &shape, &x->node, &why);
+  if (status == FUSION_E_MODEL && why) status = call_refuse(c, "prune it or export it again", "%s", why);
+  FAIL_IF(status == FUSION_E_MEMORY, call_out_of_memory(c));
+  TRY(status);
+  call_name_node(c, x->node);
+  x->dims.d[x->dims.rank - 1] = r->f.outputs;
+  x->integer = false;
+  if (shape.full)
+    snprintf(c->im->g->note, sizeof c->im->g->note, "%u trees are padded to full ones of depth %u, which is public",
+             shape.trees, shape.depth);
+  else
+    snprintf(c->im->g->note, sizeof c->im->g->note, "%u trees are padded to %u decisions each, which is public",
+             shape.trees, shape.decisions);
+cleanup:
+  return status;
+}
+
+enum transform { TRANSFORM_NONE, TRANSFORM_SOFTMAX, TRANSFORM_LOGISTIC, TRANSFORM_UNKNOWN };
+
+static enum transform transform_of(const struct call *c) {
+  static const char *const names[] = {"NONE", "SOFTMAX", "LOGISTIC"};
+  char text[16];
+  attr_string(c, "post_transform", text, sizeof text);
+  if (!text[0]) return TRANSFORM_NONE;
+  for (int i = 0; i < 3; i++)
+    if (!strcmp(text, names[i])) return (enum transform)i;
+  return TRANSFORM_UNKNOWN;
+}
+
+static fusion_status refuse_transform(const struct call *c) {
+  return call_refuse(c, "use NONE, SOFTMAX or LOGISTIC", "has a post_transform that is not supported");
+}
+
+static fusion_status add_transform(struct call *c, enum transform t, struct value *x) {
+  if (t == TRANSFORM_NONE) return FUSION_OK;
+  const enum graph_op op = t == TRANSFORM_SOFTMAX ? GRAPH_SOFTMAX : GRAPH_SIGMOID;
+  return call_added(c, graph_add_unary(c->im->g, op, x->node, &x->node));
+}
+
+/* How many trees' answers are summed up; 0 for other ways to put them together. */
+static double tree_factor(const struct reading *r, const char *how) {
+  if (!how[0] || !strcmp(how, "SUM")) return 1;
+  return !strcmp(how, "AVERAGE") ? 1 / (double)r->f.trees : 0;
+}
+
+fusion_status op_tree_regressor(struct call *c) {
+  struct reading r = {.c = c};
+  struct value x = *c->in[0];
+  struct columns q;
+  struct worth w = {0};
+  struct key *keys = NULL;
+  char how[16];
+  fusion_status status;
+  const enum transform transform = transform_of(c);
+  attr_string(c, "aggregate_function", how, sizeof how);
+  FAIL_IF(transform == TRANSFORM_UNKNOWN, refuse_transform(c));
+  TRY(read_nodes(&r, &keys, &q));
+  TRY(take_worth(&r, "target", &w));
+  w.factor = tree_factor(&r, how);
+  FAIL_IF(!(w.factor > 0), call_refuse(c, "sum the trees", "takes the least or the largest of its trees"));
+  TRY(open_values(&r, q.count, attr_int(c, "n_targets", 1)));
+  TRY(read_worth(&r, &w, keys, q.count, false));
+  TRY(read_base(&r));
+  TRY(plant(&r, &x));
+  TRY(add_transform(c, transform, &x));
+  TRY(call_set(c, 0, &x));
+cleanup:
+  mem_free(keys);
+  reading_close(&r);
+  return status;
+}
+
+/* Two classes and weights for one alone: s is the score of the second. */
+static bool has_one_score(const struct worth *w, size_t classes) {
+  for (size_t i = 0; i < w->count; i++)
+    if (w->outputs[i] != w->outputs[0]) return false;
+  return classes == 2 && w->outputs[0] == 0;
+}
+
+/* Both scores of s: (0, s) for what the logistic function follows, (1 - s, s) if no weight is negative, else (-s, s).
+ */
+static fusion_status spread_score(struct call *c, const struct numbers *weights, bool logistic, struct value *x) {
+  static const float scale[2] = {-1, 1};
+  bool positive = true;
+  for (size_t i = 0; i < weights->count; i++) positive = positive && weights->v[i] >= 0;
+  const float bias[2] = {positive ? 1.0F : 0.0F, 0};
+  x->dims.d[x->dims.rank - 1] = 2;
+  if (!logistic || positive) return call_added(c, graph_add_dense(c->im->g, x->node, 2, scale, bias, &x->node));
+  const struct gather_source sources[2] = {{.index = GATHER_ZERO}, {0}};
+  const uint32_t from = x->node;
+  const struct graph_gather_spec spec = {
+      .name = "scores", .inputs = &from, .input_count = 1, .shape = {2, 1, 1}, .sources = sources};
+  return call_added(c, graph_add_gather(c->im->g, &spec, &x->node));
+}
+
+static fusion_status set_classes(struct call *c, struct value *x, enum transform transform) {
+  fusion_status status;
+  if (call_uses_output(c, 0)) TRY(ml_classifier_label(c, *x));
+  TRY(add_transform(c, transform, x));
+  TRY(call_set(c, 1, x));
+cleanup:
+  return status;
+}
+
+/* Labels that the node names. */
+static size_t class_count(const struct call *c) {
+  const int64_t *ints;
+  const Onnx__AttributeProto *texts = attr_find(c, "classlabels_strings");
+  return attr_ints(c, "classlabels_int64s", &ints) + (texts ? texts->n_strings : 0);
+}
+
+fusion_status op_tree_classifier(struct call *c) {
+  struct reading r = {.c = c};
+  struct value x = *c->in[0];
+  struct columns q;
+  struct worth w = {0};
+  struct key *keys = NULL;
+  enum transform transform = transform_of(c);
+  const size_t classes = class_count(c);
+  fusion_status status;
+  FAIL_IF(transform == TRANSFORM_UNKNOWN, refuse_transform(c));
+  TRY(ml_take_labels(c, "classlabels_int64s", "classlabels_strings", 0));
+  TRY(read_nodes(&r, &keys, &q));
+  TRY(take_worth(&r, "class", &w));
+  w.factor = 1;
+  const bool one = has_one_score(&w, classes);
+  TRY(open_values(&r, q.count, one ? 1 : (int64_t)classes));
+  TRY(read_worth(&r, &w, keys, q.count, one));
+  /* Of two base values the second belongs to the one score. */
+  if (one && r.base.count == 2) r.base.v[0] = r.base.v[--r.base.count];
+  TRY(read_base(&r));
+  TRY(plant(&r, &x));
+  if (one) TRY(spread_score(c, &r.weights, transform == TRANSFORM_LOGISTIC, &x));
+  /* softmax(0, s) are the logistic function's two values; nothing else follows one score. */
+  if (one) transform = c->im->g->nodes[x.node].op == GRAPH_GATHER ? TRANSFORM_SOFTMAX : TRANSFORM_NONE;
+  TRY(set_classes(c, &x, transform));
+cleanup:
+  mem_free(keys);
+  reading_close(&r);
+  return status;
+}
+
+/* ---- Version 5: one operator, children and leaves by their places ---- */
+
+struct places {
+  const int64_t *features, *yes, *no, *yes_leaf, *no_leaf, *roots, *targets;
+  struct numbers modes; /* owned */
+  size_t count, root_count, leaf_count;
+};
+
+static fusion_status take_places(struct reading *r, struct places *q) {
+  const struct call *c = r->c;
+  const size_t n = attr_ints(c, "nodes_featureids", &q->features);
+  fusion_status status;
+  q->count = n;
+  q->root_count = attr_ints(c, "tree_roots", &q->roots);
+  q->leaf_count = attr_ints(c, "leaf_targetids", &q->targets);
+  TRY(numbers_of(c, "nodes_modes", &q->modes));
+  TRY(numbers_of(c, "nodes_splits", &r->split));
+  TRY(numbers_of(c, "leaf_weights", &r->weights));
+  const bool fit = n && attr_ints(c, "nodes_truenodeids", &q->yes) == n &&
+                   attr_ints(c, "nodes_falsenodeids", &q->no) == n &&
+                   attr_ints(c, "nodes_trueleafs", &q->yes_leaf) == n &&
+                   attr_ints(c, "nodes_falseleafs", &q->no_leaf) == n && q->modes.count == n && r->split.count == n &&
+                   q->root_count && q->leaf_count && r->weights.count == q->leaf_count && q->leaf_count <= NODES_MAX;
+  if (!fit) status = call_malformed(c, "has attributes of different lengths");
+cleanup:
+  return status;
+}
+
+/* Leaves stand behind the branches. */
+static uint32_t place_of(const struct places *q, int64_t at, bool leaf) {
+  if (!index_ok(at, leaf ? q->leaf_count : q->count)) return UINT32_MAX;
+  return (uint32_t)at + (leaf ? (uint32_t)q->count : 0);
+}
+
+static fusion_status read_places(struct reading *r, const struct places *q) {
+  const uint32_t leaves = (uint32_t)q->count;
+  fusion_status status;
+  TRY(open_nodes(r, q->count + q->leaf_count, q->root_count));
+  r->f.node_count = (uint32_t)(q->count + q->leaf_count);
+  for (uint32_t i = 0; i < q->leaf_count; i++) r->f.nodes[leaves + i] = (struct forest_node){.leaf = true, .row = i};
+  for (uint32_t i = 0; i < q->count; i++) {
+    const double mode = q->modes.v[i], v = r->split.v[i];
+    FAIL_IF(!(mode >= 0 && mode <= MODE_NEQ),
+            call_refuse(r->c, "export it with comparisons", "has a mode of branch that is not supported"));
+    FAIL_IF(!(fabs(v) <= (double)FLT_MAX), call_malformed(r->c, "compares with a number that is not finite"));
+    const struct branch b = {.mode = (enum mode)mode,
+                             .feature = index_ok(q->features[i], UINT32_MAX) ? (uint32_t)q->features[i] : UINT32_MAX,
+                             .yes = place_of(q, q->yes[i], q->yes_leaf[i] != 0),
+                             .no = place_of(q, q->no[i], q->no_leaf[i] != 0),
+                             .v = v};
+    set_branch(r, i, b);
+  }
+  for (size_t t = 0; t < q->root_count; t++) r->f.roots[r->f.trees++] = place_of(q, q->roots[t], false);
+cleanup:
+  return status;
+}
+
+fusion_status op_tree_ensemble(struct call *c) {
+  static const char *const ways[] = {"AVERAGE", "SUM", "MIN", "MAX"};
+  struct reading r = {.c = c};
+  struct value x = *c->in[0];
+  struct places q = {0};
+  fusion_status status;
+  const int64_t way = attr_int(c, "aggregate_function", 1), transform = attr_int(c, "post_transform", 0);
+  FAIL_IF(!index_ok(transform, TRANSFORM_UNKNOWN), refuse_transform(c));
+  TRY(take_places(&r, &q));
+  TRY(read_places(&r, &q));
+  const double factor = index_ok(way, 4) ? tree_factor(&r, ways[way]) : 0;
+  FAIL_IF(!(factor > 0), call_refuse(c, "sum the trees", "takes the least or the largest of its trees"));
+  TRY(open_values(&r, q.leaf_count, attr_int(c, "n_targets", 1)));
+  for (size_t i = 0; i < q.leaf_count; i++) {
+    FAIL_IF(!index_ok(q.targets[i], r.f.outputs), call_malformed(c, "gives a weight for no output"));
+    r.f.values[i * r.f.outputs + (size_t)q.targets[i]] = (float)(r.weights.v[i] * factor);
+  }
+  TRY(plant(&r, &x));
+  TRY(add_transform(c, (enum transform)transform, &x));
+  TRY(call_set(c, 0, &x));
+cleanup:
+  mem_free(q.modes.v);
+  reading_close(&r);
+  return status;
+}
