@@ -201,8 +201,8 @@ class Client:
     min_accuracy: part of the public answers that must be right (default 0.95). canaries: a file of an audit. journal: a
     file from which a job goes on that was killed. receipts: the server signs what ran. Other settings are those of
     fusion_client_settings: security_bits, min_public, public_copies, workers, shard_samples, tries, timeout_ms,
-    max_seconds, engine, model (of several that the server has), manifest, model_id, clip, accept_fast, tolerance,
-    receipt_key, min_canaries and so on; times end in _ms or _seconds. Every method takes them as well, for one job.
+    max_seconds, engine, manifest, model_id, clip, accept_fast, tolerance, receipt_key, min_canaries and so on; times end
+    in _ms or _seconds. Every method takes them as well, for one job.
 
     UsageError; FileError and TlsError name the file."""
 

@@ -6,9 +6,11 @@ import os
 import numpy as np
 
 from fusion._errors import FileError, UnsupportedError
+from fusion._trees import is_tree, tree_model
 
 SUPPORTED = ("MLPClassifier, MLPRegressor (relu or identity), LogisticRegression, LinearRegression, Ridge, and a Pipeline of "
-             "StandardScaler or MinMaxScaler and one of these")
+             "StandardScaler or MinMaxScaler and one of these; alone, DecisionTree, RandomForest, ExtraTrees and "
+             "GradientBoosting classifiers and regressors")
 
 
 def _scaler(step, at: str, weights: dict, helper):
@@ -65,12 +67,18 @@ def export_onnx(estimator, path=None) -> bytes:
     """A fitted scikit-learn estimator as ONNX bytes, which are also written to `path` if it is given.
 
     Supported: MLPClassifier and MLPRegressor (relu or identity), LogisticRegression, LinearRegression, Ridge, and a
-    Pipeline of StandardScaler or MinMaxScaler and one of these. Class labels are kept. UnsupportedError, FileError."""
+    Pipeline of StandardScaler or MinMaxScaler and one of these; alone, DecisionTree, RandomForest, ExtraTrees and
+    GradientBoosting classifiers and regressors. Class labels are kept. UnsupportedError, FileError."""
     try:
         import onnx
         from onnx import TensorProto, helper, numpy_helper
     except ImportError:
         raise UnsupportedError("the module onnx is missing; install python3-onnx") from None
+    if is_tree(estimator):
+        try:
+            return _written(tree_model(estimator).SerializeToString(), path)
+        except ValueError as wrong:
+            raise UnsupportedError(f"{type(estimator).__name__} cannot be exported: {wrong}") from None
     steps = [s for _, s in estimator.steps] if hasattr(estimator, "steps") else [estimator]
     *scalers, last = steps
     weights, biases, relu, final = _layers(last)
@@ -99,7 +107,10 @@ def export_onnx(estimator, path=None) -> bytes:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, outputs])],
         [numpy_helper.from_array(np.ascontiguousarray(w), n) for n, w in tensors.items()])
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 1)]
-    data = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return _written(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString(), path)
+
+
+def _written(data: bytes, path) -> bytes:
     if path is not None:
         try:
             with open(path, "wb") as f:

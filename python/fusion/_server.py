@@ -22,20 +22,19 @@ def fusion_python_log(context, line):
 
 
 class Server:
-    """A server of one model, or of a folder of models (models), in threads of its own while it is a context:
+    """A server of one model, in threads of its own while it is a context:
 
         with fusion.Server(model, cert="server.pem", key="server.key") as server:
             ... fusion.Client(server.address, ca="ca.pem") ...
 
     listen: "HOST:PORT"; port 0 takes any free one. cert, key: PEM files. plaintext: no TLS, on a loopback address only.
-    models: folder of NAME.fsn and NAME@VERSION.fsn files, in place of a model; clients say which: Client(..., model="NAME").
     client_ca: PEM file; clients must show a certificate signed by it. log: called with a line for each job that ends and
     each connection that is refused, from any thread. Other settings are those of fusion_server_settings: engine,
     max_clients, max_samples_job, max_memory, timeout_ms, stop_grace_ms, receipt_key and so on.
 
     UsageError, TlsError, FileError (the address), LimitError."""
 
-    def __init__(self, model: Model | None = None, *, listen: str = "127.0.0.1:0", cert=None, key=None, plaintext: bool = False,
+    def __init__(self, model: Model, *, listen: str = "127.0.0.1:0", cert=None, key=None, plaintext: bool = False,
                  client_ca=None, log: Callable[[str], None] | None = None, **settings):
         taken = {"listen": listen, "tls_cert": cert, "tls_key": key, "plaintext": plaintext, "client_ca": client_ca,
                  **settings}
@@ -45,8 +44,7 @@ class Server:
             self._context = ffi.new_handle(weakref.ref(self))
             s.log, s.log_context = lib.fusion_python_log, self._context
         self._model = model  # borrowed by the handle
-        self._handle = make(lib.fusion_server_open, "fusion_server", lib.fusion_server_close,
-                            ffi.NULL if model is None else model._handle, s)
+        self._handle = make(lib.fusion_server_open, "fusion_server", lib.fusion_server_close, model._handle, s)
         self._host = listen.rpartition(":")[0]
         self._thread: threading.Thread | None = None
         self._error = ffi.new("fusion_error *")

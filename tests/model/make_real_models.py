@@ -8,11 +8,11 @@ real_tumours: three layers on tables (W. Wolberg, O. Mangasarian, N. Street, W. 
 
 real_rows: the digits of real_digits as eight rows, each a token: LayerNorm, GELU, a softmax over the rows; of these the
 network alone.
-
+real_boosted, real_forest: scikit-learn's GradientBoostingClassifier and RandomForestClassifier for the tables of real_tumours.
 real_tanh, real_logistic: scikit-learn's MLPClassifier with these activations, for the digits of real_digits.
 
 For each: NAME.onnx, NAME_calibration.npy, NAME_test.npy (bytes), NAME_labels.npy (bytes), NAME_logits.npy (PyTorch's); of
-scikit-learn's networks the first alone.
+scikit-learn's networks the first alone, of its trees the first and the last (its own scores).
 The test samples are none that the network was trained on. scikit-learn carries both sets.
 
 usage: make_real_models.py OUTPUT_FOLDER"""
@@ -30,8 +30,12 @@ import onnx  # noqa: E402
 import torch  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_digits  # noqa: E402
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
 from torch import nn  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python/fusion"))
+from _trees import tree_model  # noqa: E402
 
 CALIBRATION = 100
 
@@ -111,6 +115,23 @@ def make_classical(folder, name, activation, operator):
     print(f"{name}: {network.score(samples[797:], labels[797:]):.4f} of the test samples right")
 
 
+def make_trees(folder):
+    data, labels, train, _, top, _ = tumours()
+    order = np.random.RandomState(0).permutation(len(labels))
+    samples, labels = data[order], labels[order]
+    low, high = samples[:train].min(0), samples[:train].max(0)
+    samples = np.rint(np.clip((samples - low) / (high - low), 0, 1) * top).astype(np.float32) / 256  # exact
+    boosted = GradientBoostingClassifier(n_estimators=12, max_depth=3, random_state=0).fit(samples[:train], labels[:train])
+    forest = RandomForestClassifier(n_estimators=8, max_depth=5, random_state=0).fit(samples[:train], labels[:train])
+    onnx.save(tree_model(boosted), folder / "real_boosted.onnx")
+    onnx.save(tree_model(forest), folder / "real_forest.onnx")
+    probabilities = boosted.predict_proba(samples[train:])
+    np.save(folder / "real_boosted_logits.npy", probabilities.astype(np.float32))
+    np.save(folder / "real_forest_logits.npy", forest.predict_proba(samples[train:]).astype(np.float32))
+    for name, model in (("real_boosted", boosted), ("real_forest", forest)):
+        print(f"{name}: {model.score(samples[train:], labels[train:]):.4f} of the test samples right")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -118,6 +139,7 @@ def main():
     make(Path(sys.argv[1]), "real_digits", *digits())
     make(Path(sys.argv[1]), "real_tumours", *tumours())
     make(Path(sys.argv[1]), "real_rows", *rows(), only_network=True)
+    make_trees(Path(sys.argv[1]))
     make_classical(Path(sys.argv[1]), "real_tanh", "tanh", "Tanh")
     make_classical(Path(sys.argv[1]), "real_logistic", "logistic", "Sigmoid")
 

@@ -154,18 +154,6 @@ def test_receipts__are_signed_over_tls(model, certificates, public, queries, tmp
         fusion.verify_receipt(tmp_path / "r", key)
 
 
-def test_model__is_named_where_a_server_has_several(model, public, queries, tmp_path):
-    model.save(tmp_path / "digits@1.fsn")
-    model.save(tmp_path / "other.fsn")
-    with fusion.Server(models=tmp_path, plaintext=True) as s:
-        client = fusion.Client(s.address, plaintext=True, min_accuracy=0.85, model="digits")
-        assert (client.predict(queries, public=public).raw == model.run(queries).raw).all()
-        with pytest.raises(fusion.FusionError, match="no model 'digits@2' for this client; there are: digits@1, other"):
-            client.predict(queries, public=public, model="digits@2")
-    with pytest.raises(fusion.UsageError, match="either one model or a folder"):
-        fusion.Server(plaintext=True)
-
-
 def test_save__all_files_or_none(client, public, queries, tmp_path):
     r = client.predict(queries, public=public)
     with pytest.raises(fusion.FileError):

@@ -4,11 +4,13 @@ import subprocess
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import (ExtraTreesRegressor, GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier)
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import fusion
@@ -108,10 +110,42 @@ def test_compile__scikit_learn_regressors(flowers, estimator):
     assert np.abs(m.run(x).answers[:, 0] - estimator.predict(x)).max() < 0.05
 
 
+@pytest.mark.parametrize("estimator", [
+    DecisionTreeClassifier(max_depth=4, random_state=0), RandomForestClassifier(10, max_depth=4, random_state=0),
+    GradientBoostingClassifier(n_estimators=8, max_depth=2, random_state=0)], ids=repr)
+@pytest.mark.parametrize("labels", ["numbers", "names", "two"])
+@pytest.mark.filterwarnings("ignore::fusion.FusionWarning")
+def test_compile__scikit_learn_trees(flowers, estimator, labels):
+    x, y = flowers
+    if labels == "names":
+        y = np.array(["setosa", "versicolor", "virginica"])[y]
+    if labels == "two":
+        y = np.where(y == 2, 7, 3)
+    answers = fusion.compile(estimator.fit(x, y), x, y).run(x)
+    found = answers.names if labels == "names" else answers.labels
+    assert (found == estimator.predict(x)).all()
+    boosted = isinstance(estimator, GradientBoostingClassifier)
+    shown = answers.probabilities if boosted else answers.answers  # a forest's answers are probabilities already
+    assert np.abs(shown - estimator.predict_proba(x)).max() < 0.05
+
+
+@pytest.mark.parametrize("estimator", [GradientBoostingRegressor(n_estimators=10, random_state=0),
+                                       ExtraTreesRegressor(5, max_depth=5, random_state=0)], ids=repr)
+@pytest.mark.filterwarnings("ignore::fusion.FusionWarning")
+def test_compile__scikit_learn_tree_regressors(estimator):
+    x, y = load_breast_cancer(return_X_y=True)
+    x, target = x[:200].astype(np.float32), x[:200, 0] / 10
+    m = fusion.compile(estimator.fit(x, target), x, calibration_rows=0)
+    assert np.abs(m.run(x).answers[:, 0] - estimator.predict(x)).max() < 0.1
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_export__refuses_by_name(flowers):
-    with pytest.raises(fusion.UnsupportedError, match="DecisionTreeClassifier cannot be exported"):
-        fusion.export_onnx(DecisionTreeClassifier().fit(*flowers))
+    with pytest.raises(fusion.UnsupportedError, match="SVC cannot be exported"):
+        fusion.export_onnx(SVC().fit(*flowers))
+    with pytest.raises(fusion.UnsupportedError, match="its loss is 'exponential'"):
+        x, y = flowers
+        fusion.export_onnx(GradientBoostingClassifier(n_estimators=2, loss="exponential").fit(x, y == 1))
     with pytest.raises(fusion.UnsupportedError, match="activation 'tanh'"):
         fusion.export_onnx(MLPClassifier(activation="tanh", max_iter=1).fit(*flowers))
 
