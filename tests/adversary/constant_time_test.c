@@ -135,31 +135,42 @@ static void check_answers(const struct scene *s, int64_t *answers) {
   mem_wipe(answers, count * sizeof *answers);
 }
 
+static void run_scene(struct scene *s) {
+  const size_t in_len = SAMPLES * s->row_size, out_len = SAMPLES * s->answer_size;
+  int64_t *inputs = mem_alloc(in_len, sizeof *inputs), *answers = mem_alloc(out_len, sizeof *answers);
+  take_raw(&s->model->program, s->inputs, inputs);
+  assert_true(all_marked(inputs, in_len));
+  mark_weights(s, true);
+  struct side server = {.model = s->model}, client = {.model = s->model, .inputs = inputs, .answers = answers};
+  memory_stream_open(&server.state);
+  memory_stream_open(&client.state);
+  run_phase(&server, &client, ENGINE_AT_ONCE);
+  check_answers(s, answers);
+  if (engine_runs_ahead(scene_engine())) {
+    run_phase(&server, &client, ENGINE_AHEAD);
+    run_phase(&server, &client, ENGINE_ONLINE);
+    check_answers(s, answers);
+  }
+  memory_stream_close(&server.state);
+  memory_stream_close(&client.state);
+  mark_weights(s, false);
+  mem_free(inputs);
+  mem_free(answers);
+  scene_close(s);
+}
+
 static void protocols__no_branch_address_or_message_depends_on_a_secret(void **state) {
   struct scene s;
   (void)state;
   scene_open(&s, test_seed(), SAMPLES);
-  const size_t in_len = SAMPLES * s.row_size, out_len = SAMPLES * s.answer_size;
-  int64_t *inputs = mem_alloc(in_len, sizeof *inputs), *answers = mem_alloc(out_len, sizeof *answers);
-  take_raw(&s.model->program, s.inputs, inputs);
-  assert_true(all_marked(inputs, in_len));
-  mark_weights(&s, true);
-  struct side server = {.model = s.model}, client = {.model = s.model, .inputs = inputs, .answers = answers};
-  memory_stream_open(&server.state);
-  memory_stream_open(&client.state);
-  run_phase(&server, &client, ENGINE_AT_ONCE);
-  check_answers(&s, answers);
-  if (engine_runs_ahead(scene_engine())) {
-    run_phase(&server, &client, ENGINE_AHEAD);
-    run_phase(&server, &client, ENGINE_ONLINE);
-    check_answers(&s, answers);
-  }
-  memory_stream_close(&server.state);
-  memory_stream_close(&client.state);
-  mark_weights(&s, false);
-  mem_free(inputs);
-  mem_free(answers);
-  scene_close(&s);
+  run_scene(&s);
+}
+
+static void comparisons__no_branch_address_or_message_depends_on_a_secret(void **state) {
+  struct scene s;
+  (void)state;
+  scene_open_decisions(&s, test_seed(), SAMPLES);
+  run_scene(&s);
 }
 
 static fusion_status test_bytes(void *seed, void *out, size_t len) {
@@ -283,6 +294,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(inputs__no_branch_or_address_depends_on_the_values),
       cmocka_unit_test(arrays__no_branch_or_address_depends_on_the_values),
       cmocka_unit_test(protocols__no_branch_address_or_message_depends_on_a_secret),
+      cmocka_unit_test(comparisons__no_branch_address_or_message_depends_on_a_secret),
   };
   for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
     if (strcmp(cpu_tier_name((enum cpu_tier)tier), argv[1]) == 0 && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)

@@ -64,12 +64,33 @@ static void add_function(struct scene *s, uint32_t input, struct shape shape) {
   add_step(s->model, OP_TRUNCATE, input + 2, shape, 24, 17)->shift = 4;
 }
 
-static void make_model(struct scene *s) {
-  fusion_error err = {.status = FUSION_OK};
+static void open_model(struct scene *s) {
   s->model = mem_alloc(1, sizeof *s->model);
   s->model->program.steps = mem_alloc(STEPS, sizeof *s->model->program.steps);
   s->model->weights = mem_alloc(STEPS, sizeof *s->model->weights);
   s->model->program.preprocess.scale = 1;
+}
+
+static void prepare_model(const struct scene *s) {
+  fusion_error err = {.status = FUSION_OK};
+  if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
+  if (engine_prepare(scene_engine(), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+}
+
+static void make_decisions(struct scene *s) {
+  open_model(s);
+  add_step(s->model, OP_INPUT, 0, (struct shape){12, 1, 1}, 20, 8);
+  add_linear(s, 0, (struct shape){64, 1, 1}, 18, 4);
+  add_step(s->model, OP_COMPARE, 1, (struct shape){64, 1, 1}, 8, 2);
+  add_linear(s, 2, (struct shape){64, 1, 1}, 8, 2);
+  add_step(s->model, OP_COMPARE, 3, (struct shape){64, 1, 1}, 14, 2);
+  add_linear(s, 4, (struct shape){CLASSES, 1, 1}, 14, 7);
+  add_step(s->model, OP_TRUNCATE, 5, (struct shape){CLASSES, 1, 1}, 13, 12)->shift = 1;
+  prepare_model(s);
+}
+
+static void make_model(struct scene *s) {
+  open_model(s);
   add_step(s->model, OP_INPUT, 0, (struct shape){2, 4, 4}, 24, 8);
   add_linear(s, 0, (struct shape){4, 4, 4}, 24, 8);
   add_step(s->model, OP_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
@@ -86,8 +107,7 @@ static void make_model(struct scene *s) {
   last->weights = mem_alloc(count, sizeof(int16_t));
   for (size_t i = 0; i < count; i++) last->weights[i] = (int16_t)ring_signed(test_random(&s->random), 7);
   add_step(s->model, OP_TRUNCATE, SCENE_LAST, (struct shape){CLASSES, 1, 1}, 22, 20)->shift = 3;
-  if (program_validate(&s->model->program, &err) != FUSION_OK) fail_msg("%s", err.text);
-  if (engine_prepare(scene_engine(), s->model, &err) != FUSION_OK) fail_msg("%s", err.text);
+  prepare_model(s);
 }
 
 void scene_expect(struct scene *s, size_t samples) {
@@ -109,9 +129,9 @@ bool scene_ahead(void) {
   return getenv("FUSION_TEST_AHEAD") != NULL;
 }
 
-void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
+static void open_with(struct scene *s, void (*make)(struct scene *s), uint64_t seed, uint64_t samples_max) {
   *s = (struct scene){.shard_samples = 16, .workers = 1, .tries = 2, .timeout_ms = 5000, .random = seed};
-  make_model(s);
+  make(s);
   s->row_size = shape_size(s->model->program.steps[0].out.shape);
   s->answer_size = program_answer_size(&s->model->program);
   s->inputs = mem_alloc(samples_max * s->row_size, sizeof *s->inputs);
@@ -119,6 +139,14 @@ void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
   s->expected = mem_alloc(samples_max * s->answer_size, sizeof *s->expected);
   for (size_t i = 0; i < samples_max * s->row_size; i++) s->inputs[i] = (double)ring_signed(test_random(&s->random), 8);
   scene_expect(s, samples_max);
+}
+
+void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max) {
+  open_with(s, make_model, seed, samples_max);
+}
+
+void scene_open_decisions(struct scene *s, uint64_t seed, uint64_t samples_max) {
+  open_with(s, make_decisions, seed, samples_max);
 }
 
 void scene_close(struct scene *s) {

@@ -47,6 +47,8 @@ bool scene_ahead(void);
 
 /** A network with every kind of step that has messages of its own, and room for `samples` inputs. */
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);
+/** The same with a model of comparisons, as a tree ensemble has: thresholds, sums of them, values. */
+void scene_open_decisions(struct scene *s, uint64_t seed, uint64_t samples_max);
 void scene_close(struct scene *s);
 
 /** The model's answers to the first `samples` inputs, after these were changed. */

@@ -250,10 +250,12 @@ static bool is_public(unsigned type) {
          type == MSG_STATES || type == MSG_PREPARED;
 }
 
-static void transcripts_open(struct transcripts *t, const struct cheat *cheat) {
+typedef void (*scene_opener)(struct scene *s, uint64_t seed, uint64_t samples_max);
+
+static void transcripts_open(struct transcripts *t, scene_opener open, const struct cheat *cheat) {
   struct scene *s = &t->scene;
   *t = (struct transcripts){.runs = runs_wanted};
-  scene_open(s, test_seed(), SAMPLES);
+  open(s, test_seed(), SAMPLES);
   s->queries = 2;
   s->copies = 4;
   s->public_samples = SAMPLES - 8;
@@ -301,7 +303,8 @@ static double worst_of(const double deviations[STATISTIC_COUNT], int *which) {
   return deviations[*which];
 }
 
-static void expect_randomness(struct transcripts *t, const char *server) {
+/* Returns the number of kinds of messages. */
+static unsigned expect_randomness(struct transcripts *t, const char *server) {
   unsigned kinds = 0;
   printf(
       "\n%s: %zu runs, half with each input; deviations from fair and equal (limit %.0f)\n\n| message | bytes a run |",
@@ -324,7 +327,7 @@ static void expect_randomness(struct transcripts *t, const char *server) {
       fail_msg("%s: the server can tell something from %s: %s is %.1f deviations off", server, name,
                statistic_names[which], deviations[which]);
   }
-  assert_int_equal(kinds, family_here()->kinds);
+  return kinds;
 }
 
 /* ---- the statistics themselves: planted leaks are seen ---- */
@@ -367,8 +370,17 @@ static void statistics__see_planted_leaks(void **state) {
 static void transcript__tells_nothing_of_the_inputs(void **state) {
   (void)state;
   struct transcripts t;
-  transcripts_open(&t, NULL);
-  expect_randomness(&t, "an honest server");
+  transcripts_open(&t, scene_open, NULL);
+  assert_int_equal(expect_randomness(&t, "an honest server"), family_here()->kinds);
+  transcripts_close(&t);
+}
+
+/* Comparisons alone: what else sends the same kinds of messages is not there. */
+static void transcript__of_comparisons_tells_nothing_of_the_inputs(void **state) {
+  (void)state;
+  struct transcripts t;
+  transcripts_open(&t, scene_open_decisions, NULL);
+  assert_true(expect_randomness(&t, "comparisons, an honest server") >= 4);
   transcripts_close(&t);
 }
 
@@ -377,8 +389,8 @@ static void transcript__tells_a_cheating_server_nothing(void **state) {
   const struct cheating *servers = family_here()->servers;
   for (size_t i = 0; i < CHEATING_MAX && servers[i].name; i++) {
     struct transcripts t;
-    transcripts_open(&t, &servers[i].cheat);
-    expect_randomness(&t, servers[i].name);
+    transcripts_open(&t, scene_open, &servers[i].cheat);
+    assert_int_equal(expect_randomness(&t, servers[i].name), family_here()->kinds);
     transcripts_close(&t);
   }
 }
@@ -386,8 +398,9 @@ static void transcript__tells_a_cheating_server_nothing(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(statistics__see_planted_leaks),
                                      cmocka_unit_test(transcript__tells_nothing_of_the_inputs),
+                                     cmocka_unit_test(transcript__of_comparisons_tells_nothing_of_the_inputs),
                                      cmocka_unit_test(transcript__tells_a_cheating_server_nothing)};
   const bool all = argc > 1 && strcmp(argv[1], "long") == 0;
   runs_wanted = all ? 100 : argc > 1 ? 20 : 12;
-  return _cmocka_run_group_tests("transcript", tests, argc > 1 ? 3 : 2, NULL, NULL);
+  return _cmocka_run_group_tests("transcript", tests, argc > 1 ? 4 : 3, NULL, NULL);
 }

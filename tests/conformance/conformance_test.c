@@ -7,6 +7,7 @@
 #include "conformance/cases.h"
 #include "engine/engine.h"
 #include "execute/execute.h"
+#include "graph/forest.h"
 #include "model/model_support.h"
 #include "program/operators.h"
 #include "support/support.h"
@@ -144,6 +145,63 @@ static void every_engine__equals_the_executor_on_compiled_networks(void **state)
     }
 }
 
+/* Trees of depth two on four features: the first decision of each leads to the second or the third. */
+static struct graph *forest_network(uint64_t *seed) {
+  enum { TREES = 3, FEATURES = 4, EACH = 7, OUTPUTS = 2 };
+  struct graph *g = graph_alloc();
+  struct forest_shape shape;
+  const char *why;
+  uint32_t x;
+  float values[TREES * 4 * OUTPUTS], base[OUTPUTS] = {0.5F, -1};
+  uint32_t roots[TREES];
+  struct forest_node nodes[TREES * EACH];
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) values[i] = random_unit(seed);
+  for (uint32_t t = 0; t < TREES; t++) {
+    struct forest_node *n = nodes + t * EACH;
+    roots[t] = t * EACH;
+    for (uint32_t k = 0; k < EACH; k++)
+      n[k] = (struct forest_node){.leaf = k > 2,
+                                  .row = t * 4 + (k > 2 ? k - 3 : 0),
+                                  .feature = (uint32_t)(test_random(seed) % FEATURES),
+                                  .at = random_unit(seed),
+                                  .at_least = test_random(seed) & 1,
+                                  .hit = t * EACH + 2 * k + 1,
+                                  .miss = t * EACH + 2 * k + 2};
+  }
+  const struct forest f = {.nodes = nodes,
+                           .values = values,
+                           .base = base,
+                           .roots = roots,
+                           .node_count = TREES * EACH,
+                           .rows = TREES * 4,
+                           .trees = TREES,
+                           .outputs = OUTPUTS};
+  assert_ok(graph_add_input(g, (struct shape){FEATURES, 1, 1}, &x));
+  assert_ok(forest_add(g, x, &f, &shape, &x, &why));
+  return g;
+}
+
+static void every_engine__equals_the_executor_on_compiled_trees(void **state) {
+  (void)state;
+  enum { SAMPLES = 40, FEATURES = 4 };
+  uint64_t seed = test_seed();
+  struct quantise_options options = quantise_defaults();
+  options.weight_bits = options.activation_bits = 10;
+  for (size_t e = 0; engine_at(e); e++) {
+    struct graph *g = forest_network(&seed);
+    float *x = random_floats(&seed, SAMPLES * FEATURES, 1);
+    struct quantise_report report;
+    struct model *m;
+    options.output = e % 2 ? OUTPUT_LABEL : OUTPUT_LOGITS;
+    assert_ok(quantise_graph(&m, g, x, SAMPLES, &options, &report, NULL));
+    check_case(engine_at(e), "trees", m, &(const size_t){11}, 1, &seed);
+    mem_free(report.steps);
+    mem_free(x);
+    model_free(m);
+    graph_free(g);
+  }
+}
+
 /** A new operator without a case fails here. */
 static void cases__have_every_operator_and_every_answer(void **state) {
   (void)state;
@@ -166,6 +224,7 @@ int main(void) {
       cmocka_unit_test(cases__have_every_operator_and_every_answer),
       cmocka_unit_test(every_engine__equals_the_executor_on_every_operator),
       cmocka_unit_test(every_engine__equals_the_executor_on_compiled_networks),
+      cmocka_unit_test(every_engine__equals_the_executor_on_compiled_trees),
   };
   return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
 }
