@@ -189,6 +189,7 @@ struct gate_call {
  *  GATE_MAXPOOL        a clean tensor
  *  GATE_LOOKUP         a clean tensor, read modulo 2^width of the table
  *  GATE_COMPARE        a raw or a clean tensor; clean output, 0 or 1
+ *  GATE_MATMUL         clean tensors; the output's guard is the layout's
  *  GATE_TOP_K          of no operator: the largest of the last tensor's rows, for answers that are labels or a top-k */
 struct engine_gate {
   /** `state` is the session's. Both parties call it with the same public parameters. */

@@ -10,6 +10,7 @@
 #include "gates/compare.h"
 #include "gates/field_ring.h"
 #include "gates/lookup.h"
+#include "gates/matmul.h"
 #include "gates/maxpool.h"
 #include "gates/multiply.h"
 #include "gates/multiply_garbled.h"

@@ -5,6 +5,7 @@
 #ifndef FUSION_PROGRAM_OPERATORS_H
 #define FUSION_PROGRAM_OPERATORS_H
 
+#include "base/matrix_product.h"
 #include "program/program.h"
 
 /** Fields of a step that an operator has: the manifest holds these alone, in this order. */
@@ -16,6 +17,7 @@ enum operator_field {
   FIELD_NEGATE = 16,
   FIELD_GATHER = 32,
   FIELD_TABLE = 64,
+  FIELD_TRANSPOSE = 128,
 };
 
 /** What an operator does with raw tensors (program.h). */
@@ -51,6 +53,7 @@ enum operator_scale {
   X(MAXPOOL, "max pooling")               \
   X(LOOKUP, "functions by tables")        \
   X(COMPARE, "comparisons")               \
+  X(MATMUL, "products of matrices")       \
   X(TOP_K, "the choice of the largest outputs")
 
 #define OPERATOR_GATE_NUMBER(name, text) GATE_##name,
@@ -113,7 +116,8 @@ struct program_operator {
   void (*run)(const struct operator_run *r);
   /** GATE_LOCAL only: the same on one party's shares. */
   void (*run_share)(const struct operator_share *s);
-  /** Signed width of the output for any input within its widths. NULL: the widest input's. Not of raw outputs. */
+  /** Signed width of the output for any input within its widths. NULL: the widest input's. Of raw outputs for products
+   * only: of others the compiler knows it. */
   unsigned (*width)(const struct operator_width *w);
   /** Ring that the k-th input, a clean one, must have. NULL: the output's. */
   unsigned (*needs)(const struct program *program, const struct program_step *step, uint32_t k);
@@ -143,6 +147,9 @@ PROGRAM_OPERATORS(PROGRAM_OPERATOR_ROW)
 /** Both axes of a window fit, and the input with its padding stays of a size that can be laid out. `touch`: every
  * window must hold a real element. */
 bool operator_window_fits(const struct window *w, struct shape in, struct shape out, bool touch);
+
+/** What a valid MATMUL step multiplies. */
+struct matrix_product step_matrix_product(const struct program *program, const struct program_step *step);
 
 static inline const struct program_tensor *step_input(const struct program *program, const struct program_step *step,
                                                       uint32_t k) {

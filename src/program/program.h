@@ -2,10 +2,10 @@
  * the two-party run equals it bit for bit.
  *
  *  Rings. A tensor's values are integers known modulo 2^ring_bits, read as signed. A tensor is either clean or raw. Raw
- *  are the output of a LINEAR step and the sum of such: an engine may hold their shares with noise below the value, and
- *  for that with more bits than the ring (engine/engine.h). A clean tensor's shares sum to the very value. Raw tensors
- *  are read by RELU, TRUNCATE, COMPARE and ADD only. Any step may read a clean tensor modulo a smaller power of two
- * than its ring.
+ *  are the outputs of LINEAR and MATMUL steps and sums of such: an engine may hold their shares with noise below the
+ *  value, and for that with more bits than the ring (engine/engine.h). A clean tensor's shares sum to the very value.
+ *  Raw tensors are read by RELU, TRUNCATE, COMPARE and ADD only. Any step may read a clean tensor modulo a smaller
+ * power of two than its ring.
  */
 #ifndef FUSION_PROGRAM_PROGRAM_H
 #define FUSION_PROGRAM_PROGRAM_H
@@ -30,7 +30,9 @@
  *  OFFSET    clean, local: y = bias + x, or bias - x where `negate`; one bias a channel, the server's
  *  LOOKUP    clean: y = base[h] + slope[h] * l modulo 2^ring_bits, h and l parts of x (program_table). Public: a
  *            function of the network, not a weight
- *  COMPARE   y = 1 if x >= 0, else 0; x raw or clean, read as signed in its ring */
+ *  COMPARE   y = 1 if x >= 0, else 0; x raw or clean, read as signed in its ring
+ *  MATMUL    y = x0 * x1 modulo 2^ring_bits, a product of matrices for each channel: x0 [height][width] times
+ *            x1 [height][width], or times the transpose of x1 where `transpose`; inputs clean. Output raw */
 #define PROGRAM_OPERATORS(X) \
   X(0, INPUT, input)         \
   X(1, LINEAR, linear)       \
@@ -43,7 +45,8 @@
   X(8, GATHER, gather)       \
   X(9, OFFSET, offset)       \
   X(10, LOOKUP, lookup)      \
-  X(11, COMPARE, compare)
+  X(11, COMPARE, compare)    \
+  X(12, MATMUL, matmul)
 
 #define PROGRAM_OPERATOR_NUMBER(number, name, row) OP_##name = number,
 enum program_op { PROGRAM_OPERATORS(PROGRAM_OPERATOR_NUMBER) };
@@ -94,6 +97,7 @@ struct program_step {
   uint8_t shift;                /* RELU, TRUNCATE */
   uint8_t shift_left[2];        /* ADD */
   bool negate;                  /* OFFSET */
+  bool transpose;               /* MATMUL */
   struct program_table *table;  /* owned. LOOKUP */
   struct gather_source *gather; /* owned. GATHER: source.input counts in `inputs`; {GATHER_ZERO, 0} gives 0 */
 };

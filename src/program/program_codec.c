@@ -141,6 +141,7 @@ static void encode_step(struct writer *w, const struct program *program, uint32_
   if (op->fields & FIELD_SHIFT) write_u8(w, s->shift);
   if (op->fields & FIELD_SHIFT_LEFT) write_bytes(w, s->shift_left, sizeof s->shift_left);
   if (op->fields & FIELD_NEGATE) write_u8(w, s->negate);
+  if (op->fields & FIELD_TRANSPOSE) write_u8(w, s->transpose);
   if (op->fields & FIELD_TABLE) encode_table(w, s->table);
   if (op->fields & FIELD_GATHER) encode_gather(w, s);
 }
@@ -169,6 +170,7 @@ static fusion_status decode_step(struct reader *r, struct program *program, uint
   if (op->fields & FIELD_SHIFT) s->shift = read_u8(r);
   if (op->fields & FIELD_SHIFT_LEFT) read_bytes(r, s->shift_left, sizeof s->shift_left);
   if (op->fields & FIELD_NEGATE) s->negate = decode_bool(r);
+  if (op->fields & FIELD_TRANSPOSE) s->transpose = decode_bool(r);
   if (r->failed) return FUSION_E_MODEL;
   if (op->fields & FIELD_TABLE) return decode_table(r, s);
   return op->fields & FIELD_GATHER ? decode_gather(r, s, budget) : FUSION_OK;

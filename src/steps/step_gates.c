@@ -122,6 +122,33 @@ size_t step_multiply_memory(const struct engine_layout *layout, uint32_t number,
   return multiply_memory(step_is_square(step), step_count(layout, number, samples), step->out.ring_bits);
 }
 
+/* ---- products of matrices ---- */
+
+static struct matmul matmul_of(const struct engine_layout *layout, uint32_t number) {
+  const struct program_step *step = step_at(layout, number);
+  return (struct matmul){.product = step_matrix_product(layout->program, step), .ring_bits = step->out.ring_bits};
+}
+
+fusion_status step_matmul_run(void *state, const struct gate_call *call) {
+  const struct engine_layout *layout = call->party->layout;
+  const struct matmul params = matmul_of(layout, call->number);
+  const size_t count = step_count(layout, call->number, call->samples);
+  const unsigned guard = layout->guard_bits[call->number];
+  const fusion_status status = matmul(state, &params, call->inputs[0], call->inputs[1], call->out, call->samples);
+  for (size_t i = 0; guard && i < count; i++) call->out[i] <<= guard;
+  return status;
+}
+
+void step_matmul_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
+  const struct matmul params = matmul_of(layout, number);
+  matmul_cost(cost, &params, samples);
+}
+
+size_t step_matmul_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
+  const struct matmul params = matmul_of(layout, number);
+  return matmul_memory(&params, role, samples);
+}
+
 /* ---- max pooling ---- */
 
 static struct maxpool maxpool_of(const struct engine_layout *layout, uint32_t number) {

@@ -38,6 +38,7 @@ STEP_GATE_DECLARED(multiply); /* by oblivious transfer; no style */
 STEP_GATE_DECLARED(maxpool);
 STEP_GATE_DECLARED(lookup);
 STEP_GATE_DECLARED(compare);
+STEP_GATE_DECLARED(matmul); /* by oblivious transfer; no style */
 STEP_GATE_DECLARED(top_k);
 #undef STEP_GATE_DECLARED
 

@@ -199,6 +199,46 @@ static struct net net_comparison_of_input(uint64_t seed) {
   return n;
 }
 
+/* Two products of matrices as attention has them, and their sum with a layer's output: raw tensors that are added. */
+static struct net net_matrices(uint64_t seed) {
+  const struct shape tokens = {2, 5, 6};
+  struct net n = net_open(tokens, 28, 8, seed);
+  net_linear(&n, 0, tokens, net_dense, 1, 22, 6);
+  net_add(&n, OP_TRUNCATE, 1, tokens, 24, 10)->shift = 8;
+  net_linear(&n, 0, tokens, net_dense, 1, 22, 6);
+  net_add(&n, OP_TRUNCATE, 3, tokens, 24, 10)->shift = 8;
+  net_matmul(&n, 2, 4, true, 24);
+  net_add(&n, OP_RELU, 5, (struct shape){2, 5, 5}, 24, 12)->shift = 8;
+  net_matmul(&n, 6, 4, false, 24);
+  net_linear(&n, 4, tokens, net_dense, 1, 24, 6);
+  struct program_step *sum = net_add(&n, OP_ADD, 7, tokens, 24, 24);
+  sum->inputs[1] = 8;
+  sum->out.raw = true;
+  net_add(&n, OP_TRUNCATE, 9, tokens, 20, 18)->shift = 4;
+  return n;
+}
+
+/* Of the client's input with itself, where the server's share is zero; more rows than columns, in a wide ring. */
+static struct net net_matrix_of_input(uint64_t seed) {
+  struct net n = net_open((struct shape){3, 7, 4}, 40, 9, seed);
+  net_matmul(&n, 0, 0, true, 38);
+  net_add(&n, OP_TRUNCATE, 1, (struct shape){3, 7, 7}, 20, 18)->shift = 3;
+  return n;
+}
+
+/* So large that encryption takes fewer bytes than correlations. */
+static struct net net_large_matrices(uint64_t seed) {
+  const struct shape tokens = {2, 16, 16};
+  struct net n = net_open(tokens, 28, 8, seed);
+  net_linear(&n, 0, tokens, net_dense, 1, 22, 6);
+  net_add(&n, OP_TRUNCATE, 1, tokens, 26, 10)->shift = 8;
+  net_matmul(&n, 2, 0, true, 26);
+  net_add(&n, OP_RELU, 3, tokens, 26, 12)->shift = 9;
+  net_matmul(&n, 4, 2, false, 26);
+  net_add(&n, OP_TRUNCATE, 5, tokens, 20, 18)->shift = 5;
+  return n;
+}
+
 const struct conformance_case conformance_cases[] = {
     {"mlp", net_mlp, {1, 130, 7}},
     {"zero weights", net_zero, {5}},
@@ -215,6 +255,9 @@ const struct conformance_case conformance_cases[] = {
     {"function of the input", net_function_of_input, {7}},
     {"comparisons", net_comparisons, {30, 2}},
     {"comparison of the input", net_comparison_of_input, {7, 3}},
+    {"matrices", net_matrices, {9, 3}},
+    {"matrix of the input", net_matrix_of_input, {4}},
+    {"large matrices", net_large_matrices, {7, 2}},
 };
 const size_t conformance_case_count = sizeof conformance_cases / sizeof *conformance_cases;
 
@@ -225,7 +268,18 @@ struct net conformance_net(const char *name, uint64_t seed) {
 }
 
 /* What the engines of a family refuse: family, case, a part of the line. Empty entries end the table. */
-static const struct { const char *family, *name, *line; } refusals[] = {{NULL, NULL, NULL}};
+static const char no_matrices[] = "cannot run products of matrices";
+static const struct {
+  const char *family, *name, *line;
+} refusals[] = {{"delphi", "matrices", no_matrices},
+                {"delphi", "large matrices", no_matrices},
+                {"delphi", "matrix of the input", no_matrices},
+                {"delphi", "attention", no_matrices},
+                {"aby", "matrices", no_matrices},
+                {"aby", "large matrices", no_matrices},
+                {"aby", "matrix of the input", no_matrices},
+                {"aby", "attention", no_matrices},
+                {NULL, NULL, NULL}};
 
 const char *conformance_refusal(const struct engine *engine, const char *name) {
   for (size_t i = 0; refusals[i].family; i++)

@@ -179,6 +179,7 @@ const struct engine_gate clear_gates[GATE_COUNT] = {
     [GATE_MAXPOOL] = {clear_run, clear_declare, clear_most},
     [GATE_LOOKUP] = {clear_run, clear_declare, clear_most},
     [GATE_COMPARE] = {clear_run, clear_declare, clear_most},
+    [GATE_MATMUL] = {clear_run, clear_declare, clear_most},
     [GATE_TOP_K] = {clear_top_k, top_k_declare, top_k_most},
 };
 

@@ -26,7 +26,7 @@ static void sci_ot__refuses_traffic_above_its_limit(void **state) {
   for (size_t i = 0; i < 2; i++) {
     assert_int_equal(engine_check(engines[i], &n.model->program, &err), FUSION_E_MODEL);
     assert_non_null(strstr(err.text, n.model->program.steps[1].name));
-    assert_non_null(strstr(err.text, "its products take 2.11 GiB a sample and all linear layers 2.11 GiB"));
+    assert_non_null(strstr(err.text, "its products take 2.11 GiB a sample, those of all layers 2.11 GiB"));
     assert_non_null(strstr(err.text, "use another engine (cheetah)"));
   }
   model_free(n.model);

@@ -67,6 +67,8 @@ static double step_error(const struct model *m, uint32_t i, const double *error,
     case OP_TRUNCATE: return error[a] + (s->shift ? s->out.scale / 2 : 0);
     case OP_ADD: return error[a] + error[b];
     case OP_MUL: return seen[a].top * error[b] + seen[b].top * error[a] + error[a] * error[b];
+    case OP_MATMUL:
+      return (seen[a].top * error[b] + seen[b].top * error[a] + error[a] * error[b]) * steps[a].out.shape.width;
     case OP_SUMPOOL: return error[a] * s->window.kernel_h * s->window.kernel_w * s->out.scale / steps[a].out.scale;
     case OP_OFFSET: return stays_exact(m, i, error[a]) ? 0 : error[a] + s->out.scale / 2;
     case OP_MAXPOOL: return error[a];

@@ -64,6 +64,18 @@ static uint64_t naive_window(const struct model *m, uint32_t i, const int64_t *x
   return sum;
 }
 
+static uint64_t naive_matmul(const struct program_step *s, struct shape in, const int64_t *x, const int64_t *y,
+                             size_t k) {
+  const struct shape o = s->out.shape;
+  const size_t c = k / o.width / o.height, row = k / o.width % o.height, column = k % o.width, depth = in.width;
+  uint64_t sum = 0;
+  for (size_t j = 0; j < depth; j++) {
+    const size_t place = s->transpose ? column * depth + j : j * o.width + column;
+    sum += (uint64_t)x[(c * o.height + row) * depth + j] * (uint64_t)y[c * depth * o.width + place];
+  }
+  return sum;
+}
+
 static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const *values, size_t k) {
   const struct program_step *s = &m->program.steps[i];
   const struct shape o = s->out.shape;
@@ -87,6 +99,7 @@ static uint64_t naive_element(const struct model *m, uint32_t i, int64_t *const 
       return (uint64_t)s->table->base[at / width] +
              (uint64_t)s->table->slope[at / width] * (uint64_t)(at % width - middle);
     }
+    case OP_MATMUL: return naive_matmul(s, m->program.steps[s->inputs[0]].out.shape, x, values[s->inputs[1]], k);
     case OP_MUL: return (uint64_t)x[k] * (uint64_t)values[s->inputs[1]][k];
     case OP_GATHER:
       if (s->gather[k].input == GATHER_ZERO) return 0;

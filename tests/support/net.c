@@ -32,7 +32,7 @@ struct program_step *net_add(struct net *n, enum program_op op, uint32_t input, 
   if (p->count >= NET_STEPS_MAX) abort();
   struct program_step *s = &p->steps[p->count++];
   s->op = op;
-  s->input_count = op == OP_ADD || op == OP_MUL ? 2 : 1;
+  s->input_count = op == OP_ADD || op == OP_MUL || op == OP_MATMUL ? 2 : 1;
   s->inputs = need(s->input_count, sizeof *s->inputs);
   for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
   s->out = (struct program_tensor){
@@ -53,6 +53,17 @@ struct program_step *net_lookup(struct net *n, uint32_t input, struct shape shap
     s->table->base[h] = ring_signed(test_random(&n->seed), value_bits - 1);
     if (low_bits) s->table->slope[h] = ring_signed(test_random(&n->seed), value_bits - 1) >> low_bits;
   }
+  return s;
+}
+
+struct program_step *net_matmul(struct net *n, uint32_t left, uint32_t right, bool transpose, unsigned ring_bits) {
+  const struct program_step *steps = n->model->program.steps;
+  const struct shape a = steps[left].out.shape, b = steps[right].out.shape;
+  const struct shape shape = {a.channels, a.height, transpose ? b.height : b.width};
+  struct program_step *s = net_add(n, OP_MATMUL, left, shape, ring_bits, ring_bits);
+  s->inputs[1] = right;
+  s->transpose = transpose;
+  s->out.raw = true;
   return s;
 }
 

@@ -27,6 +27,9 @@ struct program_step *net_linear(struct net *n, uint32_t input, struct shape shap
 struct program_step *net_lookup(struct net *n, uint32_t input, struct shape shape, unsigned index_bits,
                                 unsigned low_bits, unsigned ring_bits, unsigned value_bits);
 
+/** Appends a product of two clean steps' matrices; its output is raw. */
+struct program_step *net_matmul(struct net *n, uint32_t left, uint32_t right, bool transpose, unsigned ring_bits);
+
 /** Appends bias + x, or bias - x, with random biases that take value_bits - 1 bits. */
 struct program_step *net_offset(struct net *n, uint32_t input, struct shape shape, bool negate, unsigned ring_bits,
                                 unsigned value_bits);

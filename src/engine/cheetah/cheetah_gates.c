@@ -27,5 +27,6 @@ const struct engine_gate cheetah_gates[GATE_COUNT] = {
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
     [GATE_LOOKUP] = STEP_GATE(lookup),
     [GATE_COMPARE] = STEP_GATE(compare),
+    [GATE_MATMUL] = STEP_GATE(matmul),
     [GATE_TOP_K] = STEP_GATE(top_k),
 };

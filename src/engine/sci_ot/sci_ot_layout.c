@@ -6,15 +6,27 @@ static double linear_bytes(const struct layer_shape *q) {
   return (double)layer_weight_count(q) * q->out_h * q->out_w * product_cot_bits(q) / 8;
 }
 
+/* Of a step whose products are by oblivious transfer; 0 for others. */
+static double product_bytes(const struct program *program, uint32_t number) {
+  const struct program_step *step = &program->steps[number];
+  const enum operator_gate gate = step_operator(step)->gate;
+  if (gate == GATE_MATMUL) {
+    const struct matrix_product m = step_matrix_product(program, step);
+    const double bits = step->out.ring_bits * (step->out.ring_bits + 1.0);
+    return (double)matrix_product_left(&m) * m.columns * bits / 8;
+  }
+  if (gate != GATE_LINEAR) return 0;
+  const struct layer_shape q = step_layer(program, number);
+  return linear_bytes(&q);
+}
+
 /* Refuses programs whose linear layers would take too much traffic, with the largest of them. */
 static fusion_status check_traffic(const struct engine_layout *layout, fusion_error *err) {
   const struct program *program = layout->program;
   double sum = 0, most = 0;
   uint32_t largest = 0;
   for (uint32_t i = 1; i < program->count; i++) {
-    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    const struct layer_shape q = step_layer(program, i);
-    const double bytes = linear_bytes(&q);
+    const double bytes = product_bytes(program, i);
     sum += bytes;
     if (bytes > most) {
       most = bytes;
@@ -22,12 +34,11 @@ static fusion_status check_traffic(const struct engine_layout *layout, fusion_er
     }
   }
   if (sum <= (double)SCI_OT_SAMPLE_MAX) return FUSION_OK;
-  return error_set(
-      err, FUSION_E_MODEL,
-      "layer '%s': its products take %.3g GiB a sample and all linear layers %.3g GiB, where the %s engine "
-      "takes %.3g at most; use another engine (cheetah)",
-      program->steps[largest].name, most / 0x1p30, sum / 0x1p30, layout->engine->name,
-      (double)SCI_OT_SAMPLE_MAX / 0x1p30);
+  return error_set(err, FUSION_E_MODEL,
+                   "layer '%s': its products take %.3g GiB a sample, those of all layers %.3g GiB, where the %s engine "
+                   "takes %.3g at most; use another engine (cheetah)",
+                   program->steps[largest].name, most / 0x1p30, sum / 0x1p30, layout->engine->name,
+                   (double)SCI_OT_SAMPLE_MAX / 0x1p30);
 }
 
 static fusion_status out_of_memory(fusion_error *err) {
