@@ -206,6 +206,22 @@ static fusion_status lower_mul(struct lowering *l, uint32_t g) {
   return lower_append(l, OP_TRUNCATE, g, &product, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
+/** The same: a product's scale is given by those of what it multiplies, so nothing else joins its accumulator. */
+static fusion_status lower_matmul(struct lowering *l, uint32_t g) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  uint32_t from[2];
+  for (unsigned k = 0; k < 2; k++) {
+    const fusion_status status = lower_clean(l, n->inputs[k], &from[k]);
+    if (status != FUSION_OK) return status;
+  }
+  struct network_node *d = lower_append(l, OP_MATMUL, g, from, 2);
+  if (!d) return FUSION_E_MEMORY;
+  d->transpose = n->transpose;
+  d->raw_terms = 1;
+  const uint32_t product = l->net->count - 1;
+  return lower_append(l, OP_TRUNCATE, g, &product, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
+}
+
 /** A MaxPool alone reads g, directly or through a rearrangement, and makes few values of many. */
 static bool feeds_shrinking_pool(const struct lowering *l, uint32_t g, bool through) {
   if (l->consumers[g] != 1) return false;
@@ -317,7 +333,7 @@ static bool scale_is_tied(const struct lowering *l, uint32_t g) {
     const struct graph_node *n = &l->graph->nodes[i];
     for (uint32_t k = 0; k < n->input_count; k++) {
       if (n->inputs[k] != g) continue;
-      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || n->op == GRAPH_ACTIVATION ||
+      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || n->op == GRAPH_MATMUL || n->op == GRAPH_ACTIVATION ||
           (n->op == GRAPH_GATHER && n->input_count > 1))
         return true;
       const bool offset = n->op == GRAPH_AFFINE && common_sign(n);
@@ -498,6 +514,7 @@ static fusion_status lower_node(struct lowering *l, uint32_t g) {
     case GRAPH_AFFINE: return lower_affine(l, g);
     case GRAPH_ADD: return lower_add(l, g);
     case GRAPH_MUL: return lower_mul(l, g);
+    case GRAPH_MATMUL: return lower_matmul(l, g);
     case GRAPH_RELU: return lower_relu(l, g);
     case GRAPH_COMPARE: return lower_compare(l, g);
     case GRAPH_MAXPOOL: return lower_maxpool(l, g);

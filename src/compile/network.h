@@ -23,6 +23,7 @@ struct network_node {
   float *weights;               /* owned. LINEAR */
   float *bias;                  /* owned. LINEAR, OFFSET: always there */
   bool negate;                  /* OFFSET */
+  bool transpose;               /* MATMUL */
   bool sum;                     /* SUMPOOL: the sum itself; a TRUNCATE is the next node and its only reader */
   struct activation_use use;    /* LOOKUP; a TRUNCATE is the next node and its only reader, or it has a `step` */
   double table_low, table_high; /* LOOKUP: what 0 and the largest argument stand for */

@@ -81,32 +81,8 @@ static unsigned most(unsigned a, unsigned b) {
   return a > b ? a : b;
 }
 
-/** LINEAR and raw ADD: the width that no input can leave; at the top of a tree also the tree's ring. Sums within the
- * tree may wrap: what counts is what the RELU or TRUNCATE reads. */
-static unsigned raw_width(struct rings *q, uint32_t i) {
-  const struct program_step *s = &q->program->steps[i];
-  const uint32_t root_step = q->roots[i];
-  const struct program_step *root = &q->program->steps[root_step];
-  unsigned sure = 0;
-  if (step_has_matrix(s)) {
-    sure = q->reach[i].known ? reach_bits(q->reach[i]) : magnitude_bits(linear_bound(q, i));
-  } else {
-    for (unsigned k = 0; k < 2; k++) {
-      const struct program_tensor *in = &q->program->steps[s->inputs[k]].out;
-      const unsigned width = in->raw ? q->sure[s->inputs[k]] : in->value_bits;
-      sure = most(sure, width + (unsigned)s->shift_left[k] + 1);
-    }
-  }
-  q->sure[i] = (uint8_t)least(sure, 64);
-  if (root->inputs[0] != i) return q->sure[i];
-  unsigned bits = least(calibrated_bits(q, i, step_rounding(root)), (unsigned)q->sure[i] + (root->shift > 0));
-  bits = most(bits, most(3, root->shift + 2u));
-  q->raw[root_step] = (uint8_t)least(bits, 64);
-  return q->raw[root_step];
-}
-
-/** Of a clean step. */
-static unsigned clean_width(const struct rings *q, uint32_t i) {
+/** Of what a step makes of clean tensors, or a RELU or TRUNCATE of a raw one. */
+static unsigned step_width(const struct rings *q, uint32_t i) {
   const struct program_step *s = &q->program->steps[i];
   /* The step that reads it next may add a rounding constant. */
   const struct program_step *next = i + 1 < q->program->count ? s + 1 : s;
@@ -123,6 +99,32 @@ static unsigned clean_width(const struct rings *q, uint32_t i) {
                                                           .weights = &q->model->weights[i],
                                                           .in = in,
                                                           .calibrated = calibrated_bits(q, i, step_rounding(next))});
+}
+
+/** LINEAR, raw products and raw ADD: the width that no input can leave; at the top of a tree also the tree's ring. Sums
+ * within the tree may wrap: what counts is what the RELU or TRUNCATE reads. */
+static unsigned raw_width(struct rings *q, uint32_t i) {
+  const struct program_step *s = &q->program->steps[i];
+  const uint32_t root_step = q->roots[i];
+  const struct program_step *root = &q->program->steps[root_step];
+  unsigned sure = 0;
+  if (step_has_matrix(s)) {
+    sure = q->reach[i].known ? reach_bits(q->reach[i]) : magnitude_bits(linear_bound(q, i));
+  } else if (step_operator(s)->scale == SCALE_PRODUCT) {
+    sure = step_width(q, i);
+  } else {
+    for (unsigned k = 0; k < 2; k++) {
+      const struct program_tensor *in = &q->program->steps[s->inputs[k]].out;
+      const unsigned width = in->raw ? q->sure[s->inputs[k]] : in->value_bits;
+      sure = most(sure, width + (unsigned)s->shift_left[k] + 1);
+    }
+  }
+  q->sure[i] = (uint8_t)least(sure, 64);
+  if (root->inputs[0] != i) return q->sure[i];
+  unsigned bits = least(calibrated_bits(q, i, step_rounding(root)), (unsigned)q->sure[i] + (root->shift > 0));
+  bits = most(bits, most(3, root->shift + 2u));
+  q->raw[root_step] = (uint8_t)least(bits, 64);
+  return q->raw[root_step];
 }
 
 static void demand(struct rings *q, uint32_t step, unsigned bits) {
@@ -222,7 +224,7 @@ fusion_status quantise_rings(struct model *model, const struct step_bound *bound
   plan_find_roots(q.program, q.roots);
   for (uint32_t i = 0; i < count; i++) {
     struct program_step *s = &q.program->steps[i];
-    const unsigned bits = s->out.raw ? raw_width(&q, i) : clean_width(&q, i);
+    const unsigned bits = s->out.raw ? raw_width(&q, i) : step_width(&q, i);
     s->out.value_bits = (uint8_t)most(1, least(bits, 64));
   }
   demand(&q, count - 1, q.program->steps[count - 1].out.value_bits + (q.program->output == OUTPUT_LOGITS ? 0u : 1u));

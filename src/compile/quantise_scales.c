@@ -182,14 +182,15 @@ static double table_unit(const struct solver *q, uint32_t i) {
   return known->fits ? known->unit : 0;
 }
 
-/** Scales of all clean nodes. A class that holds a SUMPOOL takes its scale from the first: its divisor is given. */
+/** Scales of all clean nodes and of products. A class that holds a SUMPOOL takes its scale from the first: its divisor
+ * is given. */
 static void set_clean_scales(struct solver *q, double *derived) {
   for (uint32_t i = 0; i < q->net->count; i++) derived[i] = 0;
   for (uint32_t i = 0; i < q->net->count; i++) {
     const struct network_node *d = &q->net->nodes[i];
-    if (is_raw(q, i)) continue;
-    const uint32_t r = class_of(q, i);
     const enum operator_scale rule = node_operator(d)->scale;
+    if (is_raw(q, i) && rule != SCALE_PRODUCT) continue;
+    const uint32_t r = class_of(q, i);
     if (rule == SCALE_PRODUCT) derived[r] = q->scale[d->inputs[0]] * q->scale[d->inputs[1]];
     const double divisor = d->sum ? 1 : (double)d->window.kernel_h * d->window.kernel_w;
     if (rule == SCALE_MEAN) derived[r] = q->scale[d->inputs[0]] / divisor;
@@ -309,7 +310,7 @@ static bool solve_once(struct solver *q) {
     const struct network_node *d = &q->net->nodes[i];
     if (node_operator(d)->scale == SCALE_TABLE && !(table_unit(q, i) > 0)) return raise_class(q, d->inputs[0]);
     if (node_operator(d)->raw != RAW_CLEANS) continue;
-    const bool raw = is_raw(q, d->inputs[0]);
+    const bool raw = is_raw(q, d->inputs[0]) && node_operator(&q->net->nodes[d->inputs[0]])->scale != SCALE_PRODUCT;
     const bool compares = node_operator(d)->scale == SCALE_WHOLE;
     if (raw && !(compares ? solve_compare(q, i) : solve_root(q, i))) return false;
     if (!raw && node_operator(d)->scale == SCALE_SHIFTS && !solve_product(q, i)) return false;
@@ -461,6 +462,7 @@ static fusion_status emit_step(struct model *m, const struct solver *q, uint32_t
     if (!table_of(q, i, s->table, &unit)) return FUSION_E_INTERNAL;
   }
   s->negate = d->negate;
+  s->transpose = d->transpose;
   if (step_operator(s)->weights == WEIGHTS_BIAS) return emit_bias(&m->weights[i], q, i, NULL);
   if (!step_has_matrix(s)) return FUSION_OK;
   s->groups = d->groups;

@@ -143,6 +143,7 @@ static void add_accumulators(struct search *s, const struct program *fine) {
   for (uint32_t i = 0; i < s->job->net->count; i++) {
     if (!cleans(s, i) || !is_raw(s, node_at(s, i)->inputs[0])) continue;
     if (is_exact(s, node_at(s, i)->inputs[0])) continue;
+    if (node_operator(node_at(s, node_at(s, i)->inputs[0]))->scale == SCALE_PRODUCT) continue; /* its unit follows */
     struct knob *k = add_knob(s, i, fine->steps[node_at(s, i)->inputs[0]].out.scale);
     k->accumulator = true;
     find_inputs(s, k);

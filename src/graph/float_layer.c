@@ -93,6 +93,19 @@ static float argmax(size_t count, const float *x) {
   return (float)best;
 }
 
+/* In single precision, sums in the order of the inner axis. */
+static void matmul(const struct graph_node *n, uint32_t depth, float *out, const float *a, const float *b) {
+  const struct shape s = n->shape;
+  for (size_t row = 0; row < (size_t)s.channels * s.height; row++, a += depth, out += s.width) {
+    const float *matrix = b + row / s.height * depth * s.width;
+    for (size_t c = 0; c < s.width; c++) {
+      float sum = 0;
+      for (size_t j = 0; j < depth; j++) sum += a[j] * matrix[n->transpose ? c * depth + j : j * s.width + c];
+      out[c] = sum;
+    }
+  }
+}
+
 static void sample_run(const struct graph *g, const struct graph_node *n, float *out, const float *const *in,
                        size_t sample) {
   const size_t size = shape_size(n->shape);
@@ -108,6 +121,7 @@ static void sample_run(const struct graph *g, const struct graph_node *n, float 
     case GRAPH_MUL:
       for (size_t i = 0; i < size; i++) out[i] = x[i] * y[i];
       break;
+    case GRAPH_MATMUL: matmul(n, from.width, out, x, in[1] + sample * shape_size(g->nodes[n->inputs[1]].shape)); break;
     case GRAPH_RELU:
       for (size_t i = 0; i < size; i++) out[i] = x[i] > 0 ? x[i] : 0;
       break;

@@ -6,9 +6,9 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-static const char *const op_names[] = {"INPUT",  "LINEAR",  "AFFINE",   "ADD",        "MUL",
-                                       "RELU",   "MAXPOOL", "AVGPOOL",  "GATHER",     "SOFTMAX",
-                                       "ARGMAX", "SIGMOID", "QUANTISE", "ACTIVATION", "COMPARE"};
+static const char *const op_names[] = {"INPUT",   "LINEAR",   "AFFINE",     "ADD",    "MUL",     "MATMUL",
+                                       "RELU",    "MAXPOOL",  "AVGPOOL",    "GATHER", "SOFTMAX", "ARGMAX",
+                                       "SIGMOID", "QUANTISE", "ACTIVATION", "COMPARE"};
 
 const char *graph_op_name(enum graph_op op) {
   return (size_t)op < sizeof op_names / sizeof op_names[0] ? op_names[op] : "?";
@@ -211,6 +211,28 @@ fusion_status graph_add_binary(struct graph *g, enum graph_op op, uint32_t left,
   return FUSION_OK;
 }
 
+static struct shape matmul_shape(struct shape left, struct shape right, bool transpose) {
+  return (struct shape){left.channels, left.height, transpose ? right.height : right.width};
+}
+
+static bool matmul_ok(struct shape left, struct shape right, const struct graph_node *n) {
+  if (left.channels != right.channels || left.width != (n->transpose ? right.width : right.height)) return false;
+  return shape_equal(n->shape, matmul_shape(left, right, n->transpose));
+}
+
+fusion_status graph_add_matmul(struct graph *g, uint32_t left, uint32_t right, bool transpose, uint32_t *index) {
+  if (left >= g->count || right >= g->count) return FUSION_E_MODEL;
+  const struct shape a = g->nodes[left].shape, b = g->nodes[right].shape;
+  const struct graph_node wanted = {.shape = matmul_shape(a, b, transpose), .transpose = transpose};
+  if (!matmul_ok(a, b, &wanted) || !shape_valid(wanted.shape)) return FUSION_E_MODEL;
+  struct graph_node *n = graph_add_node(g, GRAPH_MATMUL, "matmul", (const uint32_t[]){left, right}, 2);
+  if (!n) return FUSION_E_MEMORY;
+  n->shape = wanted.shape;
+  n->transpose = transpose;
+  tell(g, index);
+  return FUSION_OK;
+}
+
 /* Every source lies in its input. */
 static bool gather_ok(const struct graph *g, const struct graph_node *n) {
   const size_t size = shape_size(n->shape);
@@ -255,7 +277,7 @@ fusion_status graph_add_reshape(struct graph *g, uint32_t input, struct shape sh
 }
 
 /* Inputs of each operator: exactly this many; 0 = any number from one on. */
-static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1};
+static const uint32_t op_inputs[] = {0, 1, 1, 2, 2, 2, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1};
 
 static bool window_node_ok(const struct graph_node *n, struct shape in) {
   struct shape out;
@@ -285,6 +307,7 @@ static bool node_ok(const struct graph *g, uint32_t index) {
     case GRAPH_AFFINE: return n->weights && shape_equal(in, n->shape);
     case GRAPH_ADD:
     case GRAPH_MUL: return shape_equal(in, n->shape) && shape_equal(g->nodes[n->inputs[1]].shape, n->shape);
+    case GRAPH_MATMUL: return matmul_ok(in, g->nodes[n->inputs[1]].shape, n);
     case GRAPH_GATHER: return n->gather && gather_ok(g, n);
     case GRAPH_ARGMAX: return shape_size(n->shape) == 1 && index == g->count - 1;
     case GRAPH_SOFTMAX:

@@ -16,6 +16,7 @@ enum graph_op {
   GRAPH_AFFINE,  /**< y = scale[c] * x + bias[c] per channel (BatchNormalization that could not be folded, constants) */
   GRAPH_ADD,     /**< x + y, same shape */
   GRAPH_MUL,     /**< x * y elementwise, same shape; both inputs may be one tensor (square) */
+  GRAPH_MATMUL,  /**< a product of matrices for each channel: [height][width] times [height][width], or `transpose` */
   GRAPH_RELU,    /**< max(x, 0) */
   GRAPH_MAXPOOL, /**< padding never wins */
   GRAPH_AVGPOOL, /**< `count_pad`: padding counts in the divisor */
@@ -39,6 +40,7 @@ struct graph_node {
   uint32_t groups;              /* LINEAR */
   bool count_pad;               /* AVGPOOL */
   bool sum;                     /* AVGPOOL: no divisor; without padding */
+  bool transpose;               /* MATMUL: times the transpose of the second */
   bool log;                     /* SOFTMAX: logarithms of the probabilities */
   struct activation_use use;    /* ACTIVATION */
   float step;                   /* QUANTISE: positive. INPUT: 1 where all samples are whole numbers, else 0 */
@@ -98,6 +100,8 @@ fusion_status graph_add_activation(struct graph *g, uint32_t input, struct activ
                                    uint32_t *index) FUSION_MUST_CHECK;
 /** ADD, MUL. */
 fusion_status graph_add_binary(struct graph *g, enum graph_op op, uint32_t left, uint32_t right,
+                               uint32_t *index) FUSION_MUST_CHECK;
+fusion_status graph_add_matmul(struct graph *g, uint32_t left, uint32_t right, bool transpose,
                                uint32_t *index) FUSION_MUST_CHECK;
 struct graph_gather_spec {
   const char *name;

@@ -3,6 +3,7 @@
  *   - AFFINE folds into the LINEAR before it, or into the one behind it (its bias only where no zero padding meets it);
  *   - AFFINE after AFFINE, GATHER after GATHER, RELU of what cannot be negative, and identities disappear;
  *   - AFFINE moves through AVGPOOL, MAXPOOL (positive scales) and GATHER where that brings it to a LINEAR;
+ *   - AFFINE without a bias moves from a MATMUL to what it multiplies from the left;
  *   - zero padding moves into the window behind it. */
 #include "graph/graph.h"
 
@@ -231,6 +232,77 @@ static bool is_identity_affine(const struct graph_node *a) {
   return !has_bias(a);
 }
 
+/* MATMUL, AFFINE to AFFINE, MATMUL: the left one's rows take the channels' factors. Node i is the AFFINE. */
+static void affine_before_matmul(struct simplifier *s, uint32_t i) {
+  struct graph_node *const a = node_at(s, i), *const m = input_of(s, a);
+  const uint32_t at = a->inputs[0], left = m->inputs[0];
+  swap_nodes(s, at, i); /* now m is the AFFINE, a the MATMUL */
+  uint32_t *const both = m->inputs, *const one = a->inputs;
+  one[0] = left;
+  both[0] = at;
+  m->inputs = one;
+  m->input_count = 1;
+  m->shape = node_at(s, left)->shape;
+  a->inputs = both;
+  a->input_count = 2;
+}
+
+/* Which channels of its input a GATHER of one input takes from. */
+static bool *channels_taken(const struct graph_node *gather, struct shape from) {
+  bool *taken = mem_alloc(from.channels, sizeof *taken);
+  for (size_t i = 0; taken && i < shape_size(gather->shape); i++)
+    if (gather->gather[i].index != GATHER_ZERO) taken[gather->gather[i].index / area_of(from)] = true;
+  return taken;
+}
+
+/* Another reader of `linear` than node `self` takes one of these channels. */
+static bool others_take(const struct simplifier *s, uint32_t linear, uint32_t self, const bool *mine) {
+  const struct shape from = node_at(s, linear)->shape;
+  if (s->uses[linear] == 0) return true;
+  uint32_t found = 0;
+  for (uint32_t i = linear + 1; i < s->g->count; i++) {
+    const struct graph_node *n = node_at(s, i);
+    if (!s->uses[i] || s->alias[i] != i) continue;
+    for (uint32_t k = 0; k < n->input_count; k++) {
+      uint32_t to = n->inputs[k];
+      while (s->alias[to] != to) to = s->alias[to];
+      if (to != linear) continue;
+      found++;
+      if (i == self) continue;
+      if (n->op != GRAPH_GATHER || n->input_count != 1) return true;
+      for (size_t e = 0; e < shape_size(n->shape); e++)
+        if (n->gather[e].index != GATHER_ZERO && mine[n->gather[e].index / area_of(from)]) return true;
+    }
+  }
+  return found != s->uses[linear]; /* the network's output is a reader, too */
+}
+
+/* LINEAR, GATHER, AFFINE where other GATHERs read other channels of the LINEAR: the rows take the factors. */
+static fusion_status affine_into_slice(struct simplifier *s, uint32_t i) {
+  struct graph_node *a = node_at(s, i), *g = input_of(s, a), *l = input_of(s, g);
+  const size_t fan = (size_t)input_of(s, l)->shape.channels / l->groups * l->window.kernel_h * l->window.kernel_w;
+  float *scale = zeros(l->shape.channels), *bias = zeros(l->shape.channels);
+  bool *mine = channels_taken(g, l->shape);
+  fusion_status status = FUSION_OK;
+  if (!l->bias && a->bias) l->bias = zeros(l->shape.channels);
+  FAIL_IF(!scale || !bias || !mine || (a->bias && !l->bias), FUSION_E_MEMORY);
+  if (others_take(s, g->inputs[0], a->inputs[0], mine)) goto cleanup;
+  if (!values_behind_gather(g, l->shape, a->weights, scale)) goto cleanup;
+  if (!values_behind_gather(g, l->shape, a->bias, bias)) goto cleanup;
+  for (size_t o = 0; o < l->shape.channels; o++) {
+    if (!mine[o]) continue;
+    for (size_t k = 0; k < fan; k++)
+      l->weights[o * fan + k] = (float)((double)scale[o] * (double)l->weights[o * fan + k]);
+    if (l->bias) l->bias[o] = (float)((double)scale[o] * (double)l->bias[o] + (double)bias[o]);
+  }
+  set_alias(s, i, a->inputs[0]);
+cleanup:
+  mem_free(scale);
+  mem_free(bias);
+  mem_free(mine);
+  return status;
+}
+
 /* The node is LINEAR and nothing else uses it. */
 static bool lone_linear(const struct simplifier *s, uint32_t i) {
   return node_at(s, i)->op == GRAPH_LINEAR && sole_use(s, i);
@@ -246,6 +318,9 @@ static fusion_status simplify_affine(struct simplifier *s, uint32_t i) {
   if (in->op == GRAPH_AFFINE) return merge_affine(s, a);
   if (!sole_use(s, a->inputs[0])) return FUSION_OK;
   if (in->op == GRAPH_GATHER && in->input_count == 1 && lone_linear(s, in->inputs[0])) return affine_below_gather(s, i);
+  if (in->op == GRAPH_GATHER && in->input_count == 1 && input_of(s, in)->op == GRAPH_LINEAR)
+    return affine_into_slice(s, i);
+  if (in->op == GRAPH_MATMUL && !has_bias(a)) affine_before_matmul(s, i);
   if (in->op == GRAPH_AVGPOOL && lone_linear(s, in->inputs[0]) && pool_commutes(in, a)) {
     a->shape = input_of(s, in)->shape;
     swap_nodes(s, a->inputs[0], i);

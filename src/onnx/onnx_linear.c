@@ -103,15 +103,30 @@ static bool is_one(double v) {
   return v >= 1 && v <= 1;
 }
 
+fusion_status value_times_constant(struct call *c, const struct value *x, const struct tensor *w, struct value *out) {
+  const uint32_t in = x->dims.d[x->dims.rank - 1], outs = (uint32_t)(dims_size(&w->dims) / in);
+  float *weights = matrix_copy(w, in, outs, true);
+  return weights ? last_axis(c, x, weights, outs, out) : call_out_of_memory(c);
+}
+
+/* Gemm's second factor is an activation. */
+static fusion_status times_activation(struct call *c, const struct value *x, struct value *result) {
+  struct value b = *c->in[1];
+  fusion_status status = FUSION_OK;
+  if (attr_int(c, "transB", 0)) status = value_transpose(c, c->in[1], (const uint32_t[]){1, 0}, &b);
+  return status == FUSION_OK ? value_matmul(c, x, &b, result) : status;
+}
+
 fusion_status op_gemm(struct call *c) {
   struct value x = *c->in[0], y, scaled_c = {0};
   const struct tensor *w = call_constant(c, 1);
   const double alpha = attr_float(c, "alpha", 1), beta = attr_float(c, "beta", 1);
   fusion_status status = FUSION_OK;
-  if (x.constant || !w) return call_refuse(c, "multiply by constant weights only", "multiplies two activations");
-  if (x.dims.rank != 2 || w->dims.rank != 2) return call_malformed(c, "has operands that are not matrices");
+  if (x.constant) return call_refuse(c, "swap the factors", "multiplies a constant by an activation");
+  if (x.dims.rank != 2 || value_dims(c->in[1])->rank != 2)
+    return call_malformed(c, "has operands that are not matrices");
   if (attr_int(c, "transA", 0)) TRY(value_transpose(c, c->in[0], (const uint32_t[]){1, 0}, &x));
-  TRY(times_matrix(c, &x, attr_int(c, "transB", 0) != 0, &y));
+  TRY(w ? times_matrix(c, &x, attr_int(c, "transB", 0) != 0, &y) : times_activation(c, &x, &y));
   if (!is_one(alpha)) TRY(value_scale(c, &y, alpha, 0, &y));
   const struct value *bias = call_input(c, 2);
   if (bias && !is_one(beta)) {
@@ -147,12 +162,16 @@ fusion_status op_matmul(struct call *c) {
   const struct value *x = c->in[0];
   const struct tensor *w = call_constant(c, 1);
   if (x->constant && !w) return constant_left(c, x->constant, c->in[1]);
-  if (!w) return call_refuse(c, "multiply by constant weights only", "multiplies two activations");
+  struct value y;
+  fusion_status status;
+  if (!w) {
+    status = value_matmul(c, x, c->in[1], &y);
+    return status == FUSION_OK ? call_set(c, 0, &y) : status;
+  }
   if (x->constant) return call_refuse(c, "simplify the model before export", "multiplies two constants");
   if (w->dims.rank < 2 || dims_span(&w->dims, 0, w->dims.rank - 2) != 1 || w->dims.rank > size_max(2, x->dims.rank))
     return call_refuse(c, "multiply by one constant matrix", "multiplies matrices of these ranks");
-  struct value y;
-  const fusion_status status = times_matrix(c, x, false, &y);
+  status = times_matrix(c, x, false, &y);
   return status == FUSION_OK ? call_set(c, 0, &y) : status;
 }
 

@@ -112,6 +112,14 @@ fusion_status op_batch_norm(struct call *c);
 /* onnx_recurrent.c */
 fusion_status op_recurrent(struct call *c);
 
+/** x [.., in] times a constant of in * out numbers as [in][out], along the last dimension. */
+fusion_status value_times_constant(struct call *c, const struct value *x, const struct tensor *w, struct value *out);
+
+/* onnx_matmul.c: products of activations */
+/** a [.., m, k] times b [.., k, n], leading dimensions broadcast. */
+fusion_status value_matmul(struct call *c, const struct value *a, const struct value *b, struct value *out);
+fusion_status op_einsum(struct call *c);
+
 /* onnx_pool.c */
 /** The shape [C][H][W] of an activation [1, C, ...]; refuses others. */
 fusion_status call_spatial(const struct call *c, const struct value *v, struct shape *out);

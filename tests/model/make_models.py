@@ -659,7 +659,6 @@ def refused_models(folder):
                        {'w': r[0], 'r': r[1]}))
     save('lrn', model([helper.make_node('LRN', ['x'], ['y'], name='norm1', size=5)], ['N', 8, 4, 4]))
     save('attribute', model([helper.make_node('Relu', ['x'], ['y'], name='r', slope=0.5)], ['N', 4]))
-    save('two_activations', model([helper.make_node('MatMul', ['x', 'x'], ['y'], name='att')], ['N', 4, 4]))
     save('open_dimension', model([helper.make_node('Relu', ['x'], ['y'])], ['N', 3, 'H', 'W']))
     save('batch_slice', model([helper.make_node('Slice', ['x', 'b', 'e'], ['y'], name='cut')], ['N', 4],
                               {'b': np.array([0]), 'e': np.array([1])}))

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-const char *const network_kinds[] = {"mlp",       "conv",      "residual", "concat", "pooled",
-                                     "quadratic", "depthwise", "average",  "clip",   NULL};
+const char *const network_kinds[] = {"mlp",       "conv",    "residual", "concat",    "pooled", "quadratic",
+                                     "depthwise", "average", "clip",     "attention", NULL};
 
 float random_unit(uint64_t *state) {
   return (float)(int64_t)(test_random(state) >> 40) / (float)(1 << 23) - 1;
@@ -162,6 +162,16 @@ static void build_clip(struct graph *g, uint64_t *state, uint32_t x) {
   dense(g, state, flatten(g, d), 7);
 }
 
+/** Attention of four heads over three places, a Relu in the Softmax's place; then a layer. */
+static void build_attention(struct graph *g, uint64_t *state, uint32_t x) {
+  const uint32_t q = conv(g, state, x, 4, 1, window_make(1, 2, 2)), k = conv(g, state, x, 4, 1, window_make(1, 2, 2));
+  const uint32_t v = conv(g, state, x, 4, 1, window_make(1, 2, 2));
+  uint32_t scores, mixed;
+  assert_ok(graph_add_matmul(g, q, k, true, &scores));
+  assert_ok(graph_add_matmul(g, unary(g, GRAPH_RELU, scores), v, false, &mixed));
+  dense(g, state, flatten(g, mixed), 7);
+}
+
 struct graph *random_network(const char *kind, uint64_t *state) {
   struct graph *g = graph_alloc();
   uint32_t x;
@@ -188,6 +198,7 @@ struct graph *random_network(const char *kind, uint64_t *state) {
   if (strcmp(kind, "pooled") == 0) build_pooled(g, state, x);
   if (strcmp(kind, "depthwise") == 0) build_depthwise(g, state, x);
   if (strcmp(kind, "average") == 0) build_average(g, state, x);
+  if (strcmp(kind, "attention") == 0) build_attention(g, state, x);
   fusion_error err = {.status = FUSION_OK};
   if (graph_validate(g, &err) != FUSION_OK) fail_msg("%s: %s", kind, err.text);
   return g;

@@ -96,6 +96,11 @@ static void graph_from_onnx__recurrent_layers_give_the_expected_answer(void **st
   assert_true(check_folder("../recurrent/") >= 8);
 }
 
+static void graph_from_onnx__products_of_activations_give_the_expected_answer(void **state) {
+  (void)state;
+  assert_true(check_folder("../attention/") >= 15);
+}
+
 struct refusal {
   const char *name;
   fusion_status status;
@@ -121,7 +126,6 @@ static void graph_from_onnx__refuses_with_the_reason(void **state) {
        "operator LSTM has an input of another shape (node 'rnn1'); give the network [batch][sequence][features]"},
       {"lrn", FUSION_E_UNSUPPORTED, "operator LRN is not supported (node 'norm1')"},
       {"attribute", FUSION_E_UNSUPPORTED, "operator Relu has the attribute 'slope'"},
-      {"two_activations", FUSION_E_UNSUPPORTED, "multiplies two activations (node 'att')"},
       {"open_dimension", FUSION_E_UNSUPPORTED, "input 'x' has an open dimension"},
       {"batch_slice", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cut')"},
       {"batch_concat", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'cat')"},
@@ -201,6 +205,18 @@ static void graph_from_onnx__exported_layer_norm_is_one_inverse_root(void **stat
     assert_int_equal(sums, 1);
     graph_free(g);
   }
+}
+
+static void graph_from_onnx__refuses_other_products_of_activations(void **state) {
+  (void)state;
+  static const struct refusal refused[] = {
+      {"einsum_trace", FUSION_E_UNSUPPORTED, "has an equation that is no product of matrices (node 'trace')"},
+      {"einsum_batch", FUSION_E_UNSUPPORTED, "works across the batch dimension (node 'all')"},
+      {"einsum_sizes", FUSION_E_MODEL, "has axes of one label and two sizes (node 'e')"},
+      {"matmul_sizes", FUSION_E_MODEL, "has matrices that do not fit each other (node 'm')"},
+  };
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+    check_refused("../attention/", refused[i].name, refused[i].status, refused[i].words);
 }
 
 /* "FILE:TENSOR" ends the network at any tensor; a name that nobody makes is told. */
@@ -407,6 +423,8 @@ int main(void) {
       cmocka_unit_test(graph_from_onnx__every_case_gives_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__every_former_fault_gives_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__recurrent_layers_give_the_expected_answer),
+      cmocka_unit_test(graph_from_onnx__products_of_activations_give_the_expected_answer),
+      cmocka_unit_test(graph_from_onnx__refuses_other_products_of_activations),
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),
       cmocka_unit_test(graph_from_onnx__exported_activations_are_one_table),
