@@ -350,4 +350,5 @@ void bench_protocols(struct bench *b) {
   bootstrap(b);
   gates(b);
   layers(b);
+  bench_matrices(b);
 }

@@ -69,6 +69,7 @@ void bench_packing(struct bench *b);
 void bench_share(struct bench *b);
 void bench_plain(struct bench *b);
 void bench_protocols(struct bench *b);
+void bench_matrices(struct bench *b);
 
 /** All of them, on every tier wanted. */
 fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *err) FUSION_MUST_CHECK;

@@ -26,6 +26,7 @@ struct rlwe;
  *  of its own. Public, at most RLWE_KEYS_MAX. */
 struct rlwe_keys {
   size_t of_ring[RLWE_RINGS];
+  size_t levels; /* of keys that interleave ciphertexts (galois.h); 0: none */
 };
 /** Raises the numbers to what `layer` makes use of with `samples` samples. */
 void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples);

@@ -9,7 +9,7 @@
 #include "base/secret.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
-#include "lattice/rlwe.h"
+#include "lattice/rlwe_cipher.h"
 #include "lattice/workspace.h"
 
 struct client_tile {
@@ -41,8 +41,7 @@ static void tile_place(struct client_tile *t, struct workspace *w) {
   t->residues = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *t->residues);
   t->uniform = workspace_take(w, RLWE_LIMBS_MAX * n, sizeof *t->uniform);
   t->secret_len = w->used;
-  /* |c1 * s| <= 2^(kappa-1) * n is to be below half of the primes' product. */
-  t->answer_limbs = l->kappa + l->params->log_n < 2 * RLWE_LIMB_BITS ? 2 : 3;
+  t->answer_limbs = rlwe_answer_limbs(l->params, l->kappa);
   t->common = workspace_take(w, l->layer.shape.out_channels * t->answer_limbs * n, sizeof *t->common);
   t->message = workspace_take(w, size_max(layout_query_len(l, 0), layout_message_max(l)) + BITS_SLACK, 1);
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
@@ -57,40 +56,21 @@ size_t linear_client_workspace(const struct linear_layout *l) {
   return w.used;
 }
 
-/* Mixed-radix digits of `count` values from residues[limb][n] into residues[RLWE_LIMBS_MAX + limb][n]. */
-static void to_digits(struct client_tile *t, size_t limbs, size_t count) {
-  const size_t n = t->l->params->n;
-  uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
-  const uint32_t *lower[RLWE_LIMBS_MAX] = {digits, digits + n, digits + 2 * n};
-  memcpy(digits, t->residues, count * sizeof *digits);
-  for (size_t k = 1; k < limbs; k++)
-    t->r->kernels->mixed_digit(digits + k * n, t->residues + k * n, lower, k, count, t->r->moduli);
+/* The secret of tile number `tile`, for every prime. */
+static const uint32_t *tile_key(const struct client_tile *t, size_t tile) {
+  const struct linear_layout *l = t->l;
+  return t->r->key[l->params->ring] + tile % l->bundle * RLWE_LIMBS_MAX * l->params->n;
 }
 
-/* The secret of tile number `tile`, for the prime of `limb`. */
-static const uint32_t *tile_key(const struct client_tile *t, size_t tile, size_t limb) {
-  const struct linear_layout *l = t->l;
-  return t->r->key[l->params->ring] + (tile % l->bundle * RLWE_LIMBS_MAX + limb) * l->params->n;
+static struct rlwe_room tile_room(const struct client_tile *t) {
+  return (struct rlwe_room){t->values, t->noise, t->residues, t->uniform};
 }
 
 /* c0 of the polynomial that carries t->values (first `used` coefficients), into the digits. */
 static void encrypt(struct client_tile *t, size_t tile, struct prg *stream, size_t used) {
   const struct linear_layout *l = t->l;
-  const struct rlwe_params *params = l->params;
-  const struct lattice_kernels *kernels = t->r->kernels;
-  const size_t n = params->n;
-  rlwe_expand_uniform(t->r, params, stream, t->uniform);
-  rlwe_draw_noise(t->r, t->noise, used);
-  for (size_t k = 0; k < params->limbs; k++) {
-    const struct modulus *m = &t->r->moduli[k];
-    uint32_t *c0 = t->residues + k * n, *product = t->uniform + k * n;
-    kernels->multiply(product, product, tile_key(t, tile, k), n, m);
-    kernels->ntt_inverse(product, &t->r->ntt[params->ring][k]);
-    kernels->encode(c0, t->values, used, l->layer.shape.ring_bits, rlwe_q_low(params), m);
-    kernels->add_small(c0, c0, t->noise, used, m);
-    kernels->subtract(c0, c0, product, used, m);
-  }
-  to_digits(t, params->limbs, used);
+  const struct rlwe_room room = tile_room(t);
+  rlwe_encrypt(t->r, l->params, tile_key(t, tile), l->layer.shape.ring_bits, stream, &room, used);
 }
 
 static void put_coefficients(const struct client_tile *t, struct bit_writer *w, size_t count) {
@@ -141,9 +121,7 @@ static fusion_status send_query(struct client_tile *t, size_t tile) {
 /* The bundle's c1, kappa-bit integers of either sign, to residues, transformed. */
 static fusion_status receive_common(struct client_tile *t) {
   const struct linear_layout *l = t->l;
-  const struct lattice_kernels *kernels = t->r->kernels;
   const size_t n = l->params->n;
-  int64_t *wide = (int64_t *)(void *)t->values;
   for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
     const fusion_status status =
@@ -152,44 +130,17 @@ static fusion_status receive_common(struct client_tile *t) {
     struct bit_reader b = {.in = t->message};
     for (size_t o = out; o < end; o++) {
       bits_get_all(&b, t->values, n, l->kappa);
-      for (size_t i = 0; i < n; i++) wide[i] = ring_signed(t->values[i], l->kappa);
-      for (size_t k = 0; k < t->answer_limbs; k++) {
-        uint32_t *c1 = t->common + (o * t->answer_limbs + k) * n;
-        kernels->reduce_signed(c1, wide, n, &t->r->moduli[k]);
-        kernels->ntt_forward(c1, &t->r->ntt[l->params->ring][k]);
-      }
+      rlwe_take_common(t->r, l->params, t->values, l->kappa, t->common + o * t->answer_limbs * n, t->answer_limbs);
     }
   }
   return FUSION_OK;
-}
-
-/* values[lane] = c1 * s modulo 2^64 for output `out`: the product over the integers, by residues. */
-static void multiply_by_secret(struct client_tile *t, size_t tile, size_t out, size_t lanes) {
-  const struct linear_layout *l = t->l;
-  const struct lattice_kernels *kernels = t->r->kernels;
-  const size_t n = l->params->n, limbs = t->answer_limbs;
-  unsigned __int128 product = 1;
-  for (size_t k = 0; k < limbs; k++) {
-    const struct modulus *m = &t->r->moduli[k];
-    uint32_t *a = t->residues + k * n;
-    product *= m->p;
-    kernels->multiply(a, t->common + (out * limbs + k) * n, tile_key(t, tile, k), n, m);
-    kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
-    /* Half of the product added modulo each prime, (p-1)/2, makes the value non-negative. */
-    for (size_t i = 0; i < lanes; i++) a[i] = mod_subtract_once(a[i] + m->p / 2, m->p);
-  }
-  to_digits(t, limbs, lanes);
-  const uint32_t *digits = t->residues + RLWE_LIMBS_MAX * n;
-  const uint64_t p0 = rlwe_primes[0], p01 = p0 * rlwe_primes[1], half = (uint64_t)(product >> 1);
-  const uint64_t third = limbs == 3 ? p01 : 0;
-  if (limbs == 2) memset(t->residues + (RLWE_LIMBS_MAX + 2) * n, 0, lanes * sizeof *t->residues);
-  for (size_t i = 0; i < lanes; i++) t->values[i] = digits[i] + p0 * digits[n + i] + third * digits[2 * n + i] - half;
 }
 
 static fusion_status receive_answer(struct client_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
   const size_t lanes = layout_tile_lanes(l, tile), outputs = layout_tile_outputs(l, tile);
   const uint64_t mask = low_mask(l->kept_bits);
+  const struct rlwe_room room = tile_room(t);
   layout_targets(l, tile, t->lane, t->target);
   for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
@@ -198,7 +149,8 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
     if (status != FUSION_OK) return status;
     struct bit_reader b = {.in = t->message};
     for (size_t o = out; o < end; o++) {
-      multiply_by_secret(t, tile, o, lanes);
+      rlwe_times_secret(t->r, l->params, tile_key(t, tile), t->common + o * t->answer_limbs * l->params->n,
+                        t->answer_limbs, &room, lanes);
       bits_get_all(&b, t->gathered, outputs, l->kept_bits); /* the top bits of c0 */
       for (size_t i = 0; i < outputs; i++) {
         const uint64_t rest = t->values[t->lane[i]] >> l->params->low_bits;

@@ -13,7 +13,7 @@
 #include "base/secret.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
-#include "lattice/rlwe.h"
+#include "lattice/rlwe_cipher.h"
 #include "lattice/workspace.h"
 
 enum { PIECE_BITS = 28 /* the share is cut into signed pieces that the exact product kernel takes */ };
@@ -236,24 +236,9 @@ static void multiply_share(struct server_tile *t, const struct matrix_weights *w
 /* fraction[0..count) = 2^64 * (W * c + u * key + noise) / q for output `o` of the part; u lies in small[0..n), key is a
  * half of a public key. */
 static void rerandomise(struct server_tile *t, size_t o, const uint32_t *key, size_t count) {
-  const struct linear_layout *l = t->l;
-  const struct rlwe_params *params = l->params;
-  const struct lattice_kernels *kernels = t->r->kernels;
-  const size_t n = params->n;
-  uint32_t *u = t->work, *zero = t->work + n;
-  rlwe_draw_noise(t->r, t->small + n, count);
-  memset(t->fraction, 0, count * sizeof *t->fraction);
-  for (size_t k = 0; k < params->limbs; k++) {
-    const struct modulus *m = &t->r->moduli[k];
-    memset(u, 0, n * sizeof *u);
-    kernels->add_small(u, u, t->small, n, m);
-    kernels->ntt_forward(u, &t->r->ntt[params->ring][k]);
-    kernels->multiply(zero, u, key + k * n, n, m);
-    kernels->ntt_inverse(zero, &t->r->ntt[params->ring][k]);
-    kernels->add_small(zero, zero, t->small + n, count, m);
-    kernels->add(zero, zero, t->sums + (o * params->limbs + k) * n, count, m);
-    kernels->add_fraction(t->fraction, zero, count, rlwe_switch_factor(params, k), m);
-  }
+  const struct rlwe_params *params = t->l->params;
+  const struct rlwe_zero zero = {t->small, t->work, t->fraction};
+  rlwe_rerandomise(t->r, params, &zero, t->sums + o * params->limbs * params->n, key, count);
 }
 
 /* The c1 of output `o` of the part (`out` of all) for all tiles of the bundle, with a fresh u. */

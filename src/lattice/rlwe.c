@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/secret.h"
+#include "lattice/galois.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/workspace.h"
 
@@ -91,15 +92,14 @@ cleanup:
   return status;
 }
 
-/* Small signed coefficients to residues, transformed. */
-static void lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb) {
+void rlwe_lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb) {
   const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
   memset(out, 0, n * sizeof *out);
   r->kernels->add_small(out, out, small, n, &r->moduli[limb]);
   r->kernels->ntt_forward(out, &r->ntt[ring][limb]);
 }
 
-static void to_montgomery(const struct rlwe *r, uint32_t *a, size_t n, size_t limb) {
+void rlwe_to_montgomery(const struct rlwe *r, uint32_t *a, size_t n, size_t limb) {
   const struct modulus *m = &r->moduli[limb];
   for (size_t i = 0; i < n; i++) a[i] = mod_multiply_montgomery(a[i], m->r2, m);
 }
@@ -127,10 +127,10 @@ static fusion_status make_keys(struct rlwe *r, size_t ring, uint8_t *out) {
       rlwe_draw_ternary(r, small, n);
       rlwe_draw_noise(r, small + n, n);
     }
-    lift(r, key, small, ring, k);
-    to_montgomery(r, key, n, k);
+    rlwe_lift(r, key, small, ring, k);
+    rlwe_to_montgomery(r, key, n, k);
     if (k >= params->limbs) continue;
-    lift(r, work, small + n, ring, k);
+    rlwe_lift(r, work, small + n, ring, k);
     r->kernels->multiply(work + n, uniform + k * n, key, n, &r->moduli[k]);
     for (size_t i = 0; i < n; i++) {
       const uint32_t p = r->moduli[k].p;
@@ -164,7 +164,8 @@ static fusion_status read_keys(struct rlwe *r, size_t ring, const uint8_t *in) {
   }
   rlwe_expand_uniform(r, params, stream, r->public_key[ring][1]);
   for (size_t half = 0; half < 2; half++)
-    for (size_t j = 0; j < polys[half]; j++) to_montgomery(r, r->public_key[ring][half] + j * n, n, j % params->limbs);
+    for (size_t j = 0; j < polys[half]; j++)
+      rlwe_to_montgomery(r, r->public_key[ring][half] + j * n, n, j % params->limbs);
 cleanup:
   prg_free(stream);
   return status;
@@ -190,6 +191,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   secret_declassify(payload, len, "public keys: RLWE samples");
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
+  TRY(galois_send(r));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -216,6 +218,7 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
     TRY(read_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
+  TRY(galois_receive(r));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -244,6 +247,7 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
 
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
+  if (keys->levels) cost_to_server(cost, galois_len(keys));
 }
 
 void rlwe_close(struct rlwe *r) {
@@ -253,6 +257,7 @@ void rlwe_close(struct rlwe *r) {
     for (size_t half = 0; half < 2; half++) mem_free(r->public_key[ring][half]);
     for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) ntt_table_free(&r->ntt[ring][k]);
   }
+  mem_free(r->galois);
   mem_free(r->workspace);
   prg_free(r->secret);
   prg_free(r->shared);

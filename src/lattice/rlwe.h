@@ -16,6 +16,7 @@ struct rlwe {
   struct prg *secret; /* owned: noise, masks */
   struct prg *shared; /* owned: from the public seed */
   uint64_t bundles;   /* of tiles, so far: numbers the forks of `shared` */
+  uint64_t products;  /* of matrices, so far: the same */
   struct rlwe_keys keys;
   struct modulus moduli[RLWE_LIMBS_MAX];
   struct ntt_table ntt[RLWE_RINGS][RLWE_LIMBS_MAX];
@@ -23,6 +24,7 @@ struct rlwe {
    * Server: of the public keys the c0, [keys][limbs of the ring][n], and the c1 that all have in common. */
   uint32_t *key[RLWE_RINGS];
   uint32_t *public_key[RLWE_RINGS][2];
+  uint32_t *galois;   /* owned, the server's: galois.c; NULL: none */
   uint8_t *workspace; /* owned: see workspace.h */
   size_t workspace_len;
 };
@@ -31,6 +33,10 @@ struct rlwe {
 uint64_t rlwe_q_low(const struct rlwe_params *params);
 /** (q / p_limb)^-1 modulo p_limb, in Montgomery form: the factor of the modulus switch. */
 uint32_t rlwe_switch_factor(const struct rlwe_params *params, size_t limb);
+
+/** Small signed coefficients to residues of a prime, transformed. */
+void rlwe_lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb);
+void rlwe_to_montgomery(const struct rlwe *r, uint32_t *a, size_t n, size_t limb);
 
 /** The uniform half of one ciphertext in the transformed domain, [limbs][n], from a public stream. */
 void rlwe_expand_uniform(const struct rlwe *r, const struct rlwe_params *params, struct prg *stream, uint32_t *out);

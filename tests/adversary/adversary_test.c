@@ -255,9 +255,9 @@ static void run_flips(struct table *t) {
 
 /* Every message of a type, not one: then it cannot go unnoticed. */
 static void run_floods_of_garbage(struct table *t) {
-  static const uint16_t types[] = {MSG_OT_CHOICE,      MSG_OT_TABLE,    MSG_AND,         MSG_MULTIPLY,
-                                   MSG_PRODUCT_CHOICE, MSG_RLWE_COMMON, MSG_RLWE_ANSWER, MSG_SLOTS_ANSWER,
-                                   MSG_GARBLED_CHOICE, MSG_OUTPUT};
+  static const uint16_t types[] = {MSG_OT_CHOICE,      MSG_OT_TABLE,       MSG_AND,         MSG_MULTIPLY,
+                                   MSG_PRODUCT_CHOICE, MSG_RLWE_COMMON,    MSG_RLWE_ANSWER, MSG_SLOTS_ANSWER,
+                                   MSG_MATRIX_ANSWER,  MSG_GARBLED_CHOICE, MSG_OUTPUT};
   for (size_t k = 0; k < sizeof types / sizeof types[0]; k++) {
     if (!t->sent[cheat_type_row(types[k])]) continue; /* not of this engine */
     const struct cheat cheat = {.kind = CHEAT_GARBAGE, .type = types[k]};

@@ -21,7 +21,7 @@ static struct program_step *add_step(struct model *m, enum program_op op, uint32
                                      unsigned ring_bits, unsigned value_bits) {
   struct program_step *s = &m->program.steps[m->program.count++];
   s->op = op;
-  s->input_count = op == OP_INPUT ? 0 : op == OP_MUL ? 2 : 1;
+  s->input_count = op == OP_INPUT ? 0 : op == OP_MUL || op == OP_MATMUL ? 2 : 1;
   s->inputs = mem_alloc(2, sizeof *s->inputs);
   for (uint32_t i = 0; i < s->input_count; i++) s->inputs[i] = input;
   s->out = (struct program_tensor){
@@ -64,6 +64,22 @@ static void add_function(struct scene *s, uint32_t input, struct shape shape) {
   add_step(s->model, OP_TRUNCATE, input + 2, shape, 24, 17)->shift = 4;
 }
 
+/* Steps 3 and 4, and the side of what they make: a pool and a square, or, for FUSION_TEST_MATRICES, a product of
+ * matrices. */
+static uint32_t add_middle(struct scene *s) {
+  if (getenv("FUSION_TEST_MATRICES")) {
+    struct program_step *product = add_step(s->model, OP_MATMUL, 2, (struct shape){4, 4, 4}, 24, 24);
+    product->transpose = true;
+    product->out.raw = true;
+    add_step(s->model, OP_TRUNCATE, 3, (struct shape){4, 4, 4}, 24, 14)->shift = 8;
+    return 4;
+  }
+  add_step(s->model, OP_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window =
+      (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
+  add_step(s->model, OP_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
+  return 2;
+}
+
 static void open_model(struct scene *s) {
   s->model = mem_alloc(1, sizeof *s->model);
   s->model->program.steps = mem_alloc(STEPS, sizeof *s->model->program.steps);
@@ -94,13 +110,11 @@ static void make_model(struct scene *s) {
   add_step(s->model, OP_INPUT, 0, (struct shape){2, 4, 4}, 24, 8);
   add_linear(s, 0, (struct shape){4, 4, 4}, 24, 8);
   add_step(s->model, OP_RELU, 1, (struct shape){4, 4, 4}, 24, 12)->shift = 8;
-  add_step(s->model, OP_MAXPOOL, 2, (struct shape){4, 2, 2}, 24, 12)->window =
-      (struct window){2, 2, 2, 2, 0, 0, 0, 0, 1, 1};
-  add_step(s->model, OP_MUL, 3, (struct shape){4, 2, 2}, 24, 24);
-  add_linear(s, 4, (struct shape){5, 2, 2}, 24, 8);
-  add_function(s, SCENE_MIDDLE, (struct shape){5, 2, 2});
+  const uint32_t side = add_middle(s);
+  add_linear(s, 4, (struct shape){5, side, side}, 24, 8);
+  add_function(s, SCENE_MIDDLE, (struct shape){5, side, side});
   add_linear(s, SCENE_LAST - 1, (struct shape){CLASSES, 1, 1}, 24, 7);
-  s->model->program.steps[SCENE_LAST].window = (struct window){2, 2, 1, 1, 0, 0, 0, 0, 1, 1};
+  s->model->program.steps[SCENE_LAST].window = (struct window){side, side, 1, 1, 0, 0, 0, 0, 1, 1};
   const size_t count = program_weight_count(&s->model->program, SCENE_LAST);
   struct program_weights *last = &s->model->weights[SCENE_LAST];
   mem_free(last->weights);

@@ -44,6 +44,8 @@ struct cheating {
   const char *name;
   struct cheat cheat;
 };
+/* The row of scenes with products of matrices (FUSION_TEST_MATRICES), which the default engine runs. */
+static const char with_matrices[] = "matrices";
 static const struct family {
   const char *name; /* of jobs that are prepared and then used: "ENGINE ahead" */
   unsigned kinds;   /* of messages that are not public */
@@ -55,6 +57,11 @@ static const struct family {
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
       {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
+    {with_matrices,
+     10,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
+      {"zero for every masked bit of a share", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
+      {"garbage for masked bits of shares", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
     {"sci-ot-silent", 7, {{"garbage for masked bits of weights", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
     {"sci-ot",
      6,
@@ -94,8 +101,9 @@ static const struct family {
 static const struct family *family_here(void) {
   const char *const ahead = scene_ahead() ? " ahead" : "";
   char engine[64], family[64];
-  snprintf(engine, sizeof engine, "%s%s", scene_engine()->name, ahead);
-  snprintf(family, sizeof family, "%s%s", scene_engine()->family, ahead);
+  const bool matrices = getenv("FUSION_TEST_MATRICES") != NULL;
+  snprintf(engine, sizeof engine, "%s%s", matrices ? with_matrices : scene_engine()->name, ahead);
+  snprintf(family, sizeof family, "%s%s", matrices ? with_matrices : scene_engine()->family, ahead);
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
     if (!strcmp(families[i].name, engine) || !strcmp(families[i].name, family)) return &families[i];
   fail_msg("what the client of %s sends is not known here", engine);

@@ -2,6 +2,7 @@
  * memcheck, any jump or address that depends on them is an error (meson runs it so where valgrind is installed). Alone
  * it is a plain run. */
 #include "gates/gates.h"
+#include "lattice/matrix.h"
 #include "support/dealer.h"
 #include "support/support.h"
 
@@ -95,6 +96,21 @@ cleanup:
   return status;
 }
 
+/* By encryption; x and z serve as both matrices' shares. */
+static fusion_status run_matrices(struct party *p, const uint64_t *x, const uint64_t *z, uint64_t *y) {
+  const struct matrix_layer layer = {{1, 3, 5, 4, true}, 20, 2, 2};
+  const bool serves = p->role == ROLE_SERVER;
+  struct rlwe_keys keys = {0};
+  struct rlwe *r = NULL;
+  fusion_status status;
+  rlwe_keys_add_matrix(&keys, &layer);
+  TRY(serves ? rlwe_open_server(&r, p->channel, p->prg, &keys) : rlwe_open_client(&r, p->channel, p->prg, &keys));
+  TRY(serves ? matrix_server(r, &layer, x, z, y, 1) : matrix_client(r, &layer, x, z, y, 1));
+cleanup:
+  rlwe_close(r);
+  return status;
+}
+
 static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64_t *z) {
   fusion_status status = FUSION_OK;
   const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true};
@@ -125,6 +141,7 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   const struct compare fixed_sign = {.in_bits = 20, .out_bits = 12, .shape = CARRY_FIXED};
   TRY(compare(p, &sign, x, y, COUNT));
   TRY(compare(p, &fixed_sign, x, y, COUNT));
+  const struct matmul matrices = {{.channels = 2, .rows = 3, .depth = 4, .columns = 2, .transposed = true}, 20};
   TRY(lookup(p, &spline, x, y, COUNT));
   TRY(lookup(p, &table, x, y, COUNT));
   TRY(relu_truncate(p, &relu, x, y, COUNT));
@@ -134,12 +151,14 @@ static fusion_status run_gates(struct party *p, uint64_t *x, uint64_t *y, uint64
   TRY(relu_truncate(p, &fixed, x, y, COUNT));
   TRY(multiply(p, x, x, y, COUNT, 20));
   TRY(multiply(p, x, z, y, COUNT, 20));
+  TRY(matmul(p, &matrices, x, z, y, 2));
   TRY(top_k(p, &best, x, y, z, COUNT / 10));
   TRY(maxpool(p, &pool, x, y, 2));
   TRY(triples_multiply(p, x, x, y, COUNT, 20));
   TRY(triples_multiply(p, x, z, y, COUNT, 20));
   TRY(run_layers(p, x, y));
   TRY(run_garbled(p, x, y));
+  TRY(run_matrices(p, x, z, y));
   TRY(field_ring(p, &conversion, x, y, COUNT));
   TRY(channel_flush(p->channel));
 cleanup:

@@ -59,6 +59,25 @@ static struct net comparison(uint64_t seed) {
   return n;
 }
 
+static struct net matrices(uint64_t seed) {
+  const struct shape s = {2, 3, 4};
+  struct net n = net_open(s, 26, 8, seed);
+  net_linear(&n, 0, s, net_dense, 1, 22, 8);
+  net_add(&n, OP_TRUNCATE, 1, s, 22, 12)->shift = 10;
+  net_matmul(&n, 2, 2, true, 22);
+  net_add(&n, OP_TRUNCATE, 3, (struct shape){2, 3, 3}, 14, 12)->shift = 8;
+  return n;
+}
+
+/* Encrypted, where engines do that at all. */
+static struct net large_matrices(uint64_t seed) {
+  const struct shape s = {1, 16, 16};
+  struct net n = net_open(s, 22, 8, seed);
+  net_matmul(&n, 0, 0, true, 22);
+  net_add(&n, OP_TRUNCATE, 1, s, 14, 12)->shift = 8;
+  return n;
+}
+
 /* A session that expects many correlations: a refill, which an engine tunes in its own way. */
 static struct net wide(uint64_t seed) {
   struct net n = net_open((struct shape){4, 1, 1}, 20, 8, seed);
@@ -75,6 +94,8 @@ const struct golden_model golden_models[] = {
     {.name = "product", .make = product, .shards = {3}, .expected_samples = 3},
     {.name = "function", .make = function, .shards = {3}, .expected_samples = 3},
     {.name = "comparison", .make = comparison, .shards = {3}, .expected_samples = 3},
+    {.name = "matrices", .make = matrices, .shards = {3}, .expected_samples = 3},
+    {.name = "large matrices", .make = large_matrices, .shards = {3}, .expected_samples = 12},
     {.name = "wide", .make = wide, .shards = {40}, .expected_samples = 4000, .costly = true},
     {.name = NULL},
 };

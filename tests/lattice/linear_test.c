@@ -36,7 +36,7 @@ static size_t row_count(const struct job *j) {
 }
 
 static struct rlwe_keys keys_of(const struct job *j) {
-  struct rlwe_keys keys = {{j->keys, j->keys}};
+  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}};
   if (!j->keys) rlwe_keys_add(&keys, &j->layer, j->samples);
   return keys;
 }
@@ -414,7 +414,7 @@ static void linear__session_without_key(void **state) {
   struct linear_layout l;
   struct linear_layer layer = dense(20, 3, 20, 2, 8);
   layer.rlwe_set = rlwe_set_make(1, 0);
-  assert_int_equal(layout_make(&l, &layer, &(struct rlwe_keys){{0, 3}}, 1), FUSION_E_INTERNAL);
+  assert_int_equal(layout_make(&l, &layer, &(struct rlwe_keys){.of_ring = {0, 3}}, 1), FUSION_E_INTERNAL);
 }
 
 /* Every set by hand, nothing dropped. */

@@ -96,7 +96,7 @@ static struct prg *fixed_prg(void) {
 static fusion_status receive_key(struct channel *c) {
   struct prg *prg = fixed_prg();
   struct rlwe *r = NULL;
-  const fusion_status status = rlwe_open_server(&r, c, prg, &(struct rlwe_keys){{1, 1}});
+  const fusion_status status = rlwe_open_server(&r, c, prg, &(struct rlwe_keys){.of_ring = {1, 1}});
   if ((status == FUSION_OK) != (r != NULL)) abort();
   rlwe_close(r);
   prg_free(prg);

@@ -6,6 +6,7 @@
 #define FUSION_ENGINE_CHEETAH_CHEETAH_H
 
 #include "engine/engine.h"
+#include "lattice/matrix.h"
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
 #include "steps/encrypted_steps.h"
@@ -17,6 +18,7 @@ extern const struct engine engine_cheetah, engine_cheetah_wan;
 /** engine_layout.own. */
 struct cheetah_layout {
   struct encrypted_steps steps;
+  uint8_t *levels; /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
   struct silent_params silent;
   struct cot_cost refill; /* the source that open_cost leaves in a cost */
 };
@@ -36,6 +38,14 @@ struct cheetah {
   struct rlwe *rlwe; /* owned */
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
+
+/** Fills own->levels, and adds to the keys. */
+fusion_status cheetah_choose_matrices(const struct engine_layout *layout) FUSION_MUST_CHECK;
+/** Ciphertexts that the server multiplies; 0 where the product is not encrypted. */
+uint64_t cheetah_matrix_units(const struct engine_layout *layout, uint32_t number, size_t samples);
+fusion_status cheetah_matmul_run(void *state, const struct gate_call *call);
+void cheetah_matmul_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples);
+size_t cheetah_matmul_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t cheetah_memory(const struct engine_layout *layout, enum role role);

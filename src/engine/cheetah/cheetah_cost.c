@@ -7,6 +7,7 @@
  * on the newer of the two machines of docs/performance.md, and 1.17 times that: between the two, which are 1.4 apart.
  */
 static const double correlation_s = 10.4e-9, gate_byte_s = 4.1e-9, product_s = 3.3e-11, setup_s = 0.05;
+static const double unit_s = 3e-4;
 static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9;
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
@@ -25,6 +26,7 @@ struct work {
   double correlations; /* taken, both directions */
   double gate_bytes;   /* of nonlinear steps, both ways, refills of correlations not counted */
   double linear_bytes; /* both ways */
+  double units;        /* ciphertexts of products of matrices, multiplied and interleaved */
   double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
 };
 
@@ -38,6 +40,7 @@ static struct work run_work(const struct engine_layout *layout, size_t samples) 
     const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
     work.correlations += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
     *(gate == GATE_LINEAR ? &work.linear_bytes : &work.gate_bytes) += bytes;
+    if (gate == GATE_MATMUL) work.units += (double)cheetah_matrix_units(layout, i, samples);
     if (gate != GATE_LINEAR) continue;
     const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
     work.products += (double)linear_macs(&layer, &cheetah_own(layout)->steps.keys, samples);
@@ -50,6 +53,7 @@ void cheetah_seconds(const struct engine_layout *layout, size_t samples, struct 
   const struct work w = run_work(layout, samples);
   const double gates = w.correlations * correlation_s + w.gate_bytes * gate_byte_s;
   *opening = (struct engine_seconds){setup_s, setup_s};
-  *run = (struct engine_seconds){gates + w.linear_bytes * server_linear_byte_s + w.products * product_s,
-                                 gates + w.linear_bytes * client_linear_byte_s};
+  *run =
+      (struct engine_seconds){gates + w.linear_bytes * server_linear_byte_s + w.products * product_s + w.units * unit_s,
+                              gates + w.linear_bytes * client_linear_byte_s};
 }

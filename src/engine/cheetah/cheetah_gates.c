@@ -27,6 +27,6 @@ const struct engine_gate cheetah_gates[GATE_COUNT] = {
     [GATE_MAXPOOL] = STEP_GATE(maxpool),
     [GATE_LOOKUP] = STEP_GATE(lookup),
     [GATE_COMPARE] = STEP_GATE(compare),
-    [GATE_MATMUL] = STEP_GATE(matmul),
+    [GATE_MATMUL] = {cheetah_matmul_run, cheetah_matmul_cost, cheetah_matmul_memory},
     [GATE_TOP_K] = STEP_GATE(top_k),
 };

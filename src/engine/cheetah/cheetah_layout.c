@@ -22,6 +22,8 @@ fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *er
   struct cheetah_layout *own = layout->own = mem_alloc(1, sizeof *own);
   FAIL_IF(!own, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(encrypted_steps_open(&own->steps, layout->program, layout->guard_bits, layout->expected_samples, err));
+  FAIL_IF(cheetah_choose_matrices(layout) != FUSION_OK,
+          error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(size_silent(layout, own, err));
   return FUSION_OK;
 cleanup:
@@ -33,6 +35,7 @@ void cheetah_layout_close(struct engine_layout *layout) {
   struct cheetah_layout *own = layout->own;
   if (!own) return;
   encrypted_steps_close(&own->steps);
+  mem_free(own->levels);
   mem_free(own);
   layout->own = NULL;
 }
