@@ -59,10 +59,10 @@ def accuracy(model, images, labels):
     return float((torch.cat(parts).numpy() == labels).mean())
 
 
-def export(model, sample, path):
+def export(model, sample, path, opset=13):
     """Writes ONNX with a free batch axis."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(model.eval(), torch.from_numpy(sample[:1]), str(path), opset_version=13, input_names=["input"],
+    torch.onnx.export(model.eval(), torch.from_numpy(sample[:1]), str(path), opset_version=opset, input_names=["input"],
                       output_names=["logits"], dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}})
 
 
