@@ -3,6 +3,7 @@
 #   make            build                     make demo       the whole path on real digits, then two cheating servers
 #   make test       build and run all tests   make bench      benchmarks
 #   make python     the Python package, in build/python       make python-test  and its tests
+#   make paper      the tables and figures of the paper, measured here; ARGS=--quick in minutes (bench/paper)
 #   make install    install (PREFIX, DESTDIR) make clean      remove build folders and demo output
 #   make asan|ubsan|tsan|clang                build so, and run the tests
 #   make arm64      cross-build, and run the short tests under an emulator
@@ -25,7 +26,7 @@ SETUP ?= yes
 MESON ?= meson
 TEST_FLAGS ?= --print-errorlogs --no-rebuild
 
-.PHONY: deb deb-test reproducible image spdx python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
+.PHONY: paper deb deb-test reproducible image spdx python python-test arm64 coverage dist portable sanitize msan fuzz models all setup test test-adversary test-adversary-long test-constant-time bench bench-all demo install clean asan ubsan tsan clang tidy format layers
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS)
@@ -69,6 +70,10 @@ bench: all
 # All figures of docs/performance.md, measured anew: a quarter of an hour, on an idle machine. See bench/all.sh.
 bench-all: all
 	@BUILD=$(BUILD) bench/all.sh $(ARGS)
+
+# What is found is kept in build/paper; ARGS="--out docs" writes the page of the documents.
+paper: python
+	@$$(scripts/find_python.sh numpy torch sklearn matplotlib onnx) bench/paper/paper.py --build $(BUILD) $(ARGS)
 
 demo: setup all
 	@BUILD=$(BUILD) examples/demo.sh
