@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -15,8 +16,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from service_scene import (FUSION, PATIENCE, SOURCE, Server, as_client, fetch, make_authority, make_certificate, make_data,
-                           query, run, wait_for)
+from service_scene import (FUSION, PATIENCE, SOURCE, Server, as_client, fetch, make_authority, make_certificate, make_data, query,
+                           query_line, run, wait_for)
 
 
 def events():
@@ -162,22 +163,23 @@ def reread_models(server, folder, hospital):
     wait_for(lambda: len(reloads()) == 1)
     assert reloads()[0]["status"] != "ok" and "broken.fsn" in reloads()[0]["reason"], reloads()
     Path(folder / "broken.fsn").unlink()
-    running = threading.Thread(target=query, args=(server.port, *hospital, "--model", "tumour", "--workers", "1", "--shard-samples",
-                                                   "1", "--min-public", "200", "--security", "20"))
-    jobs = len([e for e in server.events() if e["event"] == "job_begun"])
-    running.start()
-    wait_for(lambda: len([e for e in server.events() if e["event"] == "job_begun"]) > jobs)
     add_model("new.fsn", "gemm.onnx")
+    jobs = len([e for e in server.events() if e["event"] == "job_begun"])
+    running = subprocess.Popen(query_line(server.port, *hospital, "--model", "tumour", "--workers", "1", "--shard-samples", "1",
+                                          "--min-public", "200", "--security", "20"))
+    wait_for(lambda: len([e for e in server.events() if e["event"] == "job_begun"]) > jobs)
+    running.send_signal(signal.SIGSTOP)  # in the middle of the job
+    assert running.poll() is None, "the job ended before the models were read again"
     os.rename("new.fsn", folder / "tumour@1.fsn")
     os.rename(folder / "credit@9.fsn", folder / "credit@11.fsn")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: len(reloads()) == 2)
     assert reloads()[1]["status"] == "ok", reloads()
-    assert running.is_alive(), "the job ended before the models were read again"
     after = ids()
     assert set(after) == {"credit@11", "credit@10", "tumour@1"} and after["credit@11"] == before["credit@9"], after
     assert after["tumour@1"] != before["tumour@1"] and after["credit@10"] == before["credit@10"]
-    running.join()
+    running.send_signal(signal.SIGCONT)
+    assert running.wait(PATIENCE) == 0
     ended = [e for e in server.events() if e["event"] == "job_ended"][-1]
     assert ended["status"] == "ok" and ended["model"] == "tumour@1", ended
 

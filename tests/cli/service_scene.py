@@ -87,9 +87,13 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
+def query_line(port, *options):
+    return [FUSION, "query", f"localhost:{port}", "--quiet", "--input", "q.csv", "--public", "pub.csv", "--labels", "lab.csv", "-o",
+            "answers.csv", *options]
+
+
 def query(port, *options, code=0):
-    return run(FUSION, "query", f"localhost:{port}", "--quiet", "--input", "q.csv", "--public", "pub.csv", "--labels",
-               "lab.csv", "-o", "answers.csv", *options, code=code)
+    return run(*query_line(port, *options), code=code)
 
 
 def as_client(name, authority="ca"):
