@@ -140,7 +140,7 @@ static void sample_run(const struct graph *g, const struct graph_node *n, float 
       for (size_t i = 0; i < size; i++) out[i] = (float)activation_value(&n->use, (double)x[i]);
       break;
     case GRAPH_COMPARE:
-      for (size_t i = 0; i < size; i++) out[i] = x[i] >= 0;
+      for (size_t i = 0; i < size; i++) out[i] = x[i] >= 0 ? 1.0F : 0.0F;
       break;
     case GRAPH_QUANTISE: quantise(n, out, x); break;
     case GRAPH_ARGMAX: out[0] = argmax(shape_size(from), x); break;

@@ -114,7 +114,7 @@ static void set_leaf(struct planter *p, const struct forest_node *n, uint32_t le
       continue;
     }
     p->path[at * p->shape.decisions + p->trail[k]] = p->hit[k] ? 1 : -1;
-    p->missing[at] -= p->hit[k];
+    p->missing[at] -= p->hit[k] ? 1.0F : 0.0F;
   }
 }
 

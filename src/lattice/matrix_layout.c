@@ -188,13 +188,13 @@ static double nominal_bytes(const struct matrix_layout *l) {
 uint8_t matrix_choose_levels(const struct matrix_layer *layer, size_t samples) {
   uint8_t best = 0;
   double least = INFINITY;
-  for (uint8_t levels = 1; levels <= MATRIX_LEVELS_MAX; levels++) {
+  for (unsigned levels = 1; levels <= MATRIX_LEVELS_MAX; levels++) {
     struct matrix_layer tried = *layer;
     struct matrix_layout l;
-    tried.levels = levels;
+    tried.levels = (uint8_t)levels;
     if (matrix_layout_make(&l, &tried, samples) != FUSION_OK || nominal_bytes(&l) >= least) continue;
     least = nominal_bytes(&l);
-    best = levels;
+    best = (uint8_t)levels;
   }
   return best;
 }

@@ -218,17 +218,21 @@ static bool domain_known(const char *domain, const char *name) {
   return !domain[0] || !strcmp(domain, "ai.onnx") || !strcmp(domain, "ai.onnx.ml");
 }
 
+/* A list of names, each followed by a space. */
+static bool is_listed(const char *list, const char *name) {
+  const size_t len = strlen(name);
+  while (*list && (strncmp(list, name, len) || list[len] != ' ')) list = strchr(list, ' ') + 1;
+  return *list != 0;
+}
+
 static fusion_status check_attributes(const struct call *c, const struct op_entry *op) {
   for (size_t i = 0; i < c->node->n_attribute; i++) {
     const char *name = c->node->attribute[i]->name ? c->node->attribute[i]->name : "";
-    const size_t len = strlen(name);
-    const char *at = op->attributes;
-    while (*at && (strncmp(at, name, len) || at[len] != ' ')) at = strchr(at, ' ') + 1;
     char shown[64];
     name_for_print(shown, name);
     if (c->node->attribute[i]->ref_attr_name && c->node->attribute[i]->ref_attr_name[0])
       return call_malformed(c, "refers to an attribute of a function that it is not part of");
-    if (!*at)
+    if (!is_listed(op->attributes, name))
       return call_refuse(c, "export the model without it", "has the attribute '%s', which is not supported", shown);
   }
   return FUSION_OK;
@@ -265,74 +269,19 @@ static bool spoils_quantised(const struct call *c) {
   return quantised && !named;
 }
 
-/* Operators that work wherever the batch is; the others need it in the first dimension. */
+/* Operators that work wherever the batch is, each followed by a space; the others need it in the first dimension. */
+static const char any_place[] =
+    "Transpose Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
+    "Dropout Add Sub Mul Div Sum Mean Max Min Neg Abs Relu LeakyRelu Clip Sigmoid Tanh Erf Elu Selu Celu "
+    "Softplus Gelu Pow Gemm MatMul Einsum LSTM GRU RNN HardSigmoid HardSwish Exp Log Sqrt Reciprocal "
+    "Softsign Mish Softmax LogSoftmax LayerNormalization RMSNormalization ReduceMean ReduceSum ReduceMax "
+    "ReduceMin ReduceL1 ReduceL2 ReduceSumSquare ";
+
 static bool needs_batch_first(const struct call *c) {
-  static const char *const names[] = {"Transpose",
-                                      "Reshape",
-                                      "Squeeze",
-                                      "Unsqueeze",
-                                      "Identity",
-                                      "Slice",
-                                      "Split",
-                                      "Gather",
-                                      "Concat",
-                                      "Shape",
-                                      "Size",
-                                      "Cast",
-                                      "CastLike",
-                                      "Dropout",
-                                      "Add",
-                                      "Sub",
-                                      "Mul",
-                                      "Div",
-                                      "Sum",
-                                      "Mean",
-                                      "Max",
-                                      "Min",
-                                      "Neg",
-                                      "Abs",
-                                      "Relu",
-                                      "LeakyRelu",
-                                      "Clip",
-                                      "Sigmoid",
-                                      "Tanh",
-                                      "Erf",
-                                      "Elu",
-                                      "Selu",
-                                      "Celu",
-                                      "Softplus",
-                                      "Gelu",
-                                      "Pow",
-                                      "Gemm",
-                                      "MatMul",
-                                      "Einsum",
-                                      "LSTM",
-                                      "GRU",
-                                      "RNN",
-                                      "HardSigmoid",
-                                      "HardSwish",
-                                      "Exp",
-                                      "Log",
-                                      "Sqrt",
-                                      "Reciprocal",
-                                      "Softsign",
-                                      "Mish",
-                                      "Softmax",
-                                      "LogSoftmax",
-                                      "LayerNormalization",
-                                      "RMSNormalization",
-                                      "ReduceMean",
-                                      "ReduceSum",
-                                      "ReduceMax",
-                                      "ReduceMin",
-                                      "ReduceL1",
-                                      "ReduceL2",
-                                      "ReduceSumSquare"};
-  bool moved = false, named = false;
+  bool moved = false;
   for (size_t i = 0; i < c->in_count; i++)
     moved = moved || (c->in[i] && value_is_batched(c->in[i]) && c->in[i]->batch_axis);
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
-  return moved && !named;
+  return moved && !is_listed(any_place, c->node->op_type);
 }
 
 static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
