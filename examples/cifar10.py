@@ -12,7 +12,6 @@ from pathlib import Path
 import common  # first: it finds a Python that has the others
 
 import numpy as np
-import torch
 from torch import nn
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / "../shared/data/cifar10"
@@ -23,14 +22,6 @@ def network():
         nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
-
-
-def augment(images):
-    """A random mirror and a shift of up to two pixels, one for the whole batch."""
-    if torch.rand(()) < 0.5:
-        images = images.flip(3)
-    down, right = torch.randint(-2, 3, (2,)).tolist()
-    return torch.roll(images, (down, right), (2, 3))
 
 
 def main():
@@ -60,7 +51,7 @@ def main():
     if args.data_only:
         return
     common.set_seed(args.seed, args.threads)
-    model = common.train(network(), images, labels, args.epochs, augment=augment, batch=64)
+    model = common.train(network(), images, labels, args.epochs, augment=lambda x: common.mirror_and_shift(x, 2), batch=64)
     common.export(model, images, args.out / "model.onnx")
     print(f"{args.out / 'model.onnx'}: accuracy {common.accuracy(model, test, test_labels):.4f} on 1,000 test images")
 

@@ -53,6 +53,14 @@ def train(model, images, labels, epochs, rate=1e-3, batch=128, augment=None, cli
     return model.eval()
 
 
+def mirror_and_shift(images, most):
+    """A random mirror and a shift of up to `most` pixels, one for the whole batch."""
+    if torch.rand(()) < 0.5:
+        images = images.flip(3)
+    down, right = torch.randint(-most, most + 1, (2,)).tolist()
+    return torch.roll(images, (down, right), (2, 3))
+
+
 def accuracy(model, images, labels):
     with torch.no_grad():
         parts = [model(x).argmax(1) for x in torch.from_numpy(images).split(1000)]

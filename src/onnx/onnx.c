@@ -250,23 +250,20 @@ static fusion_status check_inputs(const struct call *c, const struct op_entry *o
 
 /* Integers wrap around and divide towards 0; activations here are reals. */
 static bool computes_integers(const struct call *c) {
-  static const char *const names[] = {"Add",  "Sub", "Mul", "Div",        "Sum",
-                                      "Mean", "Neg", "Pow", "ReduceMean", "ReduceSum"};
-  bool integer = false, named = false;
+  static const char names[] = "Add Sub Mul Div Sum Mean Neg Pow ReduceMean ReduceSum ";
+  bool integer = false;
   for (size_t i = 0; i < c->in_count; i++) integer = integer || (c->in[i] && !c->in[i]->constant && c->in[i]->integer);
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
-  return integer && named;
+  return integer && is_listed(names, c->node->op_type);
 }
 
 /* Between QuantizeLinear and DequantizeLinear: what moves or compares whole numbers gives what it would on reals. */
 static bool spoils_quantised(const struct call *c) {
-  static const char *const names[] = {"DequantizeLinear", "Reshape",  "Flatten", "Squeeze",      "Unsqueeze",
-                                      "Transpose",        "Identity", "MaxPool", "Slice",        "Split",
-                                      "Gather",           "Shape",    "Size",    "GlobalMaxPool"};
-  bool quantised = false, named = false;
+  static const char names[] =
+      "DequantizeLinear Reshape Flatten Squeeze Unsqueeze Transpose Identity MaxPool Slice Split "
+      "Gather Shape Size GlobalMaxPool ";
+  bool quantised = false;
   for (size_t i = 0; i < c->in_count; i++) quantised = quantised || (c->in[i] && c->in[i]->quantised);
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) named = named || !strcmp(c->node->op_type, names[i]);
-  return quantised && !named;
+  return quantised && !is_listed(names, c->node->op_type);
 }
 
 /* Operators that work wherever the batch is, each followed by a space; the others need it in the first dimension. */
