@@ -8,7 +8,7 @@
 
 #include "data/data.h"
 
-enum { NAME_ATTEMPTS = 100, FILES_MAX = 16, PRIVATE = 0600 };
+enum { NAME_ATTEMPTS = 100, FILES_MAX = 16, PRIVATE = 0600, LINK_LEN = 48 };
 
 static fusion_status write_all(int fd, const struct file_part *part) {
   const uint8_t *at = part->data;
@@ -30,10 +30,26 @@ struct new_file {
   size_t name_len;
 };
 
+static void link_of(char link[LINK_LEN], int fd) {
+  snprintf(link, LINK_LEN, "/proc/self/fd/%d", fd);
+}
+
+/* A file without a name, in the folder f->temporary; -1 where the system has none, or could not give it a name later (a
+ * root without /proc). */
+static int open_nameless(const struct new_file *f) {
+  char link[LINK_LEN];
+  const int fd = open(f->temporary, O_WRONLY | O_TMPFILE | O_CLOEXEC, PRIVATE);
+  if (fd < 0) return -1;
+  link_of(link, fd);
+  if (access(link, F_OK) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
 /* A name beside `path` that nobody has: makes the file there, or (fd >= 0) gives the nameless one that name. */
 static int take_name(struct new_file *f, const char *path) {
-  char link[48];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", f->fd);
+  char link[LINK_LEN];
+  link_of(link, f->fd);
   for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     snprintf(f->temporary, f->name_len, "%s.%ld-%d.part", path, (long)getpid(), attempt);
     const int result = f->fd >= 0 ? linkat(AT_FDCWD, link, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW)
@@ -51,7 +67,7 @@ static fusion_status new_file_open(struct new_file *f, const char *path) {
   if (!f->temporary) return FUSION_E_MEMORY;
   const char *slash = strrchr(path, '/');
   snprintf(f->temporary, f->name_len, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
-  f->fd = open(f->temporary, O_WRONLY | O_TMPFILE | O_CLOEXEC, PRIVATE);
+  f->fd = open_nameless(f);
   if (f->fd < 0) {
     f->fd = take_name(f, path);
     f->named = f->fd >= 0;
