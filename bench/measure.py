@@ -17,13 +17,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCHES = [109, 868, 2660, 8292, 32868]  # a query alone, then the paper's R = 2^7, 2^9, 2^11 and 2^13
-PAPER = [(2 ** 3, 8, 100), (2 ** 5, 7, 100), (2 ** 7, 6, 100), (2 ** 9, 5, 100), (2 ** 13, 4, 100)]
-IMAGENET = {"SqueezeNet-1.0": 16, "ResNet50": 16}
+IMAGENET = {"SqueezeNet-1.1": 16, "ResNet50": 16}
 ENGINES = ("cheetah", "cheetah-wan")
 SMALL = {"mlp": "MLP", "quadratic": "quadratic", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
 LINES = [("mlp", 868, (1, 2, 4)), ("mlp", 2660, (1, 2, 4)), ("mlp", 16384, (1, 4, 8)), ("cnn", 868, (1, 2, 4)),
-         ("SqueezeNet-1.0", 16, (1, 4))]
-WHOLE = 150  # seconds: a run predicted to take longer is projected instead
+         ("SqueezeNet-1.1", 16, (1, 4))]
 
 
 class Bench:
@@ -102,10 +100,10 @@ def threads(b):
                 for r in b.json(b.fusion, "bench", "micro", "--cpu-tier", best, "--threads", count, "--runs", 5,
                                 "--seconds", "0.02", "--only", only, "--quiet", "--json")["rows"]]
         found["kernels"][count] = {r["name"]: r for r in rows if r["group"] != "ceiling"}
-        for name in ("cnn", "SqueezeNet-1.0"):
+        for name in ("cnn", "SqueezeNet-1.1"):
             if name not in b.models:
                 continue
-            data = b.folder(name) / "test.npy" if name in SMALL else b.args.data / "imagenet_samples/images_227.npy"
+            data = b.folder(name) / "test.npy" if name in SMALL else b.args.data / "imagenet_samples/images_224.npy"
             ran = [b.json(b.fusion, "run", b.models[name], "--input", data, "--clip", "yes", "--threads", count, "--json") for _ in range(3)]
             found["run"].setdefault(name, {})[count] = sorted(r["seconds"] / r["samples"] for r in ran)[1]
     return found
@@ -158,30 +156,13 @@ def scale(b):
             for samples in BATCHES for workers in (1, 2)] if "mlp" in b.models else []
 
 
-def paper(b):
-    """1.5  the paper's parameters on the MLP, LAN and WAN"""
-    rows, last = [], {}
-    for r, copies, public in PAPER if "mlp" in b.models else []:
-        samples = r * copies + public
-        for network in ("lan", "wan"):
-            expected = last[network]["seconds"] / last[network]["samples"] * samples if network in last else 0
-            if expected > WHOLE:
-                rows.append({"R": r, "B": copies, "T": public, "network": network, "projected": True, "samples": samples,
-                             "seconds": expected, "bytes": last[network]["bytes"] / last[network]["samples"] * samples})
-                continue
-            m = b.model("mlp", samples, network, workers=4 if network == "wan" else 1, runs=1 if samples > 8000 else 3)
-            last[network] = {"seconds": m["seconds"], "samples": samples, "bytes": m["bytes_to_server"] + m["bytes_to_client"]}
-            rows.append({"R": r, "B": copies, "T": public, "network": network, "projected": False, **last[network]})
-    return rows
-
-
 def imagenet(b):
-    """6.0  SqueezeNet 1.0 and ResNet50, 16 samples, on both engines"""
+    """6.0  SqueezeNet 1.1 and ResNet50, 16 samples, on both engines"""
     return [{"model": name, "engine": engine, **b.model(name, samples, runs=1, engine=engine)}
             for name, samples in IMAGENET.items() if name in b.models for engine in ENGINES]
 
 
-SECTIONS = [machine, micro, jobs, stages, imagenet, networks, netns, scale, paper, threads]
+SECTIONS = [machine, micro, jobs, stages, imagenet, networks, netns, scale, threads]
 
 
 def main():

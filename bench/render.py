@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the results of bench/measure.py into docs/performance.md, docs/kernels.md and docs/paper.md: what
-stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced, all else is left as it is. A section without results stays.
+"""Writes the results of bench/measure.py into docs/performance.md and docs/kernels.md: what stands between
+`<!-- begin NAME -->` and `<!-- end NAME -->` is replaced, all else is left as it is. A section without results stays.
 
 usage: render.py [--work FOLDER] [--docs docs] [--print]"""
 import argparse
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = {"mlp": "MLP 784-128-128-128-10", "quadratic": "quadratic 784-128-128-10", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
 TIERS = ["avx512", "avx2", "c"]
 TOTALS_ONLY = ("quadratic", "cifar")  # of these networks the stages are left out
-PAGES = ("performance.md", "kernels.md", "paper.md")
+PAGES = ("performance.md", "kernels.md")
 # Peers: figures of November 2026 on a machine of the same kind; "OC" is OpenCheetah.
 PEERS = {
     "silent COT, malicious, LAN set": "EMP Ferret 2026: 23 M/s at 0.11 B, 10 M/s at 0.042 B",
@@ -30,11 +30,7 @@ PEERS = {
     "layer, convolution 1x1, 256 to 1024, 14x14, 10 samples": "OC 2022: 3.5 s, 31.7 MiB",
     "layer, convolution 3x3, 512 to 512, 7x7, 32 samples": "OC 2022: 1.7 s, 15.6 MiB",
 }
-OC = {"ResNet50": (376, 2367, 2634, 1320), "SqueezeNet-1.0": (95.5, 482, 1472, 629)}
-# The paper's per-query figures that are published: ResNet50 in minutes and GiB; the MLP in ms and MiB (read, see the text).
-PAPER_MLP = {2 ** 9: (118, 216, 6.2)}
-PAPER_RESNET = {2 ** 3: (20.4, 34.2, 39.9), 2 ** 9: (5.173, 8.678, 10.117)}
-NETWORKS = {"lan": (382e6, 0.3e-3), "wan": (44e6, 40e-3)}
+OC = {"ResNet50": (376, 2367, 2634, 1320), "SqueezeNet-1.1": (95.5, 482, 1472, 629)}
 
 
 def table(head, rows, left=1):
@@ -170,33 +166,6 @@ def scale(found):
     return table(["N", "ms a sample", "server CPU", "KiB a sample", "peak, both parties", "two connections: ms a sample", "peak"], rows, 0)
 
 
-def paper(results):
-    found, rows = results["paper"], []
-    for r in found:
-        published = PAPER_MLP.get(r["R"])
-        theirs = f"{published[0 if r['network'] == 'lan' else 1]} ms, {published[2]} MiB" if published else "-"
-        rows.append([f"2^{r['R'].bit_length() - 1}, {r['B']}, {r['T']}", f"{r['samples']:,}", r["network"].upper(),
-                     f"{1e3 * r['seconds'] / r['R']:.3g} ms", f"{r['bytes'] / r['R'] / 1024:.4g} KiB",
-                     "projected" if r["projected"] else "measured", theirs])
-    text = "MLP, a query:\n\n" + table(["R, B, T", "N", "line", "time", "traffic", "how", "paper"], rows)
-    for s in (s for s in results.get("imagenet", []) if s["engine"] == "cheetah"):
-        rows = []
-        for r, copies, public in ((8, 8, 100), (32, 7, 100), (128, 6, 100), (512, 5, 100), (8192, 4, 100)):
-            samples = (r * copies + public) / r
-            traffic = (s["bytes_to_server"] + s["bytes_to_client"]) / s["samples"] * samples
-            cells = []
-            for bandwidth, trip in NETWORKS.values():
-                # Nothing overlaps: computing, then the fuller direction of the line, then every delay of a shard of 16.
-                each = (s["seconds"] + max(s["bytes_to_server"], s["bytes_to_client"]) / bandwidth + s["delays"] * trip / 2) / s["samples"]
-                cells.append(span(each * samples))
-            theirs = PAPER_RESNET.get(r) if s["model"] == "ResNet50" else None
-            rows.append([f"2^{r.bit_length() - 1}, {copies}, {public}", f"{samples:.4g}", *cells, size(traffic),
-                         f"{theirs[0]} min, {theirs[1]} min, {theirs[2]} GiB" if theirs else "-"])
-        text += (f"\n{s['model']}, a query, **projected** from {s['samples']} measured samples (computing, line and delays added, as if nothing "
-                 "overlapped):\n\n" + table(["R, B, T", "samples a query", "LAN", "WAN", "traffic", "paper: LAN, WAN, traffic"], rows))
-    return text
-
-
 def imagenet(found):
     rows = []
     for s in found:
@@ -223,8 +192,6 @@ def main():
     args = parser.parse_args()
     results = {p.stem: json.loads(p.read_text()) for p in sorted((args.work / "results").glob("*.json"))}
     written = {name: write(results[source]) for name, (source, write) in WRITERS.items() if results.get(source)}
-    if results.get("paper"):
-        written["paper"] = paper(results)
     pages = {name: (args.docs / name).read_text() for name in PAGES}
     for name, content in written.items():
         if content is None:
