@@ -153,14 +153,11 @@ fusion_status place_check(struct server *s, struct connection *c, fusion_error *
   return status;
 }
 
-/* Each step of niceness is a quarter less of a busy processor: so many steps make `count` threads as heavy as one. */
+/* Each step of niceness is a quarter less of a busy processor: so many steps make `count` threads no heavier than one.
+ */
 static int niceness_of(uint32_t count) {
-  double weight = 1.25;
   int steps = 0;
-  while (weight <= count && steps < NICENESS_MAX) {
-    weight *= 1.25;
-    steps++;
-  }
+  for (double weight = 1; weight < count && steps < NICENESS_MAX; weight *= 1.25) steps++;
   return steps;
 }
 
