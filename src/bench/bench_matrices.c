@@ -22,7 +22,9 @@ static fusion_status open_keys(struct bench_end *e) {
   struct matrix_state *s = e->state;
   const struct silent_params silent = {.profile = SILENT_LAN};
   struct rlwe_keys keys = {0};
-  if (!t->encrypted) return cot_open_silent(&s->party.cot, e->role, e->channel, s->party.heap, s->party.prg, &silent);
+  const struct cot_opening opening = {
+      .role = e->role, .channel = e->channel, .heap = s->party.heap, .prg = s->party.prg};
+  if (!t->encrypted) return cot_open_silent(&s->party.cot, &opening, &silent);
   rlwe_keys_add_matrix(&keys, &t->layer);
   return e->role == ROLE_SERVER ? rlwe_open_server(&s->rlwe, e->channel, s->party.prg, &keys)
                                 : rlwe_open_client(&s->rlwe, e->channel, s->party.prg, &keys);

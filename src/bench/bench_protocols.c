@@ -32,7 +32,8 @@ static fusion_status cot_open_end(struct bench_end *e) {
   s->heap = heap_new();
   if (!s->heap) return FUSION_E_MEMORY;
   const fusion_status status = prg_new_random(&s->prg);
-  return status == FUSION_OK ? cot_open_silent(&s->cot, e->role, e->channel, s->heap, s->prg, &t->params) : status;
+  const struct cot_opening opening = {.role = e->role, .channel = e->channel, .heap = s->heap, .prg = s->prg};
+  return status == FUSION_OK ? cot_open_silent(&s->cot, &opening, &t->params) : status;
 }
 
 static fusion_status cot_run_end(struct bench_end *e) {
@@ -140,8 +141,9 @@ static fusion_status gate_open(struct bench_end *e) {
   s->x = mem_alloc(t->count * t->values, sizeof *s->x);
   if (!s->x || !s->party.heap) return FUSION_E_MEMORY;
   const fusion_status status = prg_new_random(&s->party.prg);
-  return status == FUSION_OK ? cot_open_silent(&s->party.cot, e->role, e->channel, s->party.heap, s->party.prg, &silent)
-                             : status;
+  const struct cot_opening opening = {
+      .role = e->role, .channel = e->channel, .heap = s->party.heap, .prg = s->party.prg};
+  return status == FUSION_OK ? cot_open_silent(&s->party.cot, &opening, &silent) : status;
 }
 
 static fusion_status gate_run(struct bench_end *e) {

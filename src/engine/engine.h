@@ -14,6 +14,7 @@
 
 #include "base/byte_stream.h"
 #include "base/heap.h"
+#include "base/kept.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "program/operators.h"
@@ -118,6 +119,7 @@ struct engine_opening {
   struct channel *channel;
   size_t expected_samples;
   enum engine_phase phase;
+  struct keeping *keeping; /* borrowed during the call; NULL: nothing is kept. Some engines keep nothing */
 };
 /** As engine_open_server() and engine_open_client(), which are of phase ENGINE_AT_ONCE. */
 fusion_status engine_open(struct engine_session **out, const struct engine_opening *o) FUSION_MUST_CHECK;
@@ -165,6 +167,7 @@ struct engine_party {
   struct prg *prg;   /* this party's own secret randomness */
   const struct engine_layout *layout;
   const struct byte_stream *stream; /* of the run: written ahead, read online; NULL in one go */
+  struct keeping *keeping;          /* while the engine opens; NULL: nothing is kept */
 };
 
 /** One gate of one run. Shares are [samples][shape_size] of engine_share_bits: bits above are ignored on input and zero

@@ -40,13 +40,14 @@ fusion_status engine_open(struct engine_session **out, const struct engine_openi
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
   *s = (struct engine_session){.weights = o->weights};
-  s->party = (struct engine_party){.role = role, .channel = o->channel, .layout = &s->layout};
+  s->party = (struct engine_party){.role = role, .channel = o->channel, .layout = &s->layout, .keeping = o->keeping};
   const struct walk_mark start = walk_mark_now(s);
   TRY(open_layout(s, o));
   s->party.heap = heap_new();
   FAIL_IF(!s->party.heap, FUSION_E_MEMORY);
   TRY(prg_new_random(&s->party.prg));
   TRY(o->engine->open(&s->state, &s->party));
+  s->party.keeping = NULL;
   walk_account(s, STAGE_SETUP, start);
   *out = s;
   return FUSION_OK;
@@ -57,13 +58,14 @@ cleanup:
 
 fusion_status engine_open_server(struct engine_session **out, const struct engine *engine, const struct model *model,
                                  struct channel *channel, size_t expected_samples) {
-  const struct engine_opening o = {engine, &model->program, model->weights, channel, expected_samples, ENGINE_AT_ONCE};
+  const struct engine_opening o = {engine, &model->program, model->weights, channel, expected_samples, ENGINE_AT_ONCE,
+                                   NULL};
   return engine_open(out, &o);
 }
 
 fusion_status engine_open_client(struct engine_session **out, const struct engine *engine,
                                  const struct program *program, struct channel *channel, size_t expected_samples) {
-  const struct engine_opening o = {engine, program, NULL, channel, expected_samples, ENGINE_AT_ONCE};
+  const struct engine_opening o = {engine, program, NULL, channel, expected_samples, ENGINE_AT_ONCE, NULL};
   return engine_open(out, &o);
 }
 

@@ -5,7 +5,12 @@
 #include "base/secret.h"
 #include "ot/ot_messages.h"
 
-enum { POINT_LEN = crypto_core_ristretto255_BYTES, SCALAR_LEN = crypto_core_ristretto255_SCALARBYTES, HASH_LEN = 64 };
+enum {
+  POINT_LEN = crypto_core_ristretto255_BYTES,
+  SCALAR_LEN = crypto_core_ristretto255_SCALARBYTES,
+  HASH_LEN = 64,
+  PIECE = BASE_OT_PIECE,
+};
 
 static_assert(POINT_LEN == 32 && SCALAR_LEN == 32, "message lengths in base_ot.h");
 
@@ -82,10 +87,11 @@ static bool multiply_base(uint8_t out[POINT_LEN], const uint8_t scalar[SCALAR_LE
   return failed == 0;
 }
 
-/* Fails when the product is the identity, that is when the peer's point is: our scalar is not 0. */
+/* Fails for bytes that are no canonical element, and when the product is the identity, that is when the peer's point
+ * is: our scalar is not 0. */
 static bool multiply_point(uint8_t out[POINT_LEN], const uint8_t scalar[SCALAR_LEN], const uint8_t point[POINT_LEN]) {
   int failed = crypto_scalarmult_ristretto255(out, scalar, point);
-  secret_declassify(&failed, sizeof failed, "the peer chose whether its point is the identity");
+  secret_declassify(&failed, sizeof failed, "the peer chose whether its point is valid, and not the identity");
   return failed == 0;
 }
 
@@ -128,6 +134,7 @@ static fusion_status sender_keys_of(const struct base_ot_sender *s, block keys[2
                                     size_t index) {
   fusion_status status = FUSION_OK;
   uint8_t point[POINT_LEN], shared[POINT_LEN];
+  /* The sum checks that its terms are canonical elements: each of the pair is a term of one of the two sums. */
   for (uint8_t branch = 0; branch < 2; branch++) {
     const uint8_t *mine = pair + branch * POINT_LEN, *other = pair + (1 - branch) * POINT_LEN;
     hash_to_group(point, s->id, index, branch, other);
@@ -142,19 +149,18 @@ cleanup:
 
 fusion_status base_ot_sender_finish(struct base_ot_sender *s, block *keys) {
   fusion_status status = FUSION_OK;
-  const size_t len = base_ot_receiver_len(s->count);
-  uint8_t *pairs = mem_alloc(1, len);
-  FAIL_IF(!pairs, FUSION_E_MEMORY);
-  TRY(channel_recv(s->channel, MSG_BASE_OT, pairs, len));
-  for (size_t i = 0; i < 2 * s->count && status == FUSION_OK; i++)
-    if (!crypto_core_ristretto255_is_valid_point(pairs + i * POINT_LEN)) status = FUSION_E_PEER;
-  for (size_t i = 0; i < s->count && status == FUSION_OK; i++)
-    status = sender_keys_of(s, keys + 2 * i, pairs + i * 2 * POINT_LEN, i);
-  if (status == FUSION_E_PEER)
-    status = channel_fail(s->channel, status, "base OT: the peer sent no valid group element");
+  uint8_t pairs[PIECE * 2 * POINT_LEN];
+  for (size_t first = 0; first < s->count; first += PIECE) {
+    const size_t n = size_min(PIECE, s->count - first);
+    TRY(channel_recv(s->channel, MSG_BASE_OT, pairs, base_ot_receiver_len(n)));
+    for (size_t i = 0; i < n && status == FUSION_OK; i++)
+      status = sender_keys_of(s, keys + 2 * (first + i), pairs + i * 2 * POINT_LEN, first + i);
+    if (status == FUSION_E_PEER)
+      status = channel_fail(s->channel, status, "base OT: the peer sent no valid group element");
+    if (status != FUSION_OK) break;
+  }
 cleanup:
   if (status != FUSION_OK) mem_wipe(keys, 2 * s->count * sizeof *keys);
-  mem_free(pairs);
   return status;
 }
 
@@ -200,9 +206,16 @@ fusion_status base_ot_receiver_post(struct base_ot_receiver **out, struct base_o
   r->points = mem_alloc(count, 2 * POINT_LEN);
   FAIL_IF(!r->scalars || !r->points, FUSION_E_MEMORY);
   memcpy(r->scalars + count * SCALAR_LEN, choices, count);
-  for (size_t i = 0; i < count; i++) TRY(receiver_points_of(r, r->points + i * 2 * POINT_LEN, prg, choices[i] & 1, i));
-  secret_declassify(r->points, base_ot_receiver_len(count), "both points are uniform, whatever the choice");
-  TRY(channel_send(channel, MSG_BASE_OT, r->points, base_ot_receiver_len(count)));
+  /* A piece goes out as soon as it is there: the sender multiplies while the next one is made. */
+  for (size_t first = 0; first < count; first += PIECE) {
+    const size_t n = size_min(PIECE, count - first);
+    uint8_t *const piece = r->points + first * 2 * POINT_LEN;
+    for (size_t i = 0; i < n; i++)
+      TRY(receiver_points_of(r, piece + i * 2 * POINT_LEN, prg, choices[first + i] & 1, first + i));
+    secret_declassify(piece, base_ot_receiver_len(n), "both points are uniform, whatever the choice");
+    TRY(channel_send(channel, MSG_BASE_OT, piece, base_ot_receiver_len(n)));
+    TRY(channel_flush(channel));
+  }
   *out = r;
   return FUSION_OK;
 cleanup:
@@ -219,7 +232,7 @@ fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, block *keys) {
   TRY(channel_recv(r->channel, MSG_BASE_OT, points, len));
   for (size_t i = 0; i < r->count && status == FUSION_OK; i++) {
     const uint8_t *point = points + i * POINT_LEN;
-    if (!crypto_core_ristretto255_is_valid_point(point) || !multiply_point(shared, r->scalars + i * SCALAR_LEN, point))
+    if (!multiply_point(shared, r->scalars + i * SCALAR_LEN, point))
       status = FUSION_E_PEER;
     else
       keys[i] = derive_key(r->id, i, choices[i] & 1, shared, point, r->points + i * 2 * POINT_LEN);
@@ -238,4 +251,9 @@ void base_ot_receiver_free(struct base_ot_receiver *r) {
   key_free(r->scalars);
   mem_free(r->points);
   mem_free(r);
+}
+
+void base_ot_receiver_cost(struct cost *cost, const struct cost *begun, enum role receiver, size_t count) {
+  for (size_t first = 0; first < count; first += PIECE)
+    cost_in_flight(cost, begun, receiver, base_ot_receiver_len(size_min(PIECE, count - first)));
 }

@@ -28,7 +28,10 @@ struct base_ot_id {
 struct base_ot_sender;
 struct base_ot_receiver;
 
-enum { BASE_OT_COUNT_MAX = 1024 };
+enum {
+  BASE_OT_COUNT_MAX = 1024,
+  BASE_OT_PIECE = 32, /**< OTs a message of the receiver at most: the sender works on one while the next is made */
+};
 
 /** Sends the sender's points (32 bytes an OT). Returns owned. */
 fusion_status base_ot_sender_post(struct base_ot_sender **out, struct base_ot_id id, struct channel *channel,
@@ -44,7 +47,10 @@ fusion_status base_ot_receiver_post(struct base_ot_receiver **out, struct base_o
 fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, block *keys) FUSION_MUST_CHECK;
 void base_ot_receiver_free(struct base_ot_receiver *r);
 
-/** Payload bytes of the two posts. */
+/** Declares the receiver's messages of a flight that begins at `begun`. */
+void base_ot_receiver_cost(struct cost *cost, const struct cost *begun, enum role receiver, size_t count);
+
+/** Payload bytes of the two posts; the receiver's come in pieces. */
 static inline size_t base_ot_sender_len(size_t count) {
   return 32 * count;
 }

@@ -46,6 +46,7 @@ fusion_status cot_agree_session(uint64_t *session, enum role role, struct channe
   } else {
     TRY(channel_recv(channel, type, first, COT_NONCE_LEN));
     TRY(channel_send(channel, type, second, COT_NONCE_LEN));
+    TRY(channel_flush(channel)); /* the server begins its part of the base OTs while the client does */
   }
   crypto_generichash(hash, sizeof hash, nonces, sizeof nonces, label, sizeof label);
   memcpy(session, hash, sizeof *session);

@@ -9,6 +9,7 @@
 
 #include "base/block.h"
 #include "base/heap.h"
+#include "base/kept.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "rand/prg.h"
@@ -30,6 +31,15 @@ struct cot {
   block delta;             /* this party's, as sender */
   uint64_t session;        /* public, the same on both sides: enters every tweak */
   uint64_t sent, received; /* correlations taken so far in each direction: the tweak index */
+};
+
+/** What a source of correlations is opened with: one party's end. */
+struct cot_opening {
+  enum role role;
+  struct channel *channel; /* borrowed for the source's life */
+  struct heap *heap;       /* the same; NULL: none */
+  struct prg *prg;         /* borrowed during the call */
+  struct keeping *keeping; /* the same; NULL: nothing is kept */
 };
 
 /** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of

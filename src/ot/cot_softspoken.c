@@ -65,21 +65,18 @@ static void stream_close(struct cot *c) {
   key_free(s);
 }
 
-fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
-                                  struct prg *prg) {
+fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening) {
   static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = stream_close};
   fusion_status status = FUSION_OK;
   struct cot_softspoken *s = key_alloc(sizeof *s);
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
-  s->base = (struct cot){.ops = &ops, .role = role, .channel = channel, .heap = heap};
+  s->base = (struct cot){.ops = &ops, .role = opening->role, .channel = opening->channel, .heap = opening->heap};
   s->sending.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
-  TRY(cot_agree_session(&s->base.session, role, channel, prg, MSG_OT_SESSION));
-  const struct softspoken_setup setup = {
-      .channel = channel, .prg = prg, .role = role, .session = s->base.session, .field_bits = SOFTSPOKEN_FIELD_BITS};
-  TRY(softspoken_open(&s->sender, &s->receiver, &setup));
+  TRY(cot_agree_session(&s->base.session, opening->role, opening->channel, opening->prg, MSG_OT_SESSION));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session));
   s->base.delta = softspoken_delta(s->sender);
   *out = &s->base;
   s = NULL;
@@ -97,9 +94,12 @@ size_t cot_softspoken_memory(void) {
 }
 
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
-  uint64_t *ready = &((struct cot_softspoken_cost *)source)->ready[sender];
+  struct cot_softspoken_cost *model = (struct cot_softspoken_cost *)source;
+  uint64_t *ready = &model->ready[sender];
   while (*ready < count) {
     count -= *ready;
+    if (sender == ROLE_CLIENT && !model->begun) softspoken_begin_cost(cost, SOFTSPOKEN_FIELD_BITS, sender);
+    model->begun = model->begun || sender == ROLE_CLIENT;
     softspoken_extend_cost(cost, SOFTSPOKEN_FIELD_BITS, sender, SOFTSPOKEN_CHUNK);
     *ready = SOFTSPOKEN_CHUNK;
   }
@@ -109,6 +109,6 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model) {
   *model = (struct cot_softspoken_cost){.source.taken = taken};
   cot_agree_session_cost(cost);
-  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS, true, true);
+  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS);
   cost->source = &model->source;
 }

@@ -12,10 +12,8 @@
 
 #include "ot/softspoken.h"
 
-/** Opens both directions; both parties call it at the same point. The channel is borrowed for the life of *out, as is
- *  the heap (NULL: none), the generator for the call. Returns owned (cot_close). */
-fusion_status cot_open_softspoken(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
-                                  struct prg *prg) FUSION_MUST_CHECK;
+/** Opens both directions; both parties call it at the same point. Returns owned (cot_close). */
+fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening) FUSION_MUST_CHECK;
 
 /** Most memory that one party's end holds, both directions together. */
 size_t cot_softspoken_memory(void);
@@ -25,6 +23,7 @@ size_t cot_softspoken_memory(void);
 struct cot_softspoken_cost {
   struct cost_source source;
   uint64_t ready[2]; /* by who is the OT sender */
+  bool begun;        /* the direction in which the client sends has been extended */
 };
 /** Declares cot_open_softspoken() and attaches `model` to the cost: takes then declare their refills. */
 void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model);

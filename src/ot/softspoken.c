@@ -181,7 +181,7 @@ static fusion_status receive_chunk(struct softspoken_receiver *r, block *macs, s
 }
 
 fusion_status softspoken_send(struct softspoken_sender *s, block *keys, size_t count) {
-  fusion_status status = FUSION_OK;
+  fusion_status status = count ? softspoken_begin_send(s) : FUSION_OK;
   for (size_t done = 0; done < count && status == FUSION_OK; done += SOFTSPOKEN_CHUNK)
     status = send_chunk(s, keys + done, size_min(SOFTSPOKEN_CHUNK, count - done));
   if (status != FUSION_OK) mem_wipe(keys, count * sizeof *keys);
@@ -189,7 +189,7 @@ fusion_status softspoken_send(struct softspoken_sender *s, block *keys, size_t c
 }
 
 fusion_status softspoken_receive(struct softspoken_receiver *r, block *macs, size_t count) {
-  fusion_status status = FUSION_OK;
+  fusion_status status = count ? softspoken_begin_receive(r) : FUSION_OK;
   for (size_t done = 0; done < count && status == FUSION_OK; done += SOFTSPOKEN_CHUNK)
     status = receive_chunk(r, macs + done, size_min(SOFTSPOKEN_CHUNK, count - done));
   if (status != FUSION_OK) mem_wipe(macs, count * sizeof *macs);

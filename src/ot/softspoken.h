@@ -24,6 +24,7 @@
 #include "rand/prg.h"
 
 enum {
+  SOFTSPOKEN_OTS = 127, /**< OTs that a direction is built on: one a bit of Delta, but for the lowest, which is 1 */
   SOFTSPOKEN_FIELD_BITS = 4,  /**< the default k: one of 1, 2, 4, 8. Traffic is about 16 / k bytes a correlation */
   SOFTSPOKEN_CHUNK = 1 << 14, /**< correlations a message at most; a longer extension is several messages */
 };
@@ -31,20 +32,43 @@ enum {
 struct softspoken_sender;
 struct softspoken_receiver;
 
+/** OTs that a set-up has made for the next one, which then needs no base OTs: random ones, of 128-bit keys, between the
+ *  same parties. Secret. A party that uses them once more would choose the same Delta again, so its holder spends them
+ *  before it uses them (session/keep.h); their keys are hashed with the new session's number before use, so that even
+ *  then no pad and no correlation would be used twice. */
+struct softspoken_kept {
+  enum role chooser;               /* who holds `choices`; public */
+  uint8_t choices[SOFTSPOKEN_OTS]; /* the chooser's, 0 or 1 */
+  block keys[2 * SOFTSPOKEN_OTS];  /* [i]: of choice i, the chooser's; [2 * i + choice]: the other's */
+};
+
 struct softspoken_setup {
   struct channel *channel; /* borrowed for the life of what is opened */
   struct prg *prg;         /* borrowed during the call */
   enum role role;          /* this party */
   uint64_t session;        /* public, the same on both sides, fresh */
   unsigned field_bits;     /* k: 1, 2, 4 or 8; the same on both sides */
+  /** Of both directions only; borrowed during the call. */
+  const struct softspoken_kept *use; /* in place of base OTs, on both sides; NULL: base OTs */
+  struct softspoken_kept *keep;      /* filled, for the next set-up; valid if this one succeeds; NULL: not wanted */
 };
 
 /** Sets up the direction in which this party is the sender (*sender) and the one in which it is the receiver
- *  (*receiver), both in two flights. Either may be NULL, if the other party leaves out its counterpart. Returns owned.
+ *  (*receiver). Either may be NULL, if the other party leaves out its counterpart. Returns owned.
+ *
+ *  Of both directions one is set up on base OTs (that in which the server sends) or kept ones (that in which their
+ *  chooser does). It is extended at once, by twice as many correlations as Delta has free bits. Hashed they are random
+ *  OTs: half of them stand for the base OTs of the other direction, whose Delta their choice bits are; the other half
+ *  may be kept. The other direction's trees travel with its first extension.
+ *  Security: OTs by a maliciously secure extension in place of base OTs, with the hash as a random oracle
+ *  (docs/protocols/softspoken.md).
  *  Errors: FUSION_E_PEER, FUSION_E_CRYPTO (both poison the channel), those of the channel, memory.
- *  Cost: softspoken_open_cost(). */
+ *  Cost, of both directions: softspoken_open_cost() or, with kept OTs, softspoken_resume_cost(). */
 fusion_status softspoken_open(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
                               const struct softspoken_setup *setup) FUSION_MUST_CHECK;
+/** The same for a source of correlations, both directions, k = SOFTSPOKEN_FIELD_BITS. */
+fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
+                                     const struct cot_opening *opening, uint64_t session) FUSION_MUST_CHECK;
 void softspoken_sender_free(struct softspoken_sender *s);
 void softspoken_receiver_free(struct softspoken_receiver *r);
 
@@ -57,8 +81,10 @@ block softspoken_delta(const struct softspoken_sender *s);
 fusion_status softspoken_send(struct softspoken_sender *s, block *keys, size_t count) FUSION_MUST_CHECK;
 fusion_status softspoken_receive(struct softspoken_receiver *r, block *macs, size_t count) FUSION_MUST_CHECK;
 
-/** `server_sends`, `client_sends`: which directions are set up. */
-void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_sends, bool client_sends);
+void softspoken_open_cost(struct cost *cost, unsigned field_bits);
+void softspoken_resume_cost(struct cost *cost, unsigned field_bits, enum role chooser);
+/** The trees of the second direction, in which `sender` sends, before its first extension. */
+void softspoken_begin_cost(struct cost *cost, unsigned field_bits, enum role sender);
 void softspoken_extend_cost(struct cost *cost, unsigned field_bits, enum role sender, size_t count);
 
 #endif

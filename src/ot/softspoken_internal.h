@@ -32,10 +32,13 @@ struct softspoken_core {
 struct softspoken_sender {
   struct softspoken_core core;
   block delta;
+  block *pads; /* owned, guarded: the OTs' keys until the trees have come; NULL afterwards */
 };
 
 struct softspoken_receiver {
   struct softspoken_core core;
+  block *pads;     /* owned, guarded: both keys of each OT until the trees have gone; NULL afterwards */
+  struct prg *prg; /* owned: of their roots */
 };
 
 /* ---- shape: k = field_bits ---- */
@@ -86,6 +89,10 @@ void softspoken_advance(struct softspoken_core *c, size_t blocks);
 void softspoken_collect(const struct softspoken_core *c, block *out, size_t count);
 
 /* ---- set-up ---- */
+
+/** Before a direction's first extension: the trees of the second direction go with it. */
+fusion_status softspoken_begin_send(struct softspoken_sender *s);
+fusion_status softspoken_begin_receive(struct softspoken_receiver *r);
 
 fusion_status softspoken_core_init(struct softspoken_core *c, const struct softspoken_setup *setup, enum role sender);
 void softspoken_core_clear(struct softspoken_core *c);

@@ -1,4 +1,4 @@
-/* Set-up of SoftSpoken: base OTs one way or both, then the trees. */
+/* Set-up of SoftSpoken: base OTs or kept ones, the trees, and from the first direction the OTs of the second. */
 #include <sodium.h>
 
 #include "base/secret.h"
@@ -7,7 +7,8 @@
 #include "ot/pprf.h"
 #include "ot/softspoken_internal.h"
 
-enum { BASE_OTS = 127 }; /* one a bit of Delta, but for the lowest, which is 1 */
+/* Of the first direction's correlations, made at the opening: OTs for the other direction, and OTs to keep. */
+enum { CHAIN_COUNT = 2 * SOFTSPOKEN_OTS };
 
 uint32_t softspoken_point(block delta, unsigned k, size_t tree) {
   const size_t first = tree * k; /* k divides 64 */
@@ -64,12 +65,15 @@ void softspoken_core_clear(struct softspoken_core *c) {
 
 void softspoken_sender_free(struct softspoken_sender *s) {
   if (!s) return;
+  key_free(s->pads);
   softspoken_core_clear(&s->core);
   key_free(s);
 }
 
 void softspoken_receiver_free(struct softspoken_receiver *r) {
   if (!r) return;
+  key_free(r->pads);
+  prg_free(r->prg);
   softspoken_core_clear(&r->core);
   key_free(r);
 }
@@ -78,26 +82,31 @@ block softspoken_delta(const struct softspoken_sender *s) {
   return s->delta;
 }
 
-/* Delta, and from it the base OTs' choices: at each level the side away from the point. */
+/* Delta from the OTs' choices: at each level the side away from the point. */
+static block delta_of(const uint8_t choices[SOFTSPOKEN_OTS], unsigned k) {
+  uint64_t words[2] = {1, 0};
+  for (size_t tree = 0; tree < softspoken_trees(k); tree++) {
+    const unsigned depth = softspoken_depth(k, tree);
+    for (unsigned level = 0; level < depth; level++) {
+      const size_t bit = tree * k + (tree ? 0 : 1) + (depth - 1 - level);
+      const uint64_t value = 1 ^ (choices[softspoken_ot_first(k, tree) + level] & 1);
+      words[bit / 64] |= value << (bit % 64);
+    }
+  }
+  return block_make(words[1], words[0]);
+}
+
 static fusion_status sender_new(struct softspoken_sender **out, const struct softspoken_setup *setup,
-                                uint8_t choices[BASE_OTS]) {
+                                const uint8_t choices[SOFTSPOKEN_OTS]) {
   struct softspoken_sender *s = key_alloc(sizeof *s);
   *out = NULL;
   if (!s) return FUSION_E_MEMORY;
-  const unsigned k = setup->field_bits;
   const fusion_status status = softspoken_core_init(&s->core, setup, setup->role);
   if (status != FUSION_OK) {
     key_free(s);
     return status;
   }
-  prg_bytes(setup->prg, &s->delta, sizeof s->delta);
-  s->delta.lo |= 1;
-  for (size_t tree = 0; tree < softspoken_trees(k); tree++) {
-    const unsigned depth = softspoken_depth(k, tree);
-    const uint32_t point = softspoken_point(s->delta, k, tree);
-    for (unsigned level = 0; level < depth; level++)
-      choices[softspoken_ot_first(k, tree) + level] = (uint8_t)(1 ^ ((point >> (depth - 1 - level)) & 1));
-  }
+  s->delta = delta_of(choices, setup->field_bits);
   *out = s;
   return FUSION_OK;
 }
@@ -189,58 +198,233 @@ cleanup:
 
 /* Secrets of the set-up alone. */
 struct opening {
-  uint8_t choices[BASE_OTS];
-  block received[BASE_OTS], sent[2 * BASE_OTS];
+  uint8_t choices[SOFTSPOKEN_OTS];
+  block received[SOFTSPOKEN_OTS], sent[2 * SOFTSPOKEN_OTS];
+  block chain[CHAIN_COUNT]; /* correlations of the first direction */
 };
+
+/* ---- One direction, or the first of both: trees on base OTs ---- */
+
+static fusion_status choose(struct softspoken_sender **out, const struct softspoken_setup *setup, struct opening *o) {
+  const struct base_ot_id id = {.session = setup->session, .sender = role_peer(setup->role)};
+  struct base_ot_receiver *choosing = NULL;
+  struct softspoken_sender *s = NULL;
+  fusion_status status = FUSION_OK;
+  prg_bytes(setup->prg, o->choices, sizeof o->choices);
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) o->choices[i] &= 1;
+  TRY(sender_new(&s, setup, o->choices));
+  TRY(base_ot_receiver_post(&choosing, id, setup->channel, setup->prg, o->choices, SOFTSPOKEN_OTS));
+  TRY(base_ot_receiver_finish(choosing, o->received));
+  TRY(trees_receive(s, o->received));
+  *out = s;
+  s = NULL;
+cleanup:
+  softspoken_sender_free(s);
+  base_ot_receiver_free(choosing);
+  return status;
+}
+
+static fusion_status offer(struct softspoken_receiver **out, const struct softspoken_setup *setup, struct opening *o) {
+  const struct base_ot_id id = {.session = setup->session, .sender = setup->role};
+  struct base_ot_sender *offering = NULL;
+  struct softspoken_receiver *r = NULL;
+  fusion_status status = FUSION_OK;
+  TRY(receiver_new(&r, setup));
+  TRY(base_ot_sender_post(&offering, id, setup->channel, setup->prg, SOFTSPOKEN_OTS));
+  TRY(base_ot_sender_finish(offering, o->sent));
+  TRY(trees_send(r, setup->prg, o->sent));
+  *out = r;
+  r = NULL;
+cleanup:
+  softspoken_receiver_free(r);
+  base_ot_sender_free(offering);
+  return status;
+}
+
+/* ---- Both directions: the first one's correlations are the OTs of the second ---- */
+
+/* BLAKE2b of a purpose, the session, the OT's index and a block of a correlation or a key: as a random oracle. */
+static block chained_key(const char purpose[16], uint64_t session, size_t index, block secret) {
+  uint8_t bytes[16 + 8 + 8 + sizeof secret];
+  block key;
+  memcpy(bytes, purpose, 16);
+  for (int i = 0; i < 8; i++) {
+    bytes[16 + i] = (uint8_t)(session >> (8 * i));
+    bytes[24 + i] = (uint8_t)((uint64_t)index >> (8 * i));
+  }
+  memcpy(bytes + 32, &secret, sizeof secret);
+  crypto_generichash((uint8_t *)&key, sizeof key, bytes, sizeof bytes, NULL, 0);
+  mem_wipe(bytes, sizeof bytes);
+  return key;
+}
+
+static block link_key(const struct softspoken_setup *setup, size_t index, block secret) {
+  return chained_key("fusion-chain-key", setup->session, index, secret);
+}
+
+/* Both keys of `count` OTs, from the keys of a direction's correlations. */
+static void link_pairs(const struct softspoken_setup *setup, const block *keys, block delta, size_t first, block *out) {
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) {
+    out[2 * i] = link_key(setup, first + i, keys[first + i]);
+    out[2 * i + 1] = link_key(setup, first + i, block_xor(keys[first + i], delta));
+  }
+}
+
+/* The chosen keys, and the choices, from its macs. */
+static void link_chosen(const struct softspoken_setup *setup, const block *macs, size_t first, block *out,
+                        uint8_t choices[SOFTSPOKEN_OTS]) {
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) {
+    out[i] = link_key(setup, first + i, macs[first + i]);
+    choices[i] = (uint8_t)(macs[first + i].lo & 1);
+  }
+}
+
+/* The keys of kept OTs as this session uses them: whatever becomes of the kept ones, no session sees another's. */
+static void renew(const struct softspoken_setup *setup, block *keys, size_t keys_an_ot) {
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++)
+    for (size_t k = i * keys_an_ot; k < (i + 1) * keys_an_ot; k++)
+      keys[k] = chained_key("fusion-kept-key ", setup->session, i, setup->use->keys[k]);
+}
+
+/* The sender of the first direction. */
+static fusion_status open_chooser(struct softspoken_sender **s, struct softspoken_receiver **r,
+                                  const struct softspoken_setup *setup, struct opening *o) {
+  fusion_status status;
+  if (setup->use) {
+    TRY(sender_new(s, setup, setup->use->choices));
+    renew(setup, o->received, 1);
+    TRY(trees_receive(*s, o->received));
+  } else {
+    TRY(choose(s, setup, o));
+  }
+  TRY(softspoken_send(*s, o->chain, CHAIN_COUNT));
+  TRY(receiver_new(r, setup));
+  (*r)->pads = key_alloc(sizeof o->sent);
+  (*r)->prg = prg_fork(setup->prg, "softspoken trees", (uint64_t)setup->role);
+  FAIL_IF(!(*r)->pads || !(*r)->prg, FUSION_E_MEMORY);
+  link_pairs(setup, o->chain, (*s)->delta, 0, (*r)->pads);
+  if (!setup->keep) goto cleanup;
+  setup->keep->chooser = role_peer(setup->role);
+  link_pairs(setup, o->chain, (*s)->delta, SOFTSPOKEN_OTS, setup->keep->keys);
+cleanup:
+  return status;
+}
+
+/* Its receiver. */
+static fusion_status open_offerer(struct softspoken_sender **s, struct softspoken_receiver **r,
+                                  const struct softspoken_setup *setup, struct opening *o) {
+  fusion_status status;
+  if (setup->use) {
+    TRY(receiver_new(r, setup));
+    renew(setup, o->sent, 2);
+    TRY(trees_send(*r, setup->prg, o->sent));
+  } else {
+    TRY(offer(r, setup, o));
+  }
+  TRY(softspoken_receive(*r, o->chain, CHAIN_COUNT));
+  link_chosen(setup, o->chain, 0, o->received, o->choices);
+  TRY(sender_new(s, setup, o->choices));
+  (*s)->pads = key_alloc(sizeof o->received);
+  FAIL_IF(!(*s)->pads, FUSION_E_MEMORY);
+  memcpy((*s)->pads, o->received, sizeof o->received);
+  if (setup->keep) {
+    setup->keep->chooser = setup->role;
+    link_chosen(setup, o->chain, SOFTSPOKEN_OTS, setup->keep->keys, setup->keep->choices);
+  }
+  TRY(channel_flush(setup->channel));
+cleanup:
+  return status;
+}
+
+fusion_status softspoken_begin_send(struct softspoken_sender *s) {
+  if (!s->pads) return FUSION_OK;
+  const fusion_status status = trees_receive(s, s->pads);
+  key_free(s->pads);
+  s->pads = NULL;
+  return status;
+}
+
+fusion_status softspoken_begin_receive(struct softspoken_receiver *r) {
+  if (!r->pads) return FUSION_OK;
+  const fusion_status status = trees_send(r, r->prg, r->pads);
+  key_free(r->pads);
+  prg_free(r->prg);
+  r->pads = NULL;
+  r->prg = NULL;
+  return status;
+}
 
 fusion_status softspoken_open(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
                               const struct softspoken_setup *setup) {
   fusion_status status = FUSION_OK;
   const unsigned k = setup->field_bits;
-  const struct base_ot_id i_choose = {.session = setup->session, .sender = role_peer(setup->role)},
-                          peer_chooses = {.session = setup->session, .sender = setup->role};
+  const enum role chooser = setup->use ? setup->use->chooser : ROLE_SERVER;
   struct softspoken_sender *s = NULL;
   struct softspoken_receiver *r = NULL;
-  struct base_ot_receiver *choosing = NULL;
-  struct base_ot_sender *offering = NULL;
   struct opening *o = NULL;
   if (sender) *sender = NULL;
   if (receiver) *receiver = NULL;
   FAIL_IF((k != 1 && k != 2 && k != 4 && k != 8) || (!sender && !receiver), FUSION_E_USAGE);
+  FAIL_IF((!sender || !receiver) && (setup->use || setup->keep), FUSION_E_USAGE);
+  FAIL_IF(chooser != ROLE_SERVER && chooser != ROLE_CLIENT, FUSION_E_INPUT);
   o = key_alloc(sizeof *o);
   FAIL_IF(!o, FUSION_E_MEMORY);
-  if (sender) TRY(sender_new(&s, setup, o->choices));
-  if (receiver) TRY(receiver_new(&r, setup));
-  /* Both posts go out before anything is read: one round for both directions. */
-  if (r) TRY(base_ot_sender_post(&offering, peer_chooses, setup->channel, setup->prg, BASE_OTS));
-  if (s) TRY(base_ot_receiver_post(&choosing, i_choose, setup->channel, setup->prg, o->choices, BASE_OTS));
-  if (s) TRY(base_ot_receiver_finish(choosing, o->received));
-  if (r) TRY(base_ot_sender_finish(offering, o->sent));
-  if (r) TRY(trees_send(r, setup->prg, o->sent));
-  if (s) TRY(trees_receive(s, o->received));
-  if (r) TRY(channel_flush(setup->channel));
+  if (!receiver) {
+    TRY(choose(&s, setup, o));
+  } else if (!sender) {
+    TRY(offer(&r, setup, o));
+    TRY(channel_flush(setup->channel));
+  } else if (setup->role == chooser) {
+    TRY(open_chooser(&s, &r, setup, o));
+  } else {
+    TRY(open_offerer(&s, &r, setup, o));
+  }
   if (sender) *sender = s;
   if (receiver) *receiver = r;
   s = NULL;
   r = NULL;
 cleanup:
-  base_ot_receiver_free(choosing);
-  base_ot_sender_free(offering);
   softspoken_sender_free(s);
   softspoken_receiver_free(r);
   key_free(o);
   return status;
 }
 
-void softspoken_open_cost(struct cost *cost, unsigned field_bits, bool server_sends, bool client_sends) {
-  const bool sends[2] = {[ROLE_SERVER] = server_sends, [ROLE_CLIENT] = client_sends};
-  struct cost begun = *cost;
-  for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++) {
-    if (!sends[role]) continue;
-    cost_in_flight(cost, &begun, role, base_ot_receiver_len(BASE_OTS));
-    cost_in_flight(cost, &begun, role_peer(role), base_ot_sender_len(BASE_OTS));
-  }
-  begun = *cost;
-  for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++)
-    if (sends[role]) cost_in_flight(cost, &begun, role_peer(role), trees_message_len(field_bits));
+_Static_assert(sizeof(struct softspoken_kept) <= KEPT_LEN, "what is carried between sessions");
+_Static_assert(_Alignof(struct softspoken_kept) <= _Alignof(struct kept_setup), "it is used in place");
+
+fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
+                                     const struct cot_opening *opening, uint64_t session) {
+  struct keeping *k = opening->keeping;
+  const struct softspoken_setup setup = {.channel = opening->channel,
+                                         .prg = opening->prg,
+                                         .role = opening->role,
+                                         .session = session,
+                                         .field_bits = SOFTSPOKEN_FIELD_BITS,
+                                         .use = k ? (const void *)k->use : NULL,
+                                         .keep = k ? (void *)k->keep : NULL};
+  const fusion_status status = softspoken_open(sender, receiver, &setup);
+  if (k) k->kept = status == FUSION_OK && k->keep;
+  return status;
+}
+
+/* Trees of the direction in which `chooser` sends, and what the other direction is chained to. */
+static void first_cost(struct cost *cost, unsigned field_bits, enum role chooser) {
+  cost_send(cost, role_peer(chooser), trees_message_len(field_bits));
+  softspoken_extend_cost(cost, field_bits, chooser, CHAIN_COUNT);
+}
+
+void softspoken_open_cost(struct cost *cost, unsigned field_bits) {
+  const struct cost begun = *cost;
+  cost_in_flight(cost, &begun, ROLE_CLIENT, base_ot_sender_len(SOFTSPOKEN_OTS));
+  base_ot_receiver_cost(cost, &begun, ROLE_SERVER, SOFTSPOKEN_OTS);
+  first_cost(cost, field_bits, ROLE_SERVER);
+}
+
+void softspoken_resume_cost(struct cost *cost, unsigned field_bits, enum role chooser) {
+  first_cost(cost, field_bits, chooser);
+}
+
+void softspoken_begin_cost(struct cost *cost, unsigned field_bits, enum role sender) {
+  cost_send(cost, role_peer(sender), trees_message_len(field_bits));
 }

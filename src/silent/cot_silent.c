@@ -233,8 +233,7 @@ static void close_silent(struct cot *c) {
   key_free(s);
 }
 
-fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
-                              struct prg *prg, const struct silent_params *params) {
+fusion_status cot_open_silent(struct cot **out, const struct cot_opening *opening, const struct silent_params *params) {
   static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = close_silent};
   fusion_status status = FUSION_OK;
   uint8_t seed[PRG_SEED_LEN];
@@ -244,18 +243,18 @@ fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *
   s = key_alloc(sizeof *s);
   FAIL_IF(!s, FUSION_E_MEMORY);
   s->cot.ops = &ops;
-  s->cot.role = role;
-  s->cot.channel = channel;
-  s->cot.heap = heap;
+  s->cot.role = opening->role;
+  s->cot.channel = opening->channel;
+  s->cot.heap = opening->heap;
   s->schedule = silent_schedule_start(params);
   s->directions[ROLE_CLIENT].sender = ROLE_CLIENT;
-  prg_bytes(prg, seed, sizeof seed);
+  prg_bytes(opening->prg, seed, sizeof seed);
   s->prg = prg_new(seed);
   FAIL_IF(!s->prg, FUSION_E_MEMORY);
-  TRY(cot_agree_session(&s->cot.session, role, channel, s->prg, MSG_SILENT));
-  const struct softspoken_setup setup = {
-      .channel = channel, .prg = s->prg, .role = role, .session = s->cot.session, .field_bits = SOFTSPOKEN_FIELD_BITS};
-  TRY(softspoken_open(&s->sender, &s->receiver, &setup));
+  TRY(cot_agree_session(&s->cot.session, opening->role, opening->channel, s->prg, MSG_SILENT));
+  const struct cot_opening own = {
+      .role = opening->role, .channel = opening->channel, .prg = s->prg, .keeping = opening->keeping};
+  TRY(softspoken_open_source(&s->sender, &s->receiver, &own, s->cot.session));
   s->cot.delta = softspoken_delta(s->sender);
   *out = &s->cot;
   s = NULL;

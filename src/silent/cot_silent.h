@@ -14,10 +14,9 @@
 #include "rand/prg.h"
 #include "silent/silent_set.h"
 
-/** Opens both directions; both parties call it at the same point with equal `params`. The channel is borrowed for the
- *  life of *out, as is the heap (NULL: none), the generator for the call. Returns owned (cot_close). */
-fusion_status cot_open_silent(struct cot **out, enum role role, struct channel *channel, struct heap *heap,
-                              struct prg *prg, const struct silent_params *params) FUSION_MUST_CHECK;
+/** Opens both directions; both parties call it at the same point with equal `params`. Returns owned (cot_close). */
+fusion_status cot_open_silent(struct cot **out, const struct cot_opening *opening,
+                              const struct silent_params *params) FUSION_MUST_CHECK;
 
 /** Most memory that one party's end holds, both directions together, keys of a few KiB not counted. */
 size_t cot_silent_memory(const struct silent_params *params);

@@ -13,6 +13,7 @@ static void begin_cost(struct cost *cost, const struct silent_schedule *s, const
     if (!joins[sender] || d->made) continue;
     cost->depth_server = begun.depth_server;
     cost->depth_client = begun.depth_client;
+    if (sender == ROLE_CLIENT) softspoken_begin_cost(cost, SOFTSPOKEN_FIELD_BITS, sender);
     softspoken_extend_cost(cost, SOFTSPOKEN_FIELD_BITS, sender, d->next * silent_set_base(d->set));
     if (cost->depth_server > server) server = cost->depth_server;
     if (cost->depth_client > client) client = cost->depth_client;
@@ -45,6 +46,6 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params) {
   *model = (struct cot_cost){.source.taken = taken, .schedule = silent_schedule_start(params)};
   cot_agree_session_cost(cost);
-  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS, true, true);
+  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS);
   cost->source = &model->source;
 }

@@ -16,10 +16,9 @@ struct side {
 static void *side_run(void *arg) {
   struct side *s = arg;
   s->status = s->leaves ? FUSION_E_CLOSED : FUSION_OK;
-  if (s->status == FUSION_OK && s->g->silent) {
-    s->status =
-        cot_open_silent(&s->party.cot, s->party.role, s->party.channel, s->party.heap, s->party.prg, s->g->silent);
-  }
+  const struct cot_opening opening = {
+      .role = s->party.role, .channel = s->party.channel, .heap = s->party.heap, .prg = s->party.prg};
+  if (s->status == FUSION_OK && s->g->silent) s->status = cot_open_silent(&s->party.cot, &opening, s->g->silent);
   s->garble =
       (struct garble){.role = s->party.role, .channel = s->party.channel, .cot = s->party.cot, .heap = s->party.heap};
   s->party.garble = &s->garble;

@@ -4,7 +4,7 @@
 #include "ot/tamper.h"
 #include "support/support.h"
 
-enum { COUNT = 9 };
+enum { COUNT = BASE_OT_PIECE + 9 }; /* two messages of the receiver */
 
 struct party {
   struct channel *channel;
@@ -77,9 +77,12 @@ static void base_ot__cost_is_as_declared(void **state) {
   struct party sender, receiver;
   run(&sender, &receiver, (struct tamper){.position = UINT64_MAX});
   struct cost cost = {0};
-  cost_exchange(&cost, base_ot_receiver_len(COUNT), base_ot_sender_len(COUNT));
+  const struct cost begun = cost;
+  base_ot_receiver_cost(&cost, &begun, ROLE_CLIENT, COUNT);
+  cost_in_flight(&cost, &begun, ROLE_SERVER, base_ot_sender_len(COUNT));
   assert_int_equal(sender.stats.bytes_sent, cost.bytes_to_client);
   assert_int_equal(receiver.stats.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(receiver.stats.messages_sent, cost.messages_to_server);
   assert_int_equal(sender.stats.depth, cost.depth_server);
   assert_int_equal(receiver.stats.depth, cost.depth_client);
 }
@@ -91,7 +94,7 @@ static void base_ot__an_altered_point_is_refused_or_parts_the_keys(void **state)
   size_t refused = 0, parted = 0;
   for (size_t i = 0; i < 12; i++) {
     const enum role who = i % 2 ? ROLE_SERVER : ROLE_CLIENT;
-    const size_t point_len = who == ROLE_SERVER ? 32 : 64, ot = i % COUNT;
+    const size_t point_len = who == ROLE_SERVER ? 32 : 64, ot = i % BASE_OT_PIECE;
     const uint64_t position = CHANNEL_HEADER_LEN + ot * point_len + 5 * i % 32;
     run(&sender, &receiver, (struct tamper){.who = who, .position = position, .flip = 0x10});
     const struct party *victim = who == ROLE_SERVER ? &receiver : &sender;

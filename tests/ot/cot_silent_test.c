@@ -42,7 +42,8 @@ static void *run_end(void *arg) {
   memcpy(seed + 8, &e->seed, sizeof e->seed);
   struct prg *prg = prg_new(seed);
   struct cot *cot = NULL;
-  e->status = cot_open_silent(&cot, e->role, e->channel, NULL, prg, e->params);
+  const struct cot_opening opening = {.role = e->role, .channel = e->channel, .prg = prg};
+  e->status = cot_open_silent(&cot, &opening, e->params);
   e->opened = channel_get_stats(e->channel);
   if (e->status == FUSION_OK) {
     e->delta = cot->delta;

@@ -19,6 +19,9 @@ struct party {
   size_t count_count;
   block *keys, *macs; /* all of them, one take after the other */
   block delta;
+  uint64_t session;
+  const struct softspoken_kept *use;
+  struct softspoken_kept *keep;
   struct channel_stats opened, ended;
   fusion_status status;
 };
@@ -45,8 +48,13 @@ static void *run_party(void *arg) {
   struct softspoken_sender *s = NULL;
   struct softspoken_receiver *r = NULL;
   TRY(prg_new_random(&prg));
-  const struct softspoken_setup setup = {
-      .channel = p->channel, .prg = prg, .role = p->role, .session = 5, .field_bits = p->field_bits};
+  const struct softspoken_setup setup = {.channel = p->channel,
+                                         .prg = prg,
+                                         .role = p->role,
+                                         .session = p->session,
+                                         .field_bits = p->field_bits,
+                                         .use = p->use,
+                                         .keep = p->keep};
   TRY(softspoken_open(&s, &r, &setup));
   p->opened = channel_get_stats(p->channel);
   p->delta = softspoken_delta(s);
@@ -67,9 +75,15 @@ static size_t sum(const size_t *counts, size_t n) {
   return total;
 }
 
-static void run(struct party parties[2], unsigned k, const size_t *counts, size_t n, struct tamper tamper) {
+/* `session`: what each brings along, by role. */
+static void run_session(struct party parties[2], unsigned k, const size_t *counts, size_t n, struct tamper tamper,
+                        const struct party *session) {
   for (enum role role = ROLE_SERVER; role <= ROLE_CLIENT; role++) {
-    parties[role] = (struct party){.role = role, .field_bits = k, .counts = counts, .count_count = n};
+    parties[role] = session[role];
+    parties[role].role = role;
+    parties[role].field_bits = k;
+    parties[role].counts = counts;
+    parties[role].count_count = n;
     parties[role].keys = mem_alloc(sum(counts, n) + 1, sizeof(block));
     parties[role].macs = mem_alloc(sum(counts, n) + 1, sizeof(block));
     assert_non_null(parties[role].keys);
@@ -77,6 +91,11 @@ static void run(struct party parties[2], unsigned k, const size_t *counts, size_
   }
   assert_ok(tamper_pair(&parties[ROLE_SERVER].channel, &parties[ROLE_CLIENT].channel, tamper));
   test_run_both(run_party, &parties[ROLE_SERVER], run_party, &parties[ROLE_CLIENT]);
+}
+
+static void run(struct party parties[2], unsigned k, const size_t *counts, size_t n, struct tamper tamper) {
+  const struct party session[2] = {{.session = 5}, {.session = 5}};
+  run_session(parties, k, counts, n, tamper, session);
 }
 
 static void release(struct party parties[2]) {
@@ -147,15 +166,17 @@ static void softspoken__cost_is_as_declared(void **state) {
     struct cost cost = {0};
     run(p, ks[i], counts, 2, (struct tamper){.position = UINT64_MAX});
     const struct party *server = &p[ROLE_SERVER], *client = &p[ROLE_CLIENT];
-    softspoken_open_cost(&cost, ks[i], true, true);
+    softspoken_open_cost(&cost, ks[i]);
     assert_int_equal(server->opened.bytes_sent, cost.bytes_to_client);
     assert_int_equal(client->opened.bytes_sent, cost.bytes_to_server);
     assert_int_equal(server->opened.messages_sent, cost.messages_to_client);
     assert_int_equal(server->opened.depth, cost.depth_server);
     assert_int_equal(client->opened.depth, cost.depth_client);
     assert_int_equal(cost.depth_server, 2);
+    assert_int_equal(cost.depth_client, 1);
     for (size_t j = 0; j < 2; j++) {
       softspoken_extend_cost(&cost, ks[i], ROLE_SERVER, counts[j]);
+      if (!j) softspoken_begin_cost(&cost, ks[i], ROLE_CLIENT);
       softspoken_extend_cost(&cost, ks[i], ROLE_CLIENT, counts[j]);
     }
     assert_int_equal(server->ended.bytes_sent, cost.bytes_to_client);
@@ -171,39 +192,43 @@ static void softspoken__cost_is_as_declared(void **state) {
 /* Every message, either party's, at its header, beginning, middle and end: somebody notices, always. */
 static void softspoken__an_altered_byte_never_passes(void **state) {
   (void)state;
+  enum { POINTS = 4, TREES = 31 * (4 * 32 + 32) + 3 * 32 + 32 + 32 }; /* pieces of points; bytes of all trees, k = 4 */
   static const size_t counts[] = {200};
   struct party p[2];
-  run(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX});
-  assert_ok(p[0].status);
-  const size_t trees = (size_t)p[0].opened.bytes_sent - 3 * CHANNEL_HEADER_LEN - 127 * 96;
-  const size_t lens[] = {127 * 32, 127 * 64, trees, softspoken_message_len(4, softspoken_blocks(counts[0]))};
-  release(p);
+  const size_t extension = softspoken_message_len(4, softspoken_blocks(counts[0]));
+  const size_t chain = softspoken_message_len(4, softspoken_blocks(2 * SOFTSPOKEN_OTS));
+  const size_t lens[2][6] = {[ROLE_SERVER] = {32 * 64, 32 * 64, 32 * 64, 31 * 64, TREES, extension},
+                             [ROLE_CLIENT] = {127 * 32, TREES, chain, extension}};
   for (enum role who = ROLE_SERVER; who <= ROLE_CLIENT; who++) {
     uint64_t start = 0;
-    for (size_t m = 0; m < 4; m++) {
+    for (size_t m = 0; m < 6 && lens[who][m]; m++) {
+      const size_t len = lens[who][m];
       const uint64_t body = start + CHANNEL_HEADER_LEN;
-      const uint64_t at[] = {start + 4,           body + 3,          body + 40, body + lens[m] / 2,
-                             body + lens[m] - 40, body + lens[m] - 1};
+      const uint64_t at[] = {start + 4, body + 3, body + 40, body + len / 2, body + len - 40, body + len - 1};
       for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         run(p, 4, counts, 1, (struct tamper){.who = who, .position = at[i], .flip = 0x04});
         const fusion_status server = p[ROLE_SERVER].status, client = p[ROLE_CLIENT].status;
         const fusion_status victim = who == ROLE_SERVER ? client : server;
         if (victim != FUSION_E_PEER && victim != FUSION_E_CRYPTO) {
           /* An altered receiver's point that is another element shows at the party that sent it. */
-          assert_int_equal(m, 1);
-          assert_int_equal(who == ROLE_SERVER ? server : client, FUSION_E_CRYPTO);
+          assert_true(who == ROLE_SERVER && m < POINTS);
+          assert_int_equal(server, FUSION_E_CRYPTO);
         }
         release(p);
       }
-      start = body + lens[m];
+      start = body + len;
     }
+    run(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX});
+    assert_ok(p[who].status);
+    assert_int_equal(p[who].ended.bytes_sent, start);
+    release(p);
   }
 }
 
 static void softspoken__a_peer_that_closes_is_reported(void **state) {
   (void)state;
   static const size_t counts[] = {200};
-  static const uint64_t cuts[] = {0, 7, 5000, 13000, 18000};
+  static const uint64_t cuts[] = {0, 7, 3000, 8500, 12000};
   for (enum role who = ROLE_SERVER; who <= ROLE_CLIENT; who++)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
       struct party p[2];
@@ -214,6 +239,107 @@ static void softspoken__a_peer_that_closes_is_reported(void **state) {
       for (size_t j = 0; j < counts[0]; j++) assert_true(p[left].keys[j].lo == 0 && p[left].keys[j].hi == 0);
       release(p);
     }
+}
+
+/* ---- kept OTs ---- */
+
+static bool same(block a, block b) {
+  return a.lo == b.lo && a.hi == b.hi;
+}
+
+/* Whether the halves are what they should be; the other's key of each OT is another one. */
+static void assert_kept(const struct softspoken_kept kept[2], enum role chooser) {
+  const struct softspoken_kept *chosen = &kept[chooser], *offered = &kept[role_peer(chooser)];
+  size_t ones = 0;
+  assert_int_equal(chosen->chooser, chooser);
+  assert_int_equal(offered->chooser, chooser);
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) {
+    assert_in_range(chosen->choices[i], 0, 1);
+    assert_true(same(chosen->keys[i], offered->keys[2 * i + chosen->choices[i]]));
+    assert_false(same(chosen->keys[i], offered->keys[2 * i + 1 - chosen->choices[i]]));
+    ones += chosen->choices[i];
+  }
+  assert_in_range(ones, 20, 107); /* 127 fair bits: outside with probability below 2^-45 */
+}
+
+/* Each session keeps for the next one; the roles change. Bytes, messages and delays are the declared ones. */
+static void kept__every_session_opens_the_next_without_base_ots(void **state) {
+  (void)state;
+  static const size_t counts[] = {300};
+  static struct softspoken_kept kept[4][2];
+  block deltas[4][2];
+  for (size_t i = 0; i < 4; i++) {
+    struct party p[2], session[2];
+    struct cost cost = {0};
+    const enum role first = i % 2 ? ROLE_CLIENT : ROLE_SERVER; /* whose direction is set up first */
+    for (int role = 0; role < 2; role++)
+      session[role] = (struct party){.session = 5 + i, .use = i ? &kept[i - 1][role] : NULL, .keep = &kept[i][role]};
+    run_session(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, session);
+    assert_ok(p[ROLE_SERVER].status);
+    assert_ok(p[ROLE_CLIENT].status);
+    assert_correlated(&p[ROLE_SERVER], &p[ROLE_CLIENT]);
+    assert_correlated(&p[ROLE_CLIENT], &p[ROLE_SERVER]);
+    assert_kept(kept[i], role_peer(first));
+    if (i)
+      softspoken_resume_cost(&cost, 4, first);
+    else
+      softspoken_open_cost(&cost, 4);
+    assert_int_equal(p[ROLE_SERVER].opened.bytes_sent, cost.bytes_to_client);
+    assert_int_equal(p[ROLE_CLIENT].opened.bytes_sent, cost.bytes_to_server);
+    assert_int_equal(p[ROLE_SERVER].opened.messages_sent, cost.messages_to_client);
+    assert_int_equal(p[ROLE_SERVER].opened.depth, cost.depth_server);
+    assert_int_equal(p[ROLE_CLIENT].opened.depth, cost.depth_client);
+    for (int role = 0; role < 2; role++) {
+      deltas[i][role] = p[role].delta;
+      for (size_t j = 0; j < i; j++) assert_false(same(deltas[i][role], deltas[j][role]));
+    }
+    release(p);
+  }
+}
+
+/* A backup that was put back, with a peer that plays along: Delta is the old one, nothing else is. */
+static void kept__used_twice_gives_other_correlations(void **state) {
+  (void)state;
+  static const size_t counts[] = {300};
+  static struct softspoken_kept kept[2];
+  struct party p[2], again[2];
+  const struct party keeping[2] = {{.session = 1, .keep = &kept[0]}, {.session = 1, .keep = &kept[1]}};
+  const struct party using[2] = {{.session = 2, .use = &kept[0]}, {.session = 2, .use = &kept[1]}};
+  const struct party replaying[2] = {{.session = 3, .use = &kept[0]}, {.session = 3, .use = &kept[1]}};
+  run_session(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, keeping);
+  release(p);
+  run_session(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, using);
+  run_session(again, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, replaying);
+  for (int role = 0; role < 2; role++) {
+    assert_ok(p[role].status);
+    assert_ok(again[role].status);
+    for (size_t i = 0; i < counts[0]; i++) {
+      assert_false(same(p[role].keys[i], again[role].keys[i]));
+      assert_false(same(p[role].macs[i], again[role].macs[i]));
+    }
+  }
+  assert_true(same(p[ROLE_CLIENT].delta, again[ROLE_CLIENT].delta)); /* the client chose */
+  assert_false(same(p[ROLE_SERVER].delta, again[ROLE_SERVER].delta));
+  release(p);
+  release(again);
+}
+
+/* Parties whose halves are of different set-ups: the chooser refuses the trees. */
+static void kept__halves_that_do_not_fit_are_refused(void **state) {
+  (void)state;
+  static const size_t counts[] = {300};
+  static struct softspoken_kept kept[2][2];
+  struct party p[2];
+  for (size_t i = 0; i < 2; i++) {
+    const struct party keeping[2] = {{.session = i, .keep = &kept[i][0]}, {.session = i, .keep = &kept[i][1]}};
+    run_session(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, keeping);
+    release(p);
+  }
+  const struct party mixed[2] = {{.session = 7, .use = &kept[0][0]}, {.session = 7, .use = &kept[1][1]}};
+  run_session(p, 4, counts, 1, (struct tamper){.position = UINT64_MAX}, mixed);
+  assert_int_equal(p[ROLE_CLIENT].status, FUSION_E_CRYPTO);
+  for (size_t i = 0; i < counts[0]; i++) assert_true(p[ROLE_CLIENT].keys[i].lo == 0 && p[ROLE_CLIENT].keys[i].hi == 0);
+  release(p);
 }
 
 /* ---- a cheating receiver ---- */
@@ -472,7 +598,8 @@ static void *run_source(void *arg) {
   struct cot *c = NULL;
   size_t at[2] = {0, 0};
   TRY(prg_new_random(&prg));
-  TRY(cot_open_softspoken(&c, x->role, x->channel, NULL, prg));
+  const struct cot_opening opening = {.role = x->role, .channel = x->channel, .prg = prg};
+  TRY(cot_open_softspoken(&c, &opening));
   x->delta = c->delta;
   x->domains[0] = cot_domain(c, ROLE_SERVER);
   x->domains[1] = cot_domain(c, ROLE_CLIENT);
@@ -526,7 +653,11 @@ static void softspoken__a_field_of_another_size_is_a_usage_error(void **state) {
   (void)state;
   struct softspoken_sender *s;
   const struct softspoken_setup setup = {.field_bits = 3};
+  struct softspoken_kept kept;
+  const struct softspoken_setup one_way_kept = {.field_bits = 4, .keep = &kept};
   assert_int_equal(softspoken_open(&s, NULL, &setup), FUSION_E_USAGE);
+  assert_null(s);
+  assert_int_equal(softspoken_open(&s, NULL, &one_way_kept), FUSION_E_USAGE);
   assert_null(s);
 }
 
@@ -540,6 +671,9 @@ int main(void) {
       cmocka_unit_test(softspoken__cost_is_as_declared),
       cmocka_unit_test(softspoken__an_altered_byte_never_passes),
       cmocka_unit_test(softspoken__a_peer_that_closes_is_reported),
+      cmocka_unit_test(kept__every_session_opens_the_next_without_base_ots),
+      cmocka_unit_test(kept__used_twice_gives_other_correlations),
+      cmocka_unit_test(kept__halves_that_do_not_fit_are_refused),
       cmocka_unit_test(softspoken__a_field_of_another_size_is_a_usage_error),
       cmocka_unit_test(cheat__an_inconsistent_choice_passes_only_with_delta_guessed),
       cmocka_unit_test(cheat__an_altered_mask_or_answer_is_seen),

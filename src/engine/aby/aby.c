@@ -17,8 +17,10 @@ static void aby_close(void *state) {
 static fusion_status open_cot(struct aby *a, const struct engine_party *p) {
   fusion_status status;
   struct prg *prg = prg_fork(p->prg, "aby", 0);
+  const struct cot_opening opening = {
+      .role = p->role, .channel = p->channel, .heap = p->heap, .prg = prg, .keeping = p->keeping};
   FAIL_IF(!prg, FUSION_E_MEMORY);
-  TRY(cot_open_softspoken(&a->cot, p->role, p->channel, p->heap, prg));
+  TRY(cot_open_softspoken(&a->cot, &opening));
   a->garble = (struct garble){.role = p->role, .channel = p->channel, .cot = a->cot, .heap = p->heap};
   a->party = (struct party){
       .role = p->role, .channel = p->channel, .cot = a->cot, .prg = p->prg, .heap = p->heap, .garble = &a->garble};

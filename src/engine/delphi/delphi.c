@@ -21,8 +21,10 @@ static fusion_status open_keys(struct delphi *d, const struct engine_party *p) {
   const struct delphi_layout *own = delphi_own(p->layout);
   fusion_status status;
   struct prg *ot_prg = prg_fork(p->prg, "delphi ot", 0);
+  const struct cot_opening opening = {
+      .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  TRY(cot_open_silent(&d->cot, p->role, p->channel, p->heap, ot_prg, &own->silent));
+  TRY(cot_open_silent(&d->cot, &opening, &own->silent));
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&d->rlwe, p->channel, p->prg, &own->steps.keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&d->rlwe, p->channel, p->prg, &own->steps.keys));
 cleanup:

@@ -13,10 +13,11 @@ static void sci_he_close(void *state) {
 static fusion_status open_keys(struct sci_he *c, const struct engine_party *p) {
   fusion_status status;
   struct prg *ot_prg = prg_fork(p->prg, "sci-he ot", 0);
+  const struct cot_opening opening = {
+      .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  TRY(sci_he_is_silent(p->layout)
-          ? cot_open_silent(&c->cot, p->role, p->channel, p->heap, ot_prg, &sci_he_own(p->layout)->silent)
-          : cot_open_softspoken(&c->cot, p->role, p->channel, p->heap, ot_prg));
+  TRY(sci_he_is_silent(p->layout) ? cot_open_silent(&c->cot, &opening, &sci_he_own(p->layout)->silent)
+                                  : cot_open_softspoken(&c->cot, &opening));
   TRY(slots_open(&c->slots, p->role, p->channel, p->prg));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
 cleanup:

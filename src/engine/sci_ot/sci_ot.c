@@ -19,9 +19,11 @@ static fusion_status open_cot(struct sci_ot *s, const struct engine_party *p) {
   const struct sci_ot_layout *own = p->layout->own;
   fusion_status status;
   struct prg *prg = prg_fork(p->prg, "sci-ot", 0);
+  const struct cot_opening opening = {
+      .role = p->role, .channel = p->channel, .heap = p->heap, .prg = prg, .keeping = p->keeping};
   FAIL_IF(!prg, FUSION_E_MEMORY);
-  TRY(sci_ot_tuning(p->layout)->silent ? cot_open_silent(&s->cot, p->role, p->channel, p->heap, prg, &own->silent)
-                                       : cot_open_softspoken(&s->cot, p->role, p->channel, p->heap, prg));
+  TRY(sci_ot_tuning(p->layout)->silent ? cot_open_silent(&s->cot, &opening, &own->silent)
+                                       : cot_open_softspoken(&s->cot, &opening));
   s->party = (struct party){.role = p->role, .channel = p->channel, .cot = s->cot, .prg = p->prg, .heap = p->heap};
 cleanup:
   prg_free(prg);
