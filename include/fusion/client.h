@@ -111,6 +111,12 @@ typedef struct fusion_client_settings {
   void *run_task_context;
   /** Which of the server's models: NAME, or NAME@VERSION. NULL (default): the only one that it has for this client. */
   const char *model;
+  /** A file in which a job leaves, for the next one with the same server and engine, what lets both do without the base
+   * oblivious transfers that a connection begins with. It is made (mode 0600) when a job ends without a failure,
+   * whatever its verdict, and used up, and gone, before the next one names it. If it, or the server's part, is missing,
+   * old or for something else, the set-up is made anew. Secret. One for each server, and for each job at a time.
+   * Excludes `prepared` and `run_task`. NULL (default): nothing is kept. */
+  const char *keep;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

@@ -68,6 +68,9 @@ typedef struct fusion_server_settings {
   /** Addresses and networks, split by commas, of load balancers that say by the PROXY protocol, version 2, whom a
    * connection comes from: they must say it, nobody else is asked. NULL (default): none. */
   const char *proxies;
+  /** Seconds for which the server keeps, in memory, its part of what clients keep of a connection's set-up
+   * (fusion_client_settings.keep): 16 at most for a client, 1,024 in all. 0: it keeps nothing. Default 3600. */
+  uint64_t keep_for_s;
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);

@@ -199,7 +199,8 @@ class Client:
     job is divided. ca: PEM file, the only authority trusted to vouch for the server.
     cert, key: PEM files that are shown to the server. plaintext: no TLS, to a loopback address only.
     min_accuracy: part of the public answers that must be right (default 0.95). canaries: a file of an audit. journal: a
-    file from which a job goes on that was killed. receipts: the server signs what ran. Other settings are those of
+    file from which a job goes on that was killed. keep: a file that spares the next job with this server the slow part of
+    its set-up. receipts: the server signs what ran. Other settings are those of
     fusion_client_settings: security_bits, min_public, public_copies, workers, shard_samples, tries, timeout_ms,
     max_seconds, engine, manifest, model_id, clip, accept_fast, tolerance, receipt_key, min_canaries and so on; times end
     in _ms or _seconds. Every method takes them as well, for one job.

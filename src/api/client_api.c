@@ -10,6 +10,7 @@
 #include "base/sized.h"
 #include "mixcheck/report.h"
 #include "session/ahead.h"
+#include "session/keep.h"
 #include "session/messages.h"
 #include "session/prepare.h"
 #include "session/task.h"
@@ -86,6 +87,8 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
   if (s->prepared && s->journal)
     return error_set(err, FUSION_E_USAGE, "a prepared job cannot be resumed: it takes no journal");
+  if (s->keep && (s->prepared || s->run_task))
+    return error_set(err, FUSION_E_USAGE, "a prepared job, and one of tasks, makes no set-up of its own to keep");
   if (s->min_canaries < 1 || s->min_canaries > FUSION_PUBLIC_MAX)
     return error_set(err, FUSION_E_USAGE, "the least number of canaries is 1 to 2^32");
   return FUSION_OK;
@@ -131,6 +134,7 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
                err));
   TRY(copy_path(&c->journal, s->journal, err));
   TRY(copy_path(&c->prepared, s->prepared, err));
+  TRY(copy_path(&c->keep, s->keep, err));
   TRY(copy_path(&c->canary_path, s->canaries, err));
   if (s->canaries) TRY(canaries_load(&c->canaries, s->canaries, err));
   if (!s->plaintext) TRY(tls_client_new(&c->handles.tls, s->tls_ca, s->tls_cert, s->tls_key, err));
@@ -154,6 +158,7 @@ void fusion_client_close(fusion_client *client) {
   tls_free(client->handles.tls);
   mem_free(client->journal);
   mem_free(client->prepared);
+  mem_free(client->keep);
   mem_free(client->canary_path);
   canaries_free(&client->canaries);
   mem_free(client);
@@ -316,6 +321,14 @@ static fusion_status tell_audit(fusion_result *r, const struct canaries *c, cons
   return FUSION_OK;
 }
 
+/* That nothing is kept costs the next job time, and this one nothing. */
+static void keep_set_up(struct keep *keep, fusion_verdict *v) {
+  fusion_error why = {.status = FUSION_OK};
+  if (keep_write(keep, &why) == FUSION_OK) return;
+  const size_t end = strlen(v->note);
+  snprintf(v->note + end, sizeof v->note - end, "%sthe set-up is not kept: %s", end ? "; " : "", why.text);
+}
+
 static fusion_status run_job(fusion_client *client, const struct asked *a, const fusion_plan_choice *choice,
                              fusion_result *r, fusion_error *err) {
   struct inputs in = {0};
@@ -329,6 +342,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
   fusion_status status = FUSION_OK;
   client->rejected_utc[0] = '\0';
   TRY(check_arrays(a, labelled, err));
+  if (client->keep) TRY(keep_open(&handles.keep, client->keep, err));
   if (client->prepared) TRY(ahead_open(&handles.ahead, client->prepared, err));
   if (client->journal) TRY(journal_open(&handles.journal, client->journal, client->settings.again != 0, err));
   TRY(take_inputs(&in, a, labelled, handles.journal, err));
@@ -347,6 +361,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
                                   .choice = mix};
   const struct job_terms terms = {&client->settings, &handles, &input};
   TRY(job_run(&terms, &r->output, &r->verdict, err));
+  if (handles.keep) keep_set_up(handles.keep, &r->verdict);
   if (choice->canaries) TRY(tell_audit(r, &client->canaries, client->canaries.audited_utc, err));
   if (r->verdict.audit && r->verdict.accepted) {
     TRY(result_count_audit(r, err));
@@ -357,6 +372,7 @@ static fusion_status run_job(fusion_client *client, const struct asked *a, const
 cleanup:
   journal_close(handles.journal);
   ahead_close(handles.ahead);
+  keep_close(handles.keep);
   inputs_free(&in);
   return status;
 }

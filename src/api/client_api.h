@@ -12,7 +12,7 @@ struct fusion_client {
   fusion_client_settings settings; /* its texts are gone */
   struct job_handles handles;      /* its TLS context is owned; no journal yet */
   char model[SESSION_MODEL_LEN];   /* what the handles point to, if the settings name one */
-  char *prepared;                  /* owned; NULL: none */
+  char *prepared, *keep;           /* owned; NULL: none */
   char *journal;                   /* owned: path, NULL for none */
   char *canary_path;               /* owned: NULL for none */
   struct canaries canaries;        /* owned: as the file was when the client was opened */

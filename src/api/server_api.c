@@ -8,6 +8,8 @@
 #include "service/service.h"
 #include "session/serve.h"
 
+enum { KEEP_FOR_MAX_S = 24 * 3600 };
+
 struct fusion_server {
   struct server *server;     /* owned */
   struct tls_context *tls;   /* owned, NULL for plaintext */
@@ -31,7 +33,8 @@ void fusion_server_init(fusion_server_settings *settings, size_t size) {
                                            .timeout_ms = 120000,
                                            .stop_grace_ms = 30000,
                                            .prepared_bytes = UINT64_C(10) << 30,
-                                           .prepared_hours = 168};
+                                           .prepared_hours = 168,
+                                           .keep_for_s = 3600};
   sized_init(settings, size, &defaults);
 }
 
@@ -54,6 +57,7 @@ static fusion_status check_settings(const fusion_server_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "a server's limits and time-outs must not be 0");
   if (s->handshake_timeout_ms > INT32_MAX || s->timeout_ms > INT32_MAX || s->stop_grace_ms > INT32_MAX)
     return error_set(err, FUSION_E_USAGE, "a server's time-outs are 24 days at most");
+  if (s->keep_for_s > KEEP_FOR_MAX_S) return error_set(err, FUSION_E_USAGE, "a server keeps set-ups for a day at most");
   return FUSION_OK;
 }
 

@@ -98,13 +98,14 @@ static fusion_status cut(struct preparation *p, fusion_error *err) {
   const size_t wanted = size_min(set->shard_samples ? set->shard_samples : SHARD_DEFAULT, (size_t)p->head.samples);
   const size_t limit = shard_limit(p->handles->engine, &p->program, ROLE_CLIENT, wanted, memory);
   if (!limit) return error_set(err, FUSION_E_LIMIT, "one sample of the server's model takes more memory than allowed");
-  struct start start = {.purpose = PURPOSE_PREPARE,
-                        .shard_samples = (uint32_t)size_min(limit, SESSION_SHARD_MAX),
-                        .expected_samples = p->head.samples};
-  uint32_t granted;
+  const struct start start = {.purpose = PURPOSE_PREPARE,
+                              .shard_samples = (uint32_t)size_min(limit, SESSION_SHARD_MAX),
+                              .expected_samples = p->head.samples};
+  struct ready ready;
   fusion_status status = start_send(p->channel, &start);
-  if (status == FUSION_OK) status = ready_recv(p->channel, &granted);
+  if (status == FUSION_OK) status = ready_recv(p->channel, &start, &ready);
   if (status != FUSION_OK) return channel_failure(p, status, err);
+  const uint32_t granted = ready.shard_samples;
   if (granted > start.shard_samples)
     return error_set(err, FUSION_E_PEER, "the server grants larger shards than were asked for");
   const size_t shards = shards_count((size_t)p->head.samples, granted, 1);

@@ -229,6 +229,7 @@ static fusion_status job_init(struct client_job *job, const struct job_terms *te
   job->workers = mem_alloc(job->worker_room, sizeof *job->workers);
   if (!job->workers || sodium_init() < 0) return FUSION_E_MEMORY;
   for (size_t i = 0; i < job->worker_room; i++) job->workers[i].job = job;
+  job->workers[0].keep = terms->handles->keep;
   return os_random(job->id, sizeof job->id);
 }
 

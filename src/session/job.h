@@ -15,6 +15,7 @@
 #include "session/journal.h"
 
 struct ahead;
+struct keep;
 
 /** What the client's settings name, found and opened. Borrowed. */
 struct job_handles {
@@ -26,6 +27,7 @@ struct job_handles {
   const uint8_t *model_id;     /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
   bool receipts;               /* ask for them, and fail without */
   const uint8_t *receipt_key;  /* RECEIPT_KEY_LEN bytes, of the only key that may sign them; NULL: any */
+  struct keep *keep;           /* one worker keeps its set-ups in it (session/keep.h); NULL: none does */
   struct ahead *ahead;         /* the job's runs were prepared (session/ahead.h); NULL: it runs in one go */
   struct journal *journal;     /* NULL: a job that is lost with its process */
   const atomic_int *cancelled; /* ends the job when not 0; may be NULL */

@@ -21,6 +21,9 @@ struct worker {
   uint64_t samples;        /* that have run */
   uint32_t shards;
   struct engine_session *session;
+  struct keep *keep;       /* borrowed, of the first worker alone; NULL: it keeps nothing */
+  bool finished;           /* the connection ended as it should */
+  struct keeping *keeping; /* of this connection, until its session opens; NULL: none */
 };
 
 struct client_job {

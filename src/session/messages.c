@@ -190,25 +190,35 @@ static bool shard_size_fits(uint32_t samples) {
   return samples && samples <= SESSION_SHARD_MAX;
 }
 
+static bool is_zero(const uint8_t number[SESSION_STATE_LEN]) {
+  static const uint8_t zeros[SESSION_STATE_LEN];
+  return memcmp(number, zeros, sizeof zeros) == 0;
+}
+
 fusion_status start_send(struct channel *c, const struct start *m) {
   struct writer w = {0};
   write_u32(&w, m->shard_samples);
   write_u64(&w, m->expected_samples);
   write_u8(&w, (uint8_t)m->purpose);
+  write_u8(&w, (uint8_t)(m->keep + m->has_kept));
+  write_bytes(&w, m->kept, sizeof m->kept);
   return send_writer(c, MSG_START, &w);
 }
 
 fusion_status start_recv(struct channel *c, struct start *m) {
-  uint8_t bytes[13];
+  uint8_t bytes[14 + SESSION_STATE_LEN];
   struct reader r;
   const fusion_status status = recv_exact(c, MSG_START, bytes, sizeof bytes, &r);
   if (status != FUSION_OK) return status;
   m->shard_samples = read_u32(&r);
   m->expected_samples = read_u64(&r);
-  const uint8_t purpose = read_u8(&r);
+  const uint8_t purpose = read_u8(&r), keeping = read_u8(&r);
   m->purpose = (enum session_purpose)purpose;
+  m->keep = keeping >= 1;
+  m->has_kept = keeping == 2;
+  read_bytes(&r, m->kept, sizeof m->kept);
   if (!shard_size_fits(m->shard_samples) || !m->expected_samples || m->expected_samples > SESSION_SAMPLES_MAX ||
-      purpose > PURPOSE_RUN_PREPARED)
+      purpose > PURPOSE_RUN_PREPARED || keeping > 2 || (!m->has_kept && !is_zero(m->kept)))
     return malformed(c, "start");
   return FUSION_OK;
 }
@@ -227,14 +237,29 @@ static fusion_status recv_u32(struct channel *c, message_type type, uint32_t *v)
   return status;
 }
 
-fusion_status ready_send(struct channel *c, uint32_t shard_samples) {
-  return send_u32(c, MSG_READY, shard_samples);
+fusion_status ready_send(struct channel *c, const struct ready *m) {
+  struct writer w = {0};
+  write_u32(&w, m->shard_samples);
+  write_u8(&w, m->keeps);
+  write_u8(&w, m->uses);
+  write_bytes(&w, m->number, sizeof m->number);
+  return send_writer(c, MSG_READY, &w);
 }
 
-fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) {
-  const fusion_status status = recv_u32(c, MSG_READY, shard_samples);
+fusion_status ready_recv(struct channel *c, const struct start *start, struct ready *m) {
+  uint8_t bytes[6 + SESSION_STATE_LEN];
+  struct reader r;
+  const fusion_status status = recv_exact(c, MSG_READY, bytes, sizeof bytes, &r);
   if (status != FUSION_OK) return status;
-  return shard_size_fits(*shard_samples) ? FUSION_OK : malformed(c, "shard size");
+  m->shard_samples = read_u32(&r);
+  const uint8_t keeps = read_u8(&r), uses = read_u8(&r);
+  m->keeps = keeps == 1;
+  m->uses = uses == 1;
+  read_bytes(&r, m->number, sizeof m->number);
+  if (!shard_size_fits(m->shard_samples)) return malformed(c, "shard size");
+  if (keeps > 1 || uses > 1 || (keeps && !start->keep) || (uses && !start->has_kept) || (!keeps && !is_zero(m->number)))
+    return malformed(c, "answer about a kept set-up");
+  return FUSION_OK;
 }
 
 fusion_status shard_send(struct channel *c, uint32_t samples) {

@@ -5,9 +5,9 @@
  *      HELLO  versions, engine, model, job... ->
  *                                           <-  HELLO     version, engine, hash and length of the manifest
  *                                           <-  MANIFEST  the program's bytes; not if the client has them
- *      START  samples a shard, samples here ->            the client has checked the manifest
+ *      START  samples a shard, samples here ->            the client has checked the manifest; which kept set-up it has
  *      STATES the prepared states           ->            if START is to use such
- *                                           <-  READY     samples a shard that the server grants
+ *                                           <-  READY     samples a shard that the server grants; whether it has that
  *      ... the engine opens ...
  *      SHARD  samples                       ->
  *      ... the engine runs ...                            any number of times
@@ -43,7 +43,7 @@ enum {
   SESSION_VERSION_OLDEST = 2, /* and the oldest */
   SESSION_HASH_LEN = 32,
   SESSION_JOB_LEN = 16,
-  SESSION_STATE_LEN = 16,       /* the number of a prepared state, which the server draws */
+  SESSION_STATE_LEN = 16,       /* the number of a prepared state or a kept set-up, which the server draws */
   SESSION_STATES_MAX = 1 << 16, /* prepared states of a job */
   SESSION_ENGINE_LEN = 24,
   SESSION_MODEL_LEN = 128,     /* NAME@VERSION, each of 63 bytes at most */
@@ -80,6 +80,16 @@ struct start {
   uint32_t shard_samples;
   uint64_t expected_samples; /* this connection's likely share of the job: sizes the correlations */
   enum session_purpose purpose;
+  bool keep;                       /* the client would keep what this connection's set-up leaves (session/keep.h) */
+  bool has_kept;                   /* with `keep`: it has what an earlier one left, of this number */
+  uint8_t kept[SESSION_STATE_LEN]; /* zeros without */
+};
+
+struct ready {
+  uint32_t shard_samples;            /* granted: at most those asked for */
+  bool keeps;                        /* the server keeps what this set-up leaves, under this number */
+  bool uses;                         /* this set-up begins from what the client named */
+  uint8_t number[SESSION_STATE_LEN]; /* zeros when nothing is kept */
 };
 
 /** Whether it is NAME or NAME@VERSION: each 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit. */
@@ -98,8 +108,9 @@ void version_refuse(struct channel *c);
 bool version_1_refused(const struct channel *c, fusion_error *why);
 fusion_status start_send(struct channel *c, const struct start *m) FUSION_MUST_CHECK;
 fusion_status start_recv(struct channel *c, struct start *m) FUSION_MUST_CHECK;
-fusion_status ready_send(struct channel *c, uint32_t shard_samples) FUSION_MUST_CHECK;
-fusion_status ready_recv(struct channel *c, uint32_t *shard_samples) FUSION_MUST_CHECK;
+fusion_status ready_send(struct channel *c, const struct ready *m) FUSION_MUST_CHECK;
+/** `start`: what was sent; the answer must be one to it. */
+fusion_status ready_recv(struct channel *c, const struct start *start, struct ready *m) FUSION_MUST_CHECK;
 
 /** A shard's announcement; 0 samples: the client is done. */
 fusion_status shard_send(struct channel *c, uint32_t samples) FUSION_MUST_CHECK;

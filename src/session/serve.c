@@ -90,6 +90,7 @@ void server_close(struct server *s) {
   listener_close(s->listener);
   model_list_close(s->own_models);
   prepared_close(s);
+  kept_free(s);
   day_unload(s);
   while (s->accounts) {
     struct account *next = s->accounts->next;
@@ -181,6 +182,7 @@ fusion_status server_run(struct server *s, fusion_error *err) {
     if (atomic_exchange(&s->reload_asked, false)) reload(s);
     job_expire(s, false);
     model_list_tidy(s->models);
+    kept_expire(s);
   }
   const bool asked = atomic_load(&s->stopping) > 0;
   if (!asked) atomic_fetch_add(&s->stopping, 1);

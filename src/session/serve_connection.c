@@ -157,7 +157,9 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   if (start->expected_samples > hello.samples)
     return error_set(failure, FUSION_E_PEER, "the client expects more samples than the job has");
   TRY(prepared_check(c, hello.samples, start->shard_samples, failure));
-  status = ready_send(c->channel, start->shard_samples);
+  struct ready ready = {.shard_samples = start->shard_samples};
+  TRY(kept_answer(c, start, &ready, failure));
+  status = ready_send(c->channel, &ready);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
   job_granted(s, c);
 cleanup:
@@ -194,15 +196,20 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
 }
 
 static fusion_status open_session(struct engine_session **out, struct connection *c, size_t expected_samples) {
+  static const enum engine_phase phases[] = {
+      [PURPOSE_RUN] = ENGINE_AT_ONCE, [PURPOSE_PREPARE] = ENGINE_AHEAD, [PURPOSE_RUN_PREPARED] = ENGINE_ONLINE};
   const struct model *model = c->model->model;
-  if (c->purpose == PURPOSE_RUN) return engine_open_server(out, c->engine, model, c->channel, expected_samples);
+  struct keeping keeping = {.use = c->use_setup, .keep = c->keep_setup};
   const struct engine_opening opening = {.engine = c->engine,
                                          .program = &model->program,
                                          .weights = model->weights,
                                          .channel = c->channel,
                                          .expected_samples = expected_samples,
-                                         .phase = c->purpose == PURPOSE_PREPARE ? ENGINE_AHEAD : ENGINE_ONLINE};
-  return engine_open(out, &opening);
+                                         .phase = phases[c->purpose],
+                                         .keeping = &keeping};
+  const fusion_status status = engine_open(out, &opening);
+  kept_opened(c, status == FUSION_OK && keeping.kept);
+  return status;
 }
 
 static fusion_status serve(struct connection *c, fusion_error *failure) {
@@ -237,6 +244,7 @@ void *connection_main(void *arg) {
   struct server *s = c->server;
   fusion_error failure = {.status = FUSION_OK};
   const fusion_status status = serve(c, &failure);
+  kept_ended(c, status == FUSION_OK);
   const bool refused = status != FUSION_OK && !c->granted && (!c->probe || c->cut_off);
   if (refused) tell_refusal(c, &failure);
   if (status == FUSION_E_VERSION)

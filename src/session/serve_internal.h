@@ -59,6 +59,9 @@ struct job {
   fusion_error failure; /* of the first connection that failed */
 };
 
+/** A kept set-up (serve_keep.c). */
+struct kept_half;
+
 struct connection {
   struct connection *next;
   struct server *server;
@@ -88,6 +91,9 @@ struct connection {
   uint32_t shards;
   struct state_name *made; /* owned: what a connection that prepares has made so far */
   size_t made_count;
+  struct kept_setup *use_setup, *keep_setup; /* owned, guarded, until the engine has opened; NULL: none */
+  uint8_t keep_number[SESSION_STATE_LEN];    /* of what this connection leaves */
+  bool keep_listed;                          /* it is in the server's list */
 };
 
 struct server {
@@ -116,6 +122,7 @@ struct server {
   uint64_t memory_reserved;
   double prepared_swept;  /* when the folder was last looked through */
   struct holder *holders; /* of prepared runs */
+  struct kept_half *kept; /* set-ups for next jobs, the newest first */
   double day_began;       /* monotonic; may lie before the server's start */
   uint64_t day_samples;   /* begun since then */
   uint64_t day_claimed;   /* by jobs, not begun yet */
@@ -205,6 +212,17 @@ fusion_status prepared_make(struct connection *c, struct engine_session *session
                             fusion_error *failure) FUSION_MUST_CHECK;
 /** The connection has ended; `well`: its client has all that was prepared. If not, it is removed. */
 void prepared_end(struct connection *c, bool well);
+/** Before READY: whether the server keeps what this connection's set-up leaves, and whether it has what START names;
+ *  that is spent then. */
+fusion_status kept_answer(struct connection *c, const struct start *start, struct ready *ready,
+                          fusion_error *failure) FUSION_MUST_CHECK;
+/** The engine has opened: what it began from is wiped, and what it left (`kept`) is there for the next job. */
+void kept_opened(struct connection *c, bool kept);
+/** The connection has ended; not `well`: what it left is wiped. */
+void kept_ended(struct connection *c, bool well);
+/** Wipes what is too old. Called without the lock. */
+void kept_expire(struct server *s);
+void kept_free(struct server *s);
 /** A shard of a connection that uses what was prepared; the state is spent on the disk before the run's first message.
  */
 fusion_status prepared_use(struct connection *c, struct engine_session *session, uint32_t samples,

@@ -5,6 +5,7 @@
 #include "base/packed.h"
 #include "session/ahead.h"
 #include "session/job_internal.h"
+#include "session/keep.h"
 
 enum {
   CONNECT_TRIES = 3,     /* in a row, before a worker gives up */
@@ -46,6 +47,38 @@ static fusion_status name_states(struct worker *w) {
   return states_send(w->channel, states, count);
 }
 
+/* START and what is granted. A kept set-up is spent before it is named. */
+static fusion_status start_work(struct worker *w, fusion_error *why) {
+  struct client_job *job = w->job;
+  struct start start = {.purpose = job->terms.handles->ahead ? PURPOSE_RUN_PREPARED : PURPOSE_RUN,
+                        .shard_samples = job->ready.shard_samples,
+                        .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
+  struct ready ready;
+  if (w->keep) {
+    struct keep_binding binding = {.certificate = {0}};
+    if (w->peer.has_certificate) memcpy(binding.certificate, w->peer.certificate_sha256, sizeof binding.certificate);
+    strcpy(binding.engine, job->terms.handles->engine->name);
+    start.keep = true;
+    start.has_kept = keep_take(w->keep, &binding, start.kept);
+  }
+  fusion_status status = start_send(w->channel, &start);
+  if (status == FUSION_OK && job->terms.handles->ahead) status = name_states(w);
+  if (status == FUSION_OK) status = ready_recv(w->channel, &start, &ready);
+  if (status != FUSION_OK) return channel_failure(w->channel, status, why);
+  const uint32_t granted = ready.shard_samples;
+  if (granted > start.shard_samples)
+    return error_set(why, FUSION_E_PEER, "the server grants larger shards than were asked for");
+  if (granted < job->ready.shard_samples && job->terms.handles->ahead)
+    return error_set(why, FUSION_E_BUSY,
+                     "the server has memory for %u samples at once, and the prepared job runs %u: try again later",
+                     granted, job->ready.shard_samples);
+  if (granted < job->ready.shard_samples && job->queue.shards)
+    return error_set(why, FUSION_E_REFUSED, "the server has no memory left for another worker");
+  if (!job->queue.shards) job->ready.shard_samples = granted;
+  if (w->keep) w->keeping = keep_keeping(w->keep, &ready);
+  return FUSION_OK;
+}
+
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
   struct client_hello hello = {.samples = job->declared ? job->declared : job->ready.todo,
@@ -81,24 +114,7 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   pthread_mutex_lock(&job->lock);
   job->predicted_bytes = job->ready.predicted_bytes;
   pthread_mutex_unlock(&job->lock);
-  const struct start start = {.purpose = job->terms.handles->ahead ? PURPOSE_RUN_PREPARED : PURPOSE_RUN,
-                              .shard_samples = job->ready.shard_samples,
-                              .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
-  uint32_t granted;
-  status = start_send(w->channel, &start);
-  if (status == FUSION_OK && job->terms.handles->ahead) status = name_states(w);
-  if (status == FUSION_OK) status = ready_recv(w->channel, &granted);
-  if (status != FUSION_OK) return channel_failure(w->channel, status, why);
-  if (granted > start.shard_samples)
-    return error_set(why, FUSION_E_PEER, "the server grants larger shards than were asked for");
-  if (granted < job->ready.shard_samples && job->terms.handles->ahead)
-    return error_set(why, FUSION_E_BUSY,
-                     "the server has memory for %u samples at once, and the prepared job runs %u: try again later",
-                     granted, job->ready.shard_samples);
-  if (granted < job->ready.shard_samples && job->queue.shards)
-    return error_set(why, FUSION_E_REFUSED, "the server has no memory left for another worker");
-  if (!job->queue.shards) job->ready.shard_samples = granted;
-  return FUSION_OK;
+  return start_work(w, why);
 }
 
 fusion_status worker_connect(struct worker *w, fusion_error *why) {
@@ -144,6 +160,9 @@ void worker_disconnect(struct worker *w) {
     engine_close(w->session);
   }
   w->session = NULL;
+  w->keeping = NULL;
+  if (w->keep) keep_ended(w->keep, w->finished);
+  w->finished = false;
   const struct channel_stats stats = channel_get_stats(w->channel);
   pthread_mutex_lock(&job->lock);
   struct channel *channel = w->channel;
@@ -204,6 +223,20 @@ static fusion_status take_rows(int64_t **rows, const struct prepared_job *p, con
   return *rows ? FUSION_OK : error_set(why, FUSION_E_MEMORY, "out of memory for a shard");
 }
 
+static fusion_status open_session(struct worker *w) {
+  const struct client_job *job = w->job;
+  const struct engine_opening opening = {.engine = job->terms.handles->engine,
+                                         .program = &job->ready.program,
+                                         .channel = w->channel,
+                                         .expected_samples = div_up(job->ready.todo, job->ready.worker_count),
+                                         .phase = ENGINE_AT_ONCE,
+                                         .keeping = w->keeping};
+  const fusion_status status = engine_open(&w->session, &opening);
+  if (w->keeping) keep_opened(w->keep);
+  w->keeping = NULL;
+  return status;
+}
+
 static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_error *why) {
   struct client_job *job = w->job;
   int64_t *rows;
@@ -215,9 +248,7 @@ static fusion_status run_shard(struct worker *w, const struct shard *s, fusion_e
     mem_free_secret(rows, len * sizeof *rows);
     return status;
   }
-  if (!w->session)
-    status = engine_open_client(&w->session, job->terms.handles->engine, &job->ready.program, w->channel,
-                                div_up(job->ready.todo, job->ready.worker_count));
+  if (!w->session) status = open_session(w);
   if (status == FUSION_OK) status = shard_send(w->channel, (uint32_t)s->count);
   if (status == FUSION_OK)
     status = engine_run_client(w->session, rows, job->ready.answers + s->first * job->ready.answer_size, s->count);

@@ -100,5 +100,6 @@ void worker_finish(struct worker *w) {
   fusion_status status = shard_send(w->channel, 0);
   if (status == FUSION_OK) status = channel_flush(w->channel);
   if (status == FUSION_OK && w->job->terms.handles->receipts) take_receipt(w);
+  w->finished = status == FUSION_OK && w->session;
   worker_disconnect(w);
 }

@@ -149,14 +149,14 @@ enum attack_end attack_hello(const struct attack *a, const struct attack_target 
   for (int twice = 0; twice < 2 && end == ATTACK_ENDED; twice++) {
     struct channel *c;
     struct program program = {0};
-    uint32_t granted;
+    struct ready granted;
     const struct start start = {.shard_samples = 1, .expected_samples = 1};
     const struct client_hello again = {.engine = "cheetah", .samples = SAMPLES};
     fusion_status status = dial(&c, target);
     if (status != FUSION_OK) return ATTACK_NO_START;
     if (twice) status = greet(c, SAMPLES, random, &program);
     if (status == FUSION_OK) status = twice ? client_hello_send(c, &again) : start_send(c, &start);
-    if (status == FUSION_OK) status = ready_recv(c, &granted);
+    if (status == FUSION_OK) status = ready_recv(c, &start, &granted);
     end = status == FUSION_OK ? ATTACK_ENDURED : end_of(status);
     channel_close(c);
     program_free(&program);
@@ -168,26 +168,27 @@ enum attack_end attack_start(const struct attack *a, const struct attack_target 
   static const struct {
     uint64_t samples; /* of the job */
     struct start start;
-  } wrong[] = {{SAMPLES, {0, 1, PURPOSE_RUN}},
-               {SAMPLES, {SESSION_SHARD_MAX + 1, 1, PURPOSE_RUN}},
-               {SAMPLES, {UINT32_MAX, SAMPLES, PURPOSE_RUN}},
-               {SAMPLES, {1, 0, PURPOSE_RUN}},
-               {SAMPLES, {1, SAMPLES + 1, PURPOSE_RUN}},
-               {SAMPLES, {1, SESSION_SAMPLES_MAX, PURPOSE_RUN}},
-               {SAMPLES, {1, UINT64_MAX, PURPOSE_RUN}}};
+  } wrong[] = {{SAMPLES, {.shard_samples = 0, .expected_samples = 1}},
+               {SAMPLES, {.shard_samples = SESSION_SHARD_MAX + 1, .expected_samples = 1}},
+               {SAMPLES, {.shard_samples = UINT32_MAX, .expected_samples = SAMPLES}},
+               {SAMPLES, {.shard_samples = 1, .expected_samples = 0}},
+               {SAMPLES, {.shard_samples = 1, .expected_samples = SAMPLES + 1}},
+               {SAMPLES, {.shard_samples = 1, .expected_samples = SESSION_SAMPLES_MAX}},
+               {SAMPLES, {.shard_samples = 1, .expected_samples = UINT64_MAX}}};
   const size_t count = a->value ? 1 : sizeof wrong / sizeof wrong[0];
   enum attack_end end = ATTACK_ENDED;
   for (size_t i = 0; i < count && end == ATTACK_ENDED; i++) {
     struct channel *c;
     struct program program = {0};
-    uint32_t granted;
+    struct ready granted;
     /* The largest that is allowed, in a job of 2^19 samples, reserves all that a client may; then silence. */
-    const struct start start = a->value ? (struct start){1 << 19, 1 << 19, PURPOSE_RUN} : wrong[i].start;
+    const struct start start =
+        a->value ? (struct start){.shard_samples = 1 << 19, .expected_samples = 1 << 19} : wrong[i].start;
     fusion_status status = dial(&c, target);
     if (status != FUSION_OK) return ATTACK_NO_START;
     status = greet(c, a->value ? 1 << 19 : wrong[i].samples, random, &program);
     if (status == FUSION_OK) status = start_send(c, &start);
-    if (status == FUSION_OK) status = ready_recv(c, &granted);
+    if (status == FUSION_OK) status = ready_recv(c, &start, &granted);
     if (status == FUSION_OK && a->value) {
       uint8_t nonce[16];
       status = channel_recv(c, MSG_SILENT, nonce, sizeof nonce);
@@ -206,11 +207,11 @@ static enum attack_end run_session(struct channel *c, uint64_t claimed, unsigned
   struct program program = {0};
   struct engine_session *session = NULL;
   int64_t *inputs = NULL, *answers = NULL;
-  uint32_t granted;
+  struct ready granted;
   const struct start start = {.shard_samples = SAMPLES, .expected_samples = SAMPLES};
   fusion_status status = greet(c, SAMPLES, random, &program);
   if (status == FUSION_OK) status = start_send(c, &start);
-  if (status == FUSION_OK) status = ready_recv(c, &granted);
+  if (status == FUSION_OK) status = ready_recv(c, &start, &granted);
   if (status == FUSION_OK) {
     inputs = mem_alloc(SAMPLES * shape_size(program.steps[0].out.shape), sizeof *inputs);
     answers = mem_alloc(SAMPLES * program_answer_size(&program), sizeof *answers);

@@ -140,6 +140,9 @@ static fusion_status receive(struct channel *c, unsigned kind) {
   struct client_hello client;
   struct server_hello server;
   struct start start;
+  struct ready ready;
+  const struct start named = {.shard_samples = 1, .expected_samples = 1, .keep = true, .has_kept = true};
+  static const uint8_t none[SESSION_STATE_LEN];
   uint32_t number = 0;
   fusion_status status = FUSION_OK;
   switch (kind) {
@@ -158,10 +161,12 @@ static fusion_status receive(struct channel *c, unsigned kind) {
     case 2:
       status = start_recv(c, &start);
       if (status == FUSION_OK && (!start.shard_samples || start.shard_samples > SESSION_SHARD_MAX)) abort();
+      if (status == FUSION_OK && !start.has_kept && memcmp(start.kept, none, sizeof none) != 0) abort();
       break;
     case 3:
-      status = ready_recv(c, &number);
-      if (status == FUSION_OK && (!number || number > SESSION_SHARD_MAX)) abort();
+      status = ready_recv(c, &named, &ready);
+      if (status == FUSION_OK && (!ready.shard_samples || ready.shard_samples > SESSION_SHARD_MAX)) abort();
+      if (status == FUSION_OK && !ready.keeps && memcmp(ready.number, none, sizeof none) != 0) abort();
       break;
     case 4:
       status = shard_recv(c, &number);

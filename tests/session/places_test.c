@@ -33,14 +33,15 @@ static struct channel *open_session(const struct session_scene *s, uint8_t job, 
   struct channel *c;
   uint8_t *manifest;
   size_t len;
-  uint32_t granted;
+  const struct start start = {.shard_samples = samples, .expected_samples = expected};
+  struct ready granted;
   assert_ok(channel_dial(&c, &s->ask_handles.address, s->client_tls, &limits, &peer, NULL));
   assert_ok(client_hello_send(c, &mine));
   assert_ok(server_hello_recv(c, &hello));
   assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
   mem_free(manifest);
-  assert_ok(start_send(c, &(struct start){.shard_samples = samples, .expected_samples = expected}));
-  assert_ok(ready_recv(c, &granted));
+  assert_ok(start_send(c, &start));
+  assert_ok(ready_recv(c, &start, &granted));
   assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
   return c;
 }

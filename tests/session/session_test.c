@@ -270,15 +270,16 @@ static struct channel *open_session_of(struct session_scene *s, uint8_t job, uin
   struct server_hello hello;
   uint8_t *manifest;
   size_t len;
-  uint32_t granted;
+  const struct start start = {.shard_samples = samples, .expected_samples = expected};
+  struct ready granted;
   struct channel *c = play_client(s);
   assert_ok(client_hello_send(c, &mine));
   assert_ok(server_hello_recv(c, &hello));
   assert_ok(channel_recv_sized(c, MSG_MANIFEST, hello.manifest_len, &manifest, &len));
   mem_free(manifest);
-  assert_ok(start_send(c, &(struct start){.shard_samples = samples, .expected_samples = expected}));
-  assert_ok(ready_recv(c, &granted));
-  assert_int_equal(granted, samples);
+  assert_ok(start_send(c, &start));
+  assert_ok(ready_recv(c, &start, &granted));
+  assert_int_equal(granted.shard_samples, samples);
   assert_ok(channel_send(c, MSG_TEST, &expected, sizeof expected));
   return c;
 }

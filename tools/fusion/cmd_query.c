@@ -61,6 +61,9 @@ static void options_of_data(struct query_line *l, struct cli_option *table) {
                    "server broke the protocol."),
       CLI_OPT_TEXT("prepared", &l->settings.prepared, "FILE",
                    "A file that 'fusion prepare' made for as many samples. It is used up when the job begins."),
+      CLI_OPT_TEXT("keep", &l->settings.keep, "FILE",
+                   "Leave in FILE what spares the next job with this server the slow part of its set-up; use "
+                   "up what is there. FILE holds secrets."),
       {.name = NULL}};
   const struct cli_option canaries[] = {
       CLI_OPT_TEXT("canaries", &l->settings.canaries, "FILE",
@@ -106,6 +109,8 @@ static int check_line(const struct query_line *l) {
   if (l->again && !l->settings.journal) return cli_usage("query", "--again needs --journal");
   if (l->settings.prepared && l->settings.journal)
     return cli_usage("query", "give only one of --prepared and --journal: a prepared job cannot be resumed");
+  if (l->settings.keep && l->settings.prepared)
+    return cli_usage("query", "give only one of --keep and --prepared: a prepared job makes no set-up to keep");
   if (l->settings.receipt_key && !l->receipt) return cli_usage("query", "--receipt-key needs --receipt");
   if (!l->public_samples != !l->labels) return cli_usage("query", "give both --public and --labels, or neither");
   if (!l->public_samples && !l->settings.canaries)
@@ -124,12 +129,9 @@ static int check_line(const struct query_line *l) {
 
 /* Found before the job, not after it. */
 static int check_files(const struct query_line *l) {
-  const struct cli_file outputs[] = {{"--output-file", l->answers},
-                                     {"--report", l->report},
-                                     {"--html", l->html},
-                                     {"--receipt", l->receipt},
-                                     {"--journal", l->settings.journal},
-                                     {NULL, NULL}};
+  const struct cli_file outputs[] = {
+      {"--output-file", l->answers},      {"--report", l->report},      {"--html", l->html}, {"--receipt", l->receipt},
+      {"--journal", l->settings.journal}, {"--keep", l->settings.keep}, {NULL, NULL}};
   const struct cli_file inputs[] = {{"--input", l->input.path},
                                     {"--public", l->public_samples},
                                     {"--labels", l->labels},

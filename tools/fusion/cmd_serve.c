@@ -51,6 +51,9 @@ static void options_of_limits(fusion_server_settings *s, struct cli_option *tabl
                     "Most bytes in that folder; one client may have half of what the others leave. Default: 10G."),
       CLI_OPT_COUNT("prepared-hours", &s->prepared_hours, 1, 1e6, "N",
                     "Remove what was prepared more than N hours ago. Default: 168."),
+      CLI_OPT_COUNT("keep-for", &s->keep_for_s, 0, 86400, "SECONDS",
+                    "Keep for SECONDS, in memory, what spares a client's next job the slow part of its set-up; 0: "
+                    "nothing. Default: 3600."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_limits(table, &s->timeout_ms, &s->max_memory);
