@@ -26,16 +26,19 @@ struct side {
   struct memory_stream state; /* of a run prepared ahead */
   const int64_t *inputs;
   int64_t *answers;
+  struct keeping keeping; /* of set-ups */
+  bool opens;             /* and does no more */
   fusion_status status;
 };
 
-static fusion_status open_side(struct engine_session **session, const struct side *s, bool server) {
+static fusion_status open_side(struct engine_session **session, struct side *s, bool server) {
   const struct engine_opening opening = {.engine = scene_engine(),
                                          .program = &s->model->program,
                                          .weights = server ? s->model->weights : NULL,
                                          .channel = s->channel,
                                          .expected_samples = SAMPLES,
-                                         .phase = s->phase};
+                                         .phase = s->phase,
+                                         .keeping = &s->keeping};
   return engine_open(session, &opening);
 }
 
@@ -44,6 +47,7 @@ static fusion_status run_side(struct side *s, bool server) {
   const struct byte_stream *state = &s->state.stream;
   fusion_status status;
   TRY(open_side(&session, s, server));
+  if (s->opens) goto cleanup;
   if (s->phase == ENGINE_AHEAD)
     status = engine_prepare_run(session, SAMPLES, state);
   else if (s->phase == ENGINE_ONLINE)
@@ -135,7 +139,20 @@ static void check_answers(const struct scene *s, int64_t *answers) {
   mem_wipe(answers, count * sizeof *answers);
 }
 
-static void run_scene(struct scene *s) {
+/* A set-up that leaves one for the next. */
+static void keep_set_up(struct side *server, struct side *client, struct kept_setup *kept[2]) {
+  server->keeping = (struct keeping){.keep = kept[0]};
+  client->keeping = (struct keeping){.keep = kept[1]};
+  server->opens = client->opens = true;
+  run_phase(server, client, ENGINE_AT_ONCE);
+  assert_true(server->keeping.kept && client->keeping.kept);
+  server->keeping = (struct keeping){.use = kept[0]};
+  client->keeping = (struct keeping){.use = kept[1]};
+  server->opens = client->opens = false;
+}
+
+/* `keeps`: from a kept set-up. */
+static void run_scene(struct scene *s, bool keeps) {
   const size_t in_len = SAMPLES * s->row_size, out_len = SAMPLES * s->answer_size;
   int64_t *inputs = mem_alloc(in_len, sizeof *inputs), *answers = mem_alloc(out_len, sizeof *answers);
   take_raw(&s->model->program, s->inputs, inputs);
@@ -144,9 +161,15 @@ static void run_scene(struct scene *s) {
   struct side server = {.model = s->model}, client = {.model = s->model, .inputs = inputs, .answers = answers};
   memory_stream_open(&server.state);
   memory_stream_open(&client.state);
+  struct kept_setup *kept[2] = {key_alloc(sizeof **kept), key_alloc(sizeof **kept)};
+  assert_true(kept[0] && kept[1]);
+  if (keeps) keep_set_up(&server, &client, kept);
   run_phase(&server, &client, ENGINE_AT_ONCE);
   check_answers(s, answers);
-  if (engine_runs_ahead(scene_engine())) {
+  key_free(kept[0]);
+  key_free(kept[1]);
+  server.keeping = client.keeping = (struct keeping){.use = NULL};
+  if (!keeps && engine_runs_ahead(scene_engine())) {
     run_phase(&server, &client, ENGINE_AHEAD);
     run_phase(&server, &client, ENGINE_ONLINE);
     check_answers(s, answers);
@@ -163,14 +186,21 @@ static void protocols__no_branch_address_or_message_depends_on_a_secret(void **s
   struct scene s;
   (void)state;
   scene_open(&s, test_seed(), SAMPLES);
-  run_scene(&s);
+  run_scene(&s, false);
 }
 
 static void comparisons__no_branch_address_or_message_depends_on_a_secret(void **state) {
   struct scene s;
   (void)state;
   scene_open_decisions(&s, test_seed(), SAMPLES);
-  run_scene(&s);
+  run_scene(&s, false);
+}
+
+static void kept_set_ups__no_branch_address_or_message_depends_on_a_secret(void **state) {
+  struct scene s;
+  (void)state;
+  scene_open_decisions(&s, test_seed(), SAMPLES);
+  run_scene(&s, true);
 }
 
 static fusion_status test_bytes(void *seed, void *out, size_t len) {
@@ -295,6 +325,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(arrays__no_branch_or_address_depends_on_the_values),
       cmocka_unit_test(protocols__no_branch_address_or_message_depends_on_a_secret),
       cmocka_unit_test(comparisons__no_branch_address_or_message_depends_on_a_secret),
+      cmocka_unit_test(kept_set_ups__no_branch_address_or_message_depends_on_a_secret),
   };
   for (int tier = 0; argc > 1 && tier < CPU_TIER_COUNT; tier++)
     if (strcmp(cpu_tier_name((enum cpu_tier)tier), argv[1]) == 0 && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)

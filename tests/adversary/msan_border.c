@@ -98,11 +98,6 @@ WRAP(crypto_core_ristretto255_from_hash, (unsigned char *p, const unsigned char 
   return result;
 }
 
-WRAP(crypto_core_ristretto255_is_valid_point, (const unsigned char *p)) {
-  const bool secret = is_secret(p, 32);
-  return marked(__real_crypto_core_ristretto255_is_valid_point(p), secret);
-}
-
 WRAP(crypto_scalarmult_ristretto255, (unsigned char *q, const unsigned char *n, const unsigned char *p)) {
   const bool secret = is_secret(n, 32) || is_secret(p, 32);
   const int result = __real_crypto_scalarmult_ristretto255(q, n, p);

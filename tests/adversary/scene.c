@@ -10,6 +10,7 @@
 #include "program/fsn.h"
 #include "session/ahead.h"
 #include "session/job.h"
+#include "session/keep.h"
 #include "session/serve.h"
 #include "support/support.h"
 
@@ -137,6 +138,10 @@ const struct engine *scene_engine(void) {
   fusion_error err = {.status = FUSION_OK};
   if (engine_named(&engine, getenv("FUSION_TEST_ENGINE"), &err) != FUSION_OK) fail_msg("%s", err.text);
   return engine;
+}
+
+bool scene_keeps(void) {
+  return getenv("FUSION_TEST_KEEP") != NULL;
 }
 
 bool scene_ahead(void) {
@@ -292,7 +297,10 @@ enum outcome scene_ask(struct scene *s, uint16_t port, struct tls_context *tls, 
                                   .choice = {s->queries, s->copies, s->public_samples, s->errors, 1}};
   const struct job_terms terms = {&asking, &handles, &input};
   fusion_status status = s->prepared[0] ? prepare(s, &asking, &handles, why) : FUSION_OK;
+  if (status == FUSION_OK && s->kept[0]) status = keep_open(&handles.keep, s->kept, why);
   if (status == FUSION_OK) status = job_run(&terms, &out, &verdict, why);
+  if (status == FUSION_OK && handles.keep) assert_ok(keep_write(handles.keep, why));
+  keep_close(handles.keep);
   ahead_close(handles.ahead);
   s->changed = verdict.changed_canaries;
   s->disagreeing = verdict.disagreeing_queries;
@@ -328,6 +336,7 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
     snprintf(s->prepared, sizeof s->prepared, "%s.client", folder);
     cheater->same_places = true;
   }
+  if (scene_keeps()) snprintf(s->kept, sizeof s->kept, "/tmp/fusion-scene-%d.kept", (int)getpid());
   serving.max_clients = 4;
   serving.max_samples_job = 1u << 20;
   serving.max_samples_day = 1u << 30;
@@ -339,12 +348,21 @@ enum outcome scene_run(struct scene *s, struct cheater *cheater, fusion_error *w
   assert_ok(server_open(&server, &serving, &handles, why));
   s->server = server;
   assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
-  const enum outcome outcome = scene_ask(s, server_port(server), NULL, why);
-  if (scene_ahead() && outcome != OUTCOME_FAILED) await_quiet(server);
+  enum outcome outcome = scene_ask(s, server_port(server), NULL, why);
+  if ((scene_ahead() || scene_keeps()) && outcome != OUTCOME_FAILED) await_quiet(server);
+  if (scene_keeps() && (outcome == OUTCOME_RIGHT || outcome == OUTCOME_REJECTED)) {
+    assert_int_equal(access(s->kept, F_OK), 0);
+    outcome = scene_ask(s, server_port(server), NULL, why);
+    if (outcome != OUTCOME_FAILED) await_quiet(server);
+  }
   server_stop(server);
   server_stop(server); /* twice: connections that still run are cut */
   pthread_join(thread, NULL);
   server_close(server);
+  if (s->kept[0]) {
+    unlink(s->kept);
+    s->kept[0] = '\0';
+  }
   if (s->prepared[0]) {
     unlink(s->prepared);
     remove_folder(folder);

@@ -26,6 +26,7 @@ struct scene {
   /* While a job runs that is prepared first: its server, and the client's file; else empty. */
   struct server *server;
   char prepared[64];
+  char kept[64]; /* while jobs run that keep their set-ups: the client's file; else empty */
   /* The model, its inputs, its answers. Owned. */
   struct model *model;
   double *inputs; /* queries, then public samples */
@@ -44,6 +45,10 @@ const struct engine *scene_engine(void);
 /** Whether jobs are prepared ahead of their inputs and then used (FUSION_TEST_AHEAD): two connections each, and a
  * server that cheats does so on both, at the same places of the job. */
 bool scene_ahead(void);
+
+/** Whether each job is two (FUSION_TEST_KEEP), against one server: the second begins with the set-up that the first has
+ * left. The outcome is that of the second, if the first one ends with a verdict. */
+bool scene_keeps(void);
 
 /** A network with every kind of step that has messages of its own, and room for `samples` inputs. */
 void scene_open(struct scene *s, uint64_t seed, uint64_t samples_max);
