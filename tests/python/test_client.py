@@ -175,6 +175,18 @@ def test_journal__stays_until_it_is_forgotten(client, public, queries, tmp_path)
     assert wrong.value.verdict is None
 
 
+def test_keep__spares_the_next_job_its_base_ots(client, public, queries, tmp_path):
+    sent = []
+    for _ in range(3):
+        r = client.predict(queries, public=public, keep=tmp_path / "kept", workers=1)
+        assert r.verdict.accepted and (tmp_path / "kept").stat().st_mode & 0o777 == 0o600
+        sent.append(r.verdict.bytes_sent + r.verdict.bytes_received)
+    assert sent[1] < sent[0] - 10000 and sent[2] < sent[0] - 10000
+    (tmp_path / "other").write_text("text")
+    with pytest.raises(fusion.InputError, match="no kept set-up"):
+        client.predict(queries, public=public, keep=tmp_path / "other")
+
+
 def test_progress__is_told_and_may_end_the_job(client, public, digits):
     seen = []
     client.predict(digits[0][:300], public=public, progress=seen.append)
