@@ -98,6 +98,8 @@ static fusion_status bet_on_delta(struct softspoken_receiver *r, block *macs, si
   const size_t blocks = softspoken_blocks(count);
   const uint64_t point = guess(k);
   block hashes[128];
+  fusion_status status = softspoken_begin_receive(r); /* the trees go before the first extension */
+  if (status != FUSION_OK) return status;
   softspoken_receiver_expand(r, blocks);
   c->message[(TREE - 1) * blocks * sizeof(block)] ^= 1;
   softspoken_challenge(c, blocks);
@@ -107,7 +109,7 @@ static fusion_status bet_on_delta(struct softspoken_receiver *r, block *macs, si
     *hash = block_xor(*hash, block_and_mask(c->chi[0], (uint64_t)0 - (point >> b & 1)));
   }
   softspoken_answer(c, hashes, blocks);
-  const fusion_status status = channel_send(c->channel, MSG_SOFTSPOKEN, c->message, softspoken_message_len(k, blocks));
+  status = channel_send(c->channel, MSG_SOFTSPOKEN, c->message, softspoken_message_len(k, blocks));
   if (status != FUSION_OK) return status;
   softspoken_collect(c, macs, count);
   softspoken_advance(c, blocks);
