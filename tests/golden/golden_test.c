@@ -115,7 +115,28 @@ static bool is_refused(const struct engine *engine, const struct golden_model *g
   return true;
 }
 
-/* The phases in turn, a text each. */
+/* Each phase opens with the set-up that the last one has left. */
+static void run_kept_phases(struct end *server, struct end *client, const char *label, struct writer *const texts[],
+                            size_t count) {
+  struct kept_setup *kept[2][2]; /* of the last phase and of this one, by role */
+  for (size_t i = 0; i < 4; i++) {
+    kept[i / 2][i % 2] = key_alloc(sizeof(struct kept_setup));
+    assert_non_null(kept[i / 2][i % 2]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    struct kept_setup *const *last = kept[i % 2], *const *now = kept[1 - i % 2];
+    struct keeping keeping[2];
+    for (size_t role = 0; role < 2; role++)
+      keeping[role] = (struct keeping){.use = i ? last[role] : NULL, .keep = now[role]};
+    server->opening.keeping = &keeping[ROLE_SERVER];
+    client->opening.keeping = &keeping[ROLE_CLIENT];
+    run_phase(server, client, ENGINE_AT_ONCE, label, texts[i]);
+    assert_true(keeping[ROLE_SERVER].kept && keeping[ROLE_CLIENT].kept);
+  }
+  for (size_t i = 0; i < 4; i++) key_free(kept[i / 2][i % 2]);
+}
+
+/* The phases in turn, a text each; NULL: runs in one go, each from the set-up that the last one has left. */
 static void record_model(const struct engine *engine, const struct golden_model *golden,
                          const enum engine_phase *phases, struct writer *const texts[], size_t count) {
   struct net n = golden->make(7);
@@ -145,7 +166,8 @@ static void record_model(const struct engine *engine, const struct golden_model 
   server.role = ROLE_SERVER;
   server.opening.weights = n.model->weights;
   server.states = states[ROLE_SERVER];
-  for (size_t i = 0; i < count; i++) run_phase(&server, &client, phases[i], golden->name, texts[i]);
+  if (!phases) run_kept_phases(&server, &client, golden->name, texts, count);
+  for (size_t i = 0; phases && i < count; i++) run_phase(&server, &client, phases[i], golden->name, texts[i]);
   for (size_t i = 0; i < 2 * GOLDEN_SHARDS_MAX; i++)
     memory_stream_close(&states[i / GOLDEN_SHARDS_MAX][i % GOLDEN_SHARDS_MAX]);
   mem_free(inputs);
@@ -177,6 +199,20 @@ static void prepared_runs__send_what_their_transcripts_say(void **state) {
     }
   }
   assert_true(engines > 0);
+  assert_ok(cpu_tier_force(cpu_tier_best()));
+}
+
+/* The first session makes base OTs; in the second the client has chosen, in the third the server. */
+static void kept_set_ups__send_what_their_transcript_says(void **state) {
+  (void)state;
+  enum { SESSIONS = 3 };
+  for (int tier = (int)cpu_tier_best(); tier >= 0; tier--) {
+    struct writer text, *const texts[SESSIONS] = {&text, &text, &text};
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    text_open(&text);
+    record_model(engine_find("sci-ot"), &golden_models[0], NULL, texts, SESSIONS);
+    check("kept", &text);
+  }
   assert_ok(cpu_tier_force(cpu_tier_best()));
 }
 
@@ -240,6 +276,7 @@ static void leaving_out__takes_the_lines_of_a_label(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(engines__send_what_their_transcripts_say),
+      cmocka_unit_test(kept_set_ups__send_what_their_transcript_says),
       cmocka_unit_test(prepared_runs__send_what_their_transcripts_say),
       cmocka_unit_test(sessions__send_what_their_transcript_says),
       cmocka_unit_test(difference__names_the_first_changed_message),
