@@ -16,7 +16,8 @@ scaled up to the noise's size. Not modelled: primal hybrids that guess the secre
 Several keys on one uniform half: whoever attacks K of them attacks one with 1/K of his advantage (a hybrid argument,
 docs/protocols/linear.md), so log2 K bits are taken off. The sets of one N share their keys, so the largest q of an N counts. The server's u, one for each
 output channel and bundle, are secrets of one sample each on the same half, which is a key's problem with fewer samples: no bits
-are taken off for their number.
+are taken off for their number. Keys for interleaving (src/lattice/galois.c with N = 4096, interleave.c with N = 2048) encrypt functions of a secret
+under itself, modulo the largest q of their N: by circular security more samples of the same problem, of which an attack has as many as it wants.
 
 Usage: rlwe_security.py [--check] [--set N LOG2Q].  --check fails unless the estimates agree with published ones to within
 TOLERANCE bits and every set in the source has the bits written beside it, and at least 128. Plain Python, some seconds.

@@ -14,11 +14,6 @@ static const struct rlwe_params *params(void) {
   return rlwe_params_find(RLWE_SETS); /* three primes */
 }
 
-/* t of the stride 2^level. */
-static size_t exponent(unsigned level) {
-  return 1 + (2 * degree() >> level);
-}
-
 size_t galois_len(const struct rlwe_keys *keys) {
   return bits_len(keys->levels * DIGITS * GALOIS_KEY_LIMBS * degree(), RLWE_LIMB_BITS);
 }
@@ -54,21 +49,18 @@ static void maker_place(struct maker *m, uint32_t *memory) {
   m->work = m->uniform + GALOIS_KEY_LIMBS * n;
 }
 
-/* The coefficients of the first secret key, from its transform. */
-static void find_secret(const struct maker *m) {
-  const struct rlwe *r = m->r;
-  const size_t n = degree();
-  for (size_t i = 0; i < n; i++) m->work[i] = 1;
-  r->kernels->multiply(m->work, r->key[RING], m->work, n, &r->moduli[0]);
-  r->kernels->ntt_inverse(m->work, &r->ntt[RING][0]);
-  r->kernels->centre_extend(m->secret, m->work, n, 0, &r->moduli[0]);
+void galois_find_secret(const struct rlwe *r, size_t ring, int32_t *out, uint32_t *work) {
+  const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
+  for (size_t i = 0; i < n; i++) work[i] = 1;
+  r->kernels->multiply(work, r->key[ring], work, n, &r->moduli[0]);
+  r->kernels->ntt_inverse(work, &r->ntt[ring][0]);
+  r->kernels->centre_extend(out, work, n, 0, &r->moduli[0]);
 }
 
-static void turn_secret(const struct maker *m, unsigned level) {
-  const size_t n = degree(), g = exponent(level);
+void galois_turn_small(int32_t *out, const int32_t *in, size_t g, size_t n) {
   for (size_t i = 0; i < n; i++) {
     const size_t at = i * g & (2 * n - 1);
-    m->turned[at & (n - 1)] = at < n ? m->secret[i] : -m->secret[i];
+    out[at & (n - 1)] = at < n ? in[i] : -in[i];
   }
 }
 
@@ -107,10 +99,10 @@ fusion_status galois_send(struct rlwe *r) {
   uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!memory || !payload, FUSION_E_MEMORY);
   maker_place(&m, memory);
-  find_secret(&m);
+  galois_find_secret(r, RING, m.secret, m.work);
   struct bit_writer w = {.out = payload};
   for (unsigned level = 1; level <= r->keys.levels; level++) {
-    turn_secret(&m, level);
+    galois_turn_small(m.turned, m.secret, galois_exponent(degree(), level), degree());
     for (size_t digit = 0; digit < DIGITS; digit++) TRY(put_digit(&m, level, digit, &w));
   }
   bits_finish(&w);
@@ -181,14 +173,12 @@ void galois_over_last(const struct rlwe *r, uint32_t *poly, const struct galois_
   }
 }
 
-/* out = X^shift * in. */
-static void shift_up(uint32_t *out, const uint32_t *in, size_t shift, size_t n, uint32_t p) {
+void galois_shift_up(uint32_t *out, const uint32_t *in, size_t shift, size_t n, uint32_t p) {
   for (size_t i = 0; i < shift; i++) out[i] = mod_subtract_once(p - in[n - shift + i], p);
   memcpy(out + shift, in, (n - shift) * sizeof *out);
 }
 
-/* out = in(X^g). */
-static void turn(uint32_t *out, const uint32_t *in, size_t g, size_t n, uint32_t p) {
+void galois_turn(uint32_t *out, const uint32_t *in, size_t g, size_t n, uint32_t p) {
   for (size_t i = 0; i < n; i++) {
     const size_t at = i * g & (2 * n - 1);
     out[at & (n - 1)] = at < n ? in[i] : mod_subtract_once(p - in[i], p);
@@ -230,10 +220,10 @@ void galois_merge(const struct rlwe *r, unsigned level, const struct galois_ciph
         continue;
       }
       uint32_t *shifted = room->work, *difference = odd->c[half] + k * n;
-      shift_up(shifted, difference, shift, n, m->p);
+      galois_shift_up(shifted, difference, shift, n, m->p);
       r->kernels->subtract(difference, e, shifted, n, m);
       r->kernels->add(e, e, shifted, n, m);
-      turn(room->turned + (half * GALOIS_LIMBS + k) * n, difference, exponent(level), n, m->p);
+      galois_turn(room->turned + (half * GALOIS_LIMBS + k) * n, difference, galois_exponent(n, level), n, m->p);
     }
   }
   if (!odd) return;

@@ -48,6 +48,17 @@ void galois_room_set(const struct rlwe *r, const struct galois_room *room);
 void galois_merge(const struct rlwe *r, unsigned level, const struct galois_cipher *even,
                   const struct galois_cipher *odd, const struct galois_room *room);
 
+/** Of the automorphism t for the stride 2^level. */
+static inline size_t galois_exponent(size_t n, unsigned level) {
+  return 1 + (2 * n >> level);
+}
+/** The client: coefficients of its first secret of a ring, [N]; work [N] is left secret. */
+void galois_find_secret(const struct rlwe *r, size_t ring, int32_t *out, uint32_t *work);
+/** out = in(X^g), of small numbers and modulo p; out = X^shift * in modulo p. */
+void galois_turn_small(int32_t *out, const int32_t *in, size_t g, size_t n);
+void galois_turn(uint32_t *out, const uint32_t *in, size_t g, size_t n, uint32_t p);
+void galois_shift_up(uint32_t *out, const uint32_t *in, size_t shift, size_t n, uint32_t p);
+
 /** poly [GALOIS_KEY_LIMBS][N] over the last prime, rounded: its first GALOIS_LIMBS limbs. */
 void galois_over_last(const struct rlwe *r, uint32_t *poly, const struct galois_room *room);
 

@@ -1,6 +1,7 @@
 #include "lattice/layout.h"
 
 #include "base/bits.h"
+#include "lattice/linear_noise.h"
 
 /* One axis of the geometry. */
 struct axis {
@@ -96,6 +97,44 @@ size_t layout_message_end(const struct linear_layout *l, size_t first) {
   return size_min(first + l->message_outs, end);
 }
 
+static void set_levels(struct linear_layout *l, unsigned levels, unsigned dropped) {
+  l->levels = levels;
+  l->stride = (size_t)1 << levels;
+  l->dropped = dropped;
+  l->query_bits = l->params->q_bits - dropped;
+  l->answers = div_up(l->layer.shape.out_channels, l->stride);
+  l->packed = l->tiles == 1 ? size_min(l->params->n / (l->stride * l->span) * l->stride, l->channels) : 1;
+  l->polys = div_up(l->channels, l->packed);
+}
+
+uint64_t layout_price(const struct linear_layout *l) {
+  /* A merge saves an answer and takes longer than that: 35 us at 100 MB/s. */
+  enum { MERGE_BYTES = 3500 };
+  const uint64_t merges = l->levels ? l->layer.shape.out_channels - l->answers : 0;
+  return layout_query_len(l, 0) + (uint64_t)l->answers * layout_common_len(l, 1) + merges * MERGE_BYTES;
+}
+
+size_t layout_transforms(const struct linear_layout *l) {
+  enum { TRANSFORM_ROWS = 48 };
+  const size_t group_streams = l->channels / l->layer.shape.groups;
+  return (size_min(l->polys, group_streams / l->packed + 2) + 1) * TRANSFORM_ROWS;
+}
+
+/* Strides that take all lanes into one polynomial, and that fill an answer. Both parties find the same. */
+static void choose_levels(struct linear_layout *l, size_t turns) {
+  struct linear_layout best = *l;
+  if (l->tiles > 1 || l->params->ring != 0) return;
+  for (unsigned levels = 1; levels <= size_min(turns, INTERLEAVE_LEVELS_MAX); levels++) {
+    if (l->span << levels > l->params->n || l->layer.shape.out_channels <= (size_t)1 << (levels - 1)) break;
+    const int dropped =
+        linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set), l->rows, levels);
+    if (dropped < 0) break;
+    set_levels(l, levels, (unsigned)dropped);
+    if (layout_price(l) < layout_price(&best)) best = *l;
+  }
+  *l = best;
+}
+
 static bool make_tiles(struct linear_layout *l, size_t keys) {
   const size_t n = l->params->n;
   const struct layer_shape *a = &l->layer.shape;
@@ -104,8 +143,7 @@ static bool make_tiles(struct linear_layout *l, size_t keys) {
   l->tiles = div_up(l->lanes, l->tile_lanes);
   l->span = l->tile_lanes + l->reach;
   l->channels = a->in_channels * l->phase_count;
-  l->packed = l->tiles == 1 ? size_min(n / l->span, l->channels) : 1;
-  l->polys = div_up(l->channels, l->packed);
+  set_levels(l, 0, l->dropped);
   l->rows = a->in_channels / a->groups * l->taps;
   if (l->rows > ROWS_LIMIT) return false;
   l->group_outs = a->out_channels / a->groups;
@@ -148,6 +186,7 @@ fusion_status layout_make(struct linear_layout *out, const struct linear_layer *
   const size_t key_count = keys ? keys->of_ring[l.params->ring] : RLWE_KEYS_MAX;
   FAIL_IF(!key_count, FUSION_E_INTERNAL);
   FAIL_IF(!make_tiles(&l, key_count), FUSION_E_PEER);
+  if (keys) choose_levels(&l, keys->turns);
 cleanup:
   if (status != FUSION_OK) layout_free(&l);
   *out = l;
@@ -178,8 +217,16 @@ size_t layout_query_len(const struct linear_layout *l, size_t t) {
   return bits_len((uint64_t)l->channels * (layout_tile_lanes(l, t) + l->reach), l->query_bits);
 }
 
-size_t layout_common_len(const struct linear_layout *l, size_t outs) {
-  return bits_len((uint64_t)outs * l->params->n, l->kappa);
+static size_t answers_below(const struct linear_layout *l, size_t out) {
+  return out == l->layer.shape.out_channels ? l->answers : out / l->stride;
+}
+
+size_t layout_answers_between(const struct linear_layout *l, size_t first, size_t end) {
+  return answers_below(l, end) - answers_below(l, first);
+}
+
+size_t layout_common_len(const struct linear_layout *l, size_t answers) {
+  return bits_len((uint64_t)answers * l->params->n, l->kappa);
 }
 
 size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs) {

@@ -8,6 +8,10 @@
  * that all taps of its lanes are inside. When one tile holds the whole stream and there is room, `packed` channels
  * share a polynomial.
  *
+ *  Layers of few lanes, at most half of N, may spread them: lane i of a stream at coefficient i * S, S = 2^levels,
+ * other streams between. Then S output channels share an answer (interleave.h). The session's keys, shapes and prices
+ * that are part of the protocol decide.
+ *
  *  Tiles come in bundles: those of one bundle have their queries' c1 in common, each under a secret key of its own, so
  *  that the products on c1 and the answers' c1 are made and sent once for all of them. Outputs travel in messages of
  *  some tens of channels, so that a party works while the next ones are on their way. */
@@ -15,6 +19,7 @@
 #define FUSION_LATTICE_LAYOUT_H
 
 #include "lattice/linear.h"
+#include "lattice/ntt.h"
 #include "lattice/params.h"
 
 struct linear_tap {
@@ -39,6 +44,9 @@ struct linear_layout {
   size_t rows, group_outs; /* of one group's matrix */
   size_t pitch, sample_pitch, reach;
   size_t samples, lanes, tiles, tile_lanes;
+  unsigned levels;      /* 0: an answer for each output channel */
+  size_t stride;        /* S = 2^levels: output channels of an answer */
+  size_t answers;       /* of a bundle, for all output channels */
   size_t packed, polys; /* streams in a polynomial; polynomials of a tile */
   size_t span;          /* values of a stream in a full tile: tile_lanes + reach */
   size_t bundle;        /* tiles that share their c1; the last bundle may have fewer */
@@ -70,12 +78,34 @@ size_t layout_tile_outputs(const struct linear_layout *l, size_t t);
 /** Output channels travel in messages: the end of the one that begins with channel `first`. It is made of whole parts
  * (matrix products) of part_outs channels or what is left of a group. */
 size_t layout_message_end(const struct linear_layout *l, size_t first);
-/** Payload bytes of the messages: a tile's query; `outs` channels of a bundle's c1, and of a tile's answer. */
+/** Answers that end with one of the channels first .. end - 1: the c1 that their message has. */
+size_t layout_answers_between(const struct linear_layout *l, size_t first, size_t end);
+/** Payload bytes of the messages: a tile's query; so many of a bundle's c1; `outs` channels of a tile's answer. */
 size_t layout_query_len(const struct linear_layout *l, size_t t);
-size_t layout_common_len(const struct linear_layout *l, size_t outs);
+size_t layout_common_len(const struct linear_layout *l, size_t answers);
 size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs);
 /** At least every message to the client. */
 size_t layout_message_max(const struct linear_layout *l);
+
+/** Bytes of a layer of one tile that depend on its levels, and what its merges are worth. */
+uint64_t layout_price(const struct linear_layout *l);
+/** Rows of a product on all coefficients that take as long as the same product by transforms, where all weights that
+ *  meet one polynomial are transformed together. */
+size_t layout_transforms(const struct linear_layout *l);
+
+/** Products with c1 by transforms are quicker where many rows meet each polynomial. */
+static inline bool layout_by_transforms(const struct linear_layout *l) {
+  return l->bundle == 1 && layout_transforms(l) < l->rows;
+}
+
+/** Coefficient of a lane of the stream in place `stream` of a polynomial. */
+static inline size_t layout_coefficient(const struct linear_layout *l, size_t stream, size_t lane) {
+  return (stream / l->stride * l->span + lane) * l->stride + stream % l->stride;
+}
+/** Coefficient of a lane of output channel `out` in its answer. */
+static inline size_t layout_output(const struct linear_layout *l, size_t out, size_t lane) {
+  return lane * l->stride + reverse_bits(out % l->stride, l->levels);
+}
 
 #define LAYOUT_ZERO SIZE_MAX
 /** For tile t and a phase: for each of its lanes + reach values the index into x for input channel 0, or LAYOUT_ZERO.

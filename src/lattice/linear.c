@@ -1,7 +1,8 @@
 /** Declared cost of a linear layer, and the choice of its parameters by the noise bound. */
 #include <math.h>
 
-#include "lattice/workspace.h"
+#include "lattice/interleave.h"
+#include "lattice/linear_noise.h"
 
 void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples) {
   struct linear_layout l;
@@ -16,7 +17,8 @@ static void common_cost(struct cost *cost, const struct linear_layout *l, uint32
   const struct cost begun = {.depth_server = depth};
   for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
     end = layout_message_end(l, out);
-    cost_in_flight(cost, &begun, ROLE_SERVER, layout_common_len(l, end - out));
+    const size_t answers = layout_answers_between(l, out, end);
+    if (answers) cost_in_flight(cost, &begun, ROLE_SERVER, layout_common_len(l, answers));
   }
 }
 
@@ -66,8 +68,9 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
 }
 
 static uint64_t layout_macs(const struct linear_layout *l) {
-  const uint64_t lanes = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) + (uint64_t)l->tiles * l->tile_lanes;
-  return lanes * l->rows * l->layer.shape.out_channels;
+  const size_t rows = layout_by_transforms(l) ? layout_transforms(l) : l->rows;
+  const uint64_t common = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) * rows;
+  return (common + (uint64_t)l->tiles * l->tile_lanes * l->rows) * l->layer.shape.out_channels;
 }
 
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
@@ -78,9 +81,30 @@ uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *k
   return macs;
 }
 
-size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
+uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
-  if (layout_make(&l, layer, NULL, samples) != FUSION_OK) return SIZE_MAX;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
+  const uint64_t merges = l.levels ? l.layer.shape.out_channels - l.answers : 0;
+  layout_free(&l);
+  return merges;
+}
+
+double linear_turns_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0; /* who runs the layer finds the same */
+  const double price = l.tiles == 1 ? (double)layout_price(&l) : 0;
+  layout_free(&l);
+  return price;
+}
+
+double rlwe_turns_price(size_t turns) {
+  return (double)interleave_len(&(struct rlwe_keys){.turns = turns});
+}
+
+static size_t form_memory(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples,
+                          enum role role) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return SIZE_MAX;
   /* The server also holds the packed weights: at most eight bytes each, groups of outputs filled up. */
   const size_t weights = layer->shape.groups * (l.group_outs + 8) * (l.rows + 1) * 8;
   const size_t len = role == ROLE_CLIENT ? linear_client_workspace(&l) : linear_server_workspace(&l) + weights;
@@ -88,26 +112,13 @@ size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role
   return len;
 }
 
-/* sqrt(2 * ln 2 * 81): a sub-Gaussian variable of variance proxy s^2 passes TAIL * s with probability below 2^-80, so
- * that a job of 2^40 values fails anywhere with probability below 2^-40. */
-static const double TAIL = 10.597;
-
-/* Noise of one output channel in units of the lowest kept bit, low bits of the query dropped; must stay below 1/2.
- *
- * Sub-Gaussian: fresh noise of the rows (proxy 10.5 |w|_2^2); the dropped bits, uniform as c0 is pseudo-random
- * (4^dropped / 4 |w|_2^2); the encryption of zero e*u + e' + e''*s (10.5 (2N + 1)); c1's rounding to 2^kappa times s
- * (N/4). In full: the plaintext's rounding (|w|_1 / 2), the middle of the dropped bits (|w|_1 / 2), the fractions'
- * truncation. */
-static double noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsigned dropped, double norm_1,
-                          double norm_2) {
-  double q = 1;
-  for (size_t k = 0; k < p->limbs; k++) q *= rlwe_primes[k];
-  const double n = (double)p->n, variance = RLWE_NOISE_PAIRS / 2.0;
-  const double drop = dropped ? ldexp(1, 2 * (int)dropped) / 4 : 0;
-  const double fresh = TAIL * sqrt((variance + drop) * norm_2 * norm_2 + variance * (2 * n + 1)) + norm_1;
-  const double kappa = (double)(kept_bits + p->low_bits);
-  const double rounding = TAIL * sqrt(n) / 2 + n * (double)p->limbs * exp2(kappa - 64) + 1;
-  return fresh / q * exp2(kept_bits) + rounding / exp2(p->low_bits);
+/* Whatever keys the session has. */
+size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
+  struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}};
+  size_t most = 0;
+  for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
+    most = size_max(most, form_memory(layer, &keys, samples, role));
+  return most;
 }
 
 /* Largest norms over the output channels. */
@@ -148,9 +159,9 @@ uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weigh
     double norm_1, norm_2;
     weight_norms(&l, weights, &norm_1, &norm_2);
     unsigned dropped = 0;
-    const bool fits = noise_bound(l.params, l.kept_bits, 0, norm_1, norm_2) < 0.5;
+    const bool fits = linear_noise_bound(l.params, l.kept_bits, 0, norm_1, norm_2) < 0.5;
     while (fits && dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < l.params->q_bits &&
-           noise_bound(l.params, l.kept_bits, dropped + 1, norm_1, norm_2) < 0.5)
+           linear_noise_bound(l.params, l.kept_bits, dropped + 1, norm_1, norm_2) < 0.5)
       dropped++;
     layout_free(&l);
     if (!fits) continue;

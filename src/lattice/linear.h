@@ -26,10 +26,16 @@ struct rlwe;
  *  of its own. Public, at most RLWE_KEYS_MAX. */
 struct rlwe_keys {
   size_t of_ring[RLWE_RINGS];
-  size_t levels; /* of keys that interleave ciphertexts (galois.h); 0: none */
+  size_t levels; /* of keys that interleave ciphertexts of products of matrices (galois.h); 0: none */
+  size_t turns;  /* of keys that interleave answers of linear layers (interleave.h); 0: none */
 };
 /** Raises the numbers to what `layer` makes use of with `samples` samples. */
 void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples);
+
+/** To choose keys->turns: what is to be least, in bytes, of a layer in a session with these keys, and of the keys
+ *  themselves. */
+double linear_turns_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+double rlwe_turns_price(size_t turns);
 
 /** Client: fresh secret keys, sends the public ones. Server: receives them. Cost: rlwe_open_cost. */
 fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
@@ -57,8 +63,9 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) FUSION_MUST_CHECK;
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-/** Multiply-accumulates on a coefficient of one polynomial (limbs not counted) and peak bytes of a party, for
- * predictions. */
+/** For predictions: multiply-accumulates on a coefficient of one polynomial (limbs not counted), merges of ciphertexts
+ *  (interleave.h), and peak bytes of a party. */
+uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);
 

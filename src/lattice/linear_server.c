@@ -6,11 +6,15 @@
  * minus a mask uniform in Z_{2^(ring + guard)}. Only those bits of c0 are sent, so the mask needs no more bits to hide
  * it completely. The zero has one u for all keys of the bundle: their c1 is one.
  *
+ *  Layers of few lanes interleave the products of S output channels before that, with the client's keys (interleave.h):
+ *  one u for such an answer. All but the query's part of it is made before the query comes.
+ *
  *  Exactness. Let the phase be 2^kappa * y / 2^ring + noise, |noise| < 2^low / 2 (linear_choose_set). The server adds
  *  2^low / 2 to c0, so noise' is in [0, 2^low). Both parties drop low bits of numbers that sum to the phase: the sum of
  *  what they keep is 2^guard * y + eps with eps in {-1, 0}. */
 #include "base/bits.h"
 #include "base/secret.h"
+#include "lattice/interleave.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe_cipher.h"
@@ -24,18 +28,23 @@ struct server_tile {
   const int64_t *bias;
   const uint64_t *x; /* NULL: zero */
   uint64_t *y;
+  const int16_t *raw; /* the weights */
   size_t pieces, c1_stride;
+  bool transforms;                /* products with c1 by transforms: every weight of a polynomial at once */
   size_t parts;                   /* of all groups */
   struct matrix_weights *weights; /* owned, [parts] */
   /* In the session's workspace: */
-  size_t secret_len;       /* secrets come first, and are wiped at the end */
-  int32_t *share;          /* [pieces][channels][span]: the server's share, secret */
-  int64_t *block;          /* [part_outs][MATRIX_LANES] secret */
-  uint32_t *sums;          /* [part_outs][limbs][n]: W * c1 or W * c0, secret */
-  uint64_t *product;       /* [part_outs][n]: W * share, secret */
-  uint32_t *work;          /* [2][n] secret */
-  int32_t *small;          /* [2][n]: u and a noise, secret */
-  int8_t *ternary;         /* [out_channels][n]: u of the bundle's zeros, secret */
+  size_t secret_len; /* secrets come first, and are wiped at the end */
+  int32_t *share;    /* [pieces][channels][span]: the server's share, secret */
+  int64_t *block;    /* [part_outs][MATRIX_LANES] secret */
+  uint32_t *sums;    /* [part_outs][limbs][n]: W * c1 or W * c0, secret */
+  uint64_t *product; /* [part_outs][n]: W * share, secret */
+  uint32_t *work;    /* [2][n] secret */
+  int32_t *small;    /* [2][n]: u and a noise, secret */
+  int8_t *ternary;   /* [out_channels][n]: u of the bundle's zeros, secret; not where answers are interleaved */
+  uint32_t *zero;    /* [answers][limbs][n]: interleaved ones' c0 without the query's part, secret */
+  struct interleaver units;
+  int32_t *spread;         /* [polys][n]: an output's weights at their coefficients, secret */
   uint64_t *fraction;      /* [n] secret */
   uint64_t *mask;          /* [tile_lanes] secret */
   uint64_t *values;        /* [LAYOUT_GATHER][span] secret */
@@ -44,6 +53,8 @@ struct server_tile {
   size_t *source, *target; /* [phases][span], [tile_lanes] */
   uint32_t *lane;          /* [tile_lanes] */
   int32_t *c1;             /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
+  uint32_t *c1_transform;  /* [polys][limbs][n], in Montgomery form; instead of c1 */
+  uint32_t *place;         /* [rows]: where a group's weights lie in `spread` */
   int32_t *c0;             /* [limbs][channels][span] */
   uint32_t *base;          /* [rows]: where a matrix' rows begin in a plane */
   uint32_t *uniform;       /* [limbs][n] */
@@ -61,7 +72,8 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.shape.ring_bits, PIECE_BITS);
-  t->c1_stride = n + (l->packed - 1) * l->span + l->reach;
+  t->c1_stride = n + layout_coefficient(l, l->packed - 1, l->reach) + l->stride; /* at most 2n */
+  t->transforms = layout_by_transforms(l);
   t->parts = l->layer.shape.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
   t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
@@ -69,7 +81,10 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   t->product = workspace_take(w, l->part_outs * n, sizeof *t->product);
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
   t->small = workspace_take(w, 2 * n, sizeof *t->small);
-  t->ternary = workspace_take(w, l->layer.shape.out_channels * n, sizeof *t->ternary);
+  t->ternary = workspace_take(w, l->levels ? 0 : l->layer.shape.out_channels * n, sizeof *t->ternary);
+  t->zero = workspace_take(w, l->levels ? l->answers * limbs * n : 0, sizeof *t->zero);
+  if (l->levels) interleaver_place(&t->units, w, l->levels);
+  t->spread = workspace_take(w, t->transforms ? l->polys * n : 0, sizeof *t->spread);
   t->fraction = workspace_take(w, n, sizeof *t->fraction);
   t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
   t->values = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->values);
@@ -80,7 +95,9 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
   t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
   t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
-  t->c1 = workspace_take(w, limbs * c1_plane(t), sizeof *t->c1);
+  t->c1 = workspace_take(w, t->transforms ? 0 : limbs * c1_plane(t), sizeof *t->c1);
+  t->c1_transform = workspace_take(w, t->transforms ? l->polys * limbs * n : 0, sizeof *t->c1_transform);
+  t->place = workspace_take(w, l->rows, sizeof *t->place);
   t->c0 = workspace_take(w, limbs * c0_plane(l), sizeof *t->c0);
   t->base = workspace_take(w, l->rows, sizeof *t->base);
   t->uniform = workspace_take(w, limbs * n, sizeof *t->uniform);
@@ -101,11 +118,12 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   TRY(rlwe_workspace(t->r, w.used, &w));
   tile_place(t, &w, t->r->kernels);
   if (!t->x) t->pieces = 0;
+  t->units.r = t->r;
   t->weights = mem_alloc(t->parts, sizeof *t->weights);
   FAIL_IF(!t->weights, FUSION_E_MEMORY);
   /* The lanes after the last row are read, their sums unused: they must be numbers of the right size. */
   for (size_t k = 0; k < l->params->limbs; k++) {
-    memset(t->c1 + (k + 1) * c1_plane(t) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c1);
+    if (!t->transforms) memset(t->c1 + (k + 1) * c1_plane(t) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c1);
     memset(t->c0 + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c0);
   }
   for (size_t k = 0; k < t->pieces; k++)
@@ -125,16 +143,32 @@ static void tile_close(struct server_tile *t) {
   rlwe_workspace_wipe(t->r, t->secret_len);
 }
 
-/* The uniform halves of a bundle's polynomials from the public stream: coefficients and their negacyclic extension. */
+static void scale(uint32_t *a, uint32_t factor, size_t n, const struct modulus *m) {
+  for (size_t i = 0; i < n; i++) a[i] = mod_multiply_montgomery(a[i], factor, m);
+}
+
+/* The uniform halves of a bundle's polynomials from the public stream: coefficients and their negacyclic extension, or
+ * transforms. Over S where answers are interleaved (interleave.h). */
 static fusion_status expand_c1(struct server_tile *t, size_t bundle) {
   const struct linear_layout *l = t->l;
-  const size_t n = l->params->n;
+  const size_t n = l->params->n, limbs = l->params->limbs;
+  uint32_t factor[RLWE_LIMBS_MAX]; /* 1/S, in Montgomery form */
+  for (size_t k = 0; k < limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    factor[k] = (uint32_t)(((uint64_t)mod_inverse((uint32_t)l->stride, m->p) << 32) % m->p);
+  }
   struct prg *stream = prg_fork(t->r->shared, "query", t->r->bundles + bundle);
   if (!stream) return FUSION_E_MEMORY;
   for (size_t j = 0; j < l->polys; j++) {
     rlwe_expand_uniform(t->r, l->params, stream, t->uniform);
-    for (size_t k = 0; k < l->params->limbs; k++) {
+    for (size_t k = 0; k < limbs; k++) {
       uint32_t *a = t->uniform + k * n;
+      if (l->levels) scale(a, factor[k], n, &t->r->moduli[k]);
+      if (t->transforms) {
+        memcpy(t->c1_transform + (j * limbs + k) * n, a, n * sizeof *a);
+        rlwe_to_montgomery(t->r, t->c1_transform + (j * limbs + k) * n, n, k);
+        continue;
+      }
       int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
       t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
       t->r->kernels->centre_extend(out, a, n, t->c1_stride - n, &t->r->moduli[k]);
@@ -189,16 +223,16 @@ static void split_share(struct server_tile *t, size_t tile) {
   }
 }
 
-/* Where the rows (channel, tap) of a group's matrix begin in planes of which each `stride` values hold `packed`
- * streams. Several share a polynomial of c1 in a layer of one tile only, a full one. */
-static void set_base(struct server_tile *t, size_t group, size_t packed, size_t stride) {
-  const struct linear_layout *l = t->l;
+static size_t row_stream(const struct linear_layout *l, size_t group, size_t r) {
   const size_t group_in = l->layer.shape.in_channels / l->layer.shape.groups;
-  for (size_t r = 0; r < l->rows; r++) {
-    const struct linear_tap *tap = &l->tap[r % l->taps];
-    const size_t stream = (group * group_in + r / l->taps) * l->phase_count + tap->phase;
-    t->base[r] = (uint32_t)(stream / packed * stride + stream % packed * l->span + tap->offset);
-  }
+  return (group * group_in + r / l->taps) * l->phase_count + l->tap[r % l->taps].phase;
+}
+
+/* Where the rows (channel, tap) of a group's matrix begin in the planes of c0. */
+static void set_base(struct server_tile *t, size_t group) {
+  const struct linear_layout *l = t->l;
+  for (size_t r = 0; r < l->rows; r++)
+    t->base[r] = (uint32_t)(row_stream(l, group, r) * l->span + l->tap[r % l->taps].offset);
 }
 
 /* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. Whole blocks of MATRIX_LANES, of which n
@@ -215,6 +249,50 @@ static void multiply_modular(struct server_tile *t, const struct matrix_weights 
                                &t->r->moduli[k]);
     }
   }
+}
+
+/* The same in those of c1; and where a row's weight, times X^-coefficient, lies in t->spread. */
+static void set_common_base(struct server_tile *t, size_t group) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  for (size_t r = 0; r < l->rows; r++) {
+    const size_t stream = row_stream(l, group, r), poly = stream / l->packed;
+    const size_t at = layout_coefficient(l, stream % l->packed, l->tap[r % l->taps].offset);
+    t->base[r] = (uint32_t)(poly * t->c1_stride + at);
+    t->place[r] = (uint32_t)(poly * n + (at ? n - at : 0));
+  }
+}
+
+/* sums [limbs][n]: the weights of output `out` of all times c1, by transforms. */
+static void multiply_transformed(struct server_tile *t, uint32_t *sums, size_t out) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, limbs = l->params->limbs, streams = l->channels / l->layer.shape.groups;
+  const size_t group = out / l->group_outs, first = group * streams / l->packed;
+  const size_t end = div_up((group + 1) * streams, l->packed);
+  memset(sums, 0, limbs * n * sizeof *sums);
+  memset(t->spread + first * n, 0, (end - first) * n * sizeof *t->spread);
+  for (size_t r = 0; r < l->rows; r++) {
+    const int32_t weight = t->raw[out * l->rows + r];
+    t->spread[t->place[r]] += t->place[r] % n ? -weight : weight;
+  }
+  for (size_t j = first; j < end; j++)
+    for (size_t k = 0; k < limbs; k++) {
+      const struct modulus *m = &t->r->moduli[k];
+      rlwe_lift(t->r, t->work, t->spread + j * n, l->params->ring, k);
+      t->r->kernels->multiply(t->work, t->work, t->c1_transform + (j * limbs + k) * n, n, m);
+      t->r->kernels->add(sums + k * n, sums + k * n, t->work, n, m);
+    }
+  for (size_t k = 0; k < limbs; k++) t->r->kernels->ntt_inverse(sums + k * n, &t->r->ntt[l->params->ring][k]);
+}
+
+/* sums[out] of every limb: the part's weights, of output channels from `out` on, times c1. */
+static void multiply_common(struct server_tile *t, const struct matrix_weights *w, size_t out) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  set_common_base(t, out / l->group_outs);
+  if (!t->transforms) multiply_modular(t, w, t->c1, c1_plane(t), n);
+  for (size_t o = 0; o < w->outs && t->transforms; o++)
+    multiply_transformed(t, t->sums + o * l->params->limbs * n, out + o);
 }
 
 /* product[out][lane] = W times the server's share, modulo 2^64. */
@@ -241,6 +319,16 @@ static void rerandomise(struct server_tile *t, size_t o, const uint32_t *key, si
   rlwe_rerandomise(t->r, params, &zero, t->sums + o * params->limbs * params->n, key, count);
 }
 
+/* t->fraction, of a c1, rounded. */
+static void put_common(struct server_tile *t, struct bit_writer *w) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n;
+  /* `limbs` is the middle of the truncation error of the fractions. */
+  const uint64_t round = (UINT64_C(1) << (63 - l->kappa)) + l->params->limbs;
+  for (size_t i = 0; i < n; i++) t->fraction[i] = (t->fraction[i] + round) >> (64 - l->kappa);
+  bits_put_all(w, t->fraction, n, l->kappa);
+}
+
 /* The c1 of output `o` of the part (`out` of all) for all tiles of the bundle, with a fresh u. */
 static void emit_common(struct server_tile *t, struct bit_writer *w, size_t o, size_t out) {
   const struct linear_layout *l = t->l;
@@ -249,20 +337,52 @@ static void emit_common(struct server_tile *t, struct bit_writer *w, size_t o, s
   rlwe_draw_ternary(t->r, t->small, n);
   for (size_t i = 0; i < n; i++) kept[i] = (int8_t)t->small[i];
   rerandomise(t, o, t->r->public_key[l->params->ring][1], n);
-  /* `limbs` is the middle of the truncation error of the fractions. */
-  const uint64_t round = (UINT64_C(1) << (63 - l->kappa)) + l->params->limbs;
-  for (size_t i = 0; i < n; i++) t->fraction[i] = (t->fraction[i] + round) >> (64 - l->kappa);
-  bits_put_all(w, t->fraction, n, l->kappa);
+  put_common(t, w);
+}
+
+/* The product of output `o` of the part (`out` of all) joins its answer. A full answer's c1 is put with a fresh u; its
+ * c0, but for the query's part, is kept. */
+static void emit_unit(struct server_tile *t, struct bit_writer *w, size_t o, size_t out) {
+  const struct linear_layout *l = t->l;
+  const struct rlwe_params *params = l->params;
+  const size_t n = params->n, len = params->limbs * n;
+  const struct rlwe_zero zero = {t->small, t->work, t->fraction};
+  memcpy(t->units.fresh.c1, t->sums + o * len, len * sizeof(uint32_t));
+  interleaver_push(&t->units);
+  if ((out + 1) % l->stride && out + 1 < l->layer.shape.out_channels) return;
+  const struct interleave_cipher *answer = interleaver_finish(&t->units);
+  uint32_t *kept = t->zero + out / l->stride * len;
+  memcpy(kept, answer->c0, len * sizeof *kept);
+  rlwe_draw_ternary(t->r, t->small, n);
+  rlwe_rerandomise(t->r, params, &zero, answer->c1, t->r->public_key[params->ring][1], n);
+  put_common(t, w);
+  rlwe_add_zero(t->r, params, &zero, kept, t->r->public_key[params->ring][0], n);
+}
+
+/* t->fraction of the lanes of output `o` of the part (`out` of all): the query's part and the rest of its answer. */
+static void find_answer(struct server_tile *t, size_t o, size_t out, size_t lanes) {
+  const struct linear_layout *l = t->l;
+  const size_t n = l->params->n, limbs = l->params->limbs;
+  for (size_t k = 0; k < limbs; k++) {
+    uint32_t *sum = t->sums + (o * limbs + k) * n;
+    const uint32_t *rest = t->zero + (out / l->stride * limbs + k) * n, p = t->r->moduli[k].p;
+    for (size_t i = 0; i < lanes; i++) sum[i] = mod_subtract_once(sum[i] + rest[layout_output(l, out, i)], p);
+  }
+  rlwe_find_fraction(t->r, l->params, t->fraction, t->sums + o * limbs * n, lanes);
 }
 
 /* Masks the c0 of output `o` of the part (`out` of all) and sets the server's share. */
 static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, size_t out, size_t tile) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n, ring = l->params->ring, outputs = layout_tile_outputs(l, tile);
-  const int8_t *u = t->ternary + out * n;
-  for (size_t i = 0; i < n; i++) t->small[i] = u[i];
-  rerandomise(t, o, t->r->public_key[ring][0] + tile % l->bundle * rlwe_ring_limbs[ring] * n,
-              layout_tile_lanes(l, tile));
+  const size_t lanes = layout_tile_lanes(l, tile);
+  if (l->levels) {
+    find_answer(t, o, out, lanes);
+  } else {
+    const int8_t *u = t->ternary + out * n;
+    for (size_t i = 0; i < n; i++) t->small[i] = u[i];
+    rerandomise(t, o, t->r->public_key[ring][0] + tile % l->bundle * rlwe_ring_limbs[ring] * n, lanes);
+  }
   const unsigned kept = l->kept_bits;
   const uint64_t round = (UINT64_C(1) << (63 - kept)) + l->params->limbs;
   const uint64_t mask = low_mask(kept), bias = (uint64_t)t->bias[out];
@@ -293,12 +413,13 @@ static fusion_status send_common(struct server_tile *t, size_t bundle) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
-      set_base(t, out / l->group_outs, l->packed, t->c1_stride);
-      multiply_modular(t, weights, t->c1, c1_plane(t), l->params->n);
-      for (size_t o = 0; o < weights->outs; o++) emit_common(t, &w, o, out + o);
+      multiply_common(t, weights, out);
+      for (size_t o = 0; o < weights->outs && !l->levels; o++) emit_common(t, &w, o, out + o);
+      for (size_t o = 0; o < weights->outs && l->levels; o++) emit_unit(t, &w, o, out + o);
     }
     bits_finish(&w);
-    TRY(send_outputs(t, MSG_RLWE_COMMON, layout_common_len(l, end - first)));
+    const size_t answers = layout_answers_between(l, first, end);
+    if (answers) TRY(send_outputs(t, MSG_RLWE_COMMON, layout_common_len(l, answers)));
   }
 cleanup:
   return status;
@@ -316,7 +437,7 @@ static fusion_status send_answer(struct server_tile *t, size_t tile) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
-      set_base(t, out / l->group_outs, 1, l->span);
+      set_base(t, out / l->group_outs);
       multiply_modular(t, weights, t->c0, c0_plane(l), lanes);
       multiply_share(t, weights, lanes);
       for (size_t o = 0; o < weights->outs; o++) emit_answer(t, &w, o, out + o, tile);
@@ -355,7 +476,7 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
   fusion_status status = layout_make(&l, layer, &r->keys, samples);
   if (status == FUSION_E_PEER) return FUSION_E_UNSUPPORTED; /* the model's own layer */
   if (status != FUSION_OK) return status;
-  struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y};
+  struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y, .raw = weights};
   status =
       weights_fit(weights, layer->shape.out_channels * l.rows, layer->shape.weight_bits) ? FUSION_OK : FUSION_E_MODEL;
   if (status == FUSION_OK) status = tile_open(&t, weights);

@@ -2,12 +2,6 @@
 
 #include "lattice/bound_assert.h"
 
-static size_t reverse_bits(size_t x, unsigned bits) {
-  size_t out = 0;
-  for (unsigned i = 0; i < bits; i++) out |= ((x >> i) & 1) << (bits - 1 - i);
-  return out;
-}
-
 fusion_status ntt_table_make(struct ntt_table *t, unsigned log_n, uint32_t p, uint32_t root) {
   assert(log_n >= NTT_MIN_LOG && log_n <= NTT_MAX_LOG);
   const size_t n = (size_t)1 << log_n;

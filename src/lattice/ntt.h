@@ -18,6 +18,13 @@ struct ntt_table {
   uint32_t last_scale, last_scale_shoup;                       /* last inverse twiddle times 1/N */
 };
 
+/** Of `bits` bits. */
+static inline size_t reverse_bits(size_t x, unsigned bits) {
+  size_t out = 0;
+  for (unsigned i = 0; i < bits; i++) out |= ((x >> i) & 1) << (bits - 1 - i);
+  return out;
+}
+
 /** `root` is a primitive 2*NTT_MAX-th root of unity modulo p. */
 fusion_status ntt_table_make(struct ntt_table *t, unsigned log_n, uint32_t p, uint32_t root) FUSION_MUST_CHECK;
 void ntt_table_free(struct ntt_table *t);

@@ -13,8 +13,9 @@ enum {
   RLWE_SETS = 3,     /* ids 1..RLWE_SETS */
   RLWE_KEYS_MAX = 8, /* secret keys of a session for one N: tiles of a layer that share their uniform halves */
   RLWE_LIMB_BITS = 26,
-  RLWE_KAPPA_MAX = 58,   /* widest modulus of an answer: 2^kappa */
-  RLWE_DROPPED_MAX = 63, /* low bits that a query may drop */
+  INTERLEAVE_LEVELS_MAX = 8, /* 2^levels output channels in an answer: interleave.h */
+  RLWE_KAPPA_MAX = 58,       /* widest modulus of an answer: 2^kappa */
+  RLWE_DROPPED_MAX = 63,     /* low bits that a query may drop */
   RLWE_QUERY_BITS_MIN = 8,
   RLWE_NOISE_PAIRS = 21, /* centred binomial: eta; variance eta / 2 = 10.5, deviation 3.24 */
 };

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/secret.h"
 #include "lattice/galois.h"
+#include "lattice/interleave.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/workspace.h"
 
@@ -192,6 +193,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
   TRY(galois_send(r));
+  TRY(interleave_send(r));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -219,6 +221,7 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
     at += ring_payload_len(keys, ring);
   }
   TRY(galois_receive(r));
+  TRY(interleave_receive(r));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -248,6 +251,7 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
   if (keys->levels) cost_to_server(cost, galois_len(keys));
+  if (keys->turns) cost_to_server(cost, interleave_len(keys));
 }
 
 void rlwe_close(struct rlwe *r) {
@@ -258,6 +262,9 @@ void rlwe_close(struct rlwe *r) {
     for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) ntt_table_free(&r->ntt[ring][k]);
   }
   mem_free(r->galois);
+  mem_free(r->turn_key);
+  mem_free(r->turn_shift);
+  mem_free(r->turn_order);
   mem_free(r->workspace);
   prg_free(r->secret);
   prg_free(r->shared);

@@ -24,7 +24,10 @@ struct rlwe {
    * Server: of the public keys the c0, [keys][limbs of the ring][n], and the c1 that all have in common. */
   uint32_t *key[RLWE_RINGS];
   uint32_t *public_key[RLWE_RINGS][2];
-  uint32_t *galois;   /* owned, the server's: galois.c; NULL: none */
+  uint32_t *galois; /* owned, the server's: galois.c; NULL: none */
+  /* Owned, the server's: interleave.c; NULL: none. */
+  uint32_t *turn_key, *turn_shift;
+  uint16_t *turn_order;
   uint8_t *workspace; /* owned: see workspace.h */
   size_t workspace_len;
 };

@@ -59,13 +59,12 @@ void rlwe_times_secret(struct rlwe *r, const struct rlwe_params *params, const u
     room->values[i] = digits[i] + p0 * digits[n + i] + third * digits[2 * n + i] - half;
 }
 
-void rlwe_rerandomise(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero,
-                      const uint32_t *sum, const uint32_t *key, size_t count) {
+void rlwe_add_zero(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero, uint32_t *sum,
+                   const uint32_t *key, size_t count) {
   const struct lattice_kernels *kernels = r->kernels;
   const size_t n = params->n;
   uint32_t *u = zero->work, *product = zero->work + n;
   rlwe_draw_noise(r, zero->small + n, count);
-  memset(zero->fraction, 0, count * sizeof *zero->fraction);
   for (size_t k = 0; k < params->limbs; k++) {
     const struct modulus *m = &r->moduli[k];
     memset(u, 0, n * sizeof *u);
@@ -74,7 +73,19 @@ void rlwe_rerandomise(struct rlwe *r, const struct rlwe_params *params, const st
     kernels->multiply(product, u, key + k * n, n, m);
     kernels->ntt_inverse(product, &r->ntt[params->ring][k]);
     kernels->add_small(product, product, zero->small + n, count, m);
-    kernels->add(product, product, sum + k * n, count, m);
-    kernels->add_fraction(zero->fraction, product, count, rlwe_switch_factor(params, k), m);
+    kernels->add(sum + k * n, sum + k * n, product, count, m);
   }
+}
+
+void rlwe_find_fraction(const struct rlwe *r, const struct rlwe_params *params, uint64_t *fraction, const uint32_t *sum,
+                        size_t count) {
+  memset(fraction, 0, count * sizeof *fraction);
+  for (size_t k = 0; k < params->limbs; k++)
+    r->kernels->add_fraction(fraction, sum + k * params->n, count, rlwe_switch_factor(params, k), &r->moduli[k]);
+}
+
+void rlwe_rerandomise(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero, uint32_t *sum,
+                      const uint32_t *key, size_t count) {
+  rlwe_add_zero(r, params, zero, sum, key, count);
+  rlwe_find_fraction(r, params, zero->fraction, sum, count);
 }

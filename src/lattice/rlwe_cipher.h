@@ -41,9 +41,15 @@ struct rlwe_zero {
   uint64_t *fraction; /* [n] secret */
 };
 
-/** fraction[0..count) = 2^64 * (sum + u * key + noise) / q; u lies in zero->small, sum [limbs][n], key [limbs][n] is a
- *  half of a public key. */
-void rlwe_rerandomise(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero,
-                      const uint32_t *sum, const uint32_t *key, size_t count);
+/** sum[0..count) += u * key + noise; u lies in zero->small, sum [limbs][n], key [limbs][n] is a half of a public key.
+ */
+void rlwe_add_zero(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero, uint32_t *sum,
+                   const uint32_t *key, size_t count);
+/** fraction[0..count) = 2^64 * sum / q. */
+void rlwe_find_fraction(const struct rlwe *r, const struct rlwe_params *params, uint64_t *fraction, const uint32_t *sum,
+                        size_t count);
+/** Both: zero->fraction. */
+void rlwe_rerandomise(struct rlwe *r, const struct rlwe_params *params, const struct rlwe_zero *zero, uint32_t *sum,
+                      const uint32_t *key, size_t count);
 
 #endif

@@ -127,6 +127,26 @@ static fusion_status read_sets(struct encrypted_steps *s, size_t expected_sample
   return error_set(err, FUSION_E_MODEL, "its " ENCRYPTED_SECTION " section is damaged; compile it again");
 }
 
+/* The keys that interleave answers: as many as take the fewest bytes for the samples of the session. */
+static void choose_turns(struct encrypted_steps *s, size_t expected_samples) {
+  struct rlwe_keys best = s->keys;
+  double least = 0;
+  for (size_t turns = 0; turns <= INTERLEAVE_LEVELS_MAX; turns++) {
+    struct rlwe_keys keys = s->keys;
+    keys.turns = turns;
+    double price = rlwe_turns_price(turns);
+    for (uint32_t i = 1; i < s->program->count; i++) {
+      if (step_operator(&s->program->steps[i])->gate != GATE_LINEAR) continue;
+      const struct linear_layer layer = step_linear(s, i);
+      price += linear_turns_price(&layer, &keys, expected_samples);
+    }
+    if (turns && price >= least) continue;
+    least = price;
+    best = keys;
+  }
+  s->keys = best;
+}
+
 fusion_status encrypted_steps_open(struct encrypted_steps *out, const struct program *program, uint8_t *guard_bits,
                                    size_t expected_samples, fusion_error *err) {
   fusion_status status;
@@ -138,6 +158,7 @@ fusion_status encrypted_steps_open(struct encrypted_steps *out, const struct pro
   TRY(find_terms(out->terms, program, err));
   TRY(find_guards(guard_bits, out->terms, program, err));
   TRY(read_sets(out, expected_samples, err));
+  choose_turns(out, expected_samples);
   return FUSION_OK;
 cleanup:
   encrypted_steps_close(out);

@@ -14,6 +14,7 @@
 struct job {
   struct linear_layer layer;
   size_t samples, keys; /* of the session, for every N; 0: as many as the layer makes use of */
+  size_t turns;
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -36,7 +37,7 @@ static size_t row_count(const struct job *j) {
 }
 
 static struct rlwe_keys keys_of(const struct job *j) {
-  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}};
+  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}, .turns = j->turns};
   if (!j->keys) rlwe_keys_add(&keys, &j->layer, j->samples);
   return keys;
 }
@@ -202,8 +203,9 @@ static struct linear_layer conv(uint32_t in, uint32_t size, uint32_t out, uint32
                                .guard_bits = 2};
 }
 
-static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t keys, enum fill fill, uint64_t *seed) {
-  struct job j = {.layer = layer, .samples = samples, .keys = keys};
+static unsigned run_with(struct job j, enum fill fill, uint64_t *seed) {
+  const struct linear_layer layer = j.layer;
+  const size_t samples = j.samples;
   job_open(&j, fill, seed);
   print_message(
       "%ux%ux%u -> %ux%ux%u, kernel %ux%u stride %u, ring %u+%u, weights %u, %zu samples: set %u, %u dropped\n",
@@ -218,6 +220,10 @@ static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t 
   check_cost(&j);
   job_close(&j);
   return seen;
+}
+
+static unsigned run_with_keys(struct linear_layer layer, size_t samples, size_t keys, enum fill fill, uint64_t *seed) {
+  return run_with((struct job){.layer = layer, .samples = samples, .keys = keys}, fill, seed);
 }
 
 static unsigned run_checked(struct linear_layer layer, size_t samples, enum fill fill, uint64_t *seed) {
@@ -270,6 +276,132 @@ static void conv__every_geometry(void **state) {
       conv(2, 4, 2, 3, 1, 3, 1, 1),  conv(2, 8, 4, 4, 4, 0, 1, 1),  asymmetric};
   for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
     for (size_t samples = 1; samples <= 40; samples += 39) run_checked(layers[i], samples, FILL_RANDOM, &seed);
+}
+
+/* --- answers interleaved ---------------------------------------------------------------------------------------- */
+
+/* Levels of a layer in a session with keys for so many. */
+static unsigned levels_of(const struct linear_layer *layer, size_t samples, size_t turns) {
+  struct job j = {.layer = *layer, .samples = samples, .turns = turns};
+  struct linear_layout l;
+  uint64_t seed = 1;
+  job_open(&j, FILL_RANDOM, &seed);
+  const struct rlwe_keys keys = keys_of(&j);
+  assert_ok(layout_make(&l, &j.layer, &keys, samples));
+  const unsigned levels = l.levels;
+  layout_free(&l);
+  channel_close(j.server);
+  channel_close(j.client);
+  job_close(&j);
+  return levels;
+}
+
+static void interleaved__dense_of_few_samples(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const size_t samples[] = {1, 2, 3, 7, 16, 113, 868}, outs[] = {1, 2, 3, 10, 121, 250};
+  unsigned used = 0, seen = 0;
+  for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+    for (size_t k = 0; k < sizeof outs / sizeof *outs; k++) {
+      const struct job j = {.layer = dense(17 + 40 * (uint32_t)k, (uint32_t)outs[k], (uint8_t)(18 + 2 * (i % 4)), 2, 8),
+                            .samples = samples[i],
+                            .turns = 1 + (i + k) % INTERLEAVE_LEVELS_MAX};
+      used |= 1u << levels_of(&j.layer, samples[i], j.turns);
+      seen |= run_with(j, FILL_RANDOM, &seed);
+    }
+  assert_int_equal(seen, 3);
+  assert_true((used & 0x3f) == 0x3f); /* none, and 1 to 5 levels at least */
+  assert_int_equal(levels_of(&(struct linear_layer){.shape = dense(784, 128, 24, 2, 5).shape, .guard_bits = 2}, 113, 4),
+                   4);
+}
+
+static void interleaved__conv_of_every_geometry(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const struct linear_layer layers[] = {
+      conv(3, 14, 5, 3, 1, 1, 1, 1),  conv(3, 14, 5, 3, 2, 1, 1, 1),  conv(4, 9, 9, 1, 1, 0, 1, 1),
+      conv(4, 9, 11, 1, 2, 0, 1, 1),  conv(1, 28, 6, 5, 1, 0, 1, 1),  conv(6, 12, 6, 3, 1, 1, 1, 6),
+      conv(6, 10, 34, 3, 1, 1, 1, 2), conv(2, 13, 33, 3, 1, 2, 2, 1), conv(2, 17, 20, 3, 3, 2, 2, 1),
+      conv(3, 7, 40, 3, 1, 1, 1, 1),  conv(2, 6, 70, 6, 1, 0, 1, 1),  conv(2, 4, 8, 3, 1, 3, 1, 1),
+      conv(2, 8, 4, 4, 4, 0, 1, 1),   conv(64, 7, 64, 3, 1, 1, 1, 1), conv(128, 7, 130, 1, 1, 0, 1, 1),
+      conv(64, 7, 64, 3, 1, 1, 1, 64)};
+  unsigned used = 0;
+  for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t samples = 1; samples <= 5; samples += 2) {
+      used |= 1u << levels_of(&layers[i], samples, INTERLEAVE_LEVELS_MAX);
+      run_with((struct job){.layer = layers[i], .samples = samples, .turns = INTERLEAVE_LEVELS_MAX}, FILL_RANDOM,
+               &seed);
+    }
+  assert_true((used & 0x1f) == 0x1f);
+}
+
+/* The noise bound once more, as docs/protocols/linear.md has it, with the weights' own norms and what the layout takes
+ * from public numbers alone. */
+static double interleaved_bound(const struct job *j, const struct linear_layout *l) {
+  const double n = 2048, q = (double)rlwe_primes[0] * rlwe_primes[1], tail = 10.597, unit = ldexp(1, (int)l->kept_bits);
+  double norm_1 = 0, norm_2 = 0;
+  for (size_t o = 0; o < j->layer.shape.out_channels; o++) {
+    double sum = 0, squares = 0;
+    for (size_t r = 0; r < row_count(j); r++) {
+      const double w = j->weights[o * row_count(j) + r];
+      sum += fabs(w);
+      squares += w * w;
+    }
+    norm_1 = fmax(norm_1, sum);
+    norm_2 = fmax(norm_2, squares);
+  }
+  const double query = 10.5 + (l->dropped ? ldexp(1, 2 * (int)l->dropped) / 4 : 0);
+  const double level = 10.5 * n * 6 * 65 * 65 + 512 * 512 * n, keys = level * (ldexp(1, 2 * (int)l->levels) - 1) / 3;
+  const double fresh = tail * sqrt(query * norm_2 + 10.5 * (2 * n + 1) + keys) + norm_1;
+  return fresh / q * unit + (tail * sqrt(n) / 2 + 1) / ldexp(1, 10);
+}
+
+static void interleaved__noise_stays_below_half_a_unit(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (unsigned i = 0; i < 60; i++) {
+    const uint8_t ring = (uint8_t)(14 + test_random(&seed) % 20), weight = (uint8_t)(2 + test_random(&seed) % 14);
+    struct job j = {.layer = dense(1 + (uint32_t)(test_random(&seed) % 900), 64, ring, 2, weight),
+                    .samples = 1 + test_random(&seed) % 128,
+                    .turns = INTERLEAVE_LEVELS_MAX};
+    struct linear_layout l;
+    job_open(&j, i % 3 ? FILL_RANDOM : FILL_MIN, &seed);
+    const struct rlwe_keys keys = keys_of(&j);
+    assert_ok(layout_make(&l, &j.layer, &keys, j.samples));
+    assert_true(l.dropped <= rlwe_set_dropped(j.layer.rlwe_set));
+    if (l.levels && interleaved_bound(&j, &l) >= 0.5) fail_msg("ring %u, %u levels: too much noise", ring, l.levels);
+    layout_free(&l);
+    channel_close(j.server);
+    channel_close(j.client);
+    job_close(&j);
+  }
+}
+
+/* The widest weights and rings: what the queries may drop shrinks, then the levels do. */
+static void interleaved__extremes(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  unsigned before = INTERLEAVE_LEVELS_MAX;
+  for (uint8_t ring = 16; ring <= 36; ring = (uint8_t)(ring + 4)) {
+    const unsigned levels = levels_of(&(struct linear_layer){dense(300, 64, ring, 2, 8).shape, 2, 0}, 4, 8);
+    assert_true(levels <= before);
+    before = levels;
+    for (enum fill fill = FILL_MAX; fill <= FILL_ZERO_CLIENT; fill++)
+      run_with((struct job){.layer = dense(300, 64, ring, 2, 8), .samples = 4, .turns = 8}, fill, &seed);
+    run_with((struct job){.layer = dense(100, 20, ring, 2, 16), .samples = 4, .turns = 8}, FILL_MIN, &seed);
+  }
+  assert_int_equal(before, 0);
+}
+
+static void interleaved__every_tier(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    run_with((struct job){.layer = dense(200, 70, 24, 2, 8), .samples = 5, .turns = 5}, FILL_RANDOM, &seed);
+    run_with((struct job){.layer = conv(3, 15, 7, 3, 2, 1, 1, 1), .samples = 3, .turns = 3}, FILL_RANDOM, &seed);
+  }
+  assert_ok(cpu_tier_force(cpu_tier_best()));
 }
 
 static void conv__wide_image_over_several_tiles(void **state) {
@@ -688,6 +820,11 @@ int main(void) {
       cmocka_unit_test(linear_client__never_repeats_a_key_on_its_uniform_half),
       cmocka_unit_test(conv__every_geometry),
       cmocka_unit_test(conv__wide_image_over_several_tiles),
+      cmocka_unit_test(interleaved__dense_of_few_samples),
+      cmocka_unit_test(interleaved__conv_of_every_geometry),
+      cmocka_unit_test(interleaved__extremes),
+      cmocka_unit_test(interleaved__noise_stays_below_half_a_unit),
+      cmocka_unit_test(interleaved__every_tier),
       cmocka_unit_test(dense__queries_beyond_the_window),
       cmocka_unit_test(linear__every_tier),
       cmocka_unit_test(linear__server_without_share),

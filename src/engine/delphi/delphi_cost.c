@@ -6,6 +6,7 @@
  * ReLU stage of ResNet-20 on a machine with AVX2; the linear layers as cheetah's (engine/cheetah/cheetah_cost.c). */
 static const double correlation_s = 12e-9, garble_byte_s = 4.1e-9, evaluate_byte_s = 3.0e-9, setup_s = 0.05;
 static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9, product_s = 3.3e-11;
+static const double merge_s = 1.2e-4;
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct delphi_layout *own = layout->own;
@@ -24,6 +25,7 @@ struct work {
   double correlations, table_bytes;
   double linear_bytes; /* both ways */
   double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
+  double merges;       /* of ciphertexts of linear layers, interleaved */
 };
 
 static struct work run_work(const struct engine_layout *layout, size_t samples) {
@@ -39,6 +41,7 @@ static struct work run_work(const struct engine_layout *layout, size_t samples) 
     if (gate != GATE_LINEAR) continue;
     const struct linear_layer layer = step_linear(&delphi_own(layout)->steps, i);
     work.products += (double)linear_macs(&layer, &delphi_own(layout)->steps.keys, samples);
+    work.merges += (double)linear_merges(&layer, &delphi_own(layout)->steps.keys, samples);
   }
   return work;
 }
@@ -49,7 +52,8 @@ void delphi_seconds(const struct engine_layout *layout, size_t samples, struct e
   const double correlations = w.correlations * correlation_s;
   const double setup = layout->phase == ENGINE_ONLINE ? 0 : setup_s;
   *opening = (struct engine_seconds){setup, setup};
-  *run = (struct engine_seconds){
-      correlations + w.table_bytes * evaluate_byte_s + w.linear_bytes * server_linear_byte_s + w.products * product_s,
-      correlations + w.table_bytes * garble_byte_s + w.linear_bytes * client_linear_byte_s};
+  *run =
+      (struct engine_seconds){correlations + w.table_bytes * evaluate_byte_s + w.linear_bytes * server_linear_byte_s +
+                                  w.products * product_s + w.merges * merge_s,
+                              correlations + w.table_bytes * garble_byte_s + w.linear_bytes * client_linear_byte_s};
 }

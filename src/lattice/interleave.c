@@ -1,0 +1,342 @@
+#include "lattice/interleave.h"
+
+#include "base/bits.h"
+#include "base/secret.h"
+#include "lattice/galois.h"
+#include "lattice/lattice_messages.h"
+
+enum { RING = 0, LIMBS = INTERLEAVE_LIMBS, DIGITS = INTERLEAVE_DIGITS };
+
+static size_t degree(void) {
+  return (size_t)1 << rlwe_ring_log_n[RING];
+}
+
+static const struct rlwe_params *params(void) {
+  return rlwe_params_find(1);
+}
+
+size_t interleave_len(const struct rlwe_keys *keys) {
+  return bits_len(keys->turns * DIGITS * LIMBS * degree(), RLWE_LIMB_BITS);
+}
+
+static struct prg *stream_of(const struct rlwe *r, unsigned level, size_t digit) {
+  return prg_fork(r->shared, "turn", level * (uint64_t)DIGITS + digit);
+}
+
+/* Where a level's key lies at the server: [digits][halves][limbs][N]. */
+static uint32_t *key_at(const struct rlwe *r, unsigned level, size_t digit, size_t half) {
+  return r->turn_key + (((level - 1) * (size_t)DIGITS + digit) * 2 + half) * LIMBS * degree();
+}
+
+/* ---- the client's keys ---- */
+
+struct maker {
+  struct rlwe *r;
+  int32_t *secret, *turned, *noise; /* [N] each */
+  uint32_t *uniform;                /* [LIMBS][N] */
+  uint32_t *work;                   /* [2][N] */
+};
+
+static size_t maker_words(void) {
+  return (3 + LIMBS + 2) * degree();
+}
+
+static void maker_place(struct maker *m, uint32_t *memory) {
+  const size_t n = degree();
+  m->secret = (int32_t *)memory;
+  m->turned = m->secret + n;
+  m->noise = m->turned + n;
+  m->uniform = memory + 3 * n;
+  m->work = m->uniform + LIMBS * n;
+}
+
+/* The c0 of one digit, transformed, 26 bits a number. */
+static fusion_status put_digit(const struct maker *m, unsigned level, size_t digit, struct bit_writer *w) {
+  struct rlwe *r = m->r;
+  const size_t n = degree();
+  struct prg *stream = stream_of(r, level, digit);
+  if (!stream) return FUSION_E_MEMORY;
+  rlwe_expand_uniform(r, params(), stream, m->uniform);
+  prg_free(stream);
+  rlwe_draw_noise(r, m->noise, n);
+  for (size_t k = 0; k < LIMBS; k++) {
+    const struct modulus *mod = &r->moduli[k];
+    uint32_t *sum = m->work, *product = m->work + n;
+    const uint64_t weight = (UINT64_C(1) << (INTERLEAVE_SKIPPED_BITS + INTERLEAVE_DIGIT_BITS * digit)) % mod->p;
+    const uint32_t factor = (uint32_t)((weight << 32) % mod->p); /* in Montgomery form */
+    rlwe_lift(r, sum, m->noise, RING, k);
+    r->kernels->multiply(product, m->uniform + k * n, r->key[RING] + k * n, n, mod);
+    r->kernels->subtract(sum, sum, product, n, mod);
+    rlwe_lift(r, product, m->turned, RING, k);
+    for (size_t i = 0; i < n; i++) product[i] = mod_multiply_montgomery(product[i], factor, mod);
+    r->kernels->add(sum, sum, product, n, mod);
+    for (size_t i = 0; i < n; i++) bits_put(w, sum[i], RLWE_LIMB_BITS);
+  }
+  return FUSION_OK;
+}
+
+fusion_status interleave_send(struct rlwe *r) {
+  if (!r->keys.turns) return FUSION_OK;
+  fusion_status status = FUSION_OK;
+  const size_t len = interleave_len(&r->keys), n = degree();
+  struct maker m = {.r = r};
+  uint32_t *memory = mem_alloc(maker_words(), sizeof *memory);
+  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
+  FAIL_IF(!memory || !payload, FUSION_E_MEMORY);
+  maker_place(&m, memory);
+  galois_find_secret(r, RING, m.secret, m.work);
+  struct bit_writer w = {.out = payload};
+  for (unsigned level = 1; level <= r->keys.turns; level++) {
+    galois_turn_small(m.turned, m.secret, galois_exponent(n, level), n);
+    for (size_t digit = 0; digit < DIGITS; digit++) TRY(put_digit(&m, level, digit, &w));
+  }
+  bits_finish(&w);
+  secret_declassify(payload, len, "RLWE encryptions of the turned secret under a key of the session");
+  TRY(channel_send(r->channel, MSG_RLWE_TURN, payload, len));
+  TRY(channel_flush(r->channel));
+cleanup:
+  mem_free(payload);
+  mem_free_secret(memory, maker_words() * sizeof *memory);
+  return status;
+}
+
+/* ---- the server's ---- */
+
+static fusion_status take_digit(struct rlwe *r, unsigned level, size_t digit, struct bit_reader *b) {
+  const size_t n = degree();
+  uint32_t *c0 = key_at(r, level, digit, 0), *c1 = key_at(r, level, digit, 1);
+  struct prg *stream = stream_of(r, level, digit);
+  if (!stream) return FUSION_E_MEMORY;
+  rlwe_expand_uniform(r, params(), stream, c1);
+  prg_free(stream);
+  for (size_t i = 0; i < LIMBS * n; i++) {
+    c0[i] = (uint32_t)bits_get(b, RLWE_LIMB_BITS);
+    if (c0[i] >= rlwe_primes[i / n])
+      return channel_fail(r->channel, FUSION_E_PEER, "'rotation key': a value is not reduced; the peer is faulty");
+  }
+  for (size_t k = 0; k < LIMBS; k++) {
+    rlwe_to_montgomery(r, c0 + k * n, n, k);
+    rlwe_to_montgomery(r, c1 + k * n, n, k);
+  }
+  return FUSION_OK;
+}
+
+/* For each level: X^(S/2) transformed, in Montgomery form, and where t takes a transform's values from: place j holds
+ * the value at psi^(2 * reverse(j) + 1) (ntt.h), and t(a) at psi^e is a at psi^(e * g). */
+static void make_tables(struct rlwe *r) {
+  const size_t n = degree();
+  const unsigned log_n = rlwe_ring_log_n[RING];
+  for (unsigned level = 1; level <= r->keys.turns; level++) {
+    const size_t g = galois_exponent(n, level);
+    uint16_t *order = r->turn_order + (level - 1) * n;
+    for (size_t j = 0; j < n; j++) {
+      const size_t e = (2 * reverse_bits(j, log_n) + 1) * g & (2 * n - 1);
+      order[j] = (uint16_t)reverse_bits(e / 2, log_n);
+    }
+    for (size_t k = 0; k < LIMBS; k++) {
+      uint32_t *shift = r->turn_shift + ((level - 1) * (size_t)LIMBS + k) * n;
+      memset(shift, 0, n * sizeof *shift);
+      shift[(size_t)1 << (level - 1)] = 1;
+      r->kernels->ntt_forward(shift, &r->ntt[RING][k]);
+      rlwe_to_montgomery(r, shift, n, k);
+    }
+  }
+}
+
+fusion_status interleave_receive(struct rlwe *r) {
+  const size_t turns = r->keys.turns, n = degree();
+  if (!turns) return FUSION_OK;
+  fusion_status status = FUSION_OK;
+  const size_t len = interleave_len(&r->keys);
+  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
+  r->turn_key = mem_alloc(turns * DIGITS * 2 * LIMBS * n, sizeof *r->turn_key);
+  r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
+  r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
+  FAIL_IF(!payload || !r->turn_key || !r->turn_shift || !r->turn_order, FUSION_E_MEMORY);
+  TRY(channel_recv(r->channel, MSG_RLWE_TURN, payload, len));
+  struct bit_reader b = {.in = payload};
+  for (unsigned level = 1; level <= turns; level++)
+    for (size_t digit = 0; digit < DIGITS; digit++) TRY(take_digit(r, level, digit, &b));
+  make_tables(r);
+cleanup:
+  mem_free(payload);
+  return status;
+}
+
+/* ---- merging ---- */
+
+static void take_cipher(struct interleave_cipher *c, struct workspace *w) {
+  c->c0 = workspace_take(w, LIMBS * degree(), sizeof *c->c0);
+  c->c1 = workspace_take(w, LIMBS * degree(), sizeof *c->c1);
+}
+
+void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels) {
+  const size_t n = degree();
+  it->levels = levels;
+  for (unsigned k = 0; k <= levels; k++) take_cipher(&it->pending[k], w);
+  take_cipher(&it->fresh, w);
+  it->turned = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *it->turned);
+  it->sums = workspace_take(w, 2 * LIMBS * n, sizeof *it->sums);
+  it->work = workspace_take(w, 2 * n, sizeof *it->work);
+  it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
+}
+
+/* The digits of it->turned: a value of least absolute value, less the skipped bits, in digits of either sign; the
+ * highest one takes what is left, at most 64.4. */
+static void cut_digits(const struct interleaver *it) {
+  enum { BITS = INTERLEAVE_DIGIT_BITS, SKIPPED = INTERLEAVE_SKIPPED_BITS };
+  const struct rlwe *r = it->r;
+  const size_t n = degree();
+  const uint64_t p0 = rlwe_primes[0], half = (p0 * rlwe_primes[1]) >> 1;
+  const int64_t middle = INT64_C(1) << (BITS - 1);
+  int64_t middles = 0;
+  for (size_t j = 0; j < DIGITS; j++) middles += middle << (BITS * j);
+  /* Half of q added, (p - 1)/2 modulo each prime, makes the value non-negative; it is taken off below. */
+  for (size_t k = 0; k < LIMBS; k++) {
+    const uint32_t p = r->moduli[k].p;
+    uint32_t *a = it->turned + k * n;
+    for (size_t i = 0; i < n; i++) a[i] = mod_subtract_once(a[i] + p / 2, p);
+  }
+  rlwe_to_digits(r, it->turned, n, LIMBS, n);
+  const uint32_t *low = it->turned + RLWE_LIMBS_MAX * n, *high = low + n;
+  const int64_t offset = (INT64_C(1) << (SKIPPED - 1)) - (int64_t)half + (middles << SKIPPED);
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t v = (uint64_t)((int64_t)(low[i] + p0 * high[i]) + offset) >> SKIPPED; /* not negative */
+    for (size_t j = 0; j + 1 < DIGITS; j++)
+      it->digit[j * n + i] = (int32_t)(v >> (BITS * j) & low_mask(BITS)) - (int32_t)middle;
+    it->digit[(DIGITS - 1) * n + i] = (int32_t)(v >> (BITS * (DIGITS - 1))) - (int32_t)middle;
+  }
+}
+
+/* it->sums[half] = the key's half times the digits; that of c1 in coefficients. */
+static void switch_key(const struct interleaver *it, unsigned level) {
+  const struct rlwe *r = it->r;
+  const size_t n = degree();
+  cut_digits(it);
+  memset(it->sums, 0, 2 * LIMBS * n * sizeof *it->sums);
+  for (size_t digit = 0; digit < DIGITS; digit++)
+    for (size_t k = 0; k < LIMBS; k++) {
+      uint32_t *x = it->work, *product = it->work + n;
+      rlwe_lift(r, x, it->digit + digit * n, RING, k);
+      for (size_t half = 0; half < 2; half++) {
+        uint32_t *sum = it->sums + (half * LIMBS + k) * n;
+        r->kernels->multiply(product, x, key_at(r, level, digit, half) + k * n, n, &r->moduli[k]);
+        r->kernels->add(sum, sum, product, n, &r->moduli[k]);
+      }
+    }
+  for (size_t k = 0; k < LIMBS; k++) r->kernels->ntt_inverse(it->sums + (LIMBS + k) * n, &r->ntt[RING][k]);
+}
+
+/* c1 of both: even + X^(S/2) odd, and t of the difference in it->turned. */
+static void merge_uniform(const struct interleaver *it, unsigned level, const struct interleave_cipher *even,
+                          const struct interleave_cipher *odd) {
+  const struct rlwe *r = it->r;
+  const size_t n = degree(), shift = (size_t)1 << (level - 1);
+  for (size_t k = 0; k < LIMBS; k++) {
+    const struct modulus *m = &r->moduli[k];
+    uint32_t *e = even->c1 + k * n, *o = odd->c1 + k * n, *shifted = it->work;
+    galois_shift_up(shifted, o, shift, n, m->p);
+    r->kernels->subtract(o, e, shifted, n, m);
+    r->kernels->add(e, e, shifted, n, m);
+    galois_turn(it->turned + k * n, o, galois_exponent(n, level), n, m->p);
+  }
+}
+
+/* What the keys added so far: even + X^(S/2) odd + t(even - X^(S/2) odd), transformed. */
+static void merge_keyed(const struct interleaver *it, unsigned level, const struct interleave_cipher *even,
+                        const struct interleave_cipher *odd) {
+  const struct rlwe *r = it->r;
+  const size_t n = degree();
+  const uint16_t *order = r->turn_order + (level - 1) * n;
+  for (size_t k = 0; k < LIMBS; k++) {
+    const struct modulus *m = &r->moduli[k];
+    const uint32_t *shift = r->turn_shift + ((level - 1) * (size_t)LIMBS + k) * n;
+    uint32_t *e = even->c0 + k * n, *o = odd->c0 + k * n, *shifted = it->work, *turned = it->work + n;
+    r->kernels->multiply(shifted, o, shift, n, m);
+    r->kernels->subtract(o, e, shifted, n, m);
+    r->kernels->add(e, e, shifted, n, m);
+    for (size_t i = 0; i < n; i++) turned[i] = o[order[i]];
+    r->kernels->add(e, e, turned, n, m);
+  }
+}
+
+/* even = the two interleaved, stride 2^level to 2^(level - 1). Spoils odd. */
+static void merge(const struct interleaver *it, unsigned level, struct interleave_cipher *even,
+                  const struct interleave_cipher *odd) {
+  const struct rlwe *r = it->r;
+  const size_t n = degree();
+  if (even->keyed && !odd->keyed) memset(odd->c0, 0, LIMBS * n * sizeof *odd->c0); /* a last unit, by itself so far */
+  merge_uniform(it, level, even, odd);
+  if (even->keyed) merge_keyed(it, level, even, odd);
+  switch_key(it, level);
+  for (size_t k = 0; k < LIMBS; k++) {
+    uint32_t *c0 = even->c0 + k * n, *c1 = even->c1 + k * n;
+    r->kernels->add(c1, c1, it->sums + (LIMBS + k) * n, n, &r->moduli[k]);
+    if (even->keyed)
+      r->kernels->add(c0, c0, it->sums + k * n, n, &r->moduli[k]);
+    else
+      memcpy(c0, it->sums + k * n, n * sizeof *c0);
+  }
+  even->keyed = true;
+}
+
+/* Nothing lies beside it: doubled, others are left between its useful coefficients. */
+static void merge_alone(const struct interleaver *it, const struct interleave_cipher *even) {
+  const size_t n = degree();
+  for (size_t k = 0; k < LIMBS; k++) {
+    const struct modulus *m = &it->r->moduli[k];
+    it->r->kernels->add(even->c1 + k * n, even->c1 + k * n, even->c1 + k * n, n, m);
+    if (even->keyed) it->r->kernels->add(even->c0 + k * n, even->c0 + k * n, even->c0 + k * n, n, m);
+  }
+}
+
+static void swap_ciphers(struct interleave_cipher *a, struct interleave_cipher *b) {
+  const struct interleave_cipher kept = *a;
+  *a = *b;
+  *b = kept;
+}
+
+void interleaver_push(struct interleaver *it) {
+  unsigned k = 0;
+  it->fresh.keyed = false;
+  for (; k < it->levels && it->waits[k]; k++) {
+    merge(it, it->levels - k, &it->pending[k], &it->fresh);
+    swap_ciphers(&it->pending[k], &it->fresh);
+    it->waits[k] = false;
+  }
+  swap_ciphers(&it->pending[k], &it->fresh);
+  it->waits[k] = true;
+}
+
+/* Fewer units than an answer has room for: nothing lies in the other places. */
+static void fill_up(struct interleaver *it) {
+  bool carried = false; /* in it->fresh */
+  for (unsigned k = 0; k < it->levels; k++) {
+    struct interleave_cipher *waiting = &it->pending[k];
+    if (!it->waits[k]) {
+      if (carried) merge_alone(it, &it->fresh);
+      continue;
+    }
+    if (carried)
+      merge(it, it->levels - k, waiting, &it->fresh);
+    else
+      merge_alone(it, waiting);
+    swap_ciphers(waiting, &it->fresh);
+    it->waits[k] = false;
+    carried = true;
+  }
+  swap_ciphers(&it->pending[it->levels], &it->fresh);
+}
+
+const struct interleave_cipher *interleaver_finish(struct interleaver *it) {
+  const size_t n = degree();
+  const struct interleave_cipher *last = &it->pending[it->levels];
+  if (!it->waits[it->levels]) fill_up(it);
+  it->waits[it->levels] = false;
+  for (size_t k = 0; k < LIMBS; k++) {
+    uint32_t *c0 = last->c0 + k * n;
+    if (!last->keyed) memset(c0, 0, n * sizeof *c0);
+    if (last->keyed) it->r->kernels->ntt_inverse(c0, &it->r->ntt[RING][k]);
+  }
+  return last;
+}

@@ -1,0 +1,61 @@
+/** Interleaving the answers of linear layers of few lanes: several output channels in one ciphertext.
+ *
+ *  Lane i of such a layer lies at coefficient i * S, S = 2^levels, and the product for an output channel (a "unit") is
+ * of use at the multiples of S only. S units become one ciphertext in `levels` levels, as galois.h has it: E + X^(S/2)
+ * O + t(E - X^(S/2) O). Unit u of a ciphertext then has lane i at coefficient i * S + reverse(u), S times its value, so
+ * the uniform halves are divided by S modulo q beforehand.
+ *
+ *  Here N = 2048 and q has two primes, so there is none to spare for a change of modulus: t(c1) is cut into digits of
+ *  INTERLEAVE_DIGIT_BITS bits, the lowest INTERLEAVE_SKIPPED_BITS rounded away, and the client's keys encrypt 2^skipped
+ * * 2^(bits * j) * t(s) under s. c1 does not depend on the client's query, and neither does what the keys add to c0:
+ * both are made before it comes. What a query adds to c0 is put at its place at the end.
+ *
+ *  Security: the keys are encryptions of functions of s under s itself (circular security), as those of galois.h, at
+ * the bits of the set with N = 2048. Source: as galois.h; digits after Brakerski, Vaikuntanathan, FOCS 2011. */
+#ifndef FUSION_LATTICE_INTERLEAVE_H
+#define FUSION_LATTICE_INTERLEAVE_H
+
+#include "lattice/rlwe_cipher.h"
+#include "lattice/workspace.h"
+
+enum {
+  INTERLEAVE_LIMBS = 2,
+  INTERLEAVE_DIGITS = 6,
+  INTERLEAVE_DIGIT_BITS = 7,
+  INTERLEAVE_SKIPPED_BITS = 10, /* 6 * 7 + 10 = 52 bits of q */
+};
+
+/** Payload of the keys' message, for strides 2, 4, .. 2^keys->turns. */
+size_t interleave_len(const struct rlwe_keys *keys);
+/** Part of opening a session, behind the public keys: the client makes and sends, the server receives. Nothing without
+ *  turns. */
+fusion_status interleave_send(struct rlwe *r) FUSION_MUST_CHECK;
+fusion_status interleave_receive(struct rlwe *r) FUSION_MUST_CHECK;
+
+/** A ciphertext on its way: c1 in coefficients, c0 transformed and only what keys added. [INTERLEAVE_LIMBS][N] each,
+ *  values in [0, p_k). */
+struct interleave_cipher {
+  uint32_t *c0, *c1;
+  bool keyed; /* c0 holds something */
+};
+
+/** Units join those that wait, as a carry ripples through a counter. Arrays are in the session's workspace; secret. */
+struct interleaver {
+  const struct rlwe *r;
+  unsigned levels;
+  bool waits[INTERLEAVE_LEVELS_MAX + 1];
+  struct interleave_cipher pending[INTERLEAVE_LEVELS_MAX + 1]; /* of 2^k units */
+  struct interleave_cipher fresh;                              /* the caller lays a unit's c1 here */
+  uint32_t *turned;                                            /* [2 * RLWE_LIMBS_MAX][N]: then its digits */
+  uint32_t *sums;                                              /* [2][INTERLEAVE_LIMBS][N] */
+  uint32_t *work;                                              /* [2][N] */
+  int32_t *digit;                                              /* [INTERLEAVE_DIGITS][N] */
+};
+
+void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels);
+/** Takes the unit whose c1 lies in it->fresh. */
+void interleaver_push(struct interleaver *it);
+/** All units that wait as one ciphertext; its c0 in coefficients. Borrowed until the next push. */
+const struct interleave_cipher *interleaver_finish(struct interleaver *it);
+
+#endif
