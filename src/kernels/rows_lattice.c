@@ -75,6 +75,17 @@ static void run_multiply(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
   w->kernels->multiply(w->out, w->a, w->b, r->shape.size, w->m);
 }
+/* As many products as can be, b's one number farther apart than they have. */
+static void open_multiply_sum(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  w->a = kernel_below(r, KERNEL_INPUT, MULTIPLY_SUM_MOST * r->shape.size, w->m->p);
+  w->b = kernel_below(r, KERNEL_INPUT, MULTIPLY_SUM_MOST * (r->shape.size + 1), w->m->p);
+  w->out = kernel_below(r, KERNEL_OUTPUT, r->shape.size, w->m->p);
+}
+static void run_multiply_sum(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->multiply_sum(w->out, w->a, w->b, r->shape.size + 1, MULTIPLY_SUM_MOST, r->shape.size, w->m);
+}
 static void run_add(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
   w->kernels->add(w->out, w->a, w->b, r->shape.size, w->m);
@@ -272,6 +283,8 @@ static const struct kernel_row rows[] = {
      .points = {NTT_POINT("NTT 2048 inverse", 11), NTT_POINT("NTT 4096 inverse", 12)}},
     {ROW(multiply, open_multiply), COUNTS, PRIMES,
      .points = {POINT("multiply modulo p", 0, {CEILING_MULTIPLY_WIDE, 3}, {CEILING_L1, 12})}},
+    {ROW(multiply_sum, open_multiply_sum), COUNTS, PRIMES,
+     .points = {POINT("sum of 8 products modulo p", 0, {CEILING_MULTIPLY_WIDE, 10}, {CEILING_L1, 68})}},
     {ROW(reduce_signed, open_reduce), COUNTS, PRIMES,
      .points = {POINT("reduce to residues", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
     {ROW(encode, open_encode), COUNTS, .first_parameter = 1, .last_parameter = 60,

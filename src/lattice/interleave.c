@@ -179,6 +179,7 @@ void interleaver_place(struct interleaver *it, struct workspace *w, unsigned lev
   it->sums = workspace_take(w, 2 * LIMBS * n, sizeof *it->sums);
   it->work = workspace_take(w, 2 * n, sizeof *it->work);
   it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
+  it->lifted = workspace_take(w, DIGITS * n, sizeof *it->lifted);
 }
 
 /* The digits of it->turned: a value of least absolute value, less the skipped bits, in digits of either sign; the
@@ -213,17 +214,13 @@ static void switch_key(const struct interleaver *it, unsigned level) {
   const struct rlwe *r = it->r;
   const size_t n = degree();
   cut_digits(it);
-  memset(it->sums, 0, 2 * LIMBS * n * sizeof *it->sums);
-  for (size_t digit = 0; digit < DIGITS; digit++)
-    for (size_t k = 0; k < LIMBS; k++) {
-      uint32_t *x = it->work, *product = it->work + n;
-      rlwe_lift(r, x, it->digit + digit * n, RING, k);
-      for (size_t half = 0; half < 2; half++) {
-        uint32_t *sum = it->sums + (half * LIMBS + k) * n;
-        r->kernels->multiply(product, x, key_at(r, level, digit, half) + k * n, n, &r->moduli[k]);
-        r->kernels->add(sum, sum, product, n, &r->moduli[k]);
-      }
-    }
+  for (size_t k = 0; k < LIMBS; k++) {
+    for (size_t digit = 0; digit < DIGITS; digit++)
+      rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
+    for (size_t half = 0; half < 2; half++)
+      r->kernels->multiply_sum(it->sums + (half * LIMBS + k) * n, it->lifted, key_at(r, level, 0, half) + k * n,
+                               2 * LIMBS * n, DIGITS, n, &r->moduli[k]);
+  }
   for (size_t k = 0; k < LIMBS; k++) r->kernels->ntt_inverse(it->sums + (LIMBS + k) * n, &r->ntt[RING][k]);
 }
 

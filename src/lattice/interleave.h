@@ -50,6 +50,7 @@ struct interleaver {
   uint32_t *sums;                                              /* [2][INTERLEAVE_LIMBS][N] */
   uint32_t *work;                                              /* [2][N] */
   int32_t *digit;                                              /* [INTERLEAVE_DIGITS][N] */
+  uint32_t *lifted;                                            /* the same, modulo a prime, transformed */
 };
 
 void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels);

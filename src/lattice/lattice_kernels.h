@@ -16,6 +16,7 @@ enum {
 
 /* Ranges that the kernels take. */
 #define MULTIPLY_BOUND (UINT32_C(1) << 30) /* multiply: a */
+#define MULTIPLY_SUM_MOST 8                /* multiply_sum: products */
 #define REDUCE_BOUND (INT64_C(1) << 61)    /* reduce_signed: absolute value; a sum of the matrix product */
 #define CENTRE_BOUND (UINT64_C(1) << 62)   /* centre_wide: each word */
 #define MATRIX_BOUND (INT32_C(1) << 27)    /* matrix: absolute value of a lane */
@@ -35,6 +36,10 @@ struct lattice_kernels {
 
   /** out[i] = a[i] * b[i] / 2^32 mod p. a: [0, MULTIPLY_BOUND), b: [0, p) -> out: [0, p). out == a is allowed. */
   void (*multiply)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
+  /** out[i] = sum_k a[k * count + i] * b[k * step + i] / 2^32 mod p, k < terms <= MULTIPLY_SUM_MOST. a, b: [0, p) ->
+   *  out: [0, p). out overlaps neither. */
+  void (*multiply_sum)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms, size_t count,
+                       const struct modulus *m);
   /** out[i] = in[i] mod p. in: (-REDUCE_BOUND, REDUCE_BOUND) -> out: [0, p). */
   void (*reduce_signed)(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m);
   /** out[i] = a[i] + b[i] (a[i] - b[i]) mod p. a, b: [0, p) -> out: [0, p). out == a is allowed. */

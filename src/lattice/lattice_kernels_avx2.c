@@ -261,10 +261,41 @@ static void matrix_avx2(int64_t *out, const int32_t *a, const uint32_t *row_base
   matrix_assert_sums(out, w);
 }
 
+/* t / 2^32 modulo p in the high words, below 2p; t < 2^55. */
+static inline __m256i montgomery_step(__m256i t, __m256i neg_inverse, __m256i p) {
+  return _mm256_add_epi64(t, _mm256_mul_epu32(_mm256_mul_epu32(t, neg_inverse), p));
+}
+
+static void multiply_sum_avx2(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
+                              size_t count, const struct modulus *m) {
+  const __m256i p = _mm256_set1_epi32((int)m->p), neg_inverse = _mm256_set1_epi32((int)m->neg_inverse);
+  if (count % 8) {
+    multiply_sum_common(out, a, b, step, terms, count, m);
+    return;
+  }
+  for (size_t k = 0; BOUND_ASSERTS && k < terms; k++) {
+    bound_assert(a + k * count, count, 0, m->p - 1);
+    bound_assert(b + k * step, count, 0, m->p - 1);
+  }
+  for (size_t i = 0; i < count; i += 8) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    for (size_t k = 0; k < terms; k++) {
+      const __m256i x = load(a + k * count + i), y = load(b + k * step + i);
+      even = _mm256_add_epi64(even, _mm256_mul_epu32(x, y));
+      odd = _mm256_add_epi64(odd, _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32)));
+    }
+    even = _mm256_srli_epi64(montgomery_step(even, neg_inverse, p), 32);
+    odd = montgomery_step(odd, neg_inverse, p);
+    store(out + i, subtract_once(_mm256_blend_epi32(even, odd, 0xAA), p));
+  }
+  bound_assert(out, count, 0, m->p - 1);
+}
+
 const struct lattice_kernels lattice_kernels_avx2 = {
     .ntt_forward = ntt_forward_avx2,
     .ntt_inverse = ntt_inverse_avx2,
     .multiply = multiply_common,
+    .multiply_sum = multiply_sum_avx2,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -361,6 +361,7 @@ const struct lattice_kernels lattice_kernels_avx512 = {
     .ntt_forward = ntt_forward_avx512,
     .ntt_inverse = ntt_inverse_avx512,
     .multiply = multiply_avx512,
+    .multiply_sum = multiply_sum_common,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

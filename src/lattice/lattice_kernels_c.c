@@ -39,6 +39,7 @@ const struct lattice_kernels lattice_kernels_c = {
     .ntt_forward = ntt_forward_c,
     .ntt_inverse = ntt_inverse_c,
     .multiply = multiply_common,
+    .multiply_sum = multiply_sum_common,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -88,6 +88,16 @@ static struct net wide(uint64_t seed) {
   return n;
 }
 
+/* One or two samples: a linear layer puts several output channels into an answer. */
+static struct net few_lanes(uint64_t seed) {
+  struct net n = net_open((struct shape){10, 1, 1}, 22, 8, seed);
+  net_linear(&n, 0, (struct shape){70, 1, 1}, net_dense, 1, 22, 8);
+  net_add(&n, OP_RELU, 1, (struct shape){70, 1, 1}, 20, 8)->shift = 10;
+  net_linear(&n, 2, (struct shape){3, 1, 1}, net_dense, 1, 20, 8);
+  net_add(&n, OP_TRUNCATE, 3, (struct shape){3, 1, 1}, 20, 18)->shift = 3;
+  return n;
+}
+
 const struct golden_model golden_models[] = {
     {.name = "dense", .make = dense, .shards = {2, 3}, .expected_samples = 5},
     {.name = "convolution", .make = convolution, .shards = {2}, .expected_samples = 2},
@@ -96,6 +106,7 @@ const struct golden_model golden_models[] = {
     {.name = "comparison", .make = comparison, .shards = {3}, .expected_samples = 3},
     {.name = "matrices", .make = matrices, .shards = {3}, .expected_samples = 3},
     {.name = "large matrices", .make = large_matrices, .shards = {3}, .expected_samples = 12},
+    {.name = "few lanes", .make = few_lanes, .shards = {1, 2}, .expected_samples = 3},
     {.name = "wide", .make = wide, .shards = {40}, .expected_samples = 4000, .costly = true},
     {.name = NULL},
 };

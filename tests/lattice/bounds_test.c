@@ -35,6 +35,7 @@ static struct bounds_case within(void) {
 
 enum bounds_kernel {
   MULTIPLY,
+  MULTIPLY_SUM,
   REDUCE,
   ADD,
   SUBTRACT,
@@ -60,6 +61,7 @@ static void run(struct bounds_case *c) {
   struct matrix_weights packed;
   switch (c->which) {
     case MULTIPLY: multiply_common(c->out, c->a, c->b, COUNT, m); break;
+    case MULTIPLY_SUM: multiply_sum_common(c->out, c->a, c->b, 0, 1, COUNT, m); break;
     case REDUCE: reduce_signed_common(c->out, c->wide, COUNT, m); break;
     case ADD: add_common(c->out, c->a, c->b, COUNT, m); break;
     case SUBTRACT: subtract_common(c->out, c->a, c->b, COUNT, m); break;
@@ -136,6 +138,8 @@ static void bound_assert__aborts_outside_each_range(void **state) {
   ASSERT_ABORTS(MULTIPLY, b[PLACE], p);
   ASSERT_ABORTS(MULTIPLY, b[0], p);
   ASSERT_ABORTS(MULTIPLY, b[COUNT - 1], p);
+  ASSERT_ABORTS(MULTIPLY_SUM, a[PLACE], p);
+  ASSERT_ABORTS(MULTIPLY_SUM, b[COUNT - 1], p);
   ASSERT_ABORTS(REDUCE, wide[PLACE], REDUCE_BOUND);
   ASSERT_ABORTS(REDUCE, wide[PLACE], -REDUCE_BOUND);
   ASSERT_ABORTS(ADD, a[PLACE], p);

@@ -116,6 +116,11 @@ static void elementwise__definitions(void **state) {
       kernels->multiply(out, a, b, COUNT, m);
       for (size_t i = 0; i < COUNT; i++)
         assert_true(out[i] < p && ((uint64_t)out[i] << 32) % p == (uint64_t)a[i] * b[i] % p);
+      kernels->multiply_sum(out, a, b, COUNT / 2, 2, COUNT / 2, m); /* both halves */
+      for (size_t i = 0; i < COUNT / 2; i++) {
+        const uint64_t far = (uint64_t)a[COUNT / 2 + i] * b[COUNT / 2 + i] % p;
+        assert_true(out[i] < p && ((uint64_t)out[i] << 32) % p == ((uint64_t)a[i] * b[i] % p + far) % p);
+      }
       kernels->reduce_signed(out, wide, COUNT, m);
       for (size_t i = 0; i < COUNT; i++) assert_true(out[i] == (uint64_t)((wide[i] % (int64_t)p + p) % p));
       kernels->add(out, a, b, COUNT, m);

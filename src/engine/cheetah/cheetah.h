@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "lattice/matrix.h"
+#include "ot/cot_softspoken.h"
 #include "silent/cot_silent_cost.h"
 #include "silent/silent_set.h"
 #include "steps/encrypted_steps.h"
@@ -20,7 +21,11 @@ struct cheetah_layout {
   struct encrypted_steps steps;
   uint8_t *levels; /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
   struct silent_params silent;
-  struct cot_cost refill; /* the source that open_cost leaves in a cost */
+  bool stream; /* so few correlations that a SoftSpoken stream has fewer bytes than silent OT, which begins with 80,000
+                */
+  /* The source that open_cost leaves in a cost: one of them. */
+  struct cot_cost refill;
+  struct cot_softspoken_cost stream_cost;
 };
 
 static inline const struct cheetah_layout *cheetah_own(const struct engine_layout *layout) {

@@ -12,13 +12,17 @@ static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
-  cot_open_silent_cost(cost, &own->refill, &own->silent);
+  if (own->stream)
+    cot_open_softspoken_cost(cost, &own->stream_cost);
+  else
+    cot_open_silent_cost(cost, &own->refill, &own->silent);
   rlwe_open_cost(cost, &own->steps.keys);
 }
 
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   (void)role; /* both alike; keys are small */
-  return cot_silent_memory(&cheetah_own(layout)->silent);
+  const struct cheetah_layout *own = cheetah_own(layout);
+  return own->stream ? cot_softspoken_memory() : cot_silent_memory(&own->silent);
 }
 
 /* What a run makes the processors do, in the units that its time is proportional to. */
