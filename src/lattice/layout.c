@@ -218,7 +218,7 @@ size_t layout_query_len(const struct linear_layout *l, size_t t) {
 }
 
 static size_t answers_below(const struct linear_layout *l, size_t out) {
-  return out == l->layer.shape.out_channels ? l->answers : out / l->stride;
+  return out == l->layer.shape.out_channels ? l->answers : out >> l->levels;
 }
 
 size_t layout_answers_between(const struct linear_layout *l, size_t first, size_t end) {

@@ -100,11 +100,11 @@ static inline bool layout_by_transforms(const struct linear_layout *l) {
 
 /** Coefficient of a lane of the stream in place `stream` of a polynomial. */
 static inline size_t layout_coefficient(const struct linear_layout *l, size_t stream, size_t lane) {
-  return (stream / l->stride * l->span + lane) * l->stride + stream % l->stride;
+  return ((stream >> l->levels) * l->span + lane) * l->stride + (stream & (l->stride - 1));
 }
 /** Coefficient of a lane of output channel `out` in its answer. */
 static inline size_t layout_output(const struct linear_layout *l, size_t out, size_t lane) {
-  return lane * l->stride + reverse_bits(out % l->stride, l->levels);
+  return lane * l->stride + reverse_bits(out & (l->stride - 1), l->levels);
 }
 
 #define LAYOUT_ZERO SIZE_MAX

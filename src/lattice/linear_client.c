@@ -164,9 +164,9 @@ static fusion_status receive_answer(struct client_tile *t, size_t tile) {
     if (status != FUSION_OK) return status;
     struct bit_reader b = {.in = t->message};
     for (size_t o = out; o < end; o++) {
-      if (o % l->stride == 0)
+      if ((o & (l->stride - 1)) == 0)
         rlwe_times_secret(t->r, l->params, tile_key(t, tile),
-                          t->common + o / l->stride * t->answer_limbs * l->params->n, t->answer_limbs, &room, used);
+                          t->common + (o >> l->levels) * t->answer_limbs * l->params->n, t->answer_limbs, &room, used);
       bits_get_all(&b, t->gathered, outputs, l->kept_bits); /* the top bits of c0 */
       for (size_t i = 0; i < outputs; i++) {
         const uint64_t rest = t->values[layout_output(l, o, t->lane[i])] >> l->params->low_bits;

@@ -349,9 +349,9 @@ static void emit_unit(struct server_tile *t, struct bit_writer *w, size_t o, siz
   const struct rlwe_zero zero = {t->small, t->work, t->fraction};
   memcpy(t->units.fresh.c1, t->sums + o * len, len * sizeof(uint32_t));
   interleaver_push(&t->units);
-  if ((out + 1) % l->stride && out + 1 < l->layer.shape.out_channels) return;
+  if (((out + 1) & (l->stride - 1)) && out + 1 < l->layer.shape.out_channels) return;
   const struct interleave_cipher *answer = interleaver_finish(&t->units);
-  uint32_t *kept = t->zero + out / l->stride * len;
+  uint32_t *kept = t->zero + (out >> l->levels) * len;
   memcpy(kept, answer->c0, len * sizeof *kept);
   rlwe_draw_ternary(t->r, t->small, n);
   rlwe_rerandomise(t->r, params, &zero, answer->c1, t->r->public_key[params->ring][1], n);
@@ -365,7 +365,7 @@ static void find_answer(struct server_tile *t, size_t o, size_t out, size_t lane
   const size_t n = l->params->n, limbs = l->params->limbs;
   for (size_t k = 0; k < limbs; k++) {
     uint32_t *sum = t->sums + (o * limbs + k) * n;
-    const uint32_t *rest = t->zero + (out / l->stride * limbs + k) * n, p = t->r->moduli[k].p;
+    const uint32_t *rest = t->zero + ((out >> l->levels) * limbs + k) * n, p = t->r->moduli[k].p;
     for (size_t i = 0; i < lanes; i++) sum[i] = mod_subtract_once(sum[i] + rest[layout_output(l, out, i)], p);
   }
   rlwe_find_fraction(t->r, l->params, t->fraction, t->sums + o * limbs * n, lanes);
