@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/bits.h"
+#include "lattice/lattice_messages.h"
 #include "support/support.h"
 
 enum { N = 2048, LIMBS = INTERLEAVE_LIMBS, LEVELS = 6 };
@@ -137,10 +139,34 @@ static void interleaver__any_number_of_units(void **state) {
   pair_close(&p);
 }
 
+/* A client whose public key is zeros, and whose keys for interleaving are too large or too short. */
+static void interleave__bad_keys_are_refused(void **state) {
+  (void)state;
+  for (size_t cut = 0; cut < 2; cut++) {
+    struct pair p = {.keys = {.of_ring = {1, 0}, .turns = 2}};
+    struct prg *prg = NULL;
+    const size_t key_len = PRG_SEED_LEN + bits_len((size_t)LIMBS * N, RLWE_LIMB_BITS), len = interleave_len(&p.keys);
+    uint8_t *payload = mem_alloc(len, 1);
+    assert_non_null(payload);
+    assert_ok(channel_pipe(&p.at_server, &p.at_client));
+    assert_ok(channel_send(p.at_client, MSG_RLWE_KEY, payload, key_len));
+    memset(payload, cut ? 0 : 0xff, len);
+    assert_ok(channel_send(p.at_client, MSG_RLWE_TURN, payload, len - cut));
+    assert_ok(channel_flush(p.at_client));
+    assert_ok(prg_new_random(&prg));
+    assert_int_equal(rlwe_open_server(&p.server, p.at_server, prg, &p.keys), FUSION_E_PEER);
+    assert_null(p.server);
+    prg_free(prg);
+    mem_free(payload);
+    pair_close(&p);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(interleaver__noise_has_the_deviation_of_the_bound),
       cmocka_unit_test(interleaver__any_number_of_units),
+      cmocka_unit_test(interleave__bad_keys_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
