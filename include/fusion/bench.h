@@ -62,6 +62,11 @@ static inline fusion_bench_settings fusion_bench_defaults(void) {
  * meanwhile: run nothing else at the same time. FUSION_E_USAGE, FUSION_E_MEMORY, FUSION_E_RESOURCE, FUSION_E_CLOSED. */
 FUSION_API fusion_status fusion_bench_micro(const fusion_bench_settings *settings, fusion_error *err) FUSION_MUST_CHECK;
 
+/** Measures in about a second what predictions count (fusion_model_predict_on): on one core a party, so run nothing
+ *  else at the same time. FUSION_E_USAGE, FUSION_E_MEMORY, FUSION_E_RESOURCE; FUSION_E_INTERNAL when what was measured
+ *  is not plausible. */
+FUSION_API fusion_status fusion_bench_calibrate(fusion_speeds *speeds, fusion_error *err) FUSION_MUST_CHECK;
+
 /** A connection to imitate. Never changes. */
 typedef struct fusion_bench_network {
   double bytes_per_second; /**< each way; 0 (default): as fast as the loopback device */

@@ -238,6 +238,19 @@ typedef struct fusion_layer_error {
 /** As fusion_model_layer; false, with zeros, for a model that was loaded: a file does not keep it. */
 FUSION_API bool fusion_model_layer_error(const fusion_model *model, size_t index, fusion_layer_error *error);
 
+#define FUSION_SPEEDS_MAX 32
+
+/** How fast a party's processor does what predictions count: seconds of one core for a unit of each kind of work, in
+ *  the order of fusion_speed_name(). Start from fusion_speeds_init(). */
+typedef struct fusion_speeds {
+  size_t size; /**< of this struct */
+  double seconds[FUSION_SPEEDS_MAX];
+} fusion_speeds;
+/** The speeds of the processor that predictions assume unless told otherwise. fusion_bench_calibrate() measures. */
+FUSION_API void fusion_speeds_init(fusion_speeds *speeds, size_t size);
+/** "silent-correlation"; NULL past the last. Static. Names never change; later releases may have more. */
+FUSION_API const char *fusion_speed_name(size_t index);
+
 /** What a private run of `samples` samples over one connection costs, from the declared cost of every message. */
 typedef struct fusion_prediction {
   size_t size;                               /**< of this struct */
@@ -245,8 +258,7 @@ typedef struct fusion_prediction {
   uint64_t messages;                         /**< both ways */
   uint32_t rounds;                           /**< one-way delays on the client's path */
   uint64_t server_memory, client_memory;     /**< peak bytes of a party */
-  double server_seconds, client_seconds;     /**< of one processor core each, estimated: of the kind that
-                                                docs/performance.md was measured on */
+  double server_seconds, client_seconds;     /**< of one processor core each, estimated from the speeds */
   size_t samples, shard;                     /**< of the whole run; at once */
 } fusion_prediction;
 
@@ -256,6 +268,18 @@ typedef struct fusion_prediction {
 FUSION_API fusion_status fusion_model_predict(const fusion_model *model, const char *engine, size_t samples,
                                               size_t shard, fusion_prediction *out,
                                               fusion_error *err) FUSION_MUST_CHECK;
+
+/** Start from zeros and the size. */
+typedef struct fusion_prediction_settings {
+  size_t size;                          /**< of this struct */
+  const char *engine;                   /**< see fusion_engine_check */
+  size_t samples, shard;                /**< as of fusion_model_predict */
+  const fusion_speeds *server, *client; /**< of the parties' processors; NULL: those of fusion_speeds_init() */
+} fusion_prediction_settings;
+/** fusion_model_predict() on given processors: they change the seconds alone. FUSION_E_USAGE also for speeds more than
+ *  128 times those of fusion_speeds_init(), or less than a 128th of them. */
+FUSION_API fusion_status fusion_model_predict_on(const fusion_model *model, const fusion_prediction_settings *settings,
+                                                 fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing, then traffic of
  * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. NaN

@@ -20,12 +20,22 @@ static void bench_point(struct bench *b, const char *group, const struct kernel_
   kernel_close(&run);
 }
 
-void bench_kernels(struct bench *b, const char *group) {
+/* NULL: any. */
+static void bench_matching(struct bench *b, const char *group, const char *name) {
   for (size_t m = 0; m < kernel_modules_count; m++) {
     const struct kernel_module *module = kernel_modules[m];
-    if (strcmp(module->group, group) != 0) continue;
+    if (group && strcmp(module->group, group) != 0) continue;
     for (size_t i = 0; i < module->count; i++)
       for (size_t k = 0; k < KERNEL_POINTS_MAX && module->rows[i].points[k].name; k++)
-        bench_point(b, group, &module->rows[i], &module->rows[i].points[k]);
+        if (!name || strcmp(module->rows[i].points[k].name, name) == 0)
+          bench_point(b, module->group, &module->rows[i], &module->rows[i].points[k]);
   }
+}
+
+void bench_kernels(struct bench *b, const char *group) {
+  bench_matching(b, group, NULL);
+}
+
+void bench_kernel_named(struct bench *b, const char *name) {
+  bench_matching(b, NULL, name);
 }

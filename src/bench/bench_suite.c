@@ -10,6 +10,7 @@ enum { THREADS_MAX = 256, RUNS_MAX = 99 };
 
 struct bench_shared {
   const fusion_bench_settings *settings;
+  void (*rows)(struct bench *b);
   pthread_barrier_t barrier;
   pthread_mutex_t gate;                          /* held until all threads are there */
   bool abandoned;                                /* they are not: go home */
@@ -299,7 +300,11 @@ static void *run_modules(void *arg) {
   pthread_mutex_lock(&b->shared->gate);
   const bool abandoned = b->shared->abandoned;
   pthread_mutex_unlock(&b->shared->gate);
-  if (abandoned) return NULL;
+  if (!abandoned) b->shared->rows(b);
+  return NULL;
+}
+
+static void all_rows(struct bench *b) {
   measure_ceilings(b);
   bench_kernels(b, "lattice");
   bench_kernels(b, "slots");
@@ -310,7 +315,6 @@ static void *run_modules(void *arg) {
   bench_kernels(b, "model");
   bench_plain(b);
   bench_protocols(b);
-  return NULL;
 }
 
 static fusion_status run_tier(struct bench_shared *shared, struct bench *threads, enum cpu_tier tier,
@@ -333,7 +337,7 @@ static fusion_status run_tier(struct bench_shared *shared, struct bench *threads
   return (fusion_status)atomic_load(&shared->failure);
 }
 
-fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *err) {
+fusion_status bench_rows(const fusion_bench_settings *settings, void (*rows)(struct bench *b), fusion_error *err) {
   if (!settings->row || !settings->threads || settings->threads > THREADS_MAX || !settings->runs ||
       settings->runs > RUNS_MAX || !(settings->seconds > 0 && settings->seconds <= 60))
     return error_set(err, FUSION_E_USAGE, "bench: threads, runs or seconds out of range, or no receiver of rows");
@@ -344,6 +348,7 @@ fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *e
   if (shared && threads && !pthread_barrier_init(&shared->barrier, NULL, settings->threads) &&
       !pthread_mutex_init(&shared->gate, NULL)) {
     shared->settings = settings;
+    shared->rows = rows;
     status = FUSION_OK;
     for (int tier = (int)usual; status == FUSION_OK && tier >= (settings->all_tiers ? 0 : (int)usual); tier--)
       status = run_tier(shared, threads, (enum cpu_tier)tier, usual, tier == (int)usual);
@@ -355,4 +360,8 @@ fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *e
   mem_free(threads);
   mem_free(shared);
   return status == FUSION_OK ? status : error_set(err, status, "bench: %s", fusion_status_text(status));
+}
+
+fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *err) {
+  return bench_rows(settings, all_rows, err);
 }

@@ -63,6 +63,8 @@ void bench_pair(struct bench *b, const struct bench_row *row, const struct bench
 
 /** The registered kernels of a group, each on its own inputs. */
 void bench_kernels(struct bench *b, const char *group);
+/** The registered kernel of this name. */
+void bench_kernel_named(struct bench *b, const char *name);
 
 /* What else there is. */
 void bench_packing(struct bench *b);
@@ -71,7 +73,10 @@ void bench_plain(struct bench *b);
 void bench_protocols(struct bench *b);
 void bench_matrices(struct bench *b);
 
-/** All of them, on every tier wanted. */
+/** Measures what `rows` measures, on every tier wanted. */
+fusion_status bench_rows(const fusion_bench_settings *settings, void (*rows)(struct bench *b),
+                         fusion_error *err) FUSION_MUST_CHECK;
+/** All of them. */
 fusion_status bench_micro(const fusion_bench_settings *settings, fusion_error *err) FUSION_MUST_CHECK;
 
 #endif

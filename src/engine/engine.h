@@ -15,6 +15,7 @@
 #include "base/byte_stream.h"
 #include "base/heap.h"
 #include "base/kept.h"
+#include "engine/speeds.h"
 #include "net/channel.h"
 #include "net/cost.h"
 #include "program/operators.h"
@@ -92,9 +93,15 @@ fusion_status engine_cost(const struct engine *engine, const struct program *pro
                           size_t shards, struct cost *cost) FUSION_MUST_CHECK;
 /** Peak memory of a party for a shard of `samples`; SIZE_MAX when the program cannot be run. */
 size_t engine_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role);
-/** Of opening and running `samples` samples in shards of `shard`. Fails as engine_check. */
-fusion_status engine_seconds(const struct engine *engine, const struct program *program, size_t samples, size_t shard,
-                             struct engine_seconds *out) FUSION_MUST_CHECK;
+/** What is predicted, on which processors. */
+struct engine_run {
+  const struct engine *engine;
+  const struct program *program;
+  size_t samples, shard;                       /* in shards of so many */
+  const struct engine_speeds *server, *client; /* NULL: the usual machine's */
+};
+/** Of opening and running. Fails as engine_check. */
+fusion_status engine_seconds(const struct engine_run *run, struct engine_seconds *out) FUSION_MUST_CHECK;
 
 /* ---- Running ahead of the input ----
  *
@@ -226,9 +233,9 @@ struct engine {
   void (*open_cost)(const struct engine_layout *layout, struct cost *cost);
   /** Bytes that a session's state takes at most. */
   size_t (*memory)(const struct engine_layout *layout, enum role role);
-  /** Processor seconds of opening, and of a run of `samples` samples, from the engine's own prices. */
-  void (*seconds)(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                  struct engine_seconds *run);
+  /** Processor seconds of opening, and of a run of `samples` samples, of parties that both work at `speeds`. */
+  void (*seconds)(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                  struct engine_seconds *opening, struct engine_seconds *run);
   /** NULL: the engine cannot run ahead. Else layouts may be of any phase, which open, gates, costs and memory go by:
    *  ahead the client's shares are true and the server's are not, online the other way round. The client's shares must
    *  not depend on what is sent online. Called before each run of these phases: what the engine itself keeps in the

@@ -82,15 +82,20 @@ size_t engine_memory(const struct engine *engine, const struct program *program,
   return heap_most(len);
 }
 
-fusion_status engine_seconds(const struct engine *engine, const struct program *program, size_t samples, size_t shard,
-                             struct engine_seconds *out) {
-  const double shards = (double)samples / (double)shard;
-  struct engine_layout layout;
+/* Of one party, which alone works at these speeds. */
+static double party_seconds(const struct engine_layout *layout, const struct engine_run *r, enum role role) {
+  const struct engine_speeds *speeds = role == ROLE_SERVER ? r->server : r->client;
+  const double shards = (double)r->samples / (double)r->shard;
   struct engine_seconds opening = {0}, run = {0};
-  const fusion_status status = engine_layout_open(&layout, engine, program, shard, NULL);
+  layout->engine->seconds(layout, r->shard, speeds ? speeds : &engine_speeds_usual, &opening, &run);
+  return role == ROLE_SERVER ? opening.server + shards * run.server : opening.client + shards * run.client;
+}
+
+fusion_status engine_seconds(const struct engine_run *run, struct engine_seconds *out) {
+  struct engine_layout layout;
+  const fusion_status status = engine_layout_open(&layout, run->engine, run->program, run->shard, NULL);
   if (status != FUSION_OK) return status;
-  engine->seconds(&layout, shard, &opening, &run);
+  *out = (struct engine_seconds){party_seconds(&layout, run, ROLE_SERVER), party_seconds(&layout, run, ROLE_CLIENT)};
   engine_layout_close(&layout);
-  *out = (struct engine_seconds){opening.server + shards * run.server, opening.client + shards * run.client};
   return FUSION_OK;
 }

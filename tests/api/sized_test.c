@@ -175,6 +175,18 @@ static fusion_status give_layer_error(void *s, fusion_error *err) {
 static fusion_status give_prediction(void *s, fusion_error *err) {
   return fusion_model_predict(scene.model, NULL, 10, 0, s, err);
 }
+static void set_asked(void *s) {
+  ((fusion_prediction_settings *)s)->samples = 10;
+}
+static fusion_status take_asked(void *s, fusion_error *err) {
+  fusion_prediction p = {.size = sizeof p};
+  return fusion_model_predict_on(scene.model, s, &p, err);
+}
+static fusion_status take_speeds(void *s, fusion_error *err) {
+  const fusion_prediction_settings settings = {.size = sizeof settings, .samples = 10, .server = s};
+  fusion_prediction p = {.size = sizeof p};
+  return fusion_model_predict_on(scene.model, &settings, &p, err);
+}
 static void set_prediction(void *s) {
   ((fusion_prediction *)s)->server_seconds = 100;
 }
@@ -220,6 +232,8 @@ static const struct kind {
     KIND(fusion_layer_error, NULL, NULL, give_layer_error, false, true),
     KIND(fusion_prediction, NULL, NULL, give_prediction, false, true),
     KIND(fusion_prediction, NULL, set_prediction, take_prediction, true, false),
+    KIND(fusion_prediction_settings, NULL, set_asked, take_asked, true, false),
+    KIND(fusion_speeds, INIT(fusion_speeds_init), NULL, take_speeds, true, false),
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -291,6 +305,8 @@ static void struct__does_not_end_in_padding(void **state) {
   CHECK_END(fusion_layer);
   CHECK_END(fusion_layer_error);
   CHECK_END(fusion_prediction);
+  CHECK_END(fusion_prediction_settings);
+  CHECK_END(fusion_speeds);
 #else
   print_message("this compiler does not tell padding; gcc does\n");
   skip();

@@ -5,6 +5,8 @@ FUSION=$(realpath "$1")
 script=$(realpath "$2") expected=$(realpath "$3")
 SOURCE=$(realpath "$(dirname "$2")/../..")
 export FUSION SOURCE
+# no measurement, nothing in the user's cache
+export FUSION_CALIBRATION=no XDG_CACHE_HOME=/nonexistent
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

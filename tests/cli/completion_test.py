@@ -113,7 +113,7 @@ def check(shell, known):
     words = {line: {w.rstrip("=") for w in text.split()} for line, text in said.items()}
     assert words["fusion "] - {"--cpu-tier", "--help", "--version", "--completion", "-h"} == commands, words["fusion "]
     assert words["fusion help "] == commands
-    assert words["fusion bench "] == {"micro", "model", "engines"}
+    assert words["fusion bench "] == {"micro", "model", "engines", "calibrate"}
     assert "verify" in words["fusion ledger "]
     assert words["fusion compile --rounding "] == {"exact", "fast"}
     assert {w.split("=")[-1] for w in words["fusion compile --rounding=f"]} == {"fast"}

@@ -163,9 +163,10 @@ static size_t clear_memory(const struct engine_layout *layout, enum role role) {
   return 0;
 }
 
-static void clear_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                          struct engine_seconds *run) {
+static void clear_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                          struct engine_seconds *opening, struct engine_seconds *run) {
   const double element_s = 1e-8;
+  (void)speeds;
   *opening = (struct engine_seconds){0};
   *run = (struct engine_seconds){0};
   for (uint32_t i = 1; i < layout->program->count; i++)

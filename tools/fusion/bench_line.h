@@ -21,6 +21,7 @@ json_t *bench_model_json(const struct bench_line *l, const fusion_bench_model_re
 /** False after a line to the user. */
 bool bench_take_network(const char *command, const char *name, fusion_bench_network *out);
 
+int bench_calibrate(int argc, char **argv);
 int bench_model(int argc, char **argv);
 int bench_engines(int argc, char **argv);
 

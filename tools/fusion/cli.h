@@ -171,22 +171,28 @@ void cli_add_limits(struct cli_option *table, uint32_t *timeout_ms, uint64_t *ma
 bool cli_parse_network(const char *text, fusion_bench_network *out);
 
 enum { CLI_SHARD_MOST = 4096 }; /* samples that `query` runs at once at most */
-/** A private run that is predicted: --samples, --max-memory, --network, --engine, and the outcome. */
+/** A private run that is predicted: --samples, --max-memory, --network, --engine, --server-speeds, --no-calibration,
+ * and the outcome. */
 struct cli_prediction {
   uint64_t samples, memory;
   const char *network, *engine;
+  const char *server_speeds; /* a file; NULL: as this machine's */
+  bool calibrate;            /* else for the usual machine */
   fusion_bench_network link;
   size_t shard;
   fusion_prediction result;
   double seconds; /* over the link */
 };
-static const struct cli_prediction cli_prediction_default = {
-    .result = {.size = sizeof(fusion_prediction)}, .samples = 128, .memory = (uint64_t)4 << 30, .network = "lan"};
+static const struct cli_prediction cli_prediction_default = {.result = {.size = sizeof(fusion_prediction)},
+                                                             .samples = 128,
+                                                             .memory = (uint64_t)4 << 30,
+                                                             .network = "lan",
+                                                             .calibrate = true};
 void cli_add_prediction(struct cli_option *table, struct cli_prediction *p);
 /** CLI_GO, or the exit code for a --network or an --engine that is none. */
 int cli_check_prediction(const char *command, struct cli_prediction *p);
 /** Fills `result` and `seconds` unless `samples` is 0. */
-fusion_status cli_predict(const fusion_model *model, struct cli_prediction *p, fusion_error *err);
+fusion_status cli_predict(const char *command, const fusion_model *model, struct cli_prediction *p, fusion_error *err);
 /** Three lines, led by these words; nothing for 0 samples. */
 void cli_print_prediction(const struct cli_prediction *p, const char *first, const char *second, const char *third);
 json_t *cli_prediction_json(const struct cli_prediction *p);

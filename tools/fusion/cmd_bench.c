@@ -123,12 +123,12 @@ static const char about[] =
     "Measures this machine: every kernel of the library beside the processor's limits (fusion bench micro), or a whole "
     "network with both parties in one process (fusion bench model MODEL.fsn), with all protocol engines in turn "
     "(fusion "
-    "bench engines MODEL.fsn).";
+    "bench engines MODEL.fsn), or what predictions of time need (fusion bench calibrate).";
 
 static int bench_help(int argc, char **argv) {
   static const struct cli_option options[] = {{.name = NULL}};
   const struct cli_syntax syntax = {.command = "bench",
-                                    .synopsis = "micro|model|engines ...",
+                                    .synopsis = "micro|model|engines|calibrate ...",
                                     .about = about,
                                     .options = options,
                                     .notes = "'fusion bench micro --help' and so on show the options."};
@@ -140,7 +140,11 @@ int cmd_bench(int argc, char **argv) {
   if (strcmp(what, "micro") == 0) return bench_micro(argc - 1, argv + 1);
   if (strcmp(what, "model") == 0) return bench_model(argc - 1, argv + 1);
   if (strcmp(what, "engines") == 0) return bench_engines(argc - 1, argv + 1);
+  if (strcmp(what, "calibrate") == 0) return bench_calibrate(argc - 1, argv + 1);
   if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) return bench_help(argc, argv);
-  if (!*what) return cli_usage("bench", "what to measure is missing; give micro, model MODEL.fsn or engines MODEL.fsn");
-  return cli_usage("bench", "'%s': cannot be measured; give micro, model MODEL.fsn or engines MODEL.fsn", what);
+  if (!*what)
+    return cli_usage("bench",
+                     "what to measure is missing; give micro, model MODEL.fsn, engines MODEL.fsn or calibrate");
+  return cli_usage("bench", "'%s': cannot be measured; give micro, model MODEL.fsn, engines MODEL.fsn or calibrate",
+                   what);
 }

@@ -332,7 +332,7 @@ static int compile(struct compile_line *l, const char *onnx) {
   if (status == FUSION_OK && l->labels) status = cli_load_labels(&labels, &l->reading, l->labels, &err);
   if (status == FUSION_OK) status = fusion_model_compile(&model, onnx, calibration, labels, settings, &report, &err);
   if (status == FUSION_OK) status = fusion_model_describe(model, &info, &err);
-  if (status == FUSION_OK) status = cli_predict(model, &l->prediction, &err);
+  if (status == FUSION_OK) status = cli_predict("compile", model, &l->prediction, &err);
   if (status == FUSION_OK) status = fusion_model_save(model, l->output_path, &err);
   int code = CLI_EXIT_OK;
   if (status != FUSION_OK) {

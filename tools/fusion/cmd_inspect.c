@@ -153,7 +153,7 @@ int cmd_inspect(int argc, char **argv) {
   if (status != FUSION_OK) return cli_failed("inspect", status, &err);
   fusion_model_info info = {.size = sizeof info};
   status = fusion_model_describe(model, &info, &err);
-  if (status == FUSION_OK) status = cli_predict(model, &prediction, &err);
+  if (status == FUSION_OK) status = cli_predict("inspect", model, &prediction, &err);
   if (status != FUSION_OK)
     code = cli_failed("inspect", status, &err);
   else if (as_json)

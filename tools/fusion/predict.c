@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "machine_speeds.h"
 
 bool cli_parse_network(const char *text, fusion_bench_network *out) {
   if (fusion_bench_network_named(text, out)) return true;
@@ -35,6 +36,10 @@ void cli_add_prediction(struct cli_option *table, struct cli_prediction *p) {
       CLI_OPT_TEXT("network", &p->network, "none|lan|wan|RATE,RTT",
                    "The link that the time is predicted for: bytes per second each way (k, M, G) and round trip in ms. "
                    "lan: 382M,0.3; wan: 44M,40. Default: lan."),
+      CLI_OPT_TEXT("server-speeds", &p->server_speeds, "FILE",
+                   "What 'fusion bench calibrate' wrote on the server's machine. Default: it is as fast as this one."),
+      CLI_OPT_CLEAR("no-calibration", &p->calibrate,
+                    "Predict the time for a usual processor, without measuring this one."),
       {.name = NULL}};
   cli_add_options(table, options);
   cli_add_engine(table, &p->engine);
@@ -48,12 +53,26 @@ int cli_check_prediction(const char *command, struct cli_prediction *p) {
   return status == FUSION_OK ? CLI_GO : cli_failed(command, status, &err);
 }
 
-fusion_status cli_predict(const fusion_model *model, struct cli_prediction *p, fusion_error *err) {
+fusion_status cli_predict(const char *command, const fusion_model *model, struct cli_prediction *p, fusion_error *err) {
+  fusion_speeds here, there;
   if (!p->samples) return FUSION_OK;
   const size_t most = p->samples < CLI_SHARD_MOST ? (size_t)p->samples : CLI_SHARD_MOST;
   p->shard = fusion_model_shard(model, p->engine, most, p->memory);
   if (!p->shard) p->shard = 1;
-  const fusion_status status = fusion_model_predict(model, p->engine, (size_t)p->samples, p->shard, &p->result, err);
+  fusion_speeds_init(&here, sizeof here);
+  if (p->calibrate && !cli_speeds(command, &here)) fusion_speeds_init(&here, sizeof here);
+  there = here;
+  if (p->server_speeds && !cli_speeds_load(p->server_speeds, &there)) {
+    snprintf(err->text, sizeof err->text, "'%s': no file of 'fusion bench calibrate'", p->server_speeds);
+    return FUSION_E_USAGE;
+  }
+  const fusion_prediction_settings settings = {.size = sizeof settings,
+                                               .engine = p->engine,
+                                               .samples = (size_t)p->samples,
+                                               .shard = p->shard,
+                                               .server = &there,
+                                               .client = &here};
+  const fusion_status status = fusion_model_predict_on(model, &settings, &p->result, err);
   if (status == FUSION_OK)
     p->seconds = fusion_prediction_seconds(&p->result, p->link.bytes_per_second, p->link.round_trip_ms);
   return status;

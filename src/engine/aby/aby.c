@@ -1,12 +1,9 @@
 /* The engine's face, its sessions, and what they cost beside their gates. */
 #include "engine/aby/aby.h"
 
-/* Seconds of one core, fitted to runs of the MNIST network by stage on a busy virtual machine with AVX2: a
- * correlation's making and hashing with its part of a triple; a byte of a matrix triple, received and sent; a byte of
- * tables, garbled and evaluated, with its part of the choices; keys and base OT. */
-static const double correlation_s = 50e-9, setup_s = 0.05;
-static const double server_matrix_byte_s = 2.1e-9, client_matrix_byte_s = 4.1e-9;
-static const double garble_byte_s = 2.6e-9, evaluate_byte_s = 1.9e-9;
+/* What a correlation of a triple takes, in correlations that a gate uses; what a byte of a triple of matrices takes at
+ * either party, in correlations of a gate by itself. Fitted to runs by stage. */
+static const double triple = 1.2, server_matrix = 0.4, client_matrix = 0.7;
 
 static void aby_close(void *state) {
   struct aby *a = state;
@@ -51,8 +48,8 @@ static size_t aby_memory(const struct engine_layout *layout, enum role role) {
   return cot_softspoken_memory();
 }
 
-static void aby_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                        struct engine_seconds *run) {
+static void aby_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                        struct engine_seconds *opening, struct engine_seconds *run) {
   double triples = 0, matrices = 0, table_bytes = 0;
   for (uint32_t i = 1; i < layout->program->count; i++) {
     const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
@@ -65,10 +62,12 @@ static void aby_seconds(const struct engine_layout *layout, size_t samples, stru
     else
       table_bytes += (double)cost.bytes_to_server + (double)cost.bytes_to_client;
   }
-  *opening = (struct engine_seconds){setup_s, setup_s};
-  *run =
-      (struct engine_seconds){triples * correlation_s + matrices * server_matrix_byte_s + table_bytes * evaluate_byte_s,
-                              triples * correlation_s + matrices * client_matrix_byte_s + table_bytes * garble_byte_s};
+  const double *s = speeds->seconds;
+  const double products = triple * triples * s[SPEED_STREAM];
+  const double matrix = matrices * s[SPEED_GATE];
+  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
+  *run = (struct engine_seconds){products + matrix * server_matrix + table_bytes * s[SPEED_EVALUATE],
+                                 products + matrix * client_matrix + table_bytes * s[SPEED_GARBLE]};
 }
 
 static const struct aby_tuning single = {.matrix = false}, matrix = {.matrix = true};

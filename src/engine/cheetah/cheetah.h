@@ -54,7 +54,7 @@ size_t cheetah_matmul_memory(const struct engine_layout *layout, uint32_t number
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t cheetah_memory(const struct engine_layout *layout, enum role role);
-void cheetah_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                     struct engine_seconds *run);
+void cheetah_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                     struct engine_seconds *opening, struct engine_seconds *run);
 
 #endif

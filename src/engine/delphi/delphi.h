@@ -48,7 +48,7 @@ extern const struct engine_gate delphi_gates[GATE_COUNT];
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t delphi_memory(const struct engine_layout *layout, enum role role);
-void delphi_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                    struct engine_seconds *run);
+void delphi_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                    struct engine_seconds *opening, struct engine_seconds *run);
 
 #endif

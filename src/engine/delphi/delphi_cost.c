@@ -2,11 +2,8 @@
 #include "engine/delphi/delphi.h"
 #include "silent/cot_silent.h"
 
-/* Seconds of one core: a correlation's making and its choice; a byte of tables, garbled and evaluated, fitted to the
- * ReLU stage of ResNet-20 on a machine with AVX2; the linear layers as cheetah's (engine/cheetah/cheetah_cost.c). */
-static const double correlation_s = 12e-9, garble_byte_s = 4.1e-9, evaluate_byte_s = 3.0e-9, setup_s = 0.05;
-static const double server_linear_byte_s = 4.5e-9, client_linear_byte_s = 3.4e-9, product_s = 3.3e-11;
-static const double merge_s = 1.2e-4;
+/* Limbs of a product; products that take as long as a ciphertext of a linear layer, interleaved. */
+static const double limbs = 2, merge_products = 2e6;
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct delphi_layout *own = layout->own;
@@ -46,14 +43,15 @@ static struct work run_work(const struct engine_layout *layout, size_t samples) 
   return work;
 }
 
-void delphi_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                    struct engine_seconds *run) {
+void delphi_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                    struct engine_seconds *opening, struct engine_seconds *run) {
   const struct work w = run_work(layout, samples);
-  const double correlations = w.correlations * correlation_s;
-  const double setup = layout->phase == ENGINE_ONLINE ? 0 : setup_s;
+  const double *s = speeds->seconds;
+  const double correlations = w.correlations * s[SPEED_SILENT];
+  const double setup = layout->phase == ENGINE_ONLINE ? 0 : s[SPEED_SETUP];
   *opening = (struct engine_seconds){setup, setup};
-  *run =
-      (struct engine_seconds){correlations + w.table_bytes * evaluate_byte_s + w.linear_bytes * server_linear_byte_s +
-                                  w.products * product_s + w.merges * merge_s,
-                              correlations + w.table_bytes * garble_byte_s + w.linear_bytes * client_linear_byte_s};
+  *run = (struct engine_seconds){
+      correlations + w.table_bytes * s[SPEED_EVALUATE] + w.linear_bytes * s[SPEED_SERVER_CIPHER] +
+          limbs * (w.products + w.merges * merge_products) * s[SPEED_PRODUCT],
+      correlations + w.table_bytes * s[SPEED_GARBLE] + w.linear_bytes * s[SPEED_CLIENT_CIPHER]};
 }

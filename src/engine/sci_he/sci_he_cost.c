@@ -2,13 +2,11 @@
 #include "engine/sci_he/sci_he.h"
 #include "silent/cot_silent.h"
 
-/* Seconds of one core: a correlation's making and hashing by either source, a byte of a gate's messages with what goes
- * into it; at the server a plaintext's encoding, a product, a rotation, a ciphertext that comes or goes, a product with
- * its own share; at the client a ciphertext, a rotation key's making. Fitted to runs of networks by stage on a
- * processor with AVX2. */
-static const double stream_correlation_s = 45e-9, silent_correlation_s = 22e-9, gate_byte_s = 4.5e-9, setup_s = 0.06;
-static const double encoding_s = 180e-6, product_s = 45e-6, rotation_s = 1.0e-3, server_cipher_s = 1.0e-3;
-static const double local_s = 1.0e-9, client_cipher_s = 1.0e-3, client_key_s = 5.0e-3, server_key_s = 1.0e-3;
+/* In butterflies of a transform of 8,192 (53,248 a transform): at the server a plaintext's encoding, a product, a
+ * rotation, a ciphertext that comes or goes, a rotation key; at the client a ciphertext, a rotation key's making. A
+ * product of the server's weights with its own share. Fitted to runs of networks by stage. */
+static const double encoding = 400e3, product = 100e3, rotation = 2.2e6, server_cipher = 2.2e6, server_key = 2.2e6;
+static const double client_cipher = 2.2e6, client_key = 8e6, local = 2;
 
 void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct sci_he_layout *own = sci_he_own(layout);
@@ -44,15 +42,15 @@ static double local_products(const struct program *program, uint32_t number, siz
   return (double)samples * (double)program_weight_count(program, number) * (double)out.height * (double)out.width;
 }
 
-static double exchange_seconds(const struct engine_layout *layout, const struct cost *cost) {
-  const double correlation_s = sci_he_is_silent(layout) ? silent_correlation_s : stream_correlation_s;
-  return ((double)cost->cots_server_sends + (double)cost->cots_client_sends) * correlation_s +
-         ((double)cost->bytes_to_server + (double)cost->bytes_to_client) * gate_byte_s;
+static double exchange_seconds(const struct engine_layout *layout, const struct engine_speeds *speeds,
+                               const struct cost *cost) {
+  const double correlation = speeds->seconds[sci_he_is_silent(layout) ? SPEED_SILENT : SPEED_STREAM];
+  return ((double)cost->cots_server_sends + (double)cost->cots_client_sends) * correlation;
 }
 
 /* A piece of a linear layer: ciphertexts, then a conversion, which is a gate like others. */
-static void add_piece(struct engine_seconds *s, const struct engine_layout *layout, uint32_t number, size_t samples,
-                      const struct sci_he_piece *piece) {
+static void add_piece(struct engine_seconds *s, const struct engine_layout *layout, const struct engine_speeds *speeds,
+                      uint32_t number, size_t samples, const struct sci_he_piece *piece) {
   struct slots_layout l;
   struct cost cost = {0};
   const char *why;
@@ -61,14 +59,16 @@ static void add_piece(struct engine_seconds *s, const struct engine_layout *layo
   const struct field_ring params = sci_he_field(&l, layout, number, piece->shift);
   const double ciphers = (double)(l.tiles * (l.inputs + l.outputs));
   field_ring_cost(&cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
-  s->server += (double)w.encodings * encoding_s + (double)w.products * product_s + (double)w.rotations * rotation_s +
-               ciphers * server_cipher_s + exchange_seconds(layout, &cost);
-  s->client += ciphers * client_cipher_s + exchange_seconds(layout, &cost);
+  const double butterflies = (double)w.encodings * encoding + (double)w.products * product +
+                             (double)w.rotations * rotation + ciphers * server_cipher;
+  const double exchange = exchange_seconds(layout, speeds, &cost);
+  s->server += butterflies * speeds->seconds[SPEED_SLOTS] + exchange;
+  s->client += ciphers * client_cipher * speeds->seconds[SPEED_SLOTS] + exchange;
   slots_layout_free(&l);
 }
 
-void sci_he_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                    struct engine_seconds *run) {
+void sci_he_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                    struct engine_seconds *opening, struct engine_seconds *run) {
   const struct program *program = layout->program;
   const size_t keys = count_keys(layout, samples);
   *run = (struct engine_seconds){0};
@@ -78,15 +78,16 @@ void sci_he_seconds(const struct engine_layout *layout, size_t samples, struct e
     if (gate != GATE_LINEAR) {
       struct cost cost = {0};
       sci_he_gates[gate].cost(&cost, layout, i, samples);
-      run->server += exchange_seconds(layout, &cost);
-      run->client += exchange_seconds(layout, &cost);
+      run->server += exchange_seconds(layout, speeds, &cost);
+      run->client += exchange_seconds(layout, speeds, &cost);
       continue;
     }
     for (unsigned k = 0; k < sci_he_own(layout)->pieces[i]; k++) {
       const struct sci_he_piece piece = sci_he_piece(layout, i, k);
-      add_piece(run, layout, i, samples, &piece);
+      add_piece(run, layout, speeds, i, samples, &piece);
     }
-    run->server += local_products(program, i, samples) * local_s;
+    run->server += local_products(program, i, samples) * local * speeds->seconds[SPEED_SLOTS];
   }
-  *opening = (struct engine_seconds){setup_s + (double)keys * server_key_s, setup_s + (double)keys * client_key_s};
+  const double setup = speeds->seconds[SPEED_SETUP], all_keys = (double)keys * speeds->seconds[SPEED_SLOTS];
+  *opening = (struct engine_seconds){setup + all_keys * server_key, setup + all_keys * client_key};
 }

@@ -3,11 +3,9 @@
 
 #include "silent/cot_silent.h"
 
-/* Seconds of one core, fitted to runs of MNIST networks and ResNet-20 by stage on a busy virtual machine with AVX2: a
- * correlation's making and hashing by either source, a byte of a gate's messages with what goes into it, a byte of a
- * linear layer's at its sender and its receiver, keys and base OT. */
-static const double stream_correlation_s = 45e-9, silent_correlation_s = 22e-9, gate_byte_s = 4.5e-9, setup_s = 0.05;
-static const double server_linear_byte_s = 1.4e-9, client_linear_byte_s = 2.3e-9;
+/* Correlations of a gate by itself whose work equals that of a byte of a linear layer at either party. Fitted to runs
+ * by stage. */
+static const double server_linear = 0.9, client_linear = 1.4;
 
 static void sci_ot_close(void *state) {
   struct sci_ot *s = state;
@@ -56,9 +54,10 @@ static size_t sci_ot_memory(const struct engine_layout *layout, enum role role) 
   return sci_ot_tuning(layout)->silent ? cot_silent_memory(&own->silent) : cot_softspoken_memory();
 }
 
-static void sci_ot_seconds(const struct engine_layout *layout, size_t samples, struct engine_seconds *opening,
-                           struct engine_seconds *run) {
-  const double correlation_s = sci_ot_tuning(layout)->silent ? silent_correlation_s : stream_correlation_s;
+static void sci_ot_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                           struct engine_seconds *opening, struct engine_seconds *run) {
+  const double *s = speeds->seconds;
+  const double correlation = s[sci_ot_tuning(layout)->silent ? SPEED_SILENT : SPEED_STREAM];
   double gates = 0, linear = 0;
   for (uint32_t i = 1; i < layout->program->count; i++) {
     const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
@@ -66,14 +65,12 @@ static void sci_ot_seconds(const struct engine_layout *layout, size_t samples, s
     struct cost cost = {0};
     sci_ot_gates[gate].cost(&cost, layout, i, samples);
     const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
-    gates += ((double)cost.cots_server_sends + (double)cost.cots_client_sends) * correlation_s;
-    if (gate == GATE_LINEAR)
-      linear += bytes;
-    else
-      gates += bytes * gate_byte_s;
+    gates += ((double)cost.cots_server_sends + (double)cost.cots_client_sends) * correlation;
+    if (gate == GATE_LINEAR) linear += bytes;
   }
-  *opening = (struct engine_seconds){setup_s, setup_s};
-  *run = (struct engine_seconds){gates + linear * server_linear_byte_s, gates + linear * client_linear_byte_s};
+  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
+  *run = (struct engine_seconds){gates + linear * server_linear * s[SPEED_GATE],
+                                 gates + linear * client_linear * s[SPEED_GATE]};
 }
 
 static const struct sci_ot_tuning stream = {.silent = false}, silent = {.silent = true};

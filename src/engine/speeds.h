@@ -1,0 +1,36 @@
+/** What the processor of a party takes for units of work: the unit prices of predicted seconds. Measured by
+ *  bench/bench_speeds.c, or those of one machine. Predictions alone use them: nothing that a session does, and no
+ * choice that both parties must make alike, depends on them. */
+#ifndef FUSION_ENGINE_SPEEDS_H
+#define FUSION_ENGINE_SPEEDS_H
+
+#include "base/base.h"
+
+/* Name, text, seconds on the usual machine: one core of an AMD Zen 3 with AVX2 that other work shares. */
+#define ENGINE_SPEEDS(X)                                                                                        \
+  X(SETUP, "set-up", 0.09)                           /* keys, base OT, first correlations of both directions */ \
+  X(SILENT, "silent-correlation", 60e-9)             /* made, and used by a gate */                             \
+  X(STREAM, "softspoken-correlation", 35e-9)         /* the same */                                             \
+  X(GATE, "gate-correlation", 6e-9)                  /* used by a gate */                                       \
+  X(GARBLE, "garbled-byte", 2e-9)                    /* of a circuit's messages */                              \
+  X(EVALUATE, "evaluated-byte", 1.4e-9)              /* the same */                                             \
+  X(SERVER_CIPHER, "server-ciphertext-byte", 6.5e-9) /* that comes or goes */                                   \
+  X(CLIENT_CIPHER, "client-ciphertext-byte", 4e-9)   /* that comes or goes */                                   \
+  X(PRODUCT, "encrypted-product", 5.5e-11)           /* multiply-add on a coefficient, of one limb */           \
+  X(SLOTS, "slots-butterfly", 5.3e-10)               /* of a transform of 8,192 */
+
+#define ENGINE_SPEED_NAME(name, text, seconds) SPEED_##name,
+enum engine_speed { ENGINE_SPEEDS(ENGINE_SPEED_NAME) SPEED_COUNT };
+#undef ENGINE_SPEED_NAME
+
+struct engine_speeds {
+  double seconds[SPEED_COUNT]; /* a unit, one core */
+};
+extern const struct engine_speeds engine_speeds_usual;
+
+/** "silent-correlation"; NULL past the end. */
+const char *engine_speed_name(size_t i);
+/** Whether every price is finite and between 2^-7 and 2^7 times the usual one: those of a file or a peer must be. */
+bool engine_speeds_plausible(const struct engine_speeds *speeds);
+
+#endif
