@@ -51,8 +51,9 @@ struct softspoken_kernels {
 KERNEL_TABLES(softspoken);
 
 #ifdef FUSION_X86_TIERS
-/** schedule() of both x86 tiers. */
+/** schedule() of all x86 tiers, transpose() of two. */
 void softspoken_schedule_avx2(struct leaf_key *out, block seed);
+void softspoken_transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks);
 #endif
 
 #endif

@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include "ot/softspoken_counter_avx2.h"
 #include "ot/softspoken_fold.h"
 
 /* ---- AES-128 in counter mode ---- */
@@ -45,14 +46,32 @@ static void stream_avx2(block *out, const struct leaf_key *key, uint64_t nonce, 
   }
 }
 
+/* The streams of eight blocks, two in a register. */
+enum { TILE = 4 };
+
+static inline void leaf_avx2(__m256i v[TILE], const struct leaf_key *key, uint64_t nonce, uint64_t counter) {
+  const __m128i *round = (const __m128i *)key->round;
+  __m128i x[2 * TILE];
+  for (size_t i = 0; i < 2 * TILE; i++)
+    x[i] = _mm_xor_si128(_mm_set_epi64x((long long)nonce, (long long)(counter + i)), round[0]);
+  for (size_t r = 1; r < 10; r++)
+    for (size_t i = 0; i < 2 * TILE; i++) x[i] = _mm_aesenc_si128(x[i], round[r]);
+  for (size_t i = 0; i < 2 * TILE; i++) x[i] = _mm_aesenclast_si128(x[i], round[10]);
+  for (size_t i = 0; i < TILE; i++) v[i] = _mm256_set_m128i(x[2 * i + 1], x[2 * i]);
+}
+
 static void tree_avx2(const struct tree_job *job) {
-  for (size_t at = 0; at < job->blocks; at += SOFTSPOKEN_TILE) {
-    const size_t blocks = size_min(SOFTSPOKEN_TILE, job->blocks - at);
-    if (job->punctured) memset(job->scratch, 0, blocks * sizeof *job->scratch);
-    for (size_t x = job->punctured; x < (size_t)1 << job->depth; x++)
-      stream_avx2(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at, blocks, NULL);
-    fold_tile(job, job->scratch, at, blocks);
+  struct counter_avx2 sums;
+  for (size_t at = 0; at < job->blocks; at += 2 * TILE) {
+    counter_clear_avx2(&sums, job->depth, TILE);
+    for (size_t x = job->punctured; x < (size_t)1 << job->depth; x++) {
+      __m256i v[TILE];
+      leaf_avx2(v, &job->leaves[x], job->nonce, job->counter + at);
+      counter_add_avx2(&sums, x, job->depth, v, TILE);
+    }
+    counter_store_avx2(&sums, job, at, TILE);
   }
+  mem_wipe(&sums, sizeof sums);
 }
 
 /* ---- the universal hash ---- */
@@ -96,7 +115,7 @@ static inline void transpose_bytes(__m256i rows[16]) {
   }
 }
 
-static void transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks) {
+void softspoken_transpose_avx2(block *out, const block *planes, size_t stride, size_t blocks) {
   for (size_t j = 0; j < blocks; j++)
     for (size_t group = 0; group < 4; group++) { /* 32 planes: 16 in each lane */
       __m256i rows[16];
@@ -120,5 +139,5 @@ const struct softspoken_kernels softspoken_kernels_avx2 = {
     .tree = tree_avx2,
     .stream = stream_avx2,
     .hash = hash_avx2,
-    .transpose = transpose_avx2,
+    .transpose = softspoken_transpose_avx2,
 };

@@ -42,40 +42,56 @@ static inline __m128i children_avx2(const struct aes_rounds_avx2 *r, block *node
   return sum;
 }
 
-static block grow_avx2(const struct aes_key *key, block *nodes, size_t width, block keep) {
+/* The parents of a tile; zeros beyond n. */
+static inline void parents_avx2(__m128i x[AES_TILE_AVX2], const block *nodes, size_t n) {
+  for (size_t i = 0; i < AES_TILE_AVX2; i++) x[i] = i < n ? aes_load_avx2(&nodes[i]) : _mm_setzero_si128();
+}
+
+/* A level whose width is at least a tile has whole tiles: their size is a constant, which keeps them in registers. */
+static inline block grow_tiles_avx2(const struct aes_key *key, block *nodes, size_t width, block keep, size_t tile) {
   const struct aes_rounds_avx2 r = aes_rounds_avx2(key->round);
   const __m128i k = aes_load_avx2(&keep);
   __m128i sum = _mm_setzero_si128();
   block out;
-  for (size_t at = 0; at < width; at += AES_TILE_AVX2) {
-    const size_t n = size_min(AES_TILE_AVX2, width - at);
+  for (size_t at = 0; at < width; at += tile) {
     __m128i x[AES_TILE_AVX2];
-    for (size_t i = 0; i < AES_TILE_AVX2; i++) x[i] = i < n ? aes_load_avx2(&nodes[at + i]) : _mm_setzero_si128();
-    sum = _mm_xor_si128(sum, children_avx2(&r, nodes, width, at, x, n, k));
+    parents_avx2(x, &nodes[at], tile);
+    sum = _mm_xor_si128(sum, children_avx2(&r, nodes, width, at, x, tile, k));
   }
+  aes_store_avx2(&out, sum);
+  return out;
+}
+
+static block grow_avx2(const struct aes_key *key, block *nodes, size_t width, block keep) {
+  return width < AES_TILE_AVX2 ? grow_tiles_avx2(key, nodes, width, keep, width)
+                               : grow_tiles_avx2(key, nodes, width, keep, AES_TILE_AVX2);
+}
+
+static inline block grow_patched_tiles_avx2(const struct aes_key *key, block *nodes, size_t width, block keep,
+                                            const struct ggm_patch *patch, block *parents, size_t tile) {
+  const struct aes_rounds_avx2 r = aes_rounds_avx2(key->round);
+  const struct patch_avx2 p = patch_avx2(patch->at, patch->sibling, &patch->sibling_node);
+  const __m128i k = aes_load_avx2(&keep);
+  __m128i sum = _mm_setzero_si128(), read = _mm_setzero_si128();
+  block out;
+  for (size_t at = 0; at < width; at += tile) {
+    __m128i x[AES_TILE_AVX2];
+    parents_avx2(x, &nodes[at], tile);
+    for (size_t i = 0; i < tile; i++) {
+      x[i] = patched_avx2(x[i], at + i, &p);
+      read = _mm_xor_si128(read, x[i]);
+    }
+    sum = _mm_xor_si128(sum, children_avx2(&r, nodes, width, at, x, tile, k));
+  }
+  aes_store_avx2(parents, read);
   aes_store_avx2(&out, sum);
   return out;
 }
 
 static block grow_patched_avx2(const struct aes_key *key, block *nodes, size_t width, block keep,
                                const struct ggm_patch *patch, block *parents) {
-  const struct aes_rounds_avx2 r = aes_rounds_avx2(key->round);
-  const struct patch_avx2 p = patch_avx2(patch->at, patch->sibling, &patch->sibling_node);
-  const __m128i k = aes_load_avx2(&keep);
-  __m128i sum = _mm_setzero_si128(), read = _mm_setzero_si128();
-  block out;
-  for (size_t at = 0; at < width; at += AES_TILE_AVX2) {
-    const size_t n = size_min(AES_TILE_AVX2, width - at);
-    __m128i x[AES_TILE_AVX2];
-    for (size_t i = 0; i < AES_TILE_AVX2; i++) {
-      x[i] = i < n ? patched_avx2(aes_load_avx2(&nodes[at + i]), at + i, &p) : _mm_setzero_si128();
-      read = _mm_xor_si128(read, x[i]);
-    }
-    sum = _mm_xor_si128(sum, children_avx2(&r, nodes, width, at, x, n, k));
-  }
-  aes_store_avx2(parents, read);
-  aes_store_avx2(&out, sum);
-  return out;
+  return width < AES_TILE_AVX2 ? grow_patched_tiles_avx2(key, nodes, width, keep, patch, parents, width)
+                               : grow_patched_tiles_avx2(key, nodes, width, keep, patch, parents, AES_TILE_AVX2);
 }
 
 static void mend_avx2(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole) {
