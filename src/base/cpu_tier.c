@@ -23,13 +23,14 @@ enum cpu_tier cpu_tier_best(void) {
                     __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2") &&
                     __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("fma");
   if (!avx2) return CPU_TIER_C;
+  if (!__builtin_cpu_supports("vpclmulqdq") || !has_vaes()) return CPU_TIER_AVX2;
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi") &&
                       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
                       __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
-                      __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni") && has_vaes();
-  return avx512 ? CPU_TIER_AVX512 : CPU_TIER_AVX2;
+                      __builtin_cpu_supports("gfni");
+  return avx512 ? CPU_TIER_AVX512 : CPU_TIER_VAES;
 #else
   return CPU_TIER_C;
 #endif
@@ -60,6 +61,6 @@ unsigned cpu_cores(void) {
 }
 
 const char *cpu_tier_name(enum cpu_tier tier) {
-  static const char *const names[] = {"c", "avx2", "avx512"};
+  static const char *const names[] = {"c", "avx2", "vaes", "avx512"};
   return tier < CPU_TIER_COUNT ? names[tier] : "?";
 }

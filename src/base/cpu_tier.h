@@ -7,6 +7,7 @@
 enum cpu_tier {
   CPU_TIER_C = 0,  /**< portable C */
   CPU_TIER_AVX2,   /**< AVX2, FMA, AES-NI, PCLMUL, BMI2 */
+  CPU_TIER_VAES,   /**< these, VAES and VPCLMULQDQ on 256-bit registers */
   CPU_TIER_AVX512, /**< AVX-512 F/BW/DQ/VL/IFMA/VBMI/VBMI2/VNNI/BITALG/VPOPCNTDQ, VAES, VPCLMUL, GFNI */
   CPU_TIER_COUNT,
 };
@@ -23,7 +24,7 @@ enum cpu_tier cpu_tier_best(void);
 /** Cores that this process may use, at least 1. */
 unsigned cpu_cores(void);
 
-/** "c", "avx2", "avx512". */
+/** "c", "avx2", "vaes", "avx512". */
 const char *cpu_tier_name(enum cpu_tier tier);
 
 #endif

@@ -15,15 +15,26 @@
     if (tier >= CPU_TIER_AVX512) return &name##_kernels_avx512; \
     if (tier >= CPU_TIER_AVX2) return &name##_kernels_avx2;     \
   } while (0)
+#define KERNEL_CHOICE_VAES(name, tier)                                                \
+  do {                                                                                \
+    if (tier >= CPU_TIER_VAES && tier < CPU_TIER_AVX512) return &name##_kernels_vaes; \
+  } while (0)
 #else
 #define KERNEL_CHOICE(name, tier) (void)tier
+#define KERNEL_CHOICE_VAES(name, tier) (void)tier
 #endif
+#define KERNEL_CHOICE_NONE(name, tier) (void)tier
 
 /** name_kernels_of(tier): the table of a tier, which this CPU must have; name_kernels(): of the tier in force. The
  *  tables of the x86 tiers exist where FUSION_X86_TIERS is defined. */
-#define KERNEL_TABLES(name)                                                                        \
+#define KERNEL_TABLES(name) KERNEL_TABLES_(name, KERNEL_CHOICE_NONE)
+#define KERNEL_TABLES_VAES(name)                          \
+  extern const struct name##_kernels name##_kernels_vaes; \
+  KERNEL_TABLES_(name, KERNEL_CHOICE_VAES)
+#define KERNEL_TABLES_(name, more)                                                                 \
   extern const struct name##_kernels name##_kernels_c, name##_kernels_avx2, name##_kernels_avx512; \
   static inline const struct name##_kernels *name##_kernels_of(enum cpu_tier tier) {               \
+    more(name, tier);                                                                              \
     KERNEL_CHOICE(name, tier);                                                                     \
     return &name##_kernels_c;                                                                      \
   }                                                                                                \

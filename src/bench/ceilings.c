@@ -84,7 +84,7 @@ const struct ceiling_loop ceiling_loops_c[CEILING_L1] = {
 const struct ceiling_loop *ceiling_loops(enum cpu_tier tier) {
 #ifdef FUSION_X86_TIERS
   if (tier == CPU_TIER_AVX512) return ceiling_loops_avx512;
-  if (tier == CPU_TIER_AVX2) return ceiling_loops_avx2;
+  if (tier == CPU_TIER_AVX2 || tier == CPU_TIER_VAES) return ceiling_loops_avx2;
 #endif
   (void)tier;
   return ceiling_loops_c;
@@ -98,7 +98,7 @@ void ceiling_stream(enum cpu_tier tier, void *data, size_t len, size_t passes) {
     ceiling_stream_avx512(data, len, passes);
     return;
   }
-  if (tier == CPU_TIER_AVX2) {
+  if (tier == CPU_TIER_AVX2 || tier == CPU_TIER_VAES) {
     ceiling_stream_avx2(data, len, passes);
     return;
   }

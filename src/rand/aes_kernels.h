@@ -27,7 +27,7 @@ struct aes_kernels {
   void (*tccr)(block *out, const block *in, size_t count, block offset, block first_tweak);
 };
 
-KERNEL_TABLES(aes);
+KERNEL_TABLES_VAES(aes);
 
 /** The public key of the fixed permutation: the first 16 bytes of the fractional part of pi. */
 extern const uint8_t aes_fixed_key[AES_KEY_LEN];

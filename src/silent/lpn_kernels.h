@@ -40,6 +40,6 @@ struct lpn_kernels {
                  const struct lpn_vectors *vectors);
 };
 
-KERNEL_TABLES(lpn);
+KERNEL_TABLES_VAES(lpn);
 
 #endif
