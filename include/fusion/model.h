@@ -24,9 +24,12 @@ FUSION_API const char *fusion_engine_summary(size_t index);
 
 /** What an answer is. */
 typedef enum fusion_output {
-  FUSION_OUTPUT_LOGITS = 0, /**< every output of the network */
-  FUSION_OUTPUT_LABEL,      /**< the index of the largest; the lowest index wins ties */
-  FUSION_OUTPUT_TOP_K,      /**< the k best as (index, value), best first */
+  FUSION_OUTPUT_LOGITS = 0,      /**< every output of the network */
+  FUSION_OUTPUT_LABEL,           /**< the index of the largest; the lowest index wins ties */
+  FUSION_OUTPUT_TOP_K,           /**< the k best as (index, value), best first */
+  FUSION_OUTPUT_REVERSE_SIGMOID, /**< s(u) - beta * (s(gamma * u) - 1/2) of every output, s the logistic function and u
+                                    = log(p / (1 - p)) of its probability p (Lee et al. 2019), computed on shares */
+  FUSION_OUTPUT_ROUND,           /**< every output's probability, rounded to `digits` decimals, computed on shares */
 } fusion_output;
 
 typedef enum fusion_rounding {
@@ -77,6 +80,9 @@ typedef struct fusion_compile_settings {
                            prepared for; NULL (default): "cheetah" */
   const char *salt; /**< 64 hexadecimal digits: the secret that the model's id is made with; the same network under the
                          same salt compiles to the same bytes. NULL (default): random */
+  double beta;      /**< for FUSION_OUTPUT_REVERSE_SIGMOID, 0.01..0.95; default 0.7 */
+  double gamma;     /**< likewise, 0.01..100, beta * gamma at most 0.95; default 0.2 */
+  uint64_t digits;  /**< for FUSION_OUTPUT_ROUND, 1..3; default 2 */
 } fusion_compile_settings;
 
 FUSION_API void fusion_compile_init(fusion_compile_settings *settings, size_t size);
@@ -106,9 +112,11 @@ typedef struct fusion_compile_report {
   bool labelled;                         /**< labels were given; then: */
   double float_accuracy, fixed_accuracy; /**< over all rows of the calibration array */
   double seconds;
-  char note[160];    /**< what the file's answers have and the model's lack; empty when nothing */
-  double loss_bound; /**< accuracy that a test of 1,000 samples loses at most, with 95 % confidence */
-  char warning[160]; /**< what is odd about the calibration samples; empty when nothing is */
+  char note[160];           /**< what the file's answers have and the model's lack; empty when nothing */
+  double loss_bound;        /**< accuracy that a test of 1,000 samples loses at most, with 95 % confidence */
+  char warning[160];        /**< what is odd about the calibration samples; empty when nothing is */
+  double defended_accuracy; /**< labelled: of the float network behind the defence of the settings' output; else that of
+                                 the float network */
 } fusion_compile_report;
 
 /** Compiles `onnx_path` ("FILE", or "FILE:TENSOR" to end the network at a tensor of the file) with the rows of
@@ -168,13 +176,15 @@ FUSION_API fusion_status fusion_model_run_float(const fusion_model *model, const
 
 /** Integer answers to real ones, F64 of the same shape: logits and top-k values are scaled; where the network ended in
  * a Softmax or Sigmoid and `probabilities` is set, logits become probabilities, behind a LogSoftmax their logarithms.
+ * Reversed and rounded outputs are real numbers near probabilities; with `probabilities` reversed ones of classes are
+ * divided by their sum.
  *  FUSION_E_USAGE when `probabilities` is set for another network. Indices become the labels that the file has. */
 FUSION_API fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_array *answers,
                                                    bool probabilities, fusion_array **real,
                                                    fusion_error *err) FUSION_MUST_CHECK;
 
-/** The label that each row of answers decides for (argmax, or its sign where there is one logit), as the network's file
- *  has it (fusion_model_class), into labels [rows].
+/** The label that each row of answers decides for (argmax; of one logit its sign, of one probability whether it is
+ * above 1/2), as the network's file has it (fusion_model_class), into labels [rows].
  */
 FUSION_API fusion_status fusion_model_labels(const fusion_model *model, const fusion_array *answers, int64_t *labels,
                                              fusion_error *err) FUSION_MUST_CHECK;
@@ -199,6 +209,8 @@ typedef struct fusion_model_info {
   uint64_t log_softmax;         /**< not 0, with softmax: into logarithms of probabilities */
   size_t input_units;           /**< units of the quantised input: 0 (one for all), or one a channel or an element */
   char model_id[72];            /**< 64 hexadecimal digits: the same for the same function under the same salt */
+  double beta, gamma;           /**< of FUSION_OUTPUT_REVERSE_SIGMOID, else 0 */
+  uint64_t digits;              /**< of FUSION_OUTPUT_ROUND, else 0 */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
 from typing import Any, Sequence
@@ -15,7 +16,10 @@ from fusion._native import ffi, lib
 from fusion._settings import Record, decode, encode, fill, new, result, values
 from fusion._verdict import format_bytes, format_seconds
 
-OUTPUTS = {"logits": lib.FUSION_OUTPUT_LOGITS, "label": lib.FUSION_OUTPUT_LABEL, "top-k": lib.FUSION_OUTPUT_TOP_K}
+OUTPUTS = {"logits": lib.FUSION_OUTPUT_LOGITS, "label": lib.FUSION_OUTPUT_LABEL, "top-k": lib.FUSION_OUTPUT_TOP_K,
+           "reverse-sigmoid": lib.FUSION_OUTPUT_REVERSE_SIGMOID, "round": lib.FUSION_OUTPUT_ROUND}
+DEFENCE = re.compile(r"(?P<kind>logits|label)|top-k:(?P<k>\d+)|top-(?P<best>\d+)|round(,(?P<digits>\d))?"
+                     r"|reverse-sigmoid(,(?P<beta>[\d.]+),(?P<gamma>[\d.]+))?")
 ROUNDINGS = {"exact": lib.FUSION_ROUNDING_EXACT, "fast": lib.FUSION_ROUNDING_FAST}
 RUN_ROWS = 1024  # between two looks for Ctrl-C
 
@@ -53,8 +57,9 @@ class Answers:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """float64 of that shape: logits through the Softmax or Sigmoid of the network, of a LogSoftmax their logarithms.
-        UsageError when it has none."""
+        """float64 of that shape: logits through the Softmax or Sigmoid of the network, of a LogSoftmax their logarithms;
+        of the defences "reverse-sigmoid" and "round" what they leave of the probabilities, reversed ones of classes
+        divided by their sum. UsageError when it has none."""
         return self._real(True)
 
     @property
@@ -123,7 +128,8 @@ class Model:
 
     @property
     def info(self) -> Record:
-        """fusion_model_info: input_channels, outputs, answer_size, output ("logits", "label" or "top-k"), rounding, softmax,
+        """fusion_model_info: input_channels, outputs, answer_size, output ("logits", "label", "top-k",
+        "reverse-sigmoid" or "round"), rounding, softmax,
         weights, multiplications, model_id and so on."""
         out = result("fusion_model_info")
         call(lib.fusion_model_describe, self._handle, out)
@@ -217,15 +223,27 @@ def _moments(mean, std):
     return mean.tolist(), std.tolist()
 
 
+def _defence_settings(mode: str) -> dict:
+    """The settings of a mode, with its numbers where it has any."""
+    found = DEFENCE.fullmatch(mode)
+    if not found:
+        raise UsageError(f"defence: '{mode}' is not allowed; give logits, label, top-K, reverse-sigmoid,BETA,GAMMA or round,DIGITS")
+    kind = found["kind"] or ("top-k" if mode.startswith("top-") else mode.partition(",")[0])
+    taken = {"output": OUTPUTS[kind], "top_k": found["k"] or found["best"], "digits": found["digits"]}
+    taken = {name: value if name == "output" else int(value) for name, value in taken.items() if value is not None}
+    if found["beta"]:
+        try:
+            taken |= {"beta": float(found["beta"]), "gamma": float(found["gamma"])}
+        except ValueError:
+            raise UsageError(f"defence: '{mode}' has numbers that are none") from None
+    return taken
+
+
 def _settings_of(output: str, bits, rounding: str, given: dict) -> dict:
-    kind, _, k = output.partition(":")
-    if kind not in OUTPUTS or (kind == "top-k") != bool(k) or (k and not k.isdigit()):
-        raise UsageError(f"output: '{output}' is not allowed; give logits, label or top-k:K")
+    taken = {**given, **_defence_settings(output)}
     if rounding not in ROUNDINGS:
         raise UsageError(f"rounding: '{rounding}' is not allowed; give exact or fast")
-    taken = {**given, "output": OUTPUTS[kind], "rounding": ROUNDINGS[rounding]}
-    if k:
-        taken["top_k"] = int(k)
+    taken["rounding"] = ROUNDINGS[rounding]
     if bits is not None:
         taken["weight_bits"], taken["activation_bits"] = bits
     return taken
@@ -248,7 +266,7 @@ def _network_file(network, folder: str) -> str:
     return path
 
 
-def compile(network: Any, calibration: Samples, labels=None, *, output: str = "logits", bits: Sequence[int] | None = None,
+def compile(network: Any, calibration: Samples, labels=None, *, defence: str | None = None, output: str = "logits", bits: Sequence[int] | None = None,
             rounding: str = "exact", input_scale: float = 1, mean=None, std=None, channels_last: bool = False,
             reverse_channels: bool = False, preprocess: Preprocess = None, **settings) -> Model:
     """Compiles a network to fixed point, with widths chosen from what it does on the calibration samples.
@@ -256,7 +274,8 @@ def compile(network: Any, calibration: Samples, labels=None, *, output: str = "l
     network: an ONNX file ("FILE", or "FILE:TENSOR" to end at a tensor), its bytes, an onnx.ModelProto, or a scikit-learn
     estimator that export_onnx() takes. calibration: raw samples [samples][...], a few hundred. labels: of these, to measure
     accuracies.
-    output: "logits", "label" or "top-k:K". bits: (weights 2 to 16, activations 4 to 16); None searches them.
+    defence: what an answer is, computed before the client sees anything: "logits" (the default), "label", "top-K" such as
+    "top-3", "reverse-sigmoid,BETA,GAMMA" or "round,DIGITS" (see fusion-compile(1)). output: its old name. bits: (weights 2 to 16, activations 4 to 16); None searches them.
     rounding: "exact" or "fast". Raw samples become (raw * input_scale - mean[c]) / std[c]; channels_last: they are
     [height][width][channels]. preprocess: for calibration by pictures. Other settings are those of fusion_compile_settings:
     accuracy_loss, agreement, overflow, best_effort, threads, engine, salt and so on.
@@ -264,7 +283,9 @@ def compile(network: Any, calibration: Samples, labels=None, *, output: str = "l
     The model's `report` has the figures. Warns with FusionWarning when the samples look odd. FileError, UsageError,
     InputError, ModelError, UnsupportedError; UnreachableError when no widths keep the limits (see best_effort). Ctrl-C
     takes effect when the compiler has ended."""
-    taken = _settings_of(output, bits, rounding, settings)
+    if defence is not None and output != "logits":
+        raise UsageError("output is the old name of defence; give one of them")
+    taken = _settings_of(defence or output, bits, rounding, settings)
     c, keep = new("fusion_compile_settings", lib.fusion_compile_init, taken, "compile()")
     means, deviations = _moments(mean, std)
     mean_list, std_list = ffi.new("double[]", means), ffi.new("double[]", deviations)

@@ -23,7 +23,10 @@ void fusion_compile_init(fusion_compile_settings *settings, size_t size) {
                                             .logit_error = o.logit_error,
                                             .equalise = o.equalise,
                                             .calibration_rows = 512,
-                                            .preprocess = {.scale = 1}};
+                                            .preprocess = {.scale = 1},
+                                            .beta = 0.7,
+                                            .gamma = 0.2,
+                                            .digits = 2};
   sized_init(settings, size, &defaults);
 }
 
@@ -39,7 +42,30 @@ static fusion_status sample_bytes(void *context, struct model *model, double *by
   return status;
 }
 
-static struct quantise_options options_of(const fusion_compile_settings *s, const struct engine **engine) {
+/* What the answers are made of. */
+struct answers {
+  struct defence defence;
+  enum program_output output;
+  uint32_t outputs; /* graph node of the network's own */
+  bool classes;     /* of the defence */
+};
+
+/** Puts the defence that the settings ask for behind the network. */
+static fusion_status defend(struct answers *a, struct graph *g, const fusion_compile_settings *s, fusion_error *err) {
+  *a = (struct answers){.output = (enum program_output)s->output, .outputs = graph_logits(g)};
+  if (s->output == FUSION_OUTPUT_REVERSE_SIGMOID)
+    a->defence = (struct defence){.kind = DEFENCE_REVERSE_SIGMOID, .beta = s->beta, .gamma = s->gamma};
+  if (s->output == FUSION_OUTPUT_ROUND)
+    a->defence = (struct defence){.kind = DEFENCE_ROUND, .digits = (uint8_t)(s->digits < 10 ? s->digits : 10)};
+  if (a->defence.kind == DEFENCE_NONE) return FUSION_OK;
+  a->output = OUTPUT_LOGITS;
+  if (a->defence.kind == DEFENCE_ROUND && s->rounding != FUSION_ROUNDING_EXACT)
+    return error_set(err, FUSION_E_USAGE, "rounded probabilities need exact rounding; leave out --rounding fast");
+  return graph_defend(g, &a->defence, &a->outputs, &a->classes, err);
+}
+
+static struct quantise_options options_of(const fusion_compile_settings *s, const struct answers *a,
+                                          const struct engine **engine) {
   return (struct quantise_options){.weight_bits = s->weight_bits,
                                    .activation_bits = s->activation_bits,
                                    .input_bits = s->input_bits,
@@ -52,8 +78,11 @@ static struct quantise_options options_of(const fusion_compile_settings *s, cons
                                    .equalise = s->equalise,
                                    .single_input_scale = s->single_input_scale,
                                    .step_errors = s->layer_errors,
-                                   .output = (enum program_output)s->output,
+                                   .output = a->output,
                                    .top_k = s->top_k,
+                                   .defence = a->defence,
+                                   .defended = a->outputs,
+                                   .classes = a->classes,
                                    .rounding = (enum program_rounding)s->rounding,
                                    .threads = s->threads,
                                    .cost = sample_bytes,
@@ -156,11 +185,17 @@ cleanup:
   return status;
 }
 
-static fusion_status measure(const fusion_model *m, const struct graph *g, const fusion_array *input,
-                             const int64_t *classes, unsigned threads, fusion_compile_report *report,
-                             fusion_error *err) {
+/** The network by itself, behind its defence, and in fixed point. */
+static fusion_status measure(const fusion_model *m, const struct graph *g, const struct answers *a,
+                             const fusion_array *input, const int64_t *classes, unsigned threads,
+                             fusion_compile_report *report, fusion_error *err) {
+  const struct preprocess *p = &m->model->program.preprocess;
+  struct graph network = *g;
   fusion_status status;
-  TRY(measure_float(g, &m->model->program.preprocess, input, classes, &report->float_accuracy, err));
+  if (a->defence.kind != DEFENCE_NONE) network.count = a->outputs + 1;
+  TRY(measure_float(&network, p, input, classes, &report->float_accuracy, err));
+  report->defended_accuracy = report->float_accuracy;
+  if (a->defence.kind != DEFENCE_NONE) TRY(measure_float(g, p, input, classes, &report->defended_accuracy, err));
   TRY(measure_fixed(m, input, classes, threads, &report->fixed_accuracy, err));
   report->labelled = true;
 cleanup:
@@ -246,14 +281,15 @@ static fusion_status prepare_engines(const struct engine *asked, struct model *m
 }
 
 /** Graph to model; the preprocessing moves into the program. */
-static fusion_status compile(fusion_model *m, struct graph *g, const fusion_array *calibration, const int64_t *classes,
+static fusion_status compile(fusion_model *m, struct graph *g, const struct answers *answers,
+                             const fusion_array *calibration, const int64_t *classes,
                              const fusion_compile_settings *settings, struct quantise_report *report,
                              fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
   const struct engine *engine = NULL;
-  struct quantise_options options = options_of(settings, &engine);
+  struct quantise_options options = options_of(settings, answers, &engine);
   struct preprocess p = {0};
   uint8_t salt[MODEL_SALT_LEN] = {0};
   float *real = NULL;
@@ -268,7 +304,9 @@ static fusion_status compile(fusion_model *m, struct graph *g, const fusion_arra
   status = graph_relax_limits(g, real, rows);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
   options.labels = classes;
+  graph_refine_rounding(g, &answers->defence, defence_finer(&answers->defence));
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));
+  graph_refine_rounding(g, &answers->defence, 0);
   const bool searched = !settings->weight_bits || !settings->activation_bits;
   if (searched && !report->enough && !settings->best_effort)
     TRY(refuse_unreached(report, &m->model->program, settings, err));
@@ -319,6 +357,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   struct graph *g = NULL;
   int64_t *classes = NULL;
   struct quantise_report inner = {0};
+  struct answers answers;
   fusion_model *m = mem_alloc(1, sizeof *m);
   fusion_status status = FUSION_OK;
   *out = NULL;
@@ -328,10 +367,11 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   TRY(fusion_engine_check(known.engine, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
   TRY(take_labels(g, calibration, labels, &classes, err));
-  TRY(compile(m, g, calibration, classes, &known, &inner, err));
+  TRY(defend(&answers, g, &known, err));
+  TRY(compile(m, g, &answers, calibration, classes, &known, &inner, err));
   fusion_compile_report full = report_of(&inner);
   TRY(warn_calibration(&full, calibration, known.calibration_rows, err));
-  if (classes) TRY(measure(m, g, calibration, classes, known.threads, &full, err));
+  if (classes) TRY(measure(m, g, &answers, calibration, classes, known.threads, &full, err));
   snprintf(full.note, sizeof full.note, "%s", g->note);
   if (inner.constants && !full.warning[0])
     snprintf(full.warning, sizeof full.warning,
@@ -361,12 +401,17 @@ fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx
   *answers = NULL;
   TRY(graph_from_onnx(&g, onnx_path, err));
   const struct shape a = g->nodes[0].shape, b = program->steps[0].out.shape;
+  uint32_t outputs;
+  bool classes;
+  TRY(graph_defend(g, &program->defence, &outputs, &classes, err));
   FAIL_IF(a.channels != b.channels || a.height != b.height || a.width != b.width,
           error_set(err, FUSION_E_INPUT, "'%s': takes %ux%ux%u, the compiled model %ux%ux%u", onnx_path, a.channels,
                     a.height, a.width, b.channels, b.height, b.width));
   const size_t shape[2] = {fusion_array_rows(input), shape_size(g->nodes[g->count - 1].shape)};
   TRY(fusion_array_create(&out, FUSION_F32, 2, shape, NULL));
-  TRY(run_float(g, &program->preprocess, input, fusion_array_data_mutable(out), err));
+  float *v = fusion_array_data_mutable(out);
+  TRY(run_float(g, &program->preprocess, input, v, err));
+  for (size_t i = 0; program->defence.kind != DEFENCE_NONE && i < shape[0] * shape[1]; i++) v[i] += 0.5f;
   *answers = out;
   out = NULL;
 cleanup:

@@ -191,8 +191,11 @@ fusion_status fusion_model_real_answers(const fusion_model *model, const fusion_
   if (program->output == OUTPUT_LOGITS) {
     program_dequantise(program, from, rows * width, to);
     void (*softmax)(double *, size_t) = program->log_softmax ? log_softmax_in_place : softmax_in_place;
+    const bool defended = program->defence.kind != DEFENCE_NONE;
+    if (program->defence.kind == DEFENCE_REVERSE_SIGMOID) softmax = defence_normalise;
+    if (program->defence.kind == DEFENCE_ROUND) probabilities = false; /* they are */
     for (size_t r = 0; probabilities && program->softmax && r < rows; r++) softmax(to + r * width, width);
-    if (probabilities && program->sigmoid) sigmoid_in_place(to, rows * width);
+    if (probabilities && program->sigmoid && !defended) sigmoid_in_place(to, rows * width);
     return FUSION_OK;
   }
   const size_t step = program->output == OUTPUT_TOP_K ? 2 : 1;
@@ -243,6 +246,13 @@ static uint64_t step_multiplications(const struct program *program, uint32_t i) 
   return program_weight_count(program, i) * s.height * s.width;
 }
 
+static fusion_output output_of(const struct program *program) {
+  static const fusion_output defended[] = {
+      [DEFENCE_REVERSE_SIGMOID] = FUSION_OUTPUT_REVERSE_SIGMOID, [DEFENCE_ROUND] = FUSION_OUTPUT_ROUND};
+  if (program->defence.kind != DEFENCE_NONE) return defended[program->defence.kind];
+  return (fusion_output)program->output;
+}
+
 fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info *info, fusion_error *err) {
   const struct program *program = &model->model->program;
   const struct program_tensor *in = &program->steps[0].out, *last = &program->steps[program->count - 1].out;
@@ -262,7 +272,7 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .input_width = in->shape.width,
       .outputs = shape_size(last->shape),
       .answer_size = program_answer_size(program),
-      .output = (fusion_output)program->output,
+      .output = output_of(program),
       .top_k = program->top_k,
       .rounding = (fusion_rounding)program->rounding,
       .softmax = program->softmax,
@@ -271,7 +281,10 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .output_scale = last->scale,
       .preprocess = {p->channels_last, p->reverse_channels, p->scale, p->count, p->mean, p->deviation},
       .manifest_len = manifest_len,
-      .input_units = program->input_units.count};
+      .input_units = program->input_units.count,
+      .beta = program->defence.beta,
+      .gamma = program->defence.gamma,
+      .digits = program->defence.digits};
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = program->steps[i].out.ring_bits;
     out.weights += program_weight_count(program, i);

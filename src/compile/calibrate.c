@@ -7,7 +7,7 @@
 struct watch {
   struct calibration *out;
   const struct graph *graph;
-  uint32_t logits;
+  uint32_t logits, chances;
   bool bad; /* a value was not finite */
   pthread_mutex_t lock;
 };
@@ -22,6 +22,7 @@ void calibration_free(struct calibration *c) {
   mem_free(c->high);
   mem_free(c->mean);
   mem_free(c->logits);
+  mem_free(c->chances);
   *c = (struct calibration){0};
 }
 
@@ -32,6 +33,8 @@ static void watch_node(void *context, uint32_t node, size_t sample, const float 
   const struct shape shape = w->graph->nodes[node].shape;
   const size_t plane = count / shape.channels;
   if (node == w->logits) memcpy(out->logits + sample * out->logit_count, values, count * sizeof *values);
+  if (node == w->chances && out->chances)
+    memcpy(out->chances + sample * out->logit_count, values, count * sizeof *values);
   for (uint32_t c = 0; c < shape.channels; c++) {
     float low = values[c * plane], high = low, sum = 0, nothing = 0;
     for (size_t i = 0; i < plane; i++) {
@@ -50,7 +53,7 @@ static void watch_node(void *context, uint32_t node, size_t sample, const float 
   }
 }
 
-static fusion_status calibration_alloc(struct calibration *c, const struct graph *graph, uint32_t logits,
+static fusion_status calibration_alloc(struct calibration *c, const struct graph *graph, uint32_t logits, bool hidden,
                                        size_t samples) {
   *c = (struct calibration){.nodes = graph->count, .samples = samples};
   c->logit_count = shape_size(graph->nodes[logits].shape);
@@ -60,6 +63,7 @@ static fusion_status calibration_alloc(struct calibration *c, const struct graph
   size_t logits_len;
   if (!size_mul(samples, c->logit_count, &logits_len)) return FUSION_E_MEMORY;
   c->logits = mem_alloc(logits_len, sizeof *c->logits);
+  if (hidden && !(c->chances = mem_alloc(logits_len, sizeof *c->chances))) return FUSION_E_MEMORY;
   if (!c->low || !c->high || !c->mean || !c->logits) return FUSION_E_MEMORY;
   for (uint32_t i = 0; i < graph->count; i++) {
     const uint32_t channels = graph->nodes[i].shape.channels;
@@ -75,14 +79,14 @@ static fusion_status calibration_alloc(struct calibration *c, const struct graph
   return FUSION_OK;
 }
 
-fusion_status calibrate(struct calibration *out, const struct graph *graph, uint32_t logits, const float *input,
-                        size_t samples) {
-  struct watch w = {.out = out, .graph = graph, .logits = logits};
+fusion_status calibrate(struct calibration *out, const struct graph *graph, uint32_t logits, uint32_t chances,
+                        const float *input, size_t samples) {
+  struct watch w = {.out = out, .graph = graph, .logits = logits, .chances = chances};
   float *output = NULL;
   size_t output_len;
   fusion_status status;
   pthread_mutex_init(&w.lock, NULL);
-  TRY(calibration_alloc(out, graph, logits, samples));
+  TRY(calibration_alloc(out, graph, logits, chances != logits, samples));
   FAIL_IF(!size_mul(samples, shape_size(graph->nodes[graph->count - 1].shape), &output_len), FUSION_E_MEMORY);
   output = mem_alloc(output_len, sizeof *output);
   FAIL_IF(!output, FUSION_E_MEMORY);

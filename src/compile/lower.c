@@ -560,12 +560,6 @@ static void count_consumers(struct lowering *l) {
   }
 }
 
-uint32_t graph_logits(const struct graph *graph) {
-  const struct graph_node *last = &graph->nodes[graph->count - 1];
-  const bool final = last->op == GRAPH_SOFTMAX || last->op == GRAPH_SIGMOID || last->op == GRAPH_ARGMAX;
-  return final ? last->inputs[0] : graph->count - 1;
-}
-
 fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
                             fusion_error *err) {
   *out = (struct network){.logits = graph->count - 1};

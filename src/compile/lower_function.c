@@ -140,6 +140,7 @@ static double range_part(const struct lowering *l, uint32_t g, const struct acti
   const struct range seen = input_range(l, g);
   const double room = use->kind == ACTIVATION_EXP_BELOW ? margin : 2;
   const double reach = room * fmax(fabs(seen.low), fabs(seen.high));
+  if (use->kind == ACTIVATION_LOG_REST) return 1; /* probabilities: all may come */
   const double whole_range = fmax(fabs(activation_low(use)), fabs(activation_high(use)));
   double part = 1;
   for (int i = 0; l->ranges && i < HALVINGS && reach <= whole_range * part / 2; i++) part /= 2;

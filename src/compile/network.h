@@ -73,9 +73,6 @@ struct network_ranges {
   float *const *low, *const *high, *const *mean;
 };
 
-/** The node whose values the answers are made of: the last, or what a final Softmax, Sigmoid or ArgMax reads. */
-uint32_t graph_logits(const struct graph *graph);
-
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
  *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
  *  constant to x or -x, else as depthwise layers, functions as tables. `graph` must be valid. `ranges` may be NULL for

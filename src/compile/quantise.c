@@ -233,16 +233,37 @@ static fusion_status set_output(struct model *m, const struct network *net, cons
   program->log_softmax = net->log_softmax && program->softmax;
   program->sigmoid = net->sigmoid && program->output == OUTPUT_LOGITS;
   program->top_k = program->output == OUTPUT_TOP_K ? o->top_k : 0;
+  if (o->defence.kind != DEFENCE_NONE) program->softmax = o->classes;
+  if (o->defence.kind != DEFENCE_NONE) program->sigmoid = !o->classes;
   if (program->output == OUTPUT_TOP_K && (program->top_k < 1 || program->top_k > size))
     return error_set(err, FUSION_E_USAGE, "top-k %u: the network has %zu outputs", o->top_k, size);
   return FUSION_OK;
 }
 
+/** Says what the answers are. Rounded ones go from the refined grid, on which widths were judged, to their own: the
+ * last truncation takes off more. */
+static fusion_status set_defence(struct model *m, const struct quantise_job *job, fusion_error *err) {
+  struct program *program = &m->program;
+  const struct defence *d = &job->options->defence;
+  const unsigned finer = defence_finer(d);
+  struct program_step *last = &program->steps[program->count - 1], *cut = last - 1;
+  program->defence = *d;
+  if (!finer) return FUSION_OK;
+  if (last->op != OP_GATHER || cut->op != OP_TRUNCATE) return FUSION_E_INTERNAL;
+  cut->shift = (uint8_t)(cut->shift + finer);
+  cut->out.scale = last->out.scale = ldexp(cut->out.scale, (int)finer);
+  if (defence_unit_fits(d, last->out.scale)) return quantise_rings(m, job->bounds, NULL, err);
+  return error_set(err, FUSION_E_UNREACHABLE, "no scale for rounded probabilities; give more weight bits");
+}
+
 /** The network with what the samples show of it; calibrates at the first call. */
 static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
-                             const float *input, size_t samples, fusion_error *err) {
+                             const struct quantise_job *job, size_t samples, fusion_error *err) {
+  const struct quantise_options *o = job->options;
+  const float *input = job->input;
+  const uint32_t logits = graph_logits(graph), own = o->defence.kind != DEFENCE_NONE ? o->defended : logits;
   fusion_status status = FUSION_OK;
-  if (!calibration->samples) status = calibrate(calibration, graph, graph_logits(graph), input, samples);
+  if (!calibration->samples) status = calibrate(calibration, graph, logits, own, input, samples);
   if (status != FUSION_OK)
     return error_set(err, status, "calibration: %s",
                      status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
@@ -330,7 +351,7 @@ static fusion_status make_candidate(struct candidate *c, const struct source *fr
   struct quantise_job *job = from->job;
   const size_t samples = from->report->samples;
   fusion_status status;
-  TRY(prepare(&c->net, from->calibration, from->graph, job->input, samples, err));
+  TRY(prepare(&c->net, from->calibration, from->graph, job, samples, err));
   if (variant.fold) TRY(network_fold_input(&c->net, job->input, samples));
   if (variant.fold && !c->net.input_units.count) return FUSION_OK;
   if (variant.equalise) TRY(network_equalise(&c->net));
@@ -443,6 +464,7 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
   describe(report, &job, &c.best);
   if (options->step_errors || !report->enough) TRY(quantise_errors(report->steps, &job, graph, c.best.model, err));
   if (options->rounding == ROUNDING_FAST) TRY(quantise_tolerance(&report->tolerance, &job, c.best.model, err));
+  TRY(set_defence(c.best.model, &job, err));
   *out = c.best.model;
   c.best.model = NULL;
   report->worst = find_worst(&job, report->steps);

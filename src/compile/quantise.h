@@ -20,6 +20,9 @@ struct quantise_options {
   bool step_errors;        /* measure each step's error too */
   enum program_output output;
   uint32_t top_k;
+  struct defence defence; /* what the end of the graph is (graph_defend, its rounding refined by defence_finer()) */
+  uint32_t defended;      /* the graph node of the network's own outputs */
+  bool classes;           /* the outputs are classes, of which one is true */
   enum program_rounding rounding;
   unsigned threads; /* 0: every core */
   /* Bytes that a private run of the model sends for a sample, which the search makes few; it may choose the engine's

@@ -90,33 +90,35 @@ static double rival_variance(const struct calibration *c, const int64_t *logits,
 
 /** What normal errors of the rivals' variance do to one sample: the probability that its label stays, by how much the
  * probability of a right label falls, the probability that the label turns from right to wrong or back, and the same
- * of a change for certain to the runner-up. The float network's own probabilities (softmax of its logits) are taken as
- * true. */
+ * of a change for certain to the runner-up. The float network's own probabilities (softmax of its logits, or of what a
+ * defence hides) are taken as true. */
 struct fate {
   double keeps, loss, turns, turns_at_tie;
 };
 
-static struct fate fate_of_sign(double logit, double variance) {
+static struct fate fate_of_sign(double logit, double own, double variance) {
   const double changes = 0.5 * erfc(fabs(logit) / sqrt(2 * variance));
   return (struct fate){
-      .keeps = 1 - changes, .loss = changes * tanh(fabs(logit) / 2), .turns = changes, .turns_at_tie = 1};
+      .keeps = 1 - changes, .loss = changes * tanh(fabs(own) / 2), .turns = changes, .turns_at_tie = 1};
 }
 
-static struct fate fate_of(const float *real, size_t width, double variance, size_t rivals) {
+/** `own`: whose softmax is the probabilities. */
+static struct fate fate_of(const float *real, const float *own, size_t width, double variance, size_t rivals) {
   size_t at[RIVALS + 1] = {0};
   if (!(variance > 0)) return (struct fate){.keeps = 1};
-  if (width == 1) return fate_of_sign((double)*real, variance);
+  if (width == 1) return fate_of_sign((double)*real, (double)*own, variance);
   find_best(real, width, rivals, at);
-  const double top = (double)real[at[0]];
+  const double top = (double)real[at[0]], first = (double)own[at[0]];
   double sum = 0, changes = 0;
   struct fate f = {.keeps = 1};
-  for (size_t k = 0; k < width; k++) sum += exp((double)real[k] - top);
-  f.turns_at_tie = (1 + exp((double)real[at[1]] - top)) / sum;
+  for (size_t k = 0; k < width; k++) sum += exp((double)own[k] - first);
+  f.turns_at_tie = (1 + exp((double)own[at[1]] - first)) / sum;
   for (size_t i = 1; i < rivals; i++) {
     const double lead = top - (double)real[at[i]], overtakes = 0.5 * erfc(lead / sqrt(4 * variance));
     f.keeps *= 1 - overtakes;
-    f.loss += overtakes * (1 - exp(-lead)) / sum;
-    f.turns += overtakes * (1 + exp(-lead)) / sum;
+    const double ratio = exp((double)own[at[i]] - first);
+    f.loss += overtakes * (1 - ratio) / sum;
+    f.turns += overtakes * (1 + ratio) / sum;
     changes += overtakes;
   }
   /* One rival at most gets the label. */
@@ -146,7 +148,8 @@ struct likeness judge_logits(const struct calibration *c, const int64_t *logits,
   struct fates sums = {0};
   double squares = 0;
   for (size_t s = 0; s < c->samples; s++) {
-    const struct fate f = fate_of(c->logits + s * width, width, variance, rivals);
+    const float *own = (c->chances ? c->chances : c->logits) + s * width;
+    const struct fate f = fate_of(c->logits + s * width, own, width, variance, rivals);
     const size_t real = float_label(c->logits + s * width, width), fixed = integer_label(logits + s * width, width);
     l.agreeing += real == fixed;
     l.float_right += labels && labels[s] == (int64_t)real;

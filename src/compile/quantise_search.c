@@ -49,6 +49,7 @@ struct search {
   struct knob *knobs;
   size_t count, samples; /* samples of a measurement */
   double spread;         /* mean square of the logits about their mean */
+  float *doubtful;       /* owned: the samples of a measurement where they are not the first ones */
 };
 
 static void search_close(struct search *s) {
@@ -57,6 +58,7 @@ static void search_close(struct search *s) {
   mem_free(s->first);
   mem_free(s->roots);
   mem_free(s->knobs);
+  mem_free(s->doubtful);
 }
 
 static const struct network_node *node_at(const struct search *s, uint32_t i) {
@@ -143,6 +145,8 @@ static void add_accumulators(struct search *s, const struct program *fine) {
   for (uint32_t i = 0; i < s->job->net->count; i++) {
     if (!cleans(s, i) || !is_raw(s, node_at(s, i)->inputs[0])) continue;
     if (is_exact(s, node_at(s, i)->inputs[0])) continue;
+    /* A coarser accumulator would make the answers' grid coarser. */
+    if (s->job->options->defence.kind == DEFENCE_ROUND && s->first[i] == s->first[s->job->net->count - 1]) continue;
     if (node_operator(node_at(s, node_at(s, i)->inputs[0]))->scale == SCALE_PRODUCT) continue; /* its unit follows */
     struct knob *k = add_knob(s, i, fine->steps[node_at(s, i)->inputs[0]].out.scale);
     k->accumulator = true;
@@ -180,6 +184,12 @@ static double difference(const struct search *s, const struct attempt *a, const 
   return sum / (double)count;
 }
 
+static fusion_status run_measured(const struct search *s, struct attempt *out, fusion_error *err) {
+  struct quantise_job job = *s->job;
+  if (s->doubtful) job.input = s->doubtful;
+  return attempt_run(out, &job, &s->precision, s->samples, NULL, err);
+}
+
 /** Turns one knob and sees what it costs and saves. */
 static fusion_status measure_knob(struct search *s, struct knob *k, const struct attempt *fine, double fine_bytes,
                                   fusion_error *err) {
@@ -187,7 +197,7 @@ static fusion_status measure_knob(struct search *s, struct knob *k, const struct
   double bytes;
   k->step = TURN;
   apply(s);
-  fusion_status status = attempt_run(&turned, s->job, &s->precision, s->samples, NULL, err);
+  fusion_status status = run_measured(s, &turned, err);
   k->step = 0;
   if (status != FUSION_OK) return status;
   status = count_bytes(s, turned.model, &bytes);
@@ -202,7 +212,7 @@ static fusion_status measure(struct search *s, struct quantise_report *report, f
   double bytes;
   fusion_status status;
   apply(s);
-  TRY(attempt_run(&fine, s->job, &s->precision, s->samples, NULL, err));
+  TRY(run_measured(s, &fine, err));
   TRY(count_bytes(s, fine.model, &bytes));
   for (size_t k = 0; k < s->count; k++) TRY(measure_knob(s, &s->knobs[k], &fine, bytes, err));
   report->candidates += 1 + (unsigned)s->count;
@@ -374,6 +384,43 @@ static size_t sense_samples(const struct search *s, const struct program *progra
   return size_min(size_max(fit, SENSE_SAMPLES_LEAST), s->job->calibration->samples);
 }
 
+/** How far the best output is ahead of the next; of a single one, how far from a tie. */
+static double lead_of(const float *v, size_t count) {
+  if (count == 1) return fabs((double)v[0]);
+  double best = -INFINITY, next = -INFINITY;
+  for (size_t k = 0; k < count; k++) {
+    const double x = (double)v[k];
+    if (x > next) next = x;
+    if (next <= best) continue;
+    next = best;
+    best = x;
+  }
+  return best - next;
+}
+
+/** A probability near 0 or 1 shows no error of what it is made of: behind a defence the samples of a measurement are
+ * those that the network is least sure of. */
+static fusion_status take_doubtful(struct search *s) {
+  const struct calibration *c = s->job->calibration;
+  const size_t size = shape_size(node_at(s, 0)->shape);
+  fusion_status status = FUSION_OK;
+  if (!c->chances) return FUSION_OK;
+  double *lead = mem_alloc(c->samples, sizeof *lead);
+  s->doubtful = mem_alloc(s->samples * size, sizeof *s->doubtful);
+  FAIL_IF(!lead || !s->doubtful, FUSION_E_MEMORY);
+  for (size_t r = 0; r < c->samples; r++) lead[r] = lead_of(c->chances + r * c->logit_count, c->logit_count);
+  for (size_t i = 0; i < s->samples; i++) {
+    size_t least = 0;
+    for (size_t r = 1; r < c->samples; r++)
+      if (lead[r] < lead[least]) least = r;
+    memcpy(s->doubtful + i * size, s->job->input + least * size, size * sizeof *s->doubtful);
+    lead[least] = INFINITY;
+  }
+cleanup:
+  mem_free(lead);
+  return status;
+}
+
 fusion_status quantise_search(struct attempt *best, const struct quantise_job *job, const struct attempt *base,
                               const struct precision *start, struct quantise_report *report, fusion_error *err) {
   const uint32_t count = job->net->count;
@@ -396,6 +443,7 @@ fusion_status quantise_search(struct attempt *best, const struct quantise_job *j
     goto cleanup;
   }
   s.samples = sense_samples(&s, &base->model->program);
+  TRY(take_doubtful(&s));
   TRY(measure(&s, report, err));
   TRY(bisect(&s, best, report, err));
 cleanup:

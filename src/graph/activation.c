@@ -11,10 +11,18 @@ static double octave(double x) {
   return exponent > 0 ? 0 : (double)-exponent;
 }
 
+static double logistic(double x) {
+  return 1 / (1 + exp(-x));
+}
+
+static double reversed(const struct activation_use *use, double x) {
+  return logistic(x) - 0.5 - (double)use->power * (logistic((double)use->inner * x) - 0.5);
+}
+
 static double value(const struct activation_use *use, double x) {
   const double a = fabs(x);
   switch (use->kind) {
-    case ACTIVATION_SIGMOID: return 1 / (1 + exp(-x));
+    case ACTIVATION_SIGMOID: return logistic(x);
     case ACTIVATION_TANH: return tanh(x);
     case ACTIVATION_ERF: return erf(x);
     case ACTIVATION_EXP_TAIL: return expm1(fmin(x, 0));
@@ -34,6 +42,8 @@ static double value(const struct activation_use *use, double x) {
     case ACTIVATION_LOG: return log(x);
     case ACTIVATION_OCTAVE: return exp2(-(double)use->power * octave(x));
     case ACTIVATION_OCTAVE_LOG: return -0.69314718055994531 * octave(x);
+    case ACTIVATION_REVERSE_SIGMOID: return reversed(use, fmin(fmax(x, -8), 7.9375));
+    case ACTIVATION_LOG_REST: return -log(1 + 1.0 / 64 - fmin(fmax(x, 1.0 / 16), 1));
     case ACTIVATION_COUNT: break;
   }
   return 0;
@@ -43,10 +53,13 @@ static double value(const struct activation_use *use, double x) {
 static const struct {
   double low, high;
 } ranges[ACTIVATION_COUNT] = {
-    [ACTIVATION_SIGMOID] = {-8, 7.9375},    [ACTIVATION_TANH] = {-4, 3.9375},     [ACTIVATION_ERF] = {-4, 3.9375},
-    [ACTIVATION_EXP_TAIL] = {-7.9375, 0},   [ACTIVATION_SOFTPLUS] = {-8, 7.9375}, [ACTIVATION_GELU] = {-4, 3.9375},
-    [ACTIVATION_GELU_TANH] = {-4, 3.9375},  [ACTIVATION_SILU] = {-8, 7.9375},     [ACTIVATION_MISH] = {-8, 7.9375},
-    [ACTIVATION_HARD_SWISH] = {-4, 3.9375}, [ACTIVATION_EXP_BELOW] = {-15, 0},
+    [ACTIVATION_SIGMOID] = {-8, 7.9375},   [ACTIVATION_TANH] = {-4, 3.9375},
+    [ACTIVATION_ERF] = {-4, 3.9375},       [ACTIVATION_EXP_TAIL] = {-7.9375, 0},
+    [ACTIVATION_SOFTPLUS] = {-8, 7.9375},  [ACTIVATION_GELU] = {-4, 3.9375},
+    [ACTIVATION_GELU_TANH] = {-4, 3.9375}, [ACTIVATION_SILU] = {-8, 7.9375},
+    [ACTIVATION_MISH] = {-8, 7.9375},      [ACTIVATION_HARD_SWISH] = {-4, 3.9375},
+    [ACTIVATION_EXP_BELOW] = {-15, 0},     [ACTIVATION_REVERSE_SIGMOID] = {-8, 7.9375},
+    [ACTIVATION_LOG_REST] = {0.0625, 1},
 };
 
 double activation_value(const struct activation_use *use, double x) {

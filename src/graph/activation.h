@@ -10,24 +10,27 @@
 #include <stdbool.h>
 
 enum activation {
-  ACTIVATION_SIGMOID,    /**< 1 / (1 + exp(-x)) */
-  ACTIVATION_TANH,       /**< tanh(x) */
-  ACTIVATION_ERF,        /**< erf(x) */
-  ACTIVATION_EXP_TAIL,   /**< exp(min(x, 0)) - 1: Elu is its sum with relu(x) */
-  ACTIVATION_SOFTPLUS,   /**< log(1 + exp(-|x|)): Softplus is its sum with relu(x) */
-  ACTIVATION_GELU,       /**< -|x| Phi(-|x|): Gelu is its sum with relu(x) */
-  ACTIVATION_GELU_TANH,  /**< the same for Gelu's approximation by tanh */
-  ACTIVATION_SILU,       /**< -|x| / (1 + exp(|x|)): x * sigmoid(x) is its sum with relu(x) */
-  ACTIVATION_MISH,       /**< x * tanh(log(1 + exp(x))) less relu(x) */
-  ACTIVATION_HARD_SWISH, /**< x * min(max(x / 6 + 1/2, 0), 1) less relu(x) */
-  ACTIVATION_EXP_BELOW,  /**< exp(x) of values that are never above 0: of a softmax */
-  ACTIVATION_EXP,        /**< exp(x); range from calibration, like the next two */
-  ACTIVATION_SIN,        /**< sin(x) */
-  ACTIVATION_COS,        /**< cos(x) */
-  ACTIVATION_POWER,      /**< x^power, x > 0 (0 where power > 0) */
-  ACTIVATION_LOG,        /**< log(x), x > 0 */
-  ACTIVATION_OCTAVE,     /**< p^-power with p the power of two that brings x in (0, 1) to [1/2, 1); p <= 32 */
-  ACTIVATION_OCTAVE_LOG, /**< log(1 / p) */
+  ACTIVATION_SIGMOID,         /**< 1 / (1 + exp(-x)) */
+  ACTIVATION_TANH,            /**< tanh(x) */
+  ACTIVATION_ERF,             /**< erf(x) */
+  ACTIVATION_EXP_TAIL,        /**< exp(min(x, 0)) - 1: Elu is its sum with relu(x) */
+  ACTIVATION_SOFTPLUS,        /**< log(1 + exp(-|x|)): Softplus is its sum with relu(x) */
+  ACTIVATION_GELU,            /**< -|x| Phi(-|x|): Gelu is its sum with relu(x) */
+  ACTIVATION_GELU_TANH,       /**< the same for Gelu's approximation by tanh */
+  ACTIVATION_SILU,            /**< -|x| / (1 + exp(|x|)): x * sigmoid(x) is its sum with relu(x) */
+  ACTIVATION_MISH,            /**< x * tanh(log(1 + exp(x))) less relu(x) */
+  ACTIVATION_HARD_SWISH,      /**< x * min(max(x / 6 + 1/2, 0), 1) less relu(x) */
+  ACTIVATION_EXP_BELOW,       /**< exp(x) of values that are never above 0: of a softmax */
+  ACTIVATION_EXP,             /**< exp(x); range from calibration, like the next two */
+  ACTIVATION_SIN,             /**< sin(x) */
+  ACTIVATION_COS,             /**< cos(x) */
+  ACTIVATION_POWER,           /**< x^power, x > 0 (0 where power > 0) */
+  ACTIVATION_LOG,             /**< log(x), x > 0 */
+  ACTIVATION_OCTAVE,          /**< p^-power with p the power of two that brings x in (0, 1) to [1/2, 1); p <= 32 */
+  ACTIVATION_OCTAVE_LOG,      /**< log(1 / p) */
+  ACTIVATION_REVERSE_SIGMOID, /**< s(x) - 1/2 - power * (s(inner * x) - 1/2), s the logistic function, x cut to -8 and 8
+                               */
+  ACTIVATION_LOG_REST,        /**< -log(1 + 1/64 - x) for x from 1/16 to 1: of a probability, that of all others */
   ACTIVATION_COUNT
 };
 
@@ -35,7 +38,8 @@ enum activation {
 struct activation_use {
   enum activation kind;
   float gain, stretch; /* stretch > 0 */
-  float power;         /* POWER, OCTAVE */
+  float power;         /* POWER, OCTAVE, REVERSE_SIGMOID */
+  float inner;         /* REVERSE_SIGMOID: 0..100 */
 };
 
 double activation_value(const struct activation_use *use, double x);

@@ -170,7 +170,8 @@ fusion_status graph_add_unary(struct graph *g, enum graph_op op, uint32_t input,
 
 static bool use_ok(const struct activation_use *use) {
   return (unsigned)use->kind < ACTIVATION_COUNT && use->stretch >= 1e-6f && use->stretch <= 1e6f &&
-         use->gain >= -1e6f && use->gain <= 1e6f && use->power >= -8 && use->power <= 8;
+         use->gain >= -1e6f && use->gain <= 1e6f && use->power >= -8 && use->power <= 8 && use->inner >= 0 &&
+         use->inner <= 100;
 }
 
 fusion_status graph_add_activation(struct graph *g, uint32_t input, struct activation_use use, uint32_t *index) {

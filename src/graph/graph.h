@@ -8,6 +8,7 @@
 
 #include "graph/activation.h"
 #include "program/class_labels.h"
+#include "program/defence.h"
 #include "program/shape.h"
 
 enum graph_op {
@@ -132,6 +133,21 @@ fusion_status graph_relax_limits(struct graph *g, const float *input, size_t sam
 typedef void (*graph_observer)(void *context, uint32_t node, size_t sample, const float *values, size_t count);
 fusion_status graph_run(const struct graph *g, const float *input, size_t samples, float *output,
                         graph_observer observe, void *context) FUSION_MUST_CHECK;
+
+/** Makes the answers those of a defence: puts it behind the node that answers are made of, whose number goes to
+ *  *outputs; a final SOFTMAX, SIGMOID or ARGMAX gives way. *classes: the outputs are classes, of which one is true;
+ * else each counts by itself. FUSION_E_USAGE for numbers that defence_check() refuses, FUSION_E_UNSUPPORTED,
+ * FUSION_E_MEMORY.
+ */
+fusion_status graph_defend(struct graph *g, const struct defence *defence, uint32_t *outputs, bool *classes,
+                           fusion_error *err) FUSION_MUST_CHECK;
+
+/** A rounded answer in units of 10^-digits * 2^-finer: on the coarse grid, coarser inner values would seem to change
+ * nothing. `finer` 0: the answer itself. Nothing where `defence` does not round. */
+void graph_refine_rounding(struct graph *g, const struct defence *defence, unsigned finer);
+
+/** The node that answers are made of: the last, or what a final SOFTMAX, SIGMOID or ARGMAX reads. */
+uint32_t graph_logits(const struct graph *graph);
 
 /** Rewrites to fewer, cheaper nodes of the same meaning; keeps what `output` needs, which becomes the last node. */
 fusion_status graph_simplify(struct graph *g, uint32_t output) FUSION_MUST_CHECK;

@@ -33,7 +33,7 @@ static fusion_status log_sigmoid(struct call *c, const struct value *x) {
   TRY(value_scale(c, x, -1, 0, &bend));
   TRY(value_relu(c, &bend, &bend));
   TRY(value_scale(c, &bend, -1, 0, &bend));
-  TRY(value_activation(c, x, (struct activation_use){ACTIVATION_SOFTPLUS, -1, 1, 0}, &rest));
+  TRY(value_activation(c, x, (struct activation_use){ACTIVATION_SOFTPLUS, -1, 1, 0, 0}, &rest));
   TRY(value_binary(c, '+', &bend, &rest, &out));
   TRY(call_set(c, 0, &out));
 cleanup:
@@ -49,7 +49,7 @@ fusion_status op_log(struct call *c) {
   if (op == GRAPH_SIGMOID || op == GRAPH_SOFTMAX) x.node = from->inputs[0];
   if (op == GRAPH_SIGMOID) return log_sigmoid(c, &x);
   if (op == GRAPH_SOFTMAX && !log) return softmax_of_all(c, &x, true);
-  return single(c, (struct activation_use){ACTIVATION_LOG, 1, 1, 0});
+  return single(c, (struct activation_use){ACTIVATION_LOG, 1, 1, 0, 0});
 }
 
 /* Functions that are one table. */
@@ -62,7 +62,7 @@ fusion_status op_activation(struct call *c) {
                {"Log", ACTIVATION_LOG, 0},       {"Sin", ACTIVATION_SIN, 0},          {"Cos", ACTIVATION_COS, 0},
                {"Sqrt", ACTIVATION_POWER, 0.5f}, {"Reciprocal", ACTIVATION_POWER, -1}};
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-    if (is(c, kinds[i].name)) return single(c, (struct activation_use){kinds[i].kind, 1, 1, kinds[i].power});
+    if (is(c, kinds[i].name)) return single(c, (struct activation_use){kinds[i].kind, 1, 1, kinds[i].power, 0});
   return call_malformed(c, "is no function of one number");
 }
 
@@ -81,21 +81,21 @@ cleanup:
 
 fusion_status op_elu(struct call *c) {
   const float alpha = (float)attr_float(c, "alpha", is(c, "Selu") ? 1.67326319217681884765625 : 1);
-  if (is(c, "Elu")) return beside_relu(c, 1, (struct activation_use){ACTIVATION_EXP_TAIL, alpha, 1, 0});
-  if (is(c, "Celu")) return beside_relu(c, 1, (struct activation_use){ACTIVATION_EXP_TAIL, alpha, alpha, 0});
+  if (is(c, "Elu")) return beside_relu(c, 1, (struct activation_use){ACTIVATION_EXP_TAIL, alpha, 1, 0, 0});
+  if (is(c, "Celu")) return beside_relu(c, 1, (struct activation_use){ACTIVATION_EXP_TAIL, alpha, alpha, 0, 0});
   const float gamma = (float)attr_float(c, "gamma", 1.05070102214813232421875);
-  return beside_relu(c, (double)gamma, (struct activation_use){ACTIVATION_EXP_TAIL, alpha * gamma, 1, 0});
+  return beside_relu(c, (double)gamma, (struct activation_use){ACTIVATION_EXP_TAIL, alpha * gamma, 1, 0, 0});
 }
 
 /* x * sigmoid(alpha x) */
 fusion_status op_swish(struct call *c) {
   const double alpha = attr_float(c, "alpha", 1);
   if (!(alpha > 0)) return call_refuse(c, "use an alpha above 0", "has an alpha that is not supported");
-  return beside_relu(c, 1, (struct activation_use){ACTIVATION_SILU, (float)(1 / alpha), (float)(1 / alpha), 0});
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_SILU, (float)(1 / alpha), (float)(1 / alpha), 0, 0});
 }
 
 fusion_status op_softplus(struct call *c) {
-  return beside_relu(c, 1, (struct activation_use){ACTIVATION_SOFTPLUS, 1, 1, 0});
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_SOFTPLUS, 1, 1, 0, 0});
 }
 
 fusion_status op_gelu(struct call *c) {
@@ -104,15 +104,15 @@ fusion_status op_gelu(struct call *c) {
   const bool tanh_form = !strcmp(form, "tanh");
   if (!tanh_form && form[0] && strcmp(form, "none"))
     return call_refuse(c, "use 'none' or 'tanh'", "has an approximation that is not supported");
-  return beside_relu(c, 1, (struct activation_use){tanh_form ? ACTIVATION_GELU_TANH : ACTIVATION_GELU, 1, 1, 0});
+  return beside_relu(c, 1, (struct activation_use){tanh_form ? ACTIVATION_GELU_TANH : ACTIVATION_GELU, 1, 1, 0, 0});
 }
 
 fusion_status op_mish(struct call *c) {
-  return beside_relu(c, 1, (struct activation_use){ACTIVATION_MISH, 1, 1, 0});
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_MISH, 1, 1, 0, 0});
 }
 
 fusion_status op_hard_swish(struct call *c) {
-  return beside_relu(c, 1, (struct activation_use){ACTIVATION_HARD_SWISH, 1, 1, 0});
+  return beside_relu(c, 1, (struct activation_use){ACTIVATION_HARD_SWISH, 1, 1, 0, 0});
 }
 
 /* x / (1 + |x|). */
@@ -129,7 +129,7 @@ cleanup:
 
 fusion_status value_power(struct call *c, const struct value *x, double power, struct value *out) {
   const struct graph_node *from = &c->im->g->nodes[x->node];
-  const struct activation_use plain = {ACTIVATION_POWER, 1, 1, (float)power};
+  const struct activation_use plain = {ACTIVATION_POWER, 1, 1, (float)power, 0};
   if (from->op != GRAPH_ACTIVATION || from->use.kind != ACTIVATION_POWER || !(from->use.gain > 0))
     return value_activation(c, x, plain, out);
   /* (gain * (x / stretch)^a)^b */
@@ -146,6 +146,6 @@ void sigmoids_inside(struct graph *g) {
     struct graph_node *n = &g->nodes[i];
     if (n->op != GRAPH_SIGMOID) continue;
     n->op = GRAPH_ACTIVATION;
-    n->use = (struct activation_use){ACTIVATION_SIGMOID, 1, 1, 0};
+    n->use = (struct activation_use){ACTIVATION_SIGMOID, 1, 1, 0, 0};
   }
 }

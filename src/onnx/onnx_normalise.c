@@ -24,13 +24,13 @@ static fusion_status exponentials(struct call *c, const struct value *x, const b
   fusion_status status;
   TRY(value_reduce(c, REDUCE_MAX, x, axis, top));
   TRY(value_binary(c, '-', x, top, shifted));
-  TRY(value_activation(c, shifted, (struct activation_use){ACTIVATION_EXP_BELOW, 1, 1, 0}, powers));
+  TRY(value_activation(c, shifted, (struct activation_use){ACTIVATION_EXP_BELOW, 1, 1, 0, 0}, powers));
   TRY(value_reduce(c, REDUCE_SUM, powers, axis, sum));
 cleanup:
   return status;
 }
 
-static const struct activation_use natural_log = {ACTIVATION_LOG, 1, 1, 0};
+static const struct activation_use natural_log = {ACTIVATION_LOG, 1, 1, 0, 0};
 
 fusion_status value_log_sum_exp(struct call *c, const struct value *x, const bool axis[MAX_RANK], struct value *out) {
   struct value shifted, powers, sum, top;
@@ -131,7 +131,7 @@ static fusion_status normalise(struct call *c, const struct value *x, const stru
   TRY(value_binary(c, '*', &rest, &rest, &square));
   TRY(value_reduce(c, REDUCE_SUM, &square, n->axis, &sum));
   if (n->eps > 0) TRY(value_scale(c, &sum, 1, n->eps * count, &sum));
-  TRY(value_activation(c, &sum, (struct activation_use){ACTIVATION_POWER, 1, (float)count, -0.5f}, inverse));
+  TRY(value_activation(c, &sum, (struct activation_use){ACTIVATION_POWER, 1, (float)count, -0.5f, 0}, inverse));
   TRY(value_binary(c, '*', &rest, inverse, out));
 cleanup:
   return status;

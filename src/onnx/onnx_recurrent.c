@@ -144,7 +144,7 @@ static fusion_status part(const struct recurrent *n, uint32_t node, uint32_t k, 
 }
 
 static fusion_status activate(const struct recurrent *n, uint32_t node, enum activation kind, uint32_t *out) {
-  const struct activation_use use = {kind, 1, 1, 0};
+  const struct activation_use use = {kind, 1, 1, 0, 0};
   const fusion_status status = graph_add_activation(n->c->im->g, node, use, out);
   return added(n, status, *out);
 }

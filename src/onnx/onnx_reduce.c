@@ -162,7 +162,7 @@ static fusion_status reduce_to_function(struct call *c, const struct reduction *
     if (norm) TRY(value_binary(c, '*', &x, &x, &x));
     TRY(value_reduce(c, REDUCE_SUM, &x, r->axis, &sum));
     if (norm) TRY(value_power(c, &sum, 0.5, &sum));
-    if (!norm) TRY(value_activation(c, &sum, (struct activation_use){ACTIVATION_LOG, 1, 1, 0}, &sum));
+    if (!norm) TRY(value_activation(c, &sum, (struct activation_use){ACTIVATION_LOG, 1, 1, 0, 0}, &sum));
   }
   take_kept(r, &sum);
   TRY(call_set(c, 0, &sum));

@@ -146,6 +146,10 @@ fusion_status program_quantise_input(const struct program *program, const float 
 
 void program_dequantise(const struct program *program, const int64_t *values, size_t count, double *out) {
   const double scale = program->steps[program->count - 1].out.scale;
+  if (program->defence.kind != DEFENCE_NONE) {
+    defence_real(&program->defence, scale, values, count, out);
+    return;
+  }
   for (size_t i = 0; i < count; i++) out[i] = (double)values[i] * scale;
 }
 

@@ -145,6 +145,15 @@ static complaint check_units(const struct input_units *u, struct shape shape) {
   return NULL;
 }
 
+static complaint check_defence(const struct program *program) {
+  if (program->defence.kind == DEFENCE_NONE) return NULL;
+  if (program->output != OUTPUT_LOGITS) return "a defence leaves no label and no top-k";
+  if (program->softmax == program->sigmoid || program->log_softmax) return "a defence needs probabilities of one kind";
+  const complaint wrong = defence_check(&program->defence);
+  if (wrong || defence_unit_fits(&program->defence, program->steps[program->count - 1].out.scale)) return wrong;
+  return "rounded probabilities have another unit than their digits say";
+}
+
 static complaint check_output(const struct program *program) {
   const struct program_tensor *last = &program->steps[program->count - 1].out;
   if (last->raw) return "the output must be clean";
@@ -174,6 +183,7 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
   if (!wrong && program->reach_bits > program->steps[0].out.value_bits)
     wrong = "the calibration samples reach beyond the input's values";
   if (!wrong) wrong = check_output(program);
+  if (!wrong) wrong = check_defence(program);
   if (!wrong) wrong = class_labels_check(&program->labels, program_class_count(program));
   if (!wrong) wrong = program_check_sections(program);
   return wrong ? error_set(err, FUSION_E_MODEL, "program: %s", wrong) : FUSION_OK;

@@ -12,6 +12,7 @@
 
 #include "base/cursor.h"
 #include "program/class_labels.h"
+#include "program/defence.h"
 #include "program/preprocess.h"
 
 /** The operators: number in the manifest (fixed for good), name, row of the operator table (program/operators.h).
@@ -125,7 +126,8 @@ struct program {
   enum program_output output;
   uint32_t top_k;
   enum program_rounding rounding;
-  bool softmax;                     /* the client may turn logits into probabilities */
+  struct defence defence;           /* with logits: what they are instead */
+  bool softmax;                     /* the client may turn logits into probabilities; of a defence: its rows too */
   bool log_softmax;                 /* with softmax: into their logarithms */
   bool sigmoid;                     /* the same, each by itself; not both */
   struct class_labels labels;       /* owned: what the outputs stand for; none: 0, 1, 2, ... */
@@ -187,7 +189,7 @@ fusion_status program_decode(struct program *out, struct reader *r, fusion_error
 fusion_status program_quantise_input(const struct program *program, const float *real, size_t samples, int64_t *out,
                                      fusion_error *err) FUSION_MUST_CHECK;
 
-/** Integers of the last tensor to real values. */
+/** Integers of the last tensor to real values; with a defence, to what it makes of probabilities. */
 void program_dequantise(const struct program *program, const int64_t *values, size_t count, double *out);
 
 /** Frees what the program owns, not the struct itself. */

@@ -12,7 +12,7 @@
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 3, HAS_LABELS = 4 /* beside what the network ended in */ };
+enum { MANIFEST_VERSION = 3, HAS_LABELS = 4, HAS_DEFENCE = 8 /* beside what the network ended in */ };
 
 static bool decode_bool(struct reader *r) {
   const uint8_t v = read_u8(r);
@@ -218,13 +218,33 @@ static fusion_status decode_units(struct reader *r, struct input_units *u) {
   return FUSION_OK;
 }
 
+static void encode_defence(struct writer *w, const struct defence *d) {
+  write_u8(w, (uint8_t)d->kind);
+  if (d->kind == DEFENCE_ROUND) write_u8(w, d->digits);
+  if (d->kind != DEFENCE_REVERSE_SIGMOID) return;
+  write_f64(w, d->beta);
+  write_f64(w, d->gamma);
+}
+
+static fusion_status decode_defence(struct reader *r, struct defence *d) {
+  const uint8_t kind = read_u8(r);
+  if (r->failed || kind == DEFENCE_NONE || kind >= DEFENCE_COUNT) return FUSION_E_MODEL;
+  d->kind = (enum defence_kind)kind;
+  if (d->kind == DEFENCE_ROUND) d->digits = read_u8(r);
+  if (d->kind == DEFENCE_REVERSE_SIGMOID) d->beta = read_f64(r);
+  if (d->kind == DEFENCE_REVERSE_SIGMOID) d->gamma = read_f64(r);
+  return r->failed ? FUSION_E_MODEL : FUSION_OK;
+}
+
 void program_encode_function(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->output);
   write_u32(w, program->top_k);
   write_u8(w, (uint8_t)program->rounding);
   const unsigned last = program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0;
-  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0)));
+  const bool defended = program->defence.kind != DEFENCE_NONE;
+  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0) | (defended ? HAS_DEFENCE : 0)));
   if (program->labels.count) class_labels_encode(w, &program->labels);
+  if (defended) encode_defence(w, &program->defence);
   encode_preprocess(w, &program->preprocess);
   encode_units(w, &program->input_units);
   write_u8(w, program->reach_bits);
@@ -249,10 +269,11 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->softmax = last == 1 || last == 3;
   out->log_softmax = last == 3;
   out->sigmoid = last == 2;
-  if (r->failed || flags >= 2 * HAS_LABELS || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  if (r->failed || flags >= 2 * HAS_DEFENCE || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum program_output)output;
   out->rounding = (enum program_rounding)rounding;
   fusion_status status = flags & HAS_LABELS ? class_labels_decode(&out->labels, r) : FUSION_OK;
+  if (status == FUSION_OK && flags & HAS_DEFENCE) status = decode_defence(r, &out->defence);
   if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
   if (status == FUSION_OK) status = decode_units(r, &out->input_units);
   if (status != FUSION_OK) return status;

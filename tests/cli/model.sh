@@ -65,6 +65,15 @@ for option in "" --single-input-scale; do
 done
 $FUSION compile tiny.onnx --calibrate x.npy --output top-k:3 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --output top-k:0 -o bad.fsn; echo "exit $?"
+$FUSION compile tiny.onnx --calibrate x.npy --output label --defence label -o bad.fsn; echo "exit $?"
+for mode in reverse-sigmoid,1,1 reverse-sigmoid,0.5 reverse-sigmoid,nan,1 round,0 round,10 top-0; do
+  $FUSION compile tiny.onnx --calibrate x.npy --bits 8,8 --defence $mode -o bad.fsn; echo "exit $?"
+done
+for mode in top-2 round,1 reverse-sigmoid reverse-sigmoid,0.5,1; do
+  $FUSION compile tiny.onnx --calibrate x.npy --bits 8,12 --defence $mode -o mode.fsn | grep ^network
+  $FUSION inspect mode.fsn -n 0 | grep ^answer
+  $FUSION run mode.fsn --input x.npy --float tiny.onnx | grep ^agreement | sed 's/ (float: .*//'
+done
 $FUSION compile tiny.onnx --calibrate x.npy --bits 8 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --mean 1,2 -o bad.fsn; echo "exit $?"
 $FUSION compile tiny.onnx --calibrate x.npy --mean 1,2,x -o bad.fsn; echo "exit $?"

@@ -145,6 +145,39 @@ static void every_engine__equals_the_executor_on_compiled_networks(void **state)
     }
 }
 
+static struct model *defended_model(const struct defence *d, uint64_t *seed) {
+  enum { SAMPLES = 40 };
+  struct graph *g = random_network("mlp", seed);
+  float *x = random_floats(seed, SAMPLES * shape_size(g->nodes[0].shape), 1);
+  struct quantise_options options = quantise_defaults();
+  struct quantise_report report;
+  struct model *m;
+  options.weight_bits = 8;
+  options.activation_bits = 12;
+  options.defence = *d;
+  assert_ok(graph_defend(g, d, &options.defended, &options.classes, NULL));
+  graph_refine_rounding(g, d, defence_finer(d));
+  assert_ok(graph_relax_limits(g, x, SAMPLES));
+  assert_ok(quantise_graph(&m, g, x, SAMPLES, &options, &report, NULL));
+  mem_free(report.steps);
+  mem_free(x);
+  graph_free(g);
+  return m;
+}
+
+static void every_engine__equals_the_executor_on_defences(void **state) {
+  (void)state;
+  static const struct defence defences[] = {{.kind = DEFENCE_REVERSE_SIGMOID, .beta = 0.7, .gamma = 0.2},
+                                            {.kind = DEFENCE_ROUND, .digits = 2}};
+  uint64_t seed = test_seed();
+  for (size_t e = 0; engine_at(e); e++)
+    for (size_t k = 0; k < sizeof defences / sizeof defences[0]; k++) {
+      struct model *m = defended_model(&defences[k], &seed);
+      check_case(engine_at(e), "defences", m, &(const size_t){9}, 1, &seed);
+      model_free(m);
+    }
+}
+
 /* Trees of depth two on four features: the first decision of each leads to the second or the third. */
 static struct graph *forest_network(uint64_t *seed) {
   enum { TREES = 3, FEATURES = 4, EACH = 7, OUTPUTS = 2 };
@@ -225,6 +258,7 @@ int main(void) {
       cmocka_unit_test(every_engine__equals_the_executor_on_every_operator),
       cmocka_unit_test(every_engine__equals_the_executor_on_compiled_networks),
       cmocka_unit_test(every_engine__equals_the_executor_on_compiled_trees),
+      cmocka_unit_test(every_engine__equals_the_executor_on_defences),
   };
   return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
 }

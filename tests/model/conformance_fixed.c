@@ -115,7 +115,8 @@ static double error_on_rounded(const struct model *m, const struct graph *g, con
   float *input = calloc(c->samples * in, sizeof *input);
   double worst = 0;
   for (size_t i = 0; input && i < c->samples * in; i++) input[i] = (float)((double)x[i] * scale);
-  if (!input || calibrate(&rounded, g, graph_logits(g), input, c->samples) != FUSION_OK) worst = INFINITY;
+  if (!input || calibrate(&rounded, g, graph_logits(g), graph_logits(g), input, c->samples) != FUSION_OK)
+    worst = INFINITY;
   for (size_t i = 0; rounded.logits && i < c->samples * c->logit_count; i++)
     worst = fmax(worst, fabs(real[i] - (double)rounded.logits[i]));
   calibration_free(&rounded);
@@ -179,7 +180,7 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
   }
   r.compiled = true;
   m->program.output = OUTPUT_LOGITS;
-  if (calibrate(&c, g, logits, input, samples) != FUSION_OK) abort();
+  if (calibrate(&c, g, logits, logits, input, samples) != FUSION_OK) abort();
   compare(&r, m, g, &c, input);
   calibration_free(&c);
   model_free(m);

@@ -14,10 +14,10 @@ struct function {
 };
 
 static const struct function functions[] = {
-    {"1/x", {ACTIVATION_POWER, 1, 1, -1}},       {"sqrt", {ACTIVATION_POWER, 1, 1, 0.5f}},
-    {"1/sqrt", {ACTIVATION_POWER, 1, 1, -0.5f}}, {"x^1.5 / 8", {ACTIVATION_POWER, 0.125f, 1, 1.5f}},
-    {"log", {ACTIVATION_LOG, 1, 1, 0}},          {"1/sqrt of an average", {ACTIVATION_POWER, 1, 192, -0.5f}},
-    {"3 log(x / 2)", {ACTIVATION_LOG, 3, 2, 0}},
+    {"1/x", {ACTIVATION_POWER, 1, 1, -1, 0}},       {"sqrt", {ACTIVATION_POWER, 1, 1, 0.5f, 0}},
+    {"1/sqrt", {ACTIVATION_POWER, 1, 1, -0.5f, 0}}, {"x^1.5 / 8", {ACTIVATION_POWER, 0.125f, 1, 1.5f, 0}},
+    {"log", {ACTIVATION_LOG, 1, 1, 0, 0}},          {"1/sqrt of an average", {ACTIVATION_POWER, 1, 192, -0.5f, 0}},
+    {"3 log(x / 2)", {ACTIVATION_LOG, 3, 2, 0, 0}},
 };
 
 /* Values from low to high, each a fixed factor above the one before. */
@@ -127,7 +127,7 @@ static void quantise_graph__exponentials_of_a_long_range(void **state) {
   (void)state;
   double seen[SCAN], y[SCAN];
   for (unsigned from = 2; from <= 14; from += 3) {
-    const struct activation_use use = {ACTIVATION_EXP, 1, 1, 0};
+    const struct activation_use use = {ACTIVATION_EXP, 1, 1, 0, 0};
     struct graph *g = graph_of(&use);
     float x[CALIBRATION], many[SCAN];
     struct model *m = NULL;

@@ -37,7 +37,7 @@ static double worst_error(const struct graph *g, const struct model *m, uint64_t
   int64_t *fixed_in = mem_alloc(SAMPLES * in, sizeof *fixed_in), *fixed = mem_alloc(SAMPLES * out, sizeof *fixed);
   double *real = mem_alloc(SAMPLES * out, sizeof *real);
   struct calibration c;
-  assert_ok(calibrate(&c, g, logits, x, SAMPLES));
+  assert_ok(calibrate(&c, g, logits, logits, x, SAMPLES));
   assert_ok(program_quantise_input(&m->program, x, SAMPLES, fixed_in, NULL));
   assert_ok(program_execute(m, fixed_in, SAMPLES, fixed, NULL));
   program_dequantise(&m->program, fixed, SAMPLES * out, real);

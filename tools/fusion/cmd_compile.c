@@ -11,7 +11,7 @@ enum { LIST_MAX = 65536, BITS_MOST = 16, SALT_DIGITS = 64 };
 
 struct compile_line {
   fusion_compile_settings settings;
-  const char *output_path, *calibration, *labels, *bits, *answer, *mean, *deviation, *salt;
+  const char *output_path, *calibration, *labels, *bits, *defence, *answer, *mean, *deviation, *salt;
   char salt_digits[SALT_DIGITS + 1];
   struct cli_reading reading;
   bool sensitivity, json, margin_given;
@@ -98,7 +98,10 @@ static void add_widths(struct cli_option *table, struct compile_line *l) {
 
 static void add_answers(struct cli_option *table, struct compile_line *l) {
   const struct cli_option options[] = {
-      CLI_OPT_TEXT("output", &l->answer, "logits|label|top-k:K", "What an answer is. Default: logits."),
+      CLI_OPT_TEXT("defence", &l->defence, "MODE",
+                   "What an answer is, computed before the client sees anything: logits, label, top-K, "
+                   "reverse-sigmoid,BETA,GAMMA or round,DIGITS. Default: logits."),
+      CLI_OPT_TEXT("output", &l->answer, "MODE", "The old name of --defence, with top-k:K for top-K."),
       CLI_OPT_CHOICE("rounding", &l->settings.rounding, "exact|fast",
                      "With fast, each truncation may be one unit off, at random, and traffic is lower. "
                      "Default: exact."),
@@ -141,15 +144,42 @@ static bool parse_bits(const char *text, fusion_compile_settings *s) {
   return true;
 }
 
-static bool parse_answer(const char *text, fusion_compile_settings *s) {
+/** The whole text is `format`, whose numbers go to the pointers behind it; the last is %n. */
+#define IS_WHOLE(text, end, count, ...) (sscanf(text, __VA_ARGS__) == (count) && (end) && !(text)[end])
+
+/** A mode with its numbers, which the library checks. */
+static bool parse_mode(const char *text, fusion_compile_settings *s) {
   int end = 0;
-  if (!text || strcmp(text, "logits") == 0) return true;
+  if (strcmp(text, "logits") == 0) return true;
   if (strcmp(text, "label") == 0) {
     s->output = FUSION_OUTPUT_LABEL;
     return true;
   }
-  s->output = FUSION_OUTPUT_TOP_K;
-  return sscanf(text, "top-k:%7u%n", &s->top_k, &end) == 1 && end && !text[end] && s->top_k >= 1;
+  if (IS_WHOLE(text, end, 1, "top-k:%7u%n", &s->top_k, &end) || IS_WHOLE(text, end, 1, "top-%7u%n", &s->top_k, &end)) {
+    s->output = FUSION_OUTPUT_TOP_K;
+    return s->top_k >= 1;
+  }
+  if (strncmp(text, "round", 5) == 0) {
+    unsigned digits = (unsigned)s->digits;
+    s->output = FUSION_OUTPUT_ROUND;
+    if (text[5] && !IS_WHOLE(text, end, 1, "round,%1u%n", &digits, &end)) return false;
+    s->digits = digits;
+    return true;
+  }
+  s->output = FUSION_OUTPUT_REVERSE_SIGMOID;
+  if (strcmp(text, "reverse-sigmoid") == 0) return true;
+  return IS_WHOLE(text, end, 2, "reverse-sigmoid,%lf,%lf%n", &s->beta, &s->gamma, &end);
+}
+
+/** Returns an exit code or CLI_GO. */
+static int parse_answer(const struct compile_line *l, fusion_compile_settings *s) {
+  const char *text = l->defence ? l->defence : l->answer, *name = l->defence ? "defence" : "output";
+  if (l->defence && l->answer) return cli_usage("compile", "--output is the old name of --defence; give one of them");
+  if (!text || parse_mode(text, s)) return CLI_GO;
+  return cli_usage("compile",
+                   "--%s '%s': expected logits, label, top-K, reverse-sigmoid,BETA,GAMMA or round,DIGITS, as in "
+                   "top-3, reverse-sigmoid,0.7,0.2 or round,2",
+                   name, text);
 }
 
 /** Numbers split by commas into *out (malloc), their number in *count; false when the text is something else. */
@@ -215,9 +245,15 @@ static int parse_salt(struct compile_line *l) {
 }
 
 static const char *output_text(const fusion_model_info *info, char text[CLI_TEXT_LEN]) {
-  if (info->output == FUSION_OUTPUT_LABEL) return "label";
-  snprintf(text, CLI_TEXT_LEN, info->output == FUSION_OUTPUT_LOGITS ? "%zu logits" : "top-%zu of (index, value)",
-           info->output == FUSION_OUTPUT_LOGITS ? info->outputs : (size_t)info->top_k);
+  switch (info->output) {
+    case FUSION_OUTPUT_LABEL: return "label";
+    case FUSION_OUTPUT_TOP_K: snprintf(text, CLI_TEXT_LEN, "top-%u of (index, value)", info->top_k); break;
+    case FUSION_OUTPUT_LOGITS: snprintf(text, CLI_TEXT_LEN, "%zu logits", info->outputs); break;
+    case FUSION_OUTPUT_ROUND: snprintf(text, CLI_TEXT_LEN, "%zu rounded probabilities", info->outputs); break;
+    case FUSION_OUTPUT_REVERSE_SIGMOID:
+      snprintf(text, CLI_TEXT_LEN, "%zu reversed probabilities", info->outputs);
+      break;
+  }
   return text;
 }
 
@@ -256,6 +292,7 @@ static int print_json(const fusion_model *model, const fusion_model_info *info, 
     json_object_set_new(json, "float_accuracy", json_real(r->float_accuracy));
     json_object_set_new(json, "fixed_accuracy", json_real(r->fixed_accuracy));
   }
+  if (json && r->labelled) json_object_set_new(json, "defended_accuracy", json_real(r->defended_accuracy));
   if (json && l->prediction.samples) json_object_set_new(json, "prediction", cli_prediction_json(&l->prediction));
   return cli_print_json(json);
 }
@@ -285,7 +322,7 @@ static void print_sensitivity(const fusion_model *model, const fusion_model_info
   }
 }
 
-static void print_quality(const fusion_compile_report *r) {
+static void print_quality(const fusion_compile_report *r, bool defended) {
   printf(
       "agreement  %.2f %% of %zu calibration samples keep the float network's label, of others %.2f +- %.2f %% "
       "(estimated)\n",
@@ -299,6 +336,9 @@ static void print_quality(const fusion_compile_report *r) {
       r->guaranteed, r->accumulators, r->overflow);
   if (r->labelled)
     printf("accuracy   float %.2f %%, fixed point %.2f %%\n", 100 * r->float_accuracy, 100 * r->fixed_accuracy);
+  if (r->labelled && defended)
+    printf("defence    costs %.2f points of the float network's accuracy\n",
+           100 * (r->float_accuracy - r->defended_accuracy));
   if (r->tolerance)
     printf("tolerance  honest copies may differ: query with --accept-fast --tolerance %llu\n",
            (unsigned long long)r->tolerance);
@@ -314,7 +354,7 @@ static int print_text(const fusion_model *model, const fusion_model_info *info, 
       "bits       weights up to %u (%.1f on average), activations up to %u (%.1f), rings up to %u; %u models tried\n",
       r->weight_bits, r->mean_weight_bits, r->activation_bits, r->mean_activation_bits, info->widest_ring,
       r->candidates);
-  print_quality(r);
+  print_quality(r, info->output == FUSION_OUTPUT_ROUND || info->output == FUSION_OUTPUT_REVERSE_SIGMOID);
   cli_print_prediction(&l->prediction, "private    ", "time       ", "memory     ");
   printf("written    %s in %s\n", l->output_path, cli_format_seconds(seconds, r->seconds));
   if (l->sensitivity) print_sensitivity(model, info);
@@ -361,8 +401,8 @@ int cmd_compile(int argc, char **argv) {
   if (code != CLI_GO) return code;
   if (!parse_bits(l.bits, s))
     return cli_usage("compile", "--bits '%s': expected auto or W,A as in 8,8 (2 to 16, 4 to 16)", l.bits);
-  if (!parse_answer(l.answer, s))
-    return cli_usage("compile", "--output '%s': expected logits, label or top-k:K", l.answer);
+  code = parse_answer(&l, s);
+  if (code != CLI_GO) return code;
   if (l.reading.preprocess && !fusion_images_path(l.calibration))
     return cli_usage("compile", "--preprocess is for images; for arrays give --input-scale, --mean and --std");
   const struct cli_file outputs[] = {{"--output-file", l.output_path}, {NULL, NULL}};

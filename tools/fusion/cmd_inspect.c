@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-static const char *const output_names[] = {"logits", "label", "top-k"};
+static const char *const output_names[] = {"logits", "label", "top-k", "reverse-sigmoid", "round"};
 static const char *const rounding_names[] = {"exact", "fast"};
 
 static json_t *numbers_json(const double *values, size_t count) {
@@ -71,6 +71,12 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
                 "multiplications", (json_int_t)info->multiplications, "widest_ring", (int)info->widest_ring,
                 "preprocess", preprocess_json(&info->preprocess), "layers", layers, "model_id", info->model_id);
   json_t *labels = labels_json(model);
+  if (json && info->output == FUSION_OUTPUT_REVERSE_SIGMOID) {
+    json_object_set_new(json, "beta", json_real(info->beta));
+    json_object_set_new(json, "gamma", json_real(info->gamma));
+  }
+  if (json && info->output == FUSION_OUTPUT_ROUND)
+    json_object_set_new(json, "digits", json_integer((json_int_t)info->digits));
   if (json && labels) json_object_set_new(json, "labels", labels);
   if (json) json_object_set_new(json, "input_units", json_integer((json_int_t)info->input_units));
   if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
@@ -97,6 +103,8 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
   print_preprocess(&info->preprocess, info->input_units);
   printf("answer       %s", output_names[info->output]);
   if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
+  if (info->output == FUSION_OUTPUT_REVERSE_SIGMOID) printf(" (beta %g, gamma %g)", info->beta, info->gamma);
+  if (info->output == FUSION_OUTPUT_ROUND) printf(" (%u digits)", (unsigned)info->digits);
   printf(", %zu integers, unit %.6g%s, %s rounding\n", info->answer_size, info->output_scale,
          info->log_softmax ? ", log-softmax"
          : info->softmax   ? ", softmax"

@@ -141,7 +141,7 @@ static fusion_status label_answers(const fusion_model *model, const fusion_array
                                    const struct cli_classes *classes, fusion_array **out, fusion_error *err) {
   fusion_model_info info = {.size = sizeof info};
   fusion_status status = fusion_model_describe(model, &info, err);
-  if (status != FUSION_OK || info.output == FUSION_OUTPUT_LOGITS) return status;
+  if (status != FUSION_OK || (info.output != FUSION_OUTPUT_LABEL && info.output != FUSION_OUTPUT_TOP_K)) return status;
   size_t shape[FUSION_RANK_MAX];
   const size_t rank = fusion_array_rank(answers), step = info.output == FUSION_OUTPUT_TOP_K ? 2 : 1;
   for (size_t k = 0; k < rank; k++) shape[k] = fusion_array_axis(answers, k);
