@@ -83,6 +83,8 @@ typedef struct fusion_compile_settings {
   double beta;      /**< for FUSION_OUTPUT_REVERSE_SIGMOID, 0.01..0.95; default 0.7 */
   double gamma;     /**< likewise, 0.01..100, beta * gamma at most 0.95; default 0.2 */
   uint64_t digits;  /**< for FUSION_OUTPUT_ROUND, 1..3; default 2 */
+  uint64_t publish_embeddings; /**< not 0, of a network whose input is tokens: the client looks embeddings up in a table
+                                    that the manifest holds, publicly; default 0: they are a private layer */
 } fusion_compile_settings;
 
 FUSION_API void fusion_compile_init(fusion_compile_settings *settings, size_t size);
@@ -211,6 +213,8 @@ typedef struct fusion_model_info {
   char model_id[72];            /**< 64 hexadecimal digits: the same for the same function under the same salt */
   double beta, gamma;           /**< of FUSION_OUTPUT_REVERSE_SIGMOID, else 0 */
   uint64_t digits;              /**< of FUSION_OUTPUT_ROUND, else 0 */
+  uint64_t tokens;              /**< not 0: a raw sample is input_height * input_width tokens, whole numbers below it */
+  uint64_t publishes_embeddings; /**< not 0: the manifest holds what each token becomes */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

@@ -42,8 +42,9 @@ static fusion_status sample_bytes(void *context, struct model *model, double *by
   return status;
 }
 
-/* What the answers are made of. */
+/* What inputs become and answers are made of. */
 struct answers {
+  float *table; /* owned until the program has it: published embeddings, or NULL */
   struct defence defence;
   enum program_output output;
   uint32_t outputs; /* graph node of the network's own */
@@ -52,7 +53,8 @@ struct answers {
 
 /** Puts the defence that the settings ask for behind the network. */
 static fusion_status defend(struct answers *a, struct graph *g, const fusion_compile_settings *s, fusion_error *err) {
-  *a = (struct answers){.output = (enum program_output)s->output, .outputs = graph_logits(g)};
+  a->output = (enum program_output)s->output;
+  a->outputs = graph_logits(g);
   if (s->output == FUSION_OUTPUT_REVERSE_SIGMOID)
     a->defence = (struct defence){.kind = DEFENCE_REVERSE_SIGMOID, .beta = s->beta, .gamma = s->gamma};
   if (s->output == FUSION_OUTPUT_ROUND)
@@ -281,10 +283,9 @@ static fusion_status prepare_engines(const struct engine *asked, struct model *m
 }
 
 /** Graph to model; the preprocessing moves into the program. */
-static fusion_status compile(fusion_model *m, struct graph *g, const struct answers *answers,
-                             const fusion_array *calibration, const int64_t *classes,
-                             const fusion_compile_settings *settings, struct quantise_report *report,
-                             fusion_error *err) {
+static fusion_status compile(fusion_model *m, struct graph *g, struct answers *answers, const fusion_array *calibration,
+                             const int64_t *classes, const fusion_compile_settings *settings,
+                             struct quantise_report *report, fusion_error *err) {
   const struct shape shape = g->nodes[0].shape;
   const size_t limit = settings->calibration_rows ? settings->calibration_rows : SIZE_MAX;
   const size_t rows = size_min(limit, fusion_array_rows(calibration));
@@ -298,6 +299,9 @@ static fusion_status compile(fusion_model *m, struct graph *g, const struct answ
   TRY(engine_named(&engine, settings->engine, err));
   TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
   TRY(keep_pictures(&p, shape, calibration, err));
+  p.tokens = g->tokens;
+  p.table = answers->table;
+  answers->table = NULL;
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
           error_set(err, FUSION_E_MEMORY, "calibration: out of memory"));
   TRY(program_real_rows(&p, shape, calibration, 0, rows, real, err));
@@ -324,6 +328,7 @@ cleanup:
   mem_free(real);
   mem_free(p.mean);
   mem_free(p.deviation);
+  mem_free(p.table);
   return status;
 }
 
@@ -357,7 +362,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   struct graph *g = NULL;
   int64_t *classes = NULL;
   struct quantise_report inner = {0};
-  struct answers answers;
+  struct answers answers = {.table = NULL};
   fusion_model *m = mem_alloc(1, sizeof *m);
   fusion_status status = FUSION_OK;
   *out = NULL;
@@ -366,6 +371,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   if (report) TRY(sized_check(report, "fusion_compile_report", err));
   TRY(fusion_engine_check(known.engine, err));
   TRY(graph_from_onnx(&g, onnx_path, err));
+  if (known.publish_embeddings) TRY(graph_publish_embeddings(g, &answers.table, err));
   TRY(take_labels(g, calibration, labels, &classes, err));
   TRY(defend(&answers, g, &known, err));
   TRY(compile(m, g, &answers, calibration, classes, &known, &inner, err));
@@ -385,6 +391,7 @@ fusion_status fusion_model_compile(fusion_model **out, const char *onnx_path, co
   *out = m;
   m = NULL;
 cleanup:
+  mem_free(answers.table);
   mem_free(inner.steps);
   mem_free(classes);
   graph_free(g);
@@ -397,9 +404,11 @@ fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx
   const struct program *program = &model->model->program;
   struct graph *g = NULL;
   fusion_array *out = NULL;
+  float *table = NULL;
   fusion_status status;
   *answers = NULL;
   TRY(graph_from_onnx(&g, onnx_path, err));
+  if (program->preprocess.table) TRY(graph_publish_embeddings(g, &table, err));
   const struct shape a = g->nodes[0].shape, b = program->steps[0].out.shape;
   uint32_t outputs;
   bool classes;
@@ -415,6 +424,7 @@ fusion_status fusion_model_run_float(const fusion_model *model, const char *onnx
   *answers = out;
   out = NULL;
 cleanup:
+  mem_free(table);
   graph_free(g);
   fusion_array_free(out);
   return status;

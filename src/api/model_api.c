@@ -52,7 +52,7 @@ bool array_picture_form(const fusion_array *a, struct picture_form *out) {
 /** Rows must have as many elements as the input; images must not have their channels where the model has not. */
 static fusion_status check_rows(const struct preprocess *p, struct shape shape, const fusion_array *input,
                                 fusion_error *err) {
-  const fusion_status status = inputs_check_width(fusion_array_row_size(input), shape, input, err);
+  const fusion_status status = inputs_check_width(fusion_array_row_size(input), p, shape, input, err);
   return status == FUSION_OK ? inputs_check_channels(p, shape, input, err) : status;
 }
 
@@ -65,14 +65,16 @@ fusion_status program_real_rows(const struct preprocess *preprocess, struct shap
   fusion_status status = preprocess_choose(&chosen, preprocess, shape, pictures ? &form : NULL, err);
   if (status == FUSION_OK) status = check_rows(&chosen, shape, input, err);
   if (status != FUSION_OK) return status;
-  double *raw = mem_alloc(chunk * size, sizeof *raw);
+  const size_t width = preprocess_row_size(&chosen, shape);
+  double *raw = mem_alloc(chunk * width, sizeof *raw);
   if (!raw) return error_set(err, FUSION_E_MEMORY, "input: out of memory");
   for (size_t done = 0; done < rows && status == FUSION_OK; done += chunk) {
     const size_t count = size_min(chunk, rows - done);
     status = fusion_array_to_double(input, first + done, count, raw, err);
+    if (status == FUSION_OK) status = preprocess_check_tokens(&chosen, shape, raw, count, first + done, err);
     if (status == FUSION_OK) preprocess_apply(&chosen, shape, raw, count, out + done * size);
   }
-  mem_free_secret(raw, chunk * size * sizeof *raw);
+  mem_free_secret(raw, chunk * width * sizeof *raw);
   return status;
 }
 
@@ -284,7 +286,9 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .input_units = program->input_units.count,
       .beta = program->defence.beta,
       .gamma = program->defence.gamma,
-      .digits = program->defence.digits};
+      .digits = program->defence.digits,
+      .tokens = p->tokens,
+      .publishes_embeddings = p->table != NULL};
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = program->steps[i].out.ring_bits;
     out.weights += program_weight_count(program, i);

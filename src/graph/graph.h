@@ -56,6 +56,7 @@ struct graph_node {
 struct graph {
   struct graph_node *nodes;
   uint32_t count, capacity;
+  uint32_t tokens; /* not 0: the input is a row of tokens below it, as columns of zeros and a one: [tokens][1][count] */
   struct class_labels labels; /* owned: what the file calls its classes */
   char note[160];             /* what the file's answers have and the graph's lack; empty when they are the same */
 };
@@ -133,6 +134,10 @@ fusion_status graph_relax_limits(struct graph *g, const float *input, size_t sam
 typedef void (*graph_observer)(void *context, uint32_t node, size_t sample, const float *values, size_t count);
 fusion_status graph_run(const struct graph *g, const float *input, size_t samples, float *output,
                         graph_observer observe, void *context) FUSION_MUST_CHECK;
+
+/** Of a network whose input is tokens, which one layer alone reads: makes the input what the layer gives, and *table
+ * the layer's, [tokens][channels], owned by the caller. FUSION_E_UNSUPPORTED, FUSION_E_MEMORY. */
+fusion_status graph_publish_embeddings(struct graph *g, float **table, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Makes the answers those of a defence: puts it behind the node that answers are made of, whose number goes to
  *  *outputs; a final SOFTMAX, SIGMOID or ARGMAX gives way. *classes: the outputs are classes, of which one is true;

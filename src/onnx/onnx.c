@@ -403,23 +403,84 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
   return FUSION_OK;
 }
 
+/* Inputs of the file that the answer depends on. */
+static bool is_input(struct importer *im, const struct importer *needed, const Onnx__ValueInfoProto *in) {
+  /* Older files list initialisers as inputs. */
+  return in->name && importer_find(needed, in->name) && !importer_find(im, in->name);
+}
+
+static fusion_status out_of_memory(const struct importer *im) {
+  return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
+}
+
+/* The network's only input. */
+static fusion_status import_single(struct importer *im, const Onnx__ValueInfoProto *in) {
+  struct value v = {0};
+  const fusion_status status = input_dims(im, in, &v);
+  if (status != FUSION_OK) return status;
+  struct shape shape = dims_shape(&v.dims);
+  const uint32_t tokens = v.integer && v.dims.rank == 2 && v.dims.d[0] == 1 ? tokens_count(im, in->name) : 0;
+  if (tokens) shape = (struct shape){tokens, 1, v.dims.d[1]};
+  if (graph_add_input(im->g, shape, &v.node) != FUSION_OK) return out_of_memory(im);
+  const bool whole = tokens || in->type->tensor_type->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+  if (whole) im->g->nodes[v.node].step = 1;
+  im->g->tokens = tokens;
+  v.tokens = tokens > 0;
+  return importer_define(im, in->name, &v);
+}
+
+/* One of several: the part of a sample's row from `first` on, which goes on to the next one's. */
+static fusion_status import_part(struct importer *im, const Onnx__ValueInfoProto *in, uint32_t *first) {
+  const uint32_t row = 0;
+  struct value v = {0};
+  fusion_status status;
+  TRY(input_dims(im, in, &v));
+  const size_t size = dims_size(&v.dims);
+  struct gather_source *sources = mem_alloc(size, sizeof *sources);
+  if (!sources) return out_of_memory(im);
+  for (size_t i = 0; i < size; i++) sources[i].index = *first + (uint32_t)i;
+  const struct graph_gather_spec spec = {
+      .name = in->name, .inputs = &row, .input_count = 1, .shape = dims_shape(&v.dims), .sources = sources};
+  status = graph_add_gather(im->g, &spec, &v.node);
+  mem_free(sources);
+  if (status != FUSION_OK) return out_of_memory(im);
+  *first += (uint32_t)size;
+  TRY(importer_define(im, in->name, &v));
+cleanup:
+  return status;
+}
+
+/* Several inputs are one row of numbers: each after the one before, as the file lists them. */
+static fusion_status import_several(struct importer *im, const struct importer *needed) {
+  const Onnx__GraphProto *g = im->model->graph;
+  size_t total = 0;
+  uint32_t first = 0;
+  fusion_status status;
+  for (size_t i = 0; i < g->n_input; i++) {
+    struct value v = {0};
+    if (!is_input(im, needed, g->input[i])) continue;
+    TRY(input_dims(im, g->input[i], &v));
+    total += dims_size(&v.dims);
+    if (total > MODEL_MAX_TENSOR) return refuse_input(im, g->input[i]->name, "is too large beside the others");
+  }
+  if (graph_add_input(im->g, (struct shape){(uint32_t)total, 1, 1}, NULL) != FUSION_OK) return out_of_memory(im);
+  for (size_t i = 0; i < g->n_input; i++)
+    if (is_input(im, needed, g->input[i])) TRY(import_part(im, g->input[i], &first));
+cleanup:
+  return status;
+}
+
 static fusion_status import_input(struct importer *im, const struct importer *needed) {
   const Onnx__GraphProto *g = im->model->graph;
+  const Onnx__ValueInfoProto *single = NULL;
+  size_t count = 0;
   for (size_t i = 0; i < g->n_input; i++) {
-    const Onnx__ValueInfoProto *in = g->input[i];
-    /* Older files list initialisers as inputs. */
-    if (!in->name || !importer_find(needed, in->name) || importer_find(im, in->name)) continue;
-    if (im->g->count) return refuse_input(im, in->name, "is a second input; export a model with one input");
-    struct value v = {0};
-    fusion_status status = input_dims(im, in, &v);
-    if (status != FUSION_OK) return status;
-    if (graph_add_input(im->g, dims_shape(&v.dims), &v.node) != FUSION_OK)
-      return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
-    if (in->type->tensor_type->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL) im->g->nodes[v.node].step = 1;
-    status = importer_define(im, in->name, &v);
-    if (status != FUSION_OK) return status;
+    if (!is_input(im, needed, g->input[i])) continue;
+    single = g->input[i];
+    count++;
   }
-  if (im->g->count) return FUSION_OK;
+  if (count > 1) return import_several(im, needed);
+  if (single) return import_single(im, single);
   return error_set(im->err, FUSION_E_MODEL, "'%s' has no input; export a model with one input", im->path);
 }
 

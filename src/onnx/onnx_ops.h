@@ -23,6 +23,11 @@ fusion_status op_transpose(struct call *c);
 fusion_status op_slice(struct call *c);
 fusion_status op_split(struct call *c);
 fusion_status op_gather(struct call *c);
+/** A constant table's rows for the network's tokens: a layer. */
+fusion_status op_embedding(struct call *c);
+/** Entries of the tables that alone read the input `name`, by Gather along their first axis; 0 when anything else reads
+ * it, or their sizes differ. */
+uint32_t tokens_count(const struct importer *im, const char *name);
 fusion_status op_pad(struct call *c);
 fusion_status op_expand(struct call *c);
 fusion_status op_tile(struct call *c);

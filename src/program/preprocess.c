@@ -3,6 +3,7 @@
 
 #include "base/secret.h"
 #include "program/program.h"
+#include "program/tokens.h"
 
 /* Denormals take a processor several times as long as other numbers, and a client computes between the server's
  * manifest and its own first message. What is below these limits is 0 in every quantised input: by program_validate the
@@ -20,6 +21,10 @@ static double flush(double v, int least) {
 }
 
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out) {
+  if (p->tokens) {
+    tokens_apply(p, shape, raw, samples, out);
+    return;
+  }
   const size_t plane = (size_t)shape.height * shape.width, size = shape_size(shape);
   for (size_t sample = 0; sample < samples; sample++) {
     const double *x = raw + sample * size;

@@ -13,6 +13,9 @@ struct preprocess {
   uint32_t count;        /* values in mean and deviation: 0 (none), 1 (for all) or the input's channels */
   double *mean;          /* owned; 0, or its magnitude within 2^-500 and 2^60 */
   double *deviation;     /* owned; within 2^-60 and 2^60 */
+  uint32_t tokens;       /* 0: raw samples are numbers. Else they are [height * width] whole numbers below it, each of
+                            which becomes a column of channels: of zeros and a one in its place, or of the table */
+  float *table;          /* owned: [tokens][channels], public; NULL: channels are `tokens` */
 };
 
 /** Units of the quantised input where one for all would not do: integer = (real - centre) / (2^exponent * scale of step
@@ -33,7 +36,16 @@ void input_units_free(struct input_units *u);
 double input_units_centre(const struct input_units *u, uint32_t k);
 double input_units_unit(const struct input_units *u, uint32_t k);
 
-/** Raw samples [samples][input size] to [channels][height][width], real. Its time does not depend on their values. */
+/** Numbers of a raw sample. */
+size_t preprocess_row_size(const struct preprocess *p, struct shape shape);
+enum { PREPROCESS_TOKENS_MAX = 1 << 20, PREPROCESS_TABLE_MAX = 1 << 24 /* numbers of a table */ };
+/** FUSION_E_INPUT, with the sample (counted from `first`) and the place, when a token is no whole number below
+ * p->tokens. Its time does not depend on the tokens but for the first such. Nothing to check without tokens. */
+fusion_status preprocess_check_tokens(const struct preprocess *p, struct shape shape, const double *raw, size_t samples,
+                                      size_t first, fusion_error *err) FUSION_MUST_CHECK;
+
+/** Raw samples [samples][preprocess_row_size()] to [channels][height][width], real. Its time does not depend on their
+ * values. */
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out);
 
 /** Samples that are pictures: their size, and the preprocessing that they bring along. */

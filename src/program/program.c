@@ -31,6 +31,7 @@ void program_free(struct program *program) {
   mem_free(program->steps);
   mem_free(program->preprocess.mean);
   mem_free(program->preprocess.deviation);
+  mem_free(program->preprocess.table);
   class_labels_free(&program->labels);
   input_units_free(&program->input_units);
   program_free_sections(program);
@@ -134,6 +135,21 @@ static complaint check_preprocess(const struct preprocess *p, uint32_t channels)
   return NULL;
 }
 
+static complaint check_tokens(const struct preprocess *p, struct shape shape) {
+  const double most = ldexp(1, 60);
+  if (!p->tokens) return p->table ? "a table needs tokens" : NULL;
+  if (p->tokens > PREPROCESS_TOKENS_MAX) return "the tokens are too many";
+  if (p->count || p->scale < 1 || p->scale > 1 || p->channels_last || p->reverse_channels)
+    return "tokens take no preprocessing";
+  if (!p->table) return p->tokens == shape.channels ? NULL : "the input has another number of channels than tokens";
+  const uint64_t count = (uint64_t)p->tokens * shape.channels;
+  if (count > PREPROCESS_TABLE_MAX) return "the table of tokens is too large";
+  for (uint64_t i = 0; i < count; i++)
+    if (p->table[i] != 0 && !within((double)p->table[i], ldexp(1, -100), most))
+      return "a number of the table is out of range";
+  return NULL;
+}
+
 static complaint check_units(const struct input_units *u, struct shape shape) {
   if (u->count && u->count != shape.channels && u->count != shape_size(shape))
     return "the input has another number of units than channels or elements";
@@ -179,6 +195,7 @@ fusion_status program_validate(const struct program *program, fusion_error *err)
   if (!within(program->steps[0].out.scale, ldexp(1, -60), ldexp(1, 60)))
     return error_set(err, FUSION_E_MODEL, "program: the unit of the input is not between 2^-60 and 2^60");
   complaint wrong = check_preprocess(&program->preprocess, program->steps[0].out.shape.channels);
+  if (!wrong) wrong = check_tokens(&program->preprocess, program->steps[0].out.shape);
   if (!wrong) wrong = check_units(&program->input_units, program->steps[0].out.shape);
   if (!wrong && program->reach_bits > program->steps[0].out.value_bits)
     wrong = "the calibration samples reach beyond the input's values";

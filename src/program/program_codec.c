@@ -12,7 +12,7 @@
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 3, HAS_LABELS = 4, HAS_DEFENCE = 8 /* beside what the network ended in */ };
+enum { MANIFEST_VERSION = 3, HAS_LABELS = 4, HAS_DEFENCE = 8, HAS_TOKENS = 16 /* beside what the network ended in */ };
 
 static bool decode_bool(struct reader *r) {
   const uint8_t v = read_u8(r);
@@ -201,6 +201,35 @@ static fusion_status decode_preprocess(struct reader *r, struct preprocess *p) {
   return FUSION_OK;
 }
 
+/* The table's rows are `width` numbers, 0 where there is none. */
+static void encode_tokens(struct writer *w, const struct preprocess *p, uint32_t channels) {
+  const uint32_t width = p->table ? channels : 0;
+  write_u32(w, p->tokens);
+  write_u32(w, width);
+  for (size_t i = 0; i < (size_t)p->tokens * width; i++) {
+    uint32_t bits;
+    memcpy(&bits, p->table + i, sizeof bits);
+    write_u32(w, bits);
+  }
+}
+
+/* That the width is that of the input's channels shows when the input is known. */
+static fusion_status decode_tokens(struct reader *r, struct preprocess *p, uint32_t *width) {
+  p->tokens = read_u32(r);
+  *width = read_u32(r);
+  const uint64_t count = (uint64_t)p->tokens * *width;
+  if (r->failed || !p->tokens || count > PREPROCESS_TABLE_MAX || count > reader_left(r) / sizeof(float))
+    return FUSION_E_MODEL;
+  if (!count) return FUSION_OK;
+  p->table = mem_alloc((size_t)count, sizeof *p->table);
+  if (!p->table) return FUSION_E_MEMORY;
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t bits = read_u32(r);
+    memcpy(p->table + i, &bits, sizeof bits);
+  }
+  return FUSION_OK;
+}
+
 static void encode_units(struct writer *w, const struct input_units *u) {
   write_u32(w, u->count);
   for (uint32_t k = 0; k < u->count; k++) write_u8(w, (uint8_t)u->exponent[k]);
@@ -242,10 +271,12 @@ void program_encode_function(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->rounding);
   const unsigned last = program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0;
   const bool defended = program->defence.kind != DEFENCE_NONE;
-  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0) | (defended ? HAS_DEFENCE : 0)));
+  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0) | (defended ? HAS_DEFENCE : 0) |
+                        (program->preprocess.tokens ? HAS_TOKENS : 0)));
   if (program->labels.count) class_labels_encode(w, &program->labels);
   if (defended) encode_defence(w, &program->defence);
   encode_preprocess(w, &program->preprocess);
+  if (program->preprocess.tokens) encode_tokens(w, &program->preprocess, program->steps[0].out.shape.channels);
   encode_units(w, &program->input_units);
   write_u8(w, program->reach_bits);
   write_u32(w, program->count);
@@ -269,12 +300,14 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->softmax = last == 1 || last == 3;
   out->log_softmax = last == 3;
   out->sigmoid = last == 2;
-  if (r->failed || flags >= 2 * HAS_DEFENCE || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  if (r->failed || flags >= 2 * HAS_TOKENS || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum program_output)output;
   out->rounding = (enum program_rounding)rounding;
+  uint32_t width = 0;
   fusion_status status = flags & HAS_LABELS ? class_labels_decode(&out->labels, r) : FUSION_OK;
   if (status == FUSION_OK && flags & HAS_DEFENCE) status = decode_defence(r, &out->defence);
   if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
+  if (status == FUSION_OK && flags & HAS_TOKENS) status = decode_tokens(r, &out->preprocess, &width);
   if (status == FUSION_OK) status = decode_units(r, &out->input_units);
   if (status != FUSION_OK) return status;
   out->reach_bits = read_u8(r);
@@ -284,6 +317,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   if (!out->steps) return FUSION_E_MEMORY;
   out->count = count;
   for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, out, i, &budget);
+  if (status == FUSION_OK && width && width != out->steps[0].out.shape.channels) return FUSION_E_MODEL;
   return status == FUSION_OK ? program_decode_sections(r, out) : status;
 }
 

@@ -53,6 +53,7 @@ struct value {
   bool batched;            /* activation: one dimension holds the batch, so no operator may look along it */
   uint32_t batch_axis;     /* which; the batch is its outermost part, alone at the input */
   bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
+  bool tokens;             /* the network's input, a row of tokens: its node holds columns of zeros and a one */
   bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
   double step, zero;
   size_t uses;                     /* in the table of what is needed: inputs that name it, one more for the answer */

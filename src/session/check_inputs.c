@@ -12,8 +12,9 @@
 #define REACH_LESS (1.0 / 32)
 #define EQUAL_PART 20 /* more than one in so many equal public samples are told */
 
-fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusion_array *rows, fusion_error *err) {
-  const size_t size = shape_size(shape);
+fusion_status inputs_check_width(size_t row_size, const struct preprocess *p, struct shape shape,
+                                 const fusion_array *rows, fusion_error *err) {
+  const size_t size = preprocess_row_size(p, shape);
   if (row_size == size) return FUSION_OK;
   if (rows && fusion_array_rank(rows) == 1 && fusion_array_rows(rows) == size)
     return error_set(err, FUSION_E_INPUT,
@@ -25,13 +26,15 @@ fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusi
         err, FUSION_E_INPUT,
         "input: has one axis, so that each sample is one number; the model takes samples of %zu (%ux%ux%u)", size,
         shape.channels, shape.height, shape.width);
+  if (p->tokens)
+    return error_set(err, FUSION_E_INPUT, "input: a row has %zu numbers, the model takes %zu tokens", row_size, size);
   return error_set(err, FUSION_E_INPUT, "input: a row has %zu numbers, the model takes %zu (%ux%ux%u)", row_size, size,
                    shape.channels, shape.height, shape.width);
 }
 
 fusion_status inputs_check_channels(const struct preprocess *p, struct shape shape, const fusion_array *rows,
                                     fusion_error *err) {
-  if (!rows || fusion_array_rank(rows) != 4) return FUSION_OK;
+  if (!rows || fusion_array_rank(rows) != 4 || p->tokens) return FUSION_OK;
   const size_t first = fusion_array_axis(rows, 1), last = fusion_array_axis(rows, 3);
   if ((p->channels_last ? last : first) == shape.channels) return FUSION_OK;
   return error_set(err, FUSION_E_INPUT, "input: a row is %zux%zux%zu, the model takes %u channels %s%s", first,

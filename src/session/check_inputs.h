@@ -7,8 +7,8 @@
 #include "session/job.h"
 
 /** A row has as many numbers as the model takes. `rows` NULL: its shape is unknown. FUSION_E_INPUT. */
-fusion_status inputs_check_width(size_t row_size, struct shape shape, const fusion_array *rows,
-                                 fusion_error *err) FUSION_MUST_CHECK;
+fusion_status inputs_check_width(size_t row_size, const struct preprocess *p, struct shape shape,
+                                 const fusion_array *rows, fusion_error *err) FUSION_MUST_CHECK;
 /** Images must not have their channels where the model has not. `rows` NULL: raw rows whose shape is unknown.
  *  FUSION_E_INPUT. */
 fusion_status inputs_check_channels(const struct preprocess *preprocess, struct shape shape, const fusion_array *rows,

@@ -289,23 +289,25 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
 /* A part of a group on its way from raw numbers to packed integers. */
 struct part {
   size_t most, len; /* samples and numbers, at most */
-  double *raw;      /* owned, secret, as are: */
+  size_t raw_len;
+  double *raw; /* owned, secret, as are: */
   float *real;
   int64_t *whole;
 };
 
-static fusion_status part_open(struct part *part, size_t row_size, size_t count) {
+static fusion_status part_open(struct part *part, size_t row_size, size_t raw_size, size_t count) {
   const size_t most = part_rows(row_size, count), len = most * row_size;
   *part = (struct part){.most = most,
                         .len = len,
-                        .raw = mem_alloc(len, sizeof *part->raw),
+                        .raw_len = most * raw_size,
+                        .raw = mem_alloc(most * raw_size, sizeof *part->raw),
                         .real = mem_alloc(len, sizeof *part->real),
                         .whole = mem_alloc(len, sizeof *part->whole)};
   return part->raw && part->real && part->whole ? FUSION_OK : FUSION_E_MEMORY;
 }
 
 static void part_close(struct part *part) {
-  if (part->raw) mem_free_secret(part->raw, part->len * sizeof *part->raw);
+  if (part->raw) mem_free_secret(part->raw, part->raw_len * sizeof *part->raw);
   if (part->real) mem_free_secret(part->real, part->len * sizeof *part->real);
   if (part->whole) mem_free_secret(part->whole, part->len * sizeof *part->whole);
 }
@@ -322,12 +324,15 @@ static fusion_status quantise(const struct prepared_job *p, const struct input_g
   fusion_status status = preprocess_choose(&chosen, &program->preprocess, shape, g->pictures, why);
   if (status == FUSION_OK) status = inputs_check_channels(&chosen, shape, g->source, why);
   if (status != FUSION_OK) return status;
-  FAIL_IF(part_open(&part, p->input_size, g->count) != FUSION_OK,
+  const size_t raw_size = preprocess_row_size(&chosen, shape);
+  FAIL_IF(part_open(&part, p->input_size, raw_size, g->count) != FUSION_OK,
           error_set(why, FUSION_E_MEMORY, "out of memory for the inputs"));
   for (size_t first = 0; first < g->count; first += part.most) {
     const size_t count = size_min(part.most, g->count - first);
     struct input_range found;
-    preprocess_apply(&chosen, shape, inputs_read(g, p->input_size, first, count, part.raw), count, part.real);
+    const double *raw = inputs_read(g, raw_size, first, count, part.raw);
+    TRY(preprocess_check_tokens(&chosen, shape, raw, count, first, why));
+    preprocess_apply(&chosen, shape, raw, count, part.real);
     TRY(program_quantise_input(program, part.real, count, part.whole, why));
     program_input_range(program, part.real, count, &found);
     input_range_add(range, &found, first);
@@ -409,7 +414,7 @@ static fusion_status take_manifest(struct prepared_job *p, const struct job_term
   fusion_status status = prepare_program(p, t, bytes, len, why);
   if (status == FUSION_OK && t->settings->run_task) status = keep_manifest(p, bytes, len, why);
   if (status != FUSION_OK) return status;
-  TRY(inputs_check_width(in->row_size, p->program.steps[0].out.shape,
+  TRY(inputs_check_width(in->row_size, &p->program.preprocess, p->program.steps[0].out.shape,
                          job_is_audit(in) ? in->public_source : in->query_source, why));
   TRY(choose_check(p, t, why));
   TRY(take_answers(p, t, why));

@@ -14,7 +14,7 @@ struct compile_line {
   const char *output_path, *calibration, *labels, *bits, *defence, *answer, *mean, *deviation, *salt;
   char salt_digits[SALT_DIGITS + 1];
   struct cli_reading reading;
-  bool sensitivity, json, margin_given;
+  bool sensitivity, json, margin_given, publish_embeddings;
   struct cli_prediction prediction;
 };
 
@@ -56,6 +56,9 @@ static void add_input(struct cli_option *table, struct compile_line *l) {
       CLI_OPT_TEXT("mean", &l->mean, "M,M,...", "Then subtract this: one number, or one for each channel. Default: 0."),
       CLI_OPT_TEXT("std", &l->deviation, "S,S,...",
                    "Then divide by this: one number, or one for each channel. Default: 1."),
+      CLI_OPT_FLAG("publish-embeddings", &l->publish_embeddings,
+                   "For token inputs: clients look embeddings up in a table that they get, publicly. It "
+                   "saves the first layer."),
       CLI_OPT_FLAG("channels-last", &l->settings.preprocess.channels_last, "Raw images are height x width x channels."),
       CLI_OPT_FLAG("reverse-channels", &l->settings.preprocess.reverse_channels,
                    "Raw images have their channels in the opposite order, such as RGB data for a BGR "
@@ -417,6 +420,7 @@ int cmd_compile(int argc, char **argv) {
   code = parse_preprocess(&l, &mean, &deviation, &s->preprocess);
   if (l.margin_given) s->overflow = 0;
   s->layer_errors = l.sensitivity || l.json;
+  s->publish_embeddings = l.publish_embeddings;
   s->engine = l.prediction.engine;
   if (code == CLI_GO) code = compile(&l, positional[0]);
   free(mean);

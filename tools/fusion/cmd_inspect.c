@@ -77,6 +77,10 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
   }
   if (json && info->output == FUSION_OUTPUT_ROUND)
     json_object_set_new(json, "digits", json_integer((json_int_t)info->digits));
+  if (json && info->tokens) {
+    json_object_set_new(json, "tokens", json_integer((json_int_t)info->tokens));
+    json_object_set_new(json, "publishes_embeddings", json_boolean(info->publishes_embeddings));
+  }
   if (json && labels) json_object_set_new(json, "labels", labels);
   if (json) json_object_set_new(json, "input_units", json_integer((json_int_t)info->input_units));
   if (json && prediction->samples) json_object_set_new(json, "prediction", cli_prediction_json(prediction));
@@ -100,7 +104,11 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
                       const struct cli_prediction *prediction) {
   char manifest[CLI_TEXT_LEN];
   printf("input        %zu x %zu x %zu\n", info->input_channels, info->input_height, info->input_width);
-  print_preprocess(&info->preprocess, info->input_units);
+  if (info->tokens)
+    printf("input data   %zu tokens of 0 to %u, %s\n", info->input_height * info->input_width,
+           (unsigned)info->tokens - 1,
+           info->publishes_embeddings ? "looked up in a public table" : "as zeros and a one");
+  if (!info->tokens) print_preprocess(&info->preprocess, info->input_units);
   printf("answer       %s", output_names[info->output]);
   if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
   if (info->output == FUSION_OUTPUT_REVERSE_SIGMOID) printf(" (beta %g, gamma %g)", info->beta, info->gamma);

@@ -1,0 +1,209 @@
+/** Inputs that are tokens, and several inputs, through the public interface. The networks' numbers are formulas
+ * (make_tokens.py). */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <fusion/model.h>
+
+#include "program/preprocess.h"
+#include "support/support.h"
+
+enum { ENTRIES = 5, WIDTH = 2, PLACES = 3, OUTPUTS = 2, SAMPLES = 60 };
+
+static void model_path(char *out, size_t capacity, const char *name) {
+  const char *source = getenv("FUSION_SOURCE");
+  snprintf(out, capacity, "%s/tests/model/tokens/%s.onnx", source ? source : ".", name);
+}
+
+static double entry(int64_t v, unsigned k, unsigned shift) {
+  return (double)((v * 7 + k * 3 + shift) % 5) - 2;
+}
+
+static double weight(unsigned i, unsigned o) {
+  return ((double)((i * 2 + o * 5) % 7) - 3) / 4;
+}
+
+/* What "tokens" or, with two tables, "tokens_two_tables" answers. */
+static double wanted(const int64_t *tokens, unsigned output, bool two) {
+  double sum = 0;
+  for (unsigned i = 0; i < PLACES * WIDTH; i++) {
+    const double a = entry(tokens[i / WIDTH], i % WIDTH, 0);
+    sum += weight(i, output) * (two ? fmax(a, 0) + entry(tokens[i / WIDTH], i % WIDTH, 1) : a);
+  }
+  return sum;
+}
+
+static fusion_array *random_tokens(uint64_t *seed) {
+  const size_t shape[2] = {SAMPLES, PLACES};
+  fusion_array *a;
+  assert_ok(fusion_array_create(&a, FUSION_I64, 2, shape, NULL));
+  int64_t *v = fusion_array_data_mutable(a);
+  for (size_t i = 0; i < SAMPLES * PLACES; i++) v[i] = (int64_t)(test_random(seed) % ENTRIES);
+  return a;
+}
+
+static fusion_model *compile(const char *name, const fusion_array *samples, bool publish) {
+  char path[4200];
+  fusion_model *m = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  fusion_compile_settings settings = fusion_compile_defaults();
+  settings.publish_embeddings = publish;
+  settings.weight_bits = 10;
+  settings.activation_bits = 12;
+  model_path(path, sizeof path, name);
+  if (fusion_model_compile(&m, path, samples, NULL, &settings, NULL, &err) != FUSION_OK) fail_msg("%s", err.text);
+  return m;
+}
+
+static void check_answers(const fusion_model *m, const char *name, const fusion_array *samples, bool two) {
+  char path[4200];
+  fusion_array *answers = NULL, *real = NULL, *reference = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  model_path(path, sizeof path, name);
+  assert_ok(fusion_model_run(m, samples, 1, &answers, &err));
+  assert_ok(fusion_model_real_answers(m, answers, false, &real, &err));
+  assert_ok(fusion_model_run_float(m, path, samples, &reference, &err));
+  const double *y = fusion_array_data(real);
+  const float *f = fusion_array_data(reference);
+  for (size_t i = 0; i < SAMPLES * OUTPUTS; i++) {
+    const int64_t *tokens = (const int64_t *)fusion_array_data(samples) + i / OUTPUTS * PLACES;
+    const double want = wanted(tokens, i % OUTPUTS, two);
+    assert_true(fabs((double)f[i] - want) < 1e-4);
+    if (fabs(y[i] - want) > 0.05) fail_msg("%s: sample %zu: %g, expected %g", name, i / OUTPUTS, y[i], want);
+  }
+  fusion_array_free(answers);
+  fusion_array_free(real);
+  fusion_array_free(reference);
+}
+
+static void fusion_model_compile__tokens_are_embedded(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  fusion_array *samples = random_tokens(&seed);
+  for (int publish = 0; publish < 2; publish++) {
+    fusion_model *m = compile("tokens", samples, publish);
+    fusion_model_info info = {.size = sizeof info};
+    assert_ok(fusion_model_describe(m, &info, NULL));
+    assert_int_equal(info.tokens, ENTRIES);
+    assert_int_equal(info.publishes_embeddings, publish);
+    assert_int_equal(info.input_channels, publish ? WIDTH : ENTRIES);
+    assert_int_equal(info.input_width, PLACES);
+    check_answers(m, "tokens", samples, false);
+    assert_ok(fusion_model_save(m, "tokens_test.fsn", NULL));
+    fusion_model_free(m);
+    assert_ok(fusion_model_load(&m, "tokens_test.fsn", NULL));
+    check_answers(m, "tokens", samples, false);
+    fusion_model_free(m);
+    remove("tokens_test.fsn");
+  }
+  fusion_array_free(samples);
+}
+
+static void fusion_model_compile__two_tables_read_one_input(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  char path[4200];
+  fusion_array *samples = random_tokens(&seed);
+  fusion_model *m = compile("tokens_two_tables", samples, false);
+  fusion_compile_settings settings = fusion_compile_defaults();
+  fusion_error err = {.status = FUSION_OK};
+  check_answers(m, "tokens_two_tables", samples, true);
+  fusion_model_free(m);
+  settings.publish_embeddings = true;
+  model_path(path, sizeof path, "tokens_two_tables");
+  assert_int_equal(fusion_model_compile(&m, path, samples, NULL, &settings, NULL, &err), FUSION_E_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "more than one table"));
+  fusion_array_free(samples);
+}
+
+static void fusion_model_run__other_tokens_are_named(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  fusion_array *samples = random_tokens(&seed), *floats, *wide, *answers = NULL;
+  fusion_model *m = compile("tokens", samples, false);
+  const size_t shape[2] = {3, PLACES}, more[2] = {3, ENTRIES * PLACES};
+  const float bad[] = {-1, ENTRIES, 1.5f, 1e20f};
+  fusion_error err = {.status = FUSION_OK};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    assert_ok(fusion_array_create(&floats, FUSION_F32, 2, shape, NULL));
+    ((float *)fusion_array_data_mutable(floats))[2 * PLACES + 1] = bad[i];
+    assert_int_equal(fusion_model_run(m, floats, 1, &answers, &err), FUSION_E_INPUT);
+    if (!strstr(err.text, "sample 2 has ")) fail_msg("%s", err.text);
+    assert_non_null(strstr(err.text, " in place 1; tokens are whole numbers from 0 to 4"));
+    fusion_array_free(floats);
+  }
+  assert_ok(fusion_array_create(&wide, FUSION_F32, 2, more, NULL));
+  assert_int_equal(fusion_model_run(m, wide, 1, &answers, &err), FUSION_E_INPUT);
+  assert_non_null(strstr(err.text, "takes 3 tokens"));
+  fusion_array_free(wide);
+  fusion_array_free(samples);
+  fusion_model_free(m);
+}
+
+static void fusion_model_compile__tokens_are_for_tables_alone(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  char path[4200];
+  fusion_array *samples = random_tokens(&seed);
+  fusion_model *m = NULL;
+  fusion_error err = {.status = FUSION_OK};
+  model_path(path, sizeof path, "tokens_read_otherwise");
+  assert_int_equal(fusion_model_compile(&m, path, samples, NULL, NULL, NULL, &err), FUSION_E_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "indices that depend on the input"));
+  fusion_array_free(samples);
+}
+
+/* A row holds a, then b; the network reads b, then a. */
+static void fusion_model_compile__several_inputs_are_one_row(void **state) {
+  (void)state;
+  enum { A = 2, B = 3 };
+  uint64_t seed = test_seed();
+  const size_t shape[2] = {SAMPLES, A + B};
+  fusion_array *samples, *reference = NULL;
+  char path[4200];
+  assert_ok(fusion_array_create(&samples, FUSION_F32, 2, shape, NULL));
+  float *x = fusion_array_data_mutable(samples);
+  for (size_t i = 0; i < SAMPLES * (A + B); i++) x[i] = (float)(test_random(&seed) % 1000) / 500 - 1;
+  fusion_model *m = compile("two_inputs", samples, false);
+  model_path(path, sizeof path, "two_inputs");
+  assert_ok(fusion_model_run_float(m, path, samples, &reference, NULL));
+  const float *y = fusion_array_data(reference);
+  for (size_t s = 0; s < SAMPLES; s++)
+    for (unsigned o = 0; o < OUTPUTS; o++) {
+      double want = 0;
+      for (unsigned i = 0; i < A + B; i++) want += weight(i, o) * (double)x[s * (A + B) + (i < B ? A + i : i - B)];
+      assert_true(fabs((double)y[s * OUTPUTS + o] - want) < 1e-4);
+    }
+  fusion_array_free(samples);
+  fusion_array_free(reference);
+  fusion_model_free(m);
+}
+
+static void preprocess_apply__tokens_become_rows_of_the_table(void **state) {
+  (void)state;
+  static const float table[] = {1, 2, 3, 4, 5, 6};
+  const struct preprocess p = {.scale = 1, .tokens = 3, .table = (float *)table};
+  const struct shape shape = {2, 1, 2};
+  const double raw[] = {2, 0};
+  float out[4];
+  assert_int_equal(preprocess_row_size(&p, shape), 2);
+  preprocess_apply(&p, shape, raw, 1, out);
+  assert_ok(preprocess_check_tokens(&p, shape, raw, 1, 0, NULL));
+  assert_int_equal(preprocess_check_tokens(&p, shape, (const double[]){0, (double)NAN}, 1, 0, NULL), FUSION_E_INPUT);
+  assert_int_equal(preprocess_check_tokens(&p, shape, (const double[]){0, (double)INFINITY}, 1, 0, NULL),
+                   FUSION_E_INPUT);
+  assert_true(out[0] == 5 && out[1] == 1 && out[2] == 6 && out[3] == 2);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(fusion_model_compile__tokens_are_embedded),
+      cmocka_unit_test(fusion_model_compile__two_tables_read_one_input),
+      cmocka_unit_test(fusion_model_run__other_tokens_are_named),
+      cmocka_unit_test(fusion_model_compile__tokens_are_for_tables_alone),
+      cmocka_unit_test(fusion_model_compile__several_inputs_are_one_row),
+      cmocka_unit_test(preprocess_apply__tokens_become_rows_of_the_table),
+  };
+  return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);
+}
