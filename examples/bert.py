@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """A small BERT that sorts notes of patients by urgency, ready for `fusion compile`. A few minutes on one core, no download.
 
-The notes are made by a grammar: complaints that are reported, denied or past, with how bad they are and for how long. What counts is
-which word stands where: "denies chest pain but reports mild cough" is routine, "denies cough but reports chest pain" an emergency. The network's input
+The notes are made by a grammar: complaints that are reported, denied or past, with how bad they are. What counts is which word stands where: "denies chest pain but reports mild cough" is routine, "denies cough but reports chest pain" an emergency. The network's input
 are the numbers of words, int64 [notes, places]; the client sends each privately. Two layers of the original BERT: attention of two heads and two dense
 layers with a GELU, LayerNorm behind each, the answer from the first place.
 
@@ -37,13 +36,9 @@ def clause(draw):
         words += [draw.choice({"bad": BAD, "slight": SLIGHT}[how])] if how else []
         grave = draw.random() < 0.4
         words.append(draw.choice(GRAVE if grave else PLAIN))
-        recent = True
-        if draw.random() < 0.4:
-            words.append(draw.choice(TIMES))
-            recent = words[-1] in TIMES[:2]
+        words += [draw.choice(TIMES)] * (draw.random() < 0.3)
         if kind == "affirm":
-            level = 2 if grave and how != "slight" else 1 if grave or (how == "bad" and recent) else 0
-            urgency = max(urgency, level)
+            urgency = max(urgency, 2 if grave and how != "slight" else 1 if grave or how == "bad" else 0)
     return words, urgency
 
 
@@ -113,7 +108,7 @@ def main():
     parser.add_argument("--data-only", action="store_true", help="write the job's files, train nothing")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--notes", type=int, default=8000, help="to train on")
     parser.add_argument("--seed", default=1, type=int)
     parser.add_argument("--threads", default=1, type=int)

@@ -130,12 +130,12 @@ def all_of(c, names):
     return there
 
 
-def network(c, name, data, output="logits"):
-    """The compiled network, trained unless it is kept."""
+def network(c, name, data, defence="logits"):
+    """The network compiled with a defence, trained unless it is kept."""
     import common
     from torch import nn
     folder = c.work / "networks" / name
-    onnx, fsn, note = folder / "model.onnx", folder / f"model-{output}.fsn", folder / "accuracy"
+    onnx, fsn, note = folder / "model.onnx", folder / f"model-{defence}.fsn", folder / "accuracy"
     if not note.exists():
         hidden, epochs, rate = SHAPES[name]
         common.set_seed(1, 1)
@@ -149,7 +149,7 @@ def network(c, name, data, output="logits"):
     if not fsn.exists() or fsn.stat().st_mtime < c.program.stat().st_mtime:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            c.fusion.compile(str(onnx), data.train[:500], data.train_labels[:500], output=output).save(fsn)
+            c.fusion.compile(str(onnx), data.train[:500], data.train_labels[:500], defence=defence).save(fsn)
     return Network(c.fusion.load(str(fsn)), fsn, onnx, float(note.read_text()))
 
 

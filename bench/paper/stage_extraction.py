@@ -20,12 +20,13 @@ HIDDEN, INPUTS = 16, 20
 BITS = [44, 40, 36, 32, 28, 24, 20, 16, 12]
 
 
-def attack_one(c, name, data, network, form):
+def attack_one(c, name, data, form):
     """Substitutes trained on answers of a form, by number of queries."""
+    network = paper_networks.network(c, name, data, oracle.FORMS[form])
     seeds = data.test[:100]
     held = slice(100, 1100)
     answers = paper_networks.answers(network.model, data.test[held]).labels
-    ask, points = oracle.Oracle(oracle.in_the_clear(network.model), form), []
+    ask, points = oracle.Oracle(oracle.in_the_clear(network.model), form, data.classes), []
 
     def checkpoint(stolen, queries):
         guessed = substitute.labels_of(stolen, data.test[held])
@@ -37,10 +38,10 @@ def attack_one(c, name, data, network, form):
     return points
 
 
-def defended(data, network, form):
+def defended(c, name, data, form):
     """Accuracy of the server's answers in a form, and how much the largest says."""
-    z = np.asarray(paper_networks.answers(network.model, data.test[100:1100]).answers, dtype=np.float64)
-    shown = oracle.answer_form(z, form)
+    network = paper_networks.network(c, name, data, oracle.FORMS[form])
+    shown = oracle.rows_of(paper_networks.answers(network.model, data.test[100:1100]), form, data.classes)
     return {"accuracy": float((shown.argmax(axis=1) == data.test_labels[100:1100]).mean()), "largest": float(shown.max(axis=1).mean())}
 
 
@@ -51,9 +52,9 @@ def private_point(c, data, network):
     client = c.fusion.Client(server.address, plaintext=True, min_accuracy=0.85)
     public = data.test[1100:1600] if len(data.test) > 1600 else data.test[300:600]
     labels = data.test_labels[1100:1600] if len(data.test) > 1600 else data.test_labels[300:600]
-    private = oracle.through_jobs(client, (public, labels))(seeds)
+    private = oracle.through_jobs(client, (public, labels))(seeds).answers
     server.stop()
-    return {"queries": len(seeds), "equal": bool((private == oracle.in_the_clear(network.model)(seeds)).all())}
+    return {"queries": len(seeds), "equal": bool((private == oracle.in_the_clear(network.model)(seeds).answers).all())}
 
 
 def attack_two(c):
@@ -67,7 +68,8 @@ def attack_two(c):
         rows.append({"bits": bits, **cryptanalytic.report(f"{bits}", network, lambda x: np.round(exact(x) / unit) * unit, **cryptanalytic.adapted(unit))})
     calibration = np.random.default_rng(5).uniform(-1, 1, (500, inputs)).astype(np.float32)
     model = c.fusion.compile(cryptanalytic.onnx_of(network), calibration)
-    ask = oracle.in_the_clear(model)
+    clear = oracle.in_the_clear(model)
+    ask = lambda x: clear(x).answers  # noqa: E731
     fixed = []
     for bits in (14, 10, 6, 2):  # the best of several guesses at what the answers' steps are
         fixed.append(cryptanalytic.report("fixed point", network, lambda x: ask(np.clip(x, -1, 1).astype(np.float32)),
@@ -78,7 +80,7 @@ def attack_two(c):
     public = np.random.default_rng(8).uniform(-1, 1, (100, inputs)).astype(np.float32)
     labels = model.run(public, clip=True).labels
     line = np.linspace(-1, 1, 64)[:, None] * np.ones((1, inputs), np.float32) * 0.5
-    private = oracle.through_jobs(client, (public, labels))(line.astype(np.float32))
+    private = oracle.through_jobs(client, (public, labels))(line.astype(np.float32)).answers
     server.stop()
     step = np.unique(np.abs(np.diff(np.sort(np.unique(ask(np.random.default_rng(2).uniform(-1, 1, (4000, inputs)).astype(np.float32))[:, 0])))))
     return {"inputs": inputs, "hidden": hidden, "rows": rows, "fixed": best, "step": float(step[step > 1e-12].min()),
@@ -89,8 +91,8 @@ def measure(c):
     found = {"sets": []}
     for name, data in paper_networks.all_of(c, ["digits"] if c.quick else ["mnist"]):
         network = paper_networks.network(c, name, data)
-        forms = {f: c.cell(f"{name} {f}", lambda: attack_one(c, name, data, network, f)) for f in FORMS}
-        found["sets"].append({"title": data.title, "forms": forms, "server": {f: defended(data, network, f) for f in FORMS},
+        forms = {f: c.cell(f"{name} {f}", lambda: attack_one(c, name, data, f)) for f in FORMS}
+        found["sets"].append({"title": data.title, "forms": forms, "server": {f: defended(c, name, data, f) for f in FORMS},
                               "private": c.cell(f"{name} private", lambda: private_point(c, data, network))})
     return {**found, "two": c.cell("cryptanalytic", lambda: attack_two(c))}
 
