@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A small BERT that sorts notes of patients by urgency, ready for `fusion compile`. A few minutes on one core, no download.
 
-The notes are made by a grammar: complaints that are reported, denied or past, with how bad they are. What counts is which word stands where: "denies chest pain but reports mild cough" is routine, "denies cough but reports chest pain" an emergency. The network's input
-are the numbers of words, int64 [notes, places]; the client sends each privately. Two layers of the original BERT: attention of two heads and two dense
-layers with a GELU, LayerNorm behind each, the answer from the first place.
+The notes are made by a grammar: complaints that are reported, denied or past, with how bad they are. What counts is which word stands
+where: "denies chest pain but reports mild cough" is routine, "denies cough but reports chest pain" an emergency. The network's input are the
+numbers of words, int64 [notes, places]; the client sends each privately. Two layers of the original BERT: attention of two heads and two
+dense layers with a GELU, LayerNorm behind each, the answer from the first place.
 
 usage: bert.py [--out FOLDER] [--data-only] [--layers N] [--width N]"""
 import argparse

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,39 @@ def test_predict__answers_equal_the_model_bit_for_bit(client, model, public, que
     assert (r.answers == expected.answers).all() and (r.probabilities == expected.probabilities).all()
     assert r.classes == list(range(10)) and r.names is None and not r.is_label and r.receipts == b""
     assert r.verdict.queries == len(queries) and r.verdict.soundness_bits >= 40
+
+
+@pytest.mark.parametrize("defence", ["reverse-sigmoid", "reverse-sigmoid,0.5,0.5", "round,1", "top-2", "label"])
+@pytest.mark.filterwarnings("ignore::fusion.FusionWarning")
+def test_predict__answers_of_a_defence(mlp, digits, model, public, queries, defence):
+    defended = fusion.compile(mlp, digits[0][:500], bits=(8, 12), defence=defence)
+    assert defended.info.output == ("top-k" if defence == "top-2" else defence.partition(",")[0])
+    with fusion.Server(defended, plaintext=True, stop_grace_ms=100) as server:
+        r = fusion.Client(server.address, plaintext=True, min_accuracy=0.85).predict(queries, public=public)
+    assert (r.raw == defended.run(queries).raw).all() and (r.labels == model.run(queries).labels).mean() > 0.9
+    if defence in ("top-2", "label"):
+        with pytest.raises(fusion.UsageError, match="no probabilities"):
+            r.probabilities
+        return
+    p, q = r.probabilities, model.run(queries).probabilities
+    assert (p.argmax(axis=1) == r.labels).all() and abs(p.sum(axis=1) - 1).max() < (0.25 if defence == "round,1" else 1e-9)
+    assert abs(p - q).max() < 0.06 if defence == "round,1" else (p.max(axis=1) < q.max(axis=1)).all()
+
+
+@pytest.mark.parametrize("publish", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*public samples equal")
+def test_predict__tokens(publish):
+    network = Path(__file__).resolve().parents[1] / "model/tokens/tokens.onnx"
+    x = np.random.default_rng(3).integers(0, 5, (400, 3))
+    model = fusion.compile(network, x, bits=(8, 12), publish_embeddings=publish)
+    assert model.info.tokens == 5 and model.info.publishes_embeddings == publish
+    labels = model.run(x).labels
+    with fusion.Server(model, plaintext=True, stop_grace_ms=100) as server:
+        client = fusion.Client(server.address, plaintext=True, min_accuracy=0.85)
+        r = client.predict(x[:16], public=(x[100:], labels[100:]))
+        assert r.accepted and (r.raw == model.run(x[:16]).raw).all()
+        with pytest.raises(fusion.InputError, match="sample 1 has 5 in place 2; tokens are whole numbers from 0 to 4"):
+            client.predict(np.array([[0, 1, 2], [0, 1, 5]]), public=(x[100:], labels[100:]))
 
 
 def test_predict__takes_frames_and_files(client, model, public, queries, tmp_path):
