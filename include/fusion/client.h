@@ -217,6 +217,11 @@ FUSION_API fusion_status fusion_result_answers(const fusion_result *result, fusi
 /** As fusion_model_class, of the server's model. */
 FUSION_API bool fusion_result_class(const fusion_result *result, size_t index, int64_t *number, const char **text);
 
+/** What the manifest says of the server's model, such as what its answers are. Arrays are borrowed from the result.
+ * FUSION_E_USAGE, also when no manifest came; FUSION_E_MEMORY. */
+FUSION_API fusion_status fusion_result_describe(const fusion_result *result, fusion_model_info *info,
+                                                fusion_error *err) FUSION_MUST_CHECK;
+
 /** True when an answer is only a label, because the model answers labels or because only labels were compared. */
 FUSION_API bool fusion_result_is_label(const fusion_result *result);
 

@@ -12,7 +12,7 @@ import numpy as np
 from fusion import _arrays
 from fusion._arrays import Preprocess, Samples, to_numpy
 from fusion._errors import FusionWarning, RejectedError, UsageError, call, check, make
-from fusion._model import classes_of, names_of
+from fusion._model import classes_of, info_of, names_of
 from fusion._native import ffi, lib
 from fusion._plan import Plan, plan_of
 from fusion._settings import Record, encode, new, result
@@ -141,6 +141,11 @@ class Result:
     def labels(self) -> np.ndarray:
         """int64 [queries]: the label that each answer decides for, as the network's file has it."""
         return to_numpy(self._array(lib.FUSION_ANSWERS_LABELS))
+
+    @property
+    def info(self) -> Record:
+        """What the manifest says of the server's model: as Model.info. info.output tells what the answers are."""
+        return info_of(lib.fusion_result_describe, self._handle)
 
     @property
     def classes(self) -> list:

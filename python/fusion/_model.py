@@ -33,6 +33,16 @@ def classes_of(function, of) -> list:
     return found
 
 
+def info_of(function, of) -> Record:
+    """fusion_model_info; `function` is fusion_model_describe or alike."""
+    out = result("fusion_model_info")
+    call(function, of, out)
+    named = values(out)
+    named["output"] = {v: k for k, v in OUTPUTS.items()}[named["output"]]
+    named["rounding"] = {v: k for k, v in ROUNDINGS.items()}[named["rounding"]]
+    return Record(named)
+
+
 class Answers:
     """Answers of a model that ran in the clear."""
 
@@ -131,12 +141,7 @@ class Model:
         """fusion_model_info: input_channels, outputs, answer_size, output ("logits", "label", "top-k",
         "reverse-sigmoid" or "round"), rounding, softmax,
         weights, multiplications, model_id and so on."""
-        out = result("fusion_model_info")
-        call(lib.fusion_model_describe, self._handle, out)
-        named = values(out)
-        named["output"] = {v: k for k, v in OUTPUTS.items()}[named["output"]]
-        named["rounding"] = {v: k for k, v in ROUNDINGS.items()}[named["rounding"]]
-        return Record(named)
+        return info_of(lib.fusion_model_describe, self._handle)
 
     @property
     def classes(self) -> list:

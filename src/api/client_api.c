@@ -448,6 +448,13 @@ const fusion_verdict *fusion_result_verdict(const fusion_result *result) {
   return &result->verdict;
 }
 
+fusion_status fusion_result_describe(const fusion_result *result, fusion_model_info *info, fusion_error *err) {
+  struct model program_alone = {.program = result->output.program};
+  const fusion_model model = {.model = &program_alone};
+  if (!result->output.program.count) return error_set(err, FUSION_E_USAGE, "the result has no model's manifest");
+  return fusion_model_describe(&model, info, err);
+}
+
 bool fusion_result_is_label(const fusion_result *result) {
   return result->output.program.output == OUTPUT_LABEL || result->output.labels_only;
 }

@@ -33,6 +33,7 @@ def test_predict__answers_of_a_defence(mlp, digits, model, public, queries, defe
     assert defended.info.output == ("top-k" if defence == "top-2" else defence.partition(",")[0])
     with fusion.Server(defended, plaintext=True, stop_grace_ms=100) as server:
         r = fusion.Client(server.address, plaintext=True, min_accuracy=0.85).predict(queries, public=public)
+    assert r.info.output == defended.info.output and r.info.beta == defended.info.beta and r.info.digits == defended.info.digits
     assert (r.raw == defended.run(queries).raw).all() and (r.labels == model.run(queries).labels).mean() > 0.9
     if defence in ("top-2", "label"):
         with pytest.raises(fusion.UsageError, match="no probabilities"):

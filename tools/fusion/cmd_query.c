@@ -169,6 +169,8 @@ static int parse(struct query_line *l, int argc, char **argv, char ***positional
   return wrong == CLI_GO ? check_files(l) : wrong;
 }
 
+enum { DEFENCE_TEXT = 96 };
+
 /* What came out, with the names that belong to it. */
 struct outcome {
   const fusion_array *queries;
@@ -177,6 +179,7 @@ struct outcome {
   size_t receipts_len;
   struct cli_classes classes;
   fusion_array *values, *labels; /* of accepted answers; owned */
+  char defence[DEFENCE_TEXT];    /* what they are, where that is neither outputs nor labels */
 };
 
 static void outcome_free(struct outcome *o) {
@@ -230,10 +233,23 @@ static int print_verdict_json(const struct query_line *l, const struct outcome *
   return cli_print_json(json);
 }
 
+/* What answers are that are neither outputs nor labels. */
+static fusion_status tell_defence(const fusion_result *r, char text[DEFENCE_TEXT], fusion_error *err) {
+  fusion_model_info info = {.size = sizeof info};
+  const fusion_status status = fusion_result_describe(r, &info, err);
+  if (status != FUSION_OK) return status;
+  if (info.output == FUSION_OUTPUT_REVERSE_SIGMOID)
+    snprintf(text, DEFENCE_TEXT, "reversed probabilities (beta %g, gamma %g)", info.beta, info.gamma);
+  if (info.output == FUSION_OUTPUT_ROUND)
+    snprintf(text, DEFENCE_TEXT, "probabilities of %u decimals", (unsigned)info.digits);
+  return FUSION_OK;
+}
+
 static int print_verdict(const struct query_line *l, const struct outcome *o) {
   const fusion_verdict *v = o->verdict;
   if (l->json) return print_verdict_json(l, o);
   cli_print_verdict(v);
+  if (o->values && o->defence[0]) printf("answers    %s\n", o->defence);
   if (o->values) {
     const struct cli_answers answers = answers_of(l, o);
     if (cli_answers_named(&answers)) cli_answers_print(&answers);
@@ -267,7 +283,8 @@ static int finish(const struct query_line *l, const fusion_result *r, struct out
   if (o->verdict->note[0]) cli_error("query", "note: %s", o->verdict->note);
   o->receipts = fusion_result_receipts(r, &o->receipts_len);
   if (l->receipt) cli_tell_missing_receipts("query", o->verdict);
-  const fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
+  fusion_status status = o->verdict->accepted ? take_answers(l, r, o, &err) : FUSION_OK;
+  if (status == FUSION_OK && o->verdict->accepted) status = tell_defence(r, o->defence, &err);
   if (status != FUSION_OK) return cli_failed("query", status, &err);
   int code = o->values ? cli_classes_take(&o->classes, "query", class_at, r) : CLI_GO;
   if (code != CLI_GO) return code;
