@@ -421,6 +421,7 @@ static fusion_status import_single(struct importer *im, const Onnx__ValueInfoPro
   struct shape shape = dims_shape(&v.dims);
   const uint32_t tokens = v.integer && v.dims.rank == 2 && v.dims.d[0] == 1 ? tokens_count(im, in->name) : 0;
   if (tokens) shape = (struct shape){tokens, 1, v.dims.d[1]};
+  if (!shape_valid(shape)) return refuse_input(im, in->name, "has too many tokens for the size of its tables");
   if (graph_add_input(im->g, shape, &v.node) != FUSION_OK) return out_of_memory(im);
   const bool whole = tokens || in->type->tensor_type->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
   if (whole) im->g->nodes[v.node].step = 1;
