@@ -160,7 +160,8 @@ def test_compile__label_and_top_k(mlp, digits, model):
 
 
 @pytest.mark.parametrize("given, text", [
-    ({"output": "best"}, "give logits, label or top-k:K"), ({"output": "top-k"}, "top-k:K"), ({"rounding": "odd"}, "exact or fast"),
+    ({"defence": "best"}, "give logits, label, top-K, reverse-sigmoid"), ({"output": "top-k"}, "label, top-K"),
+    ({"rounding": "odd"}, "exact or fast"),
     ({"mean": [1, 2], "std": [1]}, "mean has 2 numbers and std 1"), ({"network": 5}, "give an ONNX file")])
 def test_compile__refuses_by_name(mlp, digits, given, text):
     with pytest.raises(fusion.UsageError, match=text):
