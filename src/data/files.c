@@ -1,8 +1,10 @@
 /* All-or-nothing writes: of one file, and of several that belong together. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,9 +43,50 @@ static int open_nameless(const struct new_file *f) {
   const int fd = open(f->temporary, O_WRONLY | O_TMPFILE | O_CLOEXEC, PRIVATE);
   if (fd < 0) return -1;
   link_of(link, fd);
-  if (access(link, F_OK) == 0) return fd;
+  if (access(link, F_OK) == 0) {
+    (void)flock(fd, LOCK_EX);
+    return fd;
+  }
   close(fd);
   return -1;
+}
+
+/* Held until the file is in its place: whoever can take it too finds a file that nobody writes any more. False:
+ * somebody found it first, just made, and took it away. */
+static bool take_lock(int fd) {
+  struct stat info;
+  return flock(fd, LOCK_EX) != 0 || fstat(fd, &info) != 0 || info.st_nlink > 0;
+}
+
+static int make_file(const char *path) {
+  const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, PRIVATE);
+  if (fd < 0 || take_lock(fd)) return fd;
+  close(fd);
+  errno = EEXIST;
+  return -1;
+}
+
+/* "answers.npy.1234-0.part" for answers.npy. */
+static bool is_part_of(const char *name, const char *base) {
+  const size_t len = strlen(base);
+  if (strncmp(name, base, len) != 0 || name[len] != '.') return false;
+  const char *number = name + len + 1;
+  const size_t digits = strspn(number, "0123456789-");
+  return digits && strcmp(number + digits, ".part") == 0;
+}
+
+/* Removes what processes left beside `path` that were killed between giving a name and putting the file in its place.
+ */
+static void sweep(const char *folder, const char *base) {
+  DIR *d = opendir(folder);
+  for (const struct dirent *e; d && (e = readdir(d));) {
+    const int fd =
+        is_part_of(e->d_name, base) ? openat(dirfd(d), e->d_name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd < 0) continue;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) (void)unlinkat(dirfd(d), e->d_name, 0);
+    close(fd);
+  }
+  if (d) closedir(d);
 }
 
 /* A name beside `path` that nobody has: makes the file there, or (fd >= 0) gives the nameless one that name. */
@@ -52,8 +95,8 @@ static int take_name(struct new_file *f, const char *path) {
   link_of(link, f->fd);
   for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     snprintf(f->temporary, f->name_len, "%s.%ld-%d.part", path, (long)getpid(), attempt);
-    const int result = f->fd >= 0 ? linkat(AT_FDCWD, link, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW)
-                                  : open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, PRIVATE);
+    const int result =
+        f->fd >= 0 ? linkat(AT_FDCWD, link, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW) : make_file(f->temporary);
     if (result >= 0 || errno != EEXIST) return result;
   }
   return -1;
@@ -67,6 +110,7 @@ static fusion_status new_file_open(struct new_file *f, const char *path) {
   if (!f->temporary) return FUSION_E_MEMORY;
   const char *slash = strrchr(path, '/');
   snprintf(f->temporary, f->name_len, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+  sweep(f->temporary, slash ? slash + 1 : path);
   f->fd = open_nameless(f);
   if (f->fd < 0) {
     f->fd = take_name(f, path);
@@ -79,11 +123,15 @@ static fusion_status new_file_open(struct new_file *f, const char *path) {
 }
 
 static fusion_status new_file_place(struct new_file *f, const char *path) {
-  const int closed = close(f->fd);
+  const int lock = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
+  const int closed = close(f->fd); /* may fail, and is to do so before the file is in its place */
   f->fd = -1;
-  if (closed != 0 || rename(f->temporary, path) != 0) return FUSION_E_IO;
-  f->named = false;
-  return FUSION_OK;
+  const bool placed = lock >= 0 && closed == 0 && rename(f->temporary, path) == 0;
+  const int kept = errno;
+  if (lock >= 0) close(lock);
+  errno = kept;
+  if (placed) f->named = false;
+  return placed ? FUSION_OK : FUSION_E_IO;
 }
 
 static void new_file_close(struct new_file *f) {

@@ -1,7 +1,9 @@
 /* Arrays: round trips, hostile files, conversion. Agreement with numpy itself is tested by numpy_test.py. */
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -477,6 +479,26 @@ static void files__appear_together_or_not_at_all(void **state) {
   assert_int_equal(get_file("two", bytes, sizeof bytes), 2);
 }
 
+/* What a killed process left goes when the file is written again; what another one is writing stays, and so do others.
+ */
+static void files__left_by_a_kill_are_swept(void **state) {
+  (void)state;
+  static const char *const names[] = {"left.4294967-0.part", "left.12-3.part", "left.x-0.part", "left.part",
+                                      "left2.12-0.part"};
+  const bool stays[] = {false, true, true, true, true};
+  struct stat info;
+  for (size_t i = 0; i < 5; i++) put_file(names[i], "old", 3);
+  const int written = open(path_of(names[1]), O_RDONLY | O_CLOEXEC);
+  assert_int_equal(flock(written, LOCK_EX), 0);
+  assert_ok(file_write_atomic(path_of("left"), &(struct file_part){"new", 3}, 1, NULL));
+  for (size_t i = 0; i < 5; i++) assert_int_equal(stat(path_of(names[i]), &info), stays[i] ? 0 : -1);
+  close(written);
+  assert_ok(file_write_atomic(path_of("left"), &(struct file_part){"newer", 5}, 1, NULL));
+  assert_int_equal(stat(path_of(names[1]), &info), -1);
+  assert_int_equal(stat(path_of("left"), &info), 0);
+  assert_int_equal(info.st_size, 5);
+}
+
 static void borrow__reads_the_callers_memory_in_place(void **state) {
   (void)state;
   float values[6] = {1, 2, 3, 4, 5, 6};
@@ -567,6 +589,7 @@ int main(void) {
       cmocka_unit_test(place__is_plain_text_for_every_name),
       cmocka_unit_test(files__are_private_unless_they_were_shared),
       cmocka_unit_test(files__appear_together_or_not_at_all),
+      cmocka_unit_test(files__left_by_a_kill_are_swept),
       cmocka_unit_test(save__leaves_nothing_behind_on_failure),
   };
   if (!mkdtemp(folder)) return 1;
