@@ -156,8 +156,12 @@ fusion_status place_check(struct server *s, struct connection *c, fusion_error *
 /* Each step of niceness is a quarter less of a busy processor: so many steps make `count` threads no heavier than one.
  */
 static int niceness_of(uint32_t count) {
+  double weight = 1;
   int steps = 0;
-  for (double weight = 1; weight < count && steps < NICENESS_MAX; weight *= 1.25) steps++;
+  while (weight < count && steps < NICENESS_MAX) {
+    weight *= 1.25;
+    steps++;
+  }
   return steps;
 }
 
