@@ -16,6 +16,7 @@
 
 #include "ot/ot_messages.h"
 #include "session/keep.h"
+#include "session/kill_points.h"
 #include "session/session_scene.h"
 #include "support/support.h"
 
@@ -33,70 +34,6 @@ struct shared {
 };
 static struct shared *shared;
 
-/* Of this process: the point at which it dies; 0: never. */
-static atomic_uint until;
-
-static bool is_last(void) {
-  return atomic_load(&until) && atomic_fetch_sub(&until, 1) == 1;
-}
-
-static void point(void) {
-  if (is_last()) raise(SIGKILL);
-}
-
-/* ---- the functions in the place of the real ones ---- */
-
-ssize_t __real_write(int fd, const void *data, size_t len);
-ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t at);
-int __real_fsync(int fd);
-int __real_link(const char *from, const char *to);
-int __real_rename(const char *from, const char *to);
-int __real_unlink(const char *path);
-int __real_unlinkat(int folder, const char *path, int flags);
-fusion_status __real_channel_send(struct channel *c, message_type type, const void *data, size_t len);
-
-ssize_t __wrap_write(int fd, const void *data, size_t len);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
-int __wrap_fsync(int fd);
-int __wrap_link(const char *from, const char *to);
-int __wrap_rename(const char *from, const char *to);
-int __wrap_unlink(const char *path);
-int __wrap_unlinkat(int folder, const char *path, int flags);
-fusion_status __wrap_channel_send(struct channel *c, message_type type, const void *data, size_t len);
-
-ssize_t __wrap_write(int fd, const void *data, size_t len) {
-  if (!is_last()) return __real_write(fd, data, len);
-  (void)!__real_write(fd, data, len / 2);
-  raise(SIGKILL);
-  return -1;
-}
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at) {
-  if (!is_last()) return __real_pwrite(fd, data, len, at);
-  (void)!__real_pwrite(fd, data, len / 2, at);
-  raise(SIGKILL);
-  return -1;
-}
-int __wrap_fsync(int fd) {
-  point();
-  return __real_fsync(fd);
-}
-int __wrap_link(const char *from, const char *to) {
-  point();
-  return __real_link(from, to);
-}
-int __wrap_rename(const char *from, const char *to) {
-  point();
-  return __real_rename(from, to);
-}
-int __wrap_unlink(const char *path) {
-  point();
-  return __real_unlink(path);
-}
-int __wrap_unlinkat(int folder, const char *path, int flags) {
-  point();
-  return __real_unlinkat(folder, path, flags);
-}
-
 static void name(const uint8_t number[SESSION_STATE_LEN]) {
   const unsigned at = atomic_fetch_add(&shared->named, 1);
   if (at >= NAMED_MAX) abort();
@@ -107,7 +44,7 @@ static void name(const uint8_t number[SESSION_STATE_LEN]) {
 fusion_status __wrap_channel_send(struct channel *c, message_type type, const void *data, size_t len) {
   const uint8_t *bytes = data;
   const bool session = message_class(type) == message_class(MSG_HELLO);
-  if (session || message_class(type) == message_class(MSG_BASE_OT)) point();
+  if (session || message_class(type) == message_class(MSG_BASE_OT)) kill_point();
   if (type == MSG_START && bytes[START_KEEPING] == 2) name(bytes + START_KEPT);
   if (type == MSG_READY && bytes[READY_USES]) atomic_fetch_add(&shared->uses, 1);
   fusion_status status = __real_channel_send(c, type, data, len);
@@ -157,7 +94,7 @@ static pid_t start_server(unsigned n) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server */
     if (server_open(&scene.server, &scene.serve, &scene.serve_handles, NULL) != FUSION_OK) _exit(1);
     signal(SIGTERM, stop_server);
-    atomic_store(&until, n);
+    kill_at(n);
     atomic_store(&shared->port, server_port(scene.server));
     _exit(server_run(scene.server, NULL) != FUSION_OK);
   }
@@ -202,7 +139,7 @@ static enum client_end run_client(const char *file, unsigned n) {
   if (!pid) {
     fusion_error err = {.status = FUSION_OK};
     scene.ask_handles.address.port = (uint16_t)atomic_load(&shared->port);
-    atomic_store(&until, n);
+    kill_at(n);
     shared->status = ask(file, &err);
     snprintf(shared->text, sizeof shared->text, "%.250s", err.text);
     _exit(0);

@@ -20,6 +20,7 @@
 #include "garble/garble_messages.h"
 #include "net/channel.h"
 #include "session/ahead.h"
+#include "session/kill_points.h"
 #include "session/session_scene.h"
 #include "support/support.h"
 
@@ -35,74 +36,10 @@ struct shared {
 };
 static struct shared *shared;
 
-/* Of this process: the point at which it dies; 0: never. */
-static atomic_uint until;
-
-static bool is_last(void) {
-  return atomic_load(&until) && atomic_fetch_sub(&until, 1) == 1;
-}
-
-static void point(void) {
-  if (is_last()) raise(SIGKILL);
-}
-
-/* ---- the functions in the place of the real ones ---- */
-
-ssize_t __real_write(int fd, const void *data, size_t len);
-ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t at);
-int __real_fsync(int fd);
-int __real_link(const char *from, const char *to);
-int __real_rename(const char *from, const char *to);
-int __real_unlink(const char *path);
-int __real_unlinkat(int folder, const char *path, int flags);
-fusion_status __real_channel_send(struct channel *c, message_type type, const void *data, size_t len);
-
-ssize_t __wrap_write(int fd, const void *data, size_t len);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
-int __wrap_fsync(int fd);
-int __wrap_link(const char *from, const char *to);
-int __wrap_rename(const char *from, const char *to);
-int __wrap_unlink(const char *path);
-int __wrap_unlinkat(int folder, const char *path, int flags);
-fusion_status __wrap_channel_send(struct channel *c, message_type type, const void *data, size_t len);
-
-ssize_t __wrap_write(int fd, const void *data, size_t len) {
-  if (!is_last()) return __real_write(fd, data, len);
-  (void)!__real_write(fd, data, len / 2);
-  raise(SIGKILL);
-  return -1;
-}
-ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at) {
-  if (!is_last()) return __real_pwrite(fd, data, len, at);
-  (void)!__real_pwrite(fd, data, len / 2, at);
-  raise(SIGKILL);
-  return -1;
-}
-int __wrap_fsync(int fd) {
-  point();
-  return __real_fsync(fd);
-}
-int __wrap_link(const char *from, const char *to) {
-  point();
-  return __real_link(from, to);
-}
-int __wrap_rename(const char *from, const char *to) {
-  point();
-  return __real_rename(from, to);
-}
-int __wrap_unlink(const char *path) {
-  point();
-  return __real_unlink(path);
-}
-int __wrap_unlinkat(int folder, const char *path, int flags) {
-  point();
-  return __real_unlinkat(folder, path, flags);
-}
-
 /* What is sent is flushed when the next message is waited for, so the point after a message may be another's. */
 fusion_status __wrap_channel_send(struct channel *c, message_type type, const void *data, size_t len) {
   const bool online = type == MSG_INPUT || type == MSG_GARBLED_CHOICE || type == MSG_OUTPUT;
-  if (message_class(type) == message_class(MSG_HELLO) || online) point();
+  if (message_class(type) == message_class(MSG_HELLO) || online) kill_point();
   if (type == MSG_INPUT) atomic_fetch_add(&shared->inputs, 1);
   if (type == MSG_GARBLED_CHOICE) atomic_fetch_add(&shared->choices, 1);
   const fusion_status status = __real_channel_send(c, type, data, len);
@@ -191,7 +128,7 @@ static pid_t start_server(unsigned n) {
   assert_true(pid >= 0);
   if (!pid) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server */
-    atomic_store(&until, n);
+    kill_at(n);
     if (server_open(&scene.server, &scene.serve, &scene.serve_handles, NULL) != FUSION_OK) _exit(1);
     signal(SIGTERM, stop_server);
     atomic_store(&shared->port, server_port(scene.server));
@@ -243,7 +180,7 @@ static enum client_end run_client(const char *file, bool prepares, unsigned n) {
   if (!pid) {
     fusion_error err = {.status = FUSION_OK};
     scene.ask_handles.address.port = (uint16_t)atomic_load(&shared->port);
-    atomic_store(&until, n);
+    kill_at(n);
     shared->status =
         prepares ? ahead_prepare(&scene.ask, &scene.ask_handles, JOB_SAMPLES, file, &err) : ask(file, &err);
     snprintf(shared->text, sizeof shared->text, "%.250s", err.text);
