@@ -14,7 +14,7 @@ static fusion_status constant_blocks(struct cot *c, block *out, size_t count) {
 static void close_nothing(struct cot *c) {
   (void)c;
 }
-static const struct cot_ops constant_ops = {
+const struct cot_ops bench_constant_cots = {
     .take_sender = constant_blocks, .take_receiver = constant_blocks, .close = close_nothing};
 
 struct share_work {
@@ -83,7 +83,7 @@ static void rows(struct bench *b, struct share_work *w) {
 
 void bench_share(struct bench *b) {
   struct share_work w = {.bench = b,
-                         .cot = {.ops = &constant_ops, .role = ROLE_SERVER},
+                         .cot = {.ops = &bench_constant_cots, .role = ROLE_SERVER},
                          .plan = carry_tree_make(CARRY_CHEAPEST, MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);

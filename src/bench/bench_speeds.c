@@ -17,17 +17,6 @@ static const struct relu_truncate relu = {.in_bits = 26, .shift = 8, .out_bits =
 static const struct relu_truncate relu_by_circuit = {
     .in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true, .garbled = GARBLED_NOW};
 
-static fusion_status constant_blocks(struct cot *c, block *out, size_t count) {
-  (void)c;
-  memset(out, 2, count * sizeof *out);
-  return FUSION_OK;
-}
-static void close_nothing(struct cot *c) {
-  (void)c;
-}
-static const struct cot_ops constant_ops = {
-    .take_sender = constant_blocks, .take_receiver = constant_blocks, .close = close_nothing};
-
 /* A party; what a part has no use for stays empty. */
 struct state {
   struct party party;
@@ -99,7 +88,7 @@ static fusion_status open_stream(const struct bench_end *e, struct state *s) {
 }
 
 static fusion_status open_constant(const struct bench_end *e, struct state *s) {
-  s->constant = (struct cot){.ops = &constant_ops, .role = e->role, .channel = e->channel, .delta = {.lo = 1}};
+  s->constant = (struct cot){.ops = &bench_constant_cots, .role = e->role, .channel = e->channel, .delta = {.lo = 1}};
   s->garble = (struct garble){.role = e->role, .channel = e->channel, .cot = &s->constant, .heap = s->party.heap};
   s->party.cot = &s->constant;
   s->party.garble = &s->garble;

@@ -21,6 +21,7 @@ struct bench_row {
 };
 
 struct bench_shared;
+struct cot_ops;
 
 /** One thread's view. */
 struct bench {
@@ -65,6 +66,9 @@ void bench_pair(struct bench *b, const struct bench_row *row, const struct bench
 void bench_kernels(struct bench *b, const char *group);
 /** The registered kernel of this name. */
 void bench_kernel_named(struct bench *b, const char *name);
+
+/** Correlations that are constants, of which a party has as many as it likes: what uses them is measured by itself. */
+extern const struct cot_ops bench_constant_cots;
 
 /* What else there is. */
 void bench_packing(struct bench *b);

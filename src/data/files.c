@@ -70,9 +70,10 @@ static int make_file(const char *path) {
 static bool is_part_of(const char *name, const char *base) {
   const size_t len = strlen(base);
   if (strncmp(name, base, len) != 0 || name[len] != '.') return false;
-  const char *number = name + len + 1;
-  const size_t digits = strspn(number, "0123456789-");
-  return digits && strcmp(number + digits, ".part") == 0;
+  const char *pid = name + len + 1, *attempt = pid + strspn(pid, "0123456789");
+  if (attempt == pid || *attempt++ != '-') return false;
+  const size_t digits = strspn(attempt, "0123456789");
+  return digits && strcmp(attempt + digits, ".part") == 0;
 }
 
 /* Removes what processes left beside `path` that were killed between giving a name and putting the file in its place.

@@ -21,6 +21,8 @@ enum {
   LPN_BATCH_BLOCKS = 112,
   LPN_BATCH_GROUPS = 14, /* of 32 words */
   LPN_GROUP_POSITIONS = 48,
+  LPN_BATCH_POSITIONS = LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS,
+  LPN_BATCH_PAIRS = LPN_BATCH_GROUPS / 2, /* of groups: what a tile of 16 blocks makes */
   LPN_NUMBER_BITS = 21,
   LPN_TOGETHER = 4, /* vectors side by side */
 };

@@ -18,14 +18,14 @@ static void encode_avx2(const struct aes_key *key, block *rows, size_t stride, u
                         const struct lpn_vectors *vectors) {
   const struct aes_rounds_avx2 r = aes_rounds_avx2(key->round);
   const struct places p = places_avx2(vectors);
-  _Alignas(64) uint32_t buffers[2][POSITIONS];
+  _Alignas(64) uint32_t buffers[2][LPN_BATCH_POSITIONS];
   const uint64_t first = first_row / LPN_BATCH_ROWS;
   const size_t batches = count / LPN_BATCH_ROWS;
   for (size_t group = 0; group < LPN_BATCH_GROUPS; group++) group_offsets_avx2(&r, first, group, &p, buffers[0]);
   for (size_t batch = 0; batch < batches; batch++) {
     uint32_t *const ahead = buffers[(batch + 1) % 2];
-    for (size_t pair = 0; pair < PAIRS; pair++) {
-      const size_t begin = LPN_BATCH_ROWS * pair / PAIRS, end = LPN_BATCH_ROWS * (pair + 1) / PAIRS;
+    for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) {
+      const size_t begin = LPN_BATCH_ROWS * pair / LPN_BATCH_PAIRS, end = LPN_BATCH_ROWS * (pair + 1) / LPN_BATCH_PAIRS;
       group_offsets_avx2(&r, first + batch + 1, 2 * pair, &p, ahead);
       group_offsets_avx2(&r, first + batch + 1, 2 * pair + 1, &p, ahead);
       /* The first rows of the next batch are there before this one's last ask for them. */

@@ -4,8 +4,6 @@
 #include "silent/lpn_kernels.h"
 
 enum {
-  POSITIONS = LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS,
-  PAIRS = LPN_BATCH_GROUPS / 2,
   /* Truth tables of ternary logic: a ? b : c, a ^ b ^ c. */
   SELECT = 0xca,
   OR_AND = 0xf8, /* a | (b & c) */
@@ -101,16 +99,16 @@ static void encode_avx512(const struct aes_key *key, block *rows, size_t stride,
                            .down = LPN_NUMBER_BITS - vectors->shift,
                            .up = single ? 4 : 6};
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
-  _Alignas(64) uint32_t buffers[2][POSITIONS];
+  _Alignas(64) uint32_t buffers[2][LPN_BATCH_POSITIONS];
   const uint64_t first = first_row / LPN_BATCH_ROWS;
   const size_t batches = count / LPN_BATCH_ROWS;
-  for (size_t pair = 0; pair < PAIRS; pair++) pair_offsets_avx512(&r, first, pair, &p, buffers[0]);
+  for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) pair_offsets_avx512(&r, first, pair, &p, buffers[0]);
   for (size_t batch = 0; batch < batches; batch++) {
     const uint32_t *const o = buffers[batch % 2];
     uint32_t *const ahead = buffers[(batch + 1) % 2];
     block *const row = rows + LPN_BATCH_ROWS * batch;
-    for (size_t pair = 0; pair < PAIRS; pair++) {
-      const size_t begin = QUADS * pair / PAIRS, end = QUADS * (pair + 1) / PAIRS;
+    for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) {
+      const size_t begin = QUADS * pair / LPN_BATCH_PAIRS, end = QUADS * (pair + 1) / LPN_BATCH_PAIRS;
       pair_offsets_avx512(&r, first + batch + 1, pair, &p, ahead);
       for (size_t i = 4 * begin; single && i < 4 * end; i++) row_avx512(row + i, o + i * LPN_WEIGHT, v);
       for (size_t i = begin; !single && i < end; i++)

@@ -7,7 +7,7 @@ static uint32_t position(uint32_t number, const struct lpn_vectors *v) {
 }
 
 static void batch_positions(const struct aes_key *key, uint64_t batch, const struct lpn_vectors *v,
-                            uint32_t out[LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS]) {
+                            uint32_t out[LPN_BATCH_POSITIONS]) {
   block stream[LPN_BATCH_BLOCKS];
   aes_kernels_of(CPU_TIER_C)->counter(key, stream, batch * LPN_BATCH_BLOCKS, LPN_BATCH_BLOCKS);
   for (size_t group = 0; group < LPN_BATCH_GROUPS; group++) {
@@ -28,7 +28,7 @@ static void batch_positions(const struct aes_key *key, uint64_t batch, const str
 
 static void encode_c(const struct aes_key *key, block *rows, size_t stride, uint64_t first_row, size_t count,
                      const struct lpn_vectors *v) {
-  uint32_t positions[LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS];
+  uint32_t positions[LPN_BATCH_POSITIONS];
   for (size_t done = 0; done < count; done += LPN_BATCH_ROWS) {
     batch_positions(key, (first_row + done) / LPN_BATCH_ROWS, v, positions);
     for (size_t row = 0; row < LPN_BATCH_ROWS; row++) {

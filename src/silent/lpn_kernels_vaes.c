@@ -18,14 +18,14 @@ static void encode_vaes(const struct aes_key *key, block *rows, size_t stride, u
                         const struct lpn_vectors *vectors) {
   const struct aes_rounds_vaes r = aes_rounds_vaes(key->round);
   const struct places p = places_avx2(vectors);
-  _Alignas(64) uint32_t buffers[2][POSITIONS];
+  _Alignas(64) uint32_t buffers[2][LPN_BATCH_POSITIONS];
   const uint64_t first = first_row / LPN_BATCH_ROWS;
   const size_t batches = count / LPN_BATCH_ROWS;
-  for (size_t pair = 0; pair < PAIRS; pair++) pair_offsets_vaes(&r, first, pair, &p, buffers[0]);
+  for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) pair_offsets_vaes(&r, first, pair, &p, buffers[0]);
   for (size_t batch = 0; batch < batches; batch++) {
     uint32_t *const ahead = buffers[(batch + 1) % 2];
-    for (size_t pair = 0; pair < PAIRS; pair++) {
-      const size_t begin = LPN_BATCH_ROWS * pair / PAIRS, end = LPN_BATCH_ROWS * (pair + 1) / PAIRS;
+    for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) {
+      const size_t begin = LPN_BATCH_ROWS * pair / LPN_BATCH_PAIRS, end = LPN_BATCH_ROWS * (pair + 1) / LPN_BATCH_PAIRS;
       pair_offsets_vaes(&r, first + batch + 1, pair, &p, ahead);
       /* The first rows of the next batch are there before this one's last ask for them. */
       rows_avx2(rows + LPN_BATCH_ROWS * batch, stride, begin, end, buffers[batch % 2], ahead, vectors);

@@ -5,11 +5,6 @@
 #include "rand/aes_avx2.h"
 #include "silent/lpn_kernels.h"
 
-enum {
-  POSITIONS = LPN_BATCH_GROUPS * LPN_GROUP_POSITIONS,
-  PAIRS = LPN_BATCH_GROUPS / 2,
-};
-
 /* What turns numbers into byte offsets. */
 struct places {
   __m256i numbers, low, factor; /* masks of 21 bits and of the lowest `shift`; the factor */

@@ -483,15 +483,15 @@ static void files__appear_together_or_not_at_all(void **state) {
  */
 static void files__left_by_a_kill_are_swept(void **state) {
   (void)state;
-  static const char *const names[] = {"left.4294967-0.part", "left.12-3.part", "left.x-0.part", "left.part",
-                                      "left2.12-0.part"};
-  const bool stays[] = {false, true, true, true, true};
+  static const char *const names[] = {"left.4294967-0.part", "left.12-3.part", "left.x-0.part",  "left.part",
+                                      "left2.12-0.part",     "left.12.part",   "left.1-2-3.part"};
+  const bool stays[] = {false, true, true, true, true, true, true};
   struct stat info;
-  for (size_t i = 0; i < 5; i++) put_file(names[i], "old", 3);
+  for (size_t i = 0; i < 7; i++) put_file(names[i], "old", 3);
   const int written = open(path_of(names[1]), O_RDONLY | O_CLOEXEC);
   assert_int_equal(flock(written, LOCK_EX), 0);
   assert_ok(file_write_atomic(path_of("left"), &(struct file_part){"new", 3}, 1, NULL));
-  for (size_t i = 0; i < 5; i++) assert_int_equal(stat(path_of(names[i]), &info), stays[i] ? 0 : -1);
+  for (size_t i = 0; i < 7; i++) assert_int_equal(stat(path_of(names[i]), &info), stays[i] ? 0 : -1);
   close(written);
   assert_ok(file_write_atomic(path_of("left"), &(struct file_part){"newer", 5}, 1, NULL));
   assert_int_equal(stat(path_of(names[1]), &info), -1);
