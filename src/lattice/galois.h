@@ -17,16 +17,12 @@
 #ifndef FUSION_LATTICE_GALOIS_H
 #define FUSION_LATTICE_GALOIS_H
 
-#include "lattice/rlwe.h"
+#include "lattice/turn_key.h"
 
 enum { GALOIS_LIMBS = 2 /* of what is interleaved */, GALOIS_KEY_LIMBS = 3 };
 
-/** Payload of the keys' message, for strides 2, 4, .. 2^keys->levels. */
-size_t galois_len(const struct rlwe_keys *keys);
-/** Part of opening a session, behind the public keys: at the client makes and sends, at the server receives. Nothing
- *  without levels. */
-fusion_status galois_send(struct rlwe *r) FUSION_MUST_CHECK;
-fusion_status galois_receive(struct rlwe *r) FUSION_MUST_CHECK;
+/** For strides 2, 4, .. 2^rlwe_keys.levels. */
+extern const struct turn_kind galois_keys;
 
 /** Coefficients of c0, then of c1, each [GALOIS_LIMBS][N], values in [0, p_k). */
 struct galois_cipher {
@@ -48,14 +44,7 @@ void galois_room_set(const struct rlwe *r, const struct galois_room *room);
 void galois_merge(const struct rlwe *r, unsigned level, const struct galois_cipher *even,
                   const struct galois_cipher *odd, const struct galois_room *room);
 
-/** Of the automorphism t for the stride 2^level. */
-static inline size_t galois_exponent(size_t n, unsigned level) {
-  return 1 + (2 * n >> level);
-}
-/** The client: coefficients of its first secret of a ring, [N]; work [N] is left secret. */
-void galois_find_secret(const struct rlwe *r, size_t ring, int32_t *out, uint32_t *work);
-/** out = in(X^g), of small numbers and modulo p; out = X^shift * in modulo p. */
-void galois_turn_small(int32_t *out, const int32_t *in, size_t g, size_t n);
+/** out = in(X^g) modulo p; out = X^shift * in modulo p. */
 void galois_turn(uint32_t *out, const uint32_t *in, size_t g, size_t n, uint32_t p);
 void galois_shift_up(uint32_t *out, const uint32_t *in, size_t shift, size_t n, uint32_t p);
 

@@ -1,9 +1,7 @@
 #include "lattice/interleave.h"
 
 #include "base/bits.h"
-#include "base/secret.h"
 #include "lattice/galois.h"
-#include "lattice/lattice_messages.h"
 
 enum { RING = 0, LIMBS = INTERLEAVE_LIMBS, DIGITS = INTERLEAVE_DIGITS };
 
@@ -11,115 +9,21 @@ static size_t degree(void) {
   return (size_t)1 << rlwe_ring_log_n[RING];
 }
 
-static const struct rlwe_params *params(void) {
-  return rlwe_params_find(1);
+/* 2^(skipped + bits * digit): below 2^46. */
+static uint64_t weight(size_t digit, size_t limb) {
+  (void)limb;
+  return UINT64_C(1) << (INTERLEAVE_SKIPPED_BITS + INTERLEAVE_DIGIT_BITS * digit);
 }
 
-size_t interleave_len(const struct rlwe_keys *keys) {
-  return bits_len(keys->turns * DIGITS * LIMBS * degree(), RLWE_LIMB_BITS);
-}
+const struct turn_kind interleave_keys = {.label = "turn",
+                                          .message = MSG_RLWE_TURN,
+                                          .set = 1,
+                                          .ring = RING,
+                                          .digits = DIGITS,
+                                          .limbs = LIMBS,
+                                          .weight = weight};
 
-static struct prg *stream_of(const struct rlwe *r, unsigned level, size_t digit) {
-  return prg_fork(r->shared, "turn", level * (uint64_t)DIGITS + digit);
-}
-
-/* Where a level's key lies at the server: [digits][halves][limbs][N]. */
-static uint32_t *key_at(const struct rlwe *r, unsigned level, size_t digit, size_t half) {
-  return r->turn_key + (((level - 1) * (size_t)DIGITS + digit) * 2 + half) * LIMBS * degree();
-}
-
-/* ---- the client's keys ---- */
-
-struct maker {
-  struct rlwe *r;
-  int32_t *secret, *turned, *noise; /* [N] each */
-  uint32_t *uniform;                /* [LIMBS][N] */
-  uint32_t *work;                   /* [2][N] */
-};
-
-static size_t maker_words(void) {
-  return (3 + LIMBS + 2) * degree();
-}
-
-static void maker_place(struct maker *m, uint32_t *memory) {
-  const size_t n = degree();
-  m->secret = (int32_t *)memory;
-  m->turned = m->secret + n;
-  m->noise = m->turned + n;
-  m->uniform = memory + 3 * n;
-  m->work = m->uniform + LIMBS * n;
-}
-
-/* The c0 of one digit, transformed, 26 bits a number. */
-static fusion_status put_digit(const struct maker *m, unsigned level, size_t digit, struct bit_writer *w) {
-  struct rlwe *r = m->r;
-  const size_t n = degree();
-  struct prg *stream = stream_of(r, level, digit);
-  if (!stream) return FUSION_E_MEMORY;
-  rlwe_expand_uniform(r, params(), stream, m->uniform);
-  prg_free(stream);
-  rlwe_draw_noise(r, m->noise, n);
-  for (size_t k = 0; k < LIMBS; k++) {
-    const struct modulus *mod = &r->moduli[k];
-    uint32_t *sum = m->work, *product = m->work + n;
-    const uint64_t weight = (UINT64_C(1) << (INTERLEAVE_SKIPPED_BITS + INTERLEAVE_DIGIT_BITS * digit)) % mod->p;
-    const uint32_t factor = (uint32_t)((weight << 32) % mod->p); /* in Montgomery form */
-    rlwe_lift(r, sum, m->noise, RING, k);
-    r->kernels->multiply(product, m->uniform + k * n, r->key[RING] + k * n, n, mod);
-    r->kernels->subtract(sum, sum, product, n, mod);
-    rlwe_lift(r, product, m->turned, RING, k);
-    for (size_t i = 0; i < n; i++) product[i] = mod_multiply_montgomery(product[i], factor, mod);
-    r->kernels->add(sum, sum, product, n, mod);
-    for (size_t i = 0; i < n; i++) bits_put(w, sum[i], RLWE_LIMB_BITS);
-  }
-  return FUSION_OK;
-}
-
-fusion_status interleave_send(struct rlwe *r) {
-  if (!r->keys.turns) return FUSION_OK;
-  fusion_status status = FUSION_OK;
-  const size_t len = interleave_len(&r->keys), n = degree();
-  struct maker m = {.r = r};
-  uint32_t *memory = mem_alloc(maker_words(), sizeof *memory);
-  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
-  FAIL_IF(!memory || !payload, FUSION_E_MEMORY);
-  maker_place(&m, memory);
-  galois_find_secret(r, RING, m.secret, m.work);
-  struct bit_writer w = {.out = payload};
-  for (unsigned level = 1; level <= r->keys.turns; level++) {
-    galois_turn_small(m.turned, m.secret, galois_exponent(n, level), n);
-    for (size_t digit = 0; digit < DIGITS; digit++) TRY(put_digit(&m, level, digit, &w));
-  }
-  bits_finish(&w);
-  secret_declassify(payload, len, "RLWE encryptions of the turned secret under a key of the session");
-  TRY(channel_send(r->channel, MSG_RLWE_TURN, payload, len));
-  TRY(channel_flush(r->channel));
-cleanup:
-  mem_free(payload);
-  mem_free_secret(memory, maker_words() * sizeof *memory);
-  return status;
-}
-
-/* ---- the server's ---- */
-
-static fusion_status take_digit(struct rlwe *r, unsigned level, size_t digit, struct bit_reader *b) {
-  const size_t n = degree();
-  uint32_t *c0 = key_at(r, level, digit, 0), *c1 = key_at(r, level, digit, 1);
-  struct prg *stream = stream_of(r, level, digit);
-  if (!stream) return FUSION_E_MEMORY;
-  rlwe_expand_uniform(r, params(), stream, c1);
-  prg_free(stream);
-  for (size_t i = 0; i < LIMBS * n; i++) {
-    c0[i] = (uint32_t)bits_get(b, RLWE_LIMB_BITS);
-    if (c0[i] >= rlwe_primes[i / n])
-      return channel_fail(r->channel, FUSION_E_PEER, "'rotation key': a value is not reduced; the peer is faulty");
-  }
-  for (size_t k = 0; k < LIMBS; k++) {
-    rlwe_to_montgomery(r, c0 + k * n, n, k);
-    rlwe_to_montgomery(r, c1 + k * n, n, k);
-  }
-  return FUSION_OK;
-}
+/* ---- keys ---- */
 
 /* For each level: X^(S/2) transformed, in Montgomery form, and where t takes a transform's values from: place j holds
  * the value at psi^(2 * reverse(j) + 1) (ntt.h), and t(a) at psi^e is a at psi^(e * g). */
@@ -127,7 +31,7 @@ static void make_tables(struct rlwe *r) {
   const size_t n = degree();
   const unsigned log_n = rlwe_ring_log_n[RING];
   for (unsigned level = 1; level <= r->keys.turns; level++) {
-    const size_t g = galois_exponent(n, level);
+    const size_t g = turn_exponent(n, level);
     uint16_t *order = r->turn_order + (level - 1) * n;
     for (size_t j = 0; j < n; j++) {
       const size_t e = (2 * reverse_bits(j, log_n) + 1) * g & (2 * n - 1);
@@ -146,21 +50,12 @@ static void make_tables(struct rlwe *r) {
 fusion_status interleave_receive(struct rlwe *r) {
   const size_t turns = r->keys.turns, n = degree();
   if (!turns) return FUSION_OK;
-  fusion_status status = FUSION_OK;
-  const size_t len = interleave_len(&r->keys);
-  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
-  r->turn_key = mem_alloc(turns * DIGITS * 2 * LIMBS * n, sizeof *r->turn_key);
   r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
   r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
-  FAIL_IF(!payload || !r->turn_key || !r->turn_shift || !r->turn_order, FUSION_E_MEMORY);
-  TRY(channel_recv(r->channel, MSG_RLWE_TURN, payload, len));
-  struct bit_reader b = {.in = payload};
-  for (unsigned level = 1; level <= turns; level++)
-    for (size_t digit = 0; digit < DIGITS; digit++) TRY(take_digit(r, level, digit, &b));
-  make_tables(r);
-cleanup:
-  mem_free(payload);
-  return status;
+  if (!r->turn_shift || !r->turn_order) return FUSION_E_MEMORY;
+  const fusion_status received = turn_key_receive(r, &interleave_keys, turns, &r->turn_key);
+  if (!received) make_tables(r);
+  return received;
 }
 
 /* ---- merging ---- */
@@ -218,8 +113,9 @@ static void switch_key(const struct interleaver *it, unsigned level) {
     for (size_t digit = 0; digit < DIGITS; digit++)
       rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
     for (size_t half = 0; half < 2; half++)
-      r->kernels->multiply_sum(it->sums + (half * LIMBS + k) * n, it->lifted, key_at(r, level, 0, half) + k * n,
-                               2 * LIMBS * n, DIGITS, n, &r->moduli[k]);
+      r->kernels->multiply_sum(it->sums + (half * LIMBS + k) * n, it->lifted,
+                               turn_key_at(&interleave_keys, r->turn_key, level, 0, half) + k * n, 2 * LIMBS * n,
+                               DIGITS, n, &r->moduli[k]);
   }
   for (size_t k = 0; k < LIMBS; k++) r->kernels->ntt_inverse(it->sums + (LIMBS + k) * n, &r->ntt[RING][k]);
 }
@@ -235,7 +131,7 @@ static void merge_uniform(const struct interleaver *it, unsigned level, const st
     galois_shift_up(shifted, o, shift, n, m->p);
     r->kernels->subtract(o, e, shifted, n, m);
     r->kernels->add(e, e, shifted, n, m);
-    galois_turn(it->turned + k * n, o, galois_exponent(n, level), n, m->p);
+    galois_turn(it->turned + k * n, o, turn_exponent(n, level), n, m->p);
   }
 }
 

@@ -16,6 +16,7 @@
 #define FUSION_LATTICE_INTERLEAVE_H
 
 #include "lattice/rlwe_cipher.h"
+#include "lattice/turn_key.h"
 #include "lattice/workspace.h"
 
 enum {
@@ -25,11 +26,9 @@ enum {
   INTERLEAVE_SKIPPED_BITS = 10, /* 6 * 7 + 10 = 52 bits of q */
 };
 
-/** Payload of the keys' message, for strides 2, 4, .. 2^keys->turns. */
-size_t interleave_len(const struct rlwe_keys *keys);
-/** Part of opening a session, behind the public keys: the client makes and sends, the server receives. Nothing without
- *  turns. */
-fusion_status interleave_send(struct rlwe *r) FUSION_MUST_CHECK;
+/** For strides 2, 4, .. 2^rlwe_keys.turns. */
+extern const struct turn_kind interleave_keys;
+/** The server's part of turn_key.h for these keys, and what it computes from public numbers to use them. */
 fusion_status interleave_receive(struct rlwe *r) FUSION_MUST_CHECK;
 
 /** A ciphertext on its way: c1 in coefficients, c0 transformed and only what keys added. [INTERLEAVE_LIMBS][N] each,

@@ -98,7 +98,7 @@ double linear_turns_price(const struct linear_layer *layer, const struct rlwe_ke
 }
 
 double rlwe_turns_price(size_t turns) {
-  return (double)interleave_len(&(struct rlwe_keys){.turns = turns});
+  return (double)turn_key_len(&interleave_keys, turns);
 }
 
 static size_t form_memory(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples,
