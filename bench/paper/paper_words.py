@@ -12,11 +12,20 @@ def seconds(value):
     return f"{digits(value)} s" if value < 120 else f"{digits(value / 60)} min"
 
 
+UNITS = (("GiB", 2 ** 30), ("MiB", 2 ** 20))
+
+
 def size(value):
-    for unit, of in (("GiB", 2 ** 30), ("MiB", 2 ** 20)):
+    for unit, of in UNITS:
         if value >= 0.9995 * of:
             return f"{digits(value / of)} {unit}"
     return f"{digits(value / 1024)} KiB"
+
+
+def named_size(text):
+    """Bytes of a text such as "1.37 GiB"."""
+    number, unit = text.split()
+    return float(number) * dict(UNITS)[unit]
 
 
 def emphasised(text, projected):

@@ -1,5 +1,6 @@
 """Tables II to IV: every engine on MNIST and CIFAR-10, LAN and WAN."""
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ NAME, TITLE = "engines", "Tables II to IV: the engines"
 ENGINES = ["cheetah", "cheetah-wan", "delphi", "sci-he", "sci-ot", "aby", "aby-matrix"]
 SIZES = [(8, 8), (32, 7), (128, 6), (512, 5), (8192, 4)]  # R, B at T = 100
 FIRST = [8, 64]  # samples of runs that the others are predicted from
+RATES = {"lan": 382e6, "wan": 44e6}  # bytes a second, as src/net/shaped.c has them
 WHOLE = 45.0  # seconds: a run that is predicted to take longer is projected
 # A sample by the paper's tables, read as MiB and seconds: bytes, LAN, WAN.
 PAPER_MNIST = {"cheetah": (1.19, 0.0235, 0.041), "delphi": (128.4, 0.564, 1.57), "sci-ot": (12.6, 0.062, 0.208), "aby": (170.98, 0.742, 2.29)}
@@ -100,6 +102,7 @@ def measure(c):
 def page(found):
     lines = ["A query, copies and public samples included: time on the line and traffic. Times in *italics* are projected from the largest runs that were",
              "measured (a run predicted to take more than 45 s is not made); traffic is counted, or declared, which tests hold to be the same.",
+             "An engine that refuses a network for its traffic has what its linear layers alone would move, by formula.",
              "Lines: LAN 382 MB/s and 0.3 ms, WAN 44 MB/s and 40 ms, imitated; one connection, one core each.", ""]
     for t in found["tables"]:
         for line in ("lan", "wan"):
@@ -110,12 +113,24 @@ def page(found):
             for engine, by_line in t["engines"].items():
                 cells = [f"{paper_words.emphasised(paper_words.seconds(r['seconds']), not r['measured'])}, {paper_words.size(r['bytes'])}" for r in by_line[line]]
                 lines.append(f"| `{engine}` | " + " | ".join(cells) + " |")
-            lines.append("")
+            lines += [by_formula(engine, why, sizes, line) for engine, why in t["refused"].items()] + [""]
         for engine, why in t["refused"].items():
             lines += [f"`{engine}`: {why}", ""]
         if t["name"] == "mnist":
             lines += mnist_beside_paper(t)
     return lines
+
+
+def by_formula(engine, why, sizes, line):
+    """A row for an engine that refuses the network: what its linear layers alone would move, and the line's time for that."""
+    traffic_of_all = re.search(r"([\d.]+ .iB), where", why)
+    if not traffic_of_all:
+        return f"| `{engine}` (refused) | " + " | ".join("-" for _ in sizes) + " |"
+    sample, cells = paper_words.named_size(traffic_of_all.group(1)), []
+    for r in sizes:
+        traffic = sample * r["samples"] / r["queries"]
+        cells.append(f"*> {paper_words.seconds(traffic / RATES[line])}*, > {paper_words.size(traffic)}")
+    return f"| `{engine}` (refused) | " + " | ".join(cells) + " |"
 
 
 def mnist_beside_paper(t):

@@ -52,7 +52,7 @@ bool bench_ready(struct bench *b) {
 
 bool bench_wanted(const struct bench *b, const char *group, const char *name) {
   const char *only = b->settings->only;
-  return !only || strstr(group, only) || strstr(name, only);
+  return !only || strcasestr(group, only) || strcasestr(name, only);
 }
 
 static double now(const struct bench *b) {

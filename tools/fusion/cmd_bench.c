@@ -86,9 +86,9 @@ static int bench_micro(int argc, char **argv) {
   fusion_bench_settings settings = fusion_bench_defaults();
   bool json = false, quiet = false;
   const struct cli_option own[] = {
-      CLI_OPT_TEXT(
-          "only", &settings.only, "TEXT",
-          "Only rows whose name or group (ceiling, lattice, slots, ot, share, model, protocol) contains TEXT."),
+      CLI_OPT_TEXT("only", &settings.only, "TEXT",
+                   "Only rows whose name or group (ceiling, lattice, slots, ot, share, model, protocol) contains TEXT, "
+                   "in capitals or not."),
       CLI_OPT_COUNT("threads", &settings.threads, 1, 256, "T",
                     "Number of threads that run a kernel at once, each on its own data; the rate is the sum of all. "
                     "Default: 1. With more than one thread, protocols are left out."),
