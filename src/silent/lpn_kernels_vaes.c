@@ -4,11 +4,13 @@
 
 static inline void pair_offsets_vaes(const struct aes_rounds_vaes *r, uint64_t batch, size_t pair,
                                      const struct places *p, uint32_t *out) {
-  const uint64_t first = batch * LPN_BATCH_BLOCKS + AES_TILE_BLOCKS_VAES * pair;
-  __m256i x[AES_TILE_VAES];
-  for (size_t i = 0; i < AES_TILE_VAES; i++)
-    x[i] = _mm256_set_epi64x((long long)__builtin_bswap64(first + 2 * i + 1), 0,
-                             (long long)__builtin_bswap64(first + 2 * i), 0);
+  const long long first = (long long)(batch * LPN_BATCH_BLOCKS + AES_TILE_BLOCKS_VAES * pair);
+  const __m256i turn = _mm256_broadcastsi128_si256(_mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 4, 3, 2, 1, 0));
+  __m256i counters = _mm256_set_epi64x(first + 1, 0, first, 0), x[AES_TILE_VAES];
+  for (size_t i = 0; i < AES_TILE_VAES; i++) {
+    x[i] = _mm256_shuffle_epi8(counters, turn);
+    counters = _mm256_add_epi64(counters, _mm256_set_epi64x(2, 0, 2, 0));
+  }
   aes_tile_vaes(r, x, AES_TILE_VAES);
   group_positions_avx2(x, p, out + 2 * LPN_GROUP_POSITIONS * pair);
   group_positions_avx2(x + 4, p, out + 2 * LPN_GROUP_POSITIONS * pair + LPN_GROUP_POSITIONS);

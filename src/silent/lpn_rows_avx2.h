@@ -9,9 +9,11 @@
 struct places {
   __m256i numbers, low, factor; /* masks of 21 bits and of the lowest `shift`; the factor */
   int shift, down, up;          /* down: 21 - shift; up: log2 of the bytes from one position to the next */
+  bool power;                   /* the factor is 1 */
 };
 
 static inline __m256i offsets_avx2(const struct places *p, __m256i number) {
+  if (p->power) return _mm256_slli_epi32(_mm256_and_si256(number, p->low), p->up);
   const __m256i x = _mm256_and_si256(number, p->numbers);
   const __m256i high = _mm256_srli_epi32(_mm256_mullo_epi32(_mm256_srli_epi32(x, p->shift), p->factor), p->down);
   const __m256i position = _mm256_or_si256(_mm256_slli_epi32(high, p->shift), _mm256_and_si256(x, p->low));
@@ -24,7 +26,8 @@ static inline struct places places_avx2(const struct lpn_vectors *vectors) {
                          .factor = _mm256_set1_epi32((int)vectors->factor),
                          .shift = (int)vectors->shift,
                          .down = LPN_NUMBER_BITS - (int)vectors->shift,
-                         .up = vectors->width == 1 ? 4 : 6};
+                         .up = vectors->width == 1 ? 4 : 6,
+                         .power = vectors->factor == 1};
 }
 
 /* Positions of a group, from its 32 words. */
