@@ -1,7 +1,6 @@
 #include "ot/cot_softspoken.h"
 
 #include "ot/ot_messages.h"
-#include "ot/softspoken_internal.h"
 
 /* What is left of a direction's last chunk: blocks [SOFTSPOKEN_CHUNK - ready, SOFTSPOKEN_CHUNK). */
 struct stock {
@@ -76,7 +75,7 @@ fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *op
   s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
   TRY(cot_agree_session(&s->base.session, opening->role, opening->channel, opening->prg, MSG_OT_SESSION));
-  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session, SOFTSPOKEN_FIELD_BITS));
   s->base.delta = softspoken_delta(s->sender);
   *out = &s->base;
   s = NULL;
@@ -85,12 +84,8 @@ cleanup:
   return status;
 }
 
-/* Two directions: leaves, planes and rows of a chunk, its message, and the stock. */
 size_t cot_softspoken_memory(void) {
-  const size_t rows = (size_t)(128 + 2) * SOFTSPOKEN_STRIDE + ((size_t)SOFTSPOKEN_TILE << SOFTSPOKEN_FIELD_BITS);
-  const size_t message = softspoken_message_len(SOFTSPOKEN_FIELD_BITS, softspoken_blocks(SOFTSPOKEN_CHUNK));
-  const size_t leaves = softspoken_leaf_first(SOFTSPOKEN_FIELD_BITS, softspoken_trees(SOFTSPOKEN_FIELD_BITS));
-  return 2 * (rows * sizeof(block) + message + leaves * sizeof(struct leaf_key) + SOFTSPOKEN_CHUNK * sizeof(block));
+  return softspoken_memory(SOFTSPOKEN_FIELD_BITS) + 2 * SOFTSPOKEN_CHUNK * sizeof(block);
 }
 
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {

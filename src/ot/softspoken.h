@@ -66,9 +66,12 @@ struct softspoken_setup {
  *  Cost, of both directions: softspoken_open_cost() or, with kept OTs, softspoken_resume_cost(). */
 fusion_status softspoken_open(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
                               const struct softspoken_setup *setup) FUSION_MUST_CHECK;
-/** The same for a source of correlations, both directions, k = SOFTSPOKEN_FIELD_BITS. */
+/** The same for a source of correlations, both directions. */
 fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     const struct cot_opening *opening, uint64_t session) FUSION_MUST_CHECK;
+                                     const struct cot_opening *opening, uint64_t session,
+                                     unsigned field_bits) FUSION_MUST_CHECK;
+/** Bytes that both directions hold. */
+size_t softspoken_memory(unsigned field_bits);
 void softspoken_sender_free(struct softspoken_sender *s);
 void softspoken_receiver_free(struct softspoken_receiver *r);
 

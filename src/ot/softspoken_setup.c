@@ -394,18 +394,24 @@ _Static_assert(sizeof(struct softspoken_kept) <= KEPT_LEN, "what is carried betw
 _Static_assert(_Alignof(struct softspoken_kept) <= _Alignof(struct kept_setup), "it is used in place");
 
 fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     const struct cot_opening *opening, uint64_t session) {
+                                     const struct cot_opening *opening, uint64_t session, unsigned field_bits) {
   struct keeping *k = opening->keeping;
   const struct softspoken_setup setup = {.channel = opening->channel,
                                          .prg = opening->prg,
                                          .role = opening->role,
                                          .session = session,
-                                         .field_bits = SOFTSPOKEN_FIELD_BITS,
+                                         .field_bits = field_bits,
                                          .use = k ? (const void *)k->use : NULL,
                                          .keep = k ? (void *)k->keep : NULL};
   const fusion_status status = softspoken_open(sender, receiver, &setup);
   if (k) k->kept = status == FUSION_OK && k->keep;
   return status;
+}
+
+size_t softspoken_memory(unsigned field_bits) {
+  const size_t rows = (size_t)(128 + 2) * SOFTSPOKEN_STRIDE + scratch_blocks(field_bits);
+  const size_t message = softspoken_message_len(field_bits, softspoken_blocks(SOFTSPOKEN_CHUNK));
+  return 2 * (rows * sizeof(block) + message + leaf_count(field_bits) * sizeof(struct leaf_key));
 }
 
 /* Trees of the direction in which `chooser` sends, and what the other direction is chained to. */

@@ -28,6 +28,8 @@ struct cot_silent {
   struct softspoken_sender *sender;
   struct softspoken_receiver *receiver;
   struct silent_schedule schedule;
+  block *early; /* from the heap: base correlations of the first batch in which the server sends; NULL: none yet, or
+                   used */
   struct direction directions[2]; /* by who is the OT sender */
   fusion_status failed;           /* the first failure; nothing is handed out after it */
 };
@@ -97,22 +99,42 @@ static fusion_status make_room(struct direction *d, struct heap *heap, size_t mo
   return FUSION_OK;
 }
 
+static size_t early_len(const struct cot_silent *s) {
+  return silent_set_base(&s->schedule.supply[ROLE_SERVER].set) * sizeof(block);
+}
+
+/* The client's first extension leaves with its last message of the set-up, so that the server's first corrections can
+ * leave with its answer to whatever the client says next. */
+static fusion_status begin_early(struct cot_silent *s) {
+  const size_t count = silent_set_base(&s->schedule.supply[ROLE_SERVER].set);
+  if (!silent_schedule_early(&s->schedule)) return FUSION_OK;
+  s->early = heap_take(s->cot.heap, count, sizeof(block));
+  if (!s->early) return FUSION_E_MEMORY;
+  return s->cot.role == ROLE_SERVER ? softspoken_send(s->sender, s->early, count)
+                                    : softspoken_receive(s->receiver, s->early, count);
+}
+
 /* The base correlations of a direction's next batch, its[0 .. supply.next). */
 static fusion_status find_bases(struct cot_silent *s, struct direction *d, struct silent_iteration *its) {
   const struct silent_supply *supply = &s->schedule.supply[d->sender];
-  const size_t base = silent_set_base(supply->set);
+  const size_t base = silent_set_base(&supply->set);
+  const bool early = s->early && d->sender == ROLE_SERVER;
   fusion_status status = FUSION_OK;
-  for (size_t first = 0; first < supply->next; first += supply->set->together) {
-    const size_t members = silent_group_size(supply->set, first, supply->next), len = members * base * sizeof(block);
-    block *memory = heap_take(s->cot.heap, len, 1);
+  for (size_t first = 0; first < supply->next; first += supply->set.together) {
+    const size_t members = silent_group_size(&supply->set, first, supply->next), len = members * base * sizeof(block);
+    block *memory = early ? s->early : heap_take(s->cot.heap, len, 1);
     if (!memory) return FUSION_E_MEMORY;
     for (size_t i = 0; i < members; i++)
-      its[first + i] = (struct silent_iteration){
-          .set = supply->set, .sender = d->sender, .number = supply->iterations + first + i, .base = memory + i * base};
+      its[first + i] = (struct silent_iteration){.set = &supply->set,
+                                                 .sender = d->sender,
+                                                 .number = supply->iterations + first + i,
+                                                 .base = memory + i * base};
     its[first].memory = memory;
     its[first].memory_len = len;
   }
-  if (supply->made)
+  if (early)
+    s->early = NULL;
+  else if (supply->held)
     status = grow_held(d, s->cot.heap, its, supply->next, base);
   else if (d->sender == s->cot.role)
     status = softspoken_send(s->sender, its[0].base, base);
@@ -154,12 +176,11 @@ static fusion_status refill(struct cot_silent *s, enum role empty) {
     if (joins[sender]) TRY(find_bases(s, &s->directions[sender], its + starts[sender]));
   }
   TRY(silent_iterate(&party, its, count));
+  for (int r = 0; r < 2; r++)
+    if (joins[r]) store_harvests(&s->directions[r], its + starts[r], counts[r]);
   silent_schedule_refill(&s->schedule, joins);
-  for (int r = 0; r < 2; r++) {
-    if (!joins[r]) continue;
-    store_harvests(&s->directions[r], its + starts[r], counts[r]);
-    hold_back(&s->directions[r], supply[r].next * silent_set_base(supply[r].set));
-  }
+  for (int r = 0; r < 2; r++)
+    if (joins[r] && supply[r].held) hold_back(&s->directions[r], supply[r].next * silent_set_base(&supply[r].set));
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
     heap_give(s->cot.heap, its[i].memory, its[i].memory_len);
@@ -227,6 +248,7 @@ static void close_silent(struct cot *c) {
   if (!s) return;
   direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
   direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
+  if (s->early) heap_give(s->cot.heap, s->early, early_len(s));
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   prg_free(s->prg);
@@ -254,8 +276,9 @@ fusion_status cot_open_silent(struct cot **out, const struct cot_opening *openin
   TRY(cot_agree_session(&s->cot.session, opening->role, opening->channel, s->prg, MSG_SILENT));
   const struct cot_opening own = {
       .role = opening->role, .channel = opening->channel, .prg = s->prg, .keeping = opening->keeping};
-  TRY(softspoken_open_source(&s->sender, &s->receiver, &own, s->cot.session));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, &own, s->cot.session, SILENT_FIELD_BITS));
   s->cot.delta = softspoken_delta(s->sender);
+  TRY(begin_early(s));
   *out = &s->cot;
   s = NULL;
 cleanup:
@@ -264,23 +287,24 @@ cleanup:
   return status;
 }
 
-/* One direction at the end of a refill: a batch, what was left when it joined in, the stores in which trees are held
- * back, the vectors that are being put side by side; the trees in use. */
+/* One direction at the end of a refill: a batch, what was left when it joined in, the vectors that are being put side
+ * by side; the trees in use. */
 static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
   const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
-  size_t most = silent_batch_max(set);
+  size_t most = set->batch;
   if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
-  return one * (most + most / 2 + 4 + size_min(most, set->together)) + 2 * UNIT_MAX * sizeof(block);
+  const size_t vectors = sizeof(block) * silent_set_k(set) * size_min(most, set->together);
+  return one * (most + most / 2 + set->together) + vectors + 2 * UNIT_MAX * sizeof(block);
+}
+
+static size_t supply_memory(const struct silent_set *main, uint64_t expected) {
+  const size_t start = direction_memory(&silent_set_start, expected);
+  if (expected && expected <= silent_set_outputs(&silent_set_start)) return start;
+  return size_max(start, direction_memory(main, expected));
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {
-  const struct silent_set *sets[] = {&silent_set_lan, params->profile == SILENT_WAN ? &silent_set_wan : NULL};
-  size_t most = 0;
-  for (int i = 0; i < 2; i++) {
-    if (sets[i]) {
-      most = size_max(most, direction_memory(sets[i], params->expected_server_sends) +
-                                direction_memory(sets[i], params->expected_client_sends));
-    }
-  }
-  return most;
+  const struct silent_set *main = silent_schedule_start(params).main;
+  return softspoken_memory(SILENT_FIELD_BITS) + supply_memory(main, params->expected_server_sends) +
+         supply_memory(main, params->expected_client_sends);
 }

@@ -1,7 +1,7 @@
 /** Correlated OT for a whole session: SoftSpoken starts it, silent iterations keep it going, each direction by itself.
  *
  *  Functionality: `struct cot` (ot/cot.h), any number of correlations in each direction, in the order taken.
- *  A direction's first take extends SoftSpoken once and runs a first small iteration; after that a batch of iterations
+ *  A direction's first take extends SoftSpoken once and runs a first iteration; after that a batch of iterations
  *  runs whenever a take finds the stock empty, often of both directions at once (the rule: ot/silent_schedule.h).
  *  Why a cheating server learns nothing: base OT, SoftSpoken and the iterations are each secure against it, and a check
  *  has passed before any correlation is handed out. The session number is hashed from both parties' nonces, the
@@ -14,11 +14,15 @@
 #include "rand/prg.h"
 #include "silent/silent_set.h"
 
+/** k of the SoftSpoken correlations that a direction starts from: 2 bytes each. They are few, so bytes count for more
+ * than time. */
+enum { SILENT_FIELD_BITS = 8 };
+
 /** Opens both directions; both parties call it at the same point with equal `params`. Returns owned (cot_close). */
 fusion_status cot_open_silent(struct cot **out, const struct cot_opening *opening,
                               const struct silent_params *params) FUSION_MUST_CHECK;
 
-/** Most memory that one party's end holds, both directions together, keys of a few KiB not counted. */
+/** Most memory that one party's end holds, both directions together. */
 size_t cot_silent_memory(const struct silent_params *params);
 
 #endif

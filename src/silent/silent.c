@@ -24,7 +24,7 @@ struct check {
 /* The trees of one iteration. The sender's are their roots. The receiver's are, in place of the tree correlations'
  * macs, the sums that each level is completed with, and the turns of the path to the hole. */
 struct forest {
-  const struct silent_set *set;
+  struct silent_set set;
   const struct aes_kernels *aes;
   const struct ggm_kernels *ggm;
   struct aes_key tree_key; /* public */
@@ -38,7 +38,7 @@ struct forest {
 };
 
 struct silent_harvest {
-  const struct silent_set *set;
+  struct silent_set set;
   struct heap *heap; /* borrowed */
   const struct aes_kernels *aes;
   const struct lpn_kernels *lpn;
@@ -94,7 +94,7 @@ static size_t tree_leaves(const struct silent_set *set) {
 }
 
 static block *tree_base(const struct forest *f, size_t tree) {
-  return f->levels + tree * f->set->depth;
+  return f->levels + tree * f->set.depth;
 }
 
 static size_t levels_len(const struct silent_set *set) {
@@ -104,9 +104,9 @@ static size_t levels_len(const struct silent_set *set) {
 static void forest_free(struct forest *f) {
   if (!f) return;
   if (f->tree_open) f->aes->close(&f->tree_key);
-  if (!f->base) heap_give(f->heap, f->levels, levels_len(f->set));
-  mem_free_secret(f->roots, f->set->trees * sizeof(block));
-  mem_free_secret(f->turns, f->set->trees * sizeof(uint64_t));
+  if (!f->base) heap_give(f->heap, f->levels, levels_len(&f->set));
+  mem_free_secret(f->roots, f->set.trees * sizeof(block));
+  mem_free_secret(f->turns, f->set.trees * sizeof(uint64_t));
   mem_free_secret(f, sizeof *f);
 }
 
@@ -124,7 +124,7 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   struct forest *f = mem_alloc(1, sizeof *f);
   if (!f) return FUSION_E_MEMORY;
   assert(set->depth >= DEPTH_MIN && set->depth <= GGM_DEPTH_MAX && set->together <= LPN_TOGETHER);
-  *f = (struct forest){.set = set,
+  *f = (struct forest){.set = *set,
                        .aes = aes_kernels(),
                        .ggm = ggm_kernels(),
                        .heap = p->heap,
@@ -150,9 +150,9 @@ cleanup:
 static fusion_status forest_shrink(struct forest *f) {
   block *levels = NULL;
   if (!f->sends) {
-    levels = heap_take(f->heap, levels_len(f->set), 1);
+    levels = heap_take(f->heap, levels_len(&f->set), 1);
     if (!levels) return FUSION_E_MEMORY;
-    memcpy(levels, f->levels, levels_len(f->set));
+    memcpy(levels, f->levels, levels_len(&f->set));
   }
   f->base = NULL;
   f->levels = levels;
@@ -163,7 +163,7 @@ void silent_free(struct silent_harvest *h) {
   if (!h) return;
   if (h->row_open) h->aes->close(&h->row_key);
   for (size_t i = 0; i < h->vectors.count; i++) forest_free(h->forests[i]);
-  heap_give(h->heap, h->blocks, silent_set_k(h->set) * h->vectors.width * sizeof(block));
+  heap_give(h->heap, h->blocks, silent_set_k(&h->set) * h->vectors.width * sizeof(block));
   mem_free_secret(h, sizeof *h);
 }
 
@@ -180,7 +180,7 @@ static fusion_status harvest_new(struct silent_harvest **out, const struct silen
   const size_t k = silent_set_k(set), width = count > 1 ? LPN_TOGETHER : 1;
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
   if (!h) return FUSION_E_MEMORY;
-  *h = (struct silent_harvest){.set = set, .heap = p->heap, .aes = aes_kernels(), .lpn = lpn_kernels()};
+  *h = (struct silent_harvest){.set = *set, .heap = p->heap, .aes = aes_kernels(), .lpn = lpn_kernels()};
   h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
   h->blocks = heap_take(p->heap, k * width, sizeof(block));
   FAIL_IF(!h->blocks, FUSION_E_MEMORY);
@@ -245,18 +245,18 @@ static void grow_tree(const struct forest *f, size_t tree, block *leaves, block 
   block sums[GGM_DEPTH_MAX];
   struct ggm_hole hole;
   if (f->sends) {
-    ggm_expand(f->ggm, &f->tree_key, leaves, left_sums ? left_sums : sums, f->roots[tree], f->delta, f->set->depth);
+    ggm_expand(f->ggm, &f->tree_key, leaves, left_sums ? left_sums : sums, f->roots[tree], f->delta, f->set.depth);
     mem_wipe(sums, sizeof sums);
     return;
   }
-  ggm_expand_punctured(f->ggm, &f->tree_key, leaves, &hole, tree_base(f, tree), f->turns[tree], f->set->depth);
-  f->ggm->mend(leaves, 0, tree_leaves(f->set), &hole);
+  ggm_expand_punctured(f->ggm, &f->tree_key, leaves, &hole, tree_base(f, tree), f->turns[tree], f->set.depth);
+  f->ggm->mend(leaves, 0, tree_leaves(&f->set), &hole);
   mem_wipe(&hole, sizeof hole);
 }
 
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count) {
-  const size_t leaves = tree_leaves(h->set), members = h->vectors.count;
-  assert(first + count <= h->set->trees);
+  const size_t leaves = tree_leaves(&h->set), members = h->vectors.count;
+  assert(first + count <= h->set.trees);
   for (size_t tree = first; tree < first + count; tree++, out += members * leaves) {
     for (size_t i = 0; i < members; i++) grow_tree(h->forests[i], tree, out + i * leaves, NULL);
     h->lpn->encode(&h->row_key, out, leaves, tree * leaves, leaves, &h->vectors);

@@ -2,25 +2,67 @@
 
 #include "base/block.h"
 
-size_t silent_batch_max(const struct silent_set *set) {
-  return size_max(1, SILENT_BATCH_LEN / (silent_set_base(set) * sizeof(block)));
+enum {
+  TREES_MIN = 128, /* an iteration of fewer would hardly yield what it starts from */
+  /* What rounding to whole trees of all iterations that share a matrix may cost a batch. */
+  ROUNDING = 1 << 12,
+};
+
+/* The set with as many trees as `count` of its iterations need to yield so much: at least TREES_MIN, at most all. */
+static struct silent_set yielding(const struct silent_set *set, uint64_t outputs, uint64_t count) {
+  struct silent_set s = *set;
+  const uint64_t unit = count << s.depth, trees = (outputs + unit - 1) / unit;
+  if (trees < s.trees) s.trees = trees < TREES_MIN ? TREES_MIN : (uint32_t)trees;
+  return s;
+}
+
+/* The same to yield so much more than they start from. */
+static struct silent_set gaining(const struct silent_set *set, uint64_t outputs, uint64_t count) {
+  const uint64_t fixed = silent_set_k(set) + SILENT_CHECK_COTS, leaves = UINT64_C(1) << set->depth;
+  const uint64_t gain = leaves - set->depth, each = (outputs + count - 1) / count + fixed;
+  return yielding(set, (each + gain - 1) / gain * leaves * count, count);
+}
+
+/* A batch that starts from SoftSpoken. */
+static void begin(const struct silent_schedule *s, struct silent_supply *d) {
+  const uint64_t left = d->expected > d->released ? d->expected - d->released : 0;
+  d->held = false;
+  d->next = 1;
+  d->set = silent_set_start;
+  if (!left) return; /* any number */
+  if (left <= silent_set_outputs(&silent_set_start)) {
+    d->set = yielding(&silent_set_start, left, 1);
+    return;
+  }
+  if (s->main_starts && left <= silent_set_outputs(s->main)) {
+    d->set = yielding(s->main, left, 1);
+    return;
+  }
+  /* What is left is made in the next batch, if this one can yield what that starts from. */
+  const uint64_t outputs = silent_set_outputs(s->main), count = (left + ROUNDING + outputs - 1) / outputs;
+  const struct silent_set main = yielding(s->main, left + ROUNDING, count);
+  d->set = yielding(&silent_set_start, count * silent_set_base(&main), 1);
 }
 
 struct silent_schedule silent_schedule_start(const struct silent_params *params) {
-  const struct silent_supply first = {.set = &silent_set_lan, .next = 1};
-  struct silent_schedule s = {.main = params->profile == SILENT_WAN ? &silent_set_wan : &silent_set_lan,
-                              .supply = {first, first}};
+  const bool wan = params->profile == SILENT_WAN;
+  struct silent_schedule s = {.main = wan ? &silent_set_wan : &silent_set_lan, .main_starts = !wan};
   s.supply[ROLE_SERVER].expected = params->expected_server_sends;
   s.supply[ROLE_CLIENT].expected = params->expected_client_sends;
+  for (int r = 0; r < 2; r++) begin(&s, &s.supply[r]);
   return s;
+}
+
+bool silent_schedule_early(const struct silent_schedule *s) {
+  const struct silent_supply *d = &s->supply[ROLE_SERVER];
+  return d->expected > 0 && !d->made_count;
 }
 
 void silent_schedule_joins(const struct silent_schedule *s, enum role empty, bool joins[2]) {
   const enum role other = role_peer(empty);
   const struct silent_supply *d = &s->supply[other];
   joins[empty] = true;
-  joins[other] = d->expected > d->released &&
-                 (!d->made || d->ready <= (uint64_t)silent_batch_max(d->made) * silent_set_outputs(d->made) / 2);
+  joins[other] = d->expected > d->released && d->ready <= (uint64_t)s->main->batch * silent_set_outputs(s->main) / 2;
 }
 
 size_t silent_group_size(const struct silent_set *set, size_t first, size_t count) {
@@ -39,42 +81,62 @@ static uint64_t held_back(const struct silent_set *set, size_t count, uint64_t n
   return held;
 }
 
-/* Chooses the next batch's set, after `fresh` outputs of the last one; returns how many iterations are wanted in all.
- */
-static uint64_t want(struct silent_supply *d, const struct silent_set *main, uint64_t fresh) {
+/* What a direction will still want after the batch at hand, of `fresh` outputs, is there. */
+static uint64_t wanted(const struct silent_supply *d, uint64_t fresh) {
   const uint64_t total = d->released + fresh;
-  /* Beyond the expectation: half of the present total, so that batches grow with what is taken. */
-  const uint64_t aim = d->expected > d->released ? d->expected : total + total / 2;
-  const uint64_t left = aim > total ? aim - total : 0;
-  /* A large iteration pays when at least half of it will be used. */
-  d->set = left >= silent_set_outputs(main) / 2 ? main : &silent_set_lan;
-  const uint64_t base = silent_set_base(d->set), net = silent_set_outputs(d->set) - base;
-  /* What the batch after the next will start from is lost too. */
-  if (aim + base <= total) return 1;
-  return (left + base + net - 1) / net;
+  /* Beyond the expectation: three quarters of the present total, so that batches grow with what is taken. */
+  const uint64_t aim = d->expected > d->released ? d->expected : total + total / 4 * 3;
+  return aim > total ? aim - total + ROUNDING : 0;
+}
+
+/* The set that makes `left` more: the profile's, unless that starts from more than it is to make. */
+static const struct silent_set *suited(const struct silent_schedule *s, uint64_t left) {
+  return left >= silent_set_k(s->main) ? s->main : &silent_set_start;
+}
+
+static uint64_t rounds_of(const struct silent_set *set, uint64_t left) {
+  const uint64_t net = silent_set_outputs(set) - silent_set_base(set), most = set->batch;
+  return ((left + net - 1) / net + most - 1) / most;
+}
+
+/* The batch behind one of `fresh` outputs: one of `rounds`, of equal size. */
+static void follow(const struct silent_schedule *s, struct silent_supply *d, uint64_t fresh, uint64_t left,
+                   uint64_t rounds) {
+  const struct silent_set *set = suited(s, left);
+  const uint64_t net = silent_set_outputs(set) - silent_set_base(set), count = (left + net - 1) / net;
+  uint64_t part = (count + rounds - 1) / rounds;
+  d->set = gaining(set, left, part * rounds);
+  if (part * silent_set_base(&d->set) > fresh) {
+    d->set = *set;
+    part = fresh / silent_set_base(set);
+  }
+  d->next = (size_t)part;
+  d->held = part > 0;
 }
 
 void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]) {
-  uint64_t fresh[2] = {0, 0}, wanted[2] = {0, 0}, rounds = 1;
+  uint64_t fresh[2] = {0, 0}, left[2] = {0, 0}, rounds = 1;
   for (int r = 0; r < 2; r++) {
     struct silent_supply *d = &s->supply[r];
     if (!joins[r]) continue;
     d->made = d->set;
     d->made_count = d->next;
     d->iterations += d->next;
-    fresh[r] = (uint64_t)d->next * silent_set_outputs(d->made);
-    wanted[r] = want(d, s->main, fresh[r]);
-    const uint64_t most = silent_batch_max(d->set), needs = (wanted[r] + most - 1) / most;
+    fresh[r] = (uint64_t)d->next * silent_set_outputs(&d->made);
+    left[r] = wanted(d, fresh[r]);
+    const uint64_t needs = rounds_of(suited(s, left[r]), left[r]);
     if (needs > rounds) rounds = needs;
   }
   for (int r = 0; r < 2; r++) {
     struct silent_supply *d = &s->supply[r];
     if (!joins[r]) continue;
+    uint64_t usable = fresh[r];
+    d->held = false;
     /* Parts of equal number in both directions, so that they go on running out together. */
-    const size_t part = (size_t)((wanted[r] + rounds - 1) / rounds), base = silent_set_base(d->set);
-    d->next = size_max(1, size_min(part, (size_t)(fresh[r] / base)));
-    const uint64_t usable = fresh[r] - held_back(d->made, d->made_count, (uint64_t)d->next * base);
+    if (left[r]) follow(s, d, fresh[r], left[r], rounds);
+    if (d->held) usable -= held_back(&d->made, d->made_count, (uint64_t)d->next * silent_set_base(&d->set));
     d->ready += usable;
     d->released += usable;
+    if (!d->held) begin(s, d);
   }
 }

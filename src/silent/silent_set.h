@@ -1,6 +1,8 @@
-/** Parameter sets of the silent extension, and the public rule by which both parties, and the cost model, choose among
- *  them. An iteration of set S spends S's base correlations and yields S's `outputs`; as many whole trees of these as
- * the next iteration will spend are held back.
+/** Parameter sets of the silent extension. An iteration of set S spends S's base correlations and yields S's `outputs`;
+ *  which set when: silent_schedule.h.
+ *
+ *  An iteration may have fewer trees than its set. It is LPN with the first of the set's samples, so whoever solves it
+ *  solves the set. A copy of the set with its number of trees stands for it.
  *
  *  Bit security: the cheapest of the known attacks on LPN with regular noise, recomputed by scripts/lpn_security.py. */
 #ifndef FUSION_SILENT_SILENT_SET_H
@@ -22,6 +24,7 @@ struct silent_set {
   uint32_t factor, shift; /* k = factor << shift */
   uint32_t together;      /* so many iterations of a batch share a matrix, and go through it side by side */
   uint32_t security_bits; /* floor of the estimate, less log2(together) */
+  uint32_t batch;         /* most iterations of a batch in one direction */
 };
 
 static inline size_t silent_set_k(const struct silent_set *s) {
@@ -35,9 +38,10 @@ static inline size_t silent_set_base(const struct silent_set *s) {
   return silent_set_k(s) + (size_t)s->trees * s->depth + SILENT_CHECK_COTS;
 }
 
-/** Light on computing: four LPN vectors side by side are 4 MiB, of which a row reads ten lines for four correlations.
- *  0.31 bytes a correlation. Also starts every direction, from 79,488 SoftSpoken correlations, and serves what is left
- *  of a job too small for the other. */
+/** Few correlations to start from. 0.31 bytes a correlation; the LPN vector is 1 MiB. */
+extern const struct silent_set silent_set_start;
+/** Light on computing: 0.17 bytes a correlation. Four LPN vectors side by side are 8 MiB, of which a row reads ten
+ * lines for four correlations. */
 extern const struct silent_set silent_set_lan;
 /** Light on traffic: 0.09 bytes a correlation; the LPN vector is 4 MiB. */
 extern const struct silent_set silent_set_wan;
