@@ -6,6 +6,7 @@
 struct stock {
   block *blocks; /* secret */
   size_t ready;
+  uint64_t expected, made; /* of the session, so far */
 };
 
 struct cot_softspoken {
@@ -15,25 +16,37 @@ struct cot_softspoken {
   struct stock sending, receiving;
 };
 
-static fusion_status extend(struct cot_softspoken *s, bool sends, block *out) {
-  return sends ? softspoken_send(s->sender, out, SOFTSPOKEN_CHUNK)
-               : softspoken_receive(s->receiver, out, SOFTSPOKEN_CHUNK);
+static unsigned field_bits_of(const struct cot_softspoken_params *params) {
+  return params->field_bits ? params->field_bits : SOFTSPOKEN_FIELD_BITS;
 }
 
-/* Whole chunks go where they are wanted, the last one through the stock. */
+/* Of the next extension: a chunk, but no more than is still expected, in whole blocks of a plane. */
+static size_t next_count(uint64_t expected, uint64_t made) {
+  const uint64_t left = expected > made ? expected - made : SOFTSPOKEN_CHUNK;
+  return left < SOFTSPOKEN_CHUNK ? div_up((size_t)left, 128) * 128 : SOFTSPOKEN_CHUNK;
+}
+
+static fusion_status extend(struct cot_softspoken *s, bool sends, block *out, size_t count) {
+  struct stock *stock = sends ? &s->sending : &s->receiving;
+  stock->made += count;
+  return sends ? softspoken_send(s->sender, out, count) : softspoken_receive(s->receiver, out, count);
+}
+
+/* Whole extensions go where they are wanted, the last one through the stock. */
 static fusion_status take(struct cot_softspoken *s, bool sends, block *out, size_t count) {
   fusion_status status = FUSION_OK;
   struct stock *stock = sends ? &s->sending : &s->receiving;
   while (count) {
-    if (!stock->ready && count >= SOFTSPOKEN_CHUNK) {
-      TRY(extend(s, sends, out));
-      out += SOFTSPOKEN_CHUNK;
-      count -= SOFTSPOKEN_CHUNK;
+    const size_t next = next_count(stock->expected, stock->made);
+    if (!stock->ready && count >= next) {
+      TRY(extend(s, sends, out, next));
+      out += next;
+      count -= next;
       continue;
     }
     if (!stock->ready) {
-      TRY(extend(s, sends, stock->blocks));
-      stock->ready = SOFTSPOKEN_CHUNK;
+      TRY(extend(s, sends, stock->blocks + (SOFTSPOKEN_CHUNK - next), next));
+      stock->ready = next;
     }
     const size_t n = size_min(count, stock->ready);
     block *from = stock->blocks + (SOFTSPOKEN_CHUNK - stock->ready);
@@ -64,18 +77,21 @@ static void stream_close(struct cot *c) {
   key_free(s);
 }
 
-fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening) {
+fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening,
+                                  const struct cot_softspoken_params *params) {
   static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = stream_close};
   fusion_status status = FUSION_OK;
   struct cot_softspoken *s = key_alloc(sizeof *s);
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
   s->base = (struct cot){.ops = &ops, .role = opening->role, .channel = opening->channel, .heap = opening->heap};
+  s->sending.expected = params->expected[opening->role];
+  s->receiving.expected = params->expected[role_peer(opening->role)];
   s->sending.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
   TRY(cot_agree_session(&s->base.session, opening->role, opening->channel, opening->prg, MSG_OT_SESSION));
-  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session, SOFTSPOKEN_FIELD_BITS));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session, field_bits_of(params)));
   s->base.delta = softspoken_delta(s->sender);
   *out = &s->base;
   s = NULL;
@@ -84,26 +100,30 @@ cleanup:
   return status;
 }
 
-size_t cot_softspoken_memory(void) {
-  return softspoken_memory(SOFTSPOKEN_FIELD_BITS) + 2 * SOFTSPOKEN_CHUNK * sizeof(block);
+size_t cot_softspoken_memory(const struct cot_softspoken_params *params) {
+  return softspoken_memory(field_bits_of(params)) + 2 * SOFTSPOKEN_CHUNK * sizeof(block);
 }
 
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
   struct cot_softspoken_cost *model = (struct cot_softspoken_cost *)source;
-  uint64_t *ready = &model->ready[sender];
+  const unsigned field_bits = field_bits_of(&model->params);
+  uint64_t *ready = &model->ready[sender], *made = &model->made[sender];
   while (*ready < count) {
+    const size_t next = next_count(model->params.expected[sender], *made);
     count -= *ready;
-    if (sender == ROLE_CLIENT && !model->begun) softspoken_begin_cost(cost, SOFTSPOKEN_FIELD_BITS, sender);
+    if (sender == ROLE_CLIENT && !model->begun) softspoken_begin_cost(cost, field_bits, sender);
     model->begun = model->begun || sender == ROLE_CLIENT;
-    softspoken_extend_cost(cost, SOFTSPOKEN_FIELD_BITS, sender, SOFTSPOKEN_CHUNK);
-    *ready = SOFTSPOKEN_CHUNK;
+    softspoken_extend_cost(cost, field_bits, sender, next);
+    *made += next;
+    *ready = next;
   }
   *ready -= count;
 }
 
-void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model) {
-  *model = (struct cot_softspoken_cost){.source.taken = taken};
+void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model,
+                              const struct cot_softspoken_params *params) {
+  *model = (struct cot_softspoken_cost){.source.taken = taken, .params = *params};
   cot_agree_session_cost(cost);
-  softspoken_open_cost(cost, SOFTSPOKEN_FIELD_BITS);
+  softspoken_open_cost(cost, field_bits_of(params));
   cost->source = &model->source;
 }

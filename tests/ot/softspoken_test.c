@@ -573,6 +573,7 @@ enum { TAKES = 5, STREAM_MAX = 60000 };
 static const size_t takes[TAKES] = {100, SOFTSPOKEN_CHUNK - 100, 0, 3, 2 * SOFTSPOKEN_CHUNK + 777};
 
 struct source {
+  const struct cot_softspoken_params *params;
   struct channel *channel;
   enum role role;
   block sent[STREAM_MAX], received[STREAM_MAX], delta;
@@ -599,7 +600,7 @@ static void *run_source(void *arg) {
   size_t at[2] = {0, 0};
   TRY(prg_new_random(&prg));
   const struct cot_opening opening = {.role = x->role, .channel = x->channel, .prg = prg};
-  TRY(cot_open_softspoken(&c, &opening));
+  TRY(cot_open_softspoken(&c, &opening, x->params));
   x->delta = c->delta;
   x->domains[0] = cot_domain(c, ROLE_SERVER);
   x->domains[1] = cot_domain(c, ROLE_CLIENT);
@@ -613,19 +614,18 @@ cleanup:
   return NULL;
 }
 
-static void stream__correlations_indices_and_costs_are_as_declared(void **state) {
-  (void)state;
+static void check_stream(const struct cot_softspoken_params *params) {
   static struct source x[2];
   struct cot_softspoken_cost model;
   struct cost cost = {0};
   size_t ones, counts[2] = {0, 0};
-  x[0] = (struct source){.role = ROLE_SERVER};
-  x[1] = (struct source){.role = ROLE_CLIENT};
+  x[0] = (struct source){.role = ROLE_SERVER, .params = params};
+  x[1] = (struct source){.role = ROLE_CLIENT, .params = params};
   assert_ok(channel_pipe(&x[0].channel, &x[1].channel));
   test_run_both(run_source, &x[0], run_source, &x[1]);
   assert_ok(x[0].status);
   assert_ok(x[1].status);
-  cot_open_softspoken_cost(&cost, &model);
+  cot_open_softspoken_cost(&cost, &model, params);
   for (size_t i = 0; i < TAKES; i++)
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
       const size_t count = take_of(sender, i);
@@ -647,6 +647,20 @@ static void stream__correlations_indices_and_costs_are_as_declared(void **state)
   assert_int_equal(client.depth, cost.depth_client);
   channel_close(x[0].channel);
   channel_close(x[1].channel);
+}
+
+/* Without an expectation, with one that is too small in one direction and too large in the other, with the right one.
+ */
+static void stream__correlations_indices_and_costs_are_as_declared(void **state) {
+  (void)state;
+  struct cot_softspoken_params params = {0};
+  check_stream(&params);
+  params = (struct cot_softspoken_params){.field_bits = 8, .expected = {1000, 1 << 20}};
+  check_stream(&params);
+  params = (struct cot_softspoken_params){0};
+  for (size_t i = 0; i < TAKES; i++)
+    for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) params.expected[sender] += take_of(sender, i);
+  check_stream(&params);
 }
 
 static void softspoken__a_field_of_another_size_is_a_usage_error(void **state) {

@@ -17,7 +17,8 @@ static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) 
   const struct cot_opening opening = {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  TRY(own->stream ? cot_open_softspoken(&c->cot, &opening) : cot_open_silent(&c->cot, &opening, &own->silent));
+  TRY(own->stream ? cot_open_softspoken(&c->cot, &opening, &own->stream_params)
+                  : cot_open_silent(&c->cot, &opening, &own->silent));
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, &own->steps.keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, &own->steps.keys));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};

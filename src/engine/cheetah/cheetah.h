@@ -21,7 +21,8 @@ struct cheetah_layout {
   struct encrypted_steps steps;
   uint8_t *levels; /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
   struct silent_params silent;
-  bool stream; /* so few correlations that a SoftSpoken stream has fewer bytes than silent OT, which begins with 80,000
+  struct cot_softspoken_params stream_params;
+  bool stream; /* so few correlations that a SoftSpoken stream has fewer bytes than silent OT, which begins with 67,000
                 */
   /* The source that open_cost leaves in a cost: one of them. */
   struct cot_cost refill;

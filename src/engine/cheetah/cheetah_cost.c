@@ -10,7 +10,7 @@ static const double limbs = 2, unit_products = 5e6, merge_products = 2e6, wan_mo
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
   if (own->stream)
-    cot_open_softspoken_cost(cost, &own->stream_cost);
+    cot_open_softspoken_cost(cost, &own->stream_cost, &own->stream_params);
   else
     cot_open_silent_cost(cost, &own->refill, &own->silent);
   rlwe_open_cost(cost, &own->steps.keys);
@@ -19,7 +19,7 @@ void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   (void)role; /* both alike; keys are small */
   const struct cheetah_layout *own = cheetah_own(layout);
-  return own->stream ? cot_softspoken_memory() : cot_silent_memory(&own->silent);
+  return own->stream ? cot_softspoken_memory(&own->stream_params) : cot_silent_memory(&own->silent);
 }
 
 /* What a run makes the processors do, in the units that its time is proportional to. */

@@ -7,12 +7,12 @@ fusion_status cheetah_prepare(const struct engine *engine, struct model *model, 
 }
 
 /* Bytes of a session's correlations by silent OT, less those by a stream. */
-static double stream_saves(const struct silent_params *params) {
+static double stream_saves(const struct silent_params *params, const struct cot_softspoken_params *stream_params) {
   struct cot_cost silent_model;
   struct cot_softspoken_cost stream_model;
   struct cost silent = {0}, stream = {0};
   cot_open_silent_cost(&silent, &silent_model, params);
-  cot_open_softspoken_cost(&stream, &stream_model);
+  cot_open_softspoken_cost(&stream, &stream_model, stream_params);
   struct cost *const both[] = {&silent, &stream};
   for (size_t i = 0; i < 2; i++) {
     cost_take_cots(both[i], ROLE_SERVER, params->expected_server_sends);
@@ -29,7 +29,10 @@ static fusion_status size_silent(const struct engine_layout *layout, struct chee
   own->silent = (struct silent_params){.profile = *(const enum silent_profile *)layout->engine->tuning,
                                        .expected_server_sends = cost.cots_server_sends,
                                        .expected_client_sends = cost.cots_client_sends};
-  own->stream = stream_saves(&own->silent) > 0;
+  /* Few correlations: bytes count for more than time. */
+  own->stream_params = (struct cot_softspoken_params){
+      .field_bits = 8, .expected = {[ROLE_SERVER] = cost.cots_server_sends, [ROLE_CLIENT] = cost.cots_client_sends}};
+  own->stream = stream_saves(&own->silent, &own->stream_params) > 0;
   if (!cost.out_of_memory) return FUSION_OK;
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
