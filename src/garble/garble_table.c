@@ -62,15 +62,13 @@ static void join_labels(const struct garble_batch *b, block delta, block *out) {
 
 /* The public function, rotated by the garbler's index in each of LANES instances; returns where it is. */
 static const lanes *rotated(lanes buffers[2][PIECES_MAX], const int64_t *values, const struct circuit_table *t,
-                            const lanes share) {
+                            const lanes *share) {
   const unsigned pieces = 1u << t->index_bits;
   unsigned now = 0;
-  for (unsigned j = 0; j < pieces; j++)
-    for (unsigned k = 0; k < LANES; k++) buffers[0][j][k] = (uint64_t)values[j];
+  for (unsigned j = 0; j < pieces; j++) buffers[0][j] = (lanes){0} + (uint64_t)values[j];
   for (unsigned i = 0; i < t->index_bits; i++, now ^= 1) {
-    lanes mask;
-    for (unsigned k = 0; k < LANES; k++) mask[k] = (uint64_t)0 - (share[k] >> (t->low_bits + i) & 1);
-    lanes_rotate(buffers[now ^ 1], buffers[now], pieces, i, mask);
+    const lanes mask = -(*share >> (t->low_bits + i) & 1);
+    lanes_rotate(buffers[now ^ 1], buffers[now], pieces, i, &mask);
   }
   return buffers[now];
 }
@@ -80,19 +78,20 @@ static void place_entries(const struct garble_batch *b, size_t at) {
   const struct circuit_table *t = &b->ws->circuit->table;
   const unsigned pieces = 1u << t->index_bits, low = t->low_bits;
   lanes base_buffers[2][PIECES_MAX], slope_buffers[2][PIECES_MAX], share = {0};
-  memcpy(share, b->factors[0] + at, size_min(LANES, b->count - at) * sizeof *share);
-  const lanes *base = rotated(base_buffers, t->base, t, share);
-  const lanes *slope = low ? rotated(slope_buffers, t->slope, t, share) : NULL;
+  memcpy(&share, b->factors[0] + at, size_min(LANES, b->count - at) * sizeof(uint64_t));
+  const lanes *base = rotated(base_buffers, t->base, t, &share);
+  const lanes *slope = low ? rotated(slope_buffers, t->slope, t, &share) : NULL;
   for (unsigned j = 0; j < pieces; j++)
-    if (!low) memcpy(entry_at(b, 0, j) + at, base[j], sizeof base[j]);
+    if (!low) memcpy(entry_at(b, 0, j) + at, &base[j], sizeof base[j]);
   for (unsigned row = 0; low && row < 2 * pieces; row++) {
     const unsigned carry = row >> t->index_bits, j = (row + carry) & (pieces - 1);
     uint64_t *own = entry_at(b, 0, row) + at, *slopes = entry_at(b, 1, row) + at;
     const uint64_t middle = (UINT64_C(1) << (low - 1)) + ((uint64_t)carry << low);
-    for (unsigned k = 0; k < LANES; k++) own[k] = base[j][k] + slope[j][k] * ((share[k] & low_mask(low)) - middle);
-    memcpy(slopes, slope[j], sizeof slope[j]);
+    const lanes entry = base[j] + slope[j] * ((share & low_mask(low)) - middle);
+    memcpy(own, &entry, sizeof entry);
+    memcpy(slopes, &slope[j], sizeof slope[j]);
   }
-  mem_wipe(share, sizeof share);
+  mem_wipe(&share, sizeof share);
   mem_wipe(base_buffers, sizeof base_buffers);
   mem_wipe(slope_buffers, sizeof slope_buffers);
 }

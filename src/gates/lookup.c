@@ -1,8 +1,8 @@
 #include "gates/lookup.h"
 
-#include "base/lanes.h"
 #include "gates/gate_messages.h"
 #include "gates/lookup_garbled.h"
+#include "gates/lookup_kernels.h"
 #include "gates/planes.h"
 #include "gates/relu_truncate.h"
 
@@ -56,7 +56,7 @@ struct work {
   uint64_t *high;           /* [row]: its share of h */
   uint64_t *pads;           /* [pieces][row]: as sender; then the entries */
   uint64_t *pad;            /* [row]: as receiver */
-  uint64_t *entry;          /* [row] */
+  uint64_t *entry;          /* [row]: of a table; first, as sender, the share */
   uint64_t *bits, *choices; /* [index_bits][stride]: of h; X */
   uint64_t *said;           /* [index_bits][stride]: e, this party's and then the peer's */
   uint8_t *out, *in;
@@ -170,63 +170,29 @@ cleanup:
   return status;
 }
 
-/* All ones where bit `at + k` of a plane is set, for LANES elements of one word. */
-static void masks_at(uint64_t *mask, const uint64_t *plane, size_t at) {
-  const uint64_t word = plane[at / 64] >> (at % 64);
-  for (unsigned k = 0; k < LANES; k++) mask[k] = (uint64_t)0 - (word >> k & 1);
-}
-
-/* V(z ^ e) for LANES elements from `at`, V(j) = summand of piece h + j; returns which of the buffers holds them. */
-static const lanes *entries_at(const struct work *w, lanes buffers[2][LOOKUP_PIECES_MAX], size_t at) {
-  const struct lookup *params = w->params;
-  const unsigned pieces = pieces_of(params), width = params->index_bits;
-  const bool server = w->p->role == ROLE_SERVER;
-  uint64_t mask[LANES];
-  unsigned now = 0;
-  for (unsigned j = 0; j < pieces; j++) {
-    const uint64_t base = server ? (uint64_t)params->base[j] : 0;
-    const uint64_t slope = has_low(params) ? (uint64_t)params->slope[j] : 0;
-    for (unsigned k = 0; k < LANES; k++) buffers[0][j][k] = base + slope * w->low[at + k];
-  }
-  for (unsigned i = 0; i < width; i++, now ^= 1) {
-    masks_at(mask, w->bits + i * w->stride, at);
-    lanes_rotate(buffers[now ^ 1], buffers[now], pieces, i, mask);
-  }
-  for (unsigned i = 0; i < width; i++, now ^= 1) {
-    masks_at(mask, w->said + i * w->stride, at);
-    lanes_exchange(buffers[now ^ 1], buffers[now], pieces, i, mask);
-  }
-  return buffers[now];
-}
-
 /* The pads become the entries; y starts as this party's share of its own summand. */
 static void answer(struct work *w, uint64_t *y, struct flight *out) {
-  const unsigned pieces = pieces_of(w->params);
-  lanes buffers[2][LOOKUP_PIECES_MAX];
-  for (size_t at = 0; at < w->count; at += LANES) {
-    const lanes *v = entries_at(w, buffers, at);
-    lanes share;
-    for (unsigned k = 0; k < LANES; k++) share[k] = v[0][k] + w->pads[at + k];
-    for (unsigned z = 1; z < pieces; z++) {
-      uint64_t *entry = w->pads + z * w->row + at;
-      for (unsigned k = 0; k < LANES; k++) entry[k] += v[z][k] - share[k];
-    }
-    memcpy(y + at, share, size_min(LANES, w->count - at) * sizeof *y);
-  }
-  mem_wipe(buffers, sizeof buffers);
-  for (unsigned z = 1; z < pieces; z++) flight_put_values(out, w->pads + z * w->row, w->count, w->params->out_bits);
+  const struct lookup *params = w->params;
+  const struct lookup_entries entries = {.base = w->p->role == ROLE_SERVER ? params->base : NULL,
+                                         .slope = has_low(params) ? params->slope : NULL,
+                                         .low = w->low,
+                                         .bits = w->bits,
+                                         .said = w->said,
+                                         .stride = w->stride,
+                                         .row = w->row,
+                                         .index_bits = params->index_bits};
+  lookup_kernels()->answer(w->entry, w->pads, &entries, w->count);
+  memcpy(y, w->entry, w->count * sizeof *y);
+  for (unsigned z = 1; z < pieces_of(params); z++)
+    flight_put_values(out, w->pads + z * w->row, w->count, params->out_bits);
 }
 
 /* Adds the share of the peer's summand. */
 static void select_entry(struct work *w, uint64_t *y, struct flight *in) {
+  const struct lookup_choices choices = {w->choices, w->stride, w->params->index_bits};
   for (unsigned z = 1; z < pieces_of(w->params); z++) {
     flight_get_values(in, w->entry, w->count, w->params->out_bits);
-    for (size_t e = 0; e < w->count; e++) {
-      uint64_t chosen = UINT64_MAX;
-      for (unsigned i = 0; i < w->params->index_bits; i++)
-        chosen &= plane_mask(w->choices + i * w->stride, e) ^ ((uint64_t)(z >> i & 1) - 1);
-      y[e] += w->entry[e] & chosen;
-    }
+    lookup_kernels()->select(y, w->entry, &choices, z, w->count);
   }
   for (size_t e = 0; e < w->count; e++) y[e] -= w->pad[e];
 }

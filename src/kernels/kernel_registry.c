@@ -5,9 +5,10 @@ enum { GUARD_LEN = 64, GUARD_BYTE = 0xa5 };
 
 /* In the order of `fusion bench`. */
 const struct kernel_module *const kernel_modules[] = {
-    &kernels_of_lattice,      &kernels_of_slots,    &kernels_of_aes,        &kernels_of_ggm,  &kernels_of_lpn,
-    &kernels_of_silent_field, &kernels_of_one_of_n, &kernels_of_softspoken, &kernels_of_bits, &kernels_of_garble,
-    &kernels_of_cross,        &kernels_of_planes,   &kernels_of_product,    &kernels_of_gemm, &kernels_of_float_tile,
+    &kernels_of_lattice, &kernels_of_slots,        &kernels_of_aes,      &kernels_of_ggm,
+    &kernels_of_lpn,     &kernels_of_silent_field, &kernels_of_one_of_n, &kernels_of_softspoken,
+    &kernels_of_bits,    &kernels_of_garble,       &kernels_of_cross,    &kernels_of_planes,
+    &kernels_of_lookup,  &kernels_of_product,      &kernels_of_gemm,     &kernels_of_float_tile,
 };
 const size_t kernel_modules_count = sizeof kernel_modules / sizeof *kernel_modules;
 

@@ -114,6 +114,6 @@ uint64_t kernel_value(struct kernel_run *r, uint64_t bound);
 /* Modules, a file each group of them. */
 extern const struct kernel_module kernels_of_lattice, kernels_of_slots, kernels_of_aes, kernels_of_ggm, kernels_of_lpn,
     kernels_of_silent_field, kernels_of_one_of_n, kernels_of_bits, kernels_of_softspoken, kernels_of_cross,
-    kernels_of_planes, kernels_of_product, kernels_of_gemm, kernels_of_float_tile, kernels_of_garble;
+    kernels_of_planes, kernels_of_lookup, kernels_of_product, kernels_of_gemm, kernels_of_float_tile, kernels_of_garble;
 
 #endif

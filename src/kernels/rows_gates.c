@@ -1,5 +1,6 @@
 /* Rows of the gates' element-wise loops, of bit planes, and of products from correlations. */
 #include "gates/cross_kernels.h"
+#include "gates/lookup_kernels.h"
 #include "gates/planes_kernels.h"
 #include "gates/product_kernels.h"
 #include "kernels/kernel_registry.h"
@@ -114,6 +115,68 @@ static const struct kernel_row planes_rows[] = {
                  .demand = {{CEILING_L2, 8 + RING / 8.0}}}}},
 };
 const struct kernel_module kernels_of_planes = KERNEL_MODULE(planes, "share", 0, planes_rows);
+
+/* --- tables: size is values, the parameter the bits of an index --- */
+
+enum { TABLE_BITS = 5, TABLES = COUNT / 16 /* in `fusion bench` */ };
+
+struct lookup_work {
+  const struct lookup_kernels *kernels;
+  int64_t table[2 << TABLE_BITS];
+  struct lookup_entries entries;
+  struct lookup_choices choices;
+  unsigned z;
+  uint64_t *share, *pads;
+};
+
+static void open_lookup(struct kernel_run *r) {
+  struct lookup_work *w = r->work;
+  const unsigned bits = r->shape.parameter;
+  const size_t stride = div_up(r->shape.size, 64);
+  w->kernels = lookup_kernels_of(r->shape.tier);
+  for (size_t i = 0; i < sizeof w->table / sizeof *w->table; i++) w->table[i] = (int64_t)kernel_word(r);
+  w->share = kernel_words(r, KERNEL_OUTPUT, 64 * stride);
+  w->pads = kernel_words(r, KERNEL_OUTPUT, 64 * stride << bits);
+  /* Half of the runs have the client's table, which has no base. */
+  w->entries = (struct lookup_entries){.base = kernel_word(r) & 1 ? w->table : NULL,
+                                       .slope = w->table + (1 << TABLE_BITS),
+                                       .low = kernel_words(r, KERNEL_INPUT, 64 * stride),
+                                       .bits = kernel_words(r, KERNEL_INPUT, bits * stride),
+                                       .said = kernel_words(r, KERNEL_INPUT, bits * stride),
+                                       .stride = stride,
+                                       .row = 64 * stride,
+                                       .index_bits = bits};
+  w->choices = (struct lookup_choices){w->entries.bits, stride, bits};
+  w->z = (unsigned)kernel_value(r, UINT64_C(1) << bits);
+}
+static void run_answer(struct kernel_run *r) {
+  const struct lookup_work *w = r->work;
+  w->kernels->answer(w->share, w->pads, &w->entries, r->shape.size);
+}
+static void run_select(struct kernel_run *r) {
+  const struct lookup_work *w = r->work;
+  w->kernels->select(w->share, w->entries.low, &w->choices, w->z, r->shape.size);
+}
+
+#define LOOKUP_ROW(member, title, count, bytes)                                                                        \
+  {                                                                                                                    \
+    .name = #member, .members = KERNEL_MEMBER(lookup, member), .work_len = sizeof(struct lookup_work),                 \
+    .open = open_lookup, .run = run_##member, KERNEL_SIZES(0, 1, 7, 8, 9, 63, 64, 65, 130, 200), .first_parameter = 1, \
+    .last_parameter = TABLE_BITS, .points = {                                                                          \
+      {.name = title,                                                                                                  \
+       .unit = "value",                                                                                                \
+       .size = count,                                                                                                  \
+       .parameter = TABLE_BITS,                                                                                        \
+       .units = count,                                                                                                 \
+       .demand = {{CEILING_L2, bytes}}}                                                                                \
+    }                                                                                                                  \
+  }
+
+static const struct kernel_row lookup_rows[] = {
+    LOOKUP_ROW(answer, "table of 32 entries turned and masked", TABLES, 33 * 16 + 9.25),
+    LOOKUP_ROW(select, "entry of a table of 32 taken", COUNT, 24.625),
+};
+const struct kernel_module kernels_of_lookup = KERNEL_MODULE(lookup, "share", 0, lookup_rows);
 
 /* --- products from correlations: size is values --- */
 

@@ -1,0 +1,3 @@
+#include "gates/lookup_loops.h"
+
+const struct lookup_kernels lookup_kernels_avx512 = LOOKUP_KERNELS;
