@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A small BERT that sorts notes of patients by urgency, ready for `fusion compile`. A few minutes on one core, no download.
+"""A small BERT that sorts notes of patients by urgency, ready for `fusion compile`. Some 80 seconds on one core, no download.
 
 The notes are made by a grammar: complaints that are reported, denied or past, with how bad they are. What counts is which word stands
 where: "denies chest pain but reports mild cough" is routine, "denies cough but reports chest pain" an emergency. The network's input are the
@@ -86,7 +86,7 @@ class Bert(nn.Module):
     def __init__(self, width, layers, heads=2):
         super().__init__()
         self.words = nn.Embedding(len(WORDS), width)
-        self.places = nn.Parameter(torch.randn(1, PLACES, width) * 0.1)
+        self.places = nn.Parameter(torch.randn(1, PLACES, width))  # as large as words: order counts
         self.norm, self.layers = nn.LayerNorm(width), nn.Sequential(*(Layer(width, heads) for _ in range(layers)))
         self.pool, self.classes = nn.Linear(width, width), nn.Linear(width, len(CLASSES))
 
@@ -95,9 +95,10 @@ class Bert(nn.Module):
         return self.classes(torch.tanh(self.pool(x[:, 0])))
 
 
-def save_job(folder, train, test, test_labels):
+def save_job(folder, calib, test, test_labels):
+    """calib: notes that the network did not learn from. It is surer of those that it knows."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"calib": train[:500], "queries": test[300:], "query_labels": test_labels[300:], "public": test[:300],
+    parts = {"calib": calib, "queries": test[300:], "query_labels": test_labels[300:], "public": test[:300],
              "public_labels": test_labels[:300], "test": test, "test_labels": test_labels}
     for name, array in parts.items():
         np.save(folder / f"{name}.npy", array)
@@ -110,19 +111,19 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--notes", type=int, default=8000, help="to train on")
+    parser.add_argument("--notes", type=int, default=40000, help="to train on")
     parser.add_argument("--seed", default=1, type=int)
     parser.add_argument("--threads", default=1, type=int)
     args = parser.parse_args()
 
     train, labels = notes(args.notes, args.seed)
     test, test_labels = notes(1000, args.seed + 1000)
-    save_job(args.out, train, test, test_labels)
+    save_job(args.out, notes(500, args.seed + 2000)[0], test, test_labels)
     if args.data_only:
         return
     common.set_seed(args.seed, args.threads)
     model = Bert(args.width, args.layers)
-    model = common.train(model, train, labels, args.epochs, batch=64)
+    model = common.train(model, train, labels, args.epochs, 2e-3, batch=64)
     common.export(model, train, args.out / "model.onnx", opset=17)
     print(f"{args.out / 'model.onnx'}: accuracy {common.accuracy(model, test, test_labels):.4f} on 1,000 notes, "
           f"the largest class is {np.bincount(test_labels).max() / len(test):.3f} of them")

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A recurrent network (LSTM) that recognises spoken digits, ready for `fusion compile`. About a minute on one core.
+"""A recurrent network (LSTM) that recognises spoken digits, ready for `fusion compile`. Fifteen seconds on one core.
 
 Writes speech.onnx and the files of a job out of the 300 test recordings: queries.npy, public.npy with their labels, test.npy (all
-of them), and calib.npy from the training recordings.
+of them); and calib.npy, 300 training recordings that the network does not learn from: it is surer of those that it knows, and
+`fusion compile` would choose narrower numbers than new ones need.
 
 usage: speech.py [--data FOLDER] [--out FOLDER] [--kind lstm|gru|rnn]
 FOLDER holds {train,test}_{features,labels}.npy: float32 [n, 1845], 15 frames of 123 features each."""
@@ -12,11 +13,14 @@ from pathlib import Path
 import common  # first: it finds a Python that has the others
 
 import numpy as np
+import torch
 from torch import nn
 
 DEFAULT_DATA = Path(__file__).resolve().parents[1] / "../shared/data/fsdd"
 FRAMES, FEATURES = 15, 123
 QUERIES = 128  # of the test recordings; the others are public
+CALIB = 300    # of the training recordings
+NOISE = 0.3    # deviation of what training adds to each feature, whose own is 1
 
 
 class Network(nn.Module):
@@ -47,9 +51,12 @@ def main():
     common.set_seed(args.seed, args.threads)
     order = np.random.permutation(len(test))
     test, test_labels = test[order], test_labels[order]
+    order = np.random.permutation(len(train))
+    calib, train, labels = train[order[:CALIB]], train[order[CALIB:]], labels[order[CALIB:]]
 
-    model = common.train(Network(args.kind), train, labels, args.epochs, 3e-3, clip=1.0)
-    common.save_job(args.out, train[:500], test[:QUERIES], test_labels[:QUERIES], test[QUERIES:], test_labels[QUERIES:])
+    noise = lambda x: x + NOISE * torch.randn_like(x)  # noqa: E731
+    model = common.train(Network(args.kind), train, labels, args.epochs, 3e-3, augment=noise, clip=1.0)
+    common.save_job(args.out, calib, test[:QUERIES], test_labels[:QUERIES], test[QUERIES:], test_labels[QUERIES:])
     np.save(args.out / "test.npy", test)
     np.save(args.out / "test_labels.npy", test_labels)
     common.export(model, train, args.out / "speech.onnx")
