@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import examples_table
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Models
 
@@ -58,21 +60,6 @@ work that the machine did at the same time.
 
 | network | samples | shard | wall s a sample | server CPU s | client CPU s | MiB a sample | peak MiB, both |
 |---|---|---|---|---|---|---|---|
-"""
-
-EXAMPLES = """
-## Jobs of the example networks
-
-Networks that programs in `examples/` train. Fixed point beside float is by `fusion run` on the test samples; jobs are `bench/jobs.sh FOLDER MIN_ACCURACY 128`: 868 samples with
-copies and public samples over TLS on loopback, every answer equal to `fusion run`. Measured on 2026-11-29 on two cores that much other work shared: times are too long.
-
-| example | float | fixed | agreement | KiB a sample | ms a sample | rounds |
-|---|---|---|---|---|---|---|
-| `trees.py`, random forest | 98.0 % | 98.0 % | - | 76.1 | 29.8 | 16 |
-| `bert.py`, a job of 8 queries, 180 samples | 84.1 % | 84.4 % | 98.6 % of 1000 | 2,471 | 1,222 | 393 |
-
-The BERT that takes minutes to train is unsure of many notes, so small errors change labels. With `--accuracy-loss 0.0025` the agreement is 99.7 %, the accuracy 84.2 %, and a
-sample takes 3.3 MiB where the default takes 2.5 (predicted for 128 samples).
 """
 
 
@@ -153,7 +140,7 @@ def write(results, missing, args):
         text += SECURE + "".join(secure_row(n, s) for n, s in secure.items())
         for name, s in secure.items():
             text += f"\n{name}:\n\n```\n{s['stages'].strip()}\n```\n"
-    args.output.write_text(text + EXAMPLES)
+    args.output.write_text(text + "\n" + examples_table.section())
 
 
 def main():
