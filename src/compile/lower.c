@@ -426,8 +426,7 @@ bool lower_never_negative(const struct graph *graph, uint32_t g) {
     case GRAPH_RELU:
     case GRAPH_COMPARE: return true;
     case GRAPH_QUANTISE: return n->low == 0;
-    case GRAPH_ACTIVATION:
-      return n->use.gain > 0 && n->use.kind >= ACTIVATION_EXP_BELOW && n->use.kind <= ACTIVATION_EXP;
+    case GRAPH_ACTIVATION: return n->use.gain > 0 && n->use.kind == ACTIVATION_EXP_BELOW;
     case GRAPH_MUL:
       if (n->inputs[0] == n->inputs[1]) return true;
       break;

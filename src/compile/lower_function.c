@@ -15,6 +15,8 @@ enum {
   DIRECT_OCTAVES = 3, /* so few need one table of x alone */
   RESULT_OCTAVES = 4, /* additional bits of a power */
   POWER_BITS = 11,    /* of p^-a where that is no whole number */
+  SUM_BITS = 2,       /* additional ones of two tables that are summed */
+  SHORT_RANGE = 4,    /* of exp(): a 32nd of it is off by a thousandth of the top value */
 };
 /* What values may go beyond those of calibration; where octaves have room; below, where one more octave is nearly as
  * good. */
@@ -194,18 +196,49 @@ static struct range table_range(const struct range *seen) {
   return (struct range){low, low + span * whole};
 }
 
+/** exp(): what it gives 15 below the top counts for nothing beside the rest, so a longer range is cut, and the top is
+ * as near to the values seen as its margin allows. */
+static struct range exponential_range(const struct range *seen, struct range r, double unit) {
+  const double span = fmin((r.high - r.low) / whole, 16 * unit), part = span / 32;
+  const double top = seen->high + (seen->high - seen->low) * (margin - 1) / 2;
+  r.high = ceil(top / part) * part;
+  r.low = r.high - span * whole;
+  return r;
+}
+
+/** exp() of a long range: a chord of a 32nd of it would be off by too much at the top. Two tables, the second of the
+ * top quarter: each has what x is in its part, and exp() of where they meet is taken off the sum. */
+static fusion_status lower_exponential(struct lowering *l, uint32_t g, const struct range *r) {
+  const struct activation_use *use = &l->graph->nodes[g].use;
+  const double meet = r->high - 7 * (r->high - r->low) / 31;
+  const struct table parts[2] = {{.use = *use, .low = r->low, .high = meet, .least = r->low},
+                                 {.use = *use, .low = meet, .high = r->high, .least = meet}};
+  uint32_t at[2];
+  fusion_status status;
+  for (int k = 0; k < 2; k++) {
+    TRY(lower_free(l, l->graph->nodes[g].inputs[0], &at[k]));
+    TRY(cut(l, g, &at[k], parts[k].low, parts[k].high - parts[k].low));
+    TRY(append_table(l, g, &at[k], &parts[k]));
+    TRY(append_truncation(l, g, &at[k], 0));
+    l->net->nodes[at[k]].octaves = SUM_BITS;
+  }
+  TRY(append_pair(l, OP_ADD, g, &at[0], at[1], 0));
+  TRY(lower_shift(l, g, &at[0], false, -activation_value(use, meet)));
+  TRY(lower_done(l, g));
+cleanup:
+  return status;
+}
+
 static fusion_status lower_calibrated(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   const struct range seen = input_range(l, g);
   if (!l->ranges)
     return error_set(l->err, FUSION_E_INTERNAL, "layer '%s': its range is not known before calibration", n->name);
   struct range r = table_range(&seen);
-  /* What exp() gives 15 below the top counts for nothing beside the rest. */
-  const double unit = (double)n->use.stretch, reach = 16 * unit;
-  if (n->use.kind == ACTIVATION_EXP && r.high - r.low > reach) {
-    const double top = seen.high + (seen.high - seen.low) * (margin - 1) / 2;
-    r.low = ceil((top - reach * whole) / unit) * unit;
-    r.high = r.low + reach * whole;
+  const double unit = (double)n->use.stretch;
+  if (n->use.kind == ACTIVATION_EXP && r.high - r.low > SHORT_RANGE * unit) {
+    r = exponential_range(&seen, r, unit);
+    return lower_exponential(l, g, &r);
   }
   return lower_direct(l, g, &(struct table){.use = n->use, .low = r.low, .high = r.high, .least = r.low});
 }

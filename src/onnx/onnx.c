@@ -166,6 +166,10 @@ static const struct op_entry ml_ops[] = {
     {"LinearRegressor", "coefficients intercepts post_transform targets ", 1, 1, false, op_linear_regressor, NULL},
     {"Normalizer", "norm ", 1, 1, false, op_normalizer, NULL},
     {"OneHotEncoder", "cats_int64s cats_strings zeros ", 1, 1, false, op_one_hot, NULL},
+    {"SVMClassifier",
+     "classlabels_ints classlabels_strings coefficients kernel_params kernel_type post_transform prob_a prob_b rho "
+     "support_vectors vectors_per_class ",
+     1, 1, false, op_svm_classifier, NULL},
     {"SVMRegressor",
      "coefficients kernel_params kernel_type n_supports one_class post_transform rho support_vectors n_targets ", 1, 1,
      false, op_svm_regressor, NULL},
@@ -185,7 +189,6 @@ static const struct {
     {"ConvInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"MatMulInteger", "export in the QDQ format (QuantizeLinear and DequantizeLinear)"},
     {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
-    {"SVMClassifier", "use a linear model or a network of Relus; kernels are not supported"},
     {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
     {"LRN", "use BatchNormalization instead, or none"},
     {"If", "export the model for inference with fixed shapes, so that no branch is left"},

@@ -1,4 +1,4 @@
-/* The operators of domain ai.onnx.ml that prepare features, and support vector machines with a linear kernel. */
+/* The operators of domain ai.onnx.ml that prepare features. */
 #include <math.h>
 
 #include "onnx/onnx_ops.h"
@@ -100,62 +100,5 @@ fusion_status op_one_hot(struct call *c) {
   TRY(value_binary(c, '-', &x, &above, &x));
   TRY(call_set(c, 0, &x));
 cleanup:
-  return status;
-}
-
-/* ---- Support vectors with a linear kernel: their sum is one row of weights ---- */
-
-struct machine {
-  const float *coefficients, *vectors, *rho;
-  size_t supports, vector_count, rho_count;
-};
-
-static size_t floats_of(const struct call *c, const char *name, const float **out) {
-  const Onnx__AttributeProto *a = attr_find(c, name);
-  *out = a ? a->floats : NULL;
-  return a ? a->n_floats : 0;
-}
-
-static fusion_status take_machine(const struct call *c, uint32_t features, struct machine *m) {
-  char kernel[16], transform[16];
-  const int64_t supports = attr_int(c, "n_supports", 0);
-  const size_t coefficients = floats_of(c, "coefficients", &m->coefficients);
-  attr_string(c, "kernel_type", kernel, sizeof kernel);
-  attr_string(c, "post_transform", transform, sizeof transform);
-  m->vector_count = floats_of(c, "support_vectors", &m->vectors);
-  m->rho_count = floats_of(c, "rho", &m->rho);
-  if (kernel[0] && strcmp(kernel, "LINEAR"))
-    return call_refuse(c, "use a linear kernel, or a network", "has a kernel that is not linear");
-  if ((transform[0] && strcmp(transform, "NONE")) || attr_int(c, "one_class", 0))
-    return call_refuse(c, "export it without", "has a post_transform, or one class");
-  m->supports = supports > 0 ? (size_t)supports : 0;
-  const bool fit = m->supports ? coefficients == m->supports && m->vector_count == m->supports * (size_t)features
-                               : coefficients == features;
-  return fit && m->rho_count == 1 ? FUSION_OK : call_malformed(c, "has vectors or coefficients that do not fit");
-}
-
-fusion_status op_svm_regressor(struct call *c) {
-  struct value x = *c->in[0];
-  struct machine m = {0};
-  uint32_t features;
-  float *w = NULL;
-  fusion_status status;
-  TRY(ml_features(c, &x, &features));
-  TRY(take_machine(c, features, &m));
-  w = mem_alloc(features, sizeof *w);
-  FAIL_IF(!w, call_out_of_memory(c));
-  for (uint32_t k = 0; k < features; k++) {
-    double sum = m.supports ? 0 : (double)m.coefficients[k];
-    for (size_t s = 0; s < m.supports; s++) sum += (double)m.coefficients[s] * (double)m.vectors[s * features + k];
-    w[k] = (float)sum;
-  }
-  TRY(value_view(c, &x, (struct shape){features, 1, 1}, &x.node));
-  TRY(call_added(c, graph_add_dense(c->im->g, x.node, 1, w, m.rho, &x.node)));
-  call_name_node(c, x.node);
-  x.dims.d[x.dims.rank - 1] = 1;
-  x.integer = false;
-  TRY(call_set(c, 0, &x));
-cleanup:
-  mem_free(w);
   return status;
 }

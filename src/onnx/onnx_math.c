@@ -214,8 +214,8 @@ fusion_status op_sum(struct call *c) {
   return finish(c, status, &acc);
 }
 
-/* Whole powers by products: the square of what was squared, times x where the power has a bit. */
-static fusion_status whole_power(struct call *c, const struct value *x, unsigned power, struct value *out) {
+/* By products: the square of what was squared, times x where the power has a bit. */
+fusion_status value_whole_power(struct call *c, const struct value *x, unsigned power, struct value *out) {
   unsigned bit = 1;
   while (2 * bit <= power) bit *= 2;
   fusion_status status = FUSION_OK;
@@ -241,7 +241,7 @@ fusion_status op_pow(struct call *c) {
   if (!whole && !(power >= -WHOLE_MOST && power <= WHOLE_MOST && (power > 0 || power < 0)))
     return call_refuse(c, "use powers from -8 to 8", "has a power that is not supported");
   const fusion_status status =
-      whole ? whole_power(c, c->in[0], (unsigned)power, &out) : value_power(c, c->in[0], power, &out);
+      whole ? value_whole_power(c, c->in[0], (unsigned)power, &out) : value_power(c, c->in[0], power, &out);
   return finish(c, status, &out);
 }
 

@@ -57,6 +57,8 @@ fusion_status value_scale(struct call *c, const struct value *x, double scale, d
 /** |x| = 2 relu(x) - x. */
 fusion_status value_abs(struct call *c, const struct value *x, struct value *out);
 fusion_status value_relu(struct call *c, const struct value *x, struct value *out);
+/** x^power of a power from 1 on. */
+fusion_status value_whole_power(struct call *c, const struct value *x, unsigned power, struct value *out);
 fusion_status op_binary(struct call *c);
 fusion_status op_sum(struct call *c);
 fusion_status op_pow(struct call *c);
@@ -185,7 +187,10 @@ fusion_status op_imputer(struct call *c);
 fusion_status op_feature_vectorizer(struct call *c);
 fusion_status op_feature_extractor(struct call *c);
 fusion_status op_one_hot(struct call *c);
+
+/* onnx_svm.c: domain ai.onnx.ml */
 fusion_status op_svm_regressor(struct call *c);
+fusion_status op_svm_classifier(struct call *c);
 
 /* onnx_trees.c */
 fusion_status op_tree_classifier(struct call *c);

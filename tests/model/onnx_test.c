@@ -101,6 +101,11 @@ static void graph_from_onnx__products_of_activations_give_the_expected_answer(vo
   assert_true(check_folder("../attention/") >= 15);
 }
 
+static void graph_from_onnx__rarer_operators_give_the_expected_answer(void **state) {
+  (void)state;
+  assert_true(check_folder("../operators/") >= 17);
+}
+
 struct refusal {
   const char *name;
   fusion_status status;
@@ -424,6 +429,7 @@ int main(void) {
       cmocka_unit_test(graph_from_onnx__every_former_fault_gives_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__recurrent_layers_give_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__products_of_activations_give_the_expected_answer),
+      cmocka_unit_test(graph_from_onnx__rarer_operators_give_the_expected_answer),
       cmocka_unit_test(graph_from_onnx__refuses_other_products_of_activations),
       cmocka_unit_test(graph_from_onnx__refuses_with_the_reason),
       cmocka_unit_test(graph_from_onnx__refuses_former_faults_with_the_reason),

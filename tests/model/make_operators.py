@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""Makes the small networks of tests/model/operators and what they answer, by scikit-learn, PyTorch or NumPy: NAME.onnx, and
+NAME.in / NAME.out in expected.npz.
+
+Usage: make_operators.py OUTPUT_FOLDER (Debian: python3-onnx, python3-numpy, python3-torch, python3-sklearn)."""
+import os
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from sklearn import svm
+
+CASES = {}
+
+
+def node(op, ins, outs, **attributes):
+    return helper.make_node(op, ins, outs, name=outs[0] + '_node', **attributes)
+
+
+def ml(op, ins, outs, **attributes):
+    return node(op, ins, outs, domain='ai.onnx.ml', **attributes)
+
+
+def case(name, nodes, x, y, constants=(), opset=13, ends=('y',), inputs=None, functions=()):
+    """`inputs`: several, as (name, shape) in the order of the row's parts; else one of x's shape."""
+    assert name not in CASES
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ['N', *shape])
+              for n, shape in inputs or [('x', x.shape[1:])]]
+    kinds = {'label': TensorProto.INT64, 'labels': TensorProto.STRING}
+    graph = helper.make_graph(nodes, 'g', values,
+                              [helper.make_tensor_value_info(e, kinds.get(e, TensorProto.FLOAT), None) for e in ends],
+                              [numpy_helper.from_array(np.asarray(c), n) for n, c in dict(constants).items()])
+    imports = [helper.make_opsetid('', opset), helper.make_opsetid('ai.onnx.ml', 3)] + \
+        [helper.make_opsetid(f.domain, 1) for f in functions[:1]]
+    m = helper.make_model(graph, opset_imports=imports, functions=list(functions), producer_name='make_operators')
+    CASES[name] = (m, x, y)
+
+
+def machine_attributes(machine):
+    """As scikit-learn's converter writes them; of two classes the sum is that of the first."""
+    sign = -1 if hasattr(machine, 'classes_') and len(machine.classes_) == 2 else 1
+    return {'kernel_type': machine.kernel.upper(), 'kernel_params': [machine._gamma, machine.coef0, float(machine.degree)],
+            'coefficients': (sign * machine.dual_coef_).ravel().tolist(), 'support_vectors': machine.support_vectors_.ravel().tolist(),
+            'rho': (sign * machine.intercept_).tolist(), 'post_transform': 'NONE'}
+
+
+def one_against_rest(classes):
+    """What scikit-learn's converter puts behind the scores of pairs."""
+    nodes = [node('Less', ['pairs', 'zero'], ['negative']), node('Cast', ['negative'], ['votes'], to=TensorProto.FLOAT),
+             node('Neg', ['pairs'], ['turned'])]
+    constants, sums, counts = {'zero': np.float32(0), 'one': np.float32(1), 'three': np.float32(3)}, {}, {}
+    pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
+    for k, (i, j) in enumerate(pairs):
+        constants['at%d' % k] = np.int64(k)
+        nodes += [ml('ArrayFeatureExtractor', ['turned', 'at%d' % k], ['s%d' % k]), node('Neg', ['s%d' % k], ['sn%d' % k]),
+                  ml('ArrayFeatureExtractor', ['votes', 'at%d' % k], ['v%d' % k]), node('Neg', ['v%d' % k], ['vn%d' % k]),
+                  node('Add', ['vn%d' % k, 'one'], ['vo%d' % k])]
+        sums.setdefault(j, []).append('s%d' % k)
+        sums.setdefault(i, []).append('sn%d' % k)
+        counts.setdefault(j, []).append('v%d' % k)
+        counts.setdefault(i, []).append('vo%d' % k)
+    for k in range(classes):
+        nodes += [node('Sum', sums[k], ['sum%d' % k]), node('Sum', counts[k], ['count%d' % k])]
+    nodes += [node('Concat', ['sum%d' % k for k in range(classes)], ['sums'], axis=1),
+              node('Concat', ['count%d' % k for k in range(classes)], ['counts'], axis=1),
+              node('Abs', ['sums'], ['size']), node('Add', ['size', 'one'], ['more']), node('Mul', ['more', 'three'], ['thrice']),
+              node('Div', ['sums', 'thrice'], ['part']), node('Add', ['counts', 'part'], ['y'])]
+    return nodes, constants
+
+
+def machine_cases():
+    """Support vector machines of three clouds of points."""
+    rng = np.random.default_rng(41)
+    x = (rng.standard_normal((90, 4)) + 1.5 * np.eye(4)[rng.integers(0, 3, 90)] + 1).astype(np.float32)
+    target = x @ [0.5, -1, 0.25, 1] + np.sin(2 * x[:, 0])
+    label = np.argmax(x[:, :3] + 0.5 * rng.standard_normal((90, 3)), 1)
+    # Away from where decisions change: elsewhere, fixed point may decide otherwise.
+    three = svm.SVC(decision_function_shape='ovo').fit(x, label)
+    odd = svm.OneClassSVM(gamma=0.2, nu=0.3).fit(x)
+    near = np.minimum(np.abs(three.decision_function(x)).min(1), np.abs(odd.decision_function(x)))
+    show = x[near > 0.1][:24]
+    for kernel in ('linear', 'rbf', 'poly', 'sigmoid'):
+        r = svm.SVR(kernel=kernel, degree=2, coef0=0.5, gamma=0.05).fit(x, target)
+        case('svr_' + kernel, [ml('SVMRegressor', ['x'], ['y'], n_supports=len(r.support_), **machine_attributes(r))], show,
+             r.predict(show)[:, None])
+        two = svm.SVC(kernel=kernel, degree=3, coef0=0.5, gamma=0.1).fit(x, label == 1)
+        d = two.decision_function(show)
+        attributes = machine_attributes(two) | {'vectors_per_class': two.n_support_.tolist(), 'classlabels_ints': [0, 1]}
+        case('svc_two_' + kernel, [ml('SVMClassifier', ['x'], ['label', 's'], **attributes), node('Cast', ['s'], ['y'], to=1)],
+             show, np.stack([-d, d], 1), ends=('label', 'y'))
+    # The file's own scores are turned where something computes with them.
+    case('svc_raw_scores', [ml('SVMClassifier', ['x'], ['label', 's'], **attributes), node('Mul', ['s', 'minus'], ['y'])], show,
+         np.stack([-d, d], 1), {'minus': np.float32(-1)}, ends=('label', 'y'))
+    case('svc_two_label', [ml('SVMClassifier', ['x'], ['label', 's'], **attributes)], show, two.predict(show), ends=('label',))
+    sure = svm.SVC(probability=True, random_state=1).fit(x, label == 1)
+    attributes = machine_attributes(sure) | {'vectors_per_class': sure.n_support_.tolist(), 'classlabels_strings': ['no', 'yes'],
+                                             'prob_a': sure.probA_.tolist(), 'prob_b': sure.probB_.tolist()}
+    # scikit-learn stops half a percent before the end of an iteration that has this limit.
+    first = 1 / (1 + np.exp(sure.probB_[0] - sure.probA_[0] * sure.decision_function(show)))
+    assert np.abs(sure.predict_proba(show)[:, 0] - first).max() < 0.01
+    case('svc_probability', [ml('SVMClassifier', ['x'], ['labels', 'p'], **attributes),
+                             ml('ZipMap', ['p'], ['y'], classlabels_strings=['no', 'yes'])],
+         show, np.stack([first, 1 - first], 1), ends=('labels', 'y'))
+    three = svm.SVC(decision_function_shape='ovr').fit(x, label)
+    attributes = machine_attributes(three) | {'vectors_per_class': three.n_support_.tolist(), 'classlabels_ints': [0, 1, 2]}
+    nodes, constants = one_against_rest(3)
+    case('svc_three', [ml('SVMClassifier', ['x'], ['label', 'pairs'], **attributes)] + nodes, show, three.decision_function(show),
+         constants, ends=('label', 'y'))
+    case('svc_three_label', [ml('SVMClassifier', ['x'], ['label', 'pairs'], **attributes)], show, three.predict(show),
+         ends=('label',))
+    pairs = svm.SVC(decision_function_shape='ovo').fit(x, label).decision_function(show)
+    first = pairs > 0
+    votes = np.stack([first[:, 0].astype(int) + first[:, 1], 1 - first[:, 0] + first[:, 2], 2 - first[:, 1].astype(int) - first[:, 2]], 1)
+    assert (np.argmax(votes, 1) == three.predict(show)).all()
+    case('svc_three_votes', [ml('SVMClassifier', ['x'], ['label', 'y'], **attributes)], show, votes, ends=('label', 'y'))
+    lines = rng.standard_normal((3, 4)).astype(np.float32)
+    case('svc_lines', [ml('SVMClassifier', ['x'], ['label', 'y'], coefficients=lines.ravel().tolist(), rho=[0.25],
+                          classlabels_ints=[0, 1, 2], kernel_type='LINEAR')], show, show @ lines.T + 0.25, ends=('label', 'y'))
+    attributes = machine_attributes(odd) | {'n_supports': len(odd.support_)}
+    case('svm_one_class', [ml('SVMRegressor', ['x'], ['y'], one_class=1, **attributes)], show, odd.predict(show)[:, None])
+    case('svm_novelty', [ml('SVMRegressor', ['x'], ['s'], **attributes), node('Cast', ['s'], ['y'], to=1), node('Sign', ['y'], ['f']),
+                         node('Cast', ['f'], ['label'], to=TensorProto.INT64)], show, odd.decision_function(show)[:, None],
+         ends=('label', 'y'))
+
+
+def main():
+    folder = sys.argv[1]
+    os.makedirs(folder, exist_ok=True)
+    for make in (machine_cases,):
+        make()
+    arrays = {}
+    for name, (m, x, y) in CASES.items():
+        onnx.save(m, os.path.join(folder, name + '.onnx'))
+        arrays[name + '.in'], arrays[name + '.out'] = x, y
+    np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
+
+
+if __name__ == '__main__':
+    main()
