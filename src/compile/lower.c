@@ -111,8 +111,7 @@ static fusion_status lower_linear(struct lowering *l, uint32_t g) {
   return d->weights && d->bias ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
-/** 1 or -1 when an affine map multiplies every channel by that; else 0. */
-static int common_sign(const struct graph_node *n) {
+int lower_sign(const struct graph_node *n) {
   const float sign = n->weights ? n->weights[0] : 1;
   for (uint32_t c = 1; n->weights && c < n->shape.channels; c++)
     if (n->weights[c] != sign) return 0;
@@ -127,7 +126,7 @@ static bool all_whole(const float *v, size_t count) {
 
 static fusion_status lower_affine(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
-  const int sign = common_sign(n);
+  const int sign = lower_sign(n);
   if (!sign) return lower_linear(l, g);
   uint32_t from;
   const fusion_status status = lower_clean(l, n->inputs[0], &from);
@@ -142,9 +141,7 @@ static fusion_status lower_affine(struct lowering *l, uint32_t g) {
   return d->bias ? lower_done(l, g) : FUSION_E_MEMORY;
 }
 
-/** A layer that multiplies each channel by its own factor. */
-static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
-                                    const float *factors) {
+fusion_status lower_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape, const float *factors) {
   struct network_node *d = lower_append(l, OP_LINEAR, g, &from, 1);
   if (!d) return FUSION_E_MEMORY;
   d->shape = shape;
@@ -157,6 +154,23 @@ static fusion_status append_factors(struct lowering *l, uint32_t g, uint32_t fro
   return d->weights && d->bias ? FUSION_OK : FUSION_E_MEMORY;
 }
 
+/** Of two clean terms that of a much smaller range becomes a layer of ones, where they must not share a scale. */
+static fusion_status part_terms(struct lowering *l, uint32_t g, uint32_t from[2]) {
+  const struct graph_node *n = &l->graph->nodes[g];
+  if (is_raw(l, from[0]) || is_raw(l, from[1]) || is_whole(l, from[0]) || is_whole(l, from[1])) return FUSION_OK;
+  for (unsigned k = 0; k < 2; k++) {
+    const struct lower_term small = {n->inputs[k], from[k]}, large = {n->inputs[k ^ 1u], from[k ^ 1u]};
+    bool apart;
+    fusion_status status = lower_stays_apart(l, small, large, &apart);
+    if (status == FUSION_OK && !apart) continue;
+    if (status == FUSION_OK) status = lower_factors(l, g, from[k], n->shape, NULL);
+    from[k] = l->net->count - 1;
+    l->net->parted++;
+    return status;
+  }
+  return FUSION_OK;
+}
+
 static fusion_status lower_add(struct lowering *l, uint32_t g) {
   const struct graph_node *n = &l->graph->nodes[g];
   uint32_t from[2];
@@ -164,10 +178,12 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
     const fusion_status status = make_raw(l, n->inputs[k], &from[k]);
     if (status != FUSION_OK) return status;
   }
+  const fusion_status parted = part_terms(l, g, from);
+  if (parted != FUSION_OK) return parted;
   for (unsigned k = 0; k < 2; k++) {
     /* Beside real values whole numbers need another unit: a layer of ones gives it. */
     if (!is_whole(l, from[k]) || is_whole(l, from[k ^ 1u])) continue;
-    const fusion_status status = append_factors(l, g, from[k], n->shape, NULL);
+    const fusion_status status = lower_factors(l, g, from[k], n->shape, NULL);
     if (status != FUSION_OK) return status;
     from[k] = l->net->count - 1;
   }
@@ -278,105 +294,37 @@ static fusion_status lower_maxpool(struct lowering *l, uint32_t g) {
   return lower_done(l, g);
 }
 
-/** Taps of a window along one axis that lie inside, at output position `at`. */
-static uint32_t taps_inside(uint32_t in, uint32_t at, uint32_t kernel, uint32_t stride, uint32_t before,
-                            uint32_t dilation) {
-  uint32_t count = 0;
-  for (uint32_t k = 0; k < kernel; k++) {
-    const int64_t pos = (int64_t)at * stride + (int64_t)k * dilation - before;
-    count += pos >= 0 && pos < in;
-  }
-  return count;
-}
-
-static fusion_status append_reshape(struct lowering *l, uint32_t g, struct shape shape) {
-  const uint32_t from = l->net->count - 1;
-  struct network_node *d = lower_append(l, OP_GATHER, g, &from, 1);
-  if (!d) return FUSION_E_MEMORY;
-  d->shape = shape;
-  d->gather = mem_alloc(shape_size(shape), sizeof *d->gather);
-  if (!d->gather) return FUSION_E_MEMORY;
-  for (uint32_t i = 0; i < shape_size(shape); i++) d->gather[i].index = i;
-  return FUSION_OK;
-}
-
-/** Windows at the border that divide by fewer elements: every position gets its own factor. */
-static fusion_status lower_uneven_average(struct lowering *l, uint32_t g) {
-  const struct graph_node *n = &l->graph->nodes[g];
-  const struct window *w = &n->window;
-  const struct shape in = l->graph->nodes[n->inputs[0]].shape;
-  const uint32_t size = (uint32_t)shape_size(n->shape), area = w->kernel_h * w->kernel_w;
-  const struct shape flat = {.channels = size, .height = 1, .width = 1};
-  float *factors = mem_alloc(size, sizeof *factors);
-  fusion_status status = factors ? FUSION_OK : FUSION_E_MEMORY;
-  for (uint32_t i = 0; factors && i < size; i++) {
-    const uint32_t y = i / n->shape.width % n->shape.height, x = i % n->shape.width;
-    const uint32_t taps = taps_inside(in.height, y, w->kernel_h, w->stride_h, w->pad_top, w->dilation_h) *
-                          taps_inside(in.width, x, w->kernel_w, w->stride_w, w->pad_left, w->dilation_w);
-    factors[i] = taps ? (float)area / (float)taps : 1;
-  }
-  if (status == FUSION_OK) status = append_reshape(l, g, flat);
-  if (status == FUSION_OK) status = append_factors(l, g, l->net->count - 1, flat, factors);
-  mem_free(factors);
-  if (status != FUSION_OK) return status;
-  const uint32_t raw = l->net->count - 1;
-  struct network_node *d = lower_append(l, OP_TRUNCATE, g, &raw, 1);
-  if (!d) return FUSION_E_MEMORY;
-  d->shape = flat;
-  status = append_reshape(l, g, n->shape);
-  return status == FUSION_OK ? lower_done(l, g) : status;
-}
-
-/** True when some reader ties this tensor's scale to another's: then the average's own scale cannot just be carried. */
-static bool scale_is_tied(const struct lowering *l, uint32_t g) {
-  for (uint32_t i = g + 1; i < l->graph->count; i++) {
-    const struct graph_node *n = &l->graph->nodes[i];
-    for (uint32_t k = 0; k < n->input_count; k++) {
-      if (n->inputs[k] != g) continue;
-      if (n->op == GRAPH_ADD || n->op == GRAPH_MUL || n->op == GRAPH_MATMUL || n->op == GRAPH_ACTIVATION ||
-          (n->op == GRAPH_GATHER && n->input_count > 1))
-        return true;
-      const bool offset = n->op == GRAPH_AFFINE && common_sign(n);
-      const bool passes =
-          n->op == GRAPH_GATHER || n->op == GRAPH_MAXPOOL || n->op == GRAPH_RELU || n->op == GRAPH_AVGPOOL || offset;
-      if (passes && scale_is_tied(l, i)) return true;
-    }
-  }
-  return false;
-}
-
-static fusion_status lower_average(struct lowering *l, uint32_t g) {
-  const struct graph_node *n = &l->graph->nodes[g];
-  const struct window *w = &n->window;
-  const bool padded = w->pad_top || w->pad_left || w->pad_bottom || w->pad_right;
-  uint32_t from;
-  fusion_status status = lower_clean(l, n->inputs[0], &from);
-  if (status != FUSION_OK) return status;
-  struct network_node *d = lower_append(l, OP_SUMPOOL, g, &from, 1);
-  if (!d) return FUSION_E_MEMORY;
-  d->window = n->window;
-  d->sum = n->sum;
-  const uint32_t sum = l->net->count - 1;
-  const uint32_t area = w->kernel_h * w->kernel_w;
-  const bool tied = !n->sum && scale_is_tied(l, g);
-  if (n->sum || (tied && !padded && (area & (area - 1)) == 0))
-    return lower_append(l, OP_TRUNCATE, g, &sum, 1) ? lower_done(l, g) : FUSION_E_MEMORY;
-  if (padded && !n->count_pad) return lower_uneven_average(l, g);
-  if (!tied) return lower_done(l, g);
-  /* A layer of ones takes the divisor into its weights. */
-  status = append_factors(l, g, sum, n->shape, NULL);
-  return status == FUSION_OK ? lower_done(l, g) : status;
-}
-
-fusion_status lower_free(struct lowering *l, uint32_t g, uint32_t *out) {
-  fusion_status status = lower_clean(l, g, out);
-  if (status != FUSION_OK || !is_whole(l, *out)) return status;
-  status = append_factors(l, g, *out, l->graph->nodes[g].shape, NULL);
+/** A layer of ones behind network node *at, graph node g's values, and its truncation. */
+static fusion_status renew_unit(struct lowering *l, uint32_t g, uint32_t *at) {
+  const fusion_status status = lower_factors(l, g, *at, l->graph->nodes[g].shape, NULL);
   if (status != FUSION_OK) return status;
   const uint32_t raw = l->net->count - 1;
   if (!lower_append(l, OP_TRUNCATE, g, &raw, 1)) return FUSION_E_MEMORY;
-  *out = l->net->count - 1;
+  *at = l->net->count - 1;
   return FUSION_OK;
+}
+
+fusion_status lower_free(struct lowering *l, uint32_t g, uint32_t *out) {
+  const fusion_status status = lower_clean(l, g, out);
+  return status != FUSION_OK || !is_whole(l, *out) ? status : renew_unit(l, g, out);
+}
+
+/** Those that must not share a scale with the first go through a layer of ones, or the first does. */
+static fusion_status part_inputs(struct lowering *l, const struct graph_node *n, uint32_t *from) {
+  fusion_status status = FUSION_OK;
+  for (uint32_t k = 1; k < n->input_count && status == FUSION_OK; k++) {
+    const struct lower_term terms[2] = {{n->inputs[0], from[0]}, {n->inputs[k], from[k]}};
+    for (unsigned small = 0; small < 2; small++) {
+      bool apart;
+      TRY(lower_stays_apart(l, terms[small], terms[small ^ 1u], &apart));
+      if (!apart) continue;
+      TRY(renew_unit(l, terms[small].graph, &from[small ? k : 0]));
+      l->net->parted++;
+      break;
+    }
+  }
+cleanup:
+  return status;
 }
 
 /** What a rearrangement reads has one unit: whole numbers keep theirs only among themselves. */
@@ -391,7 +339,7 @@ static fusion_status gather_inputs(struct lowering *l, const struct graph_node *
     const fusion_status status = lower_free(l, n->inputs[k], &from[k]);
     if (status != FUSION_OK) return status;
   }
-  return FUSION_OK;
+  return whole ? FUSION_OK : part_inputs(l, n, from);
 }
 
 static fusion_status lower_gather(struct lowering *l, uint32_t g) {
@@ -560,9 +508,9 @@ static void count_consumers(struct lowering *l) {
 }
 
 fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
-                            fusion_error *err) {
+                            bool apart, fusion_error *err) {
   *out = (struct network){.logits = graph->count - 1};
-  struct lowering l = {.graph = graph, .ranges = ranges, .net = out, .err = err};
+  struct lowering l = {.graph = graph, .ranges = ranges, .net = out, .apart = apart && ranges, .err = err};
   fusion_status status = FUSION_OK;
   l.made = mem_alloc(graph->count, sizeof *l.made);
   l.cleaned = mem_alloc(graph->count, sizeof *l.cleaned);

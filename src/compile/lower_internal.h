@@ -1,4 +1,4 @@
-/** Lowering, as its files share it (lower.c, lower_function.c). */
+/** Lowering, as its files share it (lower*.c). */
 #ifndef FUSION_COMPILE_LOWER_INTERNAL_H
 #define FUSION_COMPILE_LOWER_INTERNAL_H
 
@@ -8,6 +8,7 @@ struct lowering {
   const struct graph *graph;
   const struct network_ranges *ranges; /* what calibration saw; NULL: nothing */
   struct network *net;
+  bool apart; /* factors of products keep scales of their own (lower_apart.c) */
   fusion_error *err;
   int64_t *made;       /* network node of a graph node, raw or clean; below 0 before */
   int64_t *cleaned;    /* its clean version */
@@ -30,8 +31,25 @@ fusion_status lower_shift(struct lowering *l, uint32_t g, uint32_t *at, bool neg
 /** A Relu after network node *at, on the grid of graph node g. */
 fusion_status lower_bend(struct lowering *l, uint32_t g, uint32_t *at) FUSION_MUST_CHECK;
 
+/** A layer that multiplies each channel by its own factor, ones where `factors` is NULL. */
+fusion_status lower_factors(struct lowering *l, uint32_t g, uint32_t from, struct shape shape,
+                            const float *factors) FUSION_MUST_CHECK;
+/** 1 or -1 when an affine map multiplies every channel by that; else 0. */
+int lower_sign(const struct graph_node *n);
+
 /** Graph node g has no values below 0, whatever the input. */
 bool lower_never_negative(const struct graph *graph, uint32_t g);
+
+/** A tensor that another joins. */
+struct lower_term {
+  uint32_t graph, node; /* in the graph, and in the network */
+};
+/** Whether `small`, of a much smaller range, must not share the scale of `large`; never unless l->apart. */
+fusion_status lower_stays_apart(const struct lowering *l, struct lower_term small, struct lower_term large,
+                                bool *apart) FUSION_MUST_CHECK;
+
+/** AVGPOOL. */
+fusion_status lower_average(struct lowering *l, uint32_t g) FUSION_MUST_CHECK;
 
 /** ACTIVATION. */
 fusion_status lower_function(struct lowering *l, uint32_t g) FUSION_MUST_CHECK;

@@ -54,6 +54,7 @@ static inline bool node_is_raw(const struct network_node *d) {
 struct network {
   struct network_node *nodes;
   uint32_t count, capacity;
+  uint32_t parted;                            /* tensors that network_lower() gave a scale of their own */
   uint32_t logits;                            /* graph node whose values the answers are made of */
   bool softmax, log_softmax, sigmoid, argmax; /* what the graph ended in */
   struct input_units input_units;             /* that the first layers undo; none before network_fold_input */
@@ -76,9 +77,11 @@ struct network_ranges {
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
  *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
  *  constant to x or -x, else as depthwise layers, functions as tables. `graph` must be valid. `ranges` may be NULL for
- * a graph without functions whose range calibration shows. */
+ * a graph without functions whose range calibration shows. `apart`: a product's factor that an addition or a
+ * concatenation would give the scale of a much larger tensor goes through a layer of ones first, which lets it keep its
+ * own; out->parted says how many do. */
 fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
-                            fusion_error *err) FUSION_MUST_CHECK;
+                            bool apart, fusion_error *err) FUSION_MUST_CHECK;
 void network_free(struct network *n);
 
 /** Takes each channel's range and average from the graph's. */

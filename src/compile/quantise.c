@@ -258,9 +258,10 @@ static fusion_status set_defence(struct model *m, const struct quantise_job *job
 
 /** The network with what the samples show of it; calibrates at the first call. */
 static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
-                             const struct quantise_job *job, size_t samples, fusion_error *err) {
+                             const struct quantise_job *job, bool apart, fusion_error *err) {
   const struct quantise_options *o = job->options;
   const float *input = job->input;
+  const size_t samples = job->samples;
   const uint32_t logits = graph_logits(graph), own = o->defence.kind != DEFENCE_NONE ? o->defended : logits;
   fusion_status status = FUSION_OK;
   if (!calibration->samples) status = calibrate(calibration, graph, logits, own, input, samples);
@@ -269,7 +270,7 @@ static fusion_status prepare(struct network *net, struct calibration *calibratio
                      status == FUSION_E_MODEL ? "the network makes infinite or undefined values on these samples"
                                               : fusion_status_text(status));
   const struct network_ranges ranges = {calibration->low, calibration->high, calibration->mean};
-  status = network_lower(net, graph, &ranges, err);
+  status = network_lower(net, graph, &ranges, apart, err);
   if (status == FUSION_OK) network_set_thresholds(net, input, samples);
   return status == FUSION_OK ? network_set_ranges(net, graph, &ranges) : status;
 }
@@ -313,7 +314,8 @@ cleanup:
 /** What may be done to a network before its widths are chosen. */
 struct variant {
   bool equalise;
-  bool fold; /* the input gets units of its own (network_fold_input) */
+  bool fold;  /* the input gets units of its own (network_fold_input) */
+  bool apart; /* factors of products keep scales of their own (network_lower) */
 };
 
 /** A network in a variant, and the best model that was made of it. */
@@ -349,14 +351,17 @@ static void take(struct quantise_job *job, const struct candidate *c) {
 static fusion_status make_candidate(struct candidate *c, const struct source *from, struct variant variant,
                                     fusion_error *err) {
   struct quantise_job *job = from->job;
-  const size_t samples = from->report->samples;
   fusion_status status;
-  TRY(prepare(&c->net, from->calibration, from->graph, job, samples, err));
-  if (variant.fold) TRY(network_fold_input(&c->net, job->input, samples));
-  if (variant.fold && !c->net.input_units.count) return FUSION_OK;
+  TRY(prepare(&c->net, from->calibration, from->graph, job, variant.apart, err));
+  if (variant.fold) TRY(network_fold_input(&c->net, job->input, job->samples));
+  if ((variant.fold && !c->net.input_units.count) || (variant.apart && !c->net.parted)) return FUSION_OK;
   if (variant.equalise) TRY(network_equalise(&c->net));
   c->steps = mem_alloc(c->net.count, sizeof *c->steps);
-  if (!job->overflow) job->overflow = mem_alloc(c->net.count, sizeof *job->overflow);
+  if (c->net.count > job->overflow_room) {
+    mem_free(job->overflow);
+    job->overflow_room = c->net.count;
+    job->overflow = mem_alloc(job->overflow_room, sizeof *job->overflow);
+  }
   FAIL_IF(!c->steps || !job->overflow, FUSION_E_MEMORY);
   take(job, c);
   from->report->steps = c->steps;
@@ -395,7 +400,7 @@ static bool does_not_fit(fusion_status status) {
 /** Shrinking a channel spares weights and costs values; with given widths, which do not follow, either may weigh more:
  *  so the network is tried as it is, too. One scale for the whole input is the rule, as it tells a client least; where
  * it is not enough, or widths are given, units for each feature are tried. */
-static fusion_status choose_variant(struct candidate *chosen, const struct source *from, fusion_error *err) {
+static fusion_status choose_units(struct candidate *chosen, const struct source *from, fusion_error *err) {
   const struct quantise_options *o = from->job->options;
   const bool both = o->equalise && widths_are_given(o);
   fusion_error why = {.status = FUSION_OK}, why_units = why;
@@ -415,6 +420,26 @@ static fusion_status choose_variant(struct candidate *chosen, const struct sourc
   status = chosen->best.model ? FUSION_OK : first; /* one scale is what there is, if it is */
 cleanup:
   return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
+}
+
+/** Where additions join products and their factors, the two kept apart are tried, too: if it is not enough otherwise,
+ * or widths are given. */
+static fusion_status choose_variant(struct candidate *chosen, const struct source *from, fusion_error *err) {
+  const struct quantise_options *o = from->job->options;
+  fusion_error why = {.status = FUSION_OK}, why_apart = why;
+  const fusion_status first = choose_units(chosen, from, &why);
+  const bool enough =
+      first == FUSION_OK && !widths_are_given(o) && likeness_enough(&chosen->best.likeness, o, from->report->samples);
+  if (enough) return FUSION_OK;
+  if (first != FUSION_OK && !does_not_fit(first)) return error_set(err, first, "%s", why.text);
+  if (first != FUSION_OK) {
+    candidate_close(chosen);
+    *chosen = (struct candidate){0};
+  }
+  const fusion_status status =
+      try_variant(chosen, from, (struct variant){.equalise = o->equalise, .apart = true}, &why_apart);
+  if (!does_not_fit(status) && status != FUSION_OK) return error_set(err, status, "%s", why_apart.text);
+  return chosen->best.model ? FUSION_OK : error_set(err, first, "%s", why.text);
 }
 
 /** The step whose values err most beside what it reads. */
@@ -449,7 +474,7 @@ fusion_status quantise_graph(struct model **out, const struct graph *graph, cons
                              fusion_error *err) {
   struct calibration calibration = {0};
   struct candidate c = {0};
-  struct quantise_job job = {.calibration = &calibration, .input = input, .options = options};
+  struct quantise_job job = {.calibration = &calibration, .input = input, .samples = samples, .options = options};
   const struct source from = {.graph = graph, .calibration = &calibration, .job = &job, .report = report};
   fusion_status status;
   *out = NULL;

@@ -107,9 +107,11 @@ struct quantise_job {
   const struct network *net;
   const struct calibration *calibration;
   const float *input;
+  size_t samples;
   const struct quantise_options *options;
   struct step_bound *bounds; /* [step]; NULL before the first run */
-  double *overflow;          /* [step], of the last attempt */
+  double *overflow;          /* [step], of the last attempt; room for overflow_room */
+  uint32_t overflow_room;
 };
 
 /** Builds a model, narrows its rings where bounds are known, and runs the first `samples` samples. `extremes` may be

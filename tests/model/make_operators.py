@@ -125,10 +125,24 @@ def machine_cases():
          ends=('label', 'y'))
 
 
+def sum_cases():
+    """Products beside what they are made of, of much smaller range."""
+    rng = np.random.default_rng(42)
+    x = (100 * rng.standard_normal((40, 4))).astype(np.float32)
+    square = node('Mul', ['x', 'x'], ['q'])
+    case('sum_square', [square, node('Add', ['q', 'x'], ['y'])], x, x * x + x)
+    case('sum_square_max', [square, node('Max', ['q', 'x'], ['y'])], x, np.maximum(x * x, x))
+    case('sum_square_concat', [square, node('Concat', ['q', 'x'], ['y'], axis=1)], x, np.concatenate([x * x, x], 1))
+    a, b = rng.standard_normal((2, 4, 3)).astype(np.float32)
+    nodes = [node('MatMul', ['x', 'a'], ['u']), node('MatMul', ['x', 'b'], ['v']), node('Mul', ['u', 'v'], ['p']),
+             node('Sub', ['p', 'u'], ['y'])]
+    case('sum_product', nodes, x, (x @ a) * (x @ b) - x @ a, {'a': a, 'b': b})
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases,):
+    for make in (machine_cases, sum_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
