@@ -508,9 +508,9 @@ static void count_consumers(struct lowering *l) {
 }
 
 fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
-                            bool apart, fusion_error *err) {
+                            enum network_parting apart, fusion_error *err) {
   *out = (struct network){.logits = graph->count - 1};
-  struct lowering l = {.graph = graph, .ranges = ranges, .net = out, .apart = apart && ranges, .err = err};
+  struct lowering l = {.graph = graph, .ranges = ranges, .net = out, .apart = ranges ? apart : PART_NONE, .err = err};
   fusion_status status = FUSION_OK;
   l.made = mem_alloc(graph->count, sizeof *l.made);
   l.cleaned = mem_alloc(graph->count, sizeof *l.cleaned);

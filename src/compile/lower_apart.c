@@ -29,11 +29,12 @@ fusion_status lower_stays_apart(const struct lowering *l, struct lower_term smal
   static const double much = 4;
   const uint32_t count = l->net->count;
   *apart = false;
-  if (!l->apart || !(reach_of(l, small.graph) * much <= reach_of(l, large.graph))) return FUSION_OK;
+  if (l->apart == PART_NONE || !(reach_of(l, small.graph) * much <= reach_of(l, large.graph))) return FUSION_OK;
   uint32_t *classes = mem_alloc(count, sizeof *classes), *roots = mem_alloc(count, sizeof *roots);
   const fusion_status status = classes && roots ? quantise_classes(l->net, classes, roots) : FUSION_E_MEMORY;
   if (status == FUSION_OK)
-    *apart = classes[small.node] != classes[large.node] && has_factor(l->net, classes, classes[small.node]);
+    *apart = classes[small.node] != classes[large.node] &&
+             (l->apart == PART_ALL || has_factor(l->net, classes, classes[small.node]));
   mem_free(classes);
   mem_free(roots);
   return status;

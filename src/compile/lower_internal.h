@@ -8,7 +8,7 @@ struct lowering {
   const struct graph *graph;
   const struct network_ranges *ranges; /* what calibration saw; NULL: nothing */
   struct network *net;
-  bool apart; /* factors of products keep scales of their own (lower_apart.c) */
+  enum network_parting apart;
   fusion_error *err;
   int64_t *made;       /* network node of a graph node, raw or clean; below 0 before */
   int64_t *cleaned;    /* its clean version */
@@ -44,7 +44,7 @@ bool lower_never_negative(const struct graph *graph, uint32_t g);
 struct lower_term {
   uint32_t graph, node; /* in the graph, and in the network */
 };
-/** Whether `small`, of a much smaller range, must not share the scale of `large`; never unless l->apart. */
+/** Whether `small`, of a much smaller range, must not share the scale of `large`, as l->apart says. */
 fusion_status lower_stays_apart(const struct lowering *l, struct lower_term small, struct lower_term large,
                                 bool *apart) FUSION_MUST_CHECK;
 

@@ -74,14 +74,17 @@ struct network_ranges {
   float *const *low, *const *high, *const *mean;
 };
 
+/** Which tensors keep a scale of their own where an addition or a concatenation would give them that of a much larger
+ * one. */
+enum network_parting { PART_NONE, PART_FACTORS /* factors of products */, PART_ALL };
+
 /** Graph to network: raw and clean tensors told apart, truncations inserted where a clean tensor is needed, Relu put
  *  behind a MaxPool that shrinks, average pools as sums, affine maps as offsets where they only add a
  *  constant to x or -x, else as depthwise layers, functions as tables. `graph` must be valid. `ranges` may be NULL for
- * a graph without functions whose range calibration shows. `apart`: a product's factor that an addition or a
- * concatenation would give the scale of a much larger tensor goes through a layer of ones first, which lets it keep its
- * own; out->parted says how many do. */
+ * a graph without functions whose range calibration shows. Small tensors go through a
+ * layer of ones where they are kept `apart`; out->parted says how many do. */
 fusion_status network_lower(struct network *out, const struct graph *graph, const struct network_ranges *ranges,
-                            bool apart, fusion_error *err) FUSION_MUST_CHECK;
+                            enum network_parting apart, fusion_error *err) FUSION_MUST_CHECK;
 void network_free(struct network *n);
 
 /** Takes each channel's range and average from the graph's. */

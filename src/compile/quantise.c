@@ -258,7 +258,7 @@ static fusion_status set_defence(struct model *m, const struct quantise_job *job
 
 /** The network with what the samples show of it; calibrates at the first call. */
 static fusion_status prepare(struct network *net, struct calibration *calibration, const struct graph *graph,
-                             const struct quantise_job *job, bool apart, fusion_error *err) {
+                             const struct quantise_job *job, enum network_parting apart, fusion_error *err) {
   const struct quantise_options *o = job->options;
   const float *input = job->input;
   const size_t samples = job->samples;
@@ -314,8 +314,8 @@ cleanup:
 /** What may be done to a network before its widths are chosen. */
 struct variant {
   bool equalise;
-  bool fold;  /* the input gets units of its own (network_fold_input) */
-  bool apart; /* factors of products keep scales of their own (network_lower) */
+  bool fold; /* the input gets units of its own (network_fold_input) */
+  enum network_parting apart;
 };
 
 /** A network in a variant, and the best model that was made of it. */
@@ -422,8 +422,8 @@ cleanup:
   return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
 }
 
-/** Where additions join products and their factors, the two kept apart are tried, too: if it is not enough otherwise,
- * or widths are given. */
+/** Where additions give a product's factor a coarse scale, it is kept apart: if it is not enough otherwise, or widths are
+ * given and it is better. Where nothing else fits, all small tensors are. */
 static fusion_status choose_variant(struct candidate *chosen, const struct source *from, fusion_error *err) {
   const struct quantise_options *o = from->job->options;
   fusion_error why = {.status = FUSION_OK}, why_apart = why;
@@ -436,8 +436,12 @@ static fusion_status choose_variant(struct candidate *chosen, const struct sourc
     candidate_close(chosen);
     *chosen = (struct candidate){0};
   }
-  const fusion_status status =
-      try_variant(chosen, from, (struct variant){.equalise = o->equalise, .apart = true}, &why_apart);
+  fusion_status status = FUSION_OK;
+  for (enum network_parting apart = PART_FACTORS; apart <= PART_ALL; apart++) {
+    if (apart == PART_ALL && chosen->best.model) break;
+    status = try_variant(chosen, from, (struct variant){.equalise = o->equalise, .apart = apart}, &why_apart);
+    if (!does_not_fit(status) && status != FUSION_OK) break;
+  }
   if (!does_not_fit(status) && status != FUSION_OK) return error_set(err, status, "%s", why_apart.text);
   return chosen->best.model ? FUSION_OK : error_set(err, first, "%s", why.text);
 }

@@ -149,9 +149,9 @@ static const struct op_entry ops[] = {
   "classlabels_int64s classlabels_strings "
 #define TREE_TARGETS \
   "n_targets target_ids target_nodeids target_treeids target_weights target_weights_as_tensor aggregate_function "
-#define TREE_PLACES                                                                               \
-  "aggregate_function leaf_targetids leaf_weights n_targets nodes_falseleafs nodes_falsenodeids " \
-  "nodes_featureids nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_splits "     \
+#define TREE_PLACES                                                                                                 \
+  "aggregate_function leaf_targetids leaf_weights membership_values n_targets nodes_falseleafs nodes_falsenodeids " \
+  "nodes_featureids nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_splits "                       \
   "nodes_trueleafs nodes_truenodeids post_transform tree_roots "
 
 /* Domain ai.onnx.ml. */

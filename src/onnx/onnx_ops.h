@@ -192,9 +192,11 @@ fusion_status op_one_hot(struct call *c);
 fusion_status op_svm_regressor(struct call *c);
 fusion_status op_svm_classifier(struct call *c);
 
-/* onnx_trees.c */
+/* onnx_trees.c: domain ai.onnx.ml */
 fusion_status op_tree_classifier(struct call *c);
 fusion_status op_tree_regressor(struct call *c);
+
+/* onnx_tree_places.c: domain ai.onnx.ml */
 fusion_status op_tree_ensemble(struct call *c);
 
 /* onnx_tail.c */

@@ -1,24 +1,14 @@
-/* Tree ensembles of domain ai.onnx.ml: TreeEnsembleClassifier and TreeEnsembleRegressor (versions 1 and 3), and
- * TreeEnsemble (version 5). All become a forest (graph/forest.h). Missing values cannot occur: clients refuse inputs
- * that are no numbers, so the attributes that say where such go have no effect. */
+/* Tree ensembles of domain ai.onnx.ml: TreeEnsembleClassifier and TreeEnsembleRegressor (versions 1 and 3), and what
+ * they share with TreeEnsemble (onnx_tree_places.c). All become a forest (graph/forest.h). Missing values cannot occur:
+ * clients refuse inputs that are no numbers, so the attributes that say where such go have no effect. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "graph/forest.h"
-#include "onnx/onnx_ops.h"
+#include "onnx/onnx_trees.h"
 
-enum { NODES_MAX = 1 << 20, OUTPUTS_MAX = 1 << 12 };
-
-/* What a node does, by the numbers of version 5. */
-enum mode { MODE_LEQ, MODE_LT, MODE_GTE, MODE_GT, MODE_EQ, MODE_NEQ, MODE_MEMBER, MODE_LEAF, MODE_UNKNOWN };
-
-/* An attribute's numbers, from a list of floats or of integers, or a tensor. */
-struct numbers {
-  double *v; /* owned */
-  size_t count;
-};
+enum { OUTPUTS_MAX = 1 << 12 };
 
 /* A tensor's doubles, which constants do not keep; false when it holds none in the usual places. */
 static bool doubles_of(const Onnx__TensorProto *t, struct numbers *out) {
@@ -31,7 +21,7 @@ static bool doubles_of(const Onnx__TensorProto *t, struct numbers *out) {
   return true;
 }
 
-static fusion_status numbers_of(const struct call *c, const char *name, struct numbers *out) {
+fusion_status trees_numbers(const struct call *c, const char *name, struct numbers *out) {
   Onnx__AttributeProto *a = (Onnx__AttributeProto *)(uintptr_t)attr_find(c, name);
   struct tensor *t = NULL;
   fusion_status status = FUSION_OK;
@@ -50,19 +40,11 @@ cleanup:
 
 /* From the list, else from the tensor of doubles that later versions have beside it. */
 static fusion_status either_of(const struct call *c, const char *name, const char *tensor, struct numbers *out) {
-  const fusion_status status = numbers_of(c, name, out);
-  return status == FUSION_OK && !out->v ? numbers_of(c, tensor, out) : status;
+  const fusion_status status = trees_numbers(c, name, out);
+  return status == FUSION_OK && !out->v ? trees_numbers(c, tensor, out) : status;
 }
 
-/* The file's trees before they are a forest. */
-struct reading {
-  struct call *c;
-  struct forest f;
-  uint32_t capacity;
-  struct numbers split, weights, base;
-};
-
-static void reading_close(struct reading *r) {
+void trees_close(struct reading *r) {
   forest_free(&r->f);
   mem_free(r->split.v);
   mem_free(r->weights.v);
@@ -76,15 +58,8 @@ static float limit_of(double v, bool at_least) {
   return (double)f > v ? nextafterf(f, -INFINITY) : f;
 }
 
-/* A node that goes to `yes` where the mode's comparison of the feature with v is true. */
-struct branch {
-  enum mode mode;
-  uint32_t feature, yes, no;
-  double v;
-};
-
 /* Writes it at `at`; x = v is two decisions, the second of which is appended. */
-static void set_branch(struct reading *r, uint32_t at, struct branch b) {
+void trees_set_branch(struct reading *r, uint32_t at, struct branch b) {
   const bool equal = b.mode == MODE_EQ || b.mode == MODE_NEQ;
   const bool at_least = b.mode == MODE_LT || b.mode == MODE_GTE;
   /* Of x < v the complement is x >= v; of x > v, x <= v; of x != v, x = v. */
@@ -104,15 +79,16 @@ static void set_branch(struct reading *r, uint32_t at, struct branch b) {
   r->f.nodes[at] = n;
 }
 
-static fusion_status open_nodes(struct reading *r, size_t nodes, size_t roots) {
-  if (nodes > NODES_MAX || roots > NODES_MAX) return call_refuse(r->c, "prune it", "has more than 2^20 nodes");
+fusion_status trees_open_nodes(struct reading *r, size_t nodes, size_t roots) {
+  if (nodes > TREES_NODES_MAX || roots > TREES_NODES_MAX)
+    return call_refuse(r->c, "prune it", "has more than 2^20 nodes");
   r->capacity = (uint32_t)(2 * nodes);
   r->f.nodes = mem_alloc(r->capacity, sizeof *r->f.nodes);
   r->f.roots = mem_alloc(roots, sizeof *r->f.roots);
   return r->f.nodes && r->f.roots ? FUSION_OK : call_out_of_memory(r->c);
 }
 
-static fusion_status open_values(struct reading *r, size_t rows, int64_t outputs) {
+fusion_status trees_open_values(struct reading *r, size_t rows, int64_t outputs) {
   size_t count;
   if (outputs < 1 || outputs > OUTPUTS_MAX) return call_refuse(r->c, "split it", "has no outputs, or more than 4096");
   if (!size_mul(rows, (size_t)outputs, &count) || count > MODEL_MAX_TENSOR)
@@ -124,7 +100,7 @@ static fusion_status open_values(struct reading *r, size_t rows, int64_t outputs
   return r->f.values && r->f.base ? FUSION_OK : call_out_of_memory(r->c);
 }
 
-static bool index_ok(int64_t v, size_t count) {
+bool trees_index_ok(int64_t v, size_t count) {
   return v >= 0 && (uint64_t)v < count;
 }
 
@@ -188,15 +164,16 @@ static fusion_status read_node(struct reading *r, const struct columns *q, const
   }
   if (mode > MODE_NEQ)
     return call_refuse(r->c, "export it with comparisons", "has a mode of branch that is not supported");
-  const struct branch b = {.mode = mode,
-                           .feature = index_ok(q->features[i], UINT32_MAX) ? (uint32_t)q->features[i] : UINT32_MAX,
-                           .yes = find_node(keys, q->count, q->trees[i], q->yes[i]),
-                           .no = find_node(keys, q->count, q->trees[i], q->no[i]),
-                           .v = r->split.v[i]};
+  const struct branch b = {
+      .mode = mode,
+      .feature = trees_index_ok(q->features[i], UINT32_MAX) ? (uint32_t)q->features[i] : UINT32_MAX,
+      .yes = find_node(keys, q->count, q->trees[i], q->yes[i]),
+      .no = find_node(keys, q->count, q->trees[i], q->no[i]),
+      .v = r->split.v[i]};
   if (b.yes == UINT32_MAX || b.no == UINT32_MAX) return call_malformed(r->c, "has a branch that leads nowhere");
   if (!(fabs(b.v) <= (double)FLT_MAX)) return call_malformed(r->c, "compares with a number that is not finite");
   child[b.yes] = child[b.no] = true;
-  set_branch(r, (uint32_t)i, b);
+  trees_set_branch(r, (uint32_t)i, b);
   return FUSION_OK;
 }
 
@@ -216,7 +193,7 @@ static fusion_status read_nodes(struct reading *r, struct key **keys, struct col
   fusion_status status;
   bool *child = NULL;
   TRY(take_columns(r, q));
-  TRY(open_nodes(r, q->count, q->count));
+  TRY(trees_open_nodes(r, q->count, q->count));
   *keys = mem_alloc(q->count, sizeof **keys);
   child = mem_alloc(q->count, sizeof *child);
   FAIL_IF(!*keys || !child, call_out_of_memory(r->c));
@@ -258,7 +235,7 @@ static fusion_status read_worth(struct reading *r, const struct worth *w, const 
   for (size_t i = 0; i < w->count; i++) {
     const uint32_t node = find_node(keys, count, w->trees[i], w->nodes[i]);
     const int64_t output = only ? 0 : w->outputs[i];
-    if (node == UINT32_MAX || !r->f.nodes[node].leaf || !index_ok(output, r->f.outputs))
+    if (node == UINT32_MAX || !r->f.nodes[node].leaf || !trees_index_ok(output, r->f.outputs))
       return call_malformed(r->c, "gives a weight to what is no leaf, or for no output");
     r->f.values[(size_t)node * r->f.outputs + (size_t)output] += (float)(r->weights.v[i] * w->factor);
   }
@@ -276,7 +253,7 @@ static fusion_status read_base(struct reading *r) {
 
 /* ---- What follows the trees ---- */
 
-static fusion_status plant(struct reading *r, struct value *x) {
+static fusion_status plant_all(struct reading *r, struct value *x) {
   struct call *c = r->c;
   struct forest_shape shape;
   const char *why = NULL;
@@ -301,8 +278,6 @@ cleanup:
   return status;
 }
 
-enum transform { TRANSFORM_NONE, TRANSFORM_SOFTMAX, TRANSFORM_LOGISTIC, TRANSFORM_UNKNOWN };
-
 static enum transform transform_of(const struct call *c) {
   static const char *const names[] = {"NONE", "SOFTMAX", "LOGISTIC"};
   char text[16];
@@ -313,20 +288,95 @@ static enum transform transform_of(const struct call *c) {
   return TRANSFORM_UNKNOWN;
 }
 
-static fusion_status refuse_transform(const struct call *c) {
+fusion_status trees_refuse_transform(const struct call *c) {
   return call_refuse(c, "use NONE, SOFTMAX or LOGISTIC", "has a post_transform that is not supported");
 }
 
-static fusion_status add_transform(struct call *c, enum transform t, struct value *x) {
+fusion_status trees_add_transform(struct call *c, enum transform t, struct value *x) {
   if (t == TRANSFORM_NONE) return FUSION_OK;
   const enum graph_op op = t == TRANSFORM_SOFTMAX ? GRAPH_SOFTMAX : GRAPH_SIGMOID;
   return call_added(c, graph_add_unary(c->im->g, op, x->node, &x->node));
 }
 
-/* How many trees' answers are summed up; 0 for other ways to put them together. */
-static double tree_factor(const struct reading *r, const char *how) {
-  if (!how[0] || !strcmp(how, "SUM")) return 1;
-  return !strcmp(how, "AVERAGE") ? 1 / (double)r->f.trees : 0;
+static enum way way_of(const struct call *c) {
+  static const char *const names[] = {"AVERAGE", "SUM", "MIN", "MAX"};
+  char text[16];
+  attr_string(c, "aggregate_function", text, sizeof text);
+  if (!text[0]) return WAY_SUM;
+  for (int i = 0; i < WAY_UNKNOWN; i++)
+    if (!strcmp(text, names[i])) return (enum way)i;
+  return WAY_UNKNOWN;
+}
+
+/* What leaves' weights are multiplied by: the least is minus the largest of the negatives. */
+double trees_factor(const struct reading *r, enum way w) {
+  return w == WAY_AVERAGE ? 1 / (double)r->f.trees : w == WAY_MIN ? -1 : 1;
+}
+
+/* Which tree a row of values belongs to. */
+struct owners {
+  uint32_t *tree; /* owned: [rows]; UINT32_MAX before */
+  uint32_t walked;
+};
+
+/* Marks the leaves below a node; false when another tree's are among them, or the walk is too long. */
+static bool mark_tree(const struct reading *r, uint32_t node, uint32_t tree, uint32_t depth, struct owners *o) {
+  if (node >= r->f.node_count || depth > FOREST_DEPTH_MAX || ++o->walked > TREES_NODES_MAX) return false;
+  const struct forest_node *n = &r->f.nodes[node];
+  if (!n->leaf) return mark_tree(r, n->hit, tree, depth + 1, o) && mark_tree(r, n->miss, tree, depth + 1, o);
+  const bool mine = o->tree[n->row] == UINT32_MAX || o->tree[n->row] == tree;
+  o->tree[n->row] = tree;
+  return mine;
+}
+
+/* Gives every tree an output of its own: the values [rows][1] become [rows][trees]. */
+static fusion_status part_trees(struct reading *r) {
+  const uint32_t trees = r->f.trees, rows = r->f.rows;
+  float *values = r->f.values, *base = r->f.base;
+  struct owners o = {.tree = mem_alloc(rows, sizeof *o.tree)};
+  fusion_status status;
+  r->f.values = r->f.base = NULL;
+  FAIL_IF(!o.tree, call_out_of_memory(r->c));
+  TRY(trees_open_values(r, rows, trees));
+  for (uint32_t i = 0; i < rows; i++) o.tree[i] = UINT32_MAX;
+  for (uint32_t t = 0; t < trees; t++)
+    FAIL_IF(!mark_tree(r, r->f.roots[t], t, 0, &o),
+            call_malformed(r->c, "has trees that share leaves, or are too deep"));
+  for (uint32_t i = 0; i < rows; i++)
+    if (o.tree[i] != UINT32_MAX) r->f.values[(size_t)i * trees + o.tree[i]] = values[i];
+cleanup:
+  mem_free(o.tree);
+  mem_free(values);
+  mem_free(base);
+  return status;
+}
+
+/* The least or the largest of the trees' answers, plus the base value. */
+static fusion_status plant_one(struct reading *r, enum way way, struct value *x) {
+  struct call *c = r->c;
+  const double sign = way == WAY_MIN ? -1 : 1, base = (double)r->f.base[0];
+  fusion_status status;
+  if (r->f.outputs != 1)
+    return call_refuse(c, "sum the trees", "takes the least or the largest of trees of several outputs");
+  TRY(part_trees(r));
+  const uint32_t trees = r->f.trees;
+  TRY(plant_all(r, x));
+  TRY(value_view(c, x, (struct shape){1, 1, trees}, &x->node));
+  if (trees > 1)
+    TRY(call_added(c, graph_add_pool(c->im->g, GRAPH_MAXPOOL, x->node,
+                                     (struct window){1, trees, 1, 1, 0, 0, 0, 0, 1, 1}, &x->node)));
+  x->dims.d[x->dims.rank - 1] = 1;
+  TRY(value_scale(c, x, sign, base, x));
+cleanup:
+  return status;
+}
+
+fusion_status trees_plant(struct reading *r, enum way way, struct value *x) {
+  return way == WAY_MIN || way == WAY_MAX ? plant_one(r, way, x) : plant_all(r, x);
+}
+
+fusion_status trees_refuse_way(const struct call *c) {
+  return call_malformed(c, "puts its trees together in an unknown way");
 }
 
 fusion_status op_tree_regressor(struct call *c) {
@@ -335,24 +385,23 @@ fusion_status op_tree_regressor(struct call *c) {
   struct columns q;
   struct worth w = {0};
   struct key *keys = NULL;
-  char how[16];
   fusion_status status;
   const enum transform transform = transform_of(c);
-  attr_string(c, "aggregate_function", how, sizeof how);
-  FAIL_IF(transform == TRANSFORM_UNKNOWN, refuse_transform(c));
+  const enum way way = way_of(c);
+  FAIL_IF(transform == TRANSFORM_UNKNOWN, trees_refuse_transform(c));
+  FAIL_IF(way == WAY_UNKNOWN, trees_refuse_way(c));
   TRY(read_nodes(&r, &keys, &q));
   TRY(take_worth(&r, "target", &w));
-  w.factor = tree_factor(&r, how);
-  FAIL_IF(!(w.factor > 0), call_refuse(c, "sum the trees", "takes the least or the largest of its trees"));
-  TRY(open_values(&r, q.count, attr_int(c, "n_targets", 1)));
+  w.factor = trees_factor(&r, way);
+  TRY(trees_open_values(&r, q.count, attr_int(c, "n_targets", 1)));
   TRY(read_worth(&r, &w, keys, q.count, false));
   TRY(read_base(&r));
-  TRY(plant(&r, &x));
-  TRY(add_transform(c, transform, &x));
+  TRY(trees_plant(&r, way, &x));
+  TRY(trees_add_transform(c, transform, &x));
   TRY(call_set(c, 0, &x));
 cleanup:
   mem_free(keys);
-  reading_close(&r);
+  trees_close(&r);
   return status;
 }
 
@@ -382,7 +431,7 @@ static fusion_status spread_score(struct call *c, const struct numbers *weights,
 static fusion_status set_classes(struct call *c, struct value *x, enum transform transform) {
   fusion_status status;
   if (call_uses_output(c, 0)) TRY(ml_classifier_label(c, *x));
-  TRY(add_transform(c, transform, x));
+  TRY(trees_add_transform(c, transform, x));
   TRY(call_set(c, 1, x));
 cleanup:
   return status;
@@ -404,107 +453,24 @@ fusion_status op_tree_classifier(struct call *c) {
   enum transform transform = transform_of(c);
   const size_t classes = class_count(c);
   fusion_status status;
-  FAIL_IF(transform == TRANSFORM_UNKNOWN, refuse_transform(c));
+  FAIL_IF(transform == TRANSFORM_UNKNOWN, trees_refuse_transform(c));
   TRY(ml_take_labels(c, "classlabels_int64s", "classlabels_strings", 0));
   TRY(read_nodes(&r, &keys, &q));
   TRY(take_worth(&r, "class", &w));
   w.factor = 1;
   const bool one = has_one_score(&w, classes);
-  TRY(open_values(&r, q.count, one ? 1 : (int64_t)classes));
+  TRY(trees_open_values(&r, q.count, one ? 1 : (int64_t)classes));
   TRY(read_worth(&r, &w, keys, q.count, one));
   /* Of two base values the second belongs to the one score. */
   if (one && r.base.count == 2) r.base.v[0] = r.base.v[--r.base.count];
   TRY(read_base(&r));
-  TRY(plant(&r, &x));
+  TRY(plant_all(&r, &x));
   if (one) TRY(spread_score(c, &r.weights, transform == TRANSFORM_LOGISTIC, &x));
   /* softmax(0, s) are the logistic function's two values; nothing else follows one score. */
   if (one) transform = c->im->g->nodes[x.node].op == GRAPH_GATHER ? TRANSFORM_SOFTMAX : TRANSFORM_NONE;
   TRY(set_classes(c, &x, transform));
 cleanup:
   mem_free(keys);
-  reading_close(&r);
-  return status;
-}
-
-/* ---- Version 5: one operator, children and leaves by their places ---- */
-
-struct places {
-  const int64_t *features, *yes, *no, *yes_leaf, *no_leaf, *roots, *targets;
-  struct numbers modes; /* owned */
-  size_t count, root_count, leaf_count;
-};
-
-static fusion_status take_places(struct reading *r, struct places *q) {
-  const struct call *c = r->c;
-  const size_t n = attr_ints(c, "nodes_featureids", &q->features);
-  fusion_status status;
-  q->count = n;
-  q->root_count = attr_ints(c, "tree_roots", &q->roots);
-  q->leaf_count = attr_ints(c, "leaf_targetids", &q->targets);
-  TRY(numbers_of(c, "nodes_modes", &q->modes));
-  TRY(numbers_of(c, "nodes_splits", &r->split));
-  TRY(numbers_of(c, "leaf_weights", &r->weights));
-  const bool fit = n && attr_ints(c, "nodes_truenodeids", &q->yes) == n &&
-                   attr_ints(c, "nodes_falsenodeids", &q->no) == n &&
-                   attr_ints(c, "nodes_trueleafs", &q->yes_leaf) == n &&
-                   attr_ints(c, "nodes_falseleafs", &q->no_leaf) == n && q->modes.count == n && r->split.count == n &&
-                   q->root_count && q->leaf_count && r->weights.count == q->leaf_count && q->leaf_count <= NODES_MAX;
-  if (!fit) status = call_malformed(c, "has attributes of different lengths");
-cleanup:
-  return status;
-}
-
-/* Leaves stand behind the branches. */
-static uint32_t place_of(const struct places *q, int64_t at, bool leaf) {
-  if (!index_ok(at, leaf ? q->leaf_count : q->count)) return UINT32_MAX;
-  return (uint32_t)at + (leaf ? (uint32_t)q->count : 0);
-}
-
-static fusion_status read_places(struct reading *r, const struct places *q) {
-  const uint32_t leaves = (uint32_t)q->count;
-  fusion_status status;
-  TRY(open_nodes(r, q->count + q->leaf_count, q->root_count));
-  r->f.node_count = (uint32_t)(q->count + q->leaf_count);
-  for (uint32_t i = 0; i < q->leaf_count; i++) r->f.nodes[leaves + i] = (struct forest_node){.leaf = true, .row = i};
-  for (uint32_t i = 0; i < q->count; i++) {
-    const double mode = q->modes.v[i], v = r->split.v[i];
-    FAIL_IF(!(mode >= 0 && mode <= MODE_NEQ),
-            call_refuse(r->c, "export it with comparisons", "has a mode of branch that is not supported"));
-    FAIL_IF(!(fabs(v) <= (double)FLT_MAX), call_malformed(r->c, "compares with a number that is not finite"));
-    const struct branch b = {.mode = (enum mode)mode,
-                             .feature = index_ok(q->features[i], UINT32_MAX) ? (uint32_t)q->features[i] : UINT32_MAX,
-                             .yes = place_of(q, q->yes[i], q->yes_leaf[i] != 0),
-                             .no = place_of(q, q->no[i], q->no_leaf[i] != 0),
-                             .v = v};
-    set_branch(r, i, b);
-  }
-  for (size_t t = 0; t < q->root_count; t++) r->f.roots[r->f.trees++] = place_of(q, q->roots[t], false);
-cleanup:
-  return status;
-}
-
-fusion_status op_tree_ensemble(struct call *c) {
-  static const char *const ways[] = {"AVERAGE", "SUM", "MIN", "MAX"};
-  struct reading r = {.c = c};
-  struct value x = *c->in[0];
-  struct places q = {0};
-  fusion_status status;
-  const int64_t way = attr_int(c, "aggregate_function", 1), transform = attr_int(c, "post_transform", 0);
-  FAIL_IF(!index_ok(transform, TRANSFORM_UNKNOWN), refuse_transform(c));
-  TRY(take_places(&r, &q));
-  TRY(read_places(&r, &q));
-  const double factor = index_ok(way, 4) ? tree_factor(&r, ways[way]) : 0;
-  FAIL_IF(!(factor > 0), call_refuse(c, "sum the trees", "takes the least or the largest of its trees"));
-  TRY(open_values(&r, q.leaf_count, attr_int(c, "n_targets", 1)));
-  for (size_t i = 0; i < q.leaf_count; i++) {
-    FAIL_IF(!index_ok(q.targets[i], r.f.outputs), call_malformed(c, "gives a weight for no output"));
-    r.f.values[i * r.f.outputs + (size_t)q.targets[i]] = (float)(r.weights.v[i] * factor);
-  }
-  TRY(plant(&r, &x));
-  TRY(add_transform(c, (enum transform)transform, &x));
-  TRY(call_set(c, 0, &x));
-cleanup:
-  mem_free(q.modes.v);
-  reading_close(&r);
+  trees_close(&r);
   return status;
 }

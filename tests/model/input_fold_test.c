@@ -224,7 +224,7 @@ static void network_fold_input__leaves_other_readers_alone(void **state) {
   assert_ok(graph_add_binary(g, GRAPH_ADD, hidden, in, &added));
   assert_ok(graph_simplify(g, add_dense(g, &seed, added, CLASSES)));
   float *x = raw_rows(&seed, ROWS);
-  assert_ok(network_lower(&net, g, NULL, false, NULL));
+  assert_ok(network_lower(&net, g, NULL, PART_NONE, NULL));
   assert_ok(network_fold_input(&net, x, ROWS));
   assert_int_equal(net.input_units.count, 0);
   network_free(&net);

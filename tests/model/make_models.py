@@ -682,7 +682,7 @@ def refused_models(folder):
              helper.make_node('DequantizeLinear', ['r', 's', 'z'], ['y'])]
     save('quantised_sum', model(nodes, ['N', 4], {'s': np.float32(1), 'z': np.int8(0)}))
     rows, leaves = flat_trees([('BRANCH_LEQ', 0, 0.5, None, None)], lambda: [1.0])
-    trees = helper.make_node('TreeEnsembleRegressor', ['x'], ['y'], name='forest', domain='ai.onnx.ml', aggregate_function='MIN',
+    trees = helper.make_node('TreeEnsembleRegressor', ['x'], ['y'], name='forest', domain='ai.onnx.ml', aggregate_function='MEDIAN',
                              **tree_attributes(rows, leaves, 'target'))
     save('trees', classical(model([trees], ['N', 4])))
     save('interpolation', model([helper.make_node('Resize', ['x', '', 's'], ['y'], name='up', mode='linear')], ['N', 1, 4, 4],

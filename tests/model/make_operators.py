@@ -11,6 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn import svm
 
+from make_models import chain_tree, flat_trees, random_tree, tree_attributes, tree_places
+
 CASES = {}
 
 
@@ -139,10 +141,51 @@ def sum_cases():
     case('sum_product', nodes, x, (x @ a) * (x @ b) - x @ a, {'a': a, 'b': b})
 
 
+def answer_of_tree(rows, leaves, tree, sample, members):
+    by_name = {row[:2]: row for row in rows}
+    at = by_name[tree, 0]
+    while at[2] != 'LEAF':
+        v = float(sample[at[3]])
+        hit = {'BRANCH_LEQ': v <= at[4], 'BRANCH_LT': v < at[4], 'BRANCH_MEMBER': v in members.get(at[:2], ())}[at[2]]
+        at = by_name[tree, at[5] if hit else at[6]]
+    return leaves[at[:2]][0]
+
+
+def tree_cases():
+    """Trees of which one answers, and branches that ask for members of a set. Features are halves."""
+    rng = np.random.default_rng(43)
+    x = (rng.integers(-8, 9, (40, 5)) / 2).astype(np.float32)
+    value = lambda: rng.integers(-40, 41, 1) / 16
+    trees = [random_tree(5, 3, ['BRANCH_LEQ', 'BRANCH_LT'], rng, True) for _ in range(4)] + [chain_tree(5, 3, rng)]
+    rows, leaves = flat_trees(trees, value)
+    all_trees = np.array([[answer_of_tree(rows, leaves, tree, s, {}) for tree in range(5)] for s in x])
+    attributes = tree_attributes(rows, leaves, 'target') | {'base_values': [0.75]}
+    for way, y in (('MIN', all_trees.min(1)), ('MAX', all_trees.max(1))):
+        case('tree_' + way.lower(), [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function=way, **attributes)], x, y[:, None] + 0.75)
+    case('tree_places_max', [ml('TreeEnsemble', ['x'], ['y'], aggregate_function=3, **tree_places(rows, leaves))], x,
+         all_trees.max(1)[:, None])
+    def with_sets(node, depth):
+        if node is None:
+            return None
+        mode = 'BRANCH_MEMBER' if depth == 1 else node[0]
+        return (mode, *node[1:3], with_sets(node[3], depth + 1), with_sets(node[4], depth + 1))
+    rows, leaves = flat_trees([with_sets(t, 0) for t in trees], value)
+    members = {row[:2]: (rng.permutation(17)[:rng.integers(1, 4)] - 8) / 2 for row in rows if row[2] == 'BRANCH_MEMBER'}
+    plain = [(row[0], row[1], 'BRANCH_LEQ' if row[:2] in members else row[2], *row[3:]) for row in rows]
+    attributes = tree_places(plain, leaves)
+    inner = [row[:2] for row in rows if row[2] != 'LEAF']
+    modes = numpy_helper.to_array(attributes['nodes_modes']).copy()
+    modes[[i for i, name in enumerate(inner) if name in members]] = 6
+    sets = np.concatenate([[*members[name], np.nan] for name in inner if name in members]).astype(np.float32)
+    attributes |= {'nodes_modes': numpy_helper.from_array(modes, 't'), 'membership_values': numpy_helper.from_array(sets, 't')}
+    y = [sum(answer_of_tree(rows, leaves, tree, s, members) for tree in range(5)) for s in x]
+    case('tree_members', [ml('TreeEnsemble', ['x'], ['y'], aggregate_function=1, **attributes)], x, np.array(y)[:, None])
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases):
+    for make in (machine_cases, sum_cases, tree_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
