@@ -53,7 +53,7 @@ NOTES = {
     'ArgMax': 'at the end, over all values of a sample; the first of equal values wins', 'ArgMin': 'as ArgMax',
     'ConvTranspose': 'as Conv',
     'QuantizeLinear': 'scale and zero point constant, one for an activation; 4, 8 and 16 bits',
-    'Resize': 'nearest neighbour, all coordinate and rounding modes, `axes`, aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
+    'Resize': 'nearest (a rearrangement), linear and cubic (a constant matrix an axis); all coordinate and rounding modes, antialias, `axes`, aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
     'ReduceSumSquare': 'any axes but the batch', 'Sigmoid': 'a table; at the end applied by the client',
     'Tanh': 'a table', 'Erf': 'a table', 'Elu': 'a Relu and a table', 'Selu': 'a Relu and a table', 'Celu': 'a Relu and a table',
     'Exp': 'a table; of a long range two', 'Sin': 'a table', 'Cos': 'a table', 'Mish': 'a Relu and a table', 'Swish': 'a Relu and a table', 'Softsign': 'x / (1 + |x|)',

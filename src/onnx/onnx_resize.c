@@ -3,26 +3,12 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "onnx/onnx_layout.h"
+#include "onnx/onnx_resize.h"
 
 enum { MAX_REGION = 65504 }; /* of tf_crop_and_resize, in sizes of the input */
 
-/* What the operator asks for, for every axis. Numbers are in single precision, as in the reference implementations:
- * which neighbour is the nearest depends on the rounding. */
-struct resize {
-  char mode[16], coordinates[32], nearest[24], policy[24];
-  bool old;  /* Upsample, and Resize before operator set 11 */
-  bool crop; /* coordinates are those of a region of the input; outside of the input lies `fill` */
-  float fill;
-  uint32_t count; /* axes that are resized */
-  uint32_t axes[MAX_RANK];
-  float scales[MAX_RANK]; /* all axes; 1 where nothing is resized */
-  uint32_t sizes[MAX_RANK];
-  float from[MAX_RANK], to[MAX_RANK]; /* the region, in parts of the input */
-};
-
-/* The place that output index o of axis k reads, before rounding. Source: the operator's definition, per mode. */
-static float resize_place(const struct resize *r, uint32_t k, float o, float in) {
+/* Source: the operator's definition, per mode. */
+float resize_place(const struct resize *r, uint32_t k, float o, float in) {
   const char *m = r->coordinates;
   const float scale = r->scales[k], out = (float)r->sizes[k];
   if (r->crop) {
@@ -221,10 +207,11 @@ fusion_status op_resize(struct call *c) {
   bool same = !r.crop;
   for (uint32_t k = 0; k < in->rank; k++) same = same && r.scales[k] >= 1 && r.scales[k] <= 1;
   if (same) return op_identity(c);
-  if (strcmp(r.mode, "nearest") || !resize_known(&r) || attr_int(c, "antialias", 0) ||
-      attr_int(c, "exclude_outside", 0))
-    return call_refuse(c, "resize to the nearest neighbour, or before the network", "interpolates");
+  const bool linear = !strcmp(r.mode, "linear") || !strcmp(r.mode, "bilinear"), cubic = !strcmp(r.mode, "cubic");
+  if ((!linear && !cubic && strcmp(r.mode, "nearest")) || !resize_known(&r))
+    return call_refuse(c, "use 'nearest', 'linear' or 'cubic'", "has a mode that is not supported");
   if (!(fabsf(r.fill) <= MAX_FILL)) return call_refuse(c, "use a moderate value", "fills with a value out of range");
+  if (linear || cubic) return resize_interpolate(c, &r, cubic);
   status = resize_map(c, in, &r, &m);
   if (status == FUSION_OK) status = map_filled(c, &m, (double)r.fill);
   map_free(&m);

@@ -685,7 +685,7 @@ def refused_models(folder):
     trees = helper.make_node('TreeEnsembleRegressor', ['x'], ['y'], name='forest', domain='ai.onnx.ml', aggregate_function='MEDIAN',
                              **tree_attributes(rows, leaves, 'target'))
     save('trees', classical(model([trees], ['N', 4])))
-    save('interpolation', model([helper.make_node('Resize', ['x', '', 's'], ['y'], name='up', mode='linear')], ['N', 1, 4, 4],
+    save('interpolation', model([helper.make_node('Resize', ['x', '', 's'], ['y'], name='up', mode='area')], ['N', 1, 4, 4],
                                 {'s': np.array([1, 1, 2, 2], np.float32)}))
 
 

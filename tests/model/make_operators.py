@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import onnx
+import torch
+import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from sklearn import svm
 
@@ -182,10 +184,39 @@ def tree_cases():
     case('tree_members', [ml('TreeEnsemble', ['x'], ['y'], aggregate_function=1, **attributes)], x, np.array(y)[:, None])
 
 
+def resize_cases():
+    """Interpolation, as PyTorch does it."""
+    rng = np.random.default_rng(44)
+    x = rng.standard_normal((3, 2, 5, 6)).astype(np.float32)
+    t = torch.from_numpy(x)
+    for name, mode, corners, size, aliased in [
+            ('resize_linear', 'bilinear', False, (10, 12), False), ('resize_linear_corners', 'bilinear', True, (9, 11), False),
+            ('resize_linear_smaller', 'bilinear', False, (3, 4), False), ('resize_cubic', 'bicubic', False, (7, 12), False),
+            ('resize_cubic_corners', 'bicubic', True, (10, 8), False), ('resize_antialias', 'bilinear', False, (3, 2), True),
+            ('resize_cubic_antialias', 'bicubic', False, (3, 4), True)]:
+        y = F.interpolate(t, size=size, mode=mode, align_corners=corners, antialias=aliased)
+        attributes = {'antialias': 1, 'exclude_outside': 1} if aliased else {}
+        attributes['cubic_coeff_a'] = -0.5 if aliased else -0.75
+        case(name, [node('Resize', ['x', '', '', 'sizes'], ['y'], mode=mode[2:],
+                         coordinate_transformation_mode='align_corners' if corners else 'pytorch_half_pixel', **attributes)],
+             x, y, {'sizes': np.array([1, 2, *size])}, opset=18 if aliased else 13)
+    # Before operator set 11: o / scale, the last value goes on.
+    rows = x[:, :, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]].copy()
+    rows[:, :, 1:9:2] = (x[:, :, :-1] + x[:, :, 1:]) / 2
+    case('upsample_linear', [node('Upsample', ['x', 'scales'], ['y'], mode='linear')], x, rows,
+         {'scales': np.array([1, 1, 2, 1], np.float32)}, opset=9)
+    # Channels last, between convolutions.
+    w = rng.standard_normal((2, 2, 1, 1)).astype(np.float32)
+    h = torch.relu(F.conv2d(F.interpolate(t, scale_factor=2, mode='bilinear', align_corners=False), torch.from_numpy(w)))
+    nodes = [node('Resize', ['x', 'roi', 'scales'], ['u'], mode='linear', coordinate_transformation_mode='half_pixel'),
+             node('Conv', ['u', 'w'], ['v']), node('Relu', ['v'], ['y'])]
+    case('resize_between', nodes, x, h, {'roi': np.zeros(0, np.float32), 'scales': np.array([1, 1, 2, 2], np.float32), 'w': w}, opset=11)
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
