@@ -5,6 +5,10 @@
 
 #include "reader/onnx_import.h"
 
+/* onnx_input.c */
+/** Gives the inputs that the answer depends on their values: one, or several as parts of a row. */
+fusion_status import_input(struct importer *im, const struct importer *needed) FUSION_MUST_CHECK;
+
 /* onnx_layout.c */
 /** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
 struct shape dims_shape(const struct dims *d);

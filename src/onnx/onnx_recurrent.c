@@ -2,19 +2,28 @@
 #include "onnx/onnx_ops.h"
 
 enum kind { KIND_RNN, KIND_GRU, KIND_LSTM };
-enum { DIRECTIONS = 2, SEQUENCE_MAX = 1024 };
+enum { DIRECTIONS = 2, SEQUENCE_MAX = 1024, FUNCTIONS = 3 };
+
+enum function { FUNCTION_SIGMOID, FUNCTION_TANH, FUNCTION_RELU, FUNCTION_HARD_SIGMOID, FUNCTION_COUNT };
+
+/* An activation function; HardSigmoid: min(max(alpha x + beta, 0), 1). */
+struct use {
+  enum function function;
+  float alpha, beta;
+};
 
 struct recurrent {
   enum kind kind;
   struct call *c;
   uint32_t length, inputs, hidden, directions;
-  uint32_t rows;     /* 1, but where the file's batch is part of a sample */
-  bool layout;       /* the batch before the sequence */
-  bool reset_before; /* GRU: the reset gate before the product, not after */
-  bool backward;     /* of a single direction */
-  const struct tensor *w, *r,
-      *b;                /* [directions][gates * hidden][inputs], [..][hidden], [directions][2 * gates * hidden] */
-  bool relu[DIRECTIONS]; /* RNN: Relu in place of Tanh */
+  uint32_t rows;                      /* 1, but where the file's batch is part of a sample */
+  bool layout;                        /* the batch before the sequence */
+  bool reset_before;                  /* GRU: the reset gate before the product, not after */
+  bool backward;                      /* of a single direction */
+  bool coupled;                       /* LSTM: the forget gate is 1 less the input gate */
+  const struct tensor *w, *r, *b, *p; /* [directions][gates * hidden][inputs], [..][hidden], [directions][2 * gates *
+                                         hidden], [directions][3 * hidden] */
+  struct use use[DIRECTIONS][FUNCTIONS];
 };
 
 /* One direction on its way. */
@@ -40,20 +49,32 @@ static bool same_name(const ProtobufCBinaryData *s, const char *name) {
   return true;
 }
 
-/* The usual functions; Relu too for the state of an RNN. */
-static bool functions_known(struct recurrent *n) {
-  static const char *const usual[3][3] = {{"Tanh"}, {"Sigmoid", "Tanh"}, {"Sigmoid", "Tanh", "Tanh"}};
+static float list_entry(const Onnx__AttributeProto *a, size_t *at, float preset) {
+  return a && *at < a->n_floats ? a->floats[(*at)++] : preset;
+}
+
+/* The functions of gates, state and, for an LSTM, cell. Those that have numbers take the next of the lists. */
+static bool take_functions(struct recurrent *n) {
+  static const char *const names[FUNCTION_COUNT] = {"Sigmoid", "Tanh", "Relu", "HardSigmoid"};
+  static const enum function usual[3][FUNCTIONS] = {
+      {FUNCTION_TANH}, {FUNCTION_SIGMOID, FUNCTION_TANH}, {FUNCTION_SIGMOID, FUNCTION_TANH, FUNCTION_TANH}};
   static const size_t counts[3] = {1, 2, 3};
-  const Onnx__AttributeProto *a = attr_find(n->c, "activations");
-  if (!a || !a->n_strings) return true;
-  const size_t each = counts[n->kind];
-  if (a->n_strings != each * n->directions) return false;
-  for (size_t i = 0; i < a->n_strings; i++) {
-    const bool relu = n->kind == KIND_RNN && same_name(&a->strings[i], "Relu");
-    if (relu) n->relu[i] = true;
-    if (!relu && !same_name(&a->strings[i], usual[n->kind][i % each])) return false;
+  const Onnx__AttributeProto *given = attr_find(n->c, "activations"), *alpha = attr_find(n->c, "activation_alpha"),
+                             *beta = attr_find(n->c, "activation_beta");
+  const size_t each = counts[n->kind], count = given ? given->n_strings : 0;
+  size_t alphas = 0, betas = 0;
+  if (count && count != each * n->directions) return false;
+  for (size_t i = 0; i < each * n->directions; i++) {
+    struct use *u = &n->use[i / each][i % each];
+    u->function = count ? FUNCTION_COUNT : usual[n->kind][i % each];
+    for (int k = 0; count && k < FUNCTION_COUNT; k++)
+      if (same_name(&given->strings[i], names[k])) u->function = (enum function)k;
+    if (u->function == FUNCTION_COUNT) return false;
+    if (u->function != FUNCTION_HARD_SIGMOID) continue;
+    u->alpha = list_entry(alpha, &alphas, 0.2F);
+    u->beta = list_entry(beta, &betas, 0.5F);
   }
-  return true;
+  return (!alpha || alphas == alpha->n_floats) && (!beta || betas == beta->n_floats);
 }
 
 static fusion_status read_attributes(struct recurrent *n) {
@@ -67,9 +88,9 @@ static fusion_status read_attributes(struct recurrent *n) {
   n->layout = attr_int(c, "layout", 0) != 0;
   n->reset_before = attr_int(c, "linear_before_reset", 0) == 0;
   if (attr_find(c, "clip")) return call_refuse(c, "export it without 'clip'", "clips what its gates read");
-  if (attr_int(c, "input_forget", 0)) return call_refuse(c, "export it without", "couples input and forget gates");
-  if (attr_find(c, "activation_alpha") || attr_find(c, "activation_beta") || !functions_known(n))
-    return call_refuse(c, "use Sigmoid and Tanh, for an RNN Tanh or Relu", "has other activation functions");
+  n->coupled = attr_int(c, "input_forget", 0) != 0;
+  if (!take_functions(n))
+    return call_refuse(c, "use Sigmoid, HardSigmoid, Tanh and Relu", "has other activation functions");
   return FUSION_OK;
 }
 
@@ -111,7 +132,10 @@ static fusion_status read_inputs(struct recurrent *n) {
   if (n->length > SEQUENCE_MAX)
     return call_refuse(c, "use shorter sequences", "has a sequence of more than %d steps", SEQUENCE_MAX);
   if (!lengths_whole(n)) return call_refuse(c, "use sequences of one length", "has sequences of different lengths");
-  if (call_input(c, 7)) return call_refuse(c, "export it without", "has peepholes");
+  n->p = call_constant(c, 7);
+  if (call_input(c, 7) && !n->p) return call_refuse(c, "use constant weights", "has weights that depend on the input");
+  if (n->p && (n->p->dims.rank != 2 || n->p->dims.d[0] != n->directions || n->p->dims.d[1] != 3 * (uint64_t)n->hidden))
+    return call_malformed(c, "has peepholes that do not fit its weights");
   return FUSION_OK;
 }
 
@@ -143,24 +167,54 @@ static fusion_status part(const struct recurrent *n, uint32_t node, uint32_t k, 
   return slice(n, node, (size_t)k * n->hidden, n->hidden, 0, 0, out);
 }
 
-static fusion_status activate(const struct recurrent *n, uint32_t node, enum activation kind, uint32_t *out) {
-  const struct activation_use use = {kind, 1, 1, 0, 0};
-  const fusion_status status = graph_add_activation(n->c->im->g, node, use, out);
-  return added(n, status, *out);
-}
-
 static fusion_status binary(const struct recurrent *n, enum graph_op op, uint32_t a, uint32_t b, uint32_t *out) {
   const fusion_status status = graph_add_binary(n->c->im->g, op, a, b, out);
   return added(n, status, *out);
 }
 
+/* scale[i] * x + bias, for each element; `scales` NULL: one scale for all. */
+static fusion_status line(const struct recurrent *n, uint32_t node, const struct tensor *scales, size_t first,
+                          float scale, float bias, uint32_t *out) {
+  const uint32_t count = n->c->im->g->nodes[node].shape.channels;
+  float *s = mem_alloc(count, sizeof *s), *b = mem_alloc(count, sizeof *b);
+  fusion_status status = s && b ? FUSION_OK : call_out_of_memory(n->c);
+  for (uint32_t i = 0; status == FUSION_OK && i < count; i++) {
+    s[i] = scales ? (float)tensor_get(scales, first + i) : scale;
+    b[i] = bias;
+  }
+  if (status == FUSION_OK) {
+    status = graph_add_affine(n->c->im->g, node, s, bias > 0 || bias < 0 ? b : NULL, out);
+    status = added(n, status, *out);
+  }
+  mem_free(s);
+  mem_free(b);
+  return status;
+}
+
 static fusion_status negate(const struct recurrent *n, uint32_t node, uint32_t *out) {
-  float *scale = mem_alloc(n->hidden, sizeof *scale);
-  if (!scale) return call_out_of_memory(n->c);
-  for (uint32_t i = 0; i < n->hidden; i++) scale[i] = -1;
-  const fusion_status status = graph_add_affine(n->c->im->g, node, scale, NULL, out);
-  mem_free(scale);
+  return line(n, node, NULL, 0, -1, 0, out);
+}
+
+static fusion_status rectify(const struct recurrent *n, uint32_t node, uint32_t *out) {
+  const fusion_status status = graph_add_unary(n->c->im->g, GRAPH_RELU, node, out);
   return added(n, status, *out);
+}
+
+static fusion_status activate(const struct recurrent *n, uint32_t node, const struct use *u, uint32_t *out) {
+  const struct activation_use use = {u->function == FUNCTION_TANH ? ACTIVATION_TANH : ACTIVATION_SIGMOID, 1, 1, 0, 0};
+  fusion_status status;
+  if (u->function == FUNCTION_RELU) return rectify(n, node, out);
+  if (u->function != FUNCTION_HARD_SIGMOID) {
+    status = graph_add_activation(n->c->im->g, node, use, out);
+    return added(n, status, *out);
+  }
+  TRY(line(n, node, NULL, 0, u->alpha, u->beta, out));
+  TRY(rectify(n, *out, out));
+  TRY(line(n, *out, NULL, 0, -1, 1, out));
+  TRY(rectify(n, *out, out));
+  TRY(line(n, *out, NULL, 0, -1, 1, out));
+cleanup:
+  return status;
 }
 
 /* Rows of a dense layer on [input; state]: gate `gate` of the file's weights. With `of_input` or `of_state` false that
@@ -214,40 +268,66 @@ static fusion_status step_rnn(struct walk *k, uint32_t t) {
   uint32_t read, sum;
   TRY(gathered(k, t, k->state, &read));
   TRY(dense(k, rows, 1, read, k->has_state, &sum));
-  if (k->n->relu[k->direction]) {
-    status = graph_add_unary(k->n->c->im->g, GRAPH_RELU, sum, &k->state);
-    TRY(added(k->n, status, k->state));
-  } else {
-    TRY(activate(k->n, sum, ACTIVATION_TANH, &k->state));
-  }
+  TRY(activate(k->n, sum, &k->n->use[k->direction][0], &k->state));
 cleanup:
   return status;
 }
 
-/* Gates in the file: input, output, forget, cell. cell' = forget * cell + input * tanh(..), state' = output *
- * tanh(cell').
- */
+/* A gate: part `gate` of the sums (LSTM: input, output, forget), with a peephole on the cell where there is one. */
+static fusion_status peep(const struct walk *k, uint32_t sums, uint32_t gate, bool cell, uint32_t *out) {
+  const struct recurrent *n = k->n;
+  fusion_status status;
+  uint32_t seen;
+  TRY(part(n, sums, gate, out));
+  if (n->p && cell) {
+    TRY(line(n, k->cell, n->p, ((size_t)k->direction * 3 + gate) * n->hidden, 0, 0, &seen));
+    TRY(binary(n, GRAPH_ADD, *out, seen, out));
+  }
+  TRY(activate(n, *out, &n->use[k->direction][0], out));
+cleanup:
+  return status;
+}
+
+/* Gates in the file: input, output, forget, cell. Without peepholes they are one table. */
+static fusion_status lstm_gates(const struct walk *k, uint32_t sums, uint32_t *in, uint32_t *forget, uint32_t *out) {
+  const struct recurrent *n = k->n;
+  fusion_status status;
+  uint32_t gates;
+  if (n->p) {
+    TRY(peep(k, sums, 0, k->has_cell, in));
+    if (!n->coupled) TRY(peep(k, sums, 2, k->has_cell, forget));
+  } else {
+    TRY(slice(n, sums, 0, 3 * n->hidden, 0, 0, &gates));
+    TRY(activate(n, gates, &n->use[k->direction][0], &gates));
+    TRY(part(n, gates, 0, in));
+    TRY(part(n, gates, 1, out));
+    if (!n->coupled) TRY(part(n, gates, 2, forget));
+  }
+  if (n->coupled) TRY(line(n, *in, NULL, 0, -1, 1, forget));
+cleanup:
+  return status;
+}
+
+/* cell' = forget * cell + input * tanh(..), state' = output * tanh(cell'). */
 static fusion_status step_lstm(struct walk *k, uint32_t t) {
   static const struct rows rows[] = {{0, true, true}, {1, true, true}, {2, true, true}, {3, true, true}};
   const struct recurrent *n = k->n;
+  const struct use *use = n->use[k->direction];
   fusion_status status;
-  uint32_t read, sums, gates, in, out, forget, fresh, kept, level;
+  uint32_t read, sums, in = 0, out = 0, forget = 0, fresh, kept, level;
   TRY(gathered(k, t, k->state, &read));
   TRY(dense(k, rows, 4, read, k->has_state, &sums));
-  TRY(slice(n, sums, 0, 3 * n->hidden, 0, 0, &gates));
-  TRY(activate(n, gates, ACTIVATION_SIGMOID, &gates));
+  TRY(lstm_gates(k, sums, &in, &forget, &out));
   TRY(part(n, sums, 3, &fresh));
-  TRY(activate(n, fresh, ACTIVATION_TANH, &fresh));
-  TRY(part(n, gates, 0, &in));
-  TRY(part(n, gates, 1, &out));
+  TRY(activate(n, fresh, &use[1], &fresh));
   TRY(binary(n, GRAPH_MUL, in, fresh, &fresh));
   if (k->has_cell) {
-    TRY(part(n, gates, 2, &forget));
     TRY(binary(n, GRAPH_MUL, forget, k->cell, &kept));
     TRY(binary(n, GRAPH_ADD, kept, fresh, &fresh));
   }
   k->cell = fresh;
-  TRY(activate(n, k->cell, ACTIVATION_TANH, &level));
+  if (n->p) TRY(peep(k, sums, 1, true, &out));
+  TRY(activate(n, k->cell, &use[2], &level));
   TRY(binary(n, GRAPH_MUL, out, level, &k->state));
 cleanup:
   return status;
@@ -263,7 +343,7 @@ static fusion_status gru_fresh(struct walk *k, uint32_t read, uint32_t t, uint32
   const bool inside = n->reset_before;
   TRY(dense(k, after, inside ? 2 : 4, read, k->has_state, &sums));
   TRY(slice(n, sums, 0, 2 * n->hidden, 0, 0, &gates));
-  TRY(activate(n, gates, ACTIVATION_SIGMOID, &gates));
+  TRY(activate(n, gates, &n->use[k->direction][0], &gates));
   TRY(part(n, gates, 0, update));
   TRY(part(n, gates, 1, &reset));
   if (inside) {
@@ -276,7 +356,7 @@ static fusion_status gru_fresh(struct walk *k, uint32_t read, uint32_t t, uint32
     TRY(part(n, sums, 2, &from));
     TRY(binary(n, GRAPH_ADD, from, reset, fresh));
   }
-  TRY(activate(n, *fresh, ACTIVATION_TANH, fresh));
+  TRY(activate(n, *fresh, &n->use[k->direction][1], fresh));
 cleanup:
   return status;
 }
@@ -297,7 +377,32 @@ cleanup:
 
 /* ---- the whole ---- */
 
-/* A state that is given: zeros are none. Constants others than 0 and activations are taken as they are. */
+/* A constant state: zeros, to which it is added. */
+static fusion_status constant_state(const struct recurrent *n, const struct tensor *t, size_t first, uint32_t *node) {
+  const uint32_t from = n->c->in[0]->node;
+  struct gather_source *zeros = mem_alloc(n->hidden, sizeof *zeros);
+  float *scale = mem_alloc(n->hidden, sizeof *scale), *bias = mem_alloc(n->hidden, sizeof *bias);
+  const struct graph_gather_spec spec = {
+      .name = "", .inputs = &from, .input_count = 1, .shape = {n->hidden, 1, 1}, .sources = zeros};
+  fusion_status status;
+  FAIL_IF(!zeros || !scale || !bias, call_out_of_memory(n->c));
+  for (uint32_t i = 0; i < n->hidden; i++) {
+    zeros[i].index = GATHER_ZERO;
+    scale[i] = 1;
+    bias[i] = (float)tensor_get(t, first + i);
+  }
+  status = graph_add_gather(n->c->im->g, &spec, node);
+  TRY(added(n, status, *node));
+  status = graph_add_affine(n->c->im->g, *node, scale, bias, node);
+  TRY(added(n, status, *node));
+cleanup:
+  mem_free(zeros);
+  mem_free(scale);
+  mem_free(bias);
+  return status;
+}
+
+/* A state that is given; zeros are none. */
 static fusion_status initial(const struct walk *k, size_t input, uint32_t *node, bool *there) {
   const struct recurrent *n = k->n;
   const struct value *v = call_input(n->c, input);
@@ -306,16 +411,14 @@ static fusion_status initial(const struct walk *k, size_t input, uint32_t *node,
   const struct dims *d = value_dims(v);
   if (dims_size(d) != (size_t)n->directions * n->rows * n->hidden)
     return call_malformed(n->c, "has an initial state that does not fit");
-  if (!v->constant) {
-    *there = true;
-    const size_t at =
-        n->layout ? (size_t)k->row * n->directions + k->direction : (size_t)k->direction * n->rows + k->row;
-    return slice(n, v->node, at * n->hidden, n->hidden, 0, 0, node);
-  }
-  for (size_t i = 0; i < dims_size(d); i++)
-    if (tensor_get(v->constant, i) > 0 || tensor_get(v->constant, i) < 0)
-      return call_refuse(n->c, "use zeros, or make it of the input", "has a constant initial state other than zeros");
-  return FUSION_OK;
+  const size_t row =
+      n->layout ? (size_t)k->row * n->directions + k->direction : (size_t)k->direction * n->rows + k->row;
+  const size_t first = row * n->hidden;
+  *there = !v->constant;
+  for (size_t i = first; v->constant && i < first + n->hidden; i++)
+    *there = *there || tensor_get(v->constant, i) > 0 || tensor_get(v->constant, i) < 0;
+  if (!*there) return FUSION_OK;
+  return v->constant ? constant_state(n, v->constant, first, node) : slice(n, v->node, first, n->hidden, 0, 0, node);
 }
 
 /* Nodes that are made, by place in the output: the states, the last of them, the last cells. */

@@ -27,11 +27,11 @@ def ml(op, ins, outs, **attributes):
 
 
 def case(name, nodes, x, y, constants=(), opset=13, ends=('y',), inputs=None, functions=()):
-    """`inputs`: several, as (name, shape) in the order of the row's parts; else one of x's shape."""
+    """`inputs`: several, as (name, shape with the batch) in the order of the row's parts; else one of x's shape."""
     assert name not in CASES
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ['N', *shape])
-              for n, shape in inputs or [('x', x.shape[1:])]]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape)
+              for n, shape in inputs or [('x', ['N', *x.shape[1:]])]]
     kinds = {'label': TensorProto.INT64, 'labels': TensorProto.STRING}
     graph = helper.make_graph(nodes, 'g', values,
                               [helper.make_tensor_value_info(e, kinds.get(e, TensorProto.FLOAT), None) for e in ends],
@@ -213,10 +213,82 @@ def resize_cases():
     case('resize_between', nodes, x, h, {'roi': np.zeros(0, np.float32), 'scales': np.array([1, 1, 2, 2], np.float32), 'w': w}, opset=11)
 
 
+def sigmoid(v):
+    return 1 / (1 + np.exp(-v))
+
+
+def run_lstm(x, w, r, b, p, h, c, coupled=False, gate=sigmoid):
+    """x [rows][steps][features]; of one direction: the states [rows][steps][hidden]."""
+    n, states = r.shape[1], []
+    for t in range(x.shape[1]):
+        i, o, f, g = np.split(x[:, t] @ w.T + h @ r.T + b, 4, 1)
+        i = gate(i + p[:n] * c)
+        f = 1 - i if coupled else gate(f + p[2 * n:] * c)
+        c = f * c + i * np.tanh(g)
+        h = gate(o + p[n:2 * n] * c) * np.tanh(c)
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def run_gru(x, w, r, b, rb, h, relu=False, before=False):
+    states = []
+    for t in range(x.shape[1]):
+        (wz, wr, wh), (rz, rr, rh) = np.split(x[:, t] @ w.T + b, 3, 1), np.split(h @ r.T + rb, 3, 1)
+        z, reset = sigmoid(wz + rz), sigmoid(wr + rr)
+        n = len(r) // 3
+        inner = wh + (reset * rh if before else (reset * h) @ r[2 * n:].T + rb[2 * n:])
+        fresh = np.maximum(inner, 0) if relu else np.tanh(inner)
+        h = (1 - z) * fresh + z * h
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def recurrent_cases():
+    """What PyTorch does not have: peepholes, coupled gates, other functions, states that are given, the batch second."""
+    rng = np.random.default_rng(45)
+    hidden, steps, features = 4, 5, 3
+    draw = lambda *shape: (0.5 * rng.standard_normal(shape)).astype(np.float32)
+    x, w, r, b, p = draw(6, steps, features), draw(2, 16, features), draw(2, 16, hidden), draw(2, 32), draw(2, 12)
+    h, c = draw(2, 1, hidden), draw(2, 1, hidden)
+    start = [node('Transpose', ['x'], ['t'], perm=[1, 0, 2])]
+    constants = {'w': w, 'r': r, 'b': b, 'h': h, 'c': c, 'p': p}
+    one = {k: v[:1] for k, v in constants.items()}
+    whole = b[:, :16] + b[:, 16:]
+    zero = np.zeros((1, hidden), np.float32)
+    end = [node('Squeeze', ['s', 'axis'], ['u']), node('Transpose', ['u'], ['y'], perm=[1, 0, 2])]
+    axis = {'axis': np.array([1])}
+    forward = lambda **k: run_lstm(x, w[0], r[0], whole[0], p[0], zero, zero, **k)
+    case('lstm_peepholes', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden)] + end, x, forward(),
+         one | axis)
+    case('lstm_coupled', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, input_forget=1)] + end,
+         x, forward(coupled=True), one | axis)
+    hard = lambda v: np.clip(0.25 * v + 0.5, 0, 1)
+    case('lstm_hard', start + [node('LSTM', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, activation_alpha=[0.25],
+                                    activations=['HardSigmoid', 'Tanh', 'Tanh'])] + end, x,
+         run_lstm(x, w[0], r[0], whole[0], 0 * p[0], zero, zero, gate=hard), one | axis)
+    both = [run_lstm(x[:, ::d], w[k], r[k], whole[k], p[k], h[k], c[k])[:, ::d] for k, d in ((0, 1), (1, -1))]
+    nodes = start + [node('LSTM', ['t', 'w', 'r', 'b', '', 'h', 'c', 'p'], ['s'], hidden_size=hidden, direction='bidirectional'),
+                     node('Transpose', ['s'], ['v'], perm=[2, 0, 1, 3]), node('Reshape', ['v', 'shape'], ['y'])]
+    case('lstm_constant_states', nodes, x, np.concatenate(both, 2), constants | {'shape': np.array([0, 0, 2 * hidden])})
+    # States as inputs beside the sequence; the batch is the second dimension of all.
+    rows = np.concatenate([x.reshape(6, -1), draw(6, 2 * hidden)], 1)
+    given = rows[:, -2 * hidden:-hidden], rows[:, -hidden:]
+    nodes = [node('LSTM', ['x', 'w', 'r', 'b', '', 'h0', 'c0'], ['s', 'last'], hidden_size=hidden), node('Squeeze', ['last', 'first'], ['y'])]
+    case('lstm_given_states', nodes, rows, run_lstm(x, w[0], r[0], whole[0], 0 * p[0], *given)[:, -1],
+         {k: one[k] for k in 'wrb'} | {'first': np.array([0])},
+         inputs=[('x', (steps, 'N', features)), ('h0', (1, 'N', hidden)), ('c0', (1, 'N', hidden))])
+    for name, relu, before in (('gru_before', False, True), ('gru_relu', True, False)):
+        wg, rg, bg = draw(1, 12, features), draw(1, 12, hidden), draw(1, 24)
+        attributes = {'activations': ['Sigmoid', 'Relu']} if relu else {}
+        case(name, start + [node('GRU', ['t', 'w', 'r', 'b', '', 'h'], ['s'], hidden_size=hidden, linear_before_reset=int(before),
+                                 **attributes)] + end, x,
+             run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
