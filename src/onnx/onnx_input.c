@@ -11,12 +11,26 @@ static bool is_fixed(const Onnx__TensorShapeProto__Dimension *d) {
   return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value > 0;
 }
 
-/* The batch is the first dimension; of sequences or states of a recurrent layer the second where only that is open. */
-static size_t batch_place(const struct importer *im, const Onnx__TensorShapeProto *shape) {
-  if (shape->n_dim != 3 || !is_fixed(shape->dim[0]) || is_fixed(shape->dim[1]) || !is_fixed(shape->dim[2])) return 0;
+static bool is_recurrent(const Onnx__NodeProto *n) {
+  return n->op_type && (!strcmp(n->op_type, "LSTM") || !strcmp(n->op_type, "GRU") || !strcmp(n->op_type, "RNN"));
+}
+
+/* The node's sequence is this input, and its second dimension the batch. */
+static bool is_sequence_of(const Onnx__NodeProto *n, const char *name) {
+  for (size_t i = 0; i < n->n_attribute; i++)
+    if (n->attribute[i]->name && !strcmp(n->attribute[i]->name, "layout") && n->attribute[i]->i) return false;
+  return n->n_input && n->input[0] && name && !strcmp(n->input[0], name);
+}
+
+/* The batch is the first dimension. It is the second of sequences and states of a recurrent layer where only that is
+ * open, and of a sequence that such a layer reads where it is 1. */
+static size_t batch_place(const struct importer *im, const Onnx__ValueInfoProto *in) {
+  const Onnx__TensorShapeProto *shape = in->type->tensor_type->shape;
+  if (shape->n_dim != 3 || !is_fixed(shape->dim[0]) || !is_fixed(shape->dim[2])) return 0;
+  const bool open = !is_fixed(shape->dim[1]), one = !open && shape->dim[1]->dim_value == 1;
   for (size_t i = 0; i < im->node_count; i++) {
-    const char *type = im->nodes[i].node->op_type ? im->nodes[i].node->op_type : "";
-    if (!strcmp(type, "LSTM") || !strcmp(type, "GRU") || !strcmp(type, "RNN")) return 1;
+    const Onnx__NodeProto *n = im->nodes[i].node;
+    if (is_recurrent(n) && (open || (one && is_sequence_of(n, in->name)))) return 1;
   }
   return 0;
 }
@@ -27,7 +41,7 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
       in->type && in->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? in->type->tensor_type : NULL;
   if (!t || !t->shape || t->shape->n_dim == 0 || t->shape->n_dim > MAX_RANK)
     return refuse_input(im, in->name, "has no shape; export the model with its input's shape");
-  const size_t rank = t->shape->n_dim, place = batch_place(im, t->shape);
+  const size_t rank = t->shape->n_dim, place = batch_place(im, in);
   for (size_t k = 0; k < rank; k++) {
     const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[k];
     const bool fixed = is_fixed(d), batch = k == place && !im->whole && (rank > 1 || !fixed);

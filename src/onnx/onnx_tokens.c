@@ -1,5 +1,5 @@
-/* Inputs that are tokens. Their only readers are tables: Gather of a constant by the input. The graph's input is a
- * column of zeros and a one for each token, and a table is a layer. */
+/* Inputs that are tokens. Their only readers are tables: Gather of a constant by the input; Shape may ask for their
+ * size. The graph's input is a column of zeros and a one for each token, and a table is a layer. */
 #include "onnx/onnx_ops.h"
 
 /* The table's entries; 0 when the node reads the input `name` otherwise. */
@@ -23,7 +23,7 @@ uint32_t tokens_count(const struct importer *im, const char *name) {
   uint32_t count = 0;
   for (size_t i = 0; i < im->node_count; i++) {
     const Onnx__NodeProto *n = im->nodes[i].node;
-    if (!reads(n, name)) continue;
+    if (!reads(n, name) || (n->op_type && !strcmp(n->op_type, "Shape"))) continue;
     const uint32_t entries = entries_of(im, n, name);
     if (!entries || (count && entries != count)) return 0;
     count = entries;
