@@ -74,7 +74,7 @@ NOTES = {
     'Dropout': 'does nothing', 'Expand': '', 'Flatten': 'axis 1 or above', 'Gather': 'constant indices, or tokens in a constant table; not along the batch',
     'Gemm': 'constant weights, or two activations', 'Einsum': 'of two operands, where it is a product of matrices; the second may be constant',
     'MatMul': 'by a constant matrix, on either side; of two activations of 2 to 8 dimensions, leading ones broadcast', 'GlobalAveragePool': '', 'GlobalMaxPool': '',
-    'HardSigmoid': 'two Relus', 'HardSwish': 'a Relu and a table', 'Identity': '', 'LeakyRelu': '', 'LSTM': RECURRENT, 'GRU': RECURRENT, 'RNN': RECURRENT, 'PRelu': 'constant slopes',
+    'HardSigmoid': 'two Relus', 'HardSwish': 'a Relu and a table', 'Identity': '', 'If': 'conditions of constants and shapes', 'LeakyRelu': '', 'LSTM': RECURRENT, 'GRU': RECURRENT, 'RNN': RECURRENT, 'PRelu': 'constant slopes',
     'LogSoftmax': 'along any axes but the batch; at the end, over all values of a sample, applied by the client', 'Softmax': 'as LogSoftmax',
     'Max': 'of constants and activations; each a Relu', 'Min': 'as Max', 'Mean': '', 'Sum': '', 'Neg': '',
     'Pad': 'with a constant, edge or reflect', 'Pow': 'one constant from -8 to 8; whole powers by products, others by tables', 'ReduceMax': 'any axes but the batch',

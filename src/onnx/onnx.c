@@ -70,6 +70,7 @@ static const struct op_entry ops[] = {
     {"HardSigmoid", "alpha beta ", 1, 1, false, op_hard_sigmoid, NULL},
     {"HardSwish", "", 1, 1, false, op_hard_swish, NULL},
     {"Identity", "", 1, 1, true, op_identity, NULL},
+    {"If", "", 1, 1, true, op_identity, NULL},
     {"InstanceNormalization", "epsilon ", 3, 3, false, op_instance_norm, NULL},
     {"LayerNormalization", "axis epsilon stash_type ", 2, 3, false, op_layer_norm, NULL},
     {"LSTM", RECURRENT "input_forget ", 3, 8, false, op_recurrent, NULL},
@@ -191,7 +192,6 @@ static const struct {
     {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
     {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
     {"LRN", "use BatchNormalization instead, or none"},
-    {"If", "export the model for inference with fixed shapes, so that no branch is left"},
     {"Loop", "export the model with its loops unrolled"},
     {"Scan", "export the model with its loops unrolled"},
     {"NonMaxSuppression", "cut the model before it"},
@@ -271,7 +271,7 @@ static bool spoils_quantised(const struct call *c) {
 
 /* Operators that work wherever the batch is, each followed by a space; the others need it in the first dimension. */
 static const char any_place[] =
-    "Transpose Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
+    "Transpose If Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
     "Dropout Add Sub Mul Div Sum Mean Max Min Neg Abs Relu LeakyRelu Clip Sigmoid Tanh Erf Elu Selu Celu "
     "Softplus Gelu Pow Gemm MatMul Einsum LSTM GRU RNN HardSigmoid HardSwish Exp Log Sqrt Reciprocal "
     "Softsign Mish Softmax LogSoftmax LayerNormalization RMSNormalization ReduceMean ReduceSum ReduceMax "
@@ -299,6 +299,19 @@ static fusion_status call_dispatch(struct call *c, const struct op_entry *op) {
   return op->run(c);
 }
 
+/* If(condition, then, else) of which the condition is known: a copy of one of them. */
+static fusion_status choose_branch(struct call *c) {
+  const struct value *v = c->node->n_input == 3 ? importer_find(c->im, c->node->input[0]) : NULL;
+  if (!v) return call_malformed(c, "uses a tensor that no node makes");
+  if (!v->constant || dims_size(&v->constant->dims) != 1)
+    return call_refuse(c, "export the model for inference with fixed shapes",
+                       "has a condition that depends on the input");
+  const bool is = tensor_get(v->constant, 0) > 0 || tensor_get(v->constant, 0) < 0;
+  c->in[0] = importer_find(c->im, c->node->input[is ? 1 : 2]);
+  c->in_count = 1;
+  return c->in[0] ? FUSION_OK : call_malformed(c, "uses a tensor that no node makes");
+}
+
 static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node, struct call *c) {
   *c = (struct call){.im = im, .node = node};
   if (!node->op_type) return call_malformed(c, "without a type");
@@ -310,6 +323,7 @@ static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node,
   }
   c->in = mem_alloc(node->n_input, sizeof *c->in);
   if (!c->in) return call_out_of_memory(c);
+  if (!strcmp(node->op_type, "If")) return choose_branch(c);
   c->in_count = node->n_input;
   for (size_t i = 0; i < node->n_input; i++) {
     if (!node->input[i] || !node->input[i][0]) continue;
@@ -415,7 +429,7 @@ static void drop_other_labels(struct graph *g) {
 static fusion_status import_nodes(struct importer *im, const struct importer *needed) {
   for (size_t i = 0; i < im->node_count; i++) {
     const struct flat_node *n = &im->nodes[i];
-    if (!output_is_needed(needed, n->node)) continue;
+    if (!output_is_needed(needed, n->node) || !expand_is_read(im, n)) continue;
     im->opset = n->opset;
     im->shared = n->shared;
     fusion_status status = check_opset(im);

@@ -1,4 +1,5 @@
-/* Calls of the file's own functions become the nodes of their bodies: what a body calls its inputs and outputs becomes
+/* Ifs become the nodes of both branches, of which the reader takes those whose condition it finds true.
+ * Calls of the file's own functions become the nodes of their bodies: what a body calls its inputs and outputs becomes
  * what the caller calls them, other names get the caller's output before them, and attributes that refer to the
  * caller's are replaced. Exporters write modules and composed operators so; the rest of the reader never sees a
  * function. */
@@ -17,12 +18,16 @@ struct expansion {
   struct importer *im;
   const struct onnx_function *stack[FUNCTION_DEPTH_MAX];
   size_t depth, made, bytes;
+  uint32_t guard; /* of the nodes at hand */
 };
 
+/* A function's body, or a branch of an If, which reads what is around it, too. */
 struct inlined {
-  const struct onnx_function *f;
-  const Onnx__NodeProto *caller;
-  const char *prefix; /* the caller's first output: no other node has it */
+  const struct onnx_function *f; /* of a branch: that of the body around it; NULL: none */
+  const Onnx__NodeProto *caller; /* of a branch: that function's */
+  const char *prefix;            /* the caller's or the If's first output: no other node has it */
+  const Onnx__GraphProto *branch;
+  const struct inlined *around;
 };
 
 static fusion_status refuse(const struct expansion *x, const Onnx__NodeProto *caller, const char *what) {
@@ -49,7 +54,7 @@ static char *take_joined(struct expansion *x, const char *prefix, const char *na
   return text;
 }
 
-static bool push(struct importer *im, const Onnx__NodeProto *node, int64_t opset, bool shared) {
+static bool push(struct importer *im, const Onnx__NodeProto *node, int64_t opset, bool shared, uint32_t guard) {
   if (im->node_count == im->node_room) {
     const size_t room = im->node_room ? 2 * im->node_room : 64;
     struct flat_node *nodes = mem_alloc(room, sizeof *nodes);
@@ -59,15 +64,40 @@ static bool push(struct importer *im, const Onnx__NodeProto *node, int64_t opset
     im->nodes = nodes;
     im->node_room = room;
   }
-  im->nodes[im->node_count++] = (struct flat_node){node, opset, shared};
+  im->nodes[im->node_count++] = (struct flat_node){node, opset, shared, guard};
+  return true;
+}
+
+static bool made_in(const Onnx__GraphProto *g, const char *name) {
+  for (size_t i = 0; i < g->n_initializer; i++)
+    if (g->initializer[i]->name && !strcmp(g->initializer[i]->name, name)) return true;
+  for (size_t i = 0; i < g->n_node; i++)
+    for (size_t k = 0; k < g->node[i]->n_output; k++)
+      if (g->node[i]->output[k] && !strcmp(g->node[i]->output[k], name)) return true;
+  return false;
+}
+
+static bool importer_guard(struct importer *im, struct guard guard) {
+  if (im->guard_count == im->guard_room) {
+    const size_t room = im->guard_room ? 2 * im->guard_room : 16;
+    struct guard *guards = mem_alloc(room, sizeof *guards);
+    if (!guards) return false;
+    if (im->guard_count) memcpy(guards, im->guards, im->guard_count * sizeof *guards);
+    mem_free(im->guards);
+    im->guards = guards;
+    im->guard_room = room;
+  }
+  im->guards[im->guard_count++] = guard;
   return true;
 }
 
 /* What the caller calls a tensor of the body; empty for an input that it leaves out. NULL when memory is out. */
 static char *renamed(struct expansion *x, const struct inlined *in, char *name) {
-  const Onnx__FunctionProto *f = in->f->proto;
   static char nothing[1];
   if (!name || !name[0]) return nothing;
+  if (!in) return name;
+  if (in->branch) return made_in(in->branch, name) ? take_joined(x, in->prefix, name) : renamed(x, in->around, name);
+  const Onnx__FunctionProto *f = in->f->proto;
   for (size_t i = 0; i < f->n_input; i++) {
     if (f->input[i] && !strcmp(f->input[i], name)) return i < in->caller->n_input ? in->caller->input[i] : nothing;
   }
@@ -102,7 +132,7 @@ static bool resolve_attributes(struct expansion *x, const struct inlined *in, co
   if (!out->attribute) return false;
   for (size_t i = 0; i < body->n_attribute; i++) {
     Onnx__AttributeProto *own = body->attribute[i];
-    if (own->ref_attr_name && own->ref_attr_name[0]) {
+    if (own->ref_attr_name && own->ref_attr_name[0] && in->f) {
       const Onnx__AttributeProto *given = named(in->caller->attribute, in->caller->n_attribute, own->ref_attr_name);
       if (!given) given = named(in->f->presets, in->f->preset_count, own->ref_attr_name);
       if (!given) continue;
@@ -124,8 +154,9 @@ static Onnx__NodeProto *body_node(struct expansion *x, const struct inlined *in,
   node->input = renamed_all(x, in, body->input, body->n_input);
   node->output = renamed_all(x, in, body->output, body->n_output);
   if (!node->input || !node->output || !resolve_attributes(x, in, body, node)) return NULL;
-  if (body->name && body->name[0])
-    node->name = take_joined(x, in->caller->name && in->caller->name[0] ? in->caller->name : in->prefix, body->name);
+  const bool named_caller = in->caller && in->caller->name && in->caller->name[0];
+  if (body->name && body->name[0] && !in->branch)
+    node->name = take_joined(x, named_caller ? in->caller->name : in->prefix, body->name);
   return node->name || !body->name ? node : NULL;
 }
 
@@ -134,8 +165,114 @@ static fusion_status expand_call(struct expansion *x, const struct onnx_function
 static fusion_status expand_node(struct expansion *x, const Onnx__NodeProto *node, int64_t opset, bool shared) {
   const struct onnx_function *f = function_of(x->im, node);
   if (f) return expand_call(x, f, node);
-  if (push(x->im, node, opset, shared)) return FUSION_OK;
+  if (push(x->im, node, opset, shared, x->guard)) return FUSION_OK;
   return error_set(x->im->err, FUSION_E_MEMORY, "'%s': out of memory while reading the model", x->im->path);
+}
+
+static fusion_status too_large(const struct expansion *x) {
+  return error_set(x->im->err, FUSION_E_MODEL,
+                   "'%s': functions and branches grow beyond the limit; export the model again", x->im->path);
+}
+
+/* A node without attributes. NULL when memory is out. */
+static Onnx__NodeProto *take_node(struct expansion *x, const char *type, size_t inputs) {
+  Onnx__NodeProto *node = take(x, sizeof *node);
+  char **names = take(x, (inputs + 1) * sizeof *names);
+  if (!node || !names) return NULL;
+  onnx__node_proto__init(node);
+  node->op_type = (char *)(uintptr_t)type;
+  node->n_input = inputs;
+  node->n_output = 1;
+  node->input = names;
+  node->output = names + inputs;
+  return node;
+}
+
+/* Constants of a branch. */
+static fusion_status expand_initialiser(struct expansion *x, const struct inlined *in, Onnx__TensorProto *t,
+                                        int64_t opset) {
+  static char value[] = "value";
+  Onnx__NodeProto *node = take_node(x, "Constant", 0);
+  Onnx__AttributeProto *a = take(x, sizeof *a), **list = take(x, sizeof(Onnx__AttributeProto *));
+  if (!node || !a || !list) return too_large(x);
+  onnx__attribute_proto__init(a);
+  a->name = value;
+  a->has_type = 1;
+  a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+  a->t = t;
+  list[0] = a;
+  node->attribute = list;
+  node->n_attribute = 1;
+  node->output[0] = renamed(x, in, t->name);
+  return node->output[0] ? expand_node(x, node, opset, true) : too_large(x);
+}
+
+static fusion_status expand_body(struct expansion *x, const struct inlined *in, const Onnx__NodeProto *body,
+                                 int64_t opset);
+
+/* One branch's nodes, which are read where the condition is `wanted`. */
+static fusion_status expand_branch(struct expansion *x, const struct inlined *in, char *condition, bool wanted,
+                                   int64_t opset) {
+  const Onnx__GraphProto *g = in->branch;
+  const uint32_t outer = x->guard;
+  fusion_status status = FUSION_OK;
+  x->made += g->n_node + g->n_initializer + 1;
+  if (x->made > FUNCTION_NODES_MAX) return too_large(x);
+  FAIL_IF(!importer_guard(x->im, (struct guard){condition, wanted, outer}), too_large(x));
+  x->guard = (uint32_t)x->im->guard_count;
+  for (size_t i = 0; i < g->n_initializer; i++) TRY(expand_initialiser(x, in, g->initializer[i], opset));
+  for (size_t i = 0; i < g->n_node; i++) TRY(expand_body(x, in, g->node[i], opset));
+cleanup:
+  x->guard = outer;
+  return status;
+}
+
+/* If: both branches, of which one will be read, and for each output a node If(condition, then, else). */
+static fusion_status expand_if(struct expansion *x, const struct inlined *around, const Onnx__NodeProto *body,
+                               int64_t opset) {
+  static const char *const names[2] = {"else_branch", "then_branch"};
+  struct inlined in[2] = {{0}};
+  char *condition = body->n_input ? renamed(x, around, body->input[0]) : NULL;
+  char *first = body->n_output ? renamed(x, around, body->output[0]) : NULL;
+  fusion_status status = FUSION_OK;
+  if (!condition || !first) return too_large(x);
+  if (x->depth == FUNCTION_DEPTH_MAX) return too_large(x);
+  x->stack[x->depth++] = NULL;
+  for (int k = 1; k >= 0; k--) {
+    const Onnx__AttributeProto *a = named(body->attribute, body->n_attribute, names[k]);
+    FAIL_IF(!a || !a->g || a->g->n_output != body->n_output,
+            error_set(x->im->err, FUSION_E_MODEL, "'%s': an If lacks a branch, or an output of it", x->im->path));
+    in[k] = (struct inlined){.f = around ? around->f : NULL,
+                             .caller = around ? around->caller : NULL,
+                             .prefix = take_joined(x, first, names[k]),
+                             .branch = a->g,
+                             .around = around};
+    FAIL_IF(!in[k].prefix, too_large(x));
+    TRY(expand_branch(x, &in[k], condition, k == 1, opset));
+  }
+  for (size_t i = 0; i < body->n_output; i++) {
+    Onnx__NodeProto *node = take_node(x, "If", 3);
+    FAIL_IF(!node, too_large(x));
+    node->name = body->name;
+    node->input[0] = condition;
+    node->input[1] = renamed(x, &in[1], in[1].branch->output[i]->name);
+    node->input[2] = renamed(x, &in[0], in[0].branch->output[i]->name);
+    node->output[0] = renamed(x, around, body->output[i]);
+    FAIL_IF(!node->input[1] || !node->input[2] || !node->output[0], too_large(x));
+    TRY(expand_node(x, node, opset, true));
+  }
+cleanup:
+  x->depth--;
+  return status;
+}
+
+/* A node as its surroundings call its tensors. */
+static fusion_status expand_body(struct expansion *x, const struct inlined *in, const Onnx__NodeProto *body,
+                                 int64_t opset) {
+  if (body->op_type && !strcmp(body->op_type, "If") && (!body->domain || !body->domain[0]))
+    return expand_if(x, in, body, opset);
+  const Onnx__NodeProto *node = in ? body_node(x, in, body) : body;
+  return node ? expand_node(x, node, opset, in != NULL) : too_large(x);
 }
 
 /* An output that is an input as it stands. */
@@ -144,17 +281,10 @@ static fusion_status pass_through(struct expansion *x, const struct inlined *in,
   bool input = false;
   for (size_t i = 0; i < f->n_input; i++) input = input || (f->input[i] && !strcmp(f->input[i], f->output[output]));
   if (!input || !in->caller->output[output] || !in->caller->output[output][0]) return FUSION_OK;
-  static char identity[] = "Identity";
-  Onnx__NodeProto *node = take(x, sizeof *node);
-  char **names = take(x, 2 * sizeof *names);
-  if (!node || !names) return refuse(x, in->caller, "grows beyond the limit of expanded functions");
-  onnx__node_proto__init(node);
-  names[0] = renamed(x, in, f->output[output]);
-  names[1] = in->caller->output[output];
-  node->op_type = identity;
-  node->n_input = node->n_output = 1;
-  node->input = names;
-  node->output = names + 1;
+  Onnx__NodeProto *node = take_node(x, "Identity", 1);
+  if (!node) return refuse(x, in->caller, "grows beyond the limit of expanded functions");
+  node->input[0] = renamed(x, in, f->output[output]);
+  node->output[0] = in->caller->output[output];
   return expand_node(x, node, in->f->opset, true);
 }
 
@@ -174,9 +304,8 @@ static fusion_status expand_call(struct expansion *x, const struct onnx_function
   x->made += f->proto->n_node;
   fusion_status status = FUSION_OK;
   for (size_t i = 0; i < f->proto->n_node && status == FUSION_OK; i++) {
-    const Onnx__NodeProto *node = x->made > FUNCTION_NODES_MAX ? NULL : body_node(x, &in, f->proto->node[i]);
-    status =
-        node ? expand_node(x, node, f->opset, true) : refuse(x, caller, "grows beyond the limit of expanded functions");
+    status = x->made > FUNCTION_NODES_MAX ? refuse(x, caller, "grows beyond the limit of expanded functions")
+                                          : expand_body(x, &in, f->proto->node[i], f->opset);
   }
   for (size_t i = 0; i < caller->n_output && status == FUSION_OK; i++) {
     if (f->proto->output[i]) status = pass_through(x, &in, i);
@@ -190,13 +319,24 @@ fusion_status expand_nodes(struct importer *im) {
   struct expansion x = {.im = im};
   fusion_status status;
   TRY(functions_open(im));
-  for (size_t i = 0; i < g->n_node; i++) TRY(expand_node(&x, g->node[i], im->opset, false));
+  for (size_t i = 0; i < g->n_node; i++) TRY(expand_body(&x, NULL, g->node[i], im->opset));
   TRY(order_nodes(im));
 cleanup:
   return status;
 }
 
+bool expand_is_read(const struct importer *im, const struct flat_node *node) {
+  for (uint32_t g = node->guard; g; g = im->guards[g - 1].outer) {
+    const struct value *v = importer_find(im, im->guards[g - 1].condition);
+    if (!v || !v->constant || dims_size(&v->constant->dims) != 1) return false;
+    const bool is = tensor_get(v->constant, 0) > 0 || tensor_get(v->constant, 0) < 0;
+    if (is != im->guards[g - 1].wanted) return false;
+  }
+  return true;
+}
+
 void expand_free(struct importer *im) {
+  mem_free(im->guards);
   functions_close(im);
   mem_free(im->nodes);
   while (im->blocks) {

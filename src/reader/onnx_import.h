@@ -71,8 +71,16 @@ static inline bool value_batch_at(const struct value *v, uint32_t axis) {
 /** A node of the file, or of one of its functions under the caller's names. */
 struct flat_node {
   const Onnx__NodeProto *node;
-  int64_t opset; /* of the standard operators where it stands */
-  bool shared;   /* its tensors belong to a function that may be called again */
+  int64_t opset;  /* of the standard operators where it stands */
+  bool shared;    /* its tensors belong to a function that may be called again */
+  uint32_t guard; /* number of the guard of the branch that it is in, from 1; 0: none */
+};
+
+/* A branch of an If. */
+struct guard {
+  const char *condition; /* borrowed */
+  bool wanted;           /* what the condition is where the branch is read */
+  uint32_t outer;        /* the guard of the branch around it; 0: none */
 };
 
 struct importer {
@@ -90,10 +98,12 @@ struct importer {
   struct onnx_function *functions; /* owned (onnx_expand.h) */
   size_t function_count;
   struct owned_block *blocks; /* owned: what expanded nodes are made of */
-  int64_t opset;              /* of the node at hand */
-  bool shared;                /* of the node at hand */
-  bool whole;                 /* the first dimension is no batch */
-  uint64_t batch;             /* the batch size that the file fixes, 1 when it leaves it open */
+  struct guard *guards;       /* owned */
+  size_t guard_count, guard_room;
+  int64_t opset;  /* of the node at hand */
+  bool shared;    /* of the node at hand */
+  bool whole;     /* the first dimension is no batch */
+  uint64_t batch; /* the batch size that the file fixes, 1 when it leaves it open */
 };
 
 /** One node of the file with its inputs looked up; an absent optional input is NULL. */
@@ -116,6 +126,8 @@ bool onnx_scan(const uint8_t *data, size_t len, const ProtobufCMessageDescriptor
 /** Fills `nodes` from the file: functions expanded, in the order of computation. */
 fusion_status expand_nodes(struct importer *im) FUSION_MUST_CHECK;
 void expand_free(struct importer *im);
+/** The node is in no branch, or in one whose condition is constant and as it wants it. */
+bool expand_is_read(const struct importer *im, const struct flat_node *node);
 
 /* onnx_call.c: errors, attributes, inputs, outputs */
 /** FUSION_E_UNSUPPORTED with "'file': operator X: <what> (node 'name'); <remedy>". */

@@ -19,7 +19,7 @@ CASES = {}
 
 
 def node(op, ins, outs, **attributes):
-    return helper.make_node(op, ins, outs, name=outs[0] + '_node', **attributes)
+    return helper.make_node(op, ins, outs, name=(outs[0] or outs[-1]) + '_node', **attributes)
 
 
 def ml(op, ins, outs, **attributes):
@@ -285,10 +285,83 @@ def recurrent_cases():
              run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
 
 
+def branches(then, otherwise, constants=()):
+    """The attributes of an If: lists of nodes, the last of which makes the branch's output."""
+    graph = lambda nodes, name: helper.make_graph(nodes, name, [], [helper.make_empty_tensor_value_info(nodes[-1].output[0])],
+                                                  [numpy_helper.from_array(np.asarray(c), n) for n, c in dict(constants).items()])
+    return {'then_branch': graph(then, 'then'), 'else_branch': graph(otherwise, 'else')}
+
+
+def style_cases():
+    """Structures of exporters: branches on shapes, functions of operators, channels last, an LSTM between transpositions."""
+    rng = np.random.default_rng(46)
+    draw = lambda *shape: (0.5 * rng.standard_normal(shape)).astype(np.float32)
+    x, w, b = draw(5, 6), draw(6, 4), draw(4)
+    size = [node('Shape', ['x'], ['s']), node('Gather', ['s', 'last'], ['k'], axis=0)]
+    constants = {'last': np.int64(1), 'six': np.int64(6), 'w': w, 'b': b}
+    # The branch that is not taken could not be read; both call their tensors the same, and what is around them is read.
+    inner = node('If', ['yes'], ['h'], **branches([node('Mul', ['g', 'two'], ['v'])], [node('LRN', ['g'], ['v'], size=3)],
+                                                  {'two': np.float32(2)}))
+    taken = [node('MatMul', ['x', 'w'], ['g']), node('Equal', ['k', 'six'], ['yes']), inner, node('Add', ['h', 'b'], ['o'])]
+    nodes = size + [node('Equal', ['k', 'six'], ['same']),
+                    node('If', ['same'], ['r'], **branches(taken, [node('NonZero', ['x'], ['o'])])), node('Relu', ['r'], ['y'])]
+    case('if_shape', nodes, x, np.maximum(2 * (x @ w) + b, 0), constants)
+    # As the exporter by TorchDynamo: functions that ask for ranks and have attributes of their callers.
+    opset = [helper.make_opsetid('', 18), helper.make_opsetid('aten', 1)]
+    rank = helper.make_function('aten', 'Rank', ['input'], ['return_val'],
+                                [node('Shape', ['input'], ['sh']), node('Size', ['sh'], ['return_val'])], opset)
+    scalar = helper.make_function('aten', 'IsScalar', ['input'], ['return_val'],
+                                  [node('Rank', ['input'], ['n'], domain='aten'), node('Constant', [], ['zero'], value_int=0),
+                                   node('Equal', ['n', 'zero'], ['return_val'])], opset)
+    dim = helper.make_node('Softmax', ['self'], ['soft'])
+    dim.attribute.append(onnx.AttributeProto(name='axis', ref_attr_name='dim', type=onnx.AttributeProto.INT))
+    raised = [node('Unsqueeze', ['self', 'z'], ['more']), node('Softmax', ['more'], ['deep'], axis=0), node('Squeeze', ['deep'], ['soft'])]
+    soft = helper.make_function('aten', 'aten_softmax', ['self'], ['result'],
+                                [node('IsScalar', ['self'], ['flag'], domain='aten'), node('Constant', [], ['z'], value_ints=[0]),
+                                 node('If', ['flag'], ['result'], **branches(raised, [dim]))], opset, ['dim'])
+    linear = helper.make_function('aten', 'aten_addmm', ['self', 'mat1', 'mat2'], ['result'],
+                                  [node('MatMul', ['mat1', 'mat2'], ['p']), node('Add', ['self', 'p'], ['result'])], opset)
+    nodes = [node('aten_addmm', ['b', 'x', 'w'], ['h'], domain='aten'), node('aten_softmax', ['h'], ['q'], domain='aten', dim=1),
+             node('aten_softmax', ['q'], ['y'], domain='aten', dim=-1)]
+    p = torch.softmax(torch.from_numpy(x @ w + b), 1)
+    case('functions_if', nodes, x, torch.softmax(p, 1), {'w': w, 'b': b}, opset=18, functions=[rank, scalar, soft, linear])
+    # Keras by tf2onnx: channels last, the normalisation not folded, padding and names with slashes.
+    pixels, kernel, bias = draw(4, 6, 6, 2), draw(3, 2, 3, 3), draw(3)
+    scale, shift, mean, var = draw(3), draw(3), draw(3), np.abs(draw(3)) + 0.5
+    prefix = 'StatefulPartitionedCall/model/'
+    nodes = [node('Transpose', ['x'], [prefix + 'conv/Conv2D__6:0'], perm=[0, 3, 1, 2]),
+             node('Conv', [prefix + 'conv/Conv2D__6:0', 'k', 'kb'], [prefix + 'conv/BiasAdd:0'], auto_pad='SAME_UPPER', strides=[2, 2],
+                  kernel_shape=[3, 3]),
+             node('Relu', [prefix + 'conv/BiasAdd:0'], [prefix + 'Relu:0']),
+             node('BatchNormalization', [prefix + 'Relu:0', 'gamma', 'beta', 'mean', 'var'], [prefix + 'bn/FusedBatchNormV3:0'], epsilon=1e-3),
+             node('MaxPool', [prefix + 'bn/FusedBatchNormV3:0'], [prefix + 'pool:0'], kernel_shape=[2, 2], strides=[1, 1]),
+             node('Transpose', [prefix + 'pool:0'], [prefix + 'pool__8:0'], perm=[0, 2, 3, 1]),
+             node('Reshape', [prefix + 'pool__8:0', 'flat'], [prefix + 'flatten/Reshape:0']),
+             node('MatMul', [prefix + 'flatten/Reshape:0', 'dense'], [prefix + 'dense/MatMul:0']),
+             node('Add', [prefix + 'dense/MatMul:0', 'b'], [prefix + 'dense/BiasAdd:0']),
+             node('Softmax', [prefix + 'dense/BiasAdd:0'], ['y'])]
+    dense = draw(12, 4)
+    t = torch.from_numpy
+    h = F.relu(F.conv2d(F.pad(t(pixels.transpose(0, 3, 1, 2).copy()), (0, 1, 0, 1)), t(kernel), t(bias), stride=2))
+    h = F.max_pool2d(F.batch_norm(h, t(mean), t(var), t(scale), t(shift), eps=1e-3), 2, 1).permute(0, 2, 3, 1).reshape(4, -1)
+    case('keras_network', nodes, pixels, torch.softmax(h @ t(dense) + t(b), 1),
+         {'k': kernel, 'kb': bias, 'gamma': scale, 'beta': shift, 'mean': mean, 'var': var, 'flat': np.array([-1, 12]), 'dense': dense, 'b': b})
+    # The same for an LSTM that gives its last state.
+    rows, lw, lr, lb = draw(5, 4, 3), draw(1, 16, 3), draw(1, 16, 4), draw(1, 32)
+    nodes = [node('Transpose', ['x'], ['lstm__24:0'], perm=[1, 0, 2]),
+             node('LSTM', ['lstm__24:0', 'lw', 'lr', 'lb'], ['', 'lstm/y_h:0'], hidden_size=4, direction='forward'),
+             node('Squeeze', ['lstm/y_h:0', 'axis'], ['lstm/PartitionedCall:0']),
+             node('MatMul', ['lstm/PartitionedCall:0', 'dense'], ['y'])]
+    zero = np.zeros((1, 4), np.float32)
+    last = run_lstm(rows, lw[0], lr[0], lb[0, :16] + lb[0, 16:], np.zeros(12, np.float32), zero, zero)[:, -1]
+    head = draw(4, 2)
+    case('keras_lstm', nodes, rows, last @ head, {'lw': lw, 'lr': lr, 'lb': lb, 'axis': np.array([0]), 'dense': head})
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
