@@ -56,7 +56,7 @@ NOTES = {
     'Resize': 'nearest (a rearrangement), linear and cubic (a constant matrix an axis); all coordinate and rounding modes, antialias, `axes`, aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',
     'ReduceSumSquare': 'any axes but the batch', 'Sigmoid': 'a table; at the end applied by the client',
     'Tanh': 'a table', 'Erf': 'a table', 'Elu': 'a Relu and a table', 'Selu': 'a Relu and a table', 'Celu': 'a Relu and a table',
-    'Exp': 'a table; of a long range two', 'Sin': 'a table', 'Cos': 'a table', 'Mish': 'a Relu and a table', 'Swish': 'a Relu and a table', 'Softsign': 'x / (1 + |x|)',
+    'Exp': 'a table; of a long range two', 'Floor': 'values within 1/512 below a whole number count as it', 'Ceil': 'as Floor', 'Round': 'two Floors; ties to even numbers', 'Sin': 'a table', 'Cos': 'a table', 'Mish': 'a Relu and a table', 'Swish': 'a Relu and a table', 'Softsign': 'x / (1 + |x|)',
     'Log': 'tables, by octaves', 'Sqrt': 'tables, by octaves', 'Reciprocal': 'tables, by octaves',
     'ReduceL2': 'any axes but the batch', 'ReduceLogSum': 'any axes but the batch', 'ReduceLogSumExp': 'any axes but the batch',
     'LayerNormalization': 'axes behind the batch; mean and deviation too', 'RMSNormalization': 'as LayerNormalization',

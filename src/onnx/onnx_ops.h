@@ -192,6 +192,9 @@ fusion_status op_feature_vectorizer(struct call *c);
 fusion_status op_feature_extractor(struct call *c);
 fusion_status op_one_hot(struct call *c);
 
+/* onnx_round.c */
+fusion_status op_round(struct call *c);
+
 /* onnx_svm.c: domain ai.onnx.ml */
 fusion_status op_svm_regressor(struct call *c);
 fusion_status op_svm_classifier(struct call *c);

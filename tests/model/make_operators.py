@@ -358,10 +358,21 @@ def style_cases():
     case('keras_lstm', nodes, rows, last @ head, {'lw': lw, 'lr': lr, 'lb': lb, 'axis': np.array([0]), 'dense': head})
 
 
+def rounding_cases():
+    """Away from where rounding changes; and what is left of a number without its whole part."""
+    rng = np.random.default_rng(47)
+    x = (rng.integers(-6, 7, (30, 5)) + rng.uniform(0.02, 0.48, (30, 5)) + rng.integers(0, 2, (30, 5)) / 2).astype(np.float32)
+    w = (0.5 * rng.standard_normal((5, 4))).astype(np.float32)
+    for op, y in (('Floor', np.floor(x)), ('Ceil', np.ceil(x)), ('Round', np.rint(x))):
+        case('rounding_' + op.lower(), [node(op, ['x'], ['r']), node('MatMul', ['r', 'w'], ['y'])], x, y @ w, {'w': w})
+    case('rounding_ties', [node('Round', ['x'], ['y'])], np.arange(-6, 6.5, 0.5).reshape(5, 5), np.rint(np.arange(-6, 6.5, 0.5)).reshape(5, 5))
+    case('rounding_rest', [node('Floor', ['x'], ['r']), node('Sub', ['x', 'r'], ['y'])], x, x - np.floor(x))
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
