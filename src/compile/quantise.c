@@ -422,8 +422,8 @@ cleanup:
   return status == FUSION_OK ? status : error_set(err, status, "%s", why.text);
 }
 
-/** Where additions give a product's factor a coarse scale, it is kept apart: if it is not enough otherwise, or widths are
- * given and it is better. Where nothing else fits, all small tensors are. */
+/** Where additions give a product's factor a coarse scale, it is kept apart: if it is not enough otherwise, or widths
+ * are given and it is better. Where nothing else fits, all small tensors are. */
 static fusion_status choose_variant(struct candidate *chosen, const struct source *from, fusion_error *err) {
   const struct quantise_options *o = from->job->options;
   fusion_error why = {.status = FUSION_OK}, why_apart = why;
