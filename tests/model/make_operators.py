@@ -369,10 +369,42 @@ def rounding_cases():
     case('rounding_rest', [node('Floor', ['x'], ['r']), node('Sub', ['x', 'r'], ['y'])], x, x - np.floor(x))
 
 
+def boosted_cases():
+    """Boosted trees with the attributes that the converters of XGBoost and LightGBM write. Features are halves."""
+    rng = np.random.default_rng(48)
+    x = (rng.integers(-8, 9, (30, 5)) / 2).astype(np.float32)
+    trees = [random_tree(5, 3, ['BRANCH_LT'], rng, k % 2 == 0) or ('BRANCH_LT', 1, 0.5, None, None) for k in range(6)]
+    rows, leaves = flat_trees(trees, lambda: rng.integers(-40, 41, 1) / 32)
+    each = np.array([[answer_of_tree(rows, leaves, tree, s, {}) for tree in range(6)] for s in x])
+    extra = {'nodes_missing_value_tracks_true': [0] * len(rows), 'nodes_hitrates': [1.0] * len(rows)}
+    classes = tree_attributes(rows, leaves, 'class') | extra
+    three = classes | {'class_ids': [tree % 3 for tree in classes['class_treeids']], 'classlabels_int64s': [0, 1, 2],
+                       'base_values': [0.5] * 3, 'post_transform': 'SOFTMAX'}
+    scores = np.stack([each[:, k::3].sum(1) for k in range(3)], 1) + 0.5
+    case('boosted_three', [ml('TreeEnsembleClassifier', ['x'], ['label', 'y'], **three)], x,
+         torch.softmax(torch.from_numpy(scores), 1), ends=('label', 'y'))
+    two = classes | {'classlabels_int64s': [0, 1], 'base_values': [0.25], 'post_transform': 'LOGISTIC'}
+    p = sigmoid(each.sum(1) + 0.25)
+    case('boosted_two', [ml('TreeEnsembleClassifier', ['x'], ['label_tensor', 'p'], **two),
+                         node('Cast', ['label_tensor'], ['label'], to=TensorProto.INT64),
+                         ml('ZipMap', ['p'], ['y'], classlabels_int64s=[0, 1])], x, np.stack([1 - p, p], 1), ends=('label', 'y'))
+    targets = tree_attributes(rows, leaves, 'target') | extra | {'n_targets': 1, 'base_values': [0.5]}
+    case('boosted_regressor', [ml('TreeEnsembleRegressor', ['x'], ['y'], **targets)], x, each.sum(1)[:, None] + 0.5)
+    # LightGBM's large ensembles are several nodes.
+    parts = []
+    for k in range(2):
+        some, values = flat_trees(trees[3 * k:3 * k + 3], lambda: rng.integers(-40, 41, 1) / 32)
+        parts.append((some, values))
+    y = [sum(answer_of_tree(some, values, tree, s, {}) for some, values in parts for tree in range(3)) for s in x]
+    nodes = [ml('TreeEnsembleRegressor', ['x'], ['part%d' % k], n_targets=1, **tree_attributes(some, values, 'target'))
+             for k, (some, values) in enumerate(parts)]
+    case('boosted_parts', nodes + [node('Sum', ['part0', 'part1'], ['y'])], x, np.array(y)[:, None])
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, boosted_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
