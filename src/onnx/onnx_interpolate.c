@@ -27,12 +27,13 @@ static void fill_column(float *matrix, const struct resize *r, const struct filt
   const double narrow = f->antialias && scale < 1 ? scale : 1, reach = (f->cubic ? 2 : 1) / narrow;
   double sum = 0;
   if (r->crop && (place < 0 || place > in - 1)) return;
+  const int64_t first = (int64_t)ceil(place - reach), last = (int64_t)floor(place + reach);
   for (int pass = 0; pass < 2; pass++) {
     const bool renew = f->exclude || f->antialias;
-    for (double i = ceil(place - reach); i <= place + reach; i++) {
-      const bool outside = i < 0 || i > in - 1;
-      const double part = outside && f->exclude ? 0 : filter_value(f, (i - place) * narrow);
-      const uint32_t at = i < 0 ? 0 : i > in - 1 ? in - 1 : (uint32_t)i;
+    for (int64_t i = first; i <= last; i++) {
+      const bool outside = i < 0 || i >= in;
+      const double part = outside && f->exclude ? 0 : filter_value(f, ((double)i - place) * narrow);
+      const uint32_t at = i < 0 ? 0 : i >= in ? in - 1 : (uint32_t)i;
       if (pass == 0) sum += part;
       if (pass == 1) matrix[(size_t)at * out + o] += (float)(renew ? part / sum : part);
     }
