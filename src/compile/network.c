@@ -113,3 +113,13 @@ double network_threshold_gap(const struct network *n) {
   }
   return gap;
 }
+
+/* Comparisons, not fmax(): GCC 12 for ARM breaks down on a loop of fmax() and fabs() (in vect_transform_reduction). */
+double network_node_magnitude(const struct network_node *d) {
+  double most = 0;
+  for (uint32_t c = 0; c < d->shape.channels; c++) {
+    const double v = fmax(fabs((double)d->low[c]), fabs((double)d->high[c]));
+    if (v > most) most = v;
+  }
+  return most;
+}

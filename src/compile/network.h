@@ -68,6 +68,8 @@ void network_set_thresholds(struct network *n, const float *input, size_t sample
 /** The smallest distance between values of the input on the two sides of a threshold: a unit below it tells all apart.
  * Infinite without thresholds. */
 double network_threshold_gap(const struct network *n);
+/** The largest magnitude that calibration saw of a node's values. */
+double network_node_magnitude(const struct network_node *d);
 
 /** What calibration saw: [graph node] -> [channels]. */
 struct network_ranges {

@@ -74,10 +74,8 @@ cleanup:
 /** Width at which the input's integers tell the sides of every threshold apart; 0 without thresholds. */
 static unsigned threshold_width(const struct network *net) {
   const double gap = network_threshold_gap(net);
-  double range = 0;
   if (!isfinite(gap)) return 0;
-  for (uint32_t c = 0; c < net->nodes[0].shape.channels; c++)
-    range = fmax(range, fmax(fabs((double)net->nodes[0].low[c]), fabs((double)net->nodes[0].high[c])));
+  const double range = network_node_magnitude(&net->nodes[0]);
   for (unsigned bits = INPUT_BITS_LEAST; bits <= INPUT_BITS_MOST; bits++)
     if (range / (ldexp(1, (int)bits - 1) - 1) < gap) return bits;
   return INPUT_BITS_MOST + 1;

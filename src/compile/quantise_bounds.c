@@ -91,10 +91,7 @@ void extremes_bound_input(struct step_bound *input, const struct step_extremes *
 
 uint8_t bound_reach_bits(const struct network *net, double scale, size_t samples) {
   const struct network_node *input = &net->nodes[0];
-  double most = 0;
-  for (uint32_t c = 0; c < input->shape.channels; c++)
-    most = fmax(most, fmax(fabs((double)input->low[c]), fabs((double)input->high[c])));
-  const double integer = ceil(most / scale * (1 - 1e-9));
+  const double integer = ceil(network_node_magnitude(input) / scale * (1 - 1e-9));
   if (samples < BOUND_SAMPLES_LEAST || !(integer >= 1 && integer < 0x1p32)) return 0;
   const unsigned bits = log2_up((uint64_t)integer + 1) + 1, units = net->input_units.count;
   /* Values reach half a unit at most. Of n samples one in n, by chance, goes beyond all others in a given feature, so

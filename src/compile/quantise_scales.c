@@ -112,8 +112,7 @@ static void find_ranges(struct solver *q, const bool *inner) {
     if (step > 0 && !(q->given[r] > 0 && q->given[r] < step)) q->given[r] = step;
     q->range[r] = fmax(q->range[r], d->span);
     if (inner[i] || d->span > 0) continue;
-    for (uint32_t c = 0; c < d->shape.channels; c++)
-      q->range[r] = fmax(q->range[r], fmax(fabs((double)d->low[c]), fabs((double)d->high[c])));
+    q->range[r] = fmax(q->range[r], network_node_magnitude(d));
   }
 }
 
@@ -131,7 +130,12 @@ static void find_weight_maxima(struct solver *q) {
     if (node_operator(d)->weights != WEIGHTS_MATRIX) continue;
     const size_t count = (size_t)d->shape.channels * (q->net->nodes[d->inputs[0]].shape.channels / d->groups) *
                          d->window.kernel_h * d->window.kernel_w;
-    for (size_t k = 0; k < count; k++) q->weight_max[i] = fmaxf(q->weight_max[i], fabsf(d->weights[k]));
+    float most = q->weight_max[i];
+    for (size_t k = 0; k < count; k++) {
+      const float v = fabsf(d->weights[k]);
+      if (v > most) most = v; /* not fmaxf: network.c */
+    }
+    q->weight_max[i] = most;
   }
 }
 
@@ -282,7 +286,8 @@ static bool solve_compare(struct solver *q, uint32_t root) {
     sum = sum || node_operator(d)->scale == SCALE_SUM;
     if (node_operator(d)->weights != WEIGHTS_MATRIX) continue;
     scale = fmax(scale, finest(q, i));
-    for (uint32_t c = 0; c < d->shape.channels; c++) bias = fmax(bias, fabs((double)d->bias[c]));
+    for (uint32_t c = 0; c < d->shape.channels; c++)
+      if (fabs((double)d->bias[c]) > bias) bias = fabs((double)d->bias[c]); /* not fmax: network.c */
   }
   if (!(scale > 0)) scale = bias > 0 ? ldexp(bias, -DEAD_BITS) : 1; /* weights of zeros */
   if (sum) scale = exp2(ceil(log2(scale) - 1e-9));
