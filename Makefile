@@ -99,9 +99,9 @@ ubsan:
 	@$(MAKE) test BUILD=build-ubsan SETUP_FLAGS='-Db_sanitize=undefined -Db_lundef=false -Dbench=false -Dbounds=true'
 tsan:
 	@$(MAKE) test BUILD=build-tsan TEST_FLAGS='--print-errorlogs --no-rebuild --timeout-multiplier 5' SETUP_FLAGS='-Db_sanitize=thread -Db_lundef=false -Dbench=false'
-# Cross-built, the short tests under an emulator, and the bytes that `fusion compile` gives compared with those of this
+# Cross-built, the short tests and those of all kernels under an emulator, and the bytes that `fusion compile` gives compared with those of this
 # processor. Everything else about the architecture is untested.
-ARM64_TESTS = base heap rand array image planes lattice_kernels maxpool one_of_n walk gemm onnx model_program model_execute \
+ARM64_TESTS = base heap rand kernel_registry array image planes lattice_kernels maxpool one_of_n walk gemm onnx model_program model_execute \
   model_fsn model_accuracy
 arm64: all
 ifeq ($(SETUP),yes)

@@ -154,9 +154,10 @@ def size_findings(root, files):
 
 
 TIERS = ("c", "avx2", "avx512")
-TABLES = re.compile(r"^KERNEL_TABLES(_VAES)?\((\w+)\);", re.MULTILINE)
+TABLES = re.compile(r"^KERNEL_TABLES((?:_VAES|_NEON)*)\((\w+)\);", re.MULTILINE)
 TABLE = re.compile(r"^const struct (\w+)_kernels (\w+) =", re.MULTILINE)
-NO_KERNELS = {"src/bench/ceilings_avx2.c", "src/bench/ceilings_avx512.c"}  # loops that show what a tier can do
+# Loops that show what a tier can do.
+NO_KERNELS = {"src/bench/ceilings_avx2.c", "src/bench/ceilings_avx512.c", "src/bench/ceilings_neon.c"}
 
 
 def kernel_findings(root, files):
@@ -165,15 +166,15 @@ def kernel_findings(root, files):
     expected, found = set(), set()
     for path in (f for f in files if f.startswith("src/")):
         text, (folder, _, name) = (root / path).read_text(), path.rpartition("/")
-        for vaes, module in TABLES.findall(text):
-            tiers = TIERS + (("vaes",) if vaes else ())
+        for more, module in TABLES.findall(text):
+            tiers = (*TIERS, *more.lower().split("_")[1:])
             expected |= {(f"{folder}/{module}_kernels_{tier}.c", f"{module}_kernels_{tier}") for tier in tiers}
             if name != f"{module}_kernels.h":
                 yield f"{path}: the tables of {module} are declared in {module}_kernels.h"
             if f"&kernels_of_{module}," not in registry:
                 yield f"{path}: {module} is not in kernels/kernel_registry.c"
         found |= {(path, table) for _, table in TABLE.findall(text)}
-        if name.endswith(("_avx2.c", "_vaes.c", "_avx512.c")) and not TABLE.search(text) and path not in NO_KERNELS:
+        if name.endswith(("_avx2.c", "_vaes.c", "_avx512.c", "_neon.c")) and not TABLE.search(text) and path not in NO_KERNELS:
             yield f"{path}: holds no table of kernels"
     for path, table in sorted(expected - found):
         yield f"{path}: {table} is missing"

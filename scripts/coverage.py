@@ -14,7 +14,7 @@ from pathlib import Path
 def missing_tiers(build):
     """Tiers whose kernels cannot run here."""
     environment = {**os.environ, "LLVM_PROFILE_FILE": os.devnull}
-    return [tier for tier in ("avx2", "vaes", "avx512")
+    return [tier for tier in ("avx2", "vaes", "avx512", "neon")
             if subprocess.run([build / "fusion", f"--cpu-tier={tier}", "version"], capture_output=True, env=environment).returncode]
 
 

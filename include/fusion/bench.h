@@ -22,7 +22,7 @@ typedef struct fusion_bench_demand {
 typedef struct fusion_bench_row {
   const char *group; /**< "ceiling", "lattice", "ot", "share", "model", "protocol" */
   const char *name;  /**< what was measured */
-  const char *tier;  /**< kernel tier used: "c", "avx2", "vaes", "avx512" */
+  const char *tier;  /**< kernel tier used: "c", "avx2", "vaes", "avx512", "neon" */
   const char *unit;  /**< what is counted, "product", "block", "byte" */
   double per_second; /**< units per second: median of the runs, sum of all threads */
   double spread;     /**< (largest - smallest) / median of the runs */

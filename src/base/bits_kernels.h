@@ -19,6 +19,6 @@ enum {
   BITS_FEW = 32     /* so few values are not worth the places */
 };
 
-KERNEL_TABLES(bits);
+KERNEL_TABLES_NEON(bits);
 
 #endif

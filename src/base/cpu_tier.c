@@ -5,6 +5,9 @@
 #ifdef FUSION_X86_TIERS
 #include <cpuid.h>
 #endif
+#ifdef FUSION_ARM_TIERS
+#include <sys/auxv.h>
+#endif
 
 static _Atomic int tier_in_force = -1;
 
@@ -16,8 +19,13 @@ static bool has_vaes(void) {
 }
 #endif
 
+#ifdef FUSION_ARM_TIERS
+/* Bits of AT_HWCAP: Linux, arch/arm64/include/uapi/asm/hwcap.h. */
+enum { HAS_ASIMD = 1 << 1, HAS_AES = 1 << 3, HAS_PMULL = 1 << 4 };
+#endif
+
 enum cpu_tier cpu_tier_best(void) {
-#ifdef FUSION_X86_TIERS
+#if defined FUSION_X86_TIERS
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("aes") &&
                     __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2") &&
@@ -31,6 +39,9 @@ enum cpu_tier cpu_tier_best(void) {
                       __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
                       __builtin_cpu_supports("gfni");
   return avx512 ? CPU_TIER_AVX512 : CPU_TIER_VAES;
+#elif defined FUSION_ARM_TIERS
+  const unsigned long needed = HAS_ASIMD | HAS_AES | HAS_PMULL;
+  return (getauxval(AT_HWCAP) & needed) == needed ? CPU_TIER_NEON : CPU_TIER_C;
 #else
   return CPU_TIER_C;
 #endif
@@ -61,6 +72,10 @@ unsigned cpu_cores(void) {
 }
 
 const char *cpu_tier_name(enum cpu_tier tier) {
+#ifdef FUSION_ARM_TIERS
+  static const char *const names[] = {"c", "neon"};
+#else
   static const char *const names[] = {"c", "avx2", "vaes", "avx512"};
+#endif
   return tier < CPU_TIER_COUNT ? names[tier] : "?";
 }

@@ -4,11 +4,16 @@
 
 #include "base/base.h"
 
+/** The tiers of this architecture, each with all that the one before it has. */
 enum cpu_tier {
-  CPU_TIER_C = 0,  /**< portable C */
+  CPU_TIER_C = 0, /**< portable C */
+#ifdef FUSION_ARM_TIERS
+  CPU_TIER_NEON, /**< ARMv8-A with AdvSIMD, AES and PMULL (64 x 64 bits) */
+#else
   CPU_TIER_AVX2,   /**< AVX2, FMA, AES-NI, PCLMUL, BMI2 */
   CPU_TIER_VAES,   /**< these, VAES and VPCLMULQDQ on 256-bit registers */
   CPU_TIER_AVX512, /**< AVX-512 F/BW/DQ/VL/IFMA/VBMI/VBMI2/VNNI/BITALG/VPOPCNTDQ, VAES, VPCLMUL, GFNI */
+#endif
   CPU_TIER_COUNT,
 };
 
@@ -24,7 +29,7 @@ enum cpu_tier cpu_tier_best(void);
 /** Cores that this process may use, at least 1. */
 unsigned cpu_cores(void);
 
-/** "c", "avx2", "vaes", "avx512". */
+/** "c", "avx2", "vaes", "avx512"; "c", "neon". */
 const char *cpu_tier_name(enum cpu_tier tier);
 
 #endif

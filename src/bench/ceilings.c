@@ -86,6 +86,9 @@ const struct ceiling_loop *ceiling_loops(enum cpu_tier tier) {
   if (tier == CPU_TIER_AVX512) return ceiling_loops_avx512;
   if (tier == CPU_TIER_AVX2 || tier == CPU_TIER_VAES) return ceiling_loops_avx2;
 #endif
+#ifdef FUSION_ARM_TIERS
+  if (tier == CPU_TIER_NEON) return ceiling_loops_neon;
+#endif
   (void)tier;
   return ceiling_loops_c;
 }

@@ -17,6 +17,9 @@ extern const struct ceiling_loop ceiling_loops_c[CEILING_L1];
 #ifdef FUSION_X86_TIERS
 extern const struct ceiling_loop ceiling_loops_avx2[CEILING_L1], ceiling_loops_avx512[CEILING_L1];
 #endif
+#ifdef FUSION_ARM_TIERS
+extern const struct ceiling_loop ceiling_loops_neon[CEILING_L1];
+#endif
 
 /** c = a ^ b over the thirds of `len` bytes, `passes` times. */
 void ceiling_stream(enum cpu_tier tier, void *data, size_t len, size_t passes);

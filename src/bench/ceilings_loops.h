@@ -4,11 +4,13 @@
 
 #include "base/base.h"
 
-/* Register operand of the tier: SSE or AVX registers on x86, any memory elsewhere. */
+/* Register operand of the tier: SSE or AVX registers on x86, vector registers on ARM, any memory elsewhere. */
 #if defined(__AVX512F__)
 #define CEILING_REGISTER "+v"
 #elif defined(__x86_64__)
 #define CEILING_REGISTER "+x"
+#elif defined(__aarch64__)
+#define CEILING_REGISTER "+w"
 #else
 #define CEILING_REGISTER "+m"
 #endif

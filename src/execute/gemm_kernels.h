@@ -36,6 +36,6 @@ struct gemm_kernels {
   gemm_wide_fn wide;
 };
 
-KERNEL_TABLES(gemm);
+KERNEL_TABLES_NEON(gemm);
 
 #endif

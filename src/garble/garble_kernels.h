@@ -33,7 +33,7 @@ struct garble_kernels {
   void (*half_evaluate)(const struct garble_and *g);
 };
 
-KERNEL_TABLES(garble);
+KERNEL_TABLES_NEON(garble);
 
 #ifdef FUSION_X86_TIERS
 /* Of both x86 tiers. */

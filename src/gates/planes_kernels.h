@@ -9,6 +9,6 @@ struct planes_kernels {
   void (*split)(uint64_t *planes, size_t stride, const uint64_t *values, size_t words, unsigned bits);
 };
 
-KERNEL_TABLES(planes);
+KERNEL_TABLES_NEON(planes);
 
 #endif

@@ -85,6 +85,6 @@ struct lattice_kernels {
 
 void matrix_weights_free(struct matrix_weights *w);
 
-KERNEL_TABLES(lattice);
+KERNEL_TABLES_NEON(lattice);
 
 #endif

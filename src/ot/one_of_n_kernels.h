@@ -14,7 +14,7 @@ struct one_of_n_kernels {
   void (*low_words)(uint64_t *out, const block *in, size_t count);
 };
 
-KERNEL_TABLES(one_of_n);
+KERNEL_TABLES_NEON(one_of_n);
 
 /** alpha * b: both halves times x modulo x^64 + x^4 + x^3 + x + 1. */
 static inline block block_times_alpha(block b) {

@@ -48,7 +48,7 @@ struct softspoken_kernels {
   void (*transpose)(block *out, const block *planes, size_t stride, size_t blocks);
 };
 
-KERNEL_TABLES_VAES(softspoken);
+KERNEL_TABLES_VAES_NEON(softspoken);
 
 #ifdef FUSION_X86_TIERS
 /** schedule() of all x86 tiers, transpose() of two. */

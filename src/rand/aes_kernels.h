@@ -1,5 +1,6 @@
-/** AES-128 in three tiers: OpenSSL (portable, constant time), AES-NI, VAES-512. What the generator, the hash and the
- *  silent extension are built on. Every tier gives the same bytes. Time depends on counts alone, never on keys or data.
+/** AES-128 by tier: OpenSSL (portable, constant time), AES-NI, VAES, VAES-512, ARMv8 AES. What the generator, the hash
+ *  and the silent extension are built on. Every tier gives the same bytes. Time depends on counts alone, never on keys
+ * or data.
  */
 #ifndef FUSION_RAND_AES_KERNELS_H
 #define FUSION_RAND_AES_KERNELS_H
@@ -27,7 +28,7 @@ struct aes_kernels {
   void (*tccr)(block *out, const block *in, size_t count, block offset, block first_tweak);
 };
 
-KERNEL_TABLES_VAES(aes);
+KERNEL_TABLES_VAES_NEON(aes);
 
 /** The public key of the fixed permutation: the first 16 bytes of the fractional part of pi. */
 extern const uint8_t aes_fixed_key[AES_KEY_LEN];

@@ -28,6 +28,6 @@ struct ggm_kernels {
   void (*mend)(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole);
 };
 
-KERNEL_TABLES_VAES(ggm);
+KERNEL_TABLES_VAES_NEON(ggm);
 
 #endif

@@ -42,6 +42,6 @@ struct lpn_kernels {
                  const struct lpn_vectors *vectors);
 };
 
-KERNEL_TABLES_VAES(lpn);
+KERNEL_TABLES_VAES_NEON(lpn);
 
 #endif

@@ -14,7 +14,7 @@ struct silent_field_kernels {
   block (*fold)(const block *a, const block *b);
 };
 
-KERNEL_TABLES_VAES(silent_field);
+KERNEL_TABLES_VAES_NEON(silent_field);
 
 /** Reduces the 256-bit product w[3] .. w[0]. */
 static inline block field_reduce(const uint64_t w[4]) {

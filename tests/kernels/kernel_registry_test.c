@@ -1,6 +1,9 @@
 /* All kernels of the registry: each tier against the portable one. */
 #include "kernels/kernel_registry.h"
 
+#include <stdlib.h>
+
+#include "rand/aes_kernels.h"
 #include "support/support.h"
 
 /* Runs the kernel on its tier and on the portable one, from the same inputs. */
@@ -38,6 +41,16 @@ static void kernels__every_tier_equals_portable(void **state) {
     for (size_t m = 0; m < kernel_modules_count; m++)
       for (size_t i = 0; i < kernel_modules[m]->count; i++)
         check_row(kernel_modules[m], &kernel_modules[m]->rows[i], tier, &random);
+}
+
+/* The emulator of the cross build has all that a tier needs: there FUSION_TEST_BEST names the tier that must be tested
+ * above. */
+static void tiers__best_is_that_which_must_be_tested(void **state) {
+  (void)state;
+  const char *must = getenv("FUSION_TEST_BEST");
+  if (must) assert_string_equal(cpu_tier_name(cpu_tier_best()), must);
+  for (int tier = CPU_TIER_C + 1; tier <= (int)cpu_tier_best(); tier++)
+    assert_ptr_not_equal(aes_kernels_of((enum cpu_tier)tier), aes_kernels_of((enum cpu_tier)(tier - 1)));
 }
 
 /* A member that no row runs is a kernel that nobody tests. */
@@ -106,17 +119,18 @@ static void open_faulty(struct kernel_run *r) {
   struct faulty *w = r->work;
   w->out = kernel_words(r, KERNEL_OUTPUT, r->shape.size);
 }
-/* The parameter is the place where the AVX2 tier differs. */
+/* The parameter is the place where another tier differs. */
+static const enum cpu_tier other_tier = (enum cpu_tier)(CPU_TIER_C + 1);
 static void run_faulty(struct kernel_run *r) {
   const struct faulty *w = r->work;
   memset(w->out, 0, r->shape.size * sizeof *w->out);
-  if (r->shape.tier == CPU_TIER_AVX2) w->out[r->shape.parameter] = 1;
+  if (r->shape.tier == other_tier) w->out[r->shape.parameter] = 1;
 }
 
 static void comparison__sees_a_wrong_word_and_one_too_many(void **state) {
   (void)state;
   const struct kernel_row row = {.work_len = sizeof(struct faulty), .open = open_faulty, .run = run_faulty};
-  struct kernel_shape shape = {.tier = CPU_TIER_AVX2, .size = 5, .seed = 1};
+  struct kernel_shape shape = {.tier = other_tier, .size = 5, .seed = 1};
   for (shape.parameter = 0; shape.parameter < 6; shape.parameter++) assert_false(agrees(&row, &shape));
   shape.tier = CPU_TIER_C;
   assert_true(agrees(&row, &shape));
@@ -153,6 +167,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(kernels__every_tier_equals_portable),
       cmocka_unit_test(kernels__timed_shapes_agree_when_repeated),
+      cmocka_unit_test(tiers__best_is_that_which_must_be_tested),
       cmocka_unit_test(registry__covers_every_member_of_every_table),
       cmocka_unit_test(registry__every_row_is_tested_and_timed),
       cmocka_unit_test(comparison__sees_a_wrong_word_and_one_too_many),

@@ -188,7 +188,7 @@ static void print_option(const struct cli_option *o) {
 const struct cli_option cli_common_options[] = {
     {.name = "cpu-tier",
      .kind = CLI_CHOICE,
-     .choices = "c|avx2|vaes|avx512",
+     .choices = "c|avx2|vaes|avx512|neon",
      .help = "Use slower processor kernels than this machine's best."},
     {.name = "help", .letter = 'h', .help = "Show this text."},
     {.name = NULL},

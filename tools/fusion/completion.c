@@ -86,7 +86,7 @@ static void bash_begin(void) {
       "    '')\n"
       "      options='--cpu-tier --help --version --completion' rest=$commands\n"
       "      case $previous in\n"
-      "        --cpu-tier) words='c avx2 vaes avx512' ;;\n"
+      "        --cpu-tier) words='c avx2 vaes avx512 neon' ;;\n"
       "        --completion) words='bash zsh fish' ;;\n"
       "      esac\n"
       "      ;;\n"
@@ -231,7 +231,7 @@ static void zsh_end(void) {
       ")\n  _describe command commands\n}\n"
       "_fusion() {\n"
       "  local curcontext=$curcontext state line\n"
-      "  _arguments -C '--cpu-tier=[slower processor kernels]:tier:(c avx2 vaes avx512)' '(-h "
+      "  _arguments -C '--cpu-tier=[slower processor kernels]:tier:(c avx2 vaes avx512 neon)' '(-h "
       "--help)'{-h,--help}'[show the "
       "commands]' \\\n"
       "    '--version[show the version]' '--completion=[write a completion script]:shell:(bash zsh fish)' \\\n"
@@ -251,7 +251,8 @@ static void fish_begin(void) {
   printf(
       "\nend\n"
       "complete -c fusion -f\n"
-      "complete -c fusion -n __fusion_no_command -l cpu-tier -x -a 'c avx2 vaes avx512' -d 'Slower processor kernels'\n"
+      "complete -c fusion -n __fusion_no_command -l cpu-tier -x -a 'c avx2 vaes avx512 neon' -d 'Slower processor "
+      "kernels'\n"
       "complete -c fusion -n __fusion_no_command -l completion -x -a 'bash zsh fish' -d 'Write a completion script'\n"
       "complete -c fusion -n __fusion_no_command -l help -s h -d 'Show the commands'\n"
       "complete -c fusion -n __fusion_no_command -l version -d 'Show the version'\n");
