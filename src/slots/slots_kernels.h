@@ -17,6 +17,6 @@ struct slots_kernels {
                        const struct slots_modulus *m);
 };
 
-KERNEL_TABLES(slots);
+KERNEL_TABLES_NEON(slots);
 
 #endif
