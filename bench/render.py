@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {"mlp": "MLP 784-128-128-128-10", "quadratic": "quadratic 784-128-128-10", "cnn": "LeNet-like CNN", "cifar": "CIFAR-10 CNN"}
-TIERS = ["avx512", "vaes", "avx2", "c"]
+TIERS = ["avx512", "vaes", "avx2", "neon", "c"]
 TOTALS_ONLY = ("quadratic", "cifar")  # of these networks the stages are left out
 PAGES = ("performance.md", "kernels.md")
 # Peers: figures of November 2026 on a machine of the same kind; "OC" is OpenCheetah.
