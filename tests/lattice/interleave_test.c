@@ -145,7 +145,8 @@ static void interleave__bad_keys_are_refused(void **state) {
   for (size_t cut = 0; cut < 2; cut++) {
     struct pair p = {.keys = {.of_ring = {1, 0}, .turns = 2}};
     struct prg *prg = NULL;
-    const size_t key_len = PRG_SEED_LEN + bits_len((size_t)LIMBS * N, RLWE_LIMB_BITS), len = turn_key_len(&interleave_keys, p.keys.turns);
+    const size_t key_len = PRG_SEED_LEN + bits_len((size_t)LIMBS * N, RLWE_LIMB_BITS),
+                 len = turn_key_len(&interleave_keys, p.keys.turns);
     uint8_t *payload = mem_alloc(len, 1);
     assert_non_null(payload);
     assert_ok(channel_pipe(&p.at_server, &p.at_client));
