@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 import paper_figures
 import paper_networks
@@ -122,6 +123,7 @@ def draw(found, folder):
     axis.set_xlabel("bits behind the binary point of an answer")
     axis.set_ylabel(f"units found, of {two['hidden']}")
     axis.set_ylim(-0.5, two["hidden"] + 0.8)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize=8, loc="center right")
     figure.subplots_adjust(left=0.11, right=0.98, top=0.95, bottom=0.19)
     drawn.append(paper_figures.save(figure, folder, "paper-cryptanalytic.svg", "Hidden units found by the cryptanalytic attack, by precision of the answers"))

@@ -63,14 +63,16 @@ def draw(found, folder):
     if found["sizes"] != SIZES:
         return []
     ours = (found["seconds"] / found["queries"], found["bytes"] / found["queries"])
-    figure, axes = paper_figures.pyplot.subplots(1, 2, figsize=(7.5, 2.1))
+    figure, axes = paper_figures.pyplot.subplots(1, 2, figsize=(7.5, 2.3))
     for axis, value, peer, name, words in ((axes[0], ours[0], PEER["seconds"], "time", paper_words.seconds),
                                            (axes[1], ours[1], PEER["bytes"], "traffic", paper_words.size)):
         axis.barh(["MP-SPDZ,\nLowGear", "fusion"], [peer, value], color=[paper_figures.COLOURS[5], paper_figures.COLOURS[0]], height=0.6)
         axis.set_xscale("log")
         axis.set_xlim(value / 5, peer * 30)
         axis.set_title(f"{name} of a query", fontsize=9)
+        axis.set_xlabel("logarithmic scale", fontsize=8)
         axis.grid(axis="y", visible=False)
+        axis.set_axisbelow(True)
         axis.tick_params(axis="x", which="both", labelbottom=False, length=0)
         for y, v in enumerate((peer, value)):
             axis.text(v * 1.3, y, words(v), va="center", fontsize=9)

@@ -35,7 +35,7 @@ def measure(c):
 
 
 def draw(found, folder):
-    sets = [s for s in found["sets"] if s["points"]]
+    sets = [s for s in found["sets"] if s["points"] and 0 < s["accuracy"] < 1]
     figure, axes = paper_figures.grid(len(sets), "variance of the accuracy", "public samples T")
     for axis, s in zip(axes, sets):
         t = [p["T"] for p in s["points"]]
@@ -59,6 +59,9 @@ def page(found):
     small = [s["title"] for s in found["sets"] if not s["points"]]
     if small:
         lines += [f"Too few test samples for 80: {', '.join(small)}.", ""]
+    certain = [s["title"] for s in found["sets"] if s["points"] and s["accuracy"] == 1]
+    if certain:
+        lines += [f"No picture, as all test samples are right and every variance is 0: {', '.join(certain)}.", ""]
     ratios = [p["variance"] / p["law"] for s in found["sets"] for p in s["points"] if p["law"] > 0 and p["T"] <= 120]
     if ratios:
         lines += [f"Over all sets and T from 80 to 120 the measured variance is {np.median(ratios):.2f} times the law's in the median, from "
