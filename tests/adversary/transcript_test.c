@@ -59,7 +59,7 @@ static const struct family {
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
       {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
     {with_matrices,
-     9,
+     10, /* silent OT among them */
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"zero for every masked bit of a share", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
       {"garbage for masked bits of shares", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
