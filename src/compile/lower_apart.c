@@ -6,11 +6,13 @@
 #include "compile/lower_internal.h"
 #include "compile/quantise_internal.h"
 
-/** Largest magnitude of graph node g in calibration. */
+/** Largest magnitude of graph node g in calibration. A comparison, for GCC 12: see network_node_magnitude. */
 static double reach_of(const struct lowering *l, uint32_t g) {
   double reach = 0;
-  for (uint32_t c = 0; c < l->graph->nodes[g].shape.channels; c++)
-    reach = fmax(reach, fmax(fabs((double)l->ranges->low[g][c]), fabs((double)l->ranges->high[g][c])));
+  for (uint32_t c = 0; c < l->graph->nodes[g].shape.channels; c++) {
+    const double v = fmax(fabs((double)l->ranges->low[g][c]), fabs((double)l->ranges->high[g][c]));
+    if (v > reach) reach = v;
+  }
   return reach;
 }
 
