@@ -102,12 +102,13 @@ tsan:
 # Cross-built, the short tests and those of all kernels under an emulator, and the bytes that `fusion compile` gives compared with those of this
 # processor. Everything else about the architecture is untested.
 ARM64_TESTS = base heap rand kernel_registry array image planes lattice_kernels maxpool one_of_n walk gemm onnx model_program model_execute \
-  model_fsn model_accuracy
-arm64: all
+  model_fsn model_accuracy ledger
+arm64: $(BUILD)/build.ninja
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh --arm64
 endif
-	@[ -e build-arm64/build.ninja ] || $(MESON) setup build-arm64 --cross-file scripts/arm64.ini -Dbench=false
+	@ninja -C $(BUILD) -j $(JOBS) fusion
+	@[ -e build-arm64/build.ninja ] || $(MESON) setup build-arm64 --cross-file scripts/arm64.ini
 	@ninja -C build-arm64 -j $(JOBS) fusion $(addprefix tests/test_,$(ARM64_TESTS))
 	@$(MESON) test -C build-arm64 --print-errorlogs --no-rebuild --timeout-multiplier 10 $(ARM64_TESTS)
 	@OTHER="qemu-aarch64 $(CURDIR)/build-arm64/fusion" tests/cli/compare.sh $(BUILD)/fusion tests/cli/same_bytes.sh tests/cli/same_bytes.expected

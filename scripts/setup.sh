@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages of scripts/packages.txt that are missing; says nothing and returns at once when none is.
 # usage: scripts/setup.sh [--arm64] [extra package ...]
-# --arm64: also the cross compiler, the emulator and the libraries of that architecture (make arm64).
+# --arm64: also the cross compiler, the emulator and the libraries of that architecture (make arm64),
+# for which no native package is ever removed.
 set -eu
 foreign=
 if [ "${1-}" = --arm64 ]; then
@@ -9,7 +10,7 @@ if [ "${1-}" = --arm64 ]; then
   shift
   set -- gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 libssl-dev:arm64 libprotobuf-c-dev:arm64 \
     libgmp-dev:arm64 zlib1g-dev:arm64 libjansson-dev:arm64 libmicrohttpd-dev:arm64 \
-    libsqlite3-dev:arm64 libpq-dev:arm64 libjpeg-dev:arm64 libpng-dev:arm64 libcmocka-dev:arm64 "$@"
+    libsqlite3-dev:arm64 libjpeg-dev:arm64 libpng-dev:arm64 libcmocka-dev:arm64 "$@"
 fi
 folder=$(dirname "$0")
 wanted="$(sed 's/#.*//' "$folder/packages.txt" | tr '\n' ' ') $*"
@@ -40,7 +41,7 @@ fi
 if [ -n "$foreign" ]; then $root dpkg --add-architecture "$foreign"; fi
 install_missing() {
   # shellcheck disable=SC2086
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ${foreign:+--no-remove} $missing
 }
 echo "setup.sh: installing:$missing" >&2
 log=$(mktemp)

@@ -57,7 +57,8 @@ typedef struct fusion_server_settings {
    * all clients that may connect have the server's limits. See fusion-serve(1). */
   const char *clients;
   /** A row a job, and the day's counts: an SQLite file, made when it is not there, or PostgreSQL,
-   * "postgresql://USER@HOST:PORT/DATABASE". NULL (default): none. */
+   * "postgresql://USER@HOST:PORT/DATABASE" (FUSION_E_UNSUPPORTED where the library was built without libpq). NULL
+   * (default): none. */
   const char *ledger;
   const char *admin;      /**< "HOST:PORT" of metrics, health and status pages over plain HTTP; NULL (default): none */
   const char *model_name; /**< for clients' limits, ledger and pages; default "model" */
@@ -107,8 +108,9 @@ FUSION_API uint16_t fusion_server_admin_port(const fusion_server *server);
 
 /** Checks a ledger's chain of hashes, row by row; *rows gets how many there are. FUSION_E_CRYPTO names the first row
  * that was altered, left out or put elsewhere. FUSION_E_IO, FUSION_E_INPUT: no ledger; FUSION_E_NETWORK: its
- * database cannot be reached. *head (65 bytes, may be NULL)
- * gets the last row's hash in hexadecimal: kept elsewhere, it shows later that no rows were cut off at the end. */
+ * database cannot be reached; FUSION_E_UNSUPPORTED: it is in PostgreSQL, and the library was built without libpq.
+ * *head (65 bytes, may be NULL) gets the last row's hash in hexadecimal: kept elsewhere, it shows later that no rows
+ * were cut off at the end. */
 FUSION_API fusion_status fusion_ledger_verify(const char *path, uint64_t *rows, char *head,
                                               fusion_error *err) FUSION_MUST_CHECK;
 

@@ -19,7 +19,8 @@ enum { LEDGER_HASH_LEN = 32, LEDGER_HEX_LEN = 2 * LEDGER_HASH_LEN + 1, LEDGER_HO
 struct ledger;
 
 /** `where`: an address that begins with postgresql:// or postgres://, or a file, which is made if it is not there (mode
- *  0600). FUSION_E_IO, FUSION_E_INPUT, FUSION_E_NETWORK (the database cannot be reached), FUSION_E_USAGE. */
+ *  0600). FUSION_E_IO, FUSION_E_INPUT, FUSION_E_NETWORK (the database cannot be reached), FUSION_E_USAGE,
+ *  FUSION_E_UNSUPPORTED (PostgreSQL, in a build without libpq). */
 fusion_status ledger_open(struct ledger **out, const char *where, fusion_error *err) FUSION_MUST_CHECK;
 void ledger_close(struct ledger *l);
 

@@ -3,6 +3,16 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#ifndef FUSION_POSTGRES
+fusion_status store_open_postgres(struct store **out, const char *url, bool to_read, fusion_error *err) {
+  (void)url, (void)to_read;
+  *out = NULL;
+  return error_set(
+      err, FUSION_E_UNSUPPORTED,
+      "this build keeps no ledger in PostgreSQL; install libpq-dev and build again with -Dpostgres=enabled");
+}
+#endif
+
 fusion_status store_open(struct store **out, const char *where, bool to_read, fusion_error *err) {
   static const char *const schemes[] = {"postgresql://", "postgres://"};
   for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)

@@ -59,6 +59,7 @@ struct store_calls {
 /** Makes the tables if there are none. `to_read`: changes nothing, and what is no ledger fails at the first query. */
 fusion_status store_open_sqlite(struct store **out, const char *path, bool to_read,
                                 fusion_error *err) FUSION_MUST_CHECK;
+/** FUSION_E_UNSUPPORTED where the library was built without libpq. */
 fusion_status store_open_postgres(struct store **out, const char *url, bool to_read,
                                   fusion_error *err) FUSION_MUST_CHECK;
 /** The one of these that `where` names. */

@@ -1,10 +1,12 @@
 /* The ledger, in an SQLite file or (`ledger postgres`, with an address in FUSION_TEST_POSTGRES) in PostgreSQL. */
-#include <libpq-fe.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#ifdef FUSION_POSTGRES
+#include <libpq-fe.h>
+#endif
 
 #include "faults/relay.h"
 #include "service/ledger_store.h"
@@ -27,6 +29,7 @@ static struct ledger *open_ledger(void) {
 }
 
 /* Statements outside the ledger's own connections; whether they went through. */
+#ifdef FUSION_POSTGRES
 static bool change_postgres(const char *sql) {
   PGconn *c = PQconnectdb(where);
   PGresult *r = PQexec(c, sql);
@@ -35,6 +38,12 @@ static bool change_postgres(const char *sql) {
   PQfinish(c);
   return is == PGRES_COMMAND_OK || is == PGRES_TUPLES_OK;
 }
+#else
+static bool change_postgres(const char *sql) {
+  (void)sql;
+  return false;
+}
+#endif
 
 static bool change(const char *sql) {
   sqlite3 *db;
@@ -384,6 +393,16 @@ static void ledger__what_is_none_is_refused(void **state) {
   forget_ledger();
 }
 
+#ifndef FUSION_POSTGRES
+static void ledger__a_database_needs_a_build_with_libpq(void **state) {
+  (void)state;
+  struct ledger *l;
+  fusion_error err;
+  assert_int_equal(ledger_open(&l, "postgresql://u:secret@127.0.0.1:1/x", &err), FUSION_E_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "install libpq-dev"));
+  assert_null(strstr(err.text, "secret"));
+}
+#else
 /* ---- PostgreSQL alone ---- */
 
 static void postgres__what_is_no_ledger_is_refused(void **state) {
@@ -499,6 +518,8 @@ static void postgres__an_outage_is_a_busy_server(void **state) {
   forget_ledger();
 }
 
+#endif
+
 static int make_folder(void **state) {
   (void)state;
   if (!mkdtemp(folder)) return 1;
@@ -524,15 +545,23 @@ static int remove_folder(void **state) {
       cmocka_unit_test(ledger__servers_may_start_at_once), cmocka_unit_test(ledger__any_altered_row_is_found)
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest in_file[] = {IN_BOTH, cmocka_unit_test(ledger__a_number_that_only_reads_alike_is_found),
-                                       cmocka_unit_test(ledger__what_is_none_is_refused)};
+  const struct CMUnitTest in_file[] = {
+      IN_BOTH,
+      cmocka_unit_test(ledger__a_number_that_only_reads_alike_is_found),
+      cmocka_unit_test(ledger__what_is_none_is_refused),
+#ifndef FUSION_POSTGRES
+      cmocka_unit_test(ledger__a_database_needs_a_build_with_libpq),
+#endif
+  };
+  in_postgres = argc > 1 && strcmp(argv[1], "postgres") == 0;
+  if (!in_postgres) return cmocka_run_group_tests(in_file, make_folder, remove_folder);
+#ifdef FUSION_POSTGRES
   const struct CMUnitTest in_database[] = {IN_BOTH, cmocka_unit_test(postgres__what_is_no_ledger_is_refused),
                                            cmocka_unit_test(postgres__cuts_neither_lose_nor_double_anything),
                                            cmocka_unit_test(postgres__an_outage_is_a_busy_server)};
-  in_postgres = argc > 1 && strcmp(argv[1], "postgres") == 0;
-  if (!in_postgres) return cmocka_run_group_tests(in_file, make_folder, remove_folder);
   where = getenv("FUSION_TEST_POSTGRES");
   if (where) return cmocka_run_group_tests(in_database, make_folder, remove_folder);
-  fputs("ledger: FUSION_TEST_POSTGRES is not set\n", stderr);
+#endif
+  fputs("ledger: FUSION_TEST_POSTGRES is not set, or the build is without libpq\n", stderr);
   return 1;
 }
