@@ -25,6 +25,7 @@ typedef struct fusion_progress {
   uint64_t samples_done, samples; /**< of the mixed batch */
   uint64_t bytes;                 /**< both ways */
   double seconds;                 /**< since the job began */
+  double predicted_seconds;       /**< of the whole job, as fusion_verdict's; 0: unknown */
 } fusion_progress;
 
 /** All settings of a client. Start from fusion_client_defaults(). Texts are borrowed only until fusion_client_open
@@ -117,6 +118,10 @@ typedef struct fusion_client_settings {
    * old or for something else, the set-up is made anew. Secret. One for each server, and for each job at a time.
    * Excludes `prepared` and `run_task`. NULL (default): nothing is kept. */
   const char *keep;
+  /** This machine's speeds (fusion_bench_calibrate): the job's seconds are then predicted, with those that the server
+   * tells of its own; one that tells none is taken as equally fast. Borrowed until fusion_client_open returns.
+   * NULL (default): nothing is predicted. */
+  const fusion_speeds *speeds;
 } fusion_client_settings;
 
 FUSION_API void fusion_client_init(fusion_client_settings *settings, size_t size);

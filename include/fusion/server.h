@@ -72,6 +72,9 @@ typedef struct fusion_server_settings {
   /** Seconds for which the server keeps, in memory, its part of what clients keep of a connection's set-up
    * (fusion_client_settings.keep): 16 at most for a client, 1,024 in all. 0: it keeps nothing. Default 3600. */
   uint64_t keep_for_s;
+  /** This machine's speeds (fusion_bench_calibrate), told to clients for their predictions. Borrowed until
+   * fusion_server_open returns. NULL (default): they are not told. */
+  const fusion_speeds *speeds;
 } fusion_server_settings;
 
 FUSION_API void fusion_server_init(fusion_server_settings *settings, size_t size);

@@ -77,6 +77,9 @@ typedef struct fusion_verdict {
   double audited_accuracy, audited_lower_bound; /**< the bound at `confidence` */
   const fusion_verdict_class *classes; /**< [class_count], by label; of the result, and gone with it; may be NULL */
   size_t class_count;
+  /** Predicted when the job began, from the speeds of both parties: its seconds but for the bandwidth of the line, and
+   * processor seconds of the server and of the client. 0: nothing was predicted (fusion_client_settings.speeds). */
+  double predicted_seconds, predicted_server, predicted_client;
 } fusion_verdict;
 
 /** The record as JSON text (NUL-terminated, fields named as above); *out is released with fusion_text_free. */

@@ -12,14 +12,14 @@ from fusion._errors import *  # noqa: F401,F403
 from fusion._export import export_onnx
 from fusion._model import Answers, Inspection, Model, compile, load
 from fusion._native import ffi as _ffi, lib as _lib
-from fusion._plan import Plan, engines, plan, power
+from fusion._plan import Plan, calibrate, engines, plan, power
 from fusion._receipts import Receipt, keygen, verify_receipt
 from fusion._server import Server
 from fusion._verdict import Verdict
 
 __version__ = _ffi.string(_lib.fusion_version()).decode()
 __all__ = ["Answers", "Client", "FusionClassifier", "Inspection", "Model", "Plan", "Receipt", "Result", "Server", "Verdict",
-           "compile", "engines", "export_onnx", "keygen", "load", "plan", "power", "verify_receipt", *_errors.__all__]
+           "calibrate", "compile", "engines", "export_onnx", "keygen", "load", "plan", "power", "verify_receipt", *_errors.__all__]
 
 
 def __getattr__(name):

@@ -205,7 +205,8 @@ class Client:
     cert, key: PEM files that are shown to the server. plaintext: no TLS, to a loopback address only.
     min_accuracy: part of the public answers that must be right (default 0.95). canaries: a file of an audit. journal: a
     file from which a job goes on that was killed. keep: a file that spares the next job with this server the slow part of
-    its set-up. receipts: the server signs what ran. Other settings are those of
+    its set-up. receipts: the server signs what ran. speeds: this machine's, of calibrate(); verdicts then say what time was
+    predicted. Other settings are those of
     fusion_client_settings: security_bits, min_public, public_copies, workers, shard_samples, tries, timeout_ms,
     max_seconds, engine, manifest, model_id, clip, accept_fast, tolerance, receipt_key, min_canaries and so on; times end
     in _ms or _seconds. Every method takes them as well, for one job.
@@ -232,8 +233,8 @@ class Client:
         taken = {**self._settings, **more}
         runner = None
         if executor is not None or len(self._servers) > 1:
-            runner = TaskRunner(executor, self._servers, taken)
-            taken = {"workers": runner.workers, **taken}
+            runner = TaskRunner(executor, self._servers, {k: v for k, v in taken.items() if k != "speeds"})
+            taken = {"workers": runner.workers, **taken, "speeds": None}  # of shards that run elsewhere nothing is predicted
         s, _keep = new("fusion_client_settings", lib.fusion_client_init, taken, "Client")
         s.progress = lib.fusion_python_progress
         context = ffi.new_handle(runner)

@@ -61,6 +61,14 @@ def power(promise: float, reject_below: float, error_rate: float) -> Record:
     return Record(values(out))
 
 
+def calibrate():
+    """The speeds of this machine, measured in about a second while nothing else should run: for `speeds` of Client, which
+    then predicts a job's seconds, and of Server, which tells them to its clients."""
+    speeds = result("fusion_speeds")
+    call(lib.fusion_bench_calibrate, speeds)
+    return speeds
+
+
 def engines() -> dict[str, str]:
     """The protocol engines: name and what each does; the first is the default."""
     found = {}

@@ -28,7 +28,8 @@ class Server:
             ... fusion.Client(server.address, ca="ca.pem") ...
 
     listen: "HOST:PORT"; port 0 takes any free one. cert, key: PEM files. plaintext: no TLS, on a loopback address only.
-    client_ca: PEM file; clients must show a certificate signed by it. log: called with a line for each job that ends and
+    client_ca: PEM file; clients must show a certificate signed by it. speeds: this machine's, of calibrate(), told to
+    clients for their predictions. log: called with a line for each job that ends and
     each connection that is refused, from any thread. Other settings are those of fusion_server_settings: engine,
     max_clients, max_samples_job, max_memory, timeout_ms, stop_grace_ms, receipt_key and so on.
 

@@ -129,8 +129,12 @@ class Verdict(Record):
             rows += self._canary_rows()
         if self._is_audit and self.audit:
             rows += self._class_rows()
-        return rows + [("traffic", f"{format_bytes(self.bytes_sent)} sent, {format_bytes(self.bytes_received)} received, "
-                                   f"{self.rounds} rounds, {format_seconds(self.seconds)}")]
+        rows.append(("traffic", f"{format_bytes(self.bytes_sent)} sent, {format_bytes(self.bytes_received)} received, "
+                                f"{self.rounds} rounds, {format_seconds(self.seconds)}"))
+        if self.predicted:
+            seconds, server, client = (format_seconds(self.predicted[k]) for k in ("seconds", "server_seconds", "client_seconds"))
+            rows.append(("predicted", f"{seconds}, not counting the line's bandwidth; processor {server} at the server, {client} here"))
+        return rows
 
     def __str__(self) -> str:
         return "\n".join(f"{word:<10} {line}" for word, line in self.rows())

@@ -7,6 +7,7 @@
 
 #include "api/client_api.h"
 #include "api/model_api.h"
+#include "api/speeds_api.h"
 #include "base/sized.h"
 #include "mixcheck/report.h"
 #include "session/ahead.h"
@@ -136,6 +137,8 @@ fusion_status fusion_client_open(fusion_client **out, const fusion_client_settin
   TRY(copy_path(&c->prepared, s->prepared, err));
   TRY(copy_path(&c->keep, s->keep, err));
   TRY(copy_path(&c->canary_path, s->canaries, err));
+  TRY(speeds_take(&c->speeds, s->speeds, "client", err));
+  if (s->speeds) c->handles.speeds = &c->speeds;
   if (s->canaries) TRY(canaries_load(&c->canaries, s->canaries, err));
   if (!s->plaintext) TRY(tls_client_new(&c->handles.tls, s->tls_ca, s->tls_cert, s->tls_key, err));
   *out = c;

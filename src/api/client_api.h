@@ -20,6 +20,7 @@ struct fusion_client {
       receipt_key[RECEIPT_KEY_LEN]; /* what the handles point to, if anything */
   /* How the last job was rejected, for the journal; empty if it was not. */
   char rejected_utc[JOURNAL_WHEN_LEN], rejected_why[JOURNAL_WHY_LEN];
+  struct engine_speeds speeds; /* what the handles point to, if the settings name some */
   atomic_int cancelled;
 };
 

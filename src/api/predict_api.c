@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "api/model_api.h"
+#include "api/speeds_api.h"
 #include "base/sized.h"
 #include "bench/bench_speeds.h"
 #include "engine/engine.h"
@@ -51,7 +52,7 @@ fusion_status fusion_bench_calibrate(fusion_speeds *speeds, fusion_error *err) {
   return FUSION_OK;
 }
 
-static fusion_status take_speeds(struct engine_speeds *out, const fusion_speeds *theirs, fusion_error *err) {
+fusion_status speeds_take(struct engine_speeds *out, const fusion_speeds *theirs, const char *what, fusion_error *err) {
   fusion_speeds ours;
   *out = engine_speeds_usual;
   if (!theirs) return FUSION_OK;
@@ -59,7 +60,7 @@ static fusion_status take_speeds(struct engine_speeds *out, const fusion_speeds 
   const fusion_status status = sized_take(&ours, theirs, "fusion_speeds", err);
   if (status != FUSION_OK) return status;
   memcpy(out->seconds, ours.seconds, sizeof out->seconds);
-  return engine_speeds_plausible(out) ? FUSION_OK : error_set(err, FUSION_E_USAGE, "prediction: implausible speeds");
+  return engine_speeds_plausible(out) ? FUSION_OK : error_set(err, FUSION_E_USAGE, "%s: implausible speeds", what);
 }
 
 /* Of what has been checked: bytes and rounds, then seconds. */
@@ -86,8 +87,8 @@ fusion_status fusion_model_predict_on(const fusion_model *model, const fusion_pr
   TRY(sized_check(out, "fusion_prediction", err));
   TRY(sized_take(&set, settings, "fusion_prediction_settings", err));
   TRY(engine_named(&run.engine, set.engine, err));
-  TRY(take_speeds(&server, set.server, err));
-  TRY(take_speeds(&client, set.client, err));
+  TRY(speeds_take(&server, set.server, "prediction", err));
+  TRY(speeds_take(&client, set.client, "prediction", err));
   if (!set.samples) return error_set(err, FUSION_E_USAGE, "prediction: no samples; give at least one");
   TRY(engine_check(run.engine, program, err));
   run.samples = set.samples;

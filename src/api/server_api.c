@@ -4,6 +4,7 @@
 
 #include "api/model_api.h"
 #include "api/receipt_api.h"
+#include "api/speeds_api.h"
 #include "base/sized.h"
 #include "service/service.h"
 #include "session/serve.h"
@@ -18,6 +19,7 @@ struct fusion_server {
   struct proxy_list proxies;
   struct service *service; /* owned */
   struct server_hooks hooks;
+  struct engine_speeds speeds;
   char *cert, *key, *client_ca; /* owned: files that are read again */
 };
 
@@ -156,6 +158,8 @@ fusion_status fusion_server_open(fusion_server **out, const fusion_model *model,
     TRY(receipt_key_load(server->receipt_key, s->receipt_key, err));
   }
   handles.receipt_key = server->receipt_key;
+  TRY(speeds_take(&server->speeds, s->speeds, "server", err));
+  if (s->speeds) handles.speeds = &server->speeds;
   TRY(keep_path(&server->cert, s->tls_cert, err));
   TRY(keep_path(&server->key, s->tls_key, err));
   TRY(keep_path(&server->client_ca, s->client_ca, err));

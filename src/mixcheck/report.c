@@ -106,6 +106,13 @@ static json_t *audit_json(const fusion_verdict *v) {
                    v->audited_accuracy, "accuracy_lower_bound", v->audited_lower_bound, "classes", classes);
 }
 
+/* Null when nothing was predicted. */
+static json_t *prediction_json(const fusion_verdict *v) {
+  if (!(v->predicted_seconds > 0)) return json_null();
+  return json_pack("{s:f,s:f,s:f}", "seconds", v->predicted_seconds, "server_seconds", v->predicted_server,
+                   "client_seconds", v->predicted_client);
+}
+
 static void put(struct record *r, const char *name, json_t *value) {
   if (json_object_set_new(r->root, name, value)) r->failed = true;
 }
@@ -164,6 +171,7 @@ fusion_status fusion_verdict_json(const fusion_verdict *v, char **out) {
   put_count(&r, "canaries", v->canaries);
   put_count(&r, "changed_canaries", v->changed_canaries);
   put(&r, "audit", audit_json(v));
+  put(&r, "predicted", prediction_json(v));
   *out = r.failed ? NULL : json_dumps(r.root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
   json_decref(r.root);
   return *out ? FUSION_OK : FUSION_E_MEMORY;

@@ -60,8 +60,11 @@ static void report_progress(struct client_job *job, double seconds) {
   uint64_t bytes = job->bytes_sent + job->bytes_received;
   for (size_t i = 0; i < job->worker_room; i++)
     if (job->workers[i].channel) bytes += channel_moved(job->workers[i].channel);
-  const fusion_progress now = {
-      .samples_done = estimate_done(job, bytes), .samples = job->ready.samples, .bytes = bytes, .seconds = seconds};
+  const fusion_progress now = {.samples_done = estimate_done(job, bytes),
+                               .samples = job->ready.samples,
+                               .bytes = bytes,
+                               .seconds = seconds,
+                               .predicted_seconds = job->prediction.whole};
   pthread_mutex_unlock(&job->lock);
   bool go_on = !cancelled || !atomic_load(cancelled);
   if (go_on && set->progress) go_on = set->progress(set->progress_context, &now);
@@ -134,6 +137,9 @@ static void fill_verdict(const struct client_job *job, double started, fusion_ve
   v->bytes_sent = sent;
   v->bytes_received = received;
   v->rounds = (job->depth + 1) / 2;
+  v->predicted_seconds = job->prediction.whole;
+  v->predicted_server = job->prediction.server;
+  v->predicted_client = job->prediction.client;
   v->workers = job->connections;
   for (int i = 0; i < STAGE_COUNT; i++) {
     sent -= job->stages.bytes_sent[i] < sent ? job->stages.bytes_sent[i] : sent;

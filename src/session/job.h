@@ -22,15 +22,16 @@ struct job_handles {
   struct net_address address;
   struct tls_context *tls; /* NULL: plaintext to a loopback address */
   const struct engine *engine;
-  const char *model;           /* a valid name (session/messages.h); NULL: the server's only one */
-  const uint8_t *manifest;     /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
-  const uint8_t *model_id;     /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
-  bool receipts;               /* ask for them, and fail without */
-  const uint8_t *receipt_key;  /* RECEIPT_KEY_LEN bytes, of the only key that may sign them; NULL: any */
-  struct keep *keep;           /* one worker keeps its set-ups in it (session/keep.h); NULL: none does */
-  struct ahead *ahead;         /* the job's runs were prepared (session/ahead.h); NULL: it runs in one go */
-  struct journal *journal;     /* NULL: a job that is lost with its process */
-  const atomic_int *cancelled; /* ends the job when not 0; may be NULL */
+  const char *model;                  /* a valid name (session/messages.h); NULL: the server's only one */
+  const uint8_t *manifest;            /* hash, SESSION_HASH_LEN bytes, of the only one that is taken; NULL: any */
+  const uint8_t *model_id;            /* MODEL_ID_LEN bytes, of the model that there was before; NULL: any */
+  bool receipts;                      /* ask for them, and fail without */
+  const uint8_t *receipt_key;         /* RECEIPT_KEY_LEN bytes, of the only key that may sign them; NULL: any */
+  struct keep *keep;                  /* one worker keeps its set-ups in it (session/keep.h); NULL: none does */
+  struct ahead *ahead;                /* the job's runs were prepared (session/ahead.h); NULL: it runs in one go */
+  struct journal *journal;            /* NULL: a job that is lost with its process */
+  const struct engine_speeds *speeds; /* plausible: this machine's; NULL: no seconds are predicted */
+  const atomic_int *cancelled;        /* ends the job when not 0; may be NULL */
 };
 
 /** Public samples of which an accepted audit knows the answers: integers as the model takes and gives them. Borrowed.

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "session/job.h"
+#include "session/job_prediction.h"
 #include "session/messages.h"
 #include "session/prepare.h"
 #include "session/shards.h"
@@ -44,6 +45,7 @@ struct client_job {
   fusion_error failure;   /* why */
   fusion_error last_loss;
   uint64_t predicted_bytes; /* of what is left, for progress; 0: unknown */
+  struct job_prediction prediction;
   uint64_t samples_done, bytes_sent, bytes_received;
   uint32_t depth, connections;
   struct engine_stats stages;

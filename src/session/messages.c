@@ -148,6 +148,26 @@ cleanup:
   return status;
 }
 
+static_assert((int)SPEED_COUNT <= (int)SESSION_SPEEDS_MAX, "a greeting has room for every speed");
+
+static void write_speeds(struct writer *w, const struct engine_speeds *speeds) {
+  write_u8(w, SPEED_COUNT);
+  for (size_t i = 0; i < SPEED_COUNT; i++) write_f64(w, speeds->seconds[i]);
+}
+
+/* Speeds that a peer of another release does not know are the usual ones; those that we do not know are left. False
+ * when they cannot be of any machine. */
+static bool read_speeds(struct reader *r, struct engine_speeds *speeds) {
+  const uint8_t count = read_u8(r);
+  *speeds = engine_speeds_usual;
+  if (!count || count > SESSION_SPEEDS_MAX) return false;
+  for (size_t i = 0; i < count; i++) {
+    const double seconds = read_f64(r);
+    if (i < SPEED_COUNT) speeds->seconds[i] = seconds;
+  }
+  return !r->failed && engine_speeds_plausible(speeds);
+}
+
 fusion_status server_hello_send(struct channel *c, const struct server_hello *m) {
   struct writer w = {0};
   write_hello_head(&w, m->version, ROLE_BYTE_SERVER);
@@ -156,6 +176,7 @@ fusion_status server_hello_send(struct channel *c, const struct server_hello *m)
   write_u32(&w, m->manifest_len);
   write_u8(&w, m->gives_receipt);
   write_bytes(&w, m->receipt_key, sizeof m->receipt_key);
+  if (m->has_speeds) write_speeds(&w, &m->speeds);
   return send_writer(c, MSG_HELLO, &w);
 }
 
@@ -174,7 +195,9 @@ fusion_status server_hello_recv(struct channel *c, struct server_hello *m) {
   const uint8_t receipt = read_u8(&r);
   m->gives_receipt = receipt == 1;
   read_bytes(&r, m->receipt_key, sizeof m->receipt_key);
-  if (!reader_done(&r) || !m->manifest_len || receipt > 1) status = malformed(c, "greeting");
+  m->has_speeds = reader_left(&r) > 0;
+  const bool plausible = !m->has_speeds || read_speeds(&r, &m->speeds);
+  if (!reader_done(&r) || !plausible || !m->manifest_len || receipt > 1) status = malformed(c, "greeting");
 cleanup:
   mem_free(data);
   return status;

@@ -3,7 +3,7 @@
  *
  *      client                                   server
  *      HELLO  versions, engine, model, job... ->
- *                                           <-  HELLO     version, engine, hash and length of the manifest
+ *                                           <-  HELLO     version, engine, hash and length of the manifest, speeds
  *                                           <-  MANIFEST  the program's bytes; not if the client has them
  *      START  samples a shard, samples here ->            the client has checked the manifest; which kept set-up it has
  *      STATES the prepared states           ->            if START is to use such
@@ -21,6 +21,7 @@
 #define FUSION_SESSION_MESSAGES_H
 
 #include "continuity/receipt.h"
+#include "engine/speeds.h"
 #include "net/channel.h"
 
 /** The messages of a session, class 0; number 4 is MSG_REFUSAL (net/channel.h). Numbers never change and are never used
@@ -48,6 +49,7 @@ enum {
   SESSION_ENGINE_LEN = 24,
   SESSION_MODEL_LEN = 128,     /* NAME@VERSION, each of 63 bytes at most */
   SESSION_HELLO_MAX = 1024,    /* bytes of a HELLO, with room for what later versions add */
+  SESSION_SPEEDS_MAX = 64,     /* speeds in a HELLO: later releases may tell more than this one knows */
   SESSION_SHARD_MAX = 1 << 20, /* samples in a shard */
 };
 #define SESSION_SAMPLES_MAX ((uint64_t)1 << 32) /* samples in a job */
@@ -70,6 +72,8 @@ struct server_hello {
   uint32_t manifest_len;
   bool gives_receipt; /* the client wants one, and gets it */
   uint8_t receipt_key[RECEIPT_KEY_LEN];
+  bool has_speeds; /* the server tells how fast it is: the client's prediction of seconds, and nothing else, reads it */
+  struct engine_speeds speeds; /* plausible (engine_speeds_plausible) */
 };
 
 /** What a connection's shards are: whole runs; runs prepared ahead of their inputs, each followed by PREPARED from the

@@ -48,14 +48,15 @@ struct server_hooks {
 /** What the server's settings name, found and opened. */
 struct server_handles {
   struct net_address listen;
-  const struct proxy_list *proxies; /* borrowed; whose PROXY headers are believed, and demanded; NULL: none */
-  int listen_fd;                    /* inherited, listening, taken; 0 (as stdin never is): opens `listen` */
-  struct tls_context *tls;          /* borrowed; NULL: plaintext on a loopback address */
-  struct model_list *models;        /* borrowed; NULL: the one model that follows, under the settings' name */
-  const struct model *model;        /* borrowed */
-  struct engine_list engines;       /* that clients may ask for; each can run the model */
-  const uint8_t *receipt_key;       /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */
-  const struct server_hooks *hooks; /* borrowed; NULL: none */
+  const struct proxy_list *proxies;   /* borrowed; whose PROXY headers are believed, and demanded; NULL: none */
+  int listen_fd;                      /* inherited, listening, taken; 0 (as stdin never is): opens `listen` */
+  struct tls_context *tls;            /* borrowed; NULL: plaintext on a loopback address */
+  struct model_list *models;          /* borrowed; NULL: the one model that follows, under the settings' name */
+  const struct model *model;          /* borrowed */
+  struct engine_list engines;         /* that clients may ask for; each can run the model */
+  const uint8_t *receipt_key;         /* borrowed, secret: RECEIPT_SECRET_LEN bytes; NULL: no receipts */
+  const struct server_hooks *hooks;   /* borrowed; NULL: none */
+  const struct engine_speeds *speeds; /* borrowed, plausible: told to clients, for their predictions; NULL: not told */
 };
 
 struct server;

@@ -143,6 +143,8 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   strcpy(answer.engine, c->engine->name);
   memcpy(answer.manifest_hash, model->manifest_hash, sizeof answer.manifest_hash);
   offer_receipt(c, &hello, &answer);
+  answer.has_speeds = s->handles.speeds != NULL;
+  if (answer.has_speeds) answer.speeds = *s->handles.speeds;
   status = server_hello_send(c->channel, &answer);
   const bool known = hello.has_manifest && memcmp(hello.manifest_hash, model->manifest_hash, SESSION_HASH_LEN) == 0;
   if (status == FUSION_OK && !known)

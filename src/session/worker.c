@@ -79,6 +79,14 @@ static fusion_status start_work(struct worker *w, fusion_error *why) {
   return FUSION_OK;
 }
 
+/* Once the shards' size is known. */
+static void predict(struct client_job *job, const struct engine_speeds *server) {
+  const struct job_prediction p = predict_job(&job->ready, &job->terms, server, job->round_trip_seconds);
+  pthread_mutex_lock(&job->lock);
+  job->prediction = p;
+  pthread_mutex_unlock(&job->lock);
+}
+
 static fusion_status greet(struct worker *w, fusion_error *why) {
   struct client_job *job = w->job;
   struct client_hello hello = {.samples = job->declared ? job->declared : job->ready.todo,
@@ -114,7 +122,9 @@ static fusion_status greet(struct worker *w, fusion_error *why) {
   pthread_mutex_lock(&job->lock);
   job->predicted_bytes = job->ready.predicted_bytes;
   pthread_mutex_unlock(&job->lock);
-  return start_work(w, why);
+  status = start_work(w, why);
+  if (status == FUSION_OK && !job->queue.shards) predict(job, answer.has_speeds ? &answer.speeds : NULL);
+  return status;
 }
 
 fusion_status worker_connect(struct worker *w, fusion_error *why) {

@@ -17,7 +17,7 @@ cp part5 $kept; predict
 sed 's/^set-up .*/set-up 1e30/' $kept >part; mv part $kept; predict
 echo "of another machine"; sed '2s/.*/0.0.9 c Z80/; s/^set-up .*/set-up 0.5/' $kept >other; cp other $kept; predict
 echo "of the server"; predict --server-speeds other
-/usr/bin/python3 -c 'import json; print(json.load(open("predicted.json"))["prediction"]["server_seconds"] >= 0.25)  # of a set-up of 0.5 s: without silent OT, for so little, it is half
+/usr/bin/python3 -c 'import json; print(json.load(open("predicted.json"))["prediction"]["server_seconds"] >= 0.25)  # of a set-up of 0.5 s
 '
 predict --no-calibration --server-speeds other
 "$FUSION" inspect "$model" --server-speeds $SOURCE/README.md 2>&1 | sed "s|$SOURCE|SOURCE|"

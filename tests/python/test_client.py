@@ -60,6 +60,19 @@ def test_predict__tokens(publish):
             client.predict(np.array([[0, 1, 2], [0, 1, 5]]), public=(x[100:], labels[100:]))
 
 
+def test_predict__the_speeds_of_both_parties_enter_the_predicted_time(model, public, queries):
+    here = fusion.calibrate()
+    times = []
+    for server_speeds, speeds in ((None, None), (here, here), (None, here)):
+        with fusion.Server(model, plaintext=True, stop_grace_ms=100, speeds=server_speeds) as server:
+            verdict = fusion.Client(server.address, plaintext=True, min_accuracy=0.85, speeds=speeds).predict(queries, public=public).verdict
+        times.append(verdict.predicted)
+        assert ("predicted " in str(verdict)) == (speeds is not None)
+    assert times[0] is None
+    assert all(t["seconds"] > 0 and t["server_seconds"] > 0 and t["client_seconds"] > 0 for t in times[1:])
+    assert times[1]["server_seconds"] == pytest.approx(times[2]["server_seconds"])  # who tells nothing counts as equally fast
+
+
 def test_predict__takes_frames_and_files(client, model, public, queries, tmp_path):
     x, y = public
     np.save(tmp_path / "p.npy", x)

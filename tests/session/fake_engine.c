@@ -118,6 +118,15 @@ static void nothing_declared(struct cost *cost, const struct engine_layout *layo
   (void)cost, (void)layout, (void)number, (void)samples;
 }
 
+/* The server's half is the larger. */
+static void seconds_predicted(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
+                              struct engine_seconds *opening, struct engine_seconds *run) {
+  const double *s = speeds->seconds, each = (double)samples * s[SPEED_GATE];
+  (void)layout;
+  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
+  *run = (struct engine_seconds){2 * each, each};
+}
+
 static size_t session_memory(const struct engine_layout *layout, enum role role) {
   (void)role;
   return layout->expected_samples * fake.memory_per_sample;
@@ -139,6 +148,7 @@ const struct engine fake_engine = {.name = "fake",
                                    .close = close_session,
                                    .open_cost = open_cost,
                                    .memory = session_memory,
+                                   .seconds = seconds_predicted,
                                    .gates = gates};
 
 struct model *fake_model(uint32_t inputs, uint32_t outputs, uint64_t seed) {

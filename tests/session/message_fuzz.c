@@ -157,6 +157,7 @@ static fusion_status receive(struct channel *c, unsigned kind) {
       status = server_hello_recv(c, &server);
       if (status == FUSION_OK && !spoken(server.version)) abort();
       if (status == FUSION_OK && (!server.manifest_len || !memchr(server.engine, 0, sizeof server.engine))) abort();
+      if (status == FUSION_OK && server.has_speeds && !engine_speeds_plausible(&server.speeds)) abort();
       break;
     case 2:
       status = start_recv(c, &start);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine_speeds.h"
 #include "outputs.h"
 
 enum { CLASSES_SHOWN = 10 };
@@ -69,13 +70,16 @@ static void on_signal(int number) {
 static bool show_progress(void *context, const fusion_progress *p) {
   struct cli_progress *bar = context;
   bar->total = (double)p->samples;
+  bar->predicted = p->predicted_seconds;
   cli_progress_update(bar, (double)p->samples_done);
   return true;
 }
 
-void cli_job_settings(fusion_client_settings *s, struct cli_progress *bar) {
+void cli_job_settings(fusion_client_settings *s, struct cli_progress *bar, fusion_speeds *speeds) {
   s->progress = show_progress;
   s->progress_context = bar;
+  fusion_speeds_init(speeds, sizeof *speeds);
+  if (cli_speeds_kept(speeds)) s->speeds = speeds;
 }
 
 void cli_job_begin(struct cli_progress *bar, fusion_client *client, const char *command, double samples, bool quiet) {
@@ -142,6 +146,14 @@ static void print_classes(const fusion_verdict *v) {
   free(sorted);
 }
 
+static void print_prediction(const fusion_verdict *v) {
+  char whole[CLI_TEXT_LEN], server[CLI_TEXT_LEN], client[CLI_TEXT_LEN];
+  if (v->predicted_seconds > 0)
+    printf("predicted  %s, not counting the line's bandwidth; processor %s at the server, %s here\n",
+           cli_format_seconds(whole, v->predicted_seconds), cli_format_seconds(server, v->predicted_server),
+           cli_format_seconds(client, v->predicted_client));
+}
+
 void cli_print_verdict(const fusion_verdict *v) {
   char time_text[CLI_TEXT_LEN], sent[CLI_TEXT_LEN], received[CLI_TEXT_LEN];
   printf("verdict    %s: %s\n", v->accepted ? "accept" : "reject", v->reason);
@@ -155,6 +167,7 @@ void cli_print_verdict(const fusion_verdict *v) {
   if (v->audit) print_classes(v);
   printf("traffic    %s sent, %s received, %u rounds, %s\n", cli_format_bytes(sent, (double)v->bytes_sent),
          cli_format_bytes(received, (double)v->bytes_received), v->rounds, cli_format_seconds(time_text, v->seconds));
+  print_prediction(v);
 }
 
 void cli_tell_missing_receipts(const char *command, const fusion_verdict *v) {

@@ -10,8 +10,9 @@ void cli_add_check(struct cli_option *table, fusion_client_settings *s, const ch
 /** TLS, --model, --workers, limits and time-outs, --engine. */
 void cli_add_network(struct cli_option *table, fusion_client_settings *s);
 
-/** Progress on standard error, and signals that cancel the job. Between begin and end one job runs. */
-void cli_job_settings(fusion_client_settings *s, struct cli_progress *bar);
+/** Progress on standard error, and signals that cancel the job. Between begin and end one job runs. If this machine's
+ *  speeds are kept, they go to `speeds`, and the job's seconds are predicted. */
+void cli_job_settings(fusion_client_settings *s, struct cli_progress *bar, fusion_speeds *speeds);
 void cli_job_begin(struct cli_progress *bar, fusion_client *client, const char *command, double samples, bool quiet);
 void cli_job_end(struct cli_progress *bar);
 /** As cli_failed, for a failed job: 128 and the signal's number when a signal ended it. */

@@ -8,8 +8,8 @@
 
 static const char about[] =
     "Measures in about a second how fast this machine does what predictions count, and keeps it in the user's cache "
-    "for the times that compile and inspect predict. They do it by themselves when nothing is kept for this "
-    "processor and release.";
+    "for the times that compile, inspect and query predict and serve tells its clients. All but query do it by "
+    "themselves when nothing is kept for this processor and release.";
 
 static json_t *speeds_json(const fusion_speeds *speeds, const char *path) {
   json_t *seconds = json_object();

@@ -240,6 +240,7 @@ char *cli_format_seconds(char out[CLI_TEXT_LEN], double seconds);
 struct cli_progress {
   const char *label, *unit; /* "query", "samples" */
   double total, started, drawn_at;
+  double predicted; /* seconds of the whole, shown until there is a rate; 0: unknown */
   bool terminal, quiet, drawn;
 };
 void cli_progress_start(struct cli_progress *p, const char *label, const char *unit, double total, bool quiet);

@@ -11,6 +11,7 @@ struct audit_line {
   enum cli_clip clip;
   bool json, quiet, again;
   fusion_client_settings settings;
+  fusion_speeds speeds; /* this machine's, where the settings name them */
 };
 
 static const char notes[] =
@@ -176,7 +177,7 @@ static int run(struct audit_line *l) {
   l->settings.again = l->again;
   l->settings.receipts = l->receipt != NULL;
   l->settings.clip = l->clip == CLI_CLIP_YES;
-  cli_job_settings(&l->settings, &bar);
+  cli_job_settings(&l->settings, &bar, &l->speeds);
   fusion_status status = fusion_client_open(&client, &l->settings, &err);
   if (status == FUSION_OK) status = cli_load_public(&public_samples, &l->reading, l->public_samples, &err);
   if (status == FUSION_OK) status = cli_load_labels(&labels, &l->reading, l->labels, &err);

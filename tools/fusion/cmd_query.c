@@ -13,6 +13,7 @@ struct query_line {
   const char *public_samples, *labels, *answers, *report, *html, *receipt;
   bool raw, probabilities, as_labels, json, quiet, again, add_canaries;
   fusion_client_settings settings;
+  fusion_speeds speeds; /* this machine's, where the settings name them */
 };
 
 static const char notes[] =
@@ -321,7 +322,7 @@ static void take_settings(struct query_line *l, struct cli_progress *bar) {
   l->settings.probabilities = l->probabilities;
   l->settings.clip = l->input.clip == CLI_CLIP_YES;
   if (!l->public_samples) l->settings.min_public = 0;
-  cli_job_settings(&l->settings, bar);
+  cli_job_settings(&l->settings, bar, &l->speeds);
 }
 
 static int run(struct query_line *l) {

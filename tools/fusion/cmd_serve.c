@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "machine_speeds.h"
 #include "notify.h"
 
 struct serve_line {
   fusion_server_settings settings;
-  const char *path; /* of the one model; NULL: a folder of them */
+  fusion_speeds speeds; /* this machine's */
+  const char *path;     /* of the one model; NULL: a folder of them */
   const char *ready_file;
   bool quiet;
   char model_name[128];
@@ -248,6 +250,7 @@ static int serve(fusion_server *server, const struct serve_line *l) {
 
 int cmd_serve(int argc, char **argv) {
   struct serve_line l = {.settings = fusion_server_defaults()};
+  fusion_speeds_init(&l.speeds, sizeof l.speeds);
   l.settings.model_name = NULL; /* the file's, unless one is given */
   char **positional;
   const int done = parse(&l, argc, argv, &positional);
@@ -259,6 +262,7 @@ int cmd_serve(int argc, char **argv) {
   raise_descriptors();
   if (!l.quiet) l.settings.log = l.settings.log_format == FUSION_LOG_JSON ? print_json_line : print_line;
   fusion_status status = l.path ? fusion_model_load(&model, l.path, &err) : FUSION_OK;
+  if (status == FUSION_OK && cli_speeds("serve", &l.speeds)) l.settings.speeds = &l.speeds;
   if (status == FUSION_OK) status = fusion_server_open(&server, model, &l.settings, &err);
   const int code = status == FUSION_OK ? serve(server, &l) : cli_failed("serve", status, &err);
   fusion_server_close(server);

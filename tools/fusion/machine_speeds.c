@@ -165,6 +165,11 @@ bool cli_speeds_wanted(void) {
   return !wanted || strcmp(wanted, "no") != 0;
 }
 
+bool cli_speeds_kept(fusion_speeds *out) {
+  char path[PATH_MAX];
+  return cli_speeds_wanted() && cli_speeds_path(path) && load(path, out) == KEPT_THIS;
+}
+
 bool cli_speeds(const char *command, fusion_speeds *out) {
   char path[PATH_MAX];
   bool kept = false;

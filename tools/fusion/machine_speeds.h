@@ -15,6 +15,8 @@ fusion_status cli_speeds_measure(fusion_speeds *out, const char *path, bool *kep
 /** This machine's, measured if none of this processor, tier and release are kept, with a line on standard error.
  *  False: predict for the usual machine, since the user wants no calibration or it failed (a line says so). */
 bool cli_speeds(const char *command, fusion_speeds *out);
+/** The same if they are kept already; nothing is measured, and nothing said. */
+bool cli_speeds_kept(fusion_speeds *out);
 /** False when FUSION_CALIBRATION=no. */
 bool cli_speeds_wanted(void);
 

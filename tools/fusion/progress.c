@@ -45,7 +45,9 @@ void cli_progress_update(struct cli_progress *p, double done) {
     cli_format_seconds(left, (p->total - done) / rate);
     snprintf(tail, sizeof tail, "%.0f/%.0f %s, %.3g/s, %s left", done, p->total, p->unit, rate, left);
   } else {
-    snprintf(tail, sizeof tail, "%.0f/%.0f %s", done, p->total, p->unit);
+    const char *time = p->predicted > 0 ? cli_format_seconds(left, p->predicted) : "";
+    snprintf(tail, sizeof tail, "%.0f/%.0f %s%s%s%s", done, p->total, p->unit, *time ? ", " : "", time,
+             *time ? " predicted" : "");
   }
   if (p->terminal)
     draw_bar(p, part, tail);

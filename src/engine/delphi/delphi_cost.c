@@ -3,7 +3,7 @@
 #include "silent/cot_silent.h"
 
 /* Limbs of a product; products that take as long as a ciphertext of a linear layer, interleaved. */
-static const double limbs = 2, merge_products = 2e6;
+static const double limbs = 2, merge_products = 1e6;
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct delphi_layout *own = layout->own;

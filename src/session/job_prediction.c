@@ -1,0 +1,46 @@
+#include "session/job_prediction.h"
+
+#include <math.h>
+
+#include "base/cpu_tier.h"
+#include "session/shards.h"
+
+/* Waiting for each other, beyond the slower party's own time, as of one connection. */
+static const double waiting = 1.08;
+
+/* Of the worker that runs most, on each processor, and the delays on its path. */
+static fusion_status predict_worker(const struct engine_run *run, struct engine_seconds *seconds, uint32_t *depth) {
+  const size_t shards = div_up(run->samples, run->shard);
+  struct cost cost = {0};
+  size_t *sizes = mem_alloc(shards, sizeof *sizes);
+  if (!sizes) return FUSION_E_MEMORY;
+  for (size_t i = 0; i < shards; i++) sizes[i] = shard_at(run->samples, shards, i).count;
+  fusion_status status = engine_cost(run->engine, run->program, sizes, shards, &cost);
+  if (status == FUSION_OK) status = engine_seconds(run, seconds);
+  mem_free(sizes);
+  *depth = cost.depth_client;
+  return status;
+}
+
+struct job_prediction predict_job(const struct prepared_job *p, const struct job_terms *t,
+                                  const struct engine_speeds *server, double round_trip_seconds) {
+  const struct engine_speeds *here = t->handles->speeds;
+  struct engine_seconds seconds;
+  uint32_t depth;
+  if (!here || !p->todo || t->settings->run_task || t->handles->ahead) return (struct job_prediction){0};
+  const size_t shards = div_up(p->todo, p->shard_samples), workers = size_min(p->worker_count, shards);
+  const struct engine_run run = {.engine = t->handles->engine,
+                                 .program = &p->program,
+                                 .samples = div_up(p->todo, workers),
+                                 .shard = size_min(p->shard_samples, div_up(p->todo, workers)),
+                                 .server = server ? server : here,
+                                 .client = here};
+  if (predict_worker(&run, &seconds, &depth) != FUSION_OK) return (struct job_prediction){0};
+  const double computing = waiting * fmax(seconds.server, seconds.client);
+  const double a_core = (double)workers / (double)size_min(workers, cpu_cores()); /* the server's are as many */
+  return (struct job_prediction){
+      .server = (double)workers * seconds.server,
+      .client = (double)workers * seconds.client,
+      .whole = fmax(computing + depth * round_trip_seconds / 2, a_core * computing),
+  };
+}
