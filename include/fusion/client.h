@@ -137,8 +137,8 @@ FUSION_API fusion_status fusion_client_open(fusion_client **out, const fusion_cl
                                             fusion_error *err) FUSION_MUST_CHECK;
 
 /** Does for a job of `samples` samples (fusion_plan_choice.samples) all that needs no input, with an engine that can
- *  ("delphi"), over one connection. The server keeps its part, the client its own in the new file `path`, for one job
- *  (fusion_client_settings.prepared) with the same model, engine and client certificate. Secret: mode 0600.
+ *  ("delphi", "cheetah"), over one connection. The server keeps its part, the client its own in the new file `path`,
+ * for one job (fusion_client_settings.prepared) with the same model, engine and client certificate. Secret: mode 0600.
  *  FUSION_E_USAGE (another engine), FUSION_E_IO (the file; found out first), FUSION_E_REFUSED (the server keeps none,
  * or not so much), FUSION_E_BUSY (it has no room now), and what a job may end with before its inputs. */
 FUSION_API fusion_status fusion_client_prepare(fusion_client *client, uint64_t samples, const char *path,

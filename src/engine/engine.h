@@ -236,10 +236,15 @@ struct engine {
   /** Processor seconds of opening, and of a run of `samples` samples, of parties that both work at `speeds`. */
   void (*seconds)(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
                   struct engine_seconds *opening, struct engine_seconds *run);
+  /** NULL: the engine cannot run ahead, or not its gates. Else a run ahead is this alone: it makes and keeps what the
+   *  gates of a run of `samples` samples will take. The gates themselves run online as in one go, on the input, and
+   *  begin() restores what was kept. stock_cost declares it. */
+  fusion_status (*stock)(void *state, const struct engine_party *party, size_t samples);
+  void (*stock_cost)(const struct engine_layout *layout, struct cost *cost, size_t samples);
   /** NULL: the engine cannot run ahead. Else layouts may be of any phase, which open, gates, costs and memory go by:
-   *  ahead the client's shares are true and the server's are not, online the other way round. The client's shares must
-   *  not depend on what is sent online. Called before each run of these phases: what the engine itself keeps in the
-   *  party's stream. Gates may write and read more. begin_cost declares it. */
+   *  ahead, without a stock, the client's shares are true and the server's are not, online the other way round. The
+   *  client's shares must not depend on what is sent online. Called before each run of these phases: what the engine
+   *  itself keeps in the party's stream. Gates may write and read more. begin_cost declares it; NULL: nothing. */
   fusion_status (*begin)(void *state, const struct engine_party *party);
   void (*begin_cost)(const struct engine_layout *layout, struct cost *cost);
   const struct engine_gate *gates; /* [GATE_COUNT]; one without run: programs that need it are refused */
@@ -257,5 +262,12 @@ void engine_layout_close(struct engine_layout *layout);
 
 /** Declares a run of `samples` samples: for engines that size their correlations by it. */
 void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples);
+/** The same of its gates alone. */
+void engine_gates_cost(struct cost *cost, const struct engine_layout *layout, size_t samples);
+
+/** Whether a run's shares are the client's input and the server's zeros: not where gates run ahead of the input. */
+static inline bool engine_takes_input(const struct engine_layout *l) {
+  return l->phase == ENGINE_AT_ONCE || l->engine->stock;
+}
 
 #endif

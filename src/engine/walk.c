@@ -98,7 +98,7 @@ static fusion_status walk_open(struct walk *w, struct engine_session *s, size_t 
   w->uses[program->count - 1]++;
   const size_t count = samples * shape_size(program->steps[0].out.shape);
   w->shares[0] = heap_take(s->party.heap, count, sizeof **w->shares); /* zeros: the server's share of the input */
-  w->zero[0] = s->party.role == ROLE_SERVER && s->layout.phase != ENGINE_ONLINE;
+  w->zero[0] = s->party.role == ROLE_SERVER && (engine_takes_input(&s->layout) || s->layout.phase == ENGINE_AHEAD);
   return w->shares[0] ? FUSION_OK : FUSION_E_MEMORY;
 }
 
@@ -151,8 +151,19 @@ static fusion_status run_steps(struct walk *w) {
   return FUSION_OK;
 }
 
+/* A run ahead of an engine whose gates do not run ahead. */
+static fusion_status run_stock(struct engine_session *s, const struct walk_call *call) {
+  const struct walk_mark start = walk_mark_now(s);
+  s->party.stream = call->stream;
+  const fusion_status status = s->layout.engine->stock(s->state, &s->party, call->samples);
+  s->party.stream = NULL;
+  walk_account(s, STAGE_SETUP, start);
+  return status;
+}
+
 static fusion_status run(struct engine_session *s, enum engine_phase phase, const struct walk_call *call) {
   if (s->layout.phase != phase) return FUSION_E_INTERNAL;
+  if (phase == ENGINE_AHEAD && s->layout.engine->stock) return run_stock(s, call);
   fusion_status status;
   struct walk w;
   s->party.stream = call->stream;

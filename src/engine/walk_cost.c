@@ -1,16 +1,24 @@
 /* What the walker predicts: bytes, messages and delays; memory; seconds. */
 #include "engine/walk.h"
 
-void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
+void engine_gates_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
   const struct program *program = layout->program;
   const struct engine_gate *gates = layout->engine->gates;
-  walk_input_cost(cost, layout, samples);
   for (uint32_t i = 1; i < program->count; i++) {
     const enum operator_gate gate = step_operator(&program->steps[i])->gate;
     if (gate != GATE_LOCAL) gates[gate].cost(cost, layout, i, samples);
   }
   if (program->output != OUTPUT_LOGITS) gates[GATE_TOP_K].cost(cost, layout, program->count - 1, samples);
-  const struct output_shares o = output_layout(program, samples);
+}
+
+void engine_run_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
+  if (layout->phase == ENGINE_AHEAD && layout->engine->stock) {
+    layout->engine->stock_cost(layout, cost, samples);
+    return;
+  }
+  walk_input_cost(cost, layout, samples);
+  engine_gates_cost(cost, layout, samples);
+  const struct output_shares o = output_layout(layout->program, samples);
   if (layout->phase == ENGINE_AHEAD)
     cost->prepared_client += output_len(&o);
   else

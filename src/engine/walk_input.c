@@ -64,7 +64,7 @@ fusion_status walk_input(struct walk *w, const struct walk_call *call) {
   const unsigned bits = s->layout.program->steps[0].out.ring_bits;
   const size_t count = input_count(&s->layout, call->samples);
   const bool client = s->party.role == ROLE_CLIENT;
-  if (s->layout.phase == ENGINE_ONLINE)
+  if (s->layout.phase == ENGINE_ONLINE && !engine_takes_input(&s->layout))
     return client ? send_input(w, call->inputs, count, bits) : receive_input(w, count, bits);
   if (!client) return FUSION_OK;
   if (s->layout.phase == ENGINE_AHEAD) return draw_share(w, count, bits);
@@ -73,7 +73,7 @@ fusion_status walk_input(struct walk *w, const struct walk_call *call) {
 }
 
 void walk_input_cost(struct cost *cost, const struct engine_layout *layout, size_t samples) {
-  if (layout->phase == ENGINE_AT_ONCE) return;
+  if (engine_takes_input(layout)) return;
   if (layout->phase == ENGINE_AHEAD) cost->prepared_client += PRG_SEED_LEN;
   if (layout->phase == ENGINE_ONLINE)
     cost_to_server(cost, bits_len(input_count(layout, samples), layout->program->steps[0].out.ring_bits));

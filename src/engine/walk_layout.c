@@ -38,7 +38,8 @@ fusion_status engine_layout_open_phase(struct engine_layout *out, const struct e
   fusion_status status;
   *out = (struct engine_layout){0};
   if (phase != ENGINE_AT_ONCE && !engine_runs_ahead(engine))
-    return error_set(err, FUSION_E_UNSUPPORTED, "the %s engine cannot prepare runs ahead; use delphi", engine->name);
+    return error_set(err, FUSION_E_UNSUPPORTED, "the %s engine cannot prepare runs ahead; use cheetah or delphi",
+                     engine->name);
   layout.guard_bits = mem_alloc(program->count, sizeof *layout.guard_bits);
   FAIL_IF(!layout.guard_bits, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(check_gates(&layout, err));

@@ -121,7 +121,7 @@ fusion_status walk_output(struct walk *w, int64_t *answers) {
   TRY(output_select(w, &o));
   const bool client = s->party.role == ROLE_CLIENT, ahead = s->layout.phase == ENGINE_AHEAD;
   if (client && ahead) TRY(output_keep(s->party.stream, &o));
-  if (client && s->layout.phase == ENGINE_ONLINE) TRY(output_restore(s->party.stream, &o));
+  if (client && !ahead && !engine_takes_input(&s->layout)) TRY(output_restore(s->party.stream, &o));
   if (!client && !ahead) TRY(output_send(s->party.channel, &o));
   if (client && !ahead) TRY(output_receive(s->party.channel, &o, s->layout.program->output == OUTPUT_LOGITS, answers));
   walk_account(s, STAGE_OUTPUT, start);

@@ -183,7 +183,8 @@ fusion_status ahead_prepare(const fusion_client_settings *settings, const struct
   uint8_t head[HEAD_LEN];
   fusion_status status;
   if (!engine_runs_ahead(handles->engine))
-    return error_set(err, FUSION_E_USAGE, "the %s engine cannot prepare runs ahead; use delphi", handles->engine->name);
+    return error_set(err, FUSION_E_USAGE, "the %s engine cannot prepare runs ahead; use cheetah or delphi",
+                     handles->engine->name);
   if (!samples || samples > SESSION_SAMPLES_MAX) return error_set(err, FUSION_E_USAGE, "a job has 1 to 2^32 samples");
   if (access(path, F_OK) == 0)
     return error_set(err, FUSION_E_IO, "'%s': this file exists; it may be a prepared job", path);

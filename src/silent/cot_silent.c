@@ -1,51 +1,16 @@
-#include "silent/cot_silent.h"
-
-#include "ot/softspoken.h"
-#include "silent/silent.h"
+#include "silent/cot_silent_internal.h"
 #include "silent/silent_messages.h"
-#include "silent/silent_schedule.h"
-
-/* What is left of iterations that share a matrix: trees [next, end) of each to be taken, [end, last) held back for the
- * next batch. */
-struct store {
-  struct silent_harvest *harvest;
-  size_t next, end, last;
-  size_t unit; /* correlations of one tree of each */
-};
-
-/* One direction's stock, used from its head on. How much of it may be taken is the schedule's. */
-struct direction {
-  enum role sender;
-  struct store *stores;
-  size_t head, count;
-  block *unit;              /* the trees in use, grown; all before `next_leaf` is taken */
-  size_t next_leaf, leaves; /* of the trees in use; 0, 0 before the first */
-};
-
-struct cot_silent {
-  struct cot cot; /* first: a struct cot * is one of these */
-  struct prg *prg;
-  struct softspoken_sender *sender;
-  struct softspoken_receiver *receiver;
-  struct silent_schedule schedule;
-  block *early; /* from the heap: base correlations of the first batch in which the server sends; NULL: none yet, or
-                   used */
-  struct direction directions[2]; /* by who is the OT sender */
-  fusion_status failed;           /* the first failure; nothing is handed out after it */
-};
-
-enum { UNIT_MAX = 1 << 12 };
 
 static void direction_close(struct direction *d, struct heap *heap) {
   for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
   mem_free(d->stores);
-  heap_give(heap, d->unit, UNIT_MAX * sizeof(block));
+  heap_give(heap, d->unit, SILENT_UNIT_MAX * sizeof(block));
 }
 
 /* Grows what is held back into the base correlations of `count` iterations, `base` each. */
 static fusion_status grow_held(struct direction *d, struct heap *heap, struct silent_iteration *its, size_t count,
                                size_t base) {
-  block *unit = heap_take(heap, UNIT_MAX, sizeof(block));
+  block *unit = heap_take(heap, SILENT_UNIT_MAX, sizeof(block));
   size_t at = 0; /* of all correlations wanted */
   if (!unit) return FUSION_E_MEMORY;
   for (size_t i = d->head; i < d->count; i++) {
@@ -62,7 +27,7 @@ static fusion_status grow_held(struct direction *d, struct heap *heap, struct si
     t->last = t->end;
   }
   assert(at == count * base);
-  heap_give(heap, unit, UNIT_MAX * sizeof(block));
+  heap_give(heap, unit, SILENT_UNIT_MAX * sizeof(block));
   return FUSION_OK;
 }
 
@@ -81,7 +46,7 @@ static void hold_back(struct direction *d, size_t need) {
 static fusion_status make_room(struct direction *d, struct heap *heap, size_t more) {
   struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
   size_t count = 0;
-  if (!d->unit) d->unit = heap_take(heap, UNIT_MAX, sizeof(block));
+  if (!d->unit) d->unit = heap_take(heap, SILENT_UNIT_MAX, sizeof(block));
   if (!stores || !d->unit) {
     mem_free(stores);
     return FUSION_E_MEMORY;
@@ -148,13 +113,12 @@ static void store_harvests(struct direction *d, const struct silent_iteration *i
     const size_t trees = its[i].set->trees;
     if (!its[i].harvest) continue; /* a member of the one before */
     const size_t unit = silent_members(its[i].harvest) << its[i].set->depth;
-    assert(unit <= UNIT_MAX);
+    assert(unit <= SILENT_UNIT_MAX);
     d->stores[d->count++] = (struct store){.harvest = its[i].harvest, .end = trees, .last = trees, .unit = unit};
   }
 }
 
-/* Runs the next batch of direction `empty`, and of the other if it joins, in the same flights. */
-static fusion_status refill(struct cot_silent *s, enum role empty) {
+fusion_status cot_silent_refill(struct cot_silent *s, enum role empty) {
   fusion_status status = FUSION_OK;
   bool joins[2];
   silent_schedule_joins(&s->schedule, empty, joins);
@@ -221,7 +185,8 @@ static fusion_status take(struct cot_silent *s, enum role sender, block *out, si
   while (count) {
     if (s->failed != FUSION_OK) return s->failed;
     if (!supply->ready) {
-      s->failed = refill(s, sender);
+      s->failed = s->stocked ? channel_fail(s->cot.channel, FUSION_E_INTERNAL, "a prepared run is out of correlations")
+                             : cot_silent_refill(s, sender);
       continue;
     }
     const uint64_t most = supply->ready < count ? supply->ready : count;
@@ -243,7 +208,7 @@ static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
   return take(s, role_peer(c->role), macs, count);
 }
 
-static void close_silent(struct cot *c) {
+static void silent_close(struct cot *c) {
   struct cot_silent *s = (struct cot_silent *)c;
   if (!s) return;
   direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
@@ -255,8 +220,10 @@ static void close_silent(struct cot *c) {
   key_free(s);
 }
 
+const struct cot_ops cot_silent_ops = {
+    .take_sender = take_sender, .take_receiver = take_receiver, .close = silent_close};
+
 fusion_status cot_open_silent(struct cot **out, const struct cot_opening *opening, const struct silent_params *params) {
-  static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = close_silent};
   fusion_status status = FUSION_OK;
   uint8_t seed[PRG_SEED_LEN];
   struct cot_silent *s = NULL;
@@ -264,7 +231,7 @@ fusion_status cot_open_silent(struct cot **out, const struct cot_opening *openin
   FAIL_IF(params->profile != SILENT_LAN && params->profile != SILENT_WAN, FUSION_E_USAGE);
   s = key_alloc(sizeof *s);
   FAIL_IF(!s, FUSION_E_MEMORY);
-  s->cot.ops = &ops;
+  s->cot.ops = &cot_silent_ops;
   s->cot.role = opening->role;
   s->cot.channel = opening->channel;
   s->cot.heap = opening->heap;
@@ -283,7 +250,7 @@ fusion_status cot_open_silent(struct cot **out, const struct cot_opening *openin
   s = NULL;
 cleanup:
   mem_wipe(seed, sizeof seed);
-  if (s) close_silent(&s->cot);
+  if (s) silent_close(&s->cot);
   return status;
 }
 
@@ -294,7 +261,7 @@ static size_t direction_memory(const struct silent_set *set, uint64_t expected) 
   size_t most = set->batch;
   if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
   const size_t vectors = sizeof(block) * silent_set_k(set) * size_min(most, set->together);
-  return one * (most + most / 2 + set->together) + vectors + 2 * UNIT_MAX * sizeof(block);
+  return one * (most + most / 2 + set->together) + vectors + 2 * SILENT_UNIT_MAX * sizeof(block);
 }
 
 static size_t supply_memory(const struct silent_set *main, uint64_t expected) {

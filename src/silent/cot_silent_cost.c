@@ -33,6 +33,30 @@ static void refill_cost(struct cost *cost, struct silent_schedule *s, enum role 
   silent_schedule_refill(s, joins);
 }
 
+/* What a direction's last batch leaves in a stock, at either party. */
+static void keep_batch(struct cost *cost, const struct silent_supply *d, enum role sender) {
+  const struct silent_set *set = &d->made;
+  const uint64_t held = d->held ? (uint64_t)d->next * silent_set_base(&d->set) : 0;
+  const size_t groups = silent_groups_left(set, d->made_count, held);
+  for (size_t g = 0; g < groups; g++) {
+    const size_t members = silent_group_size(set, g * set->together, d->made_count);
+    cost->prepared_server += SILENT_STORE_HEAD_LEN + silent_harvest_len(set, members, sender == ROLE_SERVER);
+    cost->prepared_client += SILENT_STORE_HEAD_LEN + silent_harvest_len(set, members, sender == ROLE_CLIENT);
+  }
+}
+
+void cot_silent_fill_cost(struct cost *cost, struct cot_cost *model, const uint64_t counts[2]) {
+  struct silent_schedule *s = &model->schedule;
+  for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++)
+    while (s->supply[sender].ready < counts[sender]) {
+      bool joins[2];
+      silent_schedule_joins(s, sender, joins);
+      refill_cost(cost, s, sender);
+      for (enum role r = ROLE_SERVER; r <= ROLE_CLIENT; r++)
+        if (joins[r]) keep_batch(cost, &s->supply[r], r);
+    }
+}
+
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
   struct silent_schedule *schedule = &((struct cot_cost *)source)->schedule;
   struct silent_supply *d = &schedule->supply[sender];

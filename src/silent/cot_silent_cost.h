@@ -15,4 +15,9 @@ struct cot_cost {
 /** Declares cot_open_silent() and attaches `model` to the cost: takes then declare their refills. */
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params);
 
+enum { SILENT_STORE_HEAD_LEN = 8 * 8 /* before each harvest of a stock */ };
+/** Declares that the stock of both directions is filled until `counts`, by who is the sender, can be taken from it, and
+ *  the bytes that each party then keeps of it (cot_stock.h). */
+void cot_silent_fill_cost(struct cost *cost, struct cot_cost *model, const uint64_t counts[2]);
+
 #endif

@@ -42,6 +42,8 @@ struct silent_harvest {
   struct heap *heap; /* borrowed */
   const struct aes_kernels *aes;
   const struct lpn_kernels *lpn;
+  uint64_t session, number; /* public: of the first iteration */
+  enum role sender;
   struct aes_key row_key; /* public */
   bool row_open;
   struct forest *forests[LPN_TOGETHER]; /* [vectors.count], owned */
@@ -116,7 +118,8 @@ static void iteration_keys(const struct silent_party *p, const struct silent_ite
   iteration_hash(p, it, "fusion silent keys", NULL, 0, keys, (size_t)2 * AES_KEY_LEN);
 }
 
-static fusion_status forest_new(struct forest **out, const struct silent_party *p, struct silent_iteration *it) {
+/* Without base, and its roots or turns still zeros. */
+static fusion_status forest_open(struct forest **out, const struct silent_party *p, const struct silent_iteration *it) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
   const struct silent_set *set = it->set;
@@ -124,13 +127,7 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   struct forest *f = mem_alloc(1, sizeof *f);
   if (!f) return FUSION_E_MEMORY;
   assert(set->depth >= DEPTH_MIN && set->depth <= GGM_DEPTH_MAX && set->together <= LPN_TOGETHER);
-  *f = (struct forest){.set = *set,
-                       .aes = aes_kernels(),
-                       .ggm = ggm_kernels(),
-                       .heap = p->heap,
-                       .sends = sends,
-                       .base = it->base,
-                       .levels = it->base + silent_set_k(set)};
+  *f = (struct forest){.set = *set, .aes = aes_kernels(), .ggm = ggm_kernels(), .heap = p->heap, .sends = sends};
   if (sends) f->delta = p->delta;
   iteration_keys(p, it, keys);
   TRY(f->aes->open(&f->tree_key, keys));
@@ -138,12 +135,21 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   if (sends) f->roots = mem_alloc(set->trees, sizeof(block));
   if (!sends) f->turns = mem_alloc(set->trees, sizeof(uint64_t));
   FAIL_IF(sends ? !f->roots : !f->turns, FUSION_E_MEMORY);
-  if (sends) prg_bytes(p->prg, f->roots, set->trees * sizeof(block));
   *out = f;
   f = NULL;
 cleanup:
   forest_free(f);
   return status;
+}
+
+static fusion_status forest_new(struct forest **out, const struct silent_party *p, const struct silent_iteration *it) {
+  const fusion_status status = forest_open(out, p, it);
+  if (status != FUSION_OK) return status;
+  struct forest *f = *out;
+  f->base = it->base;
+  f->levels = it->base + silent_set_k(it->set);
+  if (f->sends) prg_bytes(p->prg, f->roots, f->set.trees * sizeof(block));
+  return FUSION_OK;
 }
 
 /* Keeps of the base what growing takes: the receiver's level sums. */
@@ -171,29 +177,104 @@ size_t silent_members(const struct silent_harvest *h) {
   return h->vectors.count;
 }
 
+static size_t harvest_width(size_t members) {
+  return members > 1 ? LPN_TOGETHER : 1;
+}
+
+/* Of `members` iterations from this one on; its vectors zeros, without forests. */
+static fusion_status harvest_open(struct silent_harvest **out, const struct silent_party *p,
+                                  const struct silent_iteration *first, size_t members) {
+  fusion_status status = FUSION_OK;
+  uint8_t keys[2 * AES_KEY_LEN];
+  const struct silent_set *set = first->set;
+  const size_t width = harvest_width(members);
+  struct silent_harvest *h = mem_alloc(1, sizeof *h);
+  if (!h) return FUSION_E_MEMORY;
+  *h = (struct silent_harvest){.set = *set,
+                               .heap = p->heap,
+                               .aes = aes_kernels(),
+                               .lpn = lpn_kernels(),
+                               .session = p->session,
+                               .number = first->number,
+                               .sender = first->sender};
+  h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
+  h->blocks = heap_take(p->heap, silent_set_k(set) * width, sizeof(block));
+  FAIL_IF(!h->blocks, FUSION_E_MEMORY);
+  h->vectors.blocks = h->blocks;
+  iteration_keys(p, first, keys);
+  TRY(h->aes->open(&h->row_key, keys + AES_KEY_LEN));
+  h->row_open = true;
+  *out = h;
+  h = NULL;
+cleanup:
+  silent_free(h);
+  return status;
+}
+
 /* Joins iterations that have passed their checks; takes their forests. */
 static fusion_status harvest_new(struct silent_harvest **out, const struct silent_party *p, struct run *runs,
                                  size_t count) {
-  fusion_status status = FUSION_OK;
-  uint8_t keys[2 * AES_KEY_LEN];
-  const struct silent_set *set = runs[0].it->set;
-  const size_t k = silent_set_k(set), width = count > 1 ? LPN_TOGETHER : 1;
-  struct silent_harvest *h = mem_alloc(1, sizeof *h);
-  if (!h) return FUSION_E_MEMORY;
-  *h = (struct silent_harvest){.set = *set, .heap = p->heap, .aes = aes_kernels(), .lpn = lpn_kernels()};
-  h->vectors = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .width = width};
-  h->blocks = heap_take(p->heap, k * width, sizeof(block));
-  FAIL_IF(!h->blocks, FUSION_E_MEMORY);
-  h->vectors.blocks = h->blocks;
-  iteration_keys(p, runs[0].it, keys);
-  TRY(h->aes->open(&h->row_key, keys + AES_KEY_LEN));
-  h->row_open = true;
+  struct silent_harvest *h = NULL;
+  fusion_status status = harvest_open(&h, p, runs[0].it, count);
+  if (status != FUSION_OK) return status;
+  const size_t k = silent_set_k(&h->set), width = harvest_width(count);
   for (size_t i = 0; i < count; i++) {
     h->forests[i] = runs[i].forest;
     runs[i].forest = NULL;
     h->vectors.count = i + 1;
     for (size_t j = 0; j < k; j++) h->blocks[j * width + i] = h->forests[i]->base[j];
     TRY(forest_shrink(h->forests[i]));
+  }
+  *out = h;
+  h = NULL;
+cleanup:
+  silent_free(h);
+  return status;
+}
+
+struct silent_iteration silent_origin(const struct silent_harvest *h) {
+  return (struct silent_iteration){.set = &h->set, .sender = h->sender, .number = h->number};
+}
+
+size_t silent_harvest_len(const struct silent_set *set, size_t members, bool sends) {
+  const size_t vectors = silent_set_k(set) * harvest_width(members) * sizeof(block);
+  const size_t forest = sends ? set->trees * sizeof(block) : levels_len(set) + set->trees * sizeof(uint64_t);
+  return vectors + members * forest;
+}
+
+fusion_status silent_harvest_write(const struct silent_harvest *h, const struct byte_stream *to) {
+  fusion_status status;
+  const struct silent_set *set = &h->set;
+  TRY(stream_write(to, h->blocks, silent_set_k(set) * h->vectors.width * sizeof(block)));
+  for (size_t i = 0; i < h->vectors.count; i++) {
+    const struct forest *f = h->forests[i];
+    if (f->sends) TRY(stream_write(to, f->roots, set->trees * sizeof(block)));
+    if (!f->sends) TRY(stream_write(to, f->levels, levels_len(set)));
+    if (!f->sends) TRY(stream_write(to, f->turns, set->trees * sizeof(uint64_t)));
+  }
+cleanup:
+  return status;
+}
+
+static fusion_status forest_read(struct forest *f, const struct byte_stream *from) {
+  if (f->sends) return stream_read(from, f->roots, f->set.trees * sizeof(block));
+  f->levels = heap_take(f->heap, levels_len(&f->set), 1);
+  if (!f->levels) return FUSION_E_MEMORY;
+  const fusion_status status = stream_read(from, f->levels, levels_len(&f->set));
+  return status == FUSION_OK ? stream_read(from, f->turns, f->set.trees * sizeof(uint64_t)) : status;
+}
+
+fusion_status silent_harvest_read(struct silent_harvest **out, const struct silent_party *p,
+                                  const struct silent_iteration *first, size_t members,
+                                  const struct byte_stream *from) {
+  struct silent_harvest *h = NULL;
+  struct silent_iteration it = *first;
+  fusion_status status;
+  TRY(harvest_open(&h, p, first, members));
+  TRY(stream_read(from, h->blocks, silent_set_k(&h->set) * h->vectors.width * sizeof(block)));
+  for (; h->vectors.count < members; it.number++) {
+    TRY(forest_open(&h->forests[h->vectors.count], p, &it));
+    TRY(forest_read(h->forests[h->vectors.count++], from));
   }
   *out = h;
   h = NULL;

@@ -21,6 +21,7 @@
 #define FUSION_SILENT_SILENT_H
 
 #include "base/block.h"
+#include "base/byte_stream.h"
 #include "base/heap.h"
 #include "net/channel.h"
 #include "net/cost.h"
@@ -72,5 +73,15 @@ size_t silent_members(const struct silent_harvest *h);
  * number, the iterations one after the other. Asking twice gives the same. */
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count);
 void silent_free(struct silent_harvest *h);
+
+/** A harvest as bytes, for the party that has it: what its correlations grow from. The first of its iterations names
+ * it: set, sender and number, and the session. */
+struct silent_iteration silent_origin(const struct silent_harvest *h);
+size_t silent_harvest_len(const struct silent_set *set, size_t members, bool sends);
+fusion_status silent_harvest_write(const struct silent_harvest *h, const struct byte_stream *to) FUSION_MUST_CHECK;
+/** Of `p`: role, heap, session, and as the sender delta. `members` at most first->set->together. */
+fusion_status silent_harvest_read(struct silent_harvest **out, const struct silent_party *p,
+                                  const struct silent_iteration *first, size_t members,
+                                  const struct byte_stream *from) FUSION_MUST_CHECK;
 
 #endif

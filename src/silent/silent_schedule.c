@@ -81,6 +81,16 @@ static uint64_t held_back(const struct silent_set *set, size_t count, uint64_t n
   return held;
 }
 
+size_t silent_groups_left(const struct silent_set *set, size_t count, uint64_t need) {
+  size_t groups = (count + set->together - 1) / set->together;
+  for (; groups && need; groups--) {
+    const uint64_t unit = (uint64_t)silent_group_size(set, (groups - 1) * set->together, count) << set->depth;
+    if ((need + unit - 1) / unit < set->trees) break;
+    need -= need < unit * set->trees ? need : unit * set->trees;
+  }
+  return groups;
+}
+
 /* What a direction will still want after the batch at hand, of `fresh` outputs, is there. */
 static uint64_t wanted(const struct silent_supply *d, uint64_t fresh) {
   const uint64_t total = d->released + fresh;

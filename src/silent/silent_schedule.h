@@ -46,6 +46,10 @@ void silent_schedule_joins(const struct silent_schedule *s, enum role empty, boo
 /** Moves past the batches of those directions. */
 void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]);
 
+/** Of a batch of `count` of this set, the groups that share a matrix of which holding back `need` correlations leaves
+ *  something, from the first on. */
+size_t silent_groups_left(const struct silent_set *set, size_t count, uint64_t need);
+
 /** How many iterations of a batch of `count` of this set, from iteration `first` on, share a matrix. */
 size_t silent_group_size(const struct silent_set *set, size_t first, size_t count);
 

@@ -32,7 +32,7 @@ prepare --samples 10 -o x.state
 stop
 start --engine cheetah,delphi --prepared-folder states --prepared-bytes 4K
 prepare --samples 500 -o x.state
-prepare --samples 10 --engine cheetah -o x.state
+prepare --samples 10 --engine sci-ot -o x.state
 prepare --samples 10
 prepare --samples 10 -o nowhere/x.state
 find . -name '*.state*' -o -path './states/?*' | wc -l

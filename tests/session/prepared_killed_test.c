@@ -18,6 +18,8 @@
 
 #include "engine/engine_messages.h"
 #include "garble/garble_messages.h"
+#include "gates/gate_messages.h"
+#include "lattice/lattice_messages.h"
 #include "net/channel.h"
 #include "session/ahead.h"
 #include "session/kill_points.h"
@@ -36,14 +38,27 @@ struct shared {
 };
 static struct shared *shared;
 
+/* What an engine's parties send online: the client's first message of a run, the server's, all others. */
+static const struct online {
+  const char *engine;
+  message_type input, choice, others; /* others: of its class */
+} onlines[] = {{"delphi", MSG_INPUT, MSG_GARBLED_CHOICE, MSG_OUTPUT},
+               {"cheetah", MSG_RLWE_QUERY, MSG_RLWE_ANSWER, MSG_OT_CHOICE}};
+static const struct online *online = &onlines[0];
+
+static bool is_online(message_type type) {
+  return type == online->input || type == online->choice || type == MSG_OUTPUT ||
+         message_class(type) == message_class(online->others);
+}
+
 /* What is sent is flushed when the next message is waited for, so the point after a message may be another's. */
 fusion_status __wrap_channel_send(struct channel *c, message_type type, const void *data, size_t len) {
-  const bool online = type == MSG_INPUT || type == MSG_GARBLED_CHOICE || type == MSG_OUTPUT;
-  if (message_class(type) == message_class(MSG_HELLO) || online) kill_point();
-  if (type == MSG_INPUT) atomic_fetch_add(&shared->inputs, 1);
-  if (type == MSG_GARBLED_CHOICE) atomic_fetch_add(&shared->choices, 1);
+  const bool runs = is_online(type);
+  if (message_class(type) == message_class(MSG_HELLO) || runs) kill_point();
+  if (type == online->input) atomic_fetch_add(&shared->inputs, 1);
+  if (type == online->choice) atomic_fetch_add(&shared->choices, 1);
   const fusion_status status = __real_channel_send(c, type, data, len);
-  if (status != FUSION_OK || (!online && type != MSG_SHARD)) return status;
+  if (status != FUSION_OK || (!runs && type != MSG_SHARD)) return status;
   const fusion_status flushed = channel_flush(c);
   static const uint8_t zeros[4];
   if (type == MSG_SHARD && memcmp(data, zeros, sizeof zeros) == 0) atomic_store(&shared->prepared, 1);
@@ -347,13 +362,13 @@ static void using__is_once_when_the_server_is_killed(void **state) {
 /* One query of two copies and two public samples, in two shards. */
 static int begin(void **state) {
   (void)state;
-  const struct engine *delphi = engine_find("delphi");
+  const struct engine *engine = engine_find(online->engine);
   scene_prepare(&scene);
-  assert_ok(engine_prepare(delphi, scene.model, NULL));
-  scene.serve_handles.engines = (struct engine_list){{delphi}, 1};
+  assert_ok(engine_prepare(engine, scene.model, NULL));
+  scene.serve_handles.engines = (struct engine_list){{engine}, 1};
   scene.serve.prepared_folder = states;
   scene.serve.log = NULL;
-  scene.ask_handles.engine = delphi;
+  scene.ask_handles.engine = engine;
   scene.ask.shard_samples = 2;
   scene.input.choice = (struct mix_choice){1, 2, 2, 0, 1};
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -375,7 +390,11 @@ static int end(void **state) {
   return 0;
 }
 
-int main(void) {
+/* usage: test_prepared_killed [ENGINE] */
+int main(int argc, char **argv) {
+  for (size_t i = 0; argc > 1 && i < sizeof onlines / sizeof *onlines; i++)
+    if (strcmp(onlines[i].engine, argv[1]) == 0) online = &onlines[i];
+  if (argc > 1 && strcmp(online->engine, argv[1]) != 0) return EXIT_FAILURE;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(preparing__is_whole_or_nothing_when_the_client_is_killed),
       cmocka_unit_test(preparing__is_whole_or_nothing_when_the_server_is_killed),

@@ -384,8 +384,8 @@ static void prepare__refusals(void **state) {
   expect_refused(&s, SAMPLES, FUSION_E_REFUSED, "more than a client may have here, 0 KiB; prepare a smaller job");
   assert_int_equal(states_kept(), 0);
   expect_refused(&s, 0, FUSION_E_USAGE, "1 to 2^32 samples");
-  s.ask_handles.engine = engine_find("cheetah");
-  expect_refused(&s, SAMPLES, FUSION_E_USAGE, "the cheetah engine cannot prepare runs ahead; use delphi");
+  s.ask_handles.engine = engine_find("sci-ot");
+  expect_refused(&s, SAMPLES, FUSION_E_USAGE, "the sci-ot engine cannot prepare runs ahead; use cheetah or delphi");
   end(&s);
   begin(&s);
   s.serve.prepared_folder = NULL;

@@ -115,9 +115,10 @@ int bench_model(int argc, char **argv) {
       CLI_OPT_CLEAR("no-pin", &s->pin,
                     "Let the system place threads. Without this option the server's threads stay on one core and the "
                     "client's on another."),
-      CLI_OPT_TEXT("phase", &phase, "once|ahead|online",
-                   "What is measured of an engine that can prepare runs ahead of the input (delphi): the whole run "
-                   "(once), what needs no input (ahead), or the rest (online). Default once."),
+      CLI_OPT_TEXT(
+          "phase", &phase, "once|ahead|online",
+          "What is measured of an engine that can prepare runs ahead of the input (delphi, cheetah): the whole run "
+          "(once), what needs no input (ahead), or the rest (online). Default once."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);

@@ -10,20 +10,52 @@ static void cheetah_close(void *state) {
   mem_free_secret(c, sizeof *c);
 }
 
-static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) {
+static fusion_status open_cot(struct cheetah *c, const struct engine_party *p) {
   const struct cheetah_layout *own = cheetah_own(p->layout);
-  fusion_status status;
+  fusion_status status = FUSION_OK;
   struct prg *ot_prg = prg_fork(p->prg, "cheetah ot", 0);
   const struct cot_opening opening = {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
   TRY(own->stream ? cot_open_softspoken(&c->cot, &opening, &own->stream_params)
                   : cot_open_silent(&c->cot, &opening, &own->silent));
-  if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, &own->steps.keys));
-  if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, &own->steps.keys));
-  c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
 cleanup:
   prg_free(ot_prg);
+  return status;
+}
+
+/* Ahead nothing: each run has correlations of its own. Online no correlations: each run restores its own. */
+static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) {
+  const struct rlwe_keys *keys = &cheetah_own(p->layout)->steps.keys;
+  fusion_status status = FUSION_OK;
+  if (p->layout->phase == ENGINE_AT_ONCE) TRY(open_cot(c, p));
+  c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
+  if (p->layout->phase == ENGINE_AHEAD) return FUSION_OK;
+  if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, keys));
+  if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, keys));
+cleanup:
+  return status;
+}
+
+fusion_status cheetah_stock(void *state, const struct engine_party *p, size_t samples) {
+  fusion_status status = FUSION_OK;
+  bool out_of_memory;
+  const struct cot_stock_plan plan = cheetah_plan(p->layout, samples, &out_of_memory);
+  struct prg *ot_prg = prg_fork(p->prg, "cheetah stock", ((struct cheetah *)state)->stocks++);
+  const struct cot_opening opening = {.role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg};
+  FAIL_IF(!ot_prg || out_of_memory, FUSION_E_MEMORY);
+  TRY(cot_stock_make(&opening, &plan, p->stream));
+cleanup:
+  prg_free(ot_prg);
+  return status;
+}
+
+fusion_status cheetah_begin(void *state, const struct engine_party *p) {
+  struct cheetah *c = state;
+  const struct cot_opening opening = {.role = p->role, .channel = p->channel, .heap = p->heap};
+  cot_close(c->cot);
+  const fusion_status status = cot_stock_open(&c->cot, &opening, p->stream);
+  c->party.cot = c->cot;
   return status;
 }
 
@@ -55,6 +87,9 @@ const struct engine engine_cheetah = {
     .open_cost = cheetah_open_cost,
     .memory = cheetah_memory,
     .seconds = cheetah_seconds,
+    .stock = cheetah_stock,
+    .stock_cost = cheetah_stock_cost,
+    .begin = cheetah_begin,
     .gates = cheetah_gates,
 };
 
@@ -72,5 +107,8 @@ const struct engine engine_cheetah_wan = {
     .open_cost = cheetah_open_cost,
     .memory = cheetah_memory,
     .seconds = cheetah_seconds,
+    .stock = cheetah_stock,
+    .stock_cost = cheetah_stock_cost,
+    .begin = cheetah_begin,
     .gates = cheetah_gates,
 };

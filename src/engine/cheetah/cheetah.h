@@ -9,6 +9,7 @@
 #include "lattice/matrix.h"
 #include "ot/cot_softspoken.h"
 #include "silent/cot_silent_cost.h"
+#include "silent/cot_stock.h"
 #include "silent/silent_set.h"
 #include "steps/encrypted_steps.h"
 
@@ -33,6 +34,9 @@ static inline const struct cheetah_layout *cheetah_own(const struct engine_layou
   return layout->own;
 }
 
+/** The correlations of a run of `samples` samples. */
+struct cot_stock_plan cheetah_plan(const struct engine_layout *layout, size_t samples, bool *out_of_memory);
+
 fusion_status cheetah_prepare(const struct engine *engine, struct model *model, fusion_error *err) FUSION_MUST_CHECK;
 fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *err) FUSION_MUST_CHECK;
 void cheetah_layout_close(struct engine_layout *layout);
@@ -40,8 +44,9 @@ void cheetah_layout_close(struct engine_layout *layout);
 /** A session's state. */
 struct cheetah {
   struct party party;
-  struct cot *cot;   /* owned; the party's */
-  struct rlwe *rlwe; /* owned */
+  struct cot *cot;   /* owned; the party's. Online the run's; NULL ahead and before the first */
+  struct rlwe *rlwe; /* owned; NULL ahead */
+  uint64_t stocks;   /* made ahead so far */
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
 
@@ -52,6 +57,12 @@ uint64_t cheetah_matrix_units(const struct engine_layout *layout, uint32_t numbe
 fusion_status cheetah_matmul_run(void *state, const struct gate_call *call);
 void cheetah_matmul_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples);
 size_t cheetah_matmul_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
+
+/** Runs prepared ahead: their correlations are made and kept, and restored online. Keys are made by the session that
+ *  runs them. */
+fusion_status cheetah_stock(void *state, const struct engine_party *party, size_t samples) FUSION_MUST_CHECK;
+void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, size_t samples);
+fusion_status cheetah_begin(void *state, const struct engine_party *party) FUSION_MUST_CHECK;
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t cheetah_memory(const struct engine_layout *layout, enum role role);

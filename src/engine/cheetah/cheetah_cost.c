@@ -6,16 +6,23 @@
  * by the server, as one that the client makes or reads, and as one of a linear layer, interleaved; what a correlation
  * of the set for slow lines costs more; the parties' parts of a set-up, of which the price is the mean. Fitted to the
  * stages of `fusion bench model`: an MLP, a small BERT (Zen 3, VAES). */
-static const double limbs = 2, unit_products = 3.6e6, client_unit_products = 6e5, merge_products = 1e6, wan_more = 1.4,
+static const double limbs = 2, unit_products = 3.1e6, client_unit_products = 6e5, merge_products = 1e6, wan_more = 1.4,
                     server_setup = 0.8, client_setup = 1.2;
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
-  if (own->stream)
+  if (layout->phase == ENGINE_AHEAD) return;
+  if (layout->phase == ENGINE_AT_ONCE && own->stream)
     cot_open_softspoken_cost(cost, &own->stream_cost, &own->stream_params);
-  else
-    cot_open_silent_cost(cost, &own->refill, &own->silent);
+  if (layout->phase == ENGINE_AT_ONCE && !own->stream) cot_open_silent_cost(cost, &own->refill, &own->silent);
   rlwe_open_cost(cost, &own->steps.keys);
+}
+
+void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, size_t samples) {
+  bool out_of_memory;
+  const struct cot_stock_plan plan = cheetah_plan(layout, samples, &out_of_memory);
+  cot_stock_cost(cost, &plan);
+  cost->out_of_memory = cost->out_of_memory || out_of_memory;
 }
 
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {

@@ -22,18 +22,28 @@ static double stream_saves(const struct silent_params *params, const struct cot_
          (double)stream.bytes_to_client;
 }
 
+struct cot_stock_plan cheetah_plan(const struct engine_layout *layout, size_t samples, bool *out_of_memory) {
+  struct cost cost = {0};
+  engine_gates_cost(&cost, layout, samples);
+  struct cot_stock_plan plan = {.params = {.profile = *(const enum silent_profile *)layout->engine->tuning,
+                                           .expected_server_sends = cost.cots_server_sends,
+                                           .expected_client_sends = cost.cots_client_sends}};
+  /* Few correlations: bytes count for more than time. */
+  plan.stream_params = (struct cot_softspoken_params){
+      .field_bits = 8, .expected = {[ROLE_SERVER] = cost.cots_server_sends, [ROLE_CLIENT] = cost.cots_client_sends}};
+  plan.stream = stream_saves(&plan.params, &plan.stream_params) > 0;
+  *out_of_memory = cost.out_of_memory;
+  return plan;
+}
+
 /* Correlations for the session: how many it will take in each direction. */
 static fusion_status size_silent(const struct engine_layout *layout, struct cheetah_layout *own, fusion_error *err) {
-  struct cost cost = {0};
-  engine_run_cost(&cost, layout, layout->expected_samples);
-  own->silent = (struct silent_params){.profile = *(const enum silent_profile *)layout->engine->tuning,
-                                       .expected_server_sends = cost.cots_server_sends,
-                                       .expected_client_sends = cost.cots_client_sends};
-  /* Few correlations: bytes count for more than time. */
-  own->stream_params = (struct cot_softspoken_params){
-      .field_bits = 8, .expected = {[ROLE_SERVER] = cost.cots_server_sends, [ROLE_CLIENT] = cost.cots_client_sends}};
-  own->stream = stream_saves(&own->silent, &own->stream_params) > 0;
-  if (!cost.out_of_memory) return FUSION_OK;
+  bool out_of_memory;
+  const struct cot_stock_plan plan = cheetah_plan(layout, layout->expected_samples, &out_of_memory);
+  own->silent = plan.params;
+  own->stream_params = plan.stream_params;
+  own->stream = plan.stream;
+  if (!out_of_memory) return FUSION_OK;
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
