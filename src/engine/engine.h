@@ -145,6 +145,10 @@ fusion_status engine_run_prepared_client(struct engine_session *s, const int64_t
 fusion_status engine_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
                                 const size_t *shard_samples, size_t shards, struct cost *cost) FUSION_MUST_CHECK;
 
+/** As engine_memory(), of a phase: with what a run's state takes where it lies in memory (a stock). */
+size_t engine_phase_memory(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                           size_t samples, enum role role);
+
 /* ---- Writing an engine ---- */
 
 /** What an engine derives from a program, once for a session or a prediction. The walker makes it, the engine's

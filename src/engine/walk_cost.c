@@ -90,6 +90,15 @@ size_t engine_memory(const struct engine *engine, const struct program *program,
   return heap_most(len);
 }
 
+size_t engine_phase_memory(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                           size_t samples, enum role role) {
+  const size_t len = engine_memory(engine, program, samples, role);
+  struct cost cost = {0};
+  if (phase == ENGINE_AT_ONCE || !engine->stock || len == SIZE_MAX) return len;
+  if (engine_phase_cost(engine, ENGINE_AHEAD, program, &samples, 1, &cost) != FUSION_OK) return SIZE_MAX;
+  return add_memory(len, (size_t)(role == ROLE_SERVER ? cost.prepared_server : cost.prepared_client));
+}
+
 /* Of one party, which alone works at these speeds. */
 static double party_seconds(const struct engine_layout *layout, const struct engine_run *r, enum role role) {
   const struct engine_speeds *speeds = role == ROLE_SERVER ? r->server : r->client;

@@ -96,7 +96,8 @@ static fusion_status cut(struct preparation *p, fusion_error *err) {
   const fusion_client_settings *set = p->settings;
   const uint64_t memory = set->max_memory ? set->max_memory : mem_half_of_machine();
   const size_t wanted = size_min(set->shard_samples ? set->shard_samples : SHARD_DEFAULT, (size_t)p->head.samples);
-  const size_t limit = shard_limit(p->handles->engine, &p->program, ROLE_CLIENT, wanted, memory);
+  const struct shard_place place = {p->handles->engine, ENGINE_AHEAD, &p->program, ROLE_CLIENT};
+  const size_t limit = shard_phase_limit(&place, wanted, memory);
   if (!limit) return error_set(err, FUSION_E_LIMIT, "one sample of the server's model takes more memory than allowed");
   const struct start start = {.purpose = PURPOSE_PREPARE,
                               .shard_samples = (uint32_t)size_min(limit, SESSION_SHARD_MAX),

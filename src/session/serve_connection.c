@@ -198,8 +198,6 @@ static fusion_status serve_shards(struct connection *c, struct engine_session *s
 }
 
 static fusion_status open_session(struct engine_session **out, struct connection *c, size_t expected_samples) {
-  static const enum engine_phase phases[] = {
-      [PURPOSE_RUN] = ENGINE_AT_ONCE, [PURPOSE_PREPARE] = ENGINE_AHEAD, [PURPOSE_RUN_PREPARED] = ENGINE_ONLINE};
   const struct model *model = c->model->model;
   struct keeping keeping = {.use = c->use_setup, .keep = c->keep_setup};
   const struct engine_opening opening = {.engine = c->engine,
@@ -207,7 +205,7 @@ static fusion_status open_session(struct engine_session **out, struct connection
                                          .weights = model->weights,
                                          .channel = c->channel,
                                          .expected_samples = expected_samples,
-                                         .phase = phases[c->purpose],
+                                         .phase = phase_of(c),
                                          .keeping = &keeping};
   const fusion_status status = engine_open(out, &opening);
   kept_opened(c, status == FUSION_OK && keeping.kept);

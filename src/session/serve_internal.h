@@ -200,6 +200,13 @@ void day_unload(struct server *s);
 /** Takes the folder of prepared runs (NULL: none), which no other server uses: what is old or was left goes. */
 fusion_status prepared_open(struct server *s, const char *folder, fusion_error *err) FUSION_MUST_CHECK;
 void prepared_close(struct server *s);
+/** Of the connection's purpose. */
+static inline enum engine_phase phase_of(const struct connection *c) {
+  static const enum engine_phase phases[] = {
+      [PURPOSE_RUN] = ENGINE_AT_ONCE, [PURPOSE_PREPARE] = ENGINE_AHEAD, [PURPOSE_RUN_PREPARED] = ENGINE_ONLINE};
+  return phases[c->purpose];
+}
+
 /** Whether the server does this for the connection. FUSION_E_LIMIT. */
 fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
                              fusion_error *failure) FUSION_MUST_CHECK;

@@ -237,19 +237,20 @@ void job_finish(struct server *s, struct connection *c, uint64_t samples) {
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
-  const struct program *program = &c->model->model->program;
+  const struct shard_place place = {c->engine, phase_of(c), &c->model->model->program, ROLE_SERVER};
   const uint32_t wanted = *samples < s->settings.max_shard ? *samples : s->settings.max_shard;
   pthread_mutex_lock(&s->lock);
   /* Three quarters are for one client at most, unless it has nothing and not even a sample fits those. */
   const uint64_t all = s->max_memory - s->memory_reserved, share = s->max_memory - s->max_memory / 4;
   const uint64_t own = share > c->account->memory ? share - c->account->memory : 0;
   uint64_t room = all < own ? all : own;
-  *samples = (uint32_t)shard_limit(c->engine, program, ROLE_SERVER, wanted, room);
+  *samples = (uint32_t)shard_phase_limit(&place, wanted, room);
   if (!*samples && !c->account->memory) {
     room = all;
-    *samples = (uint32_t)shard_limit(c->engine, program, ROLE_SERVER, 1, room);
+    *samples = (uint32_t)shard_phase_limit(&place, 1, room);
   }
-  const uint64_t memory = *samples ? engine_memory(c->engine, program, *samples, ROLE_SERVER) : 0;
+  const uint64_t memory =
+      *samples ? engine_phase_memory(place.engine, place.phase, place.program, *samples, place.role) : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;

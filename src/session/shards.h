@@ -21,6 +21,15 @@ struct shard shard_at(size_t samples, size_t shards, size_t i);
 size_t shard_limit(const struct engine *engine, const struct program *program, enum role role, size_t limit,
                    uint64_t memory);
 
+/** The same where shards are of another phase. */
+struct shard_place {
+  const struct engine *engine;
+  enum engine_phase phase;
+  const struct program *program;
+  enum role role;
+};
+size_t shard_phase_limit(const struct shard_place *p, size_t limit, uint64_t memory);
+
 /** First in, first out; not thread-safe: the job's lock guards it. */
 struct shard_queue {
   struct shard *shards; /* owned: ring of `capacity` */

@@ -92,6 +92,12 @@ static const struct family {
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits, online", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit, online", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
+    {"cheetah ahead",
+     8,
+     {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
+      {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
+      {"garbage for tables of one-of-n OT, online", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+      {"zero for every masked bit of AND, online", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
     {"sci-he-silent", 10, {{"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_SLOTS_ANSWER}}}},
     {"sci-he",
      9,
@@ -128,7 +134,8 @@ static size_t number_put(uint8_t *out, unsigned __int128 v, unsigned __int128 be
 
 /* Of the sessions that encrypt. */
 static void layout_here(struct engine_layout *layout, const struct model *m) {
-  const enum engine_phase phase = scene_ahead() ? ENGINE_AHEAD : ENGINE_AT_ONCE;
+  const enum engine_phase encrypts = scene_engine()->stock ? ENGINE_ONLINE : ENGINE_AHEAD;
+  const enum engine_phase phase = scene_ahead() ? encrypts : ENGINE_AT_ONCE;
   assert_ok(engine_layout_open_phase(layout, scene_engine(), phase, &m->program, SAMPLES, NULL));
 }
 
