@@ -218,7 +218,7 @@ static void put_job(struct page *p, const fusion_verdict *v) {
   if (v->engine[0]) put_row(p, "Protocol", "%s, rounding %s", v->engine, v->rounding[0] ? v->rounding : "exact");
   put_row(p, "Connections", "%u", v->workers);
   put_row(p, "Rounds", "%u", v->rounds);
-  if (v->predicted_seconds > 0) put_row(p, "Predicted seconds", "%.3g", v->predicted_seconds);
+  if (v->predicted_seconds > 0) put_row(p, "Predicted", "%.3g s", v->predicted_seconds);
   put_bytes_row(p, "Sent", v->bytes_sent);
   put_bytes_row(p, "Received", v->bytes_received);
   put(p, "</table></section>\n");

@@ -60,4 +60,16 @@ ls states
 query --prepared job.state
 query --prepared copy.state
 [ -e copy.state ] && echo "copy.state is not spent: the server said so first"
+
+# The oblivious transfers alone.
+rm -f answers.csv
+prepare --samples "$samples" --engine cheetah -o c.state | sed "s/$samples/SAMPLES/"
+cp c.state c.copy
+"$FUSION" query "127.0.0.1:$(cat port)" --plaintext --quiet --prepared c.state --input q.csv --public pub.csv --labels lab.csv \
+  -o answers.csv | sed -n '/^verdict/p'
+sed 1d answers.csv | cut -d, -f2 | paste -sd, | cmp - got.txt && echo "the right answers"
+ls states
+[ -e c.state ] || echo "c.state is gone"
+"$FUSION" query "127.0.0.1:$(cat port)" --plaintext --quiet --prepared c.copy --input q.csv --public pub.csv --labels lab.csv
+echo "exit $?"
 stop

@@ -262,7 +262,8 @@ int cmd_serve(int argc, char **argv) {
   raise_descriptors();
   if (!l.quiet) l.settings.log = l.settings.log_format == FUSION_LOG_JSON ? print_json_line : print_line;
   fusion_status status = l.path ? fusion_model_load(&model, l.path, &err) : FUSION_OK;
-  if (status == FUSION_OK && cli_speeds("serve", &l.speeds)) l.settings.speeds = &l.speeds;
+  const bool talks = !l.quiet && l.settings.log_format == FUSION_LOG_TEXT; /* else lines are for programs */
+  if (status == FUSION_OK && cli_speeds(talks ? "serve" : NULL, &l.speeds)) l.settings.speeds = &l.speeds;
   if (status == FUSION_OK) status = fusion_server_open(&server, model, &l.settings, &err);
   const int code = status == FUSION_OK ? serve(server, &l) : cli_failed("serve", status, &err);
   fusion_server_close(server);

@@ -177,14 +177,14 @@ bool cli_speeds(const char *command, fusion_speeds *out) {
   if (!cli_speeds_wanted() || !cli_speeds_path(path)) return false;
   const enum kept found = load(path, out);
   if (found == KEPT_THIS) return true;
-  if (found == KEPT_DAMAGED)
+  if (command && found == KEPT_DAMAGED)
     cli_error(command, "'%s': damaged; measuring this machine again", path);
-  else
+  else if (command)
     cli_error(command, "measuring this machine once, for predictions");
   if (cli_speeds_measure(out, path, &kept, &err) != FUSION_OK) {
-    cli_error(command, "%s; predicting for another processor", err.text);
+    if (command) cli_error(command, "%s; predicting for another processor", err.text);
     return false;
   }
-  if (!kept) cli_error(command, "'%s': cannot be written: %s", path, strerror(errno));
+  if (command && !kept) cli_error(command, "'%s': cannot be written: %s", path, strerror(errno));
   return true;
 }

@@ -12,7 +12,8 @@ bool cli_speeds_path(char path[PATH_MAX]);
 bool cli_speeds_load(const char *path, fusion_speeds *out);
 /** Measures this machine, about a second, and keeps what it finds; *kept: whether that could be written (errno). */
 fusion_status cli_speeds_measure(fusion_speeds *out, const char *path, bool *kept, fusion_error *err);
-/** This machine's, measured if none of this processor, tier and release are kept, with a line on standard error.
+/** This machine's, measured if none of this processor, tier and release are kept, with a line on standard error
+ *  (command NULL: without).
  *  False: predict for the usual machine, since the user wants no calibration or it failed (a line says so). */
 bool cli_speeds(const char *command, fusion_speeds *out);
 /** The same if they are kept already; nothing is measured, and nothing said. */
