@@ -45,6 +45,14 @@ static inline void cost_send(struct cost *c, enum role from, size_t payload_len)
     cost_to_server(c, payload_len);
 }
 
+/** So many of them, at least one, in a row. */
+static inline void cost_sends(struct cost *c, enum role from, size_t payload_len, uint64_t messages) {
+  const uint64_t more = messages - 1;
+  cost_send(c, from, payload_len);
+  *(from == ROLE_SERVER ? &c->bytes_to_client : &c->bytes_to_server) += more * (payload_len + CHANNEL_HEADER_LEN);
+  *(from == ROLE_SERVER ? &c->messages_to_client : &c->messages_to_server) += more;
+}
+
 /** A message of a flight in which both may send: it waits for nothing that came after `begun`, a copy of the cost at
  * the flight's beginning. */
 static inline void cost_in_flight(struct cost *c, const struct cost *begun, enum role from, size_t payload_len) {

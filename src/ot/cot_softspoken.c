@@ -104,13 +104,24 @@ size_t cot_softspoken_memory(const struct cot_softspoken_params *params) {
   return softspoken_memory(field_bits_of(params)) + 2 * SOFTSPOKEN_CHUNK * sizeof(block);
 }
 
+/* Whole extensions on the way to `count` > 0 more. */
+static uint64_t whole_chunks(const struct cot_softspoken_cost *model, enum role sender, uint64_t count) {
+  const uint64_t expected = model->params.expected[sender], made = model->made[sender];
+  const uint64_t most = count / SOFTSPOKEN_CHUNK;
+  if (expected <= made) return most;
+  const uint64_t whole = (expected - made) / SOFTSPOKEN_CHUNK; /* before the expectation cuts one short */
+  return whole < most ? whole : most;
+}
+
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
   struct cot_softspoken_cost *model = (struct cot_softspoken_cost *)source;
   const unsigned field_bits = field_bits_of(&model->params);
   uint64_t *ready = &model->ready[sender], *made = &model->made[sender];
   while (*ready < count) {
-    const size_t next = next_count(model->params.expected[sender], *made);
     count -= *ready;
+    /* All whole chunks at once, or the last. A prediction must not take time in proportion to a peer's numbers. */
+    const uint64_t whole = whole_chunks(model, sender, count);
+    const size_t next = whole ? (size_t)whole * SOFTSPOKEN_CHUNK : next_count(model->params.expected[sender], *made);
     if (sender == ROLE_CLIENT && !model->begun) softspoken_begin_cost(cost, field_bits, sender);
     model->begun = model->begun || sender == ROLE_CLIENT;
     softspoken_extend_cost(cost, field_bits, sender, next);

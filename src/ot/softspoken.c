@@ -198,8 +198,7 @@ fusion_status softspoken_receive(struct softspoken_receiver *r, block *macs, siz
 
 void softspoken_extend_cost(struct cost *cost, unsigned field_bits, enum role sender, size_t count) {
   const enum role receiver = sender == ROLE_SERVER ? ROLE_CLIENT : ROLE_SERVER;
-  for (size_t done = 0; done < count; done += SOFTSPOKEN_CHUNK) {
-    const size_t blocks = softspoken_blocks(size_min(SOFTSPOKEN_CHUNK, count - done));
-    cost_send(cost, receiver, softspoken_message_len(field_bits, blocks));
-  }
+  const size_t whole = count / SOFTSPOKEN_CHUNK, rest = count % SOFTSPOKEN_CHUNK;
+  if (whole) cost_sends(cost, receiver, softspoken_message_len(field_bits, softspoken_blocks(SOFTSPOKEN_CHUNK)), whole);
+  if (rest) cost_send(cost, receiver, softspoken_message_len(field_bits, softspoken_blocks(rest)));
 }

@@ -3,22 +3,21 @@
 #include <math.h>
 
 #include "base/cpu_tier.h"
-#include "session/shards.h"
 
 /* Waiting for each other, beyond the slower party's own time, as of one connection. */
 static const double waiting = 1.08;
 
-/* Of the worker that runs most, on each processor, and the delays on its path. */
-static fusion_status predict_worker(const struct engine_run *run, struct engine_seconds *seconds, uint32_t *depth) {
-  const size_t shards = div_up(run->samples, run->shard);
-  struct cost cost = {0};
-  size_t *sizes = mem_alloc(shards, sizeof *sizes);
-  if (!sizes) return FUSION_E_MEMORY;
-  for (size_t i = 0; i < shards; i++) sizes[i] = shard_at(run->samples, shards, i).count;
-  fusion_status status = engine_cost(run->engine, run->program, sizes, shards, &cost);
+/* Of the worker that runs most, on each processor, and the delays on its path: those of a session of one shard and of
+ * one of two tell those of many. The server says how small shards are: their number must not cost time here. */
+static fusion_status predict_worker(const struct engine_run *run, struct engine_seconds *seconds, double *depth) {
+  const double shards = (double)div_up(run->samples, run->shard);
+  const size_t sizes[2] = {run->shard, run->shard};
+  struct cost one = {0}, two = {0};
+  fusion_status status = engine_cost(run->engine, run->program, sizes, 1, &one);
+  if (status == FUSION_OK && shards > 1) status = engine_cost(run->engine, run->program, sizes, 2, &two);
   if (status == FUSION_OK) status = engine_seconds(run, seconds);
-  mem_free(sizes);
-  *depth = cost.depth_client;
+  *depth = one.depth_client;
+  if (shards > 1) *depth += (shards - 1) * ((double)two.depth_client - one.depth_client);
   return status;
 }
 
@@ -26,7 +25,7 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
                                   const struct engine_speeds *server, double round_trip_seconds) {
   const struct engine_speeds *here = t->handles->speeds;
   struct engine_seconds seconds;
-  uint32_t depth;
+  double depth;
   if (!here || !p->todo || t->settings->run_task || t->handles->ahead) return (struct job_prediction){0};
   const size_t shards = div_up(p->todo, p->shard_samples), workers = size_min(p->worker_count, shards);
   const struct engine_run run = {.engine = t->handles->engine,
