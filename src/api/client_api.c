@@ -88,6 +88,7 @@ static fusion_status check_settings(const fusion_client_settings *s, fusion_erro
     return error_set(err, FUSION_E_USAGE, "the confidence lies between 0 and 1");
   if (s->prepared && s->journal)
     return error_set(err, FUSION_E_USAGE, "a prepared job cannot be resumed: it takes no journal");
+  if (s->prepared && s->run_task) return error_set(err, FUSION_E_USAGE, "a prepared job runs here, not as tasks");
   if (s->keep && (s->prepared || s->run_task))
     return error_set(err, FUSION_E_USAGE, "a prepared job, and one of tasks, makes no set-up of its own to keep");
   if (s->min_canaries < 1 || s->min_canaries > FUSION_PUBLIC_MAX)

@@ -145,9 +145,14 @@ fusion_status engine_run_prepared_client(struct engine_session *s, const int64_t
 fusion_status engine_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
                                 const size_t *shard_samples, size_t shards, struct cost *cost) FUSION_MUST_CHECK;
 
-/** As engine_memory(), of a phase: with what a run's state takes where it lies in memory (a stock). */
+/** Of one run, without the opening, in a session of `expected` samples. */
+fusion_status engine_run_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                                    size_t expected, size_t samples, struct cost *cost) FUSION_MUST_CHECK;
+
+/** As engine_memory(), of a phase, in a session of `expected` samples: with what a run's state takes where it lies in
+ *  memory (a stock). */
 size_t engine_phase_memory(const struct engine *engine, enum engine_phase phase, const struct program *program,
-                           size_t samples, enum role role);
+                           size_t expected, size_t samples, enum role role);
 
 /* ---- Writing an engine ---- */
 

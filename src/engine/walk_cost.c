@@ -44,6 +44,17 @@ fusion_status engine_phase_cost(const struct engine *engine, enum engine_phase p
   return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
 }
 
+fusion_status engine_run_phase_cost(const struct engine *engine, enum engine_phase phase, const struct program *program,
+                                    size_t expected, size_t samples, struct cost *cost) {
+  struct engine_layout layout;
+  const fusion_status status = engine_layout_open_phase(&layout, engine, phase, program, expected, NULL);
+  if (status != FUSION_OK) return status;
+  engine_run_cost(cost, &layout, samples);
+  cost->source = NULL; /* it lives in the layout */
+  engine_layout_close(&layout);
+  return cost->out_of_memory ? FUSION_E_MEMORY : FUSION_OK;
+}
+
 /* Shares alive while step `at` runs, given each tensor's last reader. */
 static size_t live_elements(const struct program *program, const uint32_t *last_use, uint32_t at) {
   size_t elements = 0;
@@ -82,21 +93,27 @@ static size_t run_memory(const struct engine_layout *layout, size_t samples, enu
   return peak;
 }
 
-size_t engine_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role) {
+/* In use at once, beside a stock of so many bytes. */
+static size_t heap_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role,
+                          size_t stock) {
   struct engine_layout layout;
   if (engine_layout_open(&layout, engine, program, samples, NULL) != FUSION_OK) return SIZE_MAX;
   const size_t len = add_memory(run_memory(&layout, samples, role), engine->memory(&layout, role));
   engine_layout_close(&layout);
-  return heap_most(len);
+  return heap_most(add_memory(len, stock));
+}
+
+size_t engine_memory(const struct engine *engine, const struct program *program, size_t samples, enum role role) {
+  return heap_memory(engine, program, samples, role, 0);
 }
 
 size_t engine_phase_memory(const struct engine *engine, enum engine_phase phase, const struct program *program,
-                           size_t samples, enum role role) {
-  const size_t len = engine_memory(engine, program, samples, role);
+                           size_t expected, size_t samples, enum role role) {
   struct cost cost = {0};
-  if (phase == ENGINE_AT_ONCE || !engine->stock || len == SIZE_MAX) return len;
-  if (engine_phase_cost(engine, ENGINE_AHEAD, program, &samples, 1, &cost) != FUSION_OK) return SIZE_MAX;
-  return add_memory(len, (size_t)(role == ROLE_SERVER ? cost.prepared_server : cost.prepared_client));
+  if (phase == ENGINE_AT_ONCE || !engine->stock) return engine_memory(engine, program, samples, role);
+  if (engine_run_phase_cost(engine, ENGINE_AHEAD, program, expected, samples, &cost) != FUSION_OK) return SIZE_MAX;
+  const uint64_t stock = role == ROLE_SERVER ? cost.prepared_server : cost.prepared_client;
+  return stock <= SIZE_MAX ? heap_memory(engine, program, samples, role, (size_t)stock) : SIZE_MAX;
 }
 
 /* Of one party, which alone works at these speeds. */

@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include "base/memory_stream.h"
+#include "engine/engine.h"
 #include "session/one_time_file.h"
 
 enum { SHARD_DEFAULT = 4096, HEAD_LEN = 8 + SESSION_HASH_LEN + SESSION_ENGINE_LEN + 8 + 4 };
-static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '1'};
+static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '2'}; /* the last one: the format of the states */
 
 /* What the file is bound to. */
 struct ahead_head {
@@ -23,6 +24,7 @@ struct ahead {
   struct state_name *names;     /* owned: [shards], the server's states */
   struct memory_stream *states; /* owned, secret: [shards] */
   bool *taken;                  /* owned: [shards] */
+  struct memory_stream *last;   /* of the shard that was taken last; NULL: none yet */
   struct one_time_file *file;   /* NULL: spent */
 };
 
@@ -91,12 +93,42 @@ static fusion_status take_program(struct preparation *p, const struct server_hel
   return status;
 }
 
+/* What the job will move and keep, cut like that. The server chose how small shards are, and each has a state of its
+ * own. */
+static fusion_status check_cut(const struct preparation *p, size_t shards, fusion_error *err) {
+  const fusion_client_settings *set = p->settings;
+  const uint64_t memory = set->max_memory ? set->max_memory : mem_half_of_machine();
+  const size_t samples = (size_t)p->head.samples, longer = samples % shards;
+  const size_t counts[2] = {longer, shards - longer};
+  double bytes = 0, kept = 0;
+  for (size_t i = 0; i < 2; i++) {
+    struct cost cost = {0};
+    const size_t shard = samples / shards + (i == 0);
+    if (!counts[i]) continue;
+    const fusion_status status =
+        engine_run_phase_cost(p->handles->engine, ENGINE_AHEAD, &p->program, samples, shard, &cost);
+    if (status != FUSION_OK) return error_set(err, status, "out of memory for the prediction of traffic");
+    bytes += (double)counts[i] * ((double)cost.bytes_to_client + (double)cost.bytes_to_server);
+    kept += (double)counts[i] * (double)cost.prepared_client;
+  }
+  if (kept > (double)memory)
+    return error_set(err, FUSION_E_LIMIT,
+                     "the prepared states would take %.0f MiB of memory here; the limit is %llu MiB; prepare a smaller "
+                     "job",
+                     kept / (1 << 20), (unsigned long long)(memory >> 20));
+  if (set->max_traffic && bytes > (double)set->max_traffic)
+    return error_set(err, FUSION_E_LIMIT, "preparing the job would move %.0f MiB; the limit is %llu MiB",
+                     bytes / (1 << 20), (unsigned long long)(set->max_traffic >> 20));
+  return FUSION_OK;
+}
+
 /* As many samples a shard as both sides have memory for. */
 static fusion_status cut(struct preparation *p, fusion_error *err) {
   const fusion_client_settings *set = p->settings;
   const uint64_t memory = set->max_memory ? set->max_memory : mem_half_of_machine();
   const size_t wanted = size_min(set->shard_samples ? set->shard_samples : SHARD_DEFAULT, (size_t)p->head.samples);
-  const struct shard_place place = {p->handles->engine, ENGINE_AHEAD, &p->program, ROLE_CLIENT};
+  const struct shard_place place = {p->handles->engine, ENGINE_AHEAD, &p->program, ROLE_CLIENT,
+                                    (size_t)p->head.samples};
   const size_t limit = shard_phase_limit(&place, wanted, memory);
   if (!limit) return error_set(err, FUSION_E_LIMIT, "one sample of the server's model takes more memory than allowed");
   const struct start start = {.purpose = PURPOSE_PREPARE,
@@ -111,7 +143,7 @@ static fusion_status cut(struct preparation *p, fusion_error *err) {
     return error_set(err, FUSION_E_PEER, "the server grants larger shards than were asked for");
   const size_t shards = shards_count((size_t)p->head.samples, granted, 1);
   p->head.shard_samples = (uint32_t)div_up((size_t)p->head.samples, shards);
-  if (shards <= SESSION_STATES_MAX) return FUSION_OK;
+  if (shards <= SESSION_STATES_MAX) return check_cut(p, shards, err);
   return error_set(err, FUSION_E_LIMIT,
                    "this job would have %zu shards of %u samples; %d shards can be prepared at most", shards,
                    p->head.shard_samples, SESSION_STATES_MAX);
@@ -134,28 +166,23 @@ static fusion_status greet(struct preparation *p, fusion_error *err) {
   return status == FUSION_OK ? cut(p, err) : status;
 }
 
-/* One shard: the server's number of it, the length of the client's state, the state. */
+/* One shard: the length of the client's state, the state, the server's number of it. */
 static fusion_status prepare_shard(struct preparation *p, struct engine_session *session, size_t samples,
                                    fusion_error *err) {
   const struct byte_stream *to = one_time_stream(p->file);
   uint8_t number[SESSION_STATE_LEN];
-  struct memory_stream state;
-  memory_stream_open(&state);
-  fusion_status status = shard_send(p->channel, (uint32_t)samples);
-  if (status == FUSION_OK) status = engine_prepare_run(session, samples, &state.stream);
+  struct cost cost = {0};
+  fusion_status status =
+      engine_run_phase_cost(p->handles->engine, ENGINE_AHEAD, &p->program, (size_t)p->head.samples, samples, &cost);
+  if (status != FUSION_OK) return error_set(err, status, "%s", fusion_status_text(status));
+  status = stream_write(to, &cost.prepared_client, sizeof cost.prepared_client);
+  if (status != FUSION_OK) return error_set(err, status, "the prepared state cannot be written");
+  status = shard_send(p->channel, (uint32_t)samples);
+  if (status == FUSION_OK) status = engine_prepare_run(session, samples, to);
   if (status == FUSION_OK) status = prepared_recv(p->channel, number);
-  if (status != FUSION_OK) {
-    status = channel_failure(p, status, err);
-    goto cleanup;
-  }
-  const uint64_t len = state.len;
+  if (status != FUSION_OK) return channel_failure(p, status, err);
   status = stream_write(to, number, sizeof number);
-  if (status == FUSION_OK) status = stream_write(to, &len, sizeof len);
-  if (status == FUSION_OK) status = stream_write(to, state.data, state.len);
-  if (status != FUSION_OK) error_set(err, status, "the prepared state cannot be written");
-cleanup:
-  memory_stream_close(&state);
-  return status;
+  return status == FUSION_OK ? status : error_set(err, status, "the prepared state cannot be written");
 }
 
 static fusion_status prepare_shards(struct preparation *p, fusion_error *err) {
@@ -210,7 +237,6 @@ static fusion_status read_state(struct ahead *a, size_t shard) {
   uint64_t len;
   fusion_status status;
   name->samples = (uint32_t)shard_at((size_t)a->is.samples, a->shards, shard).count;
-  TRY(stream_read(from, name->number, sizeof name->number));
   TRY(stream_read(from, &len, sizeof len));
   if (len > one_time_left(a->file)) return FUSION_E_INPUT;
   uint8_t *bytes = mem_alloc(size_max(1, (size_t)len), 1);
@@ -218,6 +244,7 @@ static fusion_status read_state(struct ahead *a, size_t shard) {
   status = stream_read(from, bytes, (size_t)len);
   if (status == FUSION_OK) status = stream_write(&a->states[shard].stream, bytes, (size_t)len);
   mem_free_secret(bytes, (size_t)len);
+  if (status == FUSION_OK) status = stream_read(from, name->number, sizeof name->number);
 cleanup:
   return status;
 }
@@ -247,7 +274,7 @@ fusion_status ahead_open(struct ahead **out, const char *path, fusion_error *err
   TRY(one_time_verify(a->file, err));
   const struct one_time_binding bound = one_time_bound(a->file);
   FAIL_IF(bound.len != HEAD_LEN || !read_head(&a->is, bound.data),
-          error_set(err, FUSION_E_INPUT, "'%s': not made by 'fusion prepare'", path));
+          error_set(err, FUSION_E_INPUT, "'%s': not made by this version of 'fusion prepare'", path));
   status = read_states(a);
   FAIL_IF(status == FUSION_E_MEMORY, error_set(err, status, "out of memory for a prepared state"));
   FAIL_IF(status != FUSION_OK,
@@ -292,6 +319,26 @@ fusion_status ahead_check(const struct ahead *a, const struct engine *engine,
   return FUSION_OK;
 }
 
+fusion_status ahead_check_states(const struct ahead *a, const struct engine *engine, const struct program *program,
+                                 uint64_t max_memory, fusion_error *err) {
+  const size_t samples = (size_t)a->is.samples, longest = shard_at(samples, a->shards, 0).count;
+  uint64_t all = engine_phase_memory(engine, ENGINE_ONLINE, program, samples, longest, ROLE_CLIENT);
+  struct cost costs[2] = {{0}, {0}}; /* of a longest shard, and of one sample less */
+  for (size_t i = 0; i < a->shards; i++) {
+    const size_t count = shard_at(samples, a->shards, i).count;
+    struct cost *cost = &costs[longest - count];
+    fusion_status status = FUSION_OK;
+    if (!cost->prepared_client) status = engine_run_phase_cost(engine, ENGINE_AHEAD, program, samples, count, cost);
+    if (status != FUSION_OK) return error_set(err, status, "%s", fusion_status_text(status));
+    if (a->states[i].len != cost->prepared_client)
+      return error_set(err, FUSION_E_INPUT, "'%s': it was prepared by another version; prepare another", a->path);
+    all = all > UINT64_MAX - a->states[i].len ? UINT64_MAX : all + a->states[i].len;
+  }
+  if (all <= max_memory) return FUSION_OK;
+  return error_set(err, FUSION_E_LIMIT, "the prepared job takes %llu MiB of memory here; the limit is %llu MiB",
+                   (unsigned long long)(all >> 20), (unsigned long long)(max_memory >> 20));
+}
+
 fusion_status ahead_check_shards(const struct ahead *a, const struct shard *shards, size_t count, fusion_error *err) {
   bool same = count == a->shards;
   for (size_t i = 0; i < count && same; i++) {
@@ -324,7 +371,13 @@ fusion_status ahead_take(struct ahead *a, struct ahead_state *out, size_t first,
     if (s.first != first || s.count != count || a->taken[i]) continue;
     const fusion_status status = a->file ? spend(a, err) : FUSION_OK;
     if (status != FUSION_OK) return status;
+    /* Shards run one at a time: the one before is over. */
+    if (a->last) {
+      memory_stream_close(a->last);
+      memory_stream_open(a->last);
+    }
     a->taken[i] = true;
+    a->last = &a->states[i];
     out->number = a->names[i].number;
     out->stream = &a->states[i].stream;
     return FUSION_OK;

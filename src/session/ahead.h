@@ -32,6 +32,10 @@ void ahead_close(struct ahead *a);
 fusion_status ahead_check(const struct ahead *a, const struct engine *engine,
                           const uint8_t manifest_hash[SESSION_HASH_LEN], uint64_t samples, uint32_t *shard_samples,
                           fusion_error *err) FUSION_MUST_CHECK;
+/** Whether its states are as this version makes them for such a program, and fit, all of them and one that runs, the
+ *  memory. Before anything is spent. FUSION_E_INPUT, FUSION_E_LIMIT. */
+fusion_status ahead_check_states(const struct ahead *a, const struct engine *engine, const struct program *program,
+                                 uint64_t max_memory, fusion_error *err) FUSION_MUST_CHECK;
 /** Whether it is cut as the job is: every shard has its state. Before anything is spent. FUSION_E_INPUT. */
 fusion_status ahead_check_shards(const struct ahead *a, const struct shard *shards, size_t count,
                                  fusion_error *err) FUSION_MUST_CHECK;

@@ -260,11 +260,13 @@ fusion_status prepare_cut(struct prepared_job *p, const struct job_terms *t, dou
                           fusion_error *why) {
   const fusion_client_settings *set = t->settings;
   const struct engine *engine = t->handles->engine;
-  if (t->handles->ahead) {
-    p->worker_count = 1;
-    return ahead_check(t->handles->ahead, engine, p->manifest_hash, p->todo, &p->shard_samples, why);
-  }
+  const struct ahead *ahead = t->handles->ahead;
   const uint64_t max_memory = set->max_memory ? set->max_memory : mem_half_of_machine();
+  if (ahead) {
+    p->worker_count = 1;
+    const fusion_status status = ahead_check(ahead, engine, p->manifest_hash, p->todo, &p->shard_samples, why);
+    return status == FUSION_OK ? ahead_check_states(ahead, engine, &p->program, max_memory, why) : status;
+  }
   const size_t most = set->shard_samples ? set->shard_samples : SHARD_DEFAULT;
   const size_t wanted = size_min(size_min(most, p->todo), SESSION_SHARD_MAX);
   const struct workers_choice choice = {.engine = engine,

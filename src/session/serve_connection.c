@@ -152,12 +152,13 @@ static fusion_status greet(struct connection *c, struct start *start, fusion_err
   if (status == FUSION_OK) status = channel_flush(c->channel);
   if (status == FUSION_OK) status = start_recv(c->channel, start);
   if (status != FUSION_OK) return fail(failure, c->channel, status);
-  TRY(prepared_allow(c, start->purpose, failure));
-  TRY(job_start(s, c, &hello, failure));
-  TRY(job_reserve(s, c, &start->shard_samples, failure));
   /* The hint sizes memory: it is the job's size at most. */
   if (start->expected_samples > hello.samples)
     return error_set(failure, FUSION_E_PEER, "the client expects more samples than the job has");
+  c->expected = start->expected_samples;
+  TRY(prepared_allow(c, start->purpose, failure));
+  TRY(job_start(s, c, &hello, failure));
+  TRY(job_reserve(s, c, &start->shard_samples, failure));
   TRY(prepared_check(c, hello.samples, start->shard_samples, failure));
   struct ready ready = {.shard_samples = start->shard_samples};
   TRY(kept_answer(c, start, &ready, failure));

@@ -62,6 +62,12 @@ struct job {
 /** A kept set-up (serve_keep.c). */
 struct kept_half;
 
+/** What the server keeps of a prepared run of so many samples; none with samples 0. */
+struct priced {
+  uint32_t samples;
+  uint64_t len; /* bytes of the state alone */
+};
+
 struct connection {
   struct connection *next;
   struct server *server;
@@ -85,6 +91,9 @@ struct connection {
   const struct served_model *model; /* held; NULL before HELLO */
   const struct engine *engine;      /* what the client named, of those that the server runs */
   enum session_purpose purpose;
+  uint64_t expected;          /* samples, as START says: how states are made follows from it */
+  struct priced priced[2];    /* shards of a job come in two sizes */
+  unsigned price_next;        /* the one to forget */
   uint64_t memory;            /* reserved */
   bool receipt;               /* the client wants one, and gets it */
   uint64_t declared, samples; /* for the receipt: of the greeting; run on this connection */

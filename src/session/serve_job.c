@@ -237,7 +237,8 @@ void job_finish(struct server *s, struct connection *c, uint64_t samples) {
 }
 
 fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samples, fusion_error *why) {
-  const struct shard_place place = {c->engine, phase_of(c), &c->model->model->program, ROLE_SERVER};
+  const struct shard_place place = {c->engine, phase_of(c), &c->model->model->program, ROLE_SERVER,
+                                    (size_t)c->expected};
   const uint32_t wanted = *samples < s->settings.max_shard ? *samples : s->settings.max_shard;
   pthread_mutex_lock(&s->lock);
   /* Three quarters are for one client at most, unless it has nothing and not even a sample fits those. */
@@ -250,7 +251,8 @@ fusion_status job_reserve(struct server *s, struct connection *c, uint32_t *samp
     *samples = (uint32_t)shard_phase_limit(&place, 1, room);
   }
   const uint64_t memory =
-      *samples ? engine_phase_memory(place.engine, place.phase, place.program, *samples, place.role) : 0;
+      *samples ? engine_phase_memory(place.engine, place.phase, place.program, place.expected, *samples, place.role)
+               : 0;
   if (memory > room) *samples = 0; /* out of memory while it was counted */
   if (*samples) c->memory = memory;
   s->memory_reserved += c->memory;

@@ -6,11 +6,12 @@
 #include "session/serve_internal.h"
 #include "session/shards.h"
 
-enum { PATH_LEN = 4096 };
+enum { PATH_LEN = 4096, FORMAT = 1 /* of a state's bytes, every engine's: another one is of no use */ };
 
-/* What a state is for: the model, by its manifest and by the function that it computes, the client (zeros without a
- * certificate), the engine, the samples. */
+/* What a state is for, and how it is written: the model, by its manifest and by the function that it computes, the
+ * client (zeros without a certificate), the engine, the samples. */
 struct binding {
+  uint32_t format;
   uint8_t manifest_hash[SESSION_HASH_LEN];
   uint8_t function[32]; /* BLAKE2b of the state's number, keyed by the function's hash: nothing to compare files by */
   uint8_t certificate[TLS_HASH_LEN];
@@ -19,12 +20,15 @@ struct binding {
 };
 
 static const char not_here[] = "the prepared run is not here: it was used, is too old, or is for another client";
+static const char other_cut[] = "it was prepared for a job of another size; prepare another";
 static const char damaged[] = "the server's part of a prepared run is damaged on its disk; prepare another job";
+static const char other_format[] = "it was prepared by another version of the server; prepare another";
 static const char other_model[] = "it was prepared for another model than the server has now; prepare another";
 
 static struct binding binding_of(const struct connection *c, const struct state_name *state) {
   struct binding b;
   memset(&b, 0, sizeof b);
+  b.format = FORMAT;
   memcpy(b.manifest_hash, c->model->manifest_hash, sizeof b.manifest_hash);
   crypto_generichash(b.function, sizeof b.function, state->number, sizeof state->number, c->model->function_hash,
                      sizeof c->model->function_hash);
@@ -175,12 +179,12 @@ static fusion_status reserve(struct connection *c, const uint8_t owner[ONE_TIME_
   return status;
 }
 
-/* It was made, or not. */
-static void settle(struct server *s, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t len, bool made) {
+/* It was made, of `made` bytes, or not: 0. */
+static void settle(struct server *s, const uint8_t owner[ONE_TIME_OWNER_LEN], uint64_t reserved, uint64_t made) {
   pthread_mutex_lock(&s->lock);
   struct holder *h = holder_find(&s->holders, owner, false);
-  h->making -= len;
-  if (made) h->kept += len;
+  h->making -= reserved;
+  h->kept += made;
   holders_drop(&s->holders, false);
   pthread_mutex_unlock(&s->lock);
 }
@@ -211,13 +215,25 @@ fusion_status prepared_allow(struct connection *c, enum session_purpose purpose,
   return due ? sweep(s, false, failure) : FUSION_OK;
 }
 
-/* Of one file. */
-static fusion_status state_len(const struct connection *c, uint32_t samples, uint64_t *len, fusion_error *failure) {
-  const size_t shard = samples;
+/* The exact number of bytes of a state. */
+static fusion_status state_len(struct connection *c, uint32_t samples, uint64_t *len, fusion_error *failure) {
   struct cost cost = {0};
-  const fusion_status status = engine_phase_cost(c->engine, ENGINE_AHEAD, &c->model->model->program, &shard, 1, &cost);
-  *len = one_time_file_len(cost.prepared_server, sizeof(struct binding));
-  return status == FUSION_OK ? status : error_set(failure, status, "%s", fusion_status_text(status));
+  for (size_t i = 0; i < sizeof c->priced / sizeof *c->priced; i++)
+    if (c->priced[i].samples == samples) {
+      *len = c->priced[i].len;
+      return FUSION_OK;
+    }
+  const fusion_status status =
+      engine_run_phase_cost(c->engine, ENGINE_AHEAD, &c->model->model->program, (size_t)c->expected, samples, &cost);
+  if (status != FUSION_OK) return error_set(failure, status, "%s", fusion_status_text(status));
+  *len = cost.prepared_server;
+  c->priced[c->price_next] = (struct priced){samples, *len};
+  c->price_next ^= 1;
+  return FUSION_OK;
+}
+
+static uint64_t file_len(uint64_t state_len) {
+  return one_time_file_len(state_len, sizeof(struct binding));
 }
 
 /* A job that does not fit is better refused now than after all its work: as if it were cut into shards as its client
@@ -230,37 +246,54 @@ static fusion_status check_job(struct connection *c, uint64_t samples, uint32_t 
   fusion_status status = state_len(c, (uint32_t)longest.count, &len, failure);
   if (status != FUSION_OK) return status;
   owner_of(c, owner);
-  if (__builtin_mul_overflow(len, shards, &all)) all = UINT64_MAX;
+  if (__builtin_mul_overflow(file_len(len), shards, &all)) all = UINT64_MAX;
   pthread_mutex_lock(&c->server->lock);
   status = check_room(c, owner, all, failure);
   pthread_mutex_unlock(&c->server->lock);
   return status;
 }
 
+/* Whether a file is as long as one for so many samples. */
+static bool length_fits(struct connection *c, const struct one_time_file *file, uint32_t samples) {
+  fusion_error none;
+  uint64_t len;
+  if (!samples || samples > SESSION_SHARD_MAX || state_len(c, samples, &len, &none) != FUSION_OK) return false;
+  return one_time_left(file) == len;
+}
+
 /* Why a state cannot be used that is for something else than wanted, or damaged. */
-static const char *reason(struct one_time_file *file, const struct binding *wanted) {
+static const char *reason(struct connection *c, struct one_time_file *file, const struct binding *wanted) {
   struct binding bound;
   const struct one_time_binding is = one_time_bound(file);
-  if (one_time_verify(file, NULL) != FUSION_OK) return damaged;
-  if (is.len != sizeof bound) return not_here;
+  if (is.len != sizeof bound) return other_format;
   memcpy(&bound, is.data, sizeof bound);
-  if (memcmp(bound.certificate, wanted->certificate, sizeof bound.certificate) != 0) return not_here;
+  if (bound.format != wanted->format) return other_format;
+  if (memcmp(bound.certificate, wanted->certificate, sizeof bound.certificate) != 0 ||
+      memcmp(bound.engine, wanted->engine, sizeof bound.engine) != 0)
+    return not_here;
+  if (bound.samples != wanted->samples) return length_fits(c, file, bound.samples) ? not_here : damaged;
+  /* Only for who has the certificate: all of a long file is hashed. */
+  if (one_time_verify(file, NULL) != FUSION_OK) return damaged;
   const bool same_model = memcmp(bound.manifest_hash, wanted->manifest_hash, sizeof bound.manifest_hash) == 0 &&
                           memcmp(bound.function, wanted->function, sizeof bound.function) == 0;
   return same_model ? not_here : other_model;
 }
 
 /* A state that is here, for this client and this model; not spent. */
-static fusion_status open_state(struct one_time_file **out, const struct connection *c, const struct state_name *state,
+static fusion_status open_state(struct one_time_file **out, struct connection *c, const struct state_name *state,
                                 fusion_error *failure) {
   const struct binding wanted = binding_of(c, state);
   char path[PATH_LEN];
+  uint64_t len;
+  const fusion_status status = state_len(c, state->samples, &len, failure);
+  if (status != FUSION_OK) return status;
   path_of(c->server, path, state->number);
   if (one_time_open(out, path, NULL) != FUSION_OK)
     return error_set(failure, FUSION_E_LIMIT, "%s", access(path, F_OK) == 0 ? damaged : not_here);
   const struct one_time_binding is = one_time_bound(*out);
-  if (is.len == sizeof wanted && memcmp(is.data, &wanted, sizeof wanted) == 0) return FUSION_OK;
-  const char *why = reason(*out, &wanted);
+  const bool bound = is.len == sizeof wanted && memcmp(is.data, &wanted, sizeof wanted) == 0;
+  if (bound && one_time_left(*out) == len) return FUSION_OK;
+  const char *why = bound ? other_cut : reason(c, *out, &wanted);
   one_time_close(*out);
   *out = NULL;
   return error_set(failure, FUSION_E_LIMIT, "%s", why);
@@ -309,6 +342,30 @@ static fusion_status remember(struct connection *c, const struct state_name *sta
   return FUSION_OK;
 }
 
+/* A stream that takes no more than was reserved. */
+struct capped {
+  struct byte_stream stream; /* its context is this */
+  const struct byte_stream *to;
+  uint64_t left;
+};
+
+static fusion_status capped_write(void *context, const void *data, size_t len) {
+  struct capped *c = context;
+  if (len > c->left) return FUSION_E_INTERNAL;
+  c->left -= len;
+  return stream_write(c->to, data, len);
+}
+
+/* The state into a file, exactly as long as was reserved for it. */
+static fusion_status write_state(struct connection *c, struct engine_session *session, uint32_t samples,
+                                 struct one_time_file *file, uint64_t len, fusion_error *failure) {
+  struct capped capped = {.to = one_time_stream(file), .left = len};
+  capped.stream = (struct byte_stream){.write = capped_write, .context = &capped};
+  fusion_status status = engine_prepare_run(session, samples, &capped.stream);
+  if (status == FUSION_OK && capped.left) status = FUSION_E_INTERNAL;
+  return status == FUSION_OK ? status : channel_failure(c, status, failure);
+}
+
 fusion_status prepared_make(struct connection *c, struct engine_session *session, uint32_t samples,
                             fusion_error *failure) {
   struct state_name state = {.samples = samples};
@@ -318,33 +375,31 @@ fusion_status prepared_make(struct connection *c, struct engine_session *session
   uint64_t len;
   owner_of(c, owner);
   fusion_status status = state_len(c, samples, &len, failure);
-  if (status == FUSION_OK) status = reserve(c, owner, len, failure);
+  if (status == FUSION_OK) status = reserve(c, owner, file_len(len), failure);
   if (status != FUSION_OK) return status;
   status = os_random(state.number, sizeof state.number);
   FAIL_IF(status != FUSION_OK, error_set(failure, status, "%s", fusion_status_text(status)));
   const struct binding b = binding_of(c, &state);
   path_of(c->server, path, state.number);
   TRY(one_time_create(&file, path, owner, failure));
-  status = engine_prepare_run(session, samples, one_time_stream(file));
-  FAIL_IF(status != FUSION_OK, channel_failure(c, status, failure));
+  TRY(write_state(c, session, samples, file, len, failure));
   TRY(remember(c, &state, failure));
   TRY(one_time_commit(file, (struct one_time_binding){&b, sizeof b}, failure));
 cleanup:
   one_time_close(file);
-  settle(c->server, owner, len, status == FUSION_OK);
+  settle(c->server, owner, file_len(len), status == FUSION_OK ? file_len(len) : 0);
   if (status != FUSION_OK) return status;
   status = prepared_send(c->channel, state.number);
   return status == FUSION_OK ? status : channel_failure(c, status, failure);
 }
 
 /* Spends it; it is wiped when it is closed. */
-static fusion_status spend(struct connection *c, struct one_time_file *file, uint32_t samples, fusion_error *failure) {
+static fusion_status spend(struct connection *c, struct one_time_file *file, fusion_error *failure) {
   uint8_t owner[ONE_TIME_OWNER_LEN];
-  fusion_error none;
-  uint64_t len;
+  const uint64_t len = one_time_file_len(one_time_left(file), one_time_bound(file).len);
   memcpy(owner, one_time_owner(file), sizeof owner);
   if (one_time_spend(file, NULL) != FUSION_OK) return error_set(failure, FUSION_E_LIMIT, "%s", not_here);
-  if (state_len(c, samples, &len, &none) == FUSION_OK) forget(c->server, owner, len);
+  forget(c->server, owner, len);
   return FUSION_OK;
 }
 
@@ -353,7 +408,7 @@ void prepared_end(struct connection *c, bool well) {
     struct one_time_file *file;
     fusion_error why;
     if (open_state(&file, c, &c->made[i], &why) != FUSION_OK) continue;
-    (void)!spend(c, file, c->made[i].samples, &why);
+    (void)!spend(c, file, &why);
     one_time_close(file);
   }
   mem_free(c->made);
@@ -369,7 +424,7 @@ fusion_status prepared_use(struct connection *c, struct engine_session *session,
   if (status != FUSION_OK) return channel_failure(c, status, failure);
   TRY(open_state(&file, c, &state, failure));
   const bool whole = one_time_verify(file, NULL) == FUSION_OK;
-  TRY(spend(c, file, samples, failure)); /* what is damaged is of no use to anybody */
+  TRY(spend(c, file, failure)); /* what is damaged is of no use to anybody */
   FAIL_IF(!whole, error_set(failure, FUSION_E_LIMIT, "%s", damaged));
   status = engine_run_prepared_server(session, samples, one_time_stream(file));
   if (status != FUSION_OK) status = channel_failure(c, status, failure);

@@ -13,14 +13,14 @@ struct shard shard_at(size_t samples, size_t shards, size_t i) {
 
 size_t shard_limit(const struct engine *engine, const struct program *program, enum role role, size_t limit,
                    uint64_t memory) {
-  return shard_phase_limit(&(struct shard_place){engine, ENGINE_AT_ONCE, program, role}, limit, memory);
+  return shard_phase_limit(&(struct shard_place){engine, ENGINE_AT_ONCE, program, role, limit}, limit, memory);
 }
 
 size_t shard_phase_limit(const struct shard_place *p, size_t limit, uint64_t memory) {
   size_t fits = 0, high = limit + 1; /* `fits` fits, `high` does not or is above the limit */
   while (high - fits > 1) {
     const size_t middle = fits + (high - fits) / 2;
-    if (engine_phase_memory(p->engine, p->phase, p->program, middle, p->role) <= memory)
+    if (engine_phase_memory(p->engine, p->phase, p->program, p->expected, middle, p->role) <= memory)
       fits = middle;
     else
       high = middle;

@@ -27,6 +27,7 @@ struct shard_place {
   enum engine_phase phase;
   const struct program *program;
   enum role role;
+  size_t expected; /* samples that the session expects */
 };
 size_t shard_phase_limit(const struct shard_place *p, size_t limit, uint64_t memory);
 

@@ -375,6 +375,22 @@ static void prepared_job__needs_its_shards_whole(void **state) {
   end(&s);
 }
 
+/* All states lie in memory while the job runs. */
+static void prepared_job__needs_memory_for_its_states(void **state) {
+  (void)state;
+  struct session_scene s;
+  begin(&s);
+  scene_start(&s);
+  prepare(&s, SAMPLES);
+  s.ask.max_memory = 1000;
+  take_file(&s);
+  expect_failure(&s, FUSION_E_LIMIT, "the prepared job takes ");
+  drop_file(&s);
+  assert_int_equal(states_kept(), 4);
+  assert_int_equal(access(path, F_OK), 0);
+  end(&s);
+}
+
 static void prepare__refusals(void **state) {
   (void)state;
   struct session_scene s;
@@ -384,6 +400,12 @@ static void prepare__refusals(void **state) {
   expect_refused(&s, SAMPLES, FUSION_E_REFUSED, "more than a client may have here, 0 KiB; prepare a smaller job");
   assert_int_equal(states_kept(), 0);
   expect_refused(&s, 0, FUSION_E_USAGE, "1 to 2^32 samples");
+  s.ask.max_traffic = 1000;
+  s.serve.prepared_bytes = UINT64_C(1) << 30;
+  restart(&s);
+  expect_refused(&s, SAMPLES, FUSION_E_LIMIT, "preparing the job would move ");
+  assert_int_equal(states_kept(), 0);
+  s.ask.max_traffic = 0;
   s.ask_handles.engine = engine_find("sci-ot");
   expect_refused(&s, SAMPLES, FUSION_E_USAGE, "the sci-ot engine cannot prepare runs ahead; use cheetah or delphi");
   end(&s);
@@ -405,6 +427,7 @@ int main(void) {
       cmocka_unit_test(server__finds_a_damaged_state),
       cmocka_unit_test(clients__have_a_share_each),
       cmocka_unit_test(prepare__tests_its_path_first),
+      cmocka_unit_test(prepared_job__needs_memory_for_its_states),
       cmocka_unit_test(prepare__refusals),
   };
   if (!mkdtemp(folder)) return 1;

@@ -41,6 +41,8 @@ static int parse(struct prepare_line *l, int argc, char **argv, char ***position
                  "How long connecting may take, TLS included, in seconds. Default: 10."),
       CLI_OPT_BYTES("max-manifest", &s->max_manifest, 1,
                     "Refuse a model whose manifest, its public description, is longer. Default: 64M."),
+      CLI_OPT_BYTES("max-traffic", &s->max_traffic, 0,
+                    "Refuse a job for which more traffic is predicted. Default: no limit."),
       {.name = NULL}};
   struct cli_option options[CLI_OPTIONS_MAX + 1] = {{.name = NULL}};
   cli_add_options(options, own);
