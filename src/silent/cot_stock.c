@@ -9,8 +9,9 @@
  * shift and together; members, number of the first, trees to be taken. */
 enum { HEAD_WORDS = 8, STORE_WORDS = 8, KIND_RAW = 1, KIND_SILENT = 2 };
 static_assert(STORE_WORDS * sizeof(uint64_t) == SILENT_STORE_HEAD_LEN, "the cost counts a store's head");
-static const uint64_t raw_max = UINT64_C(1) << 32;
-static const uint32_t stores_max = 1 << 24;
+/* A stream is for fewer than silent OT begins with (engine/cheetah); a store yields 65,536 correlations or more, and no
+ * run takes 2^36. */
+static const uint64_t raw_max = UINT64_C(1) << 20, stores_max = UINT64_C(1) << 20;
 
 struct head {
   block delta;
@@ -119,12 +120,12 @@ static fusion_status raw_make(const struct cot_opening *opening, const struct co
   struct cot *c;
   fusion_status status = cot_open_softspoken(&c, opening, params);
   if (status != FUSION_OK) return status;
-  const struct head head = {
-      .delta = c->delta, .session = c->session, .counts = {counts[0], counts[1]}, .kind = KIND_RAW};
+  struct head head = {.delta = c->delta, .session = c->session, .counts = {counts[0], counts[1]}, .kind = KIND_RAW};
   TRY(write_head(to, &head));
   for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++)
     TRY(raw_keep(c, sender, (size_t)counts[sender], to));
 cleanup:
+  mem_wipe(&head, sizeof head);
   cot_close(c);
   return status;
 }
@@ -156,6 +157,7 @@ static fusion_status write_stores(const struct cot_silent *s, const uint64_t cou
     for (size_t i = s->directions[r].head; i < s->directions[r].count; i++)
       if (store_left(&s->directions[r].stores[i])) TRY(write_store(&s->directions[r].stores[i], to));
 cleanup:
+  mem_wipe(&head, sizeof head);
   return status;
 }
 
@@ -187,7 +189,8 @@ static bool set_named(const uint64_t words[STORE_WORDS], struct silent_set *set)
   return false;
 }
 
-static fusion_status read_store(struct cot_silent *s, enum role sender, const struct byte_stream *from) {
+static fusion_status read_store(struct cot_silent *s, const struct silent_party *party, enum role sender,
+                                const struct byte_stream *from) {
   struct direction *d = &s->directions[sender];
   struct store *t = &d->stores[d->count];
   uint64_t words[STORE_WORDS];
@@ -198,12 +201,7 @@ static fusion_status read_store(struct cot_silent *s, enum role sender, const st
   const uint64_t members = words[5], trees = words[7];
   FAIL_IF(!members || members > set.together || !trees || trees > set.trees, FUSION_E_INPUT);
   const struct silent_iteration first = {.set = &set, .sender = sender, .number = words[6]};
-  const struct silent_party party = {.role = s->cot.role,
-                                     .channel = s->cot.channel,
-                                     .heap = s->cot.heap,
-                                     .session = s->cot.session,
-                                     .delta = s->cot.delta};
-  TRY(silent_harvest_read(&t->harvest, &party, &first, (size_t)members, from));
+  TRY(silent_harvest_read(&t->harvest, party, &first, (size_t)members, from));
   t->end = t->last = (size_t)trees;
   t->unit = (size_t)members << set.depth;
   s->schedule.supply[sender].ready += t->end * t->unit;
@@ -219,6 +217,8 @@ static fusion_status silent_restore(struct cot **out, const struct cot_opening *
   if (!s) return FUSION_E_MEMORY;
   s->cot = cot_of(&cot_silent_ops, o, h);
   s->stocked = true;
+  struct silent_party party = {
+      .role = o->role, .channel = o->channel, .heap = o->heap, .session = h->session, .delta = h->delta};
   for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
     struct direction *d = &s->directions[sender];
     uint64_t *ready = &s->schedule.supply[sender].ready;
@@ -227,13 +227,14 @@ static fusion_status silent_restore(struct cot **out, const struct cot_opening *
     d->stores = mem_alloc(size_max(1, (size_t)h->stores[sender]), sizeof *d->stores);
     d->unit = heap_take(o->heap, SILENT_UNIT_MAX, sizeof(block));
     FAIL_IF(!d->stores || !d->unit, FUSION_E_MEMORY);
-    for (uint64_t i = 0; i < h->stores[sender]; i++) TRY(read_store(s, sender, from));
+    for (uint64_t i = 0; i < h->stores[sender]; i++) TRY(read_store(s, &party, sender, from));
     FAIL_IF(*ready < h->counts[sender], FUSION_E_INPUT);
     *ready = h->counts[sender];
   }
   *out = &s->cot;
   s = NULL;
 cleanup:
+  mem_wipe(&party, sizeof party);
   if (s) cot_close(&s->cot);
   return status;
 }

@@ -93,6 +93,10 @@ static const struct cot_stock_plan plans[] = {
      .stream_params = {.field_bits = 8, .expected = {1000, 30000}},
      .stream = true},
     {.params = {SILENT_LAN, 20000, 0}, .stream_params = {.expected = {20000, 0}}, .stream = true},
+    /* Several chunks at once, and more than was expected. */
+    {.params = {SILENT_LAN, 70000, 50000},
+     .stream_params = {.field_bits = 8, .expected = {70000, 20000}},
+     .stream = true},
     {.params = {SILENT_LAN, 500000, 2500000}},
     {.params = {SILENT_LAN, 0, 900000}},
     {.params = {SILENT_WAN, 6000000, 1000}},
@@ -124,7 +128,7 @@ static void cot_stock__what_is_restored_is_correlated(void **state) {
 
 static void cot_stock__there_is_no_more_than_was_planned(void **state) {
   (void)state;
-  for (size_t p = 0; p < 3; p += 2) {
+  for (size_t p = 0; p < 4; p += 3) {
     struct end ends[2];
     begin(ends, &plans[p]);
     assert_ok(restore(&ends[0]));
@@ -142,7 +146,7 @@ static void cot_stock__hostile_heads_are_refused(void **state) {
   enum { DELTA_WORDS = 2, SESSION = 2, FIRST_STORE = 8, STORE_NUMBER = 14, WORDS = 16 };
   static const uint64_t values[] = {0, 3, UINT64_C(1) << 33, UINT64_MAX};
   struct end ends[2];
-  begin(ends, &plans[3]);
+  begin(ends, &plans[4]);
   struct end *e = &ends[ROLE_CLIENT];
   for (size_t word = DELTA_WORDS; word < WORDS; word++)
     for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
