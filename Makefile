@@ -102,7 +102,7 @@ tsan:
 # Cross-built, the short tests and those of all kernels under an emulator, and the bytes that `fusion compile` gives compared with those of this
 # processor. Everything else about the architecture is untested.
 ARM64_TESTS = base heap rand kernel_registry array image planes lattice_kernels maxpool one_of_n walk gemm onnx model_program model_execute \
-  model_fsn model_accuracy ledger
+  model_fsn model_accuracy ledger softspoken
 arm64: $(BUILD)/build.ninja
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh --arm64
