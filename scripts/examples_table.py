@@ -19,7 +19,7 @@ HEAD = TITLE + """
 Networks that programs in `examples/` train. Accuracies and agreement are those of `fusion run` on the test samples. A job is `bench/jobs.sh`: copies and public samples
 over TLS on loopback, accepted, every answer equal to `fusion run` (`scripts/examples_table.py` runs it and writes the table). "Predicted" is `fusion inspect` for as many samples
 in one shard: its bytes beside those that the client counted, with the manifest in them; its processor time of server and client beside what they used, TLS included. Measured on
-2 cores of AMD EPYC (Zen 3, AVX2) on 2026-11-29, beside much other work (load 15 to 20), which makes the seconds ten times too long and processor times up to 1.7 times.
+2 cores of AMD EPYC (Zen 3, AVX2) on 2026-11-30, with little other work.
 
 | example | options | float | fixed | agreement | samples | KiB a sample | predicted | CPU ms a sample | predicted | s | rounds |
 |---|---|---|---|---|---|---|---|---|---|---|---|
