@@ -1,5 +1,5 @@
 /* Bit planes of 64 values by exchanges between registers, 32 bits of each value at a time. */
-#include <arm_neon.h>
+#include "base/swap_bits_neon.h"
 
 #include "gates/planes_loops.h"
 
@@ -21,14 +21,6 @@ static inline void load_rows(uint8x16_t rows[ROWS], const uint64_t *values, bool
     rows[i + 1] = vreinterpretq_u8_u32(vuzp2q_u32(low, high));
   }
 }
-
-/* Rows whose numbers differ in one bit exchange parts of 1, 2 or 4 bits; mask: the places that have this bit. */
-#define SWAP_BITS(a, b, width, mask)                        \
-  do {                                                      \
-    const uint8x16_t m_ = vdupq_n_u8(mask), a_ = a, b_ = b; \
-    a = vbslq_u8(m_, vshlq_n_u8(b_, width), a_);            \
-    b = vbslq_u8(m_, b_, vshrq_n_u8(a_, width));            \
-  } while (0)
 
 /* Eight rows: afterwards row i has bit i of every byte, those of the eight rows together. */
 static inline void swap_rows(uint8x16_t r[8]) {

@@ -1,4 +1,5 @@
 #include "base/pmull_neon.h"
+#include "base/swap_bits_neon.h"
 #include "ot/softspoken_fold.h"
 #include "rand/aes_neon.h"
 
@@ -92,14 +93,6 @@ static void hash_neon(block out[128], const block *planes, size_t stride, const 
  *
  * A matrix of 128 x 128 bits: one pass for each bit of the seven in which the numbers of a row and of a column differ
  * after it. Rows whose numbers differ in that bit exchange the parts whose column numbers do. */
-
-/* Parts of 1, 2 or 4 bits; mask: the columns whose number has the bit. */
-#define SWAP_BITS(a, b, width, mask)                        \
-  do {                                                      \
-    const uint8x16_t m_ = vdupq_n_u8(mask), a_ = a, b_ = b; \
-    a = vbslq_u8(m_, vshlq_n_u8(b_, width), a_);            \
-    b = vbslq_u8(m_, b_, vshrq_n_u8(a_, width));            \
-  } while (0)
 
 /* Parts of 1, 2 or 4 bytes, or of 8. */
 #define SWAP_PARTS(a, b, type)                                                                                \
