@@ -54,16 +54,22 @@ static char *take_joined(struct expansion *x, const char *prefix, const char *na
   return text;
 }
 
+/* The list with room for one more; NULL when memory is out. */
+static void *with_room(void *list, size_t count, size_t *room, size_t element_len) {
+  if (count < *room) return list;
+  const size_t more = *room ? 2 * *room : 16;
+  void *longer = mem_alloc(more, element_len);
+  if (!longer) return NULL;
+  if (count) memcpy(longer, list, count * element_len);
+  mem_free(list);
+  *room = more;
+  return longer;
+}
+
 static bool push(struct importer *im, const Onnx__NodeProto *node, int64_t opset, bool shared, uint32_t guard) {
-  if (im->node_count == im->node_room) {
-    const size_t room = im->node_room ? 2 * im->node_room : 64;
-    struct flat_node *nodes = mem_alloc(room, sizeof *nodes);
-    if (!nodes) return false;
-    if (im->node_count) memcpy(nodes, im->nodes, im->node_count * sizeof *nodes);
-    mem_free(im->nodes);
-    im->nodes = nodes;
-    im->node_room = room;
-  }
+  struct flat_node *nodes = with_room(im->nodes, im->node_count, &im->node_room, sizeof *nodes);
+  if (!nodes) return false;
+  im->nodes = nodes;
   im->nodes[im->node_count++] = (struct flat_node){node, opset, shared, guard};
   return true;
 }
@@ -78,15 +84,9 @@ static bool made_in(const Onnx__GraphProto *g, const char *name) {
 }
 
 static bool importer_guard(struct importer *im, struct guard guard) {
-  if (im->guard_count == im->guard_room) {
-    const size_t room = im->guard_room ? 2 * im->guard_room : 16;
-    struct guard *guards = mem_alloc(room, sizeof *guards);
-    if (!guards) return false;
-    if (im->guard_count) memcpy(guards, im->guards, im->guard_count * sizeof *guards);
-    mem_free(im->guards);
-    im->guards = guards;
-    im->guard_room = room;
-  }
+  struct guard *guards = with_room(im->guards, im->guard_count, &im->guard_room, sizeof *guards);
+  if (!guards) return false;
+  im->guards = guards;
   im->guards[im->guard_count++] = guard;
   return true;
 }
