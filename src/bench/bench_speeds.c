@@ -84,7 +84,7 @@ static struct cot_opening cot_opening(const struct bench_end *e, const struct st
 
 static fusion_status open_stream(const struct bench_end *e, struct state *s) {
   const struct cot_opening opening = cot_opening(e, s);
-  return cot_open_softspoken(&s->party.cot, &opening, &(struct cot_softspoken_params){0});
+  return cot_open_softspoken(&s->party.cot, &opening, &cot_softspoken_usual);
 }
 
 static fusion_status open_constant(const struct bench_end *e, struct state *s) {

@@ -2,6 +2,8 @@
 
 #include "ot/ot_messages.h"
 
+const struct cot_softspoken_params cot_softspoken_usual = {0};
+
 /* What is left of a direction's last chunk: blocks [SOFTSPOKEN_CHUNK - ready, SOFTSPOKEN_CHUNK). */
 struct stock {
   block *blocks; /* secret */

@@ -19,6 +19,8 @@ struct cot_softspoken_params {
   uint64_t expected[2]; /* correlations that the session will take, by who is the OT sender; 0: unknown. A hint: more or
                            fewer may be taken */
 };
+/** The default k, and no expectation. */
+extern const struct cot_softspoken_params cot_softspoken_usual;
 
 /** Opens both directions; both parties call it at the same point with equal `params`. Returns owned (cot_close). */
 fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening,

@@ -17,7 +17,7 @@ static fusion_status open_cot(struct aby *a, const struct engine_party *p) {
   const struct cot_opening opening = {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = prg, .keeping = p->keeping};
   FAIL_IF(!prg, FUSION_E_MEMORY);
-  TRY(cot_open_softspoken(&a->cot, &opening, &(struct cot_softspoken_params){0}));
+  TRY(cot_open_softspoken(&a->cot, &opening, &cot_softspoken_usual));
   a->garble = (struct garble){.role = p->role, .channel = p->channel, .cot = a->cot, .heap = p->heap};
   a->party = (struct party){
       .role = p->role, .channel = p->channel, .cot = a->cot, .prg = p->prg, .heap = p->heap, .garble = &a->garble};
@@ -40,12 +40,12 @@ static fusion_status aby_open(void **state, const struct engine_party *party) {
 
 static void aby_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct aby_layout *own = layout->own;
-  cot_open_softspoken_cost(cost, &own->stream_cost, &(struct cot_softspoken_params){0});
+  cot_open_softspoken_cost(cost, &own->stream_cost, &cot_softspoken_usual);
 }
 
 static size_t aby_memory(const struct engine_layout *layout, enum role role) {
   (void)layout, (void)role; /* all alike */
-  return cot_softspoken_memory(&(struct cot_softspoken_params){0});
+  return cot_softspoken_memory(&cot_softspoken_usual);
 }
 
 static void aby_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,

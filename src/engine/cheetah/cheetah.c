@@ -17,8 +17,8 @@ static fusion_status open_cot(struct cheetah *c, const struct engine_party *p) {
   const struct cot_opening opening = {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
-  TRY(own->stream ? cot_open_softspoken(&c->cot, &opening, &own->stream_params)
-                  : cot_open_silent(&c->cot, &opening, &own->silent));
+  TRY(own->plan.stream ? cot_open_softspoken(&c->cot, &opening, &own->plan.stream_params)
+                       : cot_open_silent(&c->cot, &opening, &own->plan.params));
 cleanup:
   prg_free(ot_prg);
   return status;

@@ -20,11 +20,9 @@ extern const struct engine engine_cheetah, engine_cheetah_wan;
 /** engine_layout.own. */
 struct cheetah_layout {
   struct encrypted_steps steps;
-  uint8_t *levels; /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
-  struct silent_params silent;
-  struct cot_softspoken_params stream_params;
-  bool stream; /* so few correlations that a SoftSpoken stream has fewer bytes than silent OT, which begins with 67,000
-                */
+  uint8_t *levels;            /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
+  struct cot_stock_plan plan; /* the correlations of a session. By a SoftSpoken stream where they are so few that it has
+                                 fewer bytes than silent OT, which begins with 67,000 */
   /* The source that open_cost leaves in a cost: one of them. */
   struct cot_cost refill;
   struct cot_softspoken_cost stream_cost;

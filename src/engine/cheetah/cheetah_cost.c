@@ -12,9 +12,9 @@ static const double limbs = 2, unit_products = 3.1e6, client_unit_products = 6e5
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
   if (layout->phase == ENGINE_AHEAD) return;
-  if (layout->phase == ENGINE_AT_ONCE && own->stream)
-    cot_open_softspoken_cost(cost, &own->stream_cost, &own->stream_params);
-  if (layout->phase == ENGINE_AT_ONCE && !own->stream) cot_open_silent_cost(cost, &own->refill, &own->silent);
+  if (layout->phase == ENGINE_AT_ONCE && own->plan.stream)
+    cot_open_softspoken_cost(cost, &own->stream_cost, &own->plan.stream_params);
+  if (layout->phase == ENGINE_AT_ONCE && !own->plan.stream) cot_open_silent_cost(cost, &own->refill, &own->plan.params);
   rlwe_open_cost(cost, &own->steps.keys);
 }
 
@@ -28,7 +28,7 @@ void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, s
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   (void)role; /* both alike; keys are small */
   const struct cheetah_layout *own = cheetah_own(layout);
-  return own->stream ? cot_softspoken_memory(&own->stream_params) : cot_silent_memory(&own->silent);
+  return own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
 }
 
 /* What a run makes the processors do, in the units that its time is proportional to. */
@@ -63,8 +63,8 @@ void cheetah_seconds(const struct engine_layout *layout, size_t samples, const s
   const struct work w = run_work(layout, samples);
   const double *s = speeds->seconds;
   const struct cheetah_layout *own = cheetah_own(layout);
-  const double silent = s[SPEED_SILENT] * (own->silent.profile == SILENT_WAN ? wan_more : 1);
-  const double gates = w.correlations * (own->stream ? s[SPEED_STREAM] : silent);
+  const double silent = s[SPEED_SILENT] * (own->plan.params.profile == SILENT_WAN ? wan_more : 1);
+  const double gates = w.correlations * (own->plan.stream ? s[SPEED_STREAM] : silent);
   const double products = limbs * (w.products + w.units * unit_products + w.merges * merge_products);
   const double client_products = limbs * w.units * client_unit_products;
   *opening = (struct engine_seconds){server_setup * s[SPEED_SETUP], client_setup * s[SPEED_SETUP]};

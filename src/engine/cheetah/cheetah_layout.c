@@ -39,10 +39,7 @@ struct cot_stock_plan cheetah_plan(const struct engine_layout *layout, size_t sa
 /* Correlations for the session: how many it will take in each direction. */
 static fusion_status size_silent(const struct engine_layout *layout, struct cheetah_layout *own, fusion_error *err) {
   bool out_of_memory;
-  const struct cot_stock_plan plan = cheetah_plan(layout, layout->expected_samples, &out_of_memory);
-  own->silent = plan.params;
-  own->stream_params = plan.stream_params;
-  own->stream = plan.stream;
+  own->plan = cheetah_plan(layout, layout->expected_samples, &out_of_memory);
   if (!out_of_memory) return FUSION_OK;
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }

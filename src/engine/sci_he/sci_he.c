@@ -17,7 +17,7 @@ static fusion_status open_keys(struct sci_he *c, const struct engine_party *p) {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
   FAIL_IF(!ot_prg, FUSION_E_MEMORY);
   TRY(sci_he_is_silent(p->layout) ? cot_open_silent(&c->cot, &opening, &sci_he_own(p->layout)->silent)
-                                  : cot_open_softspoken(&c->cot, &opening, &(struct cot_softspoken_params){0}));
+                                  : cot_open_softspoken(&c->cot, &opening, &cot_softspoken_usual));
   TRY(slots_open(&c->slots, p->role, p->channel, p->prg));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
 cleanup:

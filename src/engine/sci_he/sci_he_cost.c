@@ -14,7 +14,7 @@ void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost) {
   if (sci_he_is_silent(layout))
     cot_open_silent_cost(cost, &own->silent_cost, &own->silent);
   else
-    cot_open_softspoken_cost(cost, &own->stream_cost, &(struct cot_softspoken_params){0});
+    cot_open_softspoken_cost(cost, &own->stream_cost, &cot_softspoken_usual);
   slots_open_cost(cost);
 }
 
@@ -33,7 +33,7 @@ size_t sci_he_memory(const struct engine_layout *layout, enum role role) {
   /* Shards of other sizes may need keys of their own. */
   const size_t keys = size_min(count_keys(layout, layout->expected_samples) + 4, SLOTS_KEYS_MAX);
   const size_t correlations = sci_he_is_silent(layout) ? cot_silent_memory(&sci_he_own(layout)->silent)
-                                                       : cot_softspoken_memory(&(struct cot_softspoken_params){0});
+                                                       : cot_softspoken_memory(&cot_softspoken_usual);
   return correlations + slots_memory(role, keys);
 }
 

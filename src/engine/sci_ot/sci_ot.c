@@ -21,7 +21,7 @@ static fusion_status open_cot(struct sci_ot *s, const struct engine_party *p) {
       .role = p->role, .channel = p->channel, .heap = p->heap, .prg = prg, .keeping = p->keeping};
   FAIL_IF(!prg, FUSION_E_MEMORY);
   TRY(sci_ot_tuning(p->layout)->silent ? cot_open_silent(&s->cot, &opening, &own->silent)
-                                       : cot_open_softspoken(&s->cot, &opening, &(struct cot_softspoken_params){0}));
+                                       : cot_open_softspoken(&s->cot, &opening, &cot_softspoken_usual));
   s->party = (struct party){.role = p->role, .channel = p->channel, .cot = s->cot, .prg = p->prg, .heap = p->heap};
 cleanup:
   prg_free(prg);
@@ -45,14 +45,13 @@ static void sci_ot_open_cost(const struct engine_layout *layout, struct cost *co
   if (sci_ot_tuning(layout)->silent)
     cot_open_silent_cost(cost, &own->silent_cost, &own->silent);
   else
-    cot_open_softspoken_cost(cost, &own->stream_cost, &(struct cot_softspoken_params){0});
+    cot_open_softspoken_cost(cost, &own->stream_cost, &cot_softspoken_usual);
 }
 
 static size_t sci_ot_memory(const struct engine_layout *layout, enum role role) {
   const struct sci_ot_layout *own = layout->own;
   (void)role; /* both alike */
-  return sci_ot_tuning(layout)->silent ? cot_silent_memory(&own->silent)
-                                       : cot_softspoken_memory(&(struct cot_softspoken_params){0});
+  return sci_ot_tuning(layout)->silent ? cot_silent_memory(&own->silent) : cot_softspoken_memory(&cot_softspoken_usual);
 }
 
 static void sci_ot_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
