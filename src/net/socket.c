@@ -64,16 +64,17 @@ void socket_peer(int fd, char out[NET_ADDRESS_LEN]) {
   snprintf(out, NET_ADDRESS_LEN, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-void socket_peer_network(int fd, uint8_t out[NET_NETWORK_LEN]) {
+bool socket_peer_network(int fd, uint8_t out[NET_NETWORK_LEN]) {
   struct sockaddr_storage address;
   socklen_t len = sizeof address;
   memset(out, 0, NET_NETWORK_LEN);
-  if (getpeername(fd, (struct sockaddr *)&address, &len)) return;
+  if (getpeername(fd, (struct sockaddr *)&address, &len)) return false;
   if (address.ss_family == AF_INET) memcpy(out, &((const struct sockaddr_in *)(const void *)&address)->sin_addr, 4);
-  if (address.ss_family != AF_INET6) return;
+  if (address.ss_family != AF_INET6) return true;
   const struct in6_addr *host = &((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr;
   const bool mapped = IN6_IS_ADDR_V4MAPPED(host);
   memcpy(out, host->s6_addr + (mapped ? 12 : 0), mapped ? 4 : NET_NETWORK_LEN);
+  return true;
 }
 
 static bool is_loopback(const struct sockaddr *address) {

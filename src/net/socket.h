@@ -34,8 +34,8 @@ fusion_status socket_prepare(int fd) FUSION_MUST_CHECK;
 void socket_peer(int fd, char out[NET_ADDRESS_LEN]);
 
 /** The peer's network, as far as one machine has it for itself: an IPv4 address, or the first half of an IPv6 one.
- * Zeros when it is unknown. */
-void socket_peer_network(int fd, uint8_t out[NET_NETWORK_LEN]);
+ * False, and zeros, when the peer is gone. */
+bool socket_peer_network(int fd, uint8_t out[NET_NETWORK_LEN]);
 
 /** Takes over a descriptor that was inherited: FUSION_E_USAGE when it is no listening TCP socket or, with
  *  `loopback_only`, bound to another address. */

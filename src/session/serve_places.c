@@ -69,11 +69,16 @@ static bool make_room(struct server *s, unsigned bucket, bool shared) {
 }
 
 void arrival_admit(struct server *s, int fd) {
-  struct connection *c = mem_alloc(1, sizeof *c);
-  const int cut = c ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
   uint8_t network[NET_NETWORK_LEN];
   const bool proxied = s->handles.proxies && proxy_list_has(s->handles.proxies, fd);
-  socket_peer_network(fd, network);
+  /* Reset while it waited for us: whether it came from a proxy cannot be told any more, and nobody is there to refuse.
+   * Asked last: as long as the peer is known, so was it above. */
+  if (!socket_peer_network(fd, network)) {
+    close(fd);
+    return;
+  }
+  struct connection *c = mem_alloc(1, sizeof *c);
+  const int cut = c ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
   const unsigned bucket = bucket_of(s, network);
   pthread_mutex_lock(&s->lock);
   bool admitted = c && cut >= 0 && make_room(s, bucket, proxied);

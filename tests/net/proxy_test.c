@@ -190,6 +190,23 @@ static void list__covers_addresses_and_networks(void **state) {
   close(pair[1]);
 }
 
+static void list__knows_nobody_who_is_gone(void **state) {
+  (void)state;
+  static const struct linger at_once = {.l_onoff = 1};
+  static const uint8_t zeros[NET_NETWORK_LEN], here[NET_NETWORK_LEN] = {127, 0, 0, 1};
+  uint8_t network[NET_NETWORK_LEN];
+  int pair[2];
+  connect_pair(pair);
+  assert_true(socket_peer_network(pair[1], network));
+  assert_memory_equal(network, here, sizeof here);
+  assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  close(pair[0]);
+  assert_false(list_has("0.0.0.0/0", pair[1]));
+  assert_false(socket_peer_network(pair[1], network));
+  assert_memory_equal(network, zeros, sizeof zeros);
+  close(pair[1]);
+}
+
 static void receive__leaves_what_follows_the_header(void **state) {
   (void)state;
   int pair[2];
@@ -219,6 +236,7 @@ int main(void) {
       cmocka_unit_test(parse__extensions_fill_the_header_exactly),
       cmocka_unit_test(parse__a_checksum_must_be_right),
       cmocka_unit_test(list__covers_addresses_and_networks),
+      cmocka_unit_test(list__knows_nobody_who_is_gone),
       cmocka_unit_test(receive__leaves_what_follows_the_header),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

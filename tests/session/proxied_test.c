@@ -112,6 +112,25 @@ static void proxy__looks_without_a_line(void **state) {
   assert_null(strstr(s.log, "refused"));
 }
 
+/* A balancer that gives up a connection resets it, often before the server has taken it. */
+static void proxy__resets_without_a_line(void **state) {
+  (void)state;
+  static const struct linger at_once = {.l_onoff = 1};
+  struct session_scene s;
+  start(&s, "127.0.0.1");
+  for (int i = 0; i < 500; i++) {
+    const int fd = dial(&s);
+    say_source(fd, 7);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(fd);
+  }
+  usleep(300000);
+  wait_for_connections(s.server, 0);
+  assert_int_equal(server_get_totals(s.server).refused, 0);
+  scene_end(&s);
+  assert_null(strstr(s.log, "refused"));
+}
+
 static void waiting__is_counted_by_the_clients_network(void **state) {
   (void)state;
   enum { SILENT = 150 };
@@ -146,6 +165,7 @@ int main(void) {
       cmocka_unit_test(header__is_demanded_and_must_be_of_version_2),
       cmocka_unit_test(header__of_others_is_not_taken),
       cmocka_unit_test(proxy__looks_without_a_line),
+      cmocka_unit_test(proxy__resets_without_a_line),
       cmocka_unit_test(waiting__is_counted_by_the_clients_network),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
