@@ -64,14 +64,10 @@ static fusion_status make_room(struct direction *d, struct heap *heap, size_t mo
   return FUSION_OK;
 }
 
-static size_t early_len(const struct cot_silent *s) {
-  return silent_set_base(&s->schedule.supply[ROLE_SERVER].set) * sizeof(block);
-}
-
 /* The client's first extension leaves with its last message of the set-up, so that the server's first corrections can
  * leave with its answer to whatever the client says next. */
 static fusion_status begin_early(struct cot_silent *s) {
-  const size_t count = silent_set_base(&s->schedule.supply[ROLE_SERVER].set);
+  const size_t count = silent_supply_base(&s->schedule.supply[ROLE_SERVER]);
   if (!silent_schedule_early(&s->schedule)) return FUSION_OK;
   s->early = heap_take(s->cot.heap, count, sizeof(block));
   if (!s->early) return FUSION_E_MEMORY;
@@ -102,9 +98,9 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
   else if (supply->held)
     status = grow_held(d, s->cot.heap, its, supply->next, base);
   else if (d->sender == s->cot.role)
-    status = softspoken_send(s->sender, its[0].base, base);
+    status = softspoken_send(s->sender, its[0].base, silent_supply_base(supply));
   else
-    status = softspoken_receive(s->receiver, its[0].base, base);
+    status = softspoken_receive(s->receiver, its[0].base, silent_supply_base(supply));
   return status == FUSION_OK ? make_room(d, s->cot.heap, supply->next) : status;
 }
 
@@ -144,7 +140,7 @@ fusion_status cot_silent_refill(struct cot_silent *s, enum role empty) {
     if (joins[r]) store_harvests(&s->directions[r], its + starts[r], counts[r]);
   silent_schedule_refill(&s->schedule, joins);
   for (int r = 0; r < 2; r++)
-    if (joins[r] && supply[r].held) hold_back(&s->directions[r], supply[r].next * silent_set_base(&supply[r].set));
+    if (joins[r] && supply[r].held) hold_back(&s->directions[r], silent_supply_base(&supply[r]));
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
     heap_give(s->cot.heap, its[i].memory, its[i].memory_len);
@@ -213,7 +209,7 @@ static void silent_close(struct cot *c) {
   if (!s) return;
   direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
   direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
-  if (s->early) heap_give(s->cot.heap, s->early, early_len(s));
+  if (s->early) heap_give(s->cot.heap, s->early, silent_supply_base(&s->schedule.supply[ROLE_SERVER]) * sizeof(block));
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   prg_free(s->prg);
@@ -265,9 +261,9 @@ static size_t direction_memory(const struct silent_set *set, uint64_t expected) 
 }
 
 static size_t supply_memory(const struct silent_set *main, uint64_t expected) {
-  const size_t start = direction_memory(&silent_set_start, expected);
-  if (expected && expected <= silent_set_outputs(&silent_set_start)) return start;
-  return size_max(start, direction_memory(main, expected));
+  const size_t begun = direction_memory(&silent_set_lan, expected);
+  if (expected && expected <= silent_set_outputs(&silent_set_lan)) return begun;
+  return size_max(begun, direction_memory(main, expected));
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {

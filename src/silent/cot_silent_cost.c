@@ -15,7 +15,7 @@ static void begin_cost(struct cost *cost, const struct silent_schedule *s, const
     cost->depth_server = begun.depth_server;
     cost->depth_client = begun.depth_client;
     if (sender == ROLE_CLIENT && !d->made_count) softspoken_begin_cost(cost, SILENT_FIELD_BITS, sender);
-    softspoken_extend_cost(cost, SILENT_FIELD_BITS, sender, d->next * silent_set_base(&d->set));
+    softspoken_extend_cost(cost, SILENT_FIELD_BITS, sender, silent_supply_base(d));
     if (cost->depth_server > server) server = cost->depth_server;
     if (cost->depth_client > client) client = cost->depth_client;
   }
@@ -36,7 +36,7 @@ static void refill_cost(struct cost *cost, struct silent_schedule *s, enum role 
 /* What a direction's last batch leaves in a stock, at either party. */
 static void keep_batch(struct cost *cost, const struct silent_supply *d, enum role sender) {
   const struct silent_set *set = &d->made;
-  const uint64_t held = d->held ? (uint64_t)d->next * silent_set_base(&d->set) : 0;
+  const uint64_t held = d->held ? silent_supply_base(d) : 0;
   const size_t groups = silent_groups_left(set, d->made_count, held);
   for (size_t g = 0; g < groups; g++) {
     const size_t members = silent_group_size(set, g * set->together, d->made_count);
@@ -74,7 +74,7 @@ void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struc
   softspoken_open_cost(cost, SILENT_FIELD_BITS);
   if (silent_schedule_early(&model->schedule)) {
     const struct silent_supply *d = &model->schedule.supply[ROLE_SERVER];
-    softspoken_extend_cost(cost, SILENT_FIELD_BITS, ROLE_SERVER, d->next * silent_set_base(&d->set));
+    softspoken_extend_cost(cost, SILENT_FIELD_BITS, ROLE_SERVER, silent_supply_base(d));
   }
   cost->source = &model->source;
 }

@@ -177,7 +177,7 @@ cleanup:
 
 /* The set that a store's head names, with its trees: one of ours, or a stock of another version. */
 static bool set_named(const uint64_t words[STORE_WORDS], struct silent_set *set) {
-  const struct silent_set *const ours[] = {&silent_set_start, &silent_set_lan, &silent_set_wan};
+  const struct silent_set *const ours[] = {&silent_set_lan, &silent_set_wan};
   for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
     *set = *ours[i];
     if (words[0] != set->depth || words[1] > set->trees || words[2] != set->factor || words[3] != set->shift ||

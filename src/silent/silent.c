@@ -8,7 +8,7 @@
 #include "silent/silent_field_kernels.h"
 #include "silent/silent_messages.h"
 
-enum { SEED_LEN = 16, DEPTH_MIN = 8 };
+enum { SEED_LEN = 16, DEPTH_MIN = 8, VECTOR_PART = 128 /* of a vector at a time; every k is a multiple */ };
 _Static_assert(1 << DEPTH_MIN == (int)FIELD_FOLD, "a tree is folded in whole pieces");
 _Static_assert((int)SILENT_ROW_WEIGHT == (int)LPN_WEIGHT, "the declared row weight is the code's");
 _Static_assert(SILENT_CHALLENGE_LEN == SEED_LEN + sizeof(block), "a challenge is a seed and the masked sum");
@@ -237,15 +237,44 @@ struct silent_iteration silent_origin(const struct silent_harvest *h) {
 }
 
 size_t silent_harvest_len(const struct silent_set *set, size_t members, bool sends) {
-  const size_t vectors = silent_set_k(set) * harvest_width(members) * sizeof(block);
+  const size_t vector = silent_set_k(set) * sizeof(block);
   const size_t forest = sends ? set->trees * sizeof(block) : levels_len(set) + set->trees * sizeof(uint64_t);
-  return vectors + members * forest;
+  return members * (vector + forest);
+}
+
+/* One vector after the other, of those that lie side by side. */
+static fusion_status vectors_write(const struct silent_harvest *h, const struct byte_stream *to) {
+  const size_t k = silent_set_k(&h->set), width = h->vectors.width;
+  block part[VECTOR_PART];
+  fusion_status status = FUSION_OK;
+  for (size_t i = 0; i < h->vectors.count; i++)
+    for (size_t first = 0; first < k; first += VECTOR_PART) {
+      for (size_t j = 0; j < VECTOR_PART; j++) part[j] = h->blocks[(first + j) * width + i];
+      TRY(stream_write(to, part, sizeof part));
+    }
+cleanup:
+  mem_wipe(part, sizeof part);
+  return status;
+}
+
+static fusion_status vectors_read(struct silent_harvest *h, size_t members, const struct byte_stream *from) {
+  const size_t k = silent_set_k(&h->set), width = h->vectors.width;
+  block part[VECTOR_PART];
+  fusion_status status = FUSION_OK;
+  for (size_t i = 0; i < members; i++)
+    for (size_t first = 0; first < k; first += VECTOR_PART) {
+      TRY(stream_read(from, part, sizeof part));
+      for (size_t j = 0; j < VECTOR_PART; j++) h->blocks[(first + j) * width + i] = part[j];
+    }
+cleanup:
+  mem_wipe(part, sizeof part);
+  return status;
 }
 
 fusion_status silent_harvest_write(const struct silent_harvest *h, const struct byte_stream *to) {
   fusion_status status;
   const struct silent_set *set = &h->set;
-  TRY(stream_write(to, h->blocks, silent_set_k(set) * h->vectors.width * sizeof(block)));
+  TRY(vectors_write(h, to));
   for (size_t i = 0; i < h->vectors.count; i++) {
     const struct forest *f = h->forests[i];
     if (f->sends) TRY(stream_write(to, f->roots, set->trees * sizeof(block)));
@@ -271,7 +300,7 @@ fusion_status silent_harvest_read(struct silent_harvest **out, const struct sile
   struct silent_iteration it = *first;
   fusion_status status;
   TRY(harvest_open(&h, p, first, members));
-  TRY(stream_read(from, h->blocks, silent_set_k(&h->set) * h->vectors.width * sizeof(block)));
+  TRY(vectors_read(h, members, from));
   for (; h->vectors.count < members; it.number++) {
     TRY(forest_open(&h->forests[h->vectors.count], p, &it));
     TRY(forest_read(h->forests[h->vectors.count++], from));

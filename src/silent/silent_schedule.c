@@ -26,27 +26,26 @@ static struct silent_set gaining(const struct silent_set *set, uint64_t outputs,
 /* A batch that starts from SoftSpoken. */
 static void begin(const struct silent_schedule *s, struct silent_supply *d) {
   const uint64_t left = d->expected > d->released ? d->expected - d->released : 0;
+  const uint64_t outputs = silent_set_outputs(&silent_set_lan), count = (left + outputs - 1) / outputs;
   d->held = false;
   d->next = 1;
-  d->set = silent_set_start;
+  d->set = silent_set_lan;
   if (!left) return; /* any number */
-  if (left <= silent_set_outputs(&silent_set_start)) {
-    d->set = yielding(&silent_set_start, left, 1);
-    return;
-  }
-  if (s->main_starts && left <= silent_set_outputs(s->main)) {
-    d->set = yielding(s->main, left, 1);
+  if (count <= s->begun_together) {
+    d->next = (size_t)count;
+    d->set = yielding(&silent_set_lan, left, count);
     return;
   }
   /* What is left is made in the next batch, if this one can yield what that starts from. */
-  const uint64_t outputs = silent_set_outputs(s->main), count = (left + ROUNDING + outputs - 1) / outputs;
-  const struct silent_set main = yielding(s->main, left + ROUNDING, count);
-  d->set = yielding(&silent_set_start, count * silent_set_base(&main), 1);
+  const uint64_t main_outputs = silent_set_outputs(s->main);
+  const uint64_t main_count = (left + ROUNDING + main_outputs - 1) / main_outputs;
+  const struct silent_set main = yielding(s->main, left + ROUNDING, main_count);
+  d->set = yielding(&silent_set_lan, main_count * silent_set_base(&main), 1);
 }
 
 struct silent_schedule silent_schedule_start(const struct silent_params *params) {
   const bool wan = params->profile == SILENT_WAN;
-  struct silent_schedule s = {.main = wan ? &silent_set_wan : &silent_set_lan, .main_starts = !wan};
+  struct silent_schedule s = {.main = wan ? &silent_set_wan : &silent_set_lan, .begun_together = wan ? 1 : 2};
   s.supply[ROLE_SERVER].expected = params->expected_server_sends;
   s.supply[ROLE_CLIENT].expected = params->expected_client_sends;
   for (int r = 0; r < 2; r++) begin(&s, &s.supply[r]);
@@ -101,7 +100,7 @@ static uint64_t wanted(const struct silent_supply *d, uint64_t fresh) {
 
 /* The set that makes `left` more: the profile's, unless that starts from more than it is to make. */
 static const struct silent_set *suited(const struct silent_schedule *s, uint64_t left) {
-  return left >= silent_set_k(s->main) ? s->main : &silent_set_start;
+  return left >= silent_set_k(s->main) ? s->main : &silent_set_lan;
 }
 
 static uint64_t rounds_of(const struct silent_set *set, uint64_t left) {
@@ -144,7 +143,7 @@ void silent_schedule_refill(struct silent_schedule *s, const bool joins[2]) {
     d->held = false;
     /* Parts of equal number in both directions, so that they go on running out together. */
     if (left[r]) follow(s, d, fresh[r], left[r], rounds);
-    if (d->held) usable -= held_back(&d->made, d->made_count, (uint64_t)d->next * silent_set_base(&d->set));
+    if (d->held) usable -= held_back(&d->made, d->made_count, silent_supply_base(d));
     d->ready += usable;
     d->released += usable;
     if (!d->held) begin(s, d);

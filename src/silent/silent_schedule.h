@@ -6,9 +6,9 @@
  *  made in as few batches as the set allows, of equal parts and with no more trees than it takes.
  *
  *  What a batch starts from is held back from the one before, in whole trees of all iterations that share a matrix. A
- *  direction's first batch, and one after all that was expected, start from SoftSpoken instead: one iteration of
- * `start` or, in the profile SILENT_LAN, of `lan`, if it is enough for all that is expected. More begin with an
- * iteration of `start` that yields what the batch behind it starts from. Without an expectation, or beyond it, a batch
+ *  direction's first batch, and one after all that was expected, start from SoftSpoken instead: one iteration of `lan`
+ *  or, in the profile SILENT_LAN, two, if they are enough for all that is expected. More begin with an iteration of
+ *  `lan` that yields what the batch behind it starts from. Without an expectation, or beyond it, a batch
  * makes about three quarters of what there is by then.
  *
  *  A refill begins when a take finds a direction's stock empty. The other direction joins in, in the same flights, when
@@ -31,9 +31,14 @@ struct silent_supply {
   uint64_t iterations;    /* so far */
 };
 
+/** Correlations that its next batch starts from. */
+static inline size_t silent_supply_base(const struct silent_supply *d) {
+  return d->next * silent_set_base(&d->set);
+}
+
 struct silent_schedule {
   const struct silent_set *main;  /* of the profile */
-  bool main_starts;               /* an iteration of it may start from SoftSpoken */
+  size_t begun_together;          /* most iterations that start from SoftSpoken at once */
   struct silent_supply supply[2]; /* by who is the OT sender */
 };
 

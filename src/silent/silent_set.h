@@ -38,10 +38,8 @@ static inline size_t silent_set_base(const struct silent_set *s) {
   return silent_set_k(s) + (size_t)s->trees * s->depth + SILENT_CHECK_COTS;
 }
 
-/** Few correlations to start from. 0.31 bytes a correlation; the LPN vector is 1 MiB. */
-extern const struct silent_set silent_set_start;
-/** Light on computing: 0.17 bytes a correlation. Four LPN vectors side by side are 8 MiB, of which a row reads ten
- * lines for four correlations. */
+/** Light on computing: 0.31 bytes a correlation. Four LPN vectors side by side are 4 MiB, of which a row reads ten
+ *  lines for four correlations. Also starts every direction, from SoftSpoken correlations. */
 extern const struct silent_set silent_set_lan;
 /** Light on traffic: 0.09 bytes a correlation; the LPN vector is 4 MiB. */
 extern const struct silent_set silent_set_wan;

@@ -2,8 +2,10 @@
 bytes twice; and it refuses a file or a library of which nothing is said.
 
 usage: spdx_test.py SOURCE"""
+import atexit
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ def spdx(folder):
 
 def tree(copyright_text=COPYRIGHT, meson="project(version: '1.2')\ndependency('zlib')\ndependency('threads')\n"):
     folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
     for name, text in [("debian/copyright", copyright_text), ("meson.build", meson), ("README.md", "x"), ("data/one.npy", "1"),
                        ("debian/changelog", "f (1.2-1) u\n\n -- A <a@b>  Sun, 29 Nov 2026 13:00:00 +0100\n"), ("data/two.npy", "2"),
                        ("data/other.npy", "3"), ("build/left.o", "4")]:
