@@ -23,10 +23,16 @@ static struct silent_set gaining(const struct silent_set *set, uint64_t outputs,
   return yielding(set, (each + gain - 1) / gain * leaves * count, count);
 }
 
+/* Whole iterations that yield so much. */
+static uint64_t iterations_for(const struct silent_set *set, uint64_t yield) {
+  const uint64_t outputs = silent_set_outputs(set);
+  return (yield + outputs - 1) / outputs;
+}
+
 /* A batch that starts from SoftSpoken. */
 static void begin(const struct silent_schedule *s, struct silent_supply *d) {
   const uint64_t left = d->expected > d->released ? d->expected - d->released : 0;
-  const uint64_t outputs = silent_set_outputs(&silent_set_lan), count = (left + outputs - 1) / outputs;
+  const uint64_t count = iterations_for(&silent_set_lan, left);
   d->held = false;
   d->next = 1;
   d->set = silent_set_lan;
@@ -37,10 +43,9 @@ static void begin(const struct silent_schedule *s, struct silent_supply *d) {
     return;
   }
   /* What is left is made in the next batch, if this one can yield what that starts from. */
-  const uint64_t main_outputs = silent_set_outputs(s->main);
-  const uint64_t main_count = (left + ROUNDING + main_outputs - 1) / main_outputs;
-  const struct silent_set main = yielding(s->main, left + ROUNDING, main_count);
-  d->set = yielding(&silent_set_lan, main_count * silent_set_base(&main), 1);
+  const uint64_t behind = iterations_for(s->main, left + ROUNDING);
+  const struct silent_set main = yielding(s->main, left + ROUNDING, behind);
+  d->set = yielding(&silent_set_lan, behind * silent_set_base(&main), 1);
 }
 
 struct silent_schedule silent_schedule_start(const struct silent_params *params) {
