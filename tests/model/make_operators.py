@@ -42,6 +42,11 @@ def case(name, nodes, x, y, constants=(), opset=13, ends=('y',), inputs=None, fu
     CASES[name] = (m, x, y)
 
 
+def refused(name, nodes, x, *constants, **how):
+    """One that is not to be read."""
+    case('refused_' + name, nodes, x, 0, *constants, **how)
+
+
 def machine_attributes(machine):
     """As scikit-learn's converter writes them; of two classes the sum is that of the first."""
     sign = -1 if hasattr(machine, 'classes_') and len(machine.classes_) == 2 else 1
@@ -217,26 +222,37 @@ def sigmoid(v):
     return 1 / (1 + np.exp(-v))
 
 
-def run_lstm(x, w, r, b, p, h, c, coupled=False, gate=sigmoid):
-    """x [rows][steps][features]; of one direction: the states [rows][steps][hidden]."""
+def run_lstm(x, w, r, b, p, h, c, coupled=False, gate=sigmoid, clip=np.inf):
+    """x [rows][steps][features]; of one direction: the states [rows][steps][hidden]. As ONNX Runtime, clips what gates and the
+    fresh cell read, not the cell on its way into the state."""
     n, states = r.shape[1], []
+    cut = lambda v: np.clip(v, -clip, clip)
     for t in range(x.shape[1]):
         i, o, f, g = np.split(x[:, t] @ w.T + h @ r.T + b, 4, 1)
-        i = gate(i + p[:n] * c)
-        f = 1 - i if coupled else gate(f + p[2 * n:] * c)
-        c = f * c + i * np.tanh(g)
-        h = gate(o + p[n:2 * n] * c) * np.tanh(c)
+        i = gate(cut(i + p[:n] * c))
+        f = 1 - i if coupled else gate(cut(f + p[2 * n:] * c))
+        c = f * c + i * np.tanh(cut(g))
+        h = gate(cut(o + p[n:2 * n] * c)) * np.tanh(c)
         states.append(h)
     return np.stack(states, 1)
 
 
-def run_gru(x, w, r, b, rb, h, relu=False, before=False):
+def run_rnn(x, w, r, b, function):
+    h, states = np.zeros((len(x), len(r))), []
+    for t in range(x.shape[1]):
+        h = function(x[:, t] @ w.T + h @ r.T + b)
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def run_gru(x, w, r, b, rb, h, relu=False, before=False, clip=np.inf):
     states = []
+    cut = lambda v: np.clip(v, -clip, clip)
     for t in range(x.shape[1]):
         (wz, wr, wh), (rz, rr, rh) = np.split(x[:, t] @ w.T + b, 3, 1), np.split(h @ r.T + rb, 3, 1)
-        z, reset = sigmoid(wz + rz), sigmoid(wr + rr)
+        z, reset = sigmoid(cut(wz + rz)), sigmoid(cut(wr + rr))
         n = len(r) // 3
-        inner = wh + (reset * rh if before else (reset * h) @ r[2 * n:].T + rb[2 * n:])
+        inner = cut(wh + (reset * rh if before else (reset * h) @ r[2 * n:].T + rb[2 * n:]))
         fresh = np.maximum(inner, 0) if relu else np.tanh(inner)
         h = (1 - z) * fresh + z * h
         states.append(h)
@@ -263,6 +279,16 @@ def recurrent_cases():
     case('lstm_coupled', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, input_forget=1)] + end,
          x, forward(coupled=True), one | axis)
     hard = lambda v: np.clip(0.25 * v + 0.5, 0, 1)
+    case('lstm_clip', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, clip=0.375)] + end, x,
+         forward(clip=0.375), one | axis)
+    # So far out that no float of a function changes.
+    case('lstm_clip_far', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, clip=50.0)] + end, x,
+         forward(), one | axis)
+    case('rnn_clip', start + [node('RNN', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, clip=0.25, activations=['HardSigmoid'])] + end,
+         x, run_rnn(x, w[0, :4], r[0, :4], b[0, :4] + b[0, 16:20], lambda v: np.clip(0.2 * np.clip(v, -0.25, 0.25) + 0.5, 0, 1)),
+         {'w': w[:1, :4], 'r': r[:1, :4], 'b': np.concatenate([b[:1, :4], b[:1, 16:20]], 1)} | axis)
+    for name, clip in (('none', 0.0), ('endless', float('inf'))):
+        refused('clip_' + name, start + [node('LSTM', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, clip=clip)] + end, x, one | axis)
     case('lstm_hard', start + [node('LSTM', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, activation_alpha=[0.25],
                                     activations=['HardSigmoid', 'Tanh', 'Tanh'])] + end, x,
          run_lstm(x, w[0], r[0], whole[0], 0 * p[0], zero, zero, gate=hard), one | axis)
@@ -277,12 +303,12 @@ def recurrent_cases():
     case('lstm_given_states', nodes, rows, run_lstm(x, w[0], r[0], whole[0], 0 * p[0], *given)[:, -1],
          {k: one[k] for k in 'wrb'} | {'first': np.array([0])},
          inputs=[('x', (steps, 'N', features)), ('h0', (1, 'N', hidden)), ('c0', (1, 'N', hidden))])
-    for name, relu, before in (('gru_before', False, True), ('gru_relu', True, False)):
+    for name, relu, before, clip in (('gru_before', False, True, 0), ('gru_relu', True, False, 0), ('gru_clip', True, True, 0.5)):
         wg, rg, bg = draw(1, 12, features), draw(1, 12, hidden), draw(1, 24)
-        attributes = {'activations': ['Sigmoid', 'Relu']} if relu else {}
+        attributes = ({'activations': ['Sigmoid', 'Relu']} if relu else {}) | ({'clip': clip} if clip else {})
         case(name, start + [node('GRU', ['t', 'w', 'r', 'b', '', 'h'], ['s'], hidden_size=hidden, linear_before_reset=int(before),
                                  **attributes)] + end, x,
-             run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
+             run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before, clip or np.inf), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
 
 
 def branches(then, otherwise, constants=()):
@@ -409,6 +435,8 @@ def main():
     arrays = {}
     for name, (m, x, y) in CASES.items():
         onnx.save(m, os.path.join(folder, name + '.onnx'))
+        if name.startswith('refused_'):
+            continue
         arrays[name + '.in'], arrays[name + '.out'] = x, y
     np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
 
