@@ -27,7 +27,7 @@ fusion_status op_transpose(struct call *c);
 fusion_status op_slice(struct call *c);
 fusion_status op_split(struct call *c);
 fusion_status op_gather(struct call *c);
-/** A constant table's rows for the network's tokens: a layer. */
+/** A constant table's rows for the network's tokens: a layer; of a pair: a line. */
 fusion_status op_embedding(struct call *c);
 /** Entries of the tables that alone read the input `name`, by Gather along their first axis; 0 when anything else reads
  * it, or their sizes differ. */
@@ -81,6 +81,8 @@ fusion_status op_compare(struct call *c);
 fusion_status op_logic(struct call *c);
 fusion_status op_not(struct call *c);
 fusion_status op_sign(struct call *c);
+/** The node holds whole numbers, whatever the sample. */
+bool value_is_whole(const struct graph *g, uint32_t node);
 /** Whether whole numbers differ from 0. */
 fusion_status op_to_truth(struct call *c);
 fusion_status op_choose(struct call *c);

@@ -60,6 +60,21 @@ def test_predict__tokens(publish):
             client.predict(np.array([[0, 1, 2], [0, 1, 5]]), public=(x[100:], labels[100:]))
 
 
+@pytest.mark.parametrize("name", ["bert", "sdpa"])
+@pytest.mark.filterwarnings("ignore:.*public samples equal")
+def test_predict__a_mask_beside_tokens(name):
+    """Privately the same numbers as in the clear, which are near those of NumPy."""
+    masks = Path(__file__).resolve().parents[1] / "model/masks"
+    expected = np.load(masks / "expected.npz")
+    x, y = expected[name + ".in"], expected[name + ".out"]
+    model = fusion.compile(masks / (name + ".onnx"), x, bits=(12, 14))
+    with fusion.Server(model, plaintext=True, stop_grace_ms=100) as server:
+        client = fusion.Client(server.address, plaintext=True, min_accuracy=0.85)
+        r = client.predict(x[:8], public=(x[100:200], y[100:200].argmax(axis=1)))
+        assert r.accepted and (r.raw == model.run(x[:8]).raw).all()
+        assert abs(r.answers - y[:8]).max() < 0.1
+
+
 def test_predict__the_speeds_of_both_parties_enter_the_predicted_time(model, public, queries):
     here = fusion.calibrate()
     times = []
