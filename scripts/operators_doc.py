@@ -93,7 +93,7 @@ NOTES = {
     'SVMClassifier': 'all kernels (polynomials of degree 1 to 8); probabilities of two classes; of more, votes or what scikit-learn makes of them',
     'SVMRegressor': 'all kernels; one class too',
     'TreeEnsembleClassifier': 'branches LEQ, LT, GTE, GT, EQ, NEQ; post_transform NONE, SOFTMAX or LOGISTIC; missing values cannot occur',
-    'TreeEnsembleRegressor': 'as TreeEnsembleClassifier; SUM or AVERAGE, of one output MIN or MAX', 'TreeEnsemble': 'as TreeEnsembleRegressor; branches MEMBER too',
+    'TreeEnsembleRegressor': 'as TreeEnsembleClassifier; SUM, AVERAGE, MIN or MAX', 'TreeEnsemble': 'as TreeEnsembleRegressor; branches MEMBER too',
     'Where': 'b + c (a - b)', 'Sign': 'two comparisons',
     'Tile': 'not along the batch', 'Transpose': '',
 }

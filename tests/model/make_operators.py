@@ -148,14 +148,18 @@ def sum_cases():
     case('sum_product', nodes, x, (x @ a) * (x @ b) - x @ a, {'a': a, 'b': b})
 
 
-def answer_of_tree(rows, leaves, tree, sample, members):
+def leaf_of_tree(rows, tree, sample, members):
     by_name = {row[:2]: row for row in rows}
     at = by_name[tree, 0]
     while at[2] != 'LEAF':
         v = float(sample[at[3]])
         hit = {'BRANCH_LEQ': v <= at[4], 'BRANCH_LT': v < at[4], 'BRANCH_MEMBER': v in members.get(at[:2], ())}[at[2]]
         at = by_name[tree, at[5] if hit else at[6]]
-    return leaves[at[:2]][0]
+    return at[1]
+
+
+def answer_of_tree(rows, leaves, tree, sample, members):
+    return leaves[tree, leaf_of_tree(rows, tree, sample, members)][0]
 
 
 def tree_cases():
@@ -171,6 +175,24 @@ def tree_cases():
         case('tree_' + way.lower(), [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function=way, **attributes)], x, y[:, None] + 0.75)
     case('tree_places_max', [ml('TreeEnsemble', ['x'], ['y'], aggregate_function=3, **tree_places(rows, leaves))], x,
          all_trees.max(1)[:, None])
+    # Three outputs; a leaf's weight for one of them is left out in some trees, which then do not count.
+    more = np.random.default_rng(49)
+    rows, leaves = flat_trees(trees, lambda: more.integers(-40, 41, 3) / 16)
+    each = np.array([[leaves[tree, leaf_of_tree(rows, tree, s, {})] for tree in range(5)] for s in x])
+    three = {'n_targets': 3, 'base_values': [0.75, -0.5, 0]}
+    attributes = tree_attributes(rows, leaves, 'target') | three
+    case('tree_max_three', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MAX', **attributes)], x,
+         each.max(1) + three['base_values'])
+    kept = [k for k in range(len(attributes['target_ids']))
+            if attributes['target_treeids'][k] == 0 or (attributes['target_ids'][k] + attributes['target_nodeids'][k]) % 2]
+    some = attributes | {'target_' + part: [attributes['target_' + part][k] for k in kept] for part in ('treeids', 'nodeids', 'ids', 'weights')}
+    given = set(zip(some['target_treeids'], some['target_nodeids'], some['target_ids']))
+    least = np.array([[[leaves[tree, leaf][k] if (tree, leaf, k) in given else np.inf for k in range(3)] for tree in range(5)
+                       for leaf in [leaf_of_tree(rows, tree, s, {})]] for s in x]).min(1)
+    case('tree_min_three', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MIN', **some)], x, least + three['base_values'])
+    ids = [(k + row) % 2 for row, k in zip(attributes['target_nodeids'], attributes['target_ids'])]
+    refused('trees_bare', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MAX', **attributes | {'target_ids': ids})], x)
+
     def with_sets(node, depth):
         if node is None:
             return None
