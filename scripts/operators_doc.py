@@ -54,7 +54,7 @@ RECURRENT = 'constant weights, up to 1,024 steps of one length, both directions;
 NOTES = {
     'Abs': '2 relu(x) - x', 'Add': 'with a constant or an activation, broadcasting', 'Sub': 'as Add',
     'Mul': 'by a constant, or of two activations (x*x is a square)', 'Div': 'by a constant, or by an activation above 0',
-    'ArgMax': 'at the end, over all values of a sample; the first of equal values wins', 'ArgMin': 'as ArgMax',
+    'ArgMax': 'over all values of a sample at the end, else along any axis but the batch (two comparisons a value, exact numbers)', 'ArgMin': 'as ArgMax',
     'ConvTranspose': 'as Conv',
     'QuantizeLinear': 'scale and zero point constant, one for an activation; 4, 8 and 16 bits',
     'Resize': 'nearest (a rearrangement), linear and cubic (a constant matrix an axis); all coordinate and rounding modes, antialias, `axes`, aspect ratio policies', 'Upsample': 'as Resize', 'ReduceL1': 'any axes but the batch',

@@ -457,7 +457,7 @@ static fusion_status import_model(struct importer *im, const char *path) {
   TRY(import_nodes(im, &needed));
   TRY(output_find(im, &output));
   status = graph_simplify(im->g, output);
-  if (status == FUSION_OK) status = softmax_inside(im->g);
+  if (status == FUSION_OK) status = ends_inside(im->g);
   if (status == FUSION_OK) status = tail_fold(im->g);
   if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
   if (status == FUSION_OK) sigmoids_inside(im->g);

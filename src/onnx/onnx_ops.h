@@ -144,7 +144,6 @@ fusion_status op_pool(struct call *c);
 fusion_status op_global_pool(struct call *c);
 fusion_status op_reduce(struct call *c);
 fusion_status op_sigmoid(struct call *c);
-fusion_status op_argmax(struct call *c);
 
 /* onnx_reduce.c */
 enum reduce { REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX };
@@ -152,11 +151,14 @@ enum reduce { REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX };
 fusion_status value_reduce(struct call *c, enum reduce kind, const struct value *x, const bool axis[MAX_RANK],
                            struct value *out);
 
+/* onnx_argmax.c */
+fusion_status op_argmax(struct call *c);
+
 /* onnx_normalise.c: rows less their average, over their size; softmax */
 /** log(sum of exp(x)) along the marked axes, which become 1. */
 fusion_status value_log_sum_exp(struct call *c, const struct value *x, const bool axis[MAX_RANK], struct value *out);
-/** Softmaxes that other layers follow: what they are made of takes their place. FUSION_E_MEMORY. */
-fusion_status softmax_inside(struct graph *g) FUSION_MUST_CHECK;
+/** Softmaxes and ArgMaxes that other layers follow: what they are made of takes their place. FUSION_E_MEMORY. */
+fusion_status ends_inside(struct graph *g) FUSION_MUST_CHECK;
 fusion_status op_softmax(struct call *c);
 /** Over all values of a sample, or its logarithm. */
 fusion_status softmax_of_all(struct call *c, const struct value *x, bool log);

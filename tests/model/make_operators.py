@@ -417,6 +417,27 @@ def rounding_cases():
     case('rounding_rest', [node('Floor', ['x'], ['r']), node('Sub', ['x', 'r'], ['y'])], x, x - np.floor(x))
 
 
+def place_cases():
+    """Where the largest values are, along an axis."""
+    rng = np.random.default_rng(50)
+    w, v = rng.standard_normal((2, 6, 6)).astype(np.float32)
+    x = rng.standard_normal((200, 4, 6)).astype(np.float32)
+    # Away from where the largest changes: elsewhere, fixed point may decide otherwise.
+    gap = lambda s, axis: np.diff(np.sort(s, axis)).min() if axis == 2 else np.diff(np.sort(s.swapaxes(1, 2), 2)).min()
+    x = x[[gap(s[None] @ w, 2) > 0.05 for s in x]][:24]
+    case('argmax_axis', [node('MatMul', ['x', 'w'], ['s']), node('ArgMax', ['s'], ['y'], axis=-1, keepdims=0)], x, np.argmax(x @ w, 2), {'w': w})
+    nodes = [node('MatMul', ['x', 'w'], ['s']), node('ArgMax', ['s'], ['a'], axis=2), node('Cast', ['a'], ['r'], to=TensorProto.FLOAT),
+             node('Mul', ['r', 'x'], ['m']), node('MatMul', ['m', 'v'], ['y'])]
+    case('argmax_between', nodes, x, np.argmax(x @ w, 2)[:, :, None] * x @ v, {'w': w, 'v': v})
+    x = rng.integers(0, 3, (40, 4, 5)).astype(np.float32)
+    case('argmax_ties', [node('ArgMax', ['x'], ['y'], axis=1)], x, np.argmax(x, 1))
+    case('argmin_last', [node('ArgMin', ['x'], ['y'], axis=2, select_last_index=1)], x, 4 - np.argmin(x[:, :, ::-1], 2))
+    # Of all values, but other layers follow.
+    one = rng.integers(-20, 21, (30, 7)).astype(np.float32) + np.arange(7, dtype=np.float32) / 8
+    case('argmax_inside', [node('ArgMax', ['x'], ['a'], axis=1), node('Cast', ['a'], ['r'], to=TensorProto.FLOAT), node('Add', ['r', 'x'], ['y'])],
+         one, one + np.argmax(one, 1)[:, None])
+
+
 def boosted_cases():
     """Boosted trees with the attributes that the converters of XGBoost and LightGBM write. Features are halves."""
     rng = np.random.default_rng(48)
@@ -452,7 +473,7 @@ def boosted_cases():
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, boosted_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, boosted_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
