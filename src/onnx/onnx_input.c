@@ -53,10 +53,9 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
     if (!dims_push(&v->dims, batch ? 1 : (uint64_t)d->dim_value))
       return refuse_input(im, in->name, "is too large; a sample has at most 2^28 values");
   }
-  v->integer =
-      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
-      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+  /* Clients send real numbers: those of 16 bits are what they are in all types. */
+  v->integer = type_kind(t->elem_type) == TYPE_INTEGER;
+  if (type_kind(t->elem_type) == TYPE_UNKNOWN)
     return refuse_input(im, in->name, "has an element type that is not supported; export a model with float inputs");
   return FUSION_OK;
 }

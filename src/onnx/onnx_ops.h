@@ -39,6 +39,10 @@ fusion_status op_concat(struct call *c);
 fusion_status op_depth_to_space(struct call *c);
 fusion_status op_space_to_depth(struct call *c);
 
+/* onnx_elements.c */
+fusion_status op_trilu(struct call *c);
+fusion_status op_gather_elements(struct call *c);
+
 /* onnx_fold.c: constants only */
 fusion_status fold_binary(const struct call *c, const char *op, const struct tensor *a, const struct tensor *b,
                           struct tensor **out);

@@ -438,6 +438,25 @@ def place_cases():
          one, one + np.argmax(one, 1)[:, None])
 
 
+def element_cases():
+    """Elements that are picked and left out one by one; inputs of bfloat16."""
+    rng = np.random.default_rng(51)
+    x = rng.standard_normal((20, 2, 5, 5)).astype(np.float32)
+    w = rng.standard_normal((5, 3)).astype(np.float32)
+    # A causal mask: what stands behind the diagonal counts for nothing.
+    shut = np.triu(np.ones((5, 5), np.float32), 1)
+    soft = lambda s: torch.softmax(torch.from_numpy(s), -1).numpy()
+    nodes = [node('Trilu', ['ones', 'one'], ['shut'], upper=1), node('Mul', ['shut', 'far'], ['mask']), node('Trilu', ['x'], ['low'], upper=0),
+             node('Add', ['low', 'mask'], ['s']), node('Softmax', ['s'], ['p'], axis=-1), node('MatMul', ['p', 'w'], ['y'])]
+    case('trilu', nodes, x, soft(np.tril(x) - 20 * shut) @ w, {'ones': np.ones((5, 5), np.float32), 'one': np.int64(1), 'far': np.float32(-20), 'w': w})
+    index = rng.integers(-5, 5, (1, 2, 3, 5))
+    case('gather_elements', [node('GatherElements', ['x', 'i'], ['g'], axis=2), node('Relu', ['g'], ['y'])], x,
+         np.maximum(np.take_along_axis(x, np.repeat(index, 20, 0), 2), 0), {'i': index})
+    refused('gather_elements', [node('GatherElements', ['x', 'i'], ['y'], axis=2)], x, {'i': index + 5})
+    refused('gather_elements_batch', [node('GatherElements', ['x', 'i'], ['y'], axis=2)], x, {'i': np.repeat(index, 2, 0)})
+    refused('trilu', [node('Reshape', ['x', 'row'], ['r']), node('Trilu', ['r'], ['y'])], x, {'row': np.array([-1, 50])})
+
+
 def boosted_cases():
     """Boosted trees with the attributes that the converters of XGBoost and LightGBM write. Features are halves."""
     rng = np.random.default_rng(48)
@@ -473,7 +492,7 @@ def boosted_cases():
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, boosted_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, element_cases, boosted_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
