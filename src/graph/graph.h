@@ -49,6 +49,7 @@ struct graph_node {
   bool keep_low, keep_high;     /* QUANTISE: fixed point has to cut the values there (see graph_relax_limits) */
   float *weights;               /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
   float *bias;                  /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
+  uint8_t more_bits;            /* ADD: of its clean tensor beyond other tensors', where masks make its range long */
   struct gather_source *gather; /* owned. GATHER: one per output element */
 };
 

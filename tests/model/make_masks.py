@@ -31,17 +31,17 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def answers(w, ids, mask, types, masked):
+def answers(w, ids, mask, types, masked, place=0):
     """`masked`: scores and mask to what the softmax reads."""
     x = w['words'][ids] + w['places'] + (0 if types is None else w['types'][types])
     heads = lambda m: (x @ m).reshape(-1, PLACES, HEADS, SIZE).transpose(0, 2, 1, 3)
     scores = heads(w['q']) @ heads(w['k']).transpose(0, 1, 3, 2) / np.sqrt(SIZE)
     p = softmax(masked(scores, mask[:, None, None, :]))
     x = x + (p @ heads(w['v'])).transpose(0, 2, 1, 3).reshape(-1, PLACES, WIDTH) @ w['o']
-    return np.tanh(x[:, 0]) @ w['classes']
+    return np.tanh(x[:, place]) @ w['classes']
 
 
-def attention(w, nodes, types):
+def attention(w, nodes, types, place=0):
     """All but what the mask does, which makes 'masked' of 'scores'."""
     start = [node('Gather', ['words', 'input_ids'], ['e']), node('Add', ['e', 'places'], ['x0' if types else 'x'])]
     if types:
@@ -54,7 +54,7 @@ def attention(w, nodes, types):
            node('Reshape', ['b', 'join'], ['c']), node('MatMul', ['c', 'o'], ['d']), node('Add', ['x', 'd'], ['z']),
            node('Gather', ['z', 'first'], ['g'], axis=1), node('Tanh', ['g'], ['h']), node('MatMul', ['h', 'classes'], ['y'])]
     constants = w | {'split': np.array([0, PLACES, HEADS, SIZE]), 'join': np.array([0, PLACES, WIDTH]), 'root': np.float32(np.sqrt(SIZE)),
-                     'first': np.int64(0)}
+                     'first': np.int64(place)}
     return start + nodes + end, constants
 
 
@@ -72,8 +72,8 @@ def main():
     mask = (np.arange(PLACES) < rng.integers(1, PLACES + 1, (SAMPLES, 1))).astype(np.int64)
     mask[0] = 1
 
-    def save(name, nodes, inputs, constants, masked, float_mask=False, with_types=False, chosen=None):
-        nodes, more = attention(w, nodes, with_types)
+    def save(name, nodes, inputs, constants, masked, float_mask=False, with_types=False, place=0):
+        nodes, more = attention(w, nodes, with_types, place)
         parts = {'input_ids': ids, 'attention_mask': mask, 'token_type_ids': types}
         kinds = {'attention_mask': TensorProto.FLOAT} if float_mask else {}
         graph = helper.make_graph(nodes, 'g', [helper.make_tensor_value_info(n, kinds.get(n, TensorProto.INT64), ['N', PLACES]) for n in inputs],
@@ -83,7 +83,7 @@ def main():
         model.ir_version = 8
         onnx.save(model, os.path.join(folder, name + '.onnx'))
         arrays[name + '.in'] = np.concatenate([parts[n] for n in inputs], 1).astype(np.float32)
-        arrays[name + '.out'] = answers(w, ids, mask, types if with_types else None, masked).astype(np.float32)
+        arrays[name + '.out'] = answers(w, ids, mask, types if with_types else None, masked, place).astype(np.float32)
 
     infinite = lambda scores, m: np.where(m > 0, scores, -np.inf)
     both = {'one_two': np.array([1, 2]), 'one': np.float32(1)}
@@ -105,6 +105,15 @@ def main():
               node('Where', ['where', 'least', 'shut'], ['far']), node('Add', ['scores', 'far'], ['masked'])]
     save('sdpa', extended() + filled, ['input_ids', 'attention_mask'],
          both | {'least': np.float32(LEAST), 'square': np.array([1, 1, PLACES, PLACES])}, infinite)
+    # GPT: constants behind the diagonal, by Where, and a mask besides.
+    causal = np.tril(np.ones((1, 1, PLACES, PLACES), bool))
+    filled = [node('Where', ['causal', 'scores', 'least'], ['past'])] + closed + [node('Mul', ['shut', 'least'], ['far']),
+                                                                                  node('Add', ['past', 'far'], ['masked'])]
+    save('gpt', extended() + filled, ['input_ids', 'attention_mask'], both | {'causal': causal, 'least': np.float32(LEAST)},
+         lambda scores, m: infinite(scores, m * causal), place=PLACES - 2)
+    # The same without a mask: tokens alone.
+    filled = [node('Where', ['causal', 'scores', 'least'], ['masked'])]
+    save('gpt_tokens', filled, ['input_ids'], {'causal': causal, 'least': np.float32(-np.inf)}, lambda scores, m: infinite(scores, causal), place=PLACES - 2)
     np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
 
 

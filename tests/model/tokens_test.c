@@ -192,12 +192,16 @@ static fusion_array *masks_array(const char *name, const char *which) {
   return a;
 }
 
+static void masks_path(char *out, size_t capacity, const char *name) {
+  const char *source = getenv("FUSION_SOURCE");
+  snprintf(out, capacity, "%.4000s/tests/model/masks/%s.onnx", source ? source : ".", name);
+}
+
 static fusion_status compile_masked(fusion_model **m, const char *name, const fusion_array *samples, bool publish,
                                     fusion_error *err) {
   fusion_compile_settings settings = fusion_compile_defaults();
   char path[4200];
-  const char *source = getenv("FUSION_SOURCE");
-  snprintf(path, sizeof path, "%.4000s/tests/model/masks/%s.onnx", source ? source : ".", name);
+  masks_path(path, sizeof path, name);
   settings.publish_embeddings = publish;
   settings.weight_bits = 12;
   settings.activation_bits = 14;
@@ -209,8 +213,7 @@ static void check_masked(const fusion_model *m, const char *name, const fusion_a
   fusion_array *answers = NULL, *real = NULL, *reference = NULL, *wanted_array = masks_array(name, "out");
   fusion_error err = {.status = FUSION_OK};
   char path[4200];
-  const char *source = getenv("FUSION_SOURCE");
-  snprintf(path, sizeof path, "%.4000s/tests/model/masks/%s.onnx", source ? source : ".", name);
+  masks_path(path, sizeof path, name);
   assert_ok(fusion_model_run(m, samples, 1, &answers, &err));
   assert_ok(fusion_model_real_answers(m, answers, false, &real, &err));
   assert_ok(fusion_model_run_float(m, path, samples, &reference, &err));
@@ -236,7 +239,8 @@ static void fusion_model_compile__masks_stand_beside_tokens(void **state) {
   static const struct {
     const char *name;
     size_t numbers, first;
-  } networks[] = {{"bert", 12, 0}, {"bert_older", 6, 6}, {"distilbert", 6, 0}, {"sdpa", 6, 0}};
+  } networks[] = {{"bert", 12, 0}, {"bert_older", 6, 6}, {"distilbert", 6, 0},
+                  {"sdpa", 6, 0},  {"gpt", 6, 0},        {"gpt_tokens", 0, 0}};
   for (size_t k = 0; k < sizeof networks / sizeof networks[0]; k++) {
     fusion_array *samples = masks_array(networks[k].name, "in");
     for (int publish = 0; publish < 2; publish++) {
@@ -260,6 +264,21 @@ static void fusion_model_compile__masks_stand_beside_tokens(void **state) {
     }
     fusion_array_free(samples);
   }
+}
+
+/* Constants behind a diagonal and a mask: the sums range four times as far as the scores. */
+static void fusion_model_compile__widths_are_found_in_spite_of_masks(void **state) {
+  (void)state;
+  fusion_array *samples = masks_array("gpt", "in");
+  fusion_compile_report report = {.size = sizeof report};
+  fusion_error err = {.status = FUSION_OK};
+  fusion_model *m = NULL;
+  char path[4200];
+  masks_path(path, sizeof path, "gpt");
+  if (fusion_model_compile(&m, path, samples, NULL, NULL, &report, &err) != FUSION_OK) fail_msg("%s", err.text);
+  assert_true(report.enough && report.logit_error < 0.0625);
+  fusion_array_free(samples);
+  fusion_model_free(m);
 }
 
 static void fusion_model_compile__a_sample_that_masks_everything_is_named(void **state) {
@@ -337,6 +356,7 @@ int main(void) {
       cmocka_unit_test(preprocess_apply__tokens_become_rows_of_the_table),
       cmocka_unit_test(preprocess_apply__numbers_follow_the_columns),
       cmocka_unit_test(fusion_model_compile__masks_stand_beside_tokens),
+      cmocka_unit_test(fusion_model_compile__widths_are_found_in_spite_of_masks),
       cmocka_unit_test(fusion_model_compile__a_sample_that_masks_everything_is_named),
       cmocka_unit_test(fusion_model_run__tokens_beside_numbers_are_named),
   };
