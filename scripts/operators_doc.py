@@ -91,7 +91,7 @@ NOTES = {
     'And': 'a product', 'Or': 'a product of complements', 'Xor': 'the square of a difference', 'Not': '1 - x',
     'ArrayFeatureExtractor': 'constant places', 'Binarizer': 'a comparison', 'FeatureVectorizer': 'of one input',
     'Imputer': 'of missing values, which cannot occur', 'OneHotEncoder': 'of whole numbers; two comparisons a category',
-    'SVMClassifier': 'all kernels (polynomials of degree 1 to 8); probabilities of two classes; of more, votes or what scikit-learn makes of them',
+    'SVMClassifier': 'all kernels (polynomials of degree 1 to 8); probabilities of two or three classes (exact, where libsvm stops half a percent before); else of more than two votes or what scikit-learn makes of them',
     'SVMRegressor': 'all kernels; one class too',
     'TreeEnsembleClassifier': 'branches LEQ, LT, GTE, GT, EQ, NEQ; post_transform NONE, SOFTMAX or LOGISTIC; missing values cannot occur',
     'TreeEnsembleRegressor': 'as TreeEnsembleClassifier; SUM, AVERAGE, MIN or MAX', 'TreeEnsemble': 'as TreeEnsembleRegressor; branches MEMBER too',

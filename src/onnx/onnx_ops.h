@@ -203,6 +203,10 @@ fusion_status op_one_hot(struct call *c);
 /* onnx_round.c */
 fusion_status op_round(struct call *c);
 
+/* onnx_couple.c */
+/** Probabilities of three classes from the three pairs' [.., 3]: of each the probability of its first class. */
+fusion_status value_couple(struct call *c, const struct value *pairs, struct value *out);
+
 /* onnx_svm.c: domain ai.onnx.ml */
 fusion_status op_svm_regressor(struct call *c);
 fusion_status op_svm_classifier(struct call *c);

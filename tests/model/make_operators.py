@@ -79,6 +79,21 @@ def one_against_rest(classes):
     return nodes, constants
 
 
+def couple(pairs):
+    """The probabilities that least contradict those of the pairs (0, 1), (0, 2), (1, 2): where libsvm's iteration leads."""
+    out = []
+    for row in pairs:
+        r, q = np.zeros((3, 3)), np.zeros((3, 3))
+        for (i, j), v in zip(((0, 1), (0, 2), (1, 2)), row):
+            r[i, j], r[j, i] = v, 1 - v
+        for i in range(3):
+            q[i, i] = (r[:, i] ** 2).sum()
+            q[i] -= np.where(np.arange(3) == i, 0, r[:, i] * r[i])
+        system = np.block([[q, np.ones((3, 1))], [np.ones((1, 3)), np.zeros((1, 1))]])
+        out.append(np.linalg.solve(system, [0, 0, 0, 1])[:3])
+    return np.array(out)
+
+
 def machine_cases():
     """Support vector machines of three clouds of points."""
     rng = np.random.default_rng(41)
@@ -112,6 +127,17 @@ def machine_cases():
     case('svc_probability', [ml('SVMClassifier', ['x'], ['labels', 'p'], **attributes),
                              ml('ZipMap', ['p'], ['y'], classlabels_strings=['no', 'yes'])],
          show, np.stack([first, 1 - first], 1), ends=('labels', 'y'))
+    sure = svm.SVC(probability=True, random_state=1, decision_function_shape='ovo').fit(x, label)
+    attributes = machine_attributes(sure) | {'vectors_per_class': sure.n_support_.tolist(), 'classlabels_ints': [0, 1, 2],
+                                             'prob_a': sure.probA_.tolist(), 'prob_b': sure.probB_.tolist()}
+    coupled = couple(1 / (1 + np.exp(sure.decision_function(show) * sure.probA_ + sure.probB_)))
+    assert np.abs(sure.predict_proba(show) - coupled).max() < 0.01
+    case('svc_three_probability', [ml('SVMClassifier', ['x'], ['labels', 'p'], **attributes), ml('ZipMap', ['p'], ['y'], classlabels_int64s=[0, 1, 2])],
+         show, coupled, ends=('labels', 'y'))
+    four = svm.SVC(probability=True, random_state=1, kernel='linear').fit(x, label + (x[:, 3] > 1))
+    attributes = machine_attributes(four) | {'vectors_per_class': four.n_support_.tolist(), 'classlabels_ints': [0, 1, 2, 3],
+                                             'prob_a': four.probA_.tolist(), 'prob_b': four.probB_.tolist()}
+    refused('svc_four_probability', [ml('SVMClassifier', ['x'], ['label', 'y'], **attributes)], show, ends=('label', 'y'))
     three = svm.SVC(decision_function_shape='ovr').fit(x, label)
     attributes = machine_attributes(three) | {'vectors_per_class': three.n_support_.tolist(), 'classlabels_ints': [0, 1, 2]}
     nodes, constants = one_against_rest(3)
