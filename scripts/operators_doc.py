@@ -76,6 +76,7 @@ NOTES = {
     'Conv': 'one- and two-dimensional, with groups, dilations, strides, pads, auto_pad; constant weights',
     'DepthToSpace': 'both modes', 'SpaceToDepth': '', 'DequantizeLinear': 'of integer weights (one scale, one a row, or blocks), of integer inputs, and after QuantizeLinear',
     'Dropout': 'does nothing', 'Expand': '', 'Flatten': 'axis 1 or above', 'Gather': 'constant indices, or tokens in a constant table; not along the batch',
+    'Loop': 'up to 1,024 times, as constants and shapes say; no loop, branch or function inside', 'Scan': 'as Loop',
     'GatherElements': 'constant indices, the same for all samples', 'Trilu': 'a constant diagonal; not along the batch',
     'Gemm': 'constant weights, or two activations', 'Einsum': 'of two operands, where it is a product of matrices; the second may be constant',
     'MatMul': 'by a constant matrix, on either side; of two activations of 2 to 8 dimensions, leading ones broadcast', 'GlobalAveragePool': '', 'GlobalMaxPool': '',

@@ -13,7 +13,7 @@ struct op_entry {
   fusion_status (*fold)(struct call *c); /* when all inputs are constant; may be NULL */
 };
 
-enum { MANY = 255 };
+enum { MANY = 255, SOME = 254 /* any of which may be left out */ };
 
 #define WINDOW "auto_pad kernel_shape pads strides dilations "
 #define BROADCAST "axis broadcast " /* operator set 6 */
@@ -81,6 +81,7 @@ static const struct op_entry ops[] = {
     {"Log", "", 1, 1, false, op_log, op_fold_unary},
     {"LogSoftmax", "axis ", 1, 1, false, op_softmax, NULL},
     {"LpNormalization", "axis p ", 1, 1, false, op_lp_norm, NULL},
+    {"Loop", "body ", 0, SOME, true, op_loop, NULL},
     {"MatMul", "", 2, 2, true, op_matmul, NULL},
     {"Max", "", 1, MANY, true, op_max_min, NULL},
     {"MaxPool", WINDOW "ceil_mode storage_order ", 1, 1, false, op_pool, NULL},
@@ -115,6 +116,8 @@ static const struct op_entry ops[] = {
     {"Reshape", "allowzero ", 2, 2, true, op_reshape, NULL},
     {"Resize", RESIZE, 1, 4, true, op_resize, NULL},
     {"Round", "", 1, 1, false, op_round, op_fold_unary},
+    {"Scan", "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes scan_output_directions ", 1,
+     SOME, true, op_scan, NULL},
     {"Selu", "alpha gamma ", 1, 1, false, op_elu, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
     {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
@@ -194,8 +197,6 @@ static const struct {
     {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
     {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
     {"LRN", "use BatchNormalization instead, or none"},
-    {"Loop", "export the model with its loops unrolled"},
-    {"Scan", "export the model with its loops unrolled"},
     {"NonMaxSuppression", "cut the model before it"},
 };
 
@@ -273,7 +274,7 @@ static bool spoils_quantised(const struct call *c) {
 
 /* Operators that work wherever the batch is, each followed by a space; the others need it in the first dimension. */
 static const char any_place[] =
-    "Transpose If Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
+    "Transpose If Loop Scan Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
     "Dropout Add Sub Mul Div Sum Mean Max Min Neg Abs Relu LeakyRelu Clip Sigmoid Tanh Erf Elu Selu Celu "
     "Softplus Gelu Pow Gemm MatMul Einsum LSTM GRU RNN HardSigmoid HardSwish Exp Log Sqrt Reciprocal "
     "Softsign Mish Softmax LogSoftmax LayerNormalization RMSNormalization ReduceMean ReduceSum ReduceMax "
@@ -336,7 +337,7 @@ static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node,
   return FUSION_OK;
 }
 
-static fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) {
+fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) {
   struct call c;
   fusion_status status;
   TRY(call_open(im, node, &c));

@@ -9,6 +9,14 @@
 /** Gives the inputs that the answer depends on their values: one, or several as parts of a row. */
 fusion_status import_input(struct importer *im, const struct importer *needed) FUSION_MUST_CHECK;
 
+/* onnx.c */
+/** Reads a node: constants are computed, or the graph grows. */
+fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) FUSION_MUST_CHECK;
+
+/* onnx_loop.c */
+fusion_status op_loop(struct call *c);
+fusion_status op_scan(struct call *c);
+
 /* onnx_layout.c */
 /** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
 struct shape dims_shape(const struct dims *d);

@@ -483,6 +483,57 @@ def element_cases():
     refused('trilu', [node('Reshape', ['x', 'row'], ['r']), node('Trilu', ['r'], ['y'])], x, {'row': np.array([-1, 50])})
 
 
+def body_of(nodes, ins, outs, constants=()):
+    """A loop's body: inputs and outputs as (name, element type)."""
+    info = lambda name, kind: helper.make_tensor_value_info(name, kind, None)
+    return helper.make_graph(nodes, 'body', [info(*i) for i in ins], [info(*o) for o in outs],
+                             [numpy_helper.from_array(np.asarray(c), n) for n, c in dict(constants).items()])
+
+
+def loop_cases():
+    """Loops whose length constants and shapes say, as PyTorch's scripts and converters of recurrent networks write them."""
+    rng = np.random.default_rng(52)
+    draw = lambda *shape: (0.5 * rng.standard_normal(shape)).astype(np.float32)
+    x, w, r, b = draw(12, 5, 3), draw(3, 4), draw(4, 4), draw(4)
+    h, states = np.zeros((12, 4)), []
+    for t in range(5):
+        h = np.tanh(x[:, t] @ w + h @ r + b)
+        states.append(h)
+    real, whole, truth = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    weights = {'w': w, 'r': r, 'one': np.int64(1), 'yes': np.array(True), 'zeros': np.zeros((1, 4), np.float32)}
+    # The length is that of an axis; the bias is the body's own constant.
+    step = [node('MatMul', ['part', 'w'], ['u']), node('MatMul', ['h', 'r'], ['v']), node('Add', ['u', 'v'], ['s']), node('Add', ['s', 'b'], ['a']),
+            node('Tanh', ['a'], ['new'])]
+    body = body_of([node('Gather', ['x', 'i'], ['part'], axis=1)] + step + [node('Identity', ['on'], ['still']), node('Identity', ['new'], ['seen'])],
+                   [('i', whole), ('on', truth), ('h', real)], [('still', truth), ('new', real), ('seen', real)], {'b': b})
+    nodes = [node('Shape', ['x'], ['size']), node('Gather', ['size', 'one'], ['steps'], axis=0),
+             node('Loop', ['steps', 'yes', 'zeros'], ['last', 'all'], body=body), node('Transpose', ['all'], ['y'], perm=[1, 0, 2])]
+    case('loop_states', nodes, x, np.stack(states, 1), weights)
+    case('loop_last', nodes[:3] + [node('Relu', ['last'], ['y'])], x, np.maximum(h, 0), weights)
+    # A condition that ends it: while i < 3.
+    body = body_of([node('Add', ['h', 'x'], ['new']), node('Less', ['i', 'two'], ['still'])], [('i', whole), ('on', truth), ('h', real)],
+                   [('still', truth), ('new', real)])
+    few = draw(6, 4)
+    case('loop_while', [node('Loop', ['', '', 'x'], ['y'], body=body)], few, 4 * few, {'two': np.int64(2)})
+    # Backwards along the sequence.
+    body = body_of(step + [node('Identity', ['new'], ['seen'])], [('h', real), ('part', real)], [('new', real), ('seen', real)], {'b': b})
+    nodes = [node('Scan', ['zeros', 'x'], ['last', 'all'], body=body, num_scan_inputs=1, scan_input_axes=[1], scan_input_directions=[1],
+                  scan_output_directions=[1]), node('Transpose', ['all'], ['y'], perm=[1, 0, 2])]
+    h, states = np.zeros((12, 4)), []
+    for t in range(4, -1, -1):
+        h = np.tanh(x[:, t] @ w + h @ r + b)
+        states.insert(0, h)
+    case('scan_backwards', nodes, x, np.stack(states, 1), weights)
+    body = body_of([node('Add', ['h', 'h'], ['new']), node('Identity', ['on'], ['still'])], [('i', whole), ('on', truth), ('h', real)],
+                   [('still', truth), ('new', real)])
+    count = [node('ArgMax', ['x'], ['n'], axis=1, keepdims=0), node('Loop', ['n', '', 'x'], ['y'], body=body)]
+    refused('loop_open', count, few)
+    refused('loop_long', [node('Loop', ['many', 'yes', 'x'], ['y'], body=body)], few, {'many': np.int64(1025), 'yes': np.array(True)})
+    nested = body_of([node('Loop', ['i', 'on', 'h'], ['new'], body=body), node('Identity', ['on'], ['still'])],
+                     [('i', whole), ('on', truth), ('h', real)], [('still', truth), ('new', real)])
+    refused('loop_nested', [node('Loop', ['many', 'yes', 'x'], ['y'], body=nested)], few, {'many': np.int64(3), 'yes': np.array(True)})
+
+
 def boosted_cases():
     """Boosted trees with the attributes that the converters of XGBoost and LightGBM write. Features are halves."""
     rng = np.random.default_rng(48)
@@ -518,7 +569,7 @@ def boosted_cases():
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, element_cases, boosted_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, element_cases, loop_cases, boosted_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
