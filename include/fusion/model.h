@@ -215,6 +215,8 @@ typedef struct fusion_model_info {
   uint64_t digits;              /**< of FUSION_OUTPUT_ROUND, else 0 */
   uint64_t tokens;              /**< not 0: a raw sample is input_height * input_width tokens, whole numbers below it */
   uint64_t publishes_embeddings; /**< not 0: the manifest holds what each token becomes */
+  uint64_t numbers;              /**< with tokens: numbers of a raw sample beside them, which stay what they are */
+  uint64_t numbers_first;        /**< of them, those before the tokens; the others follow the tokens */
 } fusion_model_info;
 
 /** FUSION_E_USAGE, FUSION_E_MEMORY. */

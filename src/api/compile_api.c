@@ -300,6 +300,8 @@ static fusion_status compile(fusion_model *m, struct graph *g, struct answers *a
   TRY(take_preprocess(&p, &settings->preprocess, shape.channels, err));
   TRY(keep_pictures(&p, shape, calibration, err));
   p.tokens = g->tokens;
+  p.numbers = g->numbers;
+  p.numbers_first = g->numbers_first;
   p.table = answers->table;
   answers->table = NULL;
   FAIL_IF(!size_mul(rows, shape_size(shape), &len) || !(real = mem_alloc(len, sizeof *real)),
@@ -307,6 +309,7 @@ static fusion_status compile(fusion_model *m, struct graph *g, struct answers *a
   TRY(program_real_rows(&p, shape, calibration, 0, rows, real, err));
   status = graph_relax_limits(g, real, rows);
   FAIL_IF(status != FUSION_OK, error_set(err, status, "calibration: %s", fusion_status_text(status)));
+  TRY(graph_fit_masks(g, real, rows, err));
   options.labels = classes;
   graph_refine_rounding(g, &answers->defence, defence_finer(&answers->defence));
   TRY(quantise_graph(&m->model, g, real, rows, &options, report, err));

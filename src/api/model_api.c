@@ -288,7 +288,9 @@ fusion_status fusion_model_describe(const fusion_model *model, fusion_model_info
       .gamma = program->defence.gamma,
       .digits = program->defence.digits,
       .tokens = p->tokens,
-      .publishes_embeddings = p->table != NULL};
+      .publishes_embeddings = p->table != NULL,
+      .numbers = p->numbers,
+      .numbers_first = p->numbers_first};
   for (uint32_t i = 0; i < program->count; i++) {
     const unsigned ring = program->steps[i].out.ring_bits;
     out.weights += program_weight_count(program, i);

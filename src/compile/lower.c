@@ -45,7 +45,9 @@ fusion_status lower_clean(struct lowering *l, uint32_t g, uint32_t *out) {
   if (l->cleaned[g] == NOT_MADE) {
     if (is_raw(l, l->made[g])) {
       const uint32_t from = (uint32_t)l->made[g];
-      if (!lower_append(l, OP_TRUNCATE, g, &from, 1)) return FUSION_E_MEMORY;
+      struct network_node *d = lower_append(l, OP_TRUNCATE, g, &from, 1);
+      if (!d) return FUSION_E_MEMORY;
+      d->octaves = l->graph->nodes[g].more_bits;
       l->cleaned[g] = l->net->count - 1;
     } else {
       l->cleaned[g] = l->made[g];
@@ -196,6 +198,7 @@ static fusion_status lower_add(struct lowering *l, uint32_t g) {
   struct network_node *d = lower_append(l, OP_ADD, g, from, 2);
   if (!d) return FUSION_E_MEMORY;
   d->raw_terms = (uint8_t)terms;
+  d->octaves = terms ? 0 : n->more_bits;
   pass_whole(l);
   return lower_done(l, g);
 }

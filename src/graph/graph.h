@@ -49,6 +49,7 @@ struct graph_node {
   bool keep_low, keep_high;     /* QUANTISE: fixed point has to cut the values there (see graph_relax_limits) */
   float *weights;               /* owned. LINEAR: [out][in/groups][kernel_h][kernel_w]; AFFINE: [channels] scales */
   float *bias;                  /* owned. LINEAR, AFFINE: [out channels], or NULL for zero */
+  uint8_t more_bits;            /* ADD: of its clean tensor beyond other tensors', where masks make its range long */
   struct gather_source *gather; /* owned. GATHER: one per output element */
 };
 
@@ -57,6 +58,8 @@ struct graph {
   struct graph_node *nodes;
   uint32_t count, capacity;
   uint32_t tokens; /* not 0: the input is a row of tokens below it, as columns of zeros and a one: [tokens][1][count] */
+  uint32_t numbers;           /* beside tokens: the last channels hold so many numbers, and zeros behind them */
+  uint32_t numbers_first;     /* of them, those before the tokens in a sample */
   struct class_labels labels; /* owned: what the file calls its classes */
   char note[160];             /* what the file's answers have and the graph's lack; empty when they are the same */
 };
@@ -127,6 +130,10 @@ fusion_status graph_validate(const struct graph *g, fusion_error *err) FUSION_MU
 /** QUANTISE nodes: drops the limits that no value of these samples goes beyond, so that fixed point need not compare
  *  there. The float reference keeps them. FUSION_E_MEMORY, FUSION_E_RESOURCE. */
 fusion_status graph_relax_limits(struct graph *g, const float *input, size_t samples) FUSION_MUST_CHECK;
+
+/** Makes constants that mask scores of softmaxes as small as these samples allow (graph_mask.c). FUSION_E_INPUT when a
+ *  sample masks everything, FUSION_E_MEMORY, FUSION_E_RESOURCE. */
+fusion_status graph_fit_masks(struct graph *g, const float *input, size_t samples, fusion_error *err) FUSION_MUST_CHECK;
 
 /** Float reference: input [samples][input size], output [samples][output size] (ARGMAX: the index as float). Any number
  * of threads gives the same result. `observe` (may be NULL) sees every node's output for each sample, for calibration:

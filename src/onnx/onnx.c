@@ -13,7 +13,7 @@ struct op_entry {
   fusion_status (*fold)(struct call *c); /* when all inputs are constant; may be NULL */
 };
 
-enum { MANY = 255 };
+enum { MANY = 255, SOME = 254 /* any of which may be left out */ };
 
 #define WINDOW "auto_pad kernel_shape pads strides dilations "
 #define BROADCAST "axis broadcast " /* operator set 6 */
@@ -59,6 +59,7 @@ static const struct op_entry ops[] = {
     {"Flatten", "axis ", 1, 1, true, op_flatten, NULL},
     {"Floor", "", 1, 1, false, op_round, op_fold_unary},
     {"Gather", "axis ", 2, 2, true, op_gather, NULL},
+    {"GatherElements", "axis ", 2, 2, true, op_gather_elements, NULL},
     {"GRU", RECURRENT "linear_before_reset ", 3, 6, false, op_recurrent, NULL},
     {"Gelu", "approximate ", 1, 1, false, op_gelu, NULL},
     {"Gemm", "alpha beta transA transB broadcast ", 2, 3, false, op_gemm, NULL},
@@ -80,6 +81,7 @@ static const struct op_entry ops[] = {
     {"Log", "", 1, 1, false, op_log, op_fold_unary},
     {"LogSoftmax", "axis ", 1, 1, false, op_softmax, NULL},
     {"LpNormalization", "axis p ", 1, 1, false, op_lp_norm, NULL},
+    {"Loop", "body ", 0, SOME, true, op_loop, NULL},
     {"MatMul", "", 2, 2, true, op_matmul, NULL},
     {"Max", "", 1, MANY, true, op_max_min, NULL},
     {"MaxPool", WINDOW "ceil_mode storage_order ", 1, 1, false, op_pool, NULL},
@@ -114,6 +116,8 @@ static const struct op_entry ops[] = {
     {"Reshape", "allowzero ", 2, 2, true, op_reshape, NULL},
     {"Resize", RESIZE, 1, 4, true, op_resize, NULL},
     {"Round", "", 1, 1, false, op_round, op_fold_unary},
+    {"Scan", "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes scan_output_directions ", 1,
+     SOME, true, op_scan, NULL},
     {"Selu", "alpha gamma ", 1, 1, false, op_elu, NULL},
     {"Shape", "start end ", 1, 1, true, op_shape, NULL},
     {"Sigmoid", "", 1, 1, false, op_sigmoid, op_fold_unary},
@@ -134,6 +138,7 @@ static const struct op_entry ops[] = {
     {"Tanh", "", 1, 1, false, op_activation, op_fold_unary},
     {"Tile", "", 2, 2, true, op_tile, NULL},
     {"Transpose", "perm ", 1, 1, true, op_transpose, NULL},
+    {"Trilu", "upper ", 1, 2, true, op_trilu, NULL},
     {"Unsqueeze", "axes ", 1, 2, true, op_unsqueeze, NULL},
     {"Upsample", "mode scales ", 1, 2, true, op_resize, NULL},
     {"Where", "", 3, 3, true, op_choose, op_where},
@@ -192,8 +197,6 @@ static const struct {
     {"DynamicQuantizeLinear", "quantise the model statically, or not at all"},
     {"LabelEncoder", "answer with the scores instead of the label: FILE:TENSOR names them"},
     {"LRN", "use BatchNormalization instead, or none"},
-    {"Loop", "export the model with its loops unrolled"},
-    {"Scan", "export the model with its loops unrolled"},
     {"NonMaxSuppression", "cut the model before it"},
 };
 
@@ -271,7 +274,7 @@ static bool spoils_quantised(const struct call *c) {
 
 /* Operators that work wherever the batch is, each followed by a space; the others need it in the first dimension. */
 static const char any_place[] =
-    "Transpose If Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
+    "Transpose If Loop Scan Reshape Squeeze Unsqueeze Identity Slice Split Gather Concat Shape Size Cast CastLike "
     "Dropout Add Sub Mul Div Sum Mean Max Min Neg Abs Relu LeakyRelu Clip Sigmoid Tanh Erf Elu Selu Celu "
     "Softplus Gelu Pow Gemm MatMul Einsum LSTM GRU RNN HardSigmoid HardSwish Exp Log Sqrt Reciprocal "
     "Softsign Mish Softmax LogSoftmax LayerNormalization RMSNormalization ReduceMean ReduceSum ReduceMax "
@@ -334,7 +337,7 @@ static fusion_status call_open(struct importer *im, const Onnx__NodeProto *node,
   return FUSION_OK;
 }
 
-static fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) {
+fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) {
   struct call c;
   fusion_status status;
   TRY(call_open(im, node, &c));
@@ -457,7 +460,7 @@ static fusion_status import_model(struct importer *im, const char *path) {
   TRY(import_nodes(im, &needed));
   TRY(output_find(im, &output));
   status = graph_simplify(im->g, output);
-  if (status == FUSION_OK) status = softmax_inside(im->g);
+  if (status == FUSION_OK) status = ends_inside(im->g);
   if (status == FUSION_OK) status = tail_fold(im->g);
   if (status != FUSION_OK) error_set(im->err, status, "'%s': %s", im->path, fusion_status_text(status));
   if (status == FUSION_OK) sigmoids_inside(im->g);

@@ -197,10 +197,10 @@ static fusion_status cast_to(struct call *c, int64_t type) {
   if (type_kind(type) == TYPE_UNKNOWN)
     return call_refuse(c, "use a float or an integer type", "makes elements of a type that is not supported");
   if (!v->constant) {
-    if (integer && !v->integer) return call_refuse(c, "remove the node", "rounds an activation to integers");
+    const bool whole = v->integer || (truth && value_is_whole(c->im->g, v->node));
+    if (integer && !whole) return call_refuse(c, "remove the node", "rounds an activation to integers");
     struct value out = *v;
     out.integer = integer;
-    if (truth && !v->integer) return call_refuse(c, "remove the node", "turns an activation into truth values");
     if (truth) return op_to_truth(c);
     if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
       return call_refuse(c, "export the model in float", "rounds an activation to 8 bits");

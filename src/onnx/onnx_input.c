@@ -53,10 +53,9 @@ static fusion_status input_dims(struct importer *im, const Onnx__ValueInfoProto 
     if (!dims_push(&v->dims, batch ? 1 : (uint64_t)d->dim_value))
       return refuse_input(im, in->name, "is too large; a sample has at most 2^28 values");
   }
-  v->integer =
-      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
-      t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && t->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-  if (t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING || t->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+  /* Clients send real numbers: those of 16 bits are what they are in all types. */
+  v->integer = type_kind(t->elem_type) == TYPE_INTEGER;
+  if (type_kind(t->elem_type) == TYPE_UNKNOWN)
     return refuse_input(im, in->name, "has an element type that is not supported; export a model with float inputs");
   return FUSION_OK;
 }
@@ -71,13 +70,18 @@ static fusion_status out_of_memory(const struct importer *im) {
   return error_set(im->err, FUSION_E_MEMORY, "'%s': out of memory", im->path);
 }
 
+/* Entries of the tables that read an input of tokens; 0 of other inputs. */
+static uint32_t entries_of(const struct importer *im, const Onnx__ValueInfoProto *in, const struct value *v) {
+  return v->integer && v->dims.rank == 2 && v->dims.d[0] == 1 ? tokens_count(im, in->name) : 0;
+}
+
 /* The network's only input. */
 static fusion_status import_single(struct importer *im, const Onnx__ValueInfoProto *in) {
   struct value v = {0};
   const fusion_status status = input_dims(im, in, &v);
   if (status != FUSION_OK) return status;
   struct shape shape = dims_shape(&v.dims);
-  const uint32_t tokens = v.integer && v.dims.rank == 2 && v.dims.d[0] == 1 ? tokens_count(im, in->name) : 0;
+  const uint32_t tokens = entries_of(im, in, &v);
   if (tokens) shape = (struct shape){tokens, 1, v.dims.d[1]};
   if (!shape_valid(shape)) return refuse_input(im, in->name, "has too many tokens for the size of its tables");
   if (graph_add_input(im->g, shape, &v.node) != FUSION_OK) return out_of_memory(im);
@@ -88,12 +92,45 @@ static fusion_status import_single(struct importer *im, const Onnx__ValueInfoPro
   return importer_define(im, in->name, &v);
 }
 
-/* One of several: the part of a sample's row from `first` on, which goes on to the next one's. */
+/* Several inputs: a row of numbers, one of them perhaps of tokens. */
+struct several {
+  size_t numbers;                     /* of a row, without tokens */
+  size_t first;                       /* of them, those before the tokens */
+  const Onnx__ValueInfoProto *tokens; /* NULL: none is of tokens */
+  uint32_t entries, places;           /* of the tokens' tables; of the tokens */
+  bool whole;                         /* all are integers */
+};
+
+/* One more input. Tokens of tables with two entries may as well be numbers. */
+static fusion_status survey_part(struct importer *im, const Onnx__ValueInfoProto *in, struct several *s) {
+  enum { PAIR = 2 };
+  struct value v = {0};
+  const fusion_status status = input_dims(im, in, &v);
+  if (status != FUSION_OK) return status;
+  const uint32_t entries = entries_of(im, in, &v);
+  if (entries > PAIR && s->tokens)
+    return refuse_input(im, in->name, "is a second input of tokens; give the network one row of tokens");
+  s->whole = s->whole && v.integer;
+  if (entries <= PAIR) {
+    s->numbers += dims_size(&v.dims);
+  } else {
+    s->tokens = in;
+    s->entries = entries;
+    s->places = v.dims.d[1];
+    s->first = s->numbers;
+  }
+  const size_t columns = (size_t)s->entries * s->places;
+  if (columns + s->numbers > MODEL_MAX_TENSOR) return refuse_input(im, in->name, "is too large beside the others");
+  return FUSION_OK;
+}
+
+/* One of several: the elements of the graph's input from `first` on, which goes on to the next one's. */
 static fusion_status import_part(struct importer *im, const Onnx__ValueInfoProto *in, uint32_t *first) {
   const uint32_t row = 0;
   struct value v = {0};
   fusion_status status;
   TRY(input_dims(im, in, &v));
+  v.pair = entries_of(im, in, &v) > 1;
   const size_t size = dims_size(&v.dims);
   struct gather_source *sources = mem_alloc(size, sizeof *sources);
   if (!sources) return out_of_memory(im);
@@ -109,22 +146,41 @@ cleanup:
   return status;
 }
 
-/* Several inputs are one row of numbers: each after the one before, as the file lists them. */
+/* A row, or columns of zeros and a one for each token with the numbers in channels behind them. */
+static fusion_status add_row(struct importer *im, const struct several *s) {
+  struct shape shape = {(uint32_t)s->numbers, 1, 1};
+  struct graph *g = im->g;
+  if (s->tokens) {
+    shape = (struct shape){s->entries + (uint32_t)div_up(s->numbers, s->places), 1, s->places};
+    g->tokens = s->entries;
+    g->numbers = (uint32_t)s->numbers;
+    g->numbers_first = (uint32_t)s->first;
+  }
+  if (!shape_valid(shape)) return refuse_input(im, s->tokens->name, "is too large beside the others");
+  if (graph_add_input(g, shape, NULL) != FUSION_OK) return out_of_memory(im);
+  if (s->tokens && s->whole) g->nodes[0].step = 1;
+  return FUSION_OK;
+}
+
+/* Several inputs are one row: each after the one before, as the file lists them. */
 static fusion_status import_several(struct importer *im, const struct importer *needed) {
   const Onnx__GraphProto *g = im->model->graph;
-  size_t total = 0;
-  uint32_t first = 0;
+  struct several s = {.whole = true};
   fusion_status status;
-  for (size_t i = 0; i < g->n_input; i++) {
-    struct value v = {0};
-    if (!is_input(im, needed, g->input[i])) continue;
-    TRY(input_dims(im, g->input[i], &v));
-    total += dims_size(&v.dims);
-    if (total > MODEL_MAX_TENSOR) return refuse_input(im, g->input[i]->name, "is too large beside the others");
-  }
-  if (graph_add_input(im->g, (struct shape){(uint32_t)total, 1, 1}, NULL) != FUSION_OK) return out_of_memory(im);
   for (size_t i = 0; i < g->n_input; i++)
-    if (is_input(im, needed, g->input[i])) TRY(import_part(im, g->input[i], &first));
+    if (is_input(im, needed, g->input[i])) TRY(survey_part(im, g->input[i], &s));
+  TRY(add_row(im, &s));
+  uint32_t first = s.entries * s.places;
+  for (size_t i = 0; i < g->n_input; i++) {
+    if (!is_input(im, needed, g->input[i])) continue;
+    if (g->input[i] != s.tokens) {
+      TRY(import_part(im, g->input[i], &first));
+      continue;
+    }
+    struct value v = {.tokens = true};
+    TRY(input_dims(im, g->input[i], &v));
+    TRY(importer_define(im, g->input[i]->name, &v));
+  }
 cleanup:
   return status;
 }

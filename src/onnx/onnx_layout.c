@@ -84,14 +84,18 @@ static bool keeps_batch(const struct value *v, const struct axis_map *m) {
   return whole;
 }
 
+fusion_status value_rearrange(struct call *c, const struct value *v, const struct gather_source *source,
+                              const struct dims *dims, struct value *out) {
+  return v->constant ? move_constant(c, v->constant, source, dims, out) : move_activation(c, v, source, dims, out);
+}
+
 /* The values under the map, whatever becomes of the batch. */
 static fusion_status map_move(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
                               struct value *out) {
   struct gather_source *source = mem_alloc(dims_size(dims), sizeof *source);
   if (!source) return call_out_of_memory(c);
   map_fill(m, source);
-  const fusion_status status =
-      v->constant ? move_constant(c, v->constant, source, dims, out) : move_activation(c, v, source, dims, out);
+  const fusion_status status = value_rearrange(c, v, source, dims, out);
   mem_free(source);
   return status;
 }

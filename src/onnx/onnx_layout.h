@@ -23,6 +23,11 @@ void map_free(struct axis_map *m);
 fusion_status map_apply(struct call *c, const struct value *v, const struct axis_map *m, const struct dims *dims,
                         struct value *out);
 
+/** Either kind of value: element i of the result, which has the dimensions `dims`, is element source[i].index of `v`,
+ * or a zero. The batch's axis is the caller's matter. */
+fusion_status value_rearrange(struct call *c, const struct value *v, const struct gather_source *source,
+                              const struct dims *dims, struct value *out);
+
 enum { MAX_FILL = 65504 }; /* of Pad and Resize: more would leave fixed point nothing for the values */
 
 /** Sets the call's first output to its first input under a map, with `value` in the zeros' places: value plus the

@@ -158,6 +158,27 @@ static fusion_status constant_left(struct call *c, const struct tensor *w, const
   return call_set(c, 0, &y);
 }
 
+/* A constant of rows times a constant matrix, as in the first step of an unrolled loop. */
+static fusion_status multiply_constants(struct call *c, const struct tensor *a, const struct tensor *w) {
+  enum { PRODUCTS_MOST = 1 << 28 };
+  const uint32_t rank = a->dims.rank, inner = rank ? a->dims.d[rank - 1] : 0;
+  const size_t rows = rank ? dims_span(&a->dims, 0, rank - 1) : 0;
+  if (!a->f || !w->f || rank < 2 || w->dims.rank != 2 || w->dims.d[0] != inner ||
+      (uint64_t)dims_size(&a->dims) * w->dims.d[1] > PRODUCTS_MOST)
+    return call_refuse(c, "simplify the model before export", "multiplies two constants");
+  struct dims dims = a->dims;
+  dims.d[rank - 1] = w->dims.d[1];
+  struct tensor *out = tensor_alloc(&dims, a->type);
+  if (!out) return call_out_of_memory(c);
+  for (size_t i = 0; i < rows * w->dims.d[1]; i++) {
+    const size_t row = i / w->dims.d[1], column = i % w->dims.d[1];
+    double sum = 0;
+    for (size_t k = 0; k < inner; k++) sum += (double)a->f[row * inner + k] * (double)w->f[k * w->dims.d[1] + column];
+    tensor_set(out, i, sum);
+  }
+  return call_set_constant(c, 0, out);
+}
+
 fusion_status op_matmul(struct call *c) {
   const struct value *x = c->in[0];
   const struct tensor *w = call_constant(c, 1);
@@ -168,7 +189,7 @@ fusion_status op_matmul(struct call *c) {
     status = value_matmul(c, x, c->in[1], &y);
     return status == FUSION_OK ? call_set(c, 0, &y) : status;
   }
-  if (x->constant) return call_refuse(c, "simplify the model before export", "multiplies two constants");
+  if (x->constant) return multiply_constants(c, x->constant, w);
   if (w->dims.rank < 2 || dims_span(&w->dims, 0, w->dims.rank - 2) != 1 || w->dims.rank > size_max(2, x->dims.rank))
     return call_refuse(c, "multiply by one constant matrix", "multiplies matrices of these ranks");
   status = times_matrix(c, x, false, &y);

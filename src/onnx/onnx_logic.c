@@ -105,6 +105,22 @@ cleanup:
   return status;
 }
 
+static bool all_whole(const float *v, uint32_t count) {
+  for (uint32_t i = 0; v && i < count; i++)
+    if (v[i] < rintf(v[i]) || v[i] > rintf(v[i])) return false;
+  return true;
+}
+
+bool value_is_whole(const struct graph *g, uint32_t node) {
+  const struct graph_node *n = &g->nodes[node];
+  while ((n->op == GRAPH_GATHER && n->input_count == 1) || n->op == GRAPH_AFFINE) {
+    const bool affine = n->op == GRAPH_AFFINE;
+    if (affine && !(all_whole(n->weights, n->shape.channels) && all_whole(n->bias, n->shape.channels))) return false;
+    n = &g->nodes[n->inputs[0]];
+  }
+  return n->op == GRAPH_COMPARE || (n->op == GRAPH_INPUT && n->step >= 1 && n->step <= 1);
+}
+
 fusion_status op_to_truth(struct call *c) {
   float zero = 0;
   struct tensor zeros = {.f = &zero};
@@ -122,8 +138,41 @@ static struct tensor *as_reals(const struct tensor *t) {
   return r;
 }
 
+/* A constant that stands for minus infinity beside x: x is nothing to it. */
+static bool is_far_below(const struct value *v) {
+  const double far = 1 << 30;
+  for (size_t i = 0; v->constant && i < dims_size(&v->constant->dims); i++)
+    if (!(tensor_get(v->constant, i) <= -far)) return false;
+  return v->constant && dims_size(&v->constant->dims) > 0;
+}
+
+/* x where the condition, or its complement, is 0, else a number far below: x + condition * that number. */
+static fusion_status choose_far_below(struct call *c, bool complement, const struct tensor *below,
+                                      const struct value *x) {
+  struct tensor *far = as_reals(below);
+  struct value condition = *c->in[0], turned = {0}, part = {0}, out = {0};
+  fusion_status status;
+  FAIL_IF(!far, call_out_of_memory(c));
+  for (size_t i = 0; i < dims_size(&far->dims); i++) far->f[i] = fmaxf(far->f[i], -0x1p100f);
+  condition.integer = false;
+  if (complement) {
+    TRY(value_not(c, &condition, &turned));
+    condition = turned;
+  }
+  TRY(value_binary(c, '*', &condition, &(struct value){.constant = far}, &part));
+  TRY(value_binary(c, '+', x, &part, &out));
+  TRY(call_set(c, 0, &out));
+cleanup:
+  tensor_free(turned.constant);
+  tensor_free(part.constant);
+  tensor_free(far);
+  return status;
+}
+
 /* b + condition * (a - b). */
 fusion_status op_choose(struct call *c) {
+  if (is_far_below(c->in[1]) && !c->in[2]->constant) return choose_far_below(c, false, c->in[1]->constant, c->in[2]);
+  if (is_far_below(c->in[2]) && !c->in[1]->constant) return choose_far_below(c, true, c->in[2]->constant, c->in[1]);
   struct value a = *c->in[1], b = *c->in[2], rest = {0}, part = {0}, out = {0};
   struct tensor *owned[2] = {a.constant ? as_reals(a.constant) : NULL, b.constant ? as_reals(b.constant) : NULL};
   fusion_status status;

@@ -5,6 +5,13 @@
 
 #include "onnx/onnx_ops.h"
 
+/* Numbers beyond stand for infinity, such as the least float in a mask; so large that nothing beside them counts, so
+ * small that some may be summed up. */
+static float within_reach(float v) {
+  const float most = 0x1p100f;
+  return v > most && v <= FLT_MAX ? most : v < -most && v >= -FLT_MAX ? -most : v;
+}
+
 /* A constant repeated to `dims`, as floats; NULL with *status set when that fails, or when there is no constant. */
 static float *spread(struct call *c, const struct tensor *t, const struct dims *dims, fusion_status *status) {
   if (!t) return NULL;
@@ -14,7 +21,7 @@ static float *spread(struct call *c, const struct tensor *t, const struct dims *
   const size_t count = dims_size(dims);
   float *out = mem_alloc(count, sizeof *out);
   if (!out) *status = call_out_of_memory(c);
-  for (size_t i = 0; out && i < count; i++) out[i] = (float)tensor_get(repeated.constant, i);
+  for (size_t i = 0; out && i < count; i++) out[i] = within_reach((float)tensor_get(repeated.constant, i));
   tensor_free(repeated.constant);
   return out;
 }

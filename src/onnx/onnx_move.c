@@ -145,7 +145,7 @@ fusion_status op_gather(struct call *c) {
   const struct dims *in = value_dims(c->in[0]);
   const struct tensor *index = call_constant(c, 1);
   uint32_t axis;
-  if (!index && c->in[0]->constant && c->in[1]->tokens) return op_embedding(c);
+  if (!index && c->in[0]->constant && (c->in[1]->tokens || c->in[1]->pair)) return op_embedding(c);
   if (!index) return call_refuse(c, "use constant indices", "has indices that depend on the input");
   if (!index->i || !axis_fix(attr_int(c, "axis", 0), in->rank, &axis))
     return call_malformed(c, "has an axis or indices of the wrong kind");

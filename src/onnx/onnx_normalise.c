@@ -96,15 +96,19 @@ cleanup:
   return status;
 }
 
-fusion_status softmax_inside(struct graph *g) {
+static bool is_end(const struct graph_node *n) {
+  return n->op == GRAPH_SOFTMAX || n->op == GRAPH_ARGMAX;
+}
+
+fusion_status ends_inside(struct graph *g) {
   bool any = false;
   for (uint32_t i = 0; i < g->count; i++) {
     struct graph_node *n = &g->nodes[i];
     for (uint32_t k = 0; k < n->input_count; k++) {
       const struct graph_node *from = &g->nodes[n->inputs[k]];
-      if (from->op == GRAPH_SOFTMAX && from->input_count == 2) n->inputs[k] = from->inputs[1];
+      if (is_end(from) && from->input_count == 2) n->inputs[k] = from->inputs[1];
     }
-    if (n->op != GRAPH_SOFTMAX || n->input_count < 2) continue;
+    if (!is_end(n) || n->input_count < 2) continue;
     any = true;
     if (i + 1 == g->count) n->input_count = 1;
   }

@@ -9,6 +9,14 @@
 /** Gives the inputs that the answer depends on their values: one, or several as parts of a row. */
 fusion_status import_input(struct importer *im, const struct importer *needed) FUSION_MUST_CHECK;
 
+/* onnx.c */
+/** Reads a node: constants are computed, or the graph grows. */
+fusion_status import_node(struct importer *im, const Onnx__NodeProto *node) FUSION_MUST_CHECK;
+
+/* onnx_loop.c */
+fusion_status op_loop(struct call *c);
+fusion_status op_scan(struct call *c);
+
 /* onnx_layout.c */
 /** The graph's shape for dimensions: the leading 1 dropped, then [c], [c, w] or [c, h, w]; more are merged. */
 struct shape dims_shape(const struct dims *d);
@@ -27,7 +35,7 @@ fusion_status op_transpose(struct call *c);
 fusion_status op_slice(struct call *c);
 fusion_status op_split(struct call *c);
 fusion_status op_gather(struct call *c);
-/** A constant table's rows for the network's tokens: a layer. */
+/** A constant table's rows for the network's tokens: a layer; of a pair: a line. */
 fusion_status op_embedding(struct call *c);
 /** Entries of the tables that alone read the input `name`, by Gather along their first axis; 0 when anything else reads
  * it, or their sizes differ. */
@@ -38,6 +46,10 @@ fusion_status op_tile(struct call *c);
 fusion_status op_concat(struct call *c);
 fusion_status op_depth_to_space(struct call *c);
 fusion_status op_space_to_depth(struct call *c);
+
+/* onnx_elements.c */
+fusion_status op_trilu(struct call *c);
+fusion_status op_gather_elements(struct call *c);
 
 /* onnx_fold.c: constants only */
 fusion_status fold_binary(const struct call *c, const char *op, const struct tensor *a, const struct tensor *b,
@@ -81,6 +93,8 @@ fusion_status op_compare(struct call *c);
 fusion_status op_logic(struct call *c);
 fusion_status op_not(struct call *c);
 fusion_status op_sign(struct call *c);
+/** The node holds whole numbers, whatever the sample. */
+bool value_is_whole(const struct graph *g, uint32_t node);
 /** Whether whole numbers differ from 0. */
 fusion_status op_to_truth(struct call *c);
 fusion_status op_choose(struct call *c);
@@ -142,7 +156,6 @@ fusion_status op_pool(struct call *c);
 fusion_status op_global_pool(struct call *c);
 fusion_status op_reduce(struct call *c);
 fusion_status op_sigmoid(struct call *c);
-fusion_status op_argmax(struct call *c);
 
 /* onnx_reduce.c */
 enum reduce { REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX };
@@ -150,11 +163,14 @@ enum reduce { REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX };
 fusion_status value_reduce(struct call *c, enum reduce kind, const struct value *x, const bool axis[MAX_RANK],
                            struct value *out);
 
+/* onnx_argmax.c */
+fusion_status op_argmax(struct call *c);
+
 /* onnx_normalise.c: rows less their average, over their size; softmax */
 /** log(sum of exp(x)) along the marked axes, which become 1. */
 fusion_status value_log_sum_exp(struct call *c, const struct value *x, const bool axis[MAX_RANK], struct value *out);
-/** Softmaxes that other layers follow: what they are made of takes their place. FUSION_E_MEMORY. */
-fusion_status softmax_inside(struct graph *g) FUSION_MUST_CHECK;
+/** Softmaxes and ArgMaxes that other layers follow: what they are made of takes their place. FUSION_E_MEMORY. */
+fusion_status ends_inside(struct graph *g) FUSION_MUST_CHECK;
 fusion_status op_softmax(struct call *c);
 /** Over all values of a sample, or its logarithm. */
 fusion_status softmax_of_all(struct call *c, const struct value *x, bool log);
@@ -194,6 +210,10 @@ fusion_status op_one_hot(struct call *c);
 
 /* onnx_round.c */
 fusion_status op_round(struct call *c);
+
+/* onnx_couple.c */
+/** Probabilities of three classes from the three pairs' [.., 3]: of each the probability of its first class. */
+fusion_status value_couple(struct call *c, const struct value *pairs, struct value *out);
 
 /* onnx_svm.c: domain ai.onnx.ml */
 fusion_status op_svm_regressor(struct call *c);

@@ -1,4 +1,7 @@
 /* LSTM, GRU and RNN: unrolled. A step is a dense layer on what it reads, the input beside the state, and tables. */
+#include <float.h>
+#include <math.h>
+
 #include "onnx/onnx_ops.h"
 
 enum kind { KIND_RNN, KIND_GRU, KIND_LSTM };
@@ -21,6 +24,7 @@ struct recurrent {
   bool reset_before;                  /* GRU: the reset gate before the product, not after */
   bool backward;                      /* of a single direction */
   bool coupled;                       /* LSTM: the forget gate is 1 less the input gate */
+  float clip;                         /* what gates and fresh states read lies from -clip to clip; 0: anywhere */
   const struct tensor *w, *r, *b, *p; /* [directions][gates * hidden][inputs], [..][hidden], [directions][2 * gates *
                                          hidden], [directions][3 * hidden] */
   struct use use[DIRECTIONS][FUNCTIONS];
@@ -87,7 +91,9 @@ static fusion_status read_attributes(struct recurrent *n) {
     return call_malformed(c, "has an unknown direction");
   n->layout = attr_int(c, "layout", 0) != 0;
   n->reset_before = attr_int(c, "linear_before_reset", 0) == 0;
-  if (attr_find(c, "clip")) return call_refuse(c, "export it without 'clip'", "clips what its gates read");
+  n->clip = (float)attr_float(c, "clip", 0);
+  if (attr_find(c, "clip") && !(n->clip > 0 && n->clip <= FLT_MAX))
+    return call_malformed(c, "has a 'clip' that is not a number above 0");
   n->coupled = attr_int(c, "input_forget", 0) != 0;
   if (!take_functions(n))
     return call_refuse(c, "use Sigmoid, HardSigmoid, Tanh and Relu", "has other activation functions");
@@ -200,6 +206,16 @@ static fusion_status rectify(const struct recurrent *n, uint32_t node, uint32_t 
   return added(n, status, *out);
 }
 
+/* min(x, high) */
+static fusion_status cap(const struct recurrent *n, uint32_t node, float high, uint32_t *out) {
+  fusion_status status;
+  TRY(line(n, node, NULL, 0, -1, high, out));
+  TRY(rectify(n, *out, out));
+  TRY(line(n, *out, NULL, 0, -1, high, out));
+cleanup:
+  return status;
+}
+
 static fusion_status activate(const struct recurrent *n, uint32_t node, const struct use *u, uint32_t *out) {
   const struct activation_use use = {u->function == FUNCTION_TANH ? ACTIVATION_TANH : ACTIVATION_SIGMOID, 1, 1, 0, 0};
   fusion_status status;
@@ -210,9 +226,30 @@ static fusion_status activate(const struct recurrent *n, uint32_t node, const st
   }
   TRY(line(n, node, NULL, 0, u->alpha, u->beta, out));
   TRY(rectify(n, *out, out));
-  TRY(line(n, *out, NULL, 0, -1, 1, out));
-  TRY(rectify(n, *out, out));
-  TRY(line(n, *out, NULL, 0, -1, 1, out));
+  TRY(cap(n, *out, 1, out));
+cleanup:
+  return status;
+}
+
+/* From here on floats of the function do not change any more. */
+static float level_from(enum function f) {
+  return f == FUNCTION_SIGMOID ? 18 : f == FUNCTION_TANH ? 10 : INFINITY;
+}
+
+/* The function of what is clipped. The standard clips "the input of activations"; ONNX Runtime clips what gates and
+ * fresh states read, but not the cell on its way into the state, and so do we. */
+static fusion_status clipped(const struct recurrent *n, uint32_t node, const struct use *u, uint32_t *out) {
+  fusion_status status;
+  *out = node;
+  if (n->clip > 0 && n->clip < level_from(u->function)) {
+    if (u->function != FUNCTION_RELU) {
+      TRY(line(n, node, NULL, 0, 1, n->clip, out));
+      TRY(rectify(n, *out, out));
+      TRY(line(n, *out, NULL, 0, 1, -n->clip, out));
+    }
+    TRY(cap(n, *out, n->clip, out));
+  }
+  TRY(activate(n, *out, u, out));
 cleanup:
   return status;
 }
@@ -268,7 +305,7 @@ static fusion_status step_rnn(struct walk *k, uint32_t t) {
   uint32_t read, sum;
   TRY(gathered(k, t, k->state, &read));
   TRY(dense(k, rows, 1, read, k->has_state, &sum));
-  TRY(activate(k->n, sum, &k->n->use[k->direction][0], &k->state));
+  TRY(clipped(k->n, sum, &k->n->use[k->direction][0], &k->state));
 cleanup:
   return status;
 }
@@ -283,7 +320,7 @@ static fusion_status peep(const struct walk *k, uint32_t sums, uint32_t gate, bo
     TRY(line(n, k->cell, n->p, ((size_t)k->direction * 3 + gate) * n->hidden, 0, 0, &seen));
     TRY(binary(n, GRAPH_ADD, *out, seen, out));
   }
-  TRY(activate(n, *out, &n->use[k->direction][0], out));
+  TRY(clipped(n, *out, &n->use[k->direction][0], out));
 cleanup:
   return status;
 }
@@ -298,7 +335,7 @@ static fusion_status lstm_gates(const struct walk *k, uint32_t sums, uint32_t *i
     if (!n->coupled) TRY(peep(k, sums, 2, k->has_cell, forget));
   } else {
     TRY(slice(n, sums, 0, 3 * n->hidden, 0, 0, &gates));
-    TRY(activate(n, gates, &n->use[k->direction][0], &gates));
+    TRY(clipped(n, gates, &n->use[k->direction][0], &gates));
     TRY(part(n, gates, 0, in));
     TRY(part(n, gates, 1, out));
     if (!n->coupled) TRY(part(n, gates, 2, forget));
@@ -319,7 +356,7 @@ static fusion_status step_lstm(struct walk *k, uint32_t t) {
   TRY(dense(k, rows, 4, read, k->has_state, &sums));
   TRY(lstm_gates(k, sums, &in, &forget, &out));
   TRY(part(n, sums, 3, &fresh));
-  TRY(activate(n, fresh, &use[1], &fresh));
+  TRY(clipped(n, fresh, &use[1], &fresh));
   TRY(binary(n, GRAPH_MUL, in, fresh, &fresh));
   if (k->has_cell) {
     TRY(binary(n, GRAPH_MUL, forget, k->cell, &kept));
@@ -343,7 +380,7 @@ static fusion_status gru_fresh(struct walk *k, uint32_t read, uint32_t t, uint32
   const bool inside = n->reset_before;
   TRY(dense(k, after, inside ? 2 : 4, read, k->has_state, &sums));
   TRY(slice(n, sums, 0, 2 * n->hidden, 0, 0, &gates));
-  TRY(activate(n, gates, &n->use[k->direction][0], &gates));
+  TRY(clipped(n, gates, &n->use[k->direction][0], &gates));
   TRY(part(n, gates, 0, update));
   TRY(part(n, gates, 1, &reset));
   if (inside) {
@@ -356,7 +393,7 @@ static fusion_status gru_fresh(struct walk *k, uint32_t read, uint32_t t, uint32
     TRY(part(n, sums, 2, &from));
     TRY(binary(n, GRAPH_ADD, from, reset, fresh));
   }
-  TRY(activate(n, *fresh, &n->use[k->direction][1], fresh));
+  TRY(clipped(n, *fresh, &n->use[k->direction][1], fresh));
 cleanup:
   return status;
 }

@@ -202,32 +202,3 @@ fusion_status op_sigmoid(struct call *c) {
   call_name_node(c, x.node);
   return call_set(c, 0, &x);
 }
-
-/* ArgMax, and ArgMin as that of -x. */
-fusion_status op_argmax(struct call *c) {
-  struct value x = *c->in[0];
-  uint32_t axis;
-  if (!axis_fix(attr_int(c, "axis", 0), x.dims.rank, &axis)) return call_malformed(c, "has an axis outside its input");
-  if (x.dims.d[axis] != dims_size(&x.dims) || value_batch_at(&x, axis))
-    return call_refuse(c, "use it at the end, over the classes", "does not run over all values of a sample");
-  if (attr_int(c, "select_last_index", 0))
-    return call_refuse(c, "let the first win", "lets the last of equal values win");
-  /* Softmax and Sigmoid keep the order. */
-  const struct graph_node *from = &c->im->g->nodes[x.node];
-  if (from->op == GRAPH_SOFTMAX || from->op == GRAPH_SIGMOID) x.node = from->inputs[0];
-  if (is_op(c, "ArgMin")) {
-    const fusion_status turned = value_scale(c, &x, -1, 0, &x);
-    if (turned != FUSION_OK) return turned;
-  }
-  const uint32_t input = x.node;
-  const fusion_status status = call_added(c, graph_add_unary(c->im->g, GRAPH_ARGMAX, input, &x.node));
-  if (status != FUSION_OK) return status;
-  call_name_node(c, x.node);
-  struct dims dims = {0};
-  for (uint32_t k = 0; k < x.dims.rank; k++) {
-    if (k != axis || attr_int(c, "keepdims", 1)) dims_push(&dims, k == axis ? 1 : x.dims.d[k]);
-  }
-  x.dims = dims;
-  x.integer = true;
-  return call_set(c, 0, &x);
-}

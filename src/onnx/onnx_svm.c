@@ -280,8 +280,9 @@ static fusion_status take_classifier(const struct call *c, struct classifier *q)
   if (!fit) return call_malformed(c, "has coefficients that do not fit its vectors");
   if (floats_of(c, "prob_b", &q->b) != probabilities || (probabilities && probabilities != q->pairs))
     return call_malformed(c, "has probabilities that do not fit its classes");
-  if (probabilities && q->classes > 2)
-    return call_refuse(c, "train with probability=False", "has probabilities of more than two classes");
+  if (probabilities && q->classes > 3)
+    return call_refuse(c, "train with probability=False",
+                       "has probabilities of more than three classes, each sample's a system of equations");
 cleanup:
   return status;
 }
@@ -403,6 +404,24 @@ cleanup:
   return status;
 }
 
+/* Of three classes: each pair's probabilities, coupled. */
+static fusion_status set_probabilities(struct call *c, const struct classifier *q, const struct value *sums) {
+  float scale[3], bias[3];
+  struct value pairs = *sums, out;
+  fusion_status status;
+  for (size_t k = 0; k < q->pairs; k++) {
+    scale[k] = -q->a[k];
+    bias[k] = -q->b[k];
+  }
+  TRY(call_added(c, graph_add_affine(c->im->g, sums->node, scale, bias, &pairs.node)));
+  TRY(value_activation(c, &pairs, (struct activation_use){ACTIVATION_SIGMOID, 1, 1, 0, 0}, &pairs));
+  TRY(value_couple(c, &pairs, &out));
+  out.dims.d[out.dims.rank - 1] = (uint32_t)q->classes;
+  TRY(call_set(c, 1, &out));
+cleanup:
+  return status;
+}
+
 /* Files have a score a pair. Where these are the answer, the classes' votes take their place. */
 static fusion_status more_classes(struct call *c, struct classifier *q, struct value x) {
   const bool answer = is_answer(c->im, c->node->output[1], 0);
@@ -412,8 +431,10 @@ static fusion_status more_classes(struct call *c, struct classifier *q, struct v
   TRY(sums_open(c, &q->sums, q->pairs, q->m.supports));
   set_pairs(q);
   TRY(add_sums(c, &q->m, &q->sums, &x));
-  if (answer || label) TRY(add_votes(c, q, &x, &votes));
+  const bool probabilities = q->a != NULL;
+  if ((answer && !probabilities) || label) TRY(add_votes(c, q, &x, &votes));
   if (label) TRY(ml_classifier_label(c, votes));
+  if (probabilities) return set_probabilities(c, q, &x);
   if (answer)
     snprintf(c->im->g->note, sizeof c->im->g->note,
              "answers are each class's votes by the %zu pairs of classes, instead of a score a pair", q->pairs);

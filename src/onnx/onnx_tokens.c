@@ -31,18 +31,45 @@ uint32_t tokens_count(const struct importer *im, const char *name) {
   return count;
 }
 
+/* Of tokens 0 and 1: the first entry, and as often as the token says what the second has more. */
+static fusion_status pair_embedding(struct call *c) {
+  const struct tensor *table = c->in[0]->constant;
+  const uint32_t width = table->dims.d[1], places = (uint32_t)dims_size(&c->in[1]->dims);
+  const struct dims row = {1, {width}};
+  struct value x = *c->in[1], out;
+  struct tensor *first = tensor_alloc(&row, 0), *more = tensor_alloc(&row, 0);
+  fusion_status status;
+  FAIL_IF(!first || !more, call_out_of_memory(c));
+  for (uint32_t k = 0; k < width; k++) {
+    first->f[k] = table->f[k];
+    more->f[k] = table->f[width + k] - table->f[k];
+  }
+  x.dims = (struct dims){3, {1, places, 1}};
+  x.pair = x.integer = false;
+  TRY(value_binary(c, '*', &x, &(struct value){.constant = more}, &out));
+  TRY(value_binary(c, '+', &out, &(struct value){.constant = first}, &out));
+  TRY(call_set(c, 0, &out));
+cleanup:
+  tensor_free(first);
+  tensor_free(more);
+  return status;
+}
+
 fusion_status op_embedding(struct call *c) {
   static const uint32_t turned[] = {0, 2, 1};
   const struct tensor *table = c->in[0]->constant;
   const struct value *tokens = c->in[1];
+  if (tokens->pair) return pair_embedding(c);
   const uint32_t entries = table->dims.d[0], width = table->dims.d[1];
   const uint32_t places = (uint32_t)dims_size(&tokens->dims);
+  /* Numbers may lie in channels behind the tokens'. */
+  const uint32_t channels = c->im->g->nodes[tokens->node].shape.channels;
   struct value out = {.dims = {3, {1, width, places}}, .batched = tokens->batched};
-  float *weights = mem_alloc((size_t)width * entries, sizeof *weights);
+  float *weights = mem_alloc((size_t)width * channels, sizeof *weights);
   fusion_status status;
   FAIL_IF(!weights, call_out_of_memory(c));
   for (uint32_t v = 0; v < entries; v++)
-    for (uint32_t k = 0; k < width; k++) weights[(size_t)k * entries + v] = table->f[(size_t)v * width + k];
+    for (uint32_t k = 0; k < width; k++) weights[(size_t)k * channels + v] = table->f[(size_t)v * width + k];
   const struct graph_linear_spec spec = {.name = "embedding",
                                          .input = tokens->node,
                                          .out_channels = width,

@@ -116,6 +116,7 @@ fusion_status op_tree_ensemble(struct call *c) {
   for (size_t i = 0; i < q.leaf_count; i++) {
     FAIL_IF(!trees_index_ok(q.targets[i], r.f.outputs), call_malformed(c, "gives a weight for no output"));
     r.f.values[i * r.f.outputs + (size_t)q.targets[i]] = (float)(r.weights.v[i] * factor);
+    r.given[i * r.f.outputs + (size_t)q.targets[i]] = true;
   }
   TRY(trees_plant(&r, (enum way)way, &x));
   TRY(trees_add_transform(c, (enum transform)transform, &x));

@@ -46,6 +46,7 @@ static fusion_status either_of(const struct call *c, const char *name, const cha
 
 void trees_close(struct reading *r) {
   forest_free(&r->f);
+  mem_free(r->given);
   mem_free(r->split.v);
   mem_free(r->weights.v);
   mem_free(r->base.v);
@@ -97,7 +98,8 @@ fusion_status trees_open_values(struct reading *r, size_t rows, int64_t outputs)
   r->f.outputs = (uint32_t)outputs;
   r->f.values = mem_alloc(count, sizeof *r->f.values);
   r->f.base = mem_alloc(r->f.outputs, sizeof *r->f.base);
-  return r->f.values && r->f.base ? FUSION_OK : call_out_of_memory(r->c);
+  r->given = mem_alloc(count, sizeof *r->given);
+  return r->f.values && r->f.base && r->given ? FUSION_OK : call_out_of_memory(r->c);
 }
 
 bool trees_index_ok(int64_t v, size_t count) {
@@ -237,7 +239,9 @@ static fusion_status read_worth(struct reading *r, const struct worth *w, const 
     const int64_t output = only ? 0 : w->outputs[i];
     if (node == UINT32_MAX || !r->f.nodes[node].leaf || !trees_index_ok(output, r->f.outputs))
       return call_malformed(r->c, "gives a weight to what is no leaf, or for no output");
-    r->f.values[(size_t)node * r->f.outputs + (size_t)output] += (float)(r->weights.v[i] * w->factor);
+    const size_t at = (size_t)node * r->f.outputs + (size_t)output;
+    r->f.values[at] += (float)(r->weights.v[i] * w->factor);
+    r->given[at] = true;
   }
   return FUSION_OK;
 }
@@ -329,45 +333,91 @@ static bool mark_tree(const struct reading *r, uint32_t node, uint32_t tree, uin
   return mine;
 }
 
-/* Gives every tree an output of its own: the values [rows][1] become [rows][trees]. */
+/* Fills the values of trees apart: [rows][outputs * trees]. Of several outputs a tree counts where the leaf that is
+ * reached gives the output a value; else it has the least of the output's, which is none among others. The first output
+ * whose value may come from no tree at all; UINT32_MAX when there is none. */
+static uint32_t part_values(struct reading *r, const float *values, const bool *given, uint32_t outputs,
+                            const uint32_t *owner, bool *always) {
+  const uint32_t trees = r->f.trees;
+  for (uint32_t o = 0; o < outputs; o++) {
+    float least = INFINITY;
+    bool any = false;
+    for (uint32_t t = 0; t < trees; t++) always[t] = true;
+    for (uint32_t i = 0; i < r->f.rows; i++) {
+      if (owner[i] == UINT32_MAX) continue;
+      const bool is = outputs == 1 || given[(size_t)i * outputs + o];
+      const float v = values[(size_t)i * outputs + o];
+      always[owner[i]] = always[owner[i]] && is;
+      if (is && v < least) least = v;
+    }
+    for (uint32_t t = 0; t < trees; t++) any = any || always[t];
+    if (!any) return o;
+    for (uint32_t i = 0; i < r->f.rows; i++) {
+      if (owner[i] == UINT32_MAX) continue;
+      const bool is = outputs == 1 || given[(size_t)i * outputs + o];
+      const size_t at = ((size_t)i * outputs + o) * trees + owner[i];
+      r->f.values[at] = is ? values[(size_t)i * outputs + o] : least;
+    }
+  }
+  return UINT32_MAX;
+}
+
+/* Gives every tree outputs of its own. */
 static fusion_status part_trees(struct reading *r) {
-  const uint32_t trees = r->f.trees, rows = r->f.rows;
+  const uint32_t trees = r->f.trees, rows = r->f.rows, outputs = r->f.outputs;
   float *values = r->f.values, *base = r->f.base;
+  bool *given = r->given, *always = mem_alloc(trees, sizeof *always);
   struct owners o = {.tree = mem_alloc(rows, sizeof *o.tree)};
   fusion_status status;
   r->f.values = r->f.base = NULL;
-  FAIL_IF(!o.tree, call_out_of_memory(r->c));
-  TRY(trees_open_values(r, rows, trees));
+  r->given = NULL;
+  FAIL_IF(!o.tree || !always, call_out_of_memory(r->c));
+  TRY(trees_open_values(r, rows, (int64_t)outputs * trees));
   for (uint32_t i = 0; i < rows; i++) o.tree[i] = UINT32_MAX;
   for (uint32_t t = 0; t < trees; t++)
     FAIL_IF(!mark_tree(r, r->f.roots[t], t, 0, &o),
             call_malformed(r->c, "has trees that share leaves, or are too deep"));
-  for (uint32_t i = 0; i < rows; i++)
-    if (o.tree[i] != UINT32_MAX) r->f.values[(size_t)i * trees + o.tree[i]] = values[i];
+  const uint32_t bare = part_values(r, values, given, outputs, o.tree, always);
+  if (bare != UINT32_MAX)
+    status = call_refuse(r->c, "give each output a tree all of whose leaves have a value for it",
+                         "takes the least or the largest of trees that may give output %u no value", bare);
 cleanup:
   mem_free(o.tree);
+  mem_free(always);
+  mem_free(given);
   mem_free(values);
   mem_free(base);
+  return status;
+}
+
+/* sign * x + base, for each output. */
+static fusion_status add_base(struct call *c, uint32_t outputs, float sign, const float *base, struct value *x) {
+  float *scale = mem_alloc(outputs, sizeof *scale);
+  if (!scale) return call_out_of_memory(c);
+  for (uint32_t o = 0; o < outputs; o++) scale[o] = sign;
+  const fusion_status status = call_added(c, graph_add_affine(c->im->g, x->node, scale, base, &x->node));
+  mem_free(scale);
   return status;
 }
 
 /* The least or the largest of the trees' answers, plus the base value. */
 static fusion_status plant_one(struct reading *r, enum way way, struct value *x) {
   struct call *c = r->c;
-  const double sign = way == WAY_MIN ? -1 : 1, base = (double)r->f.base[0];
+  const uint32_t outputs = r->f.outputs, trees = r->f.trees;
+  float *base = mem_alloc(outputs, sizeof *base);
   fusion_status status;
-  if (r->f.outputs != 1)
-    return call_refuse(c, "sum the trees", "takes the least or the largest of trees of several outputs");
+  FAIL_IF(!base, call_out_of_memory(c));
+  memcpy(base, r->f.base, outputs * sizeof *base);
   TRY(part_trees(r));
-  const uint32_t trees = r->f.trees;
   TRY(plant_all(r, x));
-  TRY(value_view(c, x, (struct shape){1, 1, trees}, &x->node));
+  TRY(value_view(c, x, (struct shape){outputs, 1, trees}, &x->node));
   if (trees > 1)
     TRY(call_added(c, graph_add_pool(c->im->g, GRAPH_MAXPOOL, x->node,
                                      (struct window){1, trees, 1, 1, 0, 0, 0, 0, 1, 1}, &x->node)));
-  x->dims.d[x->dims.rank - 1] = 1;
-  TRY(value_scale(c, x, sign, base, x));
+  x->dims.d[x->dims.rank - 1] = outputs;
+  TRY(add_base(c, outputs, way == WAY_MIN ? -1 : 1, base, x));
 cleanup:
+  mem_free(base);
   return status;
 }
 

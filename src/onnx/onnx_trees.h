@@ -20,6 +20,7 @@ struct numbers {
 struct reading {
   struct call *c;
   struct forest f;
+  bool *given; /* owned: [rows][outputs]: the leaf gives the output a value */
   uint32_t capacity;
   struct numbers split, weights, base;
 };

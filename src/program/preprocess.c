@@ -20,6 +20,10 @@ static double flush(double v, int least) {
   return v;
 }
 
+float preprocess_number(double raw) {
+  return (float)flush(flush(raw, RAW_EXPONENT_LEAST), REAL_EXPONENT_LEAST);
+}
+
 void preprocess_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out) {
   if (p->tokens) {
     tokens_apply(p, shape, raw, samples, out);

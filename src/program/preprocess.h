@@ -15,7 +15,10 @@ struct preprocess {
   double *deviation;     /* owned; within 2^-60 and 2^60 */
   uint32_t tokens;       /* 0: raw samples are numbers. Else they are [height * width] whole numbers below it, each of
                             which becomes a column of channels: of zeros and a one in its place, or of the table */
-  float *table;          /* owned: [tokens][channels], public; NULL: channels are `tokens` */
+  uint32_t numbers;      /* beside tokens: numbers of a raw sample that stay what they are, in the last channels, behind
+                            which zeros fill up */
+  uint32_t numbers_first; /* of them, those before the tokens in a raw sample; the others follow the tokens */
+  float *table;           /* owned: [tokens][channels of a token], public; NULL: those are `tokens` */
 };
 
 /** Units of the quantised input where one for all would not do: integer = (real - centre) / (2^exponent * scale of step
@@ -38,6 +41,8 @@ double input_units_unit(const struct input_units *u, uint32_t k);
 
 /** Numbers of a raw sample. */
 size_t preprocess_row_size(const struct preprocess *p, struct shape shape);
+/** Channels that `numbers` take behind those of tokens. */
+uint32_t preprocess_number_channels(uint32_t numbers, struct shape shape);
 enum { PREPROCESS_TOKENS_MAX = 1 << 20, PREPROCESS_TABLE_MAX = 1 << 24 /* numbers of a table */ };
 /** FUSION_E_INPUT, with the sample (counted from `first`) and the place, when a token is no whole number below
  * p->tokens. Its time does not depend on the tokens but for the first such. Nothing to check without tokens. */

@@ -137,12 +137,16 @@ static complaint check_preprocess(const struct preprocess *p, uint32_t channels)
 
 static complaint check_tokens(const struct preprocess *p, struct shape shape) {
   const double most = ldexp(1, 60);
-  if (!p->tokens) return p->table ? "a table needs tokens" : NULL;
+  if (!p->tokens) return p->table ? "a table needs tokens" : p->numbers ? "numbers need tokens beside them" : NULL;
   if (p->tokens > PREPROCESS_TOKENS_MAX) return "the tokens are too many";
   if (p->count || p->scale < 1 || p->scale > 1 || p->channels_last || p->reverse_channels)
     return "tokens take no preprocessing";
-  if (!p->table) return p->tokens == shape.channels ? NULL : "the input has another number of channels than tokens";
-  const uint64_t count = (uint64_t)p->tokens * shape.channels;
+  if (p->numbers > shape_size(shape) || p->numbers_first > p->numbers) return "the numbers beside tokens are too many";
+  const uint32_t behind = preprocess_number_channels(p->numbers, shape);
+  if (behind >= shape.channels) return "the input has no channels for tokens";
+  const uint32_t channels = shape.channels - behind;
+  if (!p->table) return p->tokens == channels ? NULL : "the input has another number of channels than tokens";
+  const uint64_t count = (uint64_t)p->tokens * channels;
   if (count > PREPROCESS_TABLE_MAX) return "the table of tokens is too large";
   for (uint64_t i = 0; i < count; i++)
     if (p->table[i] != 0 && !within((double)p->table[i], ldexp(1, -100), most))

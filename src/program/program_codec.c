@@ -12,7 +12,13 @@
 #include "program/operators.h"
 #include "program/program_section.h"
 
-enum { MANIFEST_VERSION = 3, HAS_LABELS = 4, HAS_DEFENCE = 8, HAS_TOKENS = 16 /* beside what the network ended in */ };
+enum {
+  MANIFEST_VERSION = 3,
+  HAS_LABELS = 4,
+  HAS_DEFENCE = 8,
+  HAS_TOKENS = 16,
+  HAS_NUMBERS = 32 /* beside what the network ended in */
+};
 
 static bool decode_bool(struct reader *r) {
   const uint8_t v = read_u8(r);
@@ -202,8 +208,8 @@ static fusion_status decode_preprocess(struct reader *r, struct preprocess *p) {
 }
 
 /* The table's rows are `width` numbers, 0 where there is none. */
-static void encode_tokens(struct writer *w, const struct preprocess *p, uint32_t channels) {
-  const uint32_t width = p->table ? channels : 0;
+static void encode_tokens(struct writer *w, const struct preprocess *p, struct shape shape) {
+  const uint32_t width = p->table ? shape.channels - preprocess_number_channels(p->numbers, shape) : 0;
   write_u32(w, p->tokens);
   write_u32(w, width);
   for (size_t i = 0; i < (size_t)p->tokens * width; i++) {
@@ -211,6 +217,15 @@ static void encode_tokens(struct writer *w, const struct preprocess *p, uint32_t
     memcpy(&bits, p->table + i, sizeof bits);
     write_u32(w, bits);
   }
+  if (!p->numbers) return;
+  write_u32(w, p->numbers);
+  write_u32(w, p->numbers_first);
+}
+
+static fusion_status decode_numbers(struct reader *r, struct preprocess *p) {
+  p->numbers = read_u32(r);
+  p->numbers_first = read_u32(r);
+  return r->failed || !p->numbers || p->numbers > MODEL_MAX_TENSOR ? FUSION_E_MODEL : FUSION_OK;
 }
 
 /* That the width is that of the input's channels shows when the input is known. */
@@ -271,12 +286,13 @@ void program_encode_function(struct writer *w, const struct program *program) {
   write_u8(w, (uint8_t)program->rounding);
   const unsigned last = program->log_softmax ? 3 : program->softmax ? 1 : program->sigmoid ? 2 : 0;
   const bool defended = program->defence.kind != DEFENCE_NONE;
-  write_u8(w, (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0) | (defended ? HAS_DEFENCE : 0) |
-                        (program->preprocess.tokens ? HAS_TOKENS : 0)));
+  write_u8(w,
+           (uint8_t)(last | (program->labels.count ? HAS_LABELS : 0) | (defended ? HAS_DEFENCE : 0) |
+                     (program->preprocess.tokens ? HAS_TOKENS : 0) | (program->preprocess.numbers ? HAS_NUMBERS : 0)));
   if (program->labels.count) class_labels_encode(w, &program->labels);
   if (defended) encode_defence(w, &program->defence);
   encode_preprocess(w, &program->preprocess);
-  if (program->preprocess.tokens) encode_tokens(w, &program->preprocess, program->steps[0].out.shape.channels);
+  if (program->preprocess.tokens) encode_tokens(w, &program->preprocess, program->steps[0].out.shape);
   encode_units(w, &program->input_units);
   write_u8(w, program->reach_bits);
   write_u32(w, program->count);
@@ -300,7 +316,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   out->softmax = last == 1 || last == 3;
   out->log_softmax = last == 3;
   out->sigmoid = last == 2;
-  if (r->failed || flags >= 2 * HAS_TOKENS || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
+  if (r->failed || flags >= 2 * HAS_NUMBERS || output > OUTPUT_TOP_K || rounding > ROUNDING_FAST) return FUSION_E_MODEL;
   out->output = (enum program_output)output;
   out->rounding = (enum program_rounding)rounding;
   uint32_t width = 0;
@@ -308,6 +324,7 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   if (status == FUSION_OK && flags & HAS_DEFENCE) status = decode_defence(r, &out->defence);
   if (status == FUSION_OK) status = decode_preprocess(r, &out->preprocess);
   if (status == FUSION_OK && flags & HAS_TOKENS) status = decode_tokens(r, &out->preprocess, &width);
+  if (status == FUSION_OK && flags & HAS_NUMBERS) status = decode_numbers(r, &out->preprocess);
   if (status == FUSION_OK) status = decode_units(r, &out->input_units);
   if (status != FUSION_OK) return status;
   out->reach_bits = read_u8(r);
@@ -317,7 +334,10 @@ static fusion_status decode_program(struct program *out, struct reader *r) {
   if (!out->steps) return FUSION_E_MEMORY;
   out->count = count;
   for (uint32_t i = 0; i < count && status == FUSION_OK; i++) status = decode_step(r, out, i, &budget);
-  if (status == FUSION_OK && width && width != out->steps[0].out.shape.channels) return FUSION_E_MODEL;
+  const struct shape shape = out->steps[0].out.shape;
+  if (status == FUSION_OK && width &&
+      width + preprocess_number_channels(out->preprocess.numbers, shape) != shape.channels)
+    return FUSION_E_MODEL;
   return status == FUSION_OK ? program_decode_sections(r, out) : status;
 }
 

@@ -8,4 +8,7 @@
  * them. */
 void tokens_apply(const struct preprocess *p, struct shape shape, const double *raw, size_t samples, float *out);
 
+/** A raw number, without denormals. */
+float preprocess_number(double raw);
+
 #endif

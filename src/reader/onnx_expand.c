@@ -74,7 +74,10 @@ static bool push(struct importer *im, const Onnx__NodeProto *node, int64_t opset
   return true;
 }
 
+/* A branch has no inputs, the body of a loop has. */
 static bool made_in(const Onnx__GraphProto *g, const char *name) {
+  for (size_t i = 0; i < g->n_input; i++)
+    if (g->input[i]->name && !strcmp(g->input[i]->name, name)) return true;
   for (size_t i = 0; i < g->n_initializer; i++)
     if (g->initializer[i]->name && !strcmp(g->initializer[i]->name, name)) return true;
   for (size_t i = 0; i < g->n_node; i++)
@@ -266,11 +269,114 @@ cleanup:
   return status;
 }
 
+static fusion_status loop_refused(const struct expansion *x, const char *what) {
+  return error_set(x->im->err, FUSION_E_UNSUPPORTED,
+                   "'%s': the body of a loop %s; export the model with its loops unrolled", x->im->path, what);
+}
+
+/* Inputs or outputs of the body, under the names that the nodes around it may read. NULL when memory is out. */
+static Onnx__ValueInfoProto **take_infos(struct expansion *x, const struct inlined *in, Onnx__ValueInfoProto **infos,
+                                         size_t count) {
+  Onnx__ValueInfoProto **out = take(x, size_max(count, 1) * sizeof(Onnx__ValueInfoProto *));
+  for (size_t i = 0; out && i < count; i++) {
+    out[i] = take(x, sizeof *out[i]);
+    if (!out[i]) return NULL;
+    onnx__value_info_proto__init(out[i]);
+    out[i]->name = renamed(x, in, infos[i]->name);
+    if (!out[i]->name) return NULL;
+  }
+  return out;
+}
+
+/* The body of a Loop or Scan with its tensors' names in the surroundings; its constants become nodes of those. */
+static fusion_status take_body(struct expansion *x, const struct inlined *in, int64_t opset, Onnx__GraphProto **out) {
+  const Onnx__GraphProto *g = in->branch;
+  Onnx__GraphProto *copy = take(x, sizeof *copy);
+  Onnx__NodeProto **nodes = take(x, size_max(g->n_node, 1) * sizeof(Onnx__NodeProto *));
+  fusion_status status = FUSION_OK;
+  x->made += g->n_node + g->n_initializer;
+  if (!copy || !nodes || x->made > FUNCTION_NODES_MAX) return too_large(x);
+  for (size_t i = 0; i < g->n_initializer; i++) TRY(expand_initialiser(x, in, g->initializer[i], opset));
+  for (size_t i = 0; i < g->n_node; i++) {
+    bool nested = function_of(x->im, g->node[i]) != NULL;
+    for (size_t k = 0; k < g->node[i]->n_attribute; k++) nested = nested || g->node[i]->attribute[k]->g;
+    FAIL_IF(nested, loop_refused(x, "holds another loop, a branch or a function"));
+    nodes[i] = body_node(x, in, g->node[i]);
+    FAIL_IF(!nodes[i], too_large(x));
+  }
+  *copy = *g;
+  copy->node = nodes;
+  copy->n_initializer = 0;
+  copy->input = take_infos(x, in, g->input, g->n_input);
+  copy->output = take_infos(x, in, g->output, g->n_output);
+  FAIL_IF(!copy->input || !copy->output, too_large(x));
+  *out = copy;
+cleanup:
+  return status;
+}
+
+/* The node's inputs, as many as its body has, and then all names that the body reads, twice: it reads them again and
+ * again. */
+static bool add_names(struct expansion *x, Onnx__NodeProto *node, const Onnx__GraphProto *body) {
+  static char nothing[1];
+  size_t count = body->n_output + body->n_input;
+  for (size_t i = 0; i < body->n_node; i++) count += body->node[i]->n_input;
+  char **names = take(x, (node->n_input + 2 * count + 1) * sizeof *names);
+  size_t at = node->n_input;
+  if (!names) return false;
+  if (at) memcpy(names, node->input, at * sizeof *names);
+  while (at < body->n_input) names[at++] = nothing;
+  for (int twice = 0; twice < 2; twice++)
+    for (size_t i = 0; i < body->n_node; i++)
+      for (size_t k = 0; k < body->node[i]->n_input; k++)
+        if (body->node[i]->input[k][0] && !made_in(body, body->node[i]->input[k]))
+          names[at++] = body->node[i]->input[k];
+  for (size_t i = 0; i < body->n_output; i++)
+    if (!made_in(body, body->output[i]->name)) names[at++] = body->output[i]->name;
+  node->input = names;
+  node->n_input = at;
+  return true;
+}
+
+/* Loop and Scan: the node with a body that reads its surroundings by their names (onnx_loop.c unrolls it). */
+static fusion_status expand_loop(struct expansion *x, const struct inlined *around, const Onnx__NodeProto *body,
+                                 int64_t opset) {
+  const Onnx__AttributeProto *a = named(body->attribute, body->n_attribute, "body");
+  struct inlined in = {.f = around ? around->f : NULL, .caller = around ? around->caller : NULL, .around = around};
+  const char *first = NULL;
+  for (size_t i = 0; i < body->n_output && !first; i++)
+    if (body->output[i] && body->output[i][0]) first = renamed(x, around, body->output[i]);
+  if (!a || !a->g || !first) return loop_refused(x, "is missing, or makes nothing");
+  if (body->n_input > a->g->n_input) return loop_refused(x, "has fewer inputs than the loop");
+  in.branch = a->g;
+  in.prefix = first;
+  Onnx__NodeProto *node = take(x, sizeof *node);
+  Onnx__AttributeProto *own = take(x, sizeof *own);
+  fusion_status status = FUSION_OK;
+  if (!node || !own) return too_large(x);
+  *node = *body;
+  *own = *a;
+  node->input = renamed_all(x, around, body->input, body->n_input);
+  node->output = renamed_all(x, around, body->output, body->n_output);
+  const struct inlined none = {0};
+  FAIL_IF(!node->input || !node->output || !resolve_attributes(x, around ? around : &none, body, node), too_large(x));
+  TRY(take_body(x, &in, opset, &own->g));
+  for (size_t i = 0; i < node->n_attribute; i++)
+    if (node->attribute[i] == a) node->attribute[i] = own;
+  FAIL_IF(!add_names(x, node, own->g), too_large(x));
+  TRY(expand_node(x, node, opset, true));
+cleanup:
+  return status;
+}
+
 /* A node as its surroundings call its tensors. */
 static fusion_status expand_body(struct expansion *x, const struct inlined *in, const Onnx__NodeProto *body,
                                  int64_t opset) {
   if (body->op_type && !strcmp(body->op_type, "If") && (!body->domain || !body->domain[0]))
     return expand_if(x, in, body, opset);
+  if (body->op_type && (!strcmp(body->op_type, "Loop") || !strcmp(body->op_type, "Scan")) &&
+      (!body->domain || !body->domain[0]))
+    return expand_loop(x, in, body, opset);
   const Onnx__NodeProto *node = in ? body_node(x, in, body) : body;
   return node ? expand_node(x, node, opset, in != NULL) : too_large(x);
 }

@@ -54,6 +54,7 @@ struct value {
   uint32_t batch_axis;     /* which; the batch is its outermost part, alone at the input */
   bool integer;            /* activation: integers (ArgMax, integer inputs, quantised) */
   bool tokens;             /* the network's input, a row of tokens: its node holds columns of zeros and a one */
+  bool pair;               /* an input of tokens 0 and 1, whose tables have two entries: its node holds the numbers */
   bool quantised;          /* between QuantizeLinear and DequantizeLinear: the node holds (q - zero) * step */
   double step, zero;
   size_t uses;                     /* in the table of what is needed: inputs that name it, one more for the answer */

@@ -26,6 +26,10 @@ fusion_status inputs_check_width(size_t row_size, const struct preprocess *p, st
         err, FUSION_E_INPUT,
         "input: has one axis, so that each sample is one number; the model takes samples of %zu (%ux%ux%u)", size,
         shape.channels, shape.height, shape.width);
+  if (p->tokens && p->numbers)
+    return error_set(err, FUSION_E_INPUT,
+                     "input: a row has %zu numbers, the model takes %zu: %u numbers, %zu tokens, %u numbers", row_size,
+                     size, p->numbers_first, size - p->numbers, p->numbers - p->numbers_first);
   if (p->tokens)
     return error_set(err, FUSION_E_INPUT, "input: a row has %zu numbers, the model takes %zu tokens", row_size, size);
   return error_set(err, FUSION_E_INPUT, "input: a row has %zu numbers, the model takes %zu (%ux%ux%u)", row_size, size,

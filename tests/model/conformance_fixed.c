@@ -173,7 +173,7 @@ struct fixed_result fixed_run(struct graph *g, const float *input, size_t sample
   const uint32_t logits = graph_logits(g);
   options.weight_bits = options.activation_bits = options.input_bits = options.output_bits = BITS;
   options.threads = 1;
-  if (graph_relax_limits(g, input, samples) != FUSION_OK ||
+  if (graph_relax_limits(g, input, samples) != FUSION_OK || graph_fit_masks(g, input, samples, NULL) != FUSION_OK ||
       quantise_graph(&m, g, input, samples, &options, &report, &err) != FUSION_OK) {
     snprintf(r.why, sizeof r.why, "%.240s", err.text);
     return r;

@@ -42,6 +42,11 @@ def case(name, nodes, x, y, constants=(), opset=13, ends=('y',), inputs=None, fu
     CASES[name] = (m, x, y)
 
 
+def refused(name, nodes, x, *constants, **how):
+    """One that is not to be read."""
+    case('refused_' + name, nodes, x, 0, *constants, **how)
+
+
 def machine_attributes(machine):
     """As scikit-learn's converter writes them; of two classes the sum is that of the first."""
     sign = -1 if hasattr(machine, 'classes_') and len(machine.classes_) == 2 else 1
@@ -72,6 +77,21 @@ def one_against_rest(classes):
               node('Abs', ['sums'], ['size']), node('Add', ['size', 'one'], ['more']), node('Mul', ['more', 'three'], ['thrice']),
               node('Div', ['sums', 'thrice'], ['part']), node('Add', ['counts', 'part'], ['y'])]
     return nodes, constants
+
+
+def couple(pairs):
+    """The probabilities that least contradict those of the pairs (0, 1), (0, 2), (1, 2): where libsvm's iteration leads."""
+    out = []
+    for row in pairs:
+        r, q = np.zeros((3, 3)), np.zeros((3, 3))
+        for (i, j), v in zip(((0, 1), (0, 2), (1, 2)), row):
+            r[i, j], r[j, i] = v, 1 - v
+        for i in range(3):
+            q[i, i] = (r[:, i] ** 2).sum()
+            q[i] -= np.where(np.arange(3) == i, 0, r[:, i] * r[i])
+        system = np.block([[q, np.ones((3, 1))], [np.ones((1, 3)), np.zeros((1, 1))]])
+        out.append(np.linalg.solve(system, [0, 0, 0, 1])[:3])
+    return np.array(out)
 
 
 def machine_cases():
@@ -107,6 +127,17 @@ def machine_cases():
     case('svc_probability', [ml('SVMClassifier', ['x'], ['labels', 'p'], **attributes),
                              ml('ZipMap', ['p'], ['y'], classlabels_strings=['no', 'yes'])],
          show, np.stack([first, 1 - first], 1), ends=('labels', 'y'))
+    sure = svm.SVC(probability=True, random_state=1, decision_function_shape='ovo').fit(x, label)
+    attributes = machine_attributes(sure) | {'vectors_per_class': sure.n_support_.tolist(), 'classlabels_ints': [0, 1, 2],
+                                             'prob_a': sure.probA_.tolist(), 'prob_b': sure.probB_.tolist()}
+    coupled = couple(1 / (1 + np.exp(sure.decision_function(show) * sure.probA_ + sure.probB_)))
+    assert np.abs(sure.predict_proba(show) - coupled).max() < 0.01
+    case('svc_three_probability', [ml('SVMClassifier', ['x'], ['labels', 'p'], **attributes), ml('ZipMap', ['p'], ['y'], classlabels_int64s=[0, 1, 2])],
+         show, coupled, ends=('labels', 'y'))
+    four = svm.SVC(probability=True, random_state=1, kernel='linear').fit(x, label + (x[:, 3] > 1))
+    attributes = machine_attributes(four) | {'vectors_per_class': four.n_support_.tolist(), 'classlabels_ints': [0, 1, 2, 3],
+                                             'prob_a': four.probA_.tolist(), 'prob_b': four.probB_.tolist()}
+    refused('svc_four_probability', [ml('SVMClassifier', ['x'], ['label', 'y'], **attributes)], show, ends=('label', 'y'))
     three = svm.SVC(decision_function_shape='ovr').fit(x, label)
     attributes = machine_attributes(three) | {'vectors_per_class': three.n_support_.tolist(), 'classlabels_ints': [0, 1, 2]}
     nodes, constants = one_against_rest(3)
@@ -143,14 +174,18 @@ def sum_cases():
     case('sum_product', nodes, x, (x @ a) * (x @ b) - x @ a, {'a': a, 'b': b})
 
 
-def answer_of_tree(rows, leaves, tree, sample, members):
+def leaf_of_tree(rows, tree, sample, members):
     by_name = {row[:2]: row for row in rows}
     at = by_name[tree, 0]
     while at[2] != 'LEAF':
         v = float(sample[at[3]])
         hit = {'BRANCH_LEQ': v <= at[4], 'BRANCH_LT': v < at[4], 'BRANCH_MEMBER': v in members.get(at[:2], ())}[at[2]]
         at = by_name[tree, at[5] if hit else at[6]]
-    return leaves[at[:2]][0]
+    return at[1]
+
+
+def answer_of_tree(rows, leaves, tree, sample, members):
+    return leaves[tree, leaf_of_tree(rows, tree, sample, members)][0]
 
 
 def tree_cases():
@@ -166,6 +201,24 @@ def tree_cases():
         case('tree_' + way.lower(), [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function=way, **attributes)], x, y[:, None] + 0.75)
     case('tree_places_max', [ml('TreeEnsemble', ['x'], ['y'], aggregate_function=3, **tree_places(rows, leaves))], x,
          all_trees.max(1)[:, None])
+    # Three outputs; a leaf's weight for one of them is left out in some trees, which then do not count.
+    more = np.random.default_rng(49)
+    rows, leaves = flat_trees(trees, lambda: more.integers(-40, 41, 3) / 16)
+    each = np.array([[leaves[tree, leaf_of_tree(rows, tree, s, {})] for tree in range(5)] for s in x])
+    three = {'n_targets': 3, 'base_values': [0.75, -0.5, 0]}
+    attributes = tree_attributes(rows, leaves, 'target') | three
+    case('tree_max_three', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MAX', **attributes)], x,
+         each.max(1) + three['base_values'])
+    kept = [k for k in range(len(attributes['target_ids']))
+            if attributes['target_treeids'][k] == 0 or (attributes['target_ids'][k] + attributes['target_nodeids'][k]) % 2]
+    some = attributes | {'target_' + part: [attributes['target_' + part][k] for k in kept] for part in ('treeids', 'nodeids', 'ids', 'weights')}
+    given = set(zip(some['target_treeids'], some['target_nodeids'], some['target_ids']))
+    least = np.array([[[leaves[tree, leaf][k] if (tree, leaf, k) in given else np.inf for k in range(3)] for tree in range(5)
+                       for leaf in [leaf_of_tree(rows, tree, s, {})]] for s in x]).min(1)
+    case('tree_min_three', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MIN', **some)], x, least + three['base_values'])
+    ids = [(k + row) % 2 for row, k in zip(attributes['target_nodeids'], attributes['target_ids'])]
+    refused('trees_bare', [ml('TreeEnsembleRegressor', ['x'], ['y'], aggregate_function='MAX', **attributes | {'target_ids': ids})], x)
+
     def with_sets(node, depth):
         if node is None:
             return None
@@ -217,26 +270,37 @@ def sigmoid(v):
     return 1 / (1 + np.exp(-v))
 
 
-def run_lstm(x, w, r, b, p, h, c, coupled=False, gate=sigmoid):
-    """x [rows][steps][features]; of one direction: the states [rows][steps][hidden]."""
+def run_lstm(x, w, r, b, p, h, c, coupled=False, gate=sigmoid, clip=np.inf):
+    """x [rows][steps][features]; of one direction: the states [rows][steps][hidden]. As ONNX Runtime, clips what gates and the
+    fresh cell read, not the cell on its way into the state."""
     n, states = r.shape[1], []
+    cut = lambda v: np.clip(v, -clip, clip)
     for t in range(x.shape[1]):
         i, o, f, g = np.split(x[:, t] @ w.T + h @ r.T + b, 4, 1)
-        i = gate(i + p[:n] * c)
-        f = 1 - i if coupled else gate(f + p[2 * n:] * c)
-        c = f * c + i * np.tanh(g)
-        h = gate(o + p[n:2 * n] * c) * np.tanh(c)
+        i = gate(cut(i + p[:n] * c))
+        f = 1 - i if coupled else gate(cut(f + p[2 * n:] * c))
+        c = f * c + i * np.tanh(cut(g))
+        h = gate(cut(o + p[n:2 * n] * c)) * np.tanh(c)
         states.append(h)
     return np.stack(states, 1)
 
 
-def run_gru(x, w, r, b, rb, h, relu=False, before=False):
+def run_rnn(x, w, r, b, function):
+    h, states = np.zeros((len(x), len(r))), []
+    for t in range(x.shape[1]):
+        h = function(x[:, t] @ w.T + h @ r.T + b)
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def run_gru(x, w, r, b, rb, h, relu=False, before=False, clip=np.inf):
     states = []
+    cut = lambda v: np.clip(v, -clip, clip)
     for t in range(x.shape[1]):
         (wz, wr, wh), (rz, rr, rh) = np.split(x[:, t] @ w.T + b, 3, 1), np.split(h @ r.T + rb, 3, 1)
-        z, reset = sigmoid(wz + rz), sigmoid(wr + rr)
+        z, reset = sigmoid(cut(wz + rz)), sigmoid(cut(wr + rr))
         n = len(r) // 3
-        inner = wh + (reset * rh if before else (reset * h) @ r[2 * n:].T + rb[2 * n:])
+        inner = cut(wh + (reset * rh if before else (reset * h) @ r[2 * n:].T + rb[2 * n:]))
         fresh = np.maximum(inner, 0) if relu else np.tanh(inner)
         h = (1 - z) * fresh + z * h
         states.append(h)
@@ -263,6 +327,16 @@ def recurrent_cases():
     case('lstm_coupled', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, input_forget=1)] + end,
          x, forward(coupled=True), one | axis)
     hard = lambda v: np.clip(0.25 * v + 0.5, 0, 1)
+    case('lstm_clip', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, clip=0.375)] + end, x,
+         forward(clip=0.375), one | axis)
+    # So far out that no float of a function changes.
+    case('lstm_clip_far', start + [node('LSTM', ['t', 'w', 'r', 'b', '', '', '', 'p'], ['s'], hidden_size=hidden, clip=50.0)] + end, x,
+         forward(), one | axis)
+    case('rnn_clip', start + [node('RNN', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, clip=0.25, activations=['HardSigmoid'])] + end,
+         x, run_rnn(x, w[0, :4], r[0, :4], b[0, :4] + b[0, 16:20], lambda v: np.clip(0.2 * np.clip(v, -0.25, 0.25) + 0.5, 0, 1)),
+         {'w': w[:1, :4], 'r': r[:1, :4], 'b': np.concatenate([b[:1, :4], b[:1, 16:20]], 1)} | axis)
+    for name, clip in (('none', 0.0), ('endless', float('inf'))):
+        refused('clip_' + name, start + [node('LSTM', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, clip=clip)] + end, x, one | axis)
     case('lstm_hard', start + [node('LSTM', ['t', 'w', 'r', 'b'], ['s'], hidden_size=hidden, activation_alpha=[0.25],
                                     activations=['HardSigmoid', 'Tanh', 'Tanh'])] + end, x,
          run_lstm(x, w[0], r[0], whole[0], 0 * p[0], zero, zero, gate=hard), one | axis)
@@ -277,12 +351,12 @@ def recurrent_cases():
     case('lstm_given_states', nodes, rows, run_lstm(x, w[0], r[0], whole[0], 0 * p[0], *given)[:, -1],
          {k: one[k] for k in 'wrb'} | {'first': np.array([0])},
          inputs=[('x', (steps, 'N', features)), ('h0', (1, 'N', hidden)), ('c0', (1, 'N', hidden))])
-    for name, relu, before in (('gru_before', False, True), ('gru_relu', True, False)):
+    for name, relu, before, clip in (('gru_before', False, True, 0), ('gru_relu', True, False, 0), ('gru_clip', True, True, 0.5)):
         wg, rg, bg = draw(1, 12, features), draw(1, 12, hidden), draw(1, 24)
-        attributes = {'activations': ['Sigmoid', 'Relu']} if relu else {}
+        attributes = ({'activations': ['Sigmoid', 'Relu']} if relu else {}) | ({'clip': clip} if clip else {})
         case(name, start + [node('GRU', ['t', 'w', 'r', 'b', '', 'h'], ['s'], hidden_size=hidden, linear_before_reset=int(before),
                                  **attributes)] + end, x,
-             run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
+             run_gru(x, wg[0], rg[0], bg[0, :12], bg[0, 12:], h[0], relu, before, clip or np.inf), {'w': wg, 'r': rg, 'b': bg, 'h': h[:1]} | axis)
 
 
 def branches(then, otherwise, constants=()):
@@ -369,6 +443,97 @@ def rounding_cases():
     case('rounding_rest', [node('Floor', ['x'], ['r']), node('Sub', ['x', 'r'], ['y'])], x, x - np.floor(x))
 
 
+def place_cases():
+    """Where the largest values are, along an axis."""
+    rng = np.random.default_rng(50)
+    w, v = rng.standard_normal((2, 6, 6)).astype(np.float32)
+    x = rng.standard_normal((200, 4, 6)).astype(np.float32)
+    # Away from where the largest changes: elsewhere, fixed point may decide otherwise.
+    gap = lambda s, axis: np.diff(np.sort(s, axis)).min() if axis == 2 else np.diff(np.sort(s.swapaxes(1, 2), 2)).min()
+    x = x[[gap(s[None] @ w, 2) > 0.05 for s in x]][:24]
+    case('argmax_axis', [node('MatMul', ['x', 'w'], ['s']), node('ArgMax', ['s'], ['y'], axis=-1, keepdims=0)], x, np.argmax(x @ w, 2), {'w': w})
+    nodes = [node('MatMul', ['x', 'w'], ['s']), node('ArgMax', ['s'], ['a'], axis=2), node('Cast', ['a'], ['r'], to=TensorProto.FLOAT),
+             node('Mul', ['r', 'x'], ['m']), node('MatMul', ['m', 'v'], ['y'])]
+    case('argmax_between', nodes, x, np.argmax(x @ w, 2)[:, :, None] * x @ v, {'w': w, 'v': v})
+    x = rng.integers(0, 3, (40, 4, 5)).astype(np.float32)
+    case('argmax_ties', [node('ArgMax', ['x'], ['y'], axis=1)], x, np.argmax(x, 1))
+    case('argmin_last', [node('ArgMin', ['x'], ['y'], axis=2, select_last_index=1)], x, 4 - np.argmin(x[:, :, ::-1], 2))
+    # Of all values, but other layers follow.
+    one = rng.integers(-20, 21, (30, 7)).astype(np.float32) + np.arange(7, dtype=np.float32) / 8
+    case('argmax_inside', [node('ArgMax', ['x'], ['a'], axis=1), node('Cast', ['a'], ['r'], to=TensorProto.FLOAT), node('Add', ['r', 'x'], ['y'])],
+         one, one + np.argmax(one, 1)[:, None])
+
+
+def element_cases():
+    """Elements that are picked and left out one by one; inputs of bfloat16."""
+    rng = np.random.default_rng(51)
+    x = rng.standard_normal((20, 2, 5, 5)).astype(np.float32)
+    w = rng.standard_normal((5, 3)).astype(np.float32)
+    # A causal mask: what stands behind the diagonal counts for nothing.
+    shut = np.triu(np.ones((5, 5), np.float32), 1)
+    soft = lambda s: torch.softmax(torch.from_numpy(s), -1).numpy()
+    nodes = [node('Trilu', ['ones', 'one'], ['shut'], upper=1), node('Mul', ['shut', 'far'], ['mask']), node('Trilu', ['x'], ['low'], upper=0),
+             node('Add', ['low', 'mask'], ['s']), node('Softmax', ['s'], ['p'], axis=-1), node('MatMul', ['p', 'w'], ['y'])]
+    case('trilu', nodes, x, soft(np.tril(x) - 20 * shut) @ w, {'ones': np.ones((5, 5), np.float32), 'one': np.int64(1), 'far': np.float32(-20), 'w': w})
+    index = rng.integers(-5, 5, (1, 2, 3, 5))
+    case('gather_elements', [node('GatherElements', ['x', 'i'], ['g'], axis=2), node('Relu', ['g'], ['y'])], x,
+         np.maximum(np.take_along_axis(x, np.repeat(index, 20, 0), 2), 0), {'i': index})
+    refused('gather_elements', [node('GatherElements', ['x', 'i'], ['y'], axis=2)], x, {'i': index + 5})
+    refused('gather_elements_batch', [node('GatherElements', ['x', 'i'], ['y'], axis=2)], x, {'i': np.repeat(index, 2, 0)})
+    refused('trilu', [node('Reshape', ['x', 'row'], ['r']), node('Trilu', ['r'], ['y'])], x, {'row': np.array([-1, 50])})
+
+
+def body_of(nodes, ins, outs, constants=()):
+    """A loop's body: inputs and outputs as (name, element type)."""
+    info = lambda name, kind: helper.make_tensor_value_info(name, kind, None)
+    return helper.make_graph(nodes, 'body', [info(*i) for i in ins], [info(*o) for o in outs],
+                             [numpy_helper.from_array(np.asarray(c), n) for n, c in dict(constants).items()])
+
+
+def loop_cases():
+    """Loops whose length constants and shapes say, as PyTorch's scripts and converters of recurrent networks write them."""
+    rng = np.random.default_rng(52)
+    draw = lambda *shape: (0.5 * rng.standard_normal(shape)).astype(np.float32)
+    x, w, r, b = draw(12, 5, 3), draw(3, 4), draw(4, 4), draw(4)
+    h, states = np.zeros((12, 4)), []
+    for t in range(5):
+        h = np.tanh(x[:, t] @ w + h @ r + b)
+        states.append(h)
+    real, whole, truth = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    weights = {'w': w, 'r': r, 'one': np.int64(1), 'yes': np.array(True), 'zeros': np.zeros((1, 4), np.float32)}
+    # The length is that of an axis; the bias is the body's own constant.
+    step = [node('MatMul', ['part', 'w'], ['u']), node('MatMul', ['h', 'r'], ['v']), node('Add', ['u', 'v'], ['s']), node('Add', ['s', 'b'], ['a']),
+            node('Tanh', ['a'], ['new'])]
+    body = body_of([node('Gather', ['x', 'i'], ['part'], axis=1)] + step + [node('Identity', ['on'], ['still']), node('Identity', ['new'], ['seen'])],
+                   [('i', whole), ('on', truth), ('h', real)], [('still', truth), ('new', real), ('seen', real)], {'b': b})
+    nodes = [node('Shape', ['x'], ['size']), node('Gather', ['size', 'one'], ['steps'], axis=0),
+             node('Loop', ['steps', 'yes', 'zeros'], ['last', 'all'], body=body), node('Transpose', ['all'], ['y'], perm=[1, 0, 2])]
+    case('loop_states', nodes, x, np.stack(states, 1), weights)
+    case('loop_last', nodes[:3] + [node('Relu', ['last'], ['y'])], x, np.maximum(h, 0), weights)
+    # A condition that ends it: while i < 3.
+    body = body_of([node('Add', ['h', 'x'], ['new']), node('Less', ['i', 'two'], ['still'])], [('i', whole), ('on', truth), ('h', real)],
+                   [('still', truth), ('new', real)])
+    few = draw(6, 4)
+    case('loop_while', [node('Loop', ['', '', 'x'], ['y'], body=body)], few, 4 * few, {'two': np.int64(2)})
+    # Backwards along the sequence.
+    body = body_of(step + [node('Identity', ['new'], ['seen'])], [('h', real), ('part', real)], [('new', real), ('seen', real)], {'b': b})
+    nodes = [node('Scan', ['zeros', 'x'], ['last', 'all'], body=body, num_scan_inputs=1, scan_input_axes=[1], scan_input_directions=[1],
+                  scan_output_directions=[1]), node('Transpose', ['all'], ['y'], perm=[1, 0, 2])]
+    h, states = np.zeros((12, 4)), []
+    for t in range(4, -1, -1):
+        h = np.tanh(x[:, t] @ w + h @ r + b)
+        states.insert(0, h)
+    case('scan_backwards', nodes, x, np.stack(states, 1), weights)
+    body = body_of([node('Add', ['h', 'h'], ['new']), node('Identity', ['on'], ['still'])], [('i', whole), ('on', truth), ('h', real)],
+                   [('still', truth), ('new', real)])
+    count = [node('ArgMax', ['x'], ['n'], axis=1, keepdims=0), node('Loop', ['n', '', 'x'], ['y'], body=body)]
+    refused('loop_open', count, few)
+    refused('loop_long', [node('Loop', ['many', 'yes', 'x'], ['y'], body=body)], few, {'many': np.int64(1025), 'yes': np.array(True)})
+    nested = body_of([node('Loop', ['i', 'on', 'h'], ['new'], body=body), node('Identity', ['on'], ['still'])],
+                     [('i', whole), ('on', truth), ('h', real)], [('still', truth), ('new', real)])
+    refused('loop_nested', [node('Loop', ['many', 'yes', 'x'], ['y'], body=nested)], few, {'many': np.int64(3), 'yes': np.array(True)})
+
+
 def boosted_cases():
     """Boosted trees with the attributes that the converters of XGBoost and LightGBM write. Features are halves."""
     rng = np.random.default_rng(48)
@@ -404,11 +569,13 @@ def boosted_cases():
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, boosted_cases):
+    for make in (machine_cases, sum_cases, tree_cases, resize_cases, recurrent_cases, style_cases, rounding_cases, place_cases, element_cases, loop_cases, boosted_cases):
         make()
     arrays = {}
     for name, (m, x, y) in CASES.items():
         onnx.save(m, os.path.join(folder, name + '.onnx'))
+        if name.startswith('refused_'):
+            continue
         arrays[name + '.in'], arrays[name + '.out'] = x, y
     np.savez_compressed(os.path.join(folder, 'expected.npz'), **arrays)
 

@@ -22,6 +22,7 @@ static void run_small(struct graph *g) {
   float *x = mem_alloc(shape_size(g->nodes[0].shape), sizeof *x);
   float *y = mem_alloc(shape_size(g->nodes[g->count - 1].shape), sizeof *y);
   if (!x || !y || graph_run(g, x, 1, y, NULL, NULL) != FUSION_OK) abort();
+  if (graph_fit_masks(g, x, 1, NULL) == FUSION_E_MEMORY) abort();
   if (graph_relax_limits(g, x, 1) != FUSION_OK || graph_validate(g, NULL) != FUSION_OK) abort();
   mem_free(x);
   mem_free(y);

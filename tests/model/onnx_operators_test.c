@@ -49,7 +49,7 @@ static void quantise_graph__rarer_operators_within_the_predicted_error(void **st
     count++;
   }
   closedir(d);
-  assert_true(count >= 54);
+  assert_true(count >= 72);
 }
 
 int main(void) {

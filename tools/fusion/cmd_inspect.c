@@ -1,4 +1,5 @@
 /* fusion inspect: shows a compiled model, layer by layer. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "cli.h"
@@ -80,6 +81,8 @@ static int print_json(const fusion_model *model, const fusion_model_info *info,
   if (json && info->tokens) {
     json_object_set_new(json, "tokens", json_integer((json_int_t)info->tokens));
     json_object_set_new(json, "publishes_embeddings", json_boolean(info->publishes_embeddings));
+    json_object_set_new(json, "numbers", json_integer((json_int_t)info->numbers));
+    json_object_set_new(json, "numbers_first", json_integer((json_int_t)info->numbers_first));
   }
   if (json && labels) json_object_set_new(json, "labels", labels);
   if (json) json_object_set_new(json, "input_units", json_integer((json_int_t)info->input_units));
@@ -108,6 +111,9 @@ static int print_text(const fusion_model *model, const fusion_model_info *info,
     printf("input data   %zu tokens of 0 to %u, %s\n", info->input_height * info->input_width,
            (unsigned)info->tokens - 1,
            info->publishes_embeddings ? "looked up in a public table" : "as zeros and a one");
+  if (info->numbers)
+    printf("             %" PRIu64 " numbers before the tokens, %" PRIu64 " behind them\n", info->numbers_first,
+           info->numbers - info->numbers_first);
   if (!info->tokens) print_preprocess(&info->preprocess, info->input_units);
   printf("answer       %s", output_names[info->output]);
   if (info->output == FUSION_OUTPUT_TOP_K) printf(" (%u)", info->top_k);
