@@ -2,8 +2,8 @@
 
 #include "program/program_section.h"
 
-/* Noise terms that a sum of raw tensors may have: 2^8 > 2 * 127. */
-enum { TERMS_MAX = 127 };
+/* Units of noise that a sum of raw tensors may have: 2^8 > 255. */
+enum { TERMS_MAX = 255 };
 
 static fusion_status refuse(const struct program *program, uint32_t number, const char *why, fusion_error *err) {
   return error_set(err, FUSION_E_MODEL, "layer '%s': %s", program->steps[number].name, why);
@@ -13,17 +13,18 @@ static fusion_status out_of_memory(fusion_error *err) {
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
-/* Least guard for so many terms: 2^guard > 2 * terms. */
+/* Least guard for so many terms: 2^guard > terms. */
 static uint8_t guard_for(unsigned terms) {
-  return terms ? (uint8_t)log2_up(2 * (uint64_t)terms + 1) : 0;
+  return (uint8_t)log2_up((uint64_t)terms + 1);
 }
 
-/* A linear layer makes one term; a sum of raw tensors, or of a raw and a clean one, has all of theirs. */
+/* A linear layer makes one term, a product of two shared matrices one for each of its cross terms; a sum of raw
+ * tensors, or of a raw and a clean one, has all of theirs. */
 static fusion_status find_terms(uint8_t *terms, const struct program *program, fusion_error *err) {
   for (uint32_t i = 1; i < program->count; i++) {
     const struct program_step *s = &program->steps[i];
     const enum operator_raw raw = step_operator(s)->raw;
-    if (raw == RAW_MAKES) terms[i] = 1;
+    if (raw == RAW_MAKES) terms[i] = step_operator(s)->gate == GATE_MATMUL ? 2 : 1;
     if (raw != RAW_SUMS) continue;
     unsigned sum = 0;
     for (uint32_t k = 0; k < s->input_count; k++) sum += terms[s->inputs[k]];

@@ -11,8 +11,8 @@
 
 #define ENCRYPTED_SECTION "cheetah"
 
-/** The shares of a raw tensor sum to value * 2^guard + eps modulo 2^(ring + guard), where -2 * terms <= eps <= 0 and
- *  2^guard > 2 * terms: a linear layer makes one term, an addition sums its inputs'. */
+/** The shares of a raw tensor sum to value * 2^guard + eps modulo 2^(ring + guard), where -terms <= eps <= 0 and
+ *  2^guard > terms: a linear layer makes one term, a product of shared matrices two, an addition sums its inputs'. */
 struct encrypted_steps {
   struct step_style style;       /* first, as step_gates.h wants; its terms are these */
   const struct program *program; /* borrowed */

@@ -29,10 +29,10 @@ struct layer_shape step_layer(const struct program *program, uint32_t number) {
   };
 }
 
-/* What is added to a raw tensor: its noise, in [-2 terms, 0], becomes non-negative and below 2^guard_bits, and vanishes
+/* What is added to a raw tensor: its noise, in [-terms, 0], becomes non-negative and below 2^guard_bits, and vanishes
  * with the guard bits. */
 static uint64_t guard_of(const struct step_style *style, uint32_t tensor) {
-  return style->terms ? 2u * (uint64_t)style->terms[tensor] : 0;
+  return style->terms ? style->terms[tensor] : 0;
 }
 
 /* ---- Relu and truncation ---- */
