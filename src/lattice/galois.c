@@ -63,7 +63,7 @@ static void switch_key(const struct rlwe *r, unsigned level, const uint32_t *in,
       rlwe_lift(r, x, room->digit, RING, k);
       for (size_t half = 0; half < 2; half++) {
         uint32_t *sum = room->sums + (half * GALOIS_KEY_LIMBS + k) * n;
-        r->kernels->multiply(product, x, turn_key_at(&galois_keys, r->galois, level, digit, half) + k * n, n,
+        r->kernels->multiply(product, x, turn_key_at(&galois_keys, r->galois, 1, level, digit, half) + k * n, n,
                              &r->moduli[k]);
         r->kernels->add(sum, sum, product, n, &r->moduli[k]);
       }

@@ -53,25 +53,26 @@ fusion_status interleave_receive(struct rlwe *r) {
   r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
   r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
   if (!r->turn_shift || !r->turn_order) return FUSION_E_MEMORY;
-  const fusion_status received = turn_key_receive(r, &interleave_keys, turns, &r->turn_key);
+  const fusion_status received = turn_key_receive(r, &interleave_keys, turns, r->keys.turned, &r->turn_key);
   if (!received) make_tables(r);
   return received;
 }
 
 /* ---- merging ---- */
 
-static void take_cipher(struct interleave_cipher *c, struct workspace *w) {
-  c->c0 = workspace_take(w, LIMBS * degree(), sizeof *c->c0);
+static void take_cipher(struct interleave_cipher *c, struct workspace *w, size_t secrets) {
+  c->c0 = workspace_take(w, secrets * LIMBS * degree(), sizeof *c->c0);
   c->c1 = workspace_take(w, LIMBS * degree(), sizeof *c->c1);
 }
 
-void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels) {
+void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels, size_t secrets) {
   const size_t n = degree();
   it->levels = levels;
-  for (unsigned k = 0; k <= levels; k++) take_cipher(&it->pending[k], w);
-  take_cipher(&it->fresh, w);
+  it->secrets = secrets;
+  for (unsigned k = 0; k <= levels; k++) take_cipher(&it->pending[k], w, secrets);
+  take_cipher(&it->fresh, w, secrets);
   it->turned = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *it->turned);
-  it->sums = workspace_take(w, 2 * LIMBS * n, sizeof *it->sums);
+  it->sums = workspace_take(w, (secrets + 1) * LIMBS * n, sizeof *it->sums);
   it->work = workspace_take(w, 2 * n, sizeof *it->work);
   it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
   it->lifted = workspace_take(w, DIGITS * n, sizeof *it->lifted);
@@ -104,20 +105,22 @@ static void cut_digits(const struct interleaver *it) {
   }
 }
 
-/* it->sums[half] = the key's half times the digits; that of c1 in coefficients. */
+/* it->sums = the key's halves times the digits: c0 of each secret, then c1, that in coefficients. */
 static void switch_key(const struct interleaver *it, unsigned level) {
   const struct rlwe *r = it->r;
-  const size_t n = degree();
+  const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(&interleave_keys, turned);
   cut_digits(it);
   for (size_t k = 0; k < LIMBS; k++) {
     for (size_t digit = 0; digit < DIGITS; digit++)
       rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
-    for (size_t half = 0; half < 2; half++)
-      r->kernels->multiply_sum(it->sums + (half * LIMBS + k) * n, it->lifted,
-                               turn_key_at(&interleave_keys, r->turn_key, level, 0, half) + k * n, 2 * LIMBS * n,
-                               DIGITS, n, &r->moduli[k]);
+    for (size_t j = 0; j <= it->secrets; j++) {
+      const size_t half = j < it->secrets ? j : turned;
+      const uint32_t *key = turn_key_at(&interleave_keys, r->turn_key, turned, level, 0, half) + k * n;
+      r->kernels->multiply_sum(it->sums + (j * LIMBS + k) * n, it->lifted, key, step, DIGITS, n, &r->moduli[k]);
+    }
   }
-  for (size_t k = 0; k < LIMBS; k++) r->kernels->ntt_inverse(it->sums + (LIMBS + k) * n, &r->ntt[RING][k]);
+  for (size_t k = 0; k < LIMBS; k++)
+    r->kernels->ntt_inverse(it->sums + (it->secrets * LIMBS + k) * n, &r->ntt[RING][k]);
 }
 
 /* c1 of both: even + X^(S/2) odd, and t of the difference in it->turned. */
@@ -141,10 +144,11 @@ static void merge_keyed(const struct interleaver *it, unsigned level, const stru
   const struct rlwe *r = it->r;
   const size_t n = degree();
   const uint16_t *order = r->turn_order + (level - 1) * n;
-  for (size_t k = 0; k < LIMBS; k++) {
+  for (size_t j = 0; j < it->secrets * LIMBS; j++) {
+    const size_t k = j % LIMBS;
     const struct modulus *m = &r->moduli[k];
     const uint32_t *shift = r->turn_shift + ((level - 1) * (size_t)LIMBS + k) * n;
-    uint32_t *e = even->c0 + k * n, *o = odd->c0 + k * n, *shifted = it->work, *turned = it->work + n;
+    uint32_t *e = even->c0 + j * n, *o = odd->c0 + j * n, *shifted = it->work, *turned = it->work + n;
     r->kernels->multiply(shifted, o, shift, n, m);
     r->kernels->subtract(o, e, shifted, n, m);
     r->kernels->add(e, e, shifted, n, m);
@@ -157,30 +161,32 @@ static void merge_keyed(const struct interleaver *it, unsigned level, const stru
 static void merge(const struct interleaver *it, unsigned level, struct interleave_cipher *even,
                   const struct interleave_cipher *odd) {
   const struct rlwe *r = it->r;
-  const size_t n = degree();
-  if (even->keyed && !odd->keyed) memset(odd->c0, 0, LIMBS * n * sizeof *odd->c0); /* a last unit, by itself so far */
+  const size_t n = degree(), c0_len = it->secrets * LIMBS * n;
+  if (even->keyed && !odd->keyed) memset(odd->c0, 0, c0_len * sizeof *odd->c0); /* a last unit, by itself so far */
   merge_uniform(it, level, even, odd);
   if (even->keyed) merge_keyed(it, level, even, odd);
   switch_key(it, level);
   for (size_t k = 0; k < LIMBS; k++) {
-    uint32_t *c0 = even->c0 + k * n, *c1 = even->c1 + k * n;
-    r->kernels->add(c1, c1, it->sums + (LIMBS + k) * n, n, &r->moduli[k]);
-    if (even->keyed)
-      r->kernels->add(c0, c0, it->sums + k * n, n, &r->moduli[k]);
-    else
-      memcpy(c0, it->sums + k * n, n * sizeof *c0);
+    uint32_t *c1 = even->c1 + k * n;
+    r->kernels->add(c1, c1, it->sums + c0_len + k * n, n, &r->moduli[k]);
   }
+  for (size_t j = 0; j < it->secrets * LIMBS && even->keyed; j++) {
+    uint32_t *c0 = even->c0 + j * n;
+    r->kernels->add(c0, c0, it->sums + j * n, n, &r->moduli[j % LIMBS]);
+  }
+  if (!even->keyed) memcpy(even->c0, it->sums, c0_len * sizeof *even->c0);
   even->keyed = true;
+}
+
+static void double_all(const struct interleaver *it, uint32_t *a, size_t polys) {
+  const size_t n = degree();
+  for (size_t j = 0; j < polys; j++) it->r->kernels->add(a + j * n, a + j * n, a + j * n, n, &it->r->moduli[j % LIMBS]);
 }
 
 /* Nothing lies beside it: doubled, others are left between its useful coefficients. */
 static void merge_alone(const struct interleaver *it, const struct interleave_cipher *even) {
-  const size_t n = degree();
-  for (size_t k = 0; k < LIMBS; k++) {
-    const struct modulus *m = &it->r->moduli[k];
-    it->r->kernels->add(even->c1 + k * n, even->c1 + k * n, even->c1 + k * n, n, m);
-    if (even->keyed) it->r->kernels->add(even->c0 + k * n, even->c0 + k * n, even->c0 + k * n, n, m);
-  }
+  double_all(it, even->c1, LIMBS);
+  if (even->keyed) double_all(it, even->c0, it->secrets * LIMBS);
 }
 
 static void swap_ciphers(struct interleave_cipher *a, struct interleave_cipher *b) {
@@ -226,10 +232,10 @@ const struct interleave_cipher *interleaver_finish(struct interleaver *it) {
   const struct interleave_cipher *last = &it->pending[it->levels];
   if (!it->waits[it->levels]) fill_up(it);
   it->waits[it->levels] = false;
-  for (size_t k = 0; k < LIMBS; k++) {
-    uint32_t *c0 = last->c0 + k * n;
+  for (size_t j = 0; j < it->secrets * LIMBS; j++) {
+    uint32_t *c0 = last->c0 + j * n;
     if (!last->keyed) memset(c0, 0, n * sizeof *c0);
-    if (last->keyed) it->r->kernels->ntt_inverse(c0, &it->r->ntt[RING][k]);
+    if (last->keyed) it->r->kernels->ntt_inverse(c0, &it->r->ntt[RING][j % LIMBS]);
   }
   return last;
 }

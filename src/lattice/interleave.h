@@ -10,6 +10,9 @@
  * * 2^(bits * j) * t(s) under s. c1 does not depend on the client's query, and neither does what the keys add to c0:
  * both are made before it comes. What a query adds to c0 is put at its place at the end.
  *
+ *  Tiles of a bundle share c1, so all of this but the keys' part of c0 is done once for them: the keys of all secrets
+ *  are on the same uniform halves (turn_key.h), and c1 stays one.
+ *
  *  Security: the keys are encryptions of functions of s under s itself (circular security), as those of galois.h, at
  * the bits of the set with N = 2048. Source: as galois.h; digits after Brakerski, Vaikuntanathan, FOCS 2011. */
 #ifndef FUSION_LATTICE_INTERLEAVE_H
@@ -31,8 +34,8 @@ extern const struct turn_kind interleave_keys;
 /** The server's part of turn_key.h for these keys, and what it computes from public numbers to use them. */
 fusion_status interleave_receive(struct rlwe *r) FUSION_MUST_CHECK;
 
-/** A ciphertext on its way: c1 in coefficients, c0 transformed and only what keys added. [INTERLEAVE_LIMBS][N] each,
- *  values in [0, p_k). */
+/** A ciphertext on its way, or one for each of several secrets, which have c1 in common: c1 [INTERLEAVE_LIMBS][N] in
+ *  coefficients, c0 [secrets][INTERLEAVE_LIMBS][N] transformed and only what keys added. Values in [0, p_k). */
 struct interleave_cipher {
   uint32_t *c0, *c1;
   bool keyed; /* c0 holds something */
@@ -42,17 +45,18 @@ struct interleave_cipher {
 struct interleaver {
   const struct rlwe *r;
   unsigned levels;
+  size_t secrets; /* the first ones of the session */
   bool waits[INTERLEAVE_LEVELS_MAX + 1];
   struct interleave_cipher pending[INTERLEAVE_LEVELS_MAX + 1]; /* of 2^k units */
   struct interleave_cipher fresh;                              /* the caller lays a unit's c1 here */
   uint32_t *turned;                                            /* [2 * RLWE_LIMBS_MAX][N]: then its digits */
-  uint32_t *sums;                                              /* [2][INTERLEAVE_LIMBS][N] */
+  uint32_t *sums;                                              /* [secrets + 1][INTERLEAVE_LIMBS][N] */
   uint32_t *work;                                              /* [2][N] */
   int32_t *digit;                                              /* [INTERLEAVE_DIGITS][N] */
   uint32_t *lifted;                                            /* the same, modulo a prime, transformed */
 };
 
-void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels);
+void interleaver_place(struct interleaver *it, struct workspace *w, unsigned levels, size_t secrets);
 /** Takes the unit whose c1 lies in it->fresh. */
 void interleaver_push(struct interleaver *it);
 /** All units that wait as one ciphertext; its c0 in coefficients. Borrowed until the next push. */

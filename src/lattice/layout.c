@@ -97,21 +97,45 @@ size_t layout_message_end(const struct linear_layout *l, size_t first) {
   return size_min(first + l->message_outs, end);
 }
 
-static void set_levels(struct linear_layout *l, unsigned levels, unsigned dropped) {
+/* The stream in tiles as equal as can be, each with its reach in `room` values. */
+static void set_tiles(struct linear_layout *l, size_t room) {
+  l->tiles = div_up(l->lanes, room - l->reach);
+  l->tile_lanes = div_up(l->lanes, l->tiles);
+  l->tiles = div_up(l->lanes, l->tile_lanes);
+  l->span = l->tile_lanes + l->reach;
+}
+
+static void set_levels(struct linear_layout *l, unsigned levels, unsigned dropped, size_t keys) {
   l->levels = levels;
   l->stride = (size_t)1 << levels;
   l->dropped = dropped;
   l->query_bits = l->params->q_bits - dropped;
   l->answers = div_up(l->layer.shape.out_channels, l->stride);
-  l->packed = l->tiles == 1 ? size_min(l->params->n / (l->stride * l->span) * l->stride, l->channels) : 1;
+  l->packed = size_min(l->params->n / (l->stride * l->span) * l->stride, l->channels);
   l->polys = div_up(l->channels, l->packed);
+  l->bundle = div_up(l->tiles, div_up(l->tiles, keys));
+}
+
+/* How far queries run ahead. */
+static void set_window(struct linear_layout *l) {
+  const size_t query = layout_query_len(l, 0), common = layout_common_len(l, l->answers);
+  const size_t answer = bits_len((uint64_t)l->layer.shape.out_channels * l->tile_lanes, l->kept_bits);
+  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / (common + answer)));
+  /* Both would be under way at once: see CHANNEL_EXCHANGE_MAX. */
+  l->common_first = size_min(query, common) <= AHEAD_LEN;
+}
+
+uint64_t layout_merges(const struct linear_layout *l) {
+  enum { KEYS = 8 }; /* that take as long as all else */
+  const uint64_t merges = l->levels ? l->layer.shape.out_channels - l->answers : 0;
+  return merges * (KEYS - 1 + l->bundle) / KEYS;
 }
 
 uint64_t layout_price(const struct linear_layout *l) {
-  /* A merge saves an answer and takes longer than that: 35 us at 100 MB/s. */
-  enum { MERGE_BYTES = 3500 };
-  const uint64_t merges = l->levels ? l->layer.shape.out_channels - l->answers : 0;
-  return layout_query_len(l, 0) + (uint64_t)l->answers * layout_common_len(l, 1) + merges * MERGE_BYTES;
+  enum { MERGE_BYTES = 800 }; /* what a merge may cost beyond the answer that it saves: 35 us at 23 MB/s */
+  const uint64_t queries = (l->tiles - 1) * (uint64_t)layout_query_len(l, 0) + layout_query_len(l, l->tiles - 1);
+  const uint64_t answers = (uint64_t)div_up(l->tiles, l->bundle) * l->answers * layout_common_len(l, 1);
+  return queries + answers + layout_merges(l) * MERGE_BYTES;
 }
 
 size_t layout_transforms(const struct linear_layout *l) {
@@ -120,17 +144,27 @@ size_t layout_transforms(const struct linear_layout *l) {
   return (size_min(l->polys, group_streams / l->packed + 2) + 1) * TRANSFORM_ROWS;
 }
 
-/* Strides that take all lanes into one polynomial, and that fill an answer. Both parties find the same. */
-static void choose_levels(struct linear_layout *l, size_t turns) {
+/* Where a matrix' rows begin are 32-bit element indices. */
+static bool indices_fit(const struct linear_layout *l) {
+  return l->polys * 2 * l->params->n < UINT32_MAX && l->channels * l->span < UINT32_MAX;
+}
+
+/* Strides that take all lanes into the polynomials of one bundle, and that fill an answer. Both parties find the same.
+ */
+static void choose_levels(struct linear_layout *l, const struct rlwe_keys *keys) {
   struct linear_layout best = *l;
-  if (l->tiles > 1 || l->params->ring != 0) return;
-  for (unsigned levels = 1; levels <= size_min(turns, INTERLEAVE_LEVELS_MAX); levels++) {
-    if (l->span << levels > l->params->n || l->layer.shape.out_channels <= (size_t)1 << (levels - 1)) break;
+  if (l->params->ring != 0) return;
+  for (unsigned levels = 1; levels <= size_min(keys->turns, INTERLEAVE_LEVELS_MAX); levels++) {
+    const size_t room = l->params->n >> levels;
+    if (room <= l->reach || l->layer.shape.out_channels <= (size_t)1 << (levels - 1)) break;
+    set_tiles(l, room);
+    if (l->tiles > keys->turned) break;
     const int dropped =
         linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set), l->rows, levels);
     if (dropped < 0) break;
-    set_levels(l, levels, (unsigned)dropped);
-    if (layout_price(l) < layout_price(&best)) best = *l;
+    set_levels(l, levels, (unsigned)dropped, keys->turned);
+    set_window(l);
+    if (indices_fit(l) && layout_price(l) < layout_price(&best)) best = *l;
   }
   *l = best;
 }
@@ -138,29 +172,19 @@ static void choose_levels(struct linear_layout *l, size_t turns) {
 static bool make_tiles(struct linear_layout *l, size_t keys) {
   const size_t n = l->params->n;
   const struct layer_shape *a = &l->layer.shape;
-  l->tiles = div_up(l->lanes, n - l->reach);
-  l->tile_lanes = div_up(l->lanes, l->tiles);
-  l->tiles = div_up(l->lanes, l->tile_lanes);
-  l->span = l->tile_lanes + l->reach;
+  set_tiles(l, n);
   l->channels = a->in_channels * l->phase_count;
-  set_levels(l, 0, l->dropped);
+  set_levels(l, 0, l->dropped, keys);
   l->rows = a->in_channels / a->groups * l->taps;
   if (l->rows > ROWS_LIMIT) return false;
   l->group_outs = a->out_channels / a->groups;
-  l->bundle = div_up(l->tiles, div_up(l->tiles, keys));
   make_parts(l);
   size_t weights;
   if (!size_mul(a->out_channels, l->rows, &weights) || weights > ((size_t)1 << 32)) return false;
-  /* Row bases are 32-bit element indices; messages fit a frame. */
-  if (l->polys * 2 * n >= UINT32_MAX || l->channels * l->span >= UINT32_MAX) return false;
+  if (!indices_fit(l)) return false;
   if (a->out_channels * n * RLWE_KAPPA_MAX / 4 > CHANNEL_FRAME_MAX) return false;
-  const size_t query = layout_query_len(l, 0);
-  if (query > CHANNEL_FRAME_MAX) return false;
-  const size_t common = layout_common_len(l, a->out_channels);
-  const size_t answer = bits_len((uint64_t)a->out_channels * l->tile_lanes, l->kept_bits);
-  l->window = size_max(1, size_min(AHEAD_LEN / query, AHEAD_LEN / (common + answer)));
-  /* Both would be under way at once: see CHANNEL_EXCHANGE_MAX. */
-  l->common_first = size_min(query, common) <= AHEAD_LEN;
+  if (layout_query_len(l, 0) > CHANNEL_FRAME_MAX) return false;
+  set_window(l);
   return true;
 }
 
@@ -186,7 +210,7 @@ fusion_status layout_make(struct linear_layout *out, const struct linear_layer *
   const size_t key_count = keys ? keys->of_ring[l.params->ring] : RLWE_KEYS_MAX;
   FAIL_IF(!key_count, FUSION_E_INTERNAL);
   FAIL_IF(!make_tiles(&l, key_count), FUSION_E_PEER);
-  if (keys) choose_levels(&l, keys->turns);
+  if (keys) choose_levels(&l, keys);
 cleanup:
   if (status != FUSION_OK) layout_free(&l);
   *out = l;

@@ -8,9 +8,9 @@
  * that all taps of its lanes are inside. When one tile holds the whole stream and there is room, `packed` channels
  * share a polynomial.
  *
- *  Layers of few lanes, at most half of N, may spread them: lane i of a stream at coefficient i * S, S = 2^levels,
- * other streams between. Then S output channels share an answer (interleave.h). The session's keys, shapes and prices
- * that are part of the protocol decide.
+ *  Layers of few lanes may spread them: lane i of a tile at coefficient i * S, S = 2^levels, other streams between.
+ * Then S output channels share an answer (interleave.h). Its tiles, up to S times as many, make one bundle. The
+ * session's keys, shapes and prices that are part of the protocol decide.
  *
  *  Tiles come in bundles: those of one bundle have their queries' c1 in common, each under a secret key of its own, so
  *  that the products on c1 and the answers' c1 are made and sent once for all of them. Outputs travel in messages of
@@ -87,15 +87,18 @@ size_t layout_answer_len(const struct linear_layout *l, size_t t, size_t outs);
 /** At least every message to the client. */
 size_t layout_message_max(const struct linear_layout *l);
 
-/** Bytes of a layer of one tile that depend on its levels, and what its merges are worth. */
+/** Bytes of a layer that depend on its levels and tiles, and what its merges cost. */
 uint64_t layout_price(const struct linear_layout *l);
+/** Merges of ciphertexts of a layer, in units of one under a single key. */
+uint64_t layout_merges(const struct linear_layout *l);
 /** Rows of a product on all coefficients that take as long as the same product by transforms, where all weights that
  *  meet one polynomial are transformed together. */
 size_t layout_transforms(const struct linear_layout *l);
 
-/** Products with c1 by transforms are quicker where many rows meet each polynomial. */
+/** Products with c1 by transforms are quicker where many rows meet each polynomial: one tile, or streams side by side.
+ */
 static inline bool layout_by_transforms(const struct linear_layout *l) {
-  return l->bundle == 1 && layout_transforms(l) < l->rows;
+  return (l->bundle == 1 || l->levels) && layout_transforms(l) < l->rows;
 }
 
 /** Coefficient of a lane of the stream in place `stream` of a polynomial. */

@@ -84,21 +84,23 @@ uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *k
 uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
-  const uint64_t merges = l.levels ? l.layer.shape.out_channels - l.answers : 0;
+  const uint64_t merges = layout_merges(&l);
   layout_free(&l);
   return merges;
 }
 
-double linear_turns_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+double linear_keys_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0; /* who runs the layer finds the same */
-  const double price = l.tiles == 1 ? (double)layout_price(&l) : 0;
+  const double price = (double)layout_price(&l);
   layout_free(&l);
   return price;
 }
 
-double rlwe_turns_price(size_t turns) {
-  return (double)turn_key_len(&interleave_keys, turns);
+double rlwe_keys_price(const struct rlwe_keys *keys) {
+  struct cost cost = {0};
+  rlwe_open_cost(&cost, keys);
+  return (double)cost.bytes_to_server;
 }
 
 static size_t form_memory(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples,
@@ -112,9 +114,9 @@ static size_t form_memory(const struct linear_layer *layer, const struct rlwe_ke
   return len;
 }
 
-/* Whatever keys the session has. */
+/* Whatever keys the session has. Of fewer secrets they leave the choices of fewer levels. */
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
-  struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}};
+  struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}, .turned = RLWE_KEYS_MAX};
   size_t most = 0;
   for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
     most = size_max(most, form_memory(layer, &keys, samples, role));
@@ -136,15 +138,30 @@ static void weight_norms(const struct linear_layout *l, const int16_t *weights, 
   }
 }
 
-/* Seconds of a layer on a nominal link and cores, for comparing sets: 100 MB/s, 10 G limb products and 100,000
- * transforms of 2,048 points a second. */
-static double nominal_seconds(const struct linear_layout *l) {
-  struct cost cost = {0};
-  linear_cost(&cost, &l->layer, NULL, l->samples);
-  const double products = (double)layout_macs(l) * (double)l->params->limbs;
-  const double transforms = (double)l->tiles * (double)(2 * l->polys + 6 * l->layer.shape.out_channels) *
-                            (double)l->params->limbs * (double)l->params->n / 2048;
-  return (double)(cost.bytes_to_server + cost.bytes_to_client) / 1e8 + products / 1e10 + transforms / 1e5;
+/* Seconds of a layer with so many samples on a nominal link and cores, for comparing sets: 100 MB/s, 10 G limb products
+ * and 100,000 transforms of 2,048 points a second. Few samples interleave their answers. */
+static double nominal_seconds(const struct linear_layer *layer, size_t samples) {
+  enum { LEVELS = 6 }; /* of keys: what large networks take for one sample */
+  const struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}, .turns = LEVELS, .turned = RLWE_KEYS_MAX};
+  struct linear_layout l;
+  if (layout_make(&l, layer, &keys, samples) != FUSION_OK) return INFINITY;
+  const double products = (double)layout_macs(&l) * (double)l.params->limbs;
+  const double transforms =
+      (double)l.tiles * (double)(2 * l.polys + 6 * l.answers) * (double)l.params->limbs * (double)l.params->n / 2048;
+  const double bytes = (double)layout_price(&l) + (double)l.samples * (double)l.out_size * l.kept_bits / 8;
+  layout_free(&l);
+  return bytes / 1e8 + products / 1e10 + transforms / 1e5;
+}
+
+/* The most bits that queries of the layer may drop; -1 where its noise is too large. */
+static int most_dropped(const struct linear_layout *l, const int16_t *weights) {
+  double norm_1, norm_2;
+  weight_norms(l, weights, &norm_1, &norm_2);
+  int dropped = -1;
+  while (dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < (int)l->params->q_bits &&
+         linear_noise_bound(l->params, l->kept_bits, (unsigned)(dropped + 1), norm_1, norm_2) < 0.5)
+    dropped++;
+  return dropped;
 }
 
 uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weights) {
@@ -156,19 +173,12 @@ uint8_t linear_choose_set(const struct linear_layer *layer, const int16_t *weigh
     struct linear_layout l;
     tried.rlwe_set = rlwe_set_make(id, 0);
     if (layout_make(&l, &tried, NULL, NOMINAL_SAMPLES) != FUSION_OK) continue;
-    double norm_1, norm_2;
-    weight_norms(&l, weights, &norm_1, &norm_2);
-    unsigned dropped = 0;
-    const bool fits = linear_noise_bound(l.params, l.kept_bits, 0, norm_1, norm_2) < 0.5;
-    while (fits && dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < l.params->q_bits &&
-           linear_noise_bound(l.params, l.kept_bits, dropped + 1, norm_1, norm_2) < 0.5)
-      dropped++;
+    const int dropped = most_dropped(&l, weights);
     layout_free(&l);
-    if (!fits) continue;
-    tried.rlwe_set = rlwe_set_make(id, dropped);
-    if (layout_make(&l, &tried, NULL, NOMINAL_SAMPLES) != FUSION_OK) continue;
-    const double seconds = nominal_seconds(&l);
-    layout_free(&l);
+    if (dropped < 0) continue;
+    tried.rlwe_set = rlwe_set_make(id, (unsigned)dropped);
+    /* For each sample of many, and for a single one. */
+    const double seconds = nominal_seconds(&tried, NOMINAL_SAMPLES) / NOMINAL_SAMPLES + nominal_seconds(&tried, 1);
     if (seconds >= best_seconds) continue;
     best = tried.rlwe_set;
     best_seconds = seconds;

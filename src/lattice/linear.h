@@ -1,8 +1,8 @@
 /** lattice: RLWE and the encrypted matrix product. This file: the two-party linear layer (DESIGN 6.4) on additive
  * shares.
  *
- *  shares of 2^guard * (W (*) x + bias) + eps modulo 2^(ring_bits + guard_bits), for a batch of samples. Callers may
- * rely on eps in {-2,-1,0} only; this implementation gives {-1,0}. Protocol and argument: docs/protocols/linear.md. */
+ *  shares of 2^guard * (W (*) x + bias) + eps modulo 2^(ring_bits + guard_bits), eps in {-1, 0}, for a batch of
+ * samples. Protocol and argument: docs/protocols/linear.md. */
 #ifndef FUSION_LATTICE_LINEAR_H
 #define FUSION_LATTICE_LINEAR_H
 
@@ -28,14 +28,15 @@ struct rlwe_keys {
   size_t of_ring[RLWE_RINGS];
   size_t levels; /* of keys that interleave ciphertexts of products of matrices (galois.h); 0: none */
   size_t turns;  /* of keys that interleave answers of linear layers (interleave.h); 0: none */
+  size_t turned; /* secret keys of the first ring that have those: tiles of a layer with such answers */
 };
 /** Raises the numbers to what `layer` makes use of with `samples` samples. */
 void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples);
 
-/** To choose keys->turns: what is to be least, in bytes, of a layer in a session with these keys, and of the keys
- *  themselves. */
-double linear_turns_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-double rlwe_turns_price(size_t turns);
+/** To choose keys->turns and turned: what is to be least, in bytes, of a layer in a session with these keys, and of the
+ *  keys themselves. */
+double linear_keys_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+double rlwe_keys_price(const struct rlwe_keys *keys);
 
 /** Client: fresh secret keys, sends the public ones. Server: receives them. Cost: rlwe_open_cost. */
 fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
@@ -64,7 +65,7 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
                             size_t samples) FUSION_MUST_CHECK;
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 /** For predictions: multiply-accumulates on a coefficient of one polynomial (limbs not counted), merges of ciphertexts
- *  (interleave.h), and peak bytes of a party. */
+ *  (interleave.h) in units of one under a single key, and peak bytes of a party. */
 uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);

@@ -16,9 +16,10 @@ static double modulus(const struct rlwe_params *p) {
   return q;
 }
 
-/* Of one number of a query: fresh noise, and the dropped bits, uniform as c0 is pseudo-random. */
+/* Of one number of a query: fresh noise, and the dropped bits, uniform as c0 is pseudo-random: less their middle they
+ * are a sum of independent signs, each times half a power of two, whose squares are the proxy. */
 static double query_variance(unsigned dropped) {
-  return variance + (dropped ? ldexp(1, 2 * (int)dropped) / 4 : 0);
+  return variance + (ldexp(1, 2 * (int)dropped) - 1) / 12;
 }
 
 /* The encryption of zero: e*u + e' + e''*s. */

@@ -42,7 +42,7 @@ struct server_tile {
   uint32_t *work;    /* [2][n] secret */
   int32_t *small;    /* [2][n]: u and a noise, secret */
   int8_t *ternary;   /* [out_channels][n]: u of the bundle's zeros, secret; not where answers are interleaved */
-  uint32_t *zero;    /* [answers][limbs][n]: interleaved ones' c0 without the query's part, secret */
+  uint32_t *zero;    /* [answers][bundle][limbs][n]: interleaved ones' c0 without the query's part, secret */
   struct interleaver units;
   int32_t *spread;         /* [polys][n]: an output's weights at their coefficients, secret */
   uint64_t *fraction;      /* [n] secret */
@@ -82,8 +82,8 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
   t->small = workspace_take(w, 2 * n, sizeof *t->small);
   t->ternary = workspace_take(w, l->levels ? 0 : l->layer.shape.out_channels * n, sizeof *t->ternary);
-  t->zero = workspace_take(w, l->levels ? l->answers * limbs * n : 0, sizeof *t->zero);
-  if (l->levels) interleaver_place(&t->units, w, l->levels);
+  t->zero = workspace_take(w, l->levels ? l->answers * l->bundle * limbs * n : 0, sizeof *t->zero);
+  if (l->levels) interleaver_place(&t->units, w, l->levels, l->bundle);
   t->spread = workspace_take(w, t->transforms ? l->polys * n : 0, sizeof *t->spread);
   t->fraction = workspace_take(w, n, sizeof *t->fraction);
   t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
@@ -347,25 +347,27 @@ static void emit_unit(struct server_tile *t, struct bit_writer *w, size_t o, siz
   const struct rlwe_params *params = l->params;
   const size_t n = params->n, len = params->limbs * n;
   const struct rlwe_zero zero = {t->small, t->work, t->fraction};
+  uint32_t *const *key = t->r->public_key[params->ring];
   memcpy(t->units.fresh.c1, t->sums + o * len, len * sizeof(uint32_t));
   interleaver_push(&t->units);
   if (((out + 1) & (l->stride - 1)) && out + 1 < l->layer.shape.out_channels) return;
   const struct interleave_cipher *answer = interleaver_finish(&t->units);
-  uint32_t *kept = t->zero + (out >> l->levels) * len;
-  memcpy(kept, answer->c0, len * sizeof *kept);
+  uint32_t *kept = t->zero + (out >> l->levels) * l->bundle * len;
+  memcpy(kept, answer->c0, l->bundle * len * sizeof *kept);
   rlwe_draw_ternary(t->r, t->small, n);
-  rlwe_rerandomise(t->r, params, &zero, answer->c1, t->r->public_key[params->ring][1], n);
+  rlwe_rerandomise(t->r, params, &zero, answer->c1, key[1], n);
   put_common(t, w);
-  rlwe_add_zero(t->r, params, &zero, kept, t->r->public_key[params->ring][0], n);
+  for (size_t j = 0; j < l->bundle; j++) rlwe_add_zero(t->r, params, &zero, kept + j * len, key[0] + j * len, n);
 }
 
 /* t->fraction of the lanes of output `o` of the part (`out` of all): the query's part and the rest of its answer. */
-static void find_answer(struct server_tile *t, size_t o, size_t out, size_t lanes) {
+static void find_answer(struct server_tile *t, size_t o, size_t out, size_t tile, size_t lanes) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n, limbs = l->params->limbs;
+  const uint32_t *zero = t->zero + ((out >> l->levels) * l->bundle + tile % l->bundle) * limbs * n;
   for (size_t k = 0; k < limbs; k++) {
     uint32_t *sum = t->sums + (o * limbs + k) * n;
-    const uint32_t *rest = t->zero + ((out >> l->levels) * limbs + k) * n, p = t->r->moduli[k].p;
+    const uint32_t *rest = zero + k * n, p = t->r->moduli[k].p;
     for (size_t i = 0; i < lanes; i++) sum[i] = mod_subtract_once(sum[i] + rest[layout_output(l, out, i)], p);
   }
   rlwe_find_fraction(t->r, l->params, t->fraction, t->sums + o * limbs * n, lanes);
@@ -377,7 +379,7 @@ static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, s
   const size_t n = l->params->n, ring = l->params->ring, outputs = layout_tile_outputs(l, tile);
   const size_t lanes = layout_tile_lanes(l, tile);
   if (l->levels) {
-    find_answer(t, o, out, lanes);
+    find_answer(t, o, out, tile, lanes);
   } else {
     const int8_t *u = t->ternary + out * n;
     for (size_t i = 0; i < n; i++) t->small[i] = u[i];

@@ -182,7 +182,7 @@ static double nominal_bytes(const struct matrix_layout *l) {
   const double outputs = 2 * (double)l->groups * (double)l->size;
   const struct rlwe_keys keys = {.levels = l->layer.levels};
   return (double)l->groups * (double)matrix_query_len(l) + answers * (double)l->n * l->kappa / 8 +
-         outputs * l->kept_bits / 8 + (double)turn_key_len(&galois_keys, keys.levels);
+         outputs * l->kept_bits / 8 + (double)turn_key_len(&galois_keys, keys.levels, 1);
 }
 
 uint8_t matrix_choose_levels(const struct matrix_layer *layer, size_t samples) {

@@ -192,8 +192,8 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   secret_declassify(payload, len, "public keys: RLWE samples");
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
-  TRY(turn_key_send(r, &galois_keys, r->keys.levels));
-  TRY(turn_key_send(r, &interleave_keys, r->keys.turns));
+  TRY(turn_key_send(r, &galois_keys, r->keys.levels, 1));
+  TRY(turn_key_send(r, &interleave_keys, r->keys.turns, r->keys.turned));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -220,7 +220,7 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
     TRY(read_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
-  TRY(turn_key_receive(r, &galois_keys, r->keys.levels, &r->galois));
+  TRY(turn_key_receive(r, &galois_keys, r->keys.levels, 1, &r->galois));
   TRY(interleave_receive(r));
 cleanup:
   mem_free(payload);
@@ -250,8 +250,8 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
 
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
-  if (keys->levels) cost_to_server(cost, turn_key_len(&galois_keys, keys->levels));
-  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys, keys->turns));
+  if (keys->levels) cost_to_server(cost, turn_key_len(&galois_keys, keys->levels, 1));
+  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys, keys->turns, keys->turned));
 }
 
 void rlwe_close(struct rlwe *r) {

@@ -7,8 +7,8 @@ static size_t degree(const struct turn_kind *kind) {
   return (size_t)1 << rlwe_ring_log_n[kind->ring];
 }
 
-size_t turn_key_len(const struct turn_kind *kind, size_t levels) {
-  return bits_len(levels * kind->digits * kind->limbs * degree(kind), RLWE_LIMB_BITS);
+size_t turn_key_len(const struct turn_kind *kind, size_t levels, size_t secrets) {
+  return bits_len(levels * secrets * kind->digits * kind->limbs * degree(kind), RLWE_LIMB_BITS);
 }
 
 /* The uniform half of a key, transformed. */
@@ -26,6 +26,7 @@ static fusion_status draw_uniform(const struct rlwe *r, const struct turn_kind *
 struct maker {
   struct rlwe *r;
   const struct turn_kind *kind;
+  const uint32_t *key;              /* the secret transformed, for every prime */
   int32_t *secret, *turned, *noise; /* [N] each */
   uint32_t *uniform;                /* [limbs][N] */
   uint32_t *work;                   /* [2][N] */
@@ -44,13 +45,14 @@ static void maker_place(struct maker *m, uint32_t *memory) {
   m->work = m->uniform + m->kind->limbs * n;
 }
 
-/* Coefficients of the first secret of the ring. */
-static void find_secret(const struct maker *m) {
+/* Coefficients of a secret of the ring. */
+static void find_secret(struct maker *m, size_t secret) {
   const struct rlwe *r = m->r;
   const size_t n = degree(m->kind), ring = m->kind->ring;
   uint32_t *work = m->work;
+  m->key = r->key[ring] + secret * RLWE_LIMBS_MAX * n;
   for (size_t i = 0; i < n; i++) work[i] = 1;
-  r->kernels->multiply(work, r->key[ring], work, n, &r->moduli[0]);
+  r->kernels->multiply(work, m->key, work, n, &r->moduli[0]);
   r->kernels->ntt_inverse(work, &r->ntt[ring][0]);
   r->kernels->centre_extend(m->secret, work, n, 0, &r->moduli[0]);
 }
@@ -74,7 +76,7 @@ static fusion_status put_digit(const struct maker *m, unsigned level, size_t dig
     const struct modulus *mod = &r->moduli[k];
     uint32_t *sum = m->work, *product = m->work + n;
     rlwe_lift(r, sum, m->noise, ring, k);
-    r->kernels->multiply(product, m->uniform + k * n, r->key[ring] + k * n, n, mod);
+    r->kernels->multiply(product, m->uniform + k * n, m->key + k * n, n, mod);
     r->kernels->subtract(sum, sum, product, n, mod);
     const uint64_t weight = m->kind->weight(digit, k) % mod->p;
     if (weight) {
@@ -88,23 +90,25 @@ static fusion_status put_digit(const struct maker *m, unsigned level, size_t dig
   return FUSION_OK;
 }
 
-fusion_status turn_key_send(struct rlwe *r, const struct turn_kind *kind, size_t levels) {
+fusion_status turn_key_send(struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets) {
   if (!levels) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  const size_t len = turn_key_len(kind, levels);
+  const size_t len = turn_key_len(kind, levels, secrets);
   struct maker m = {.r = r, .kind = kind};
   uint32_t *memory = mem_alloc(maker_words(kind), sizeof *memory);
   uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   FAIL_IF(!memory || !payload, FUSION_E_MEMORY);
   maker_place(&m, memory);
-  find_secret(&m);
   struct bit_writer w = {.out = payload};
-  for (unsigned level = 1; level <= levels; level++) {
-    turn_secret(&m, turn_exponent(degree(kind), level));
-    for (size_t digit = 0; digit < kind->digits; digit++) TRY(put_digit(&m, level, digit, &w));
+  for (size_t secret = 0; secret < secrets; secret++) {
+    find_secret(&m, secret);
+    for (unsigned level = 1; level <= levels; level++) {
+      turn_secret(&m, turn_exponent(degree(kind), level));
+      for (size_t digit = 0; digit < kind->digits; digit++) TRY(put_digit(&m, level, digit, &w));
+    }
   }
   bits_finish(&w);
-  secret_declassify(payload, len, "RLWE encryptions of the turned secret under a key of the session");
+  secret_declassify(payload, len, "RLWE encryptions of the turned secrets under keys of the session");
   TRY(channel_send(r->channel, kind->message, payload, len));
   TRY(channel_flush(r->channel));
 cleanup:
@@ -115,7 +119,11 @@ cleanup:
 
 /* ---- the server ---- */
 
-static fusion_status take_digit(const struct rlwe *r, const struct turn_kind *kind, uint32_t *c0, uint32_t *c1,
+static void to_montgomery(const struct rlwe *r, const struct turn_kind *kind, uint32_t *poly) {
+  for (size_t k = 0; k < kind->limbs; k++) rlwe_to_montgomery(r, poly + k * degree(kind), degree(kind), k);
+}
+
+static fusion_status take_digit(const struct rlwe *r, const struct turn_kind *kind, uint32_t *c0,
                                 struct bit_reader *b) {
   const size_t n = degree(kind);
   for (size_t i = 0; i < kind->limbs * n; i++) {
@@ -123,29 +131,31 @@ static fusion_status take_digit(const struct rlwe *r, const struct turn_kind *ki
     if (c0[i] >= rlwe_primes[i / n])
       return channel_fail(r->channel, FUSION_E_PEER, "'rotation key': a value is not reduced; the peer is faulty");
   }
-  for (size_t k = 0; k < kind->limbs; k++) {
-    rlwe_to_montgomery(r, c0 + k * n, n, k);
-    rlwe_to_montgomery(r, c1 + k * n, n, k);
-  }
+  to_montgomery(r, kind, c0);
   return FUSION_OK;
 }
 
-fusion_status turn_key_receive(struct rlwe *r, const struct turn_kind *kind, size_t levels, uint32_t **keys) {
+fusion_status turn_key_receive(struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets,
+                               uint32_t **keys) {
   if (!levels) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  const size_t len = turn_key_len(kind, levels);
+  const size_t len = turn_key_len(kind, levels, secrets);
   uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
-  *keys = mem_alloc(levels * kind->digits * 2 * kind->limbs * degree(kind), sizeof **keys);
+  *keys = mem_alloc(levels * kind->digits * turn_key_words(kind, secrets), sizeof **keys);
   FAIL_IF(!payload || !*keys, FUSION_E_MEMORY);
   TRY(channel_recv(r->channel, kind->message, payload, len));
-  struct bit_reader b = {.in = payload};
   for (unsigned level = 1; level <= levels; level++) {
     for (size_t digit = 0; digit < kind->digits; digit++) {
-      uint32_t *c0 = turn_key_at(kind, *keys, level, digit, 0), *c1 = turn_key_at(kind, *keys, level, digit, 1);
+      uint32_t *c1 = turn_key_at(kind, *keys, secrets, level, digit, secrets);
       TRY(draw_uniform(r, kind, level, digit, c1));
-      TRY(take_digit(r, kind, c0, c1, &b));
+      to_montgomery(r, kind, c1);
     }
   }
+  struct bit_reader b = {.in = payload};
+  for (size_t secret = 0; secret < secrets; secret++)
+    for (unsigned level = 1; level <= levels; level++)
+      for (size_t digit = 0; digit < kind->digits; digit++)
+        TRY(take_digit(r, kind, turn_key_at(kind, *keys, secrets, level, digit, secret), &b));
 cleanup:
   mem_free(payload);
   return status;

@@ -128,24 +128,38 @@ static fusion_status read_sets(struct encrypted_steps *s, size_t expected_sample
   return error_set(err, FUSION_E_MODEL, "its " ENCRYPTED_SECTION " section is damaged; compile it again");
 }
 
+static double layers_price(const struct encrypted_steps *s, const struct rlwe_keys *keys, size_t expected_samples) {
+  double price = 0;
+  for (uint32_t i = 1; i < s->program->count; i++) {
+    if (step_operator(&s->program->steps[i])->gate != GATE_LINEAR) continue;
+    const struct linear_layer layer = step_linear(s, i);
+    price += linear_keys_price(&layer, keys, expected_samples);
+  }
+  return price;
+}
+
+static struct rlwe_keys with_turns(struct rlwe_keys keys, size_t turns, size_t turned) {
+  keys.turns = turns;
+  keys.turned = turned;
+  keys.of_ring[0] = size_max(keys.of_ring[0], turned);
+  return keys;
+}
+
 /* The keys that interleave answers: as many as take the fewest bytes for the samples of the session. */
 static void choose_turns(struct encrypted_steps *s, size_t expected_samples) {
-  struct rlwe_keys best = s->keys;
-  double least = 0;
-  for (size_t turns = 0; turns <= INTERLEAVE_LEVELS_MAX; turns++) {
-    struct rlwe_keys keys = s->keys;
-    keys.turns = turns;
-    double price = rlwe_turns_price(turns);
-    for (uint32_t i = 1; i < s->program->count; i++) {
-      if (step_operator(&s->program->steps[i])->gate != GATE_LINEAR) continue;
-      const struct linear_layer layer = step_linear(s, i);
-      price += linear_turns_price(&layer, &keys, expected_samples);
+  const struct rlwe_keys none = s->keys, most = with_turns(none, INTERLEAVE_LEVELS_MAX, RLWE_KEYS_MAX);
+  const double without = layers_price(s, &none, expected_samples);
+  double least = without + rlwe_keys_price(&none);
+  if (layers_price(s, &most, expected_samples) >= without) return; /* many samples: nothing to gain */
+  for (size_t turned = 1; turned <= RLWE_KEYS_MAX; turned *= 2) {
+    for (size_t turns = 1; turns <= INTERLEAVE_LEVELS_MAX; turns++) {
+      const struct rlwe_keys keys = with_turns(none, turns, turned);
+      const double price = layers_price(s, &keys, expected_samples) + rlwe_keys_price(&keys);
+      if (price >= least) continue;
+      least = price;
+      s->keys = keys;
     }
-    if (turns && price >= least) continue;
-    least = price;
-    best = keys;
   }
-  s->keys = best;
 }
 
 fusion_status encrypted_steps_open(struct encrypted_steps *out, const struct program *program, uint8_t *guard_bits,

@@ -27,18 +27,15 @@ static void put_bits(uint8_t *bytes, size_t at, unsigned bits, uint64_t v) {
   }
 }
 
-/* The layer that sends such messages of so many channels' c1. */
-static bool find_layout(struct linear_layout *l, size_t *outs, const struct engine_layout *layout, size_t samples,
+/* A layer that may send such messages, of so many answers' c1. */
+static bool find_layout(struct linear_layout *l, size_t *answers, const struct engine_layout *layout, size_t samples,
                         size_t len) {
   for (uint32_t i = 1; i < layout->program->count; i++) {
     if (layout->program->steps[i].op != OP_LINEAR) continue;
     const struct linear_layer layer = step_linear(layout->own, i);
     if (layout_make(l, &layer, NULL, samples) != FUSION_OK) continue;
-    for (size_t first = 0, end; first < l->layer.shape.out_channels; first = end) {
-      end = layout_message_end(l, first);
-      *outs = end - first;
-      if (layout_common_len(l, *outs) == len) return true;
-    }
+    *answers = len * 8 / (l->params->n * l->kappa);
+    if (*answers && *answers <= layer.shape.out_channels && layout_common_len(l, *answers) == len) return true;
     layout_free(l);
   }
   return false;
@@ -60,14 +57,14 @@ static void keyed_slots(struct cheater *c, const struct cheat *cheat, uint8_t *p
 
 void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, uint8_t *payload, size_t len) {
   struct linear_layout l;
-  size_t outs;
+  size_t answers;
   struct engine_layout layout;
   if (cheat->type == MSG_SLOTS_ANSWER) {
     keyed_slots(c, cheat, payload, len);
     return;
   }
   if (engine_layout_open(&layout, c->engine, &c->model.program, samples, NULL) != FUSION_OK) return;
-  const bool found = find_layout(&l, &outs, &layout, samples, len);
+  const bool found = find_layout(&l, &answers, &layout, samples, len);
   engine_layout_close(&layout);
   if (!found) return;
   const uint64_t how = cheat->value == CHEAT_RANDOM ? cheat_random(c) % 4 : cheat->value;
@@ -75,8 +72,8 @@ void cheat_keyed(struct cheater *c, const struct cheat *cheat, size_t samples, u
   const uint64_t a = UINT64_C(1) << (how == 0 ? l.kappa - 1 : unit);
   const size_t n = l.params->n, j = cheat_random(c) % n;
   if (how == 3) memset(payload, 0, len);
-  for (size_t out = 0; out < outs; out++) {
-    const size_t at = (out * n + j) * l.kappa;
+  for (size_t k = 0; k < answers; k++) {
+    const size_t at = (k * n + j) * l.kappa;
     put_bits(payload, at, l.kappa, (get_bits(payload, at, l.kappa) + a) & low_mask(l.kappa));
   }
   layout_free(&l);

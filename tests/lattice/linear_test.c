@@ -14,7 +14,7 @@
 struct job {
   struct linear_layer layer;
   size_t samples, keys; /* of the session, for every N; 0: as many as the layer makes use of */
-  size_t turns;
+  size_t turns, turned; /* keys that interleave answers; of so many secrets, 0: of one */
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -37,8 +37,9 @@ static size_t row_count(const struct job *j) {
 }
 
 static struct rlwe_keys keys_of(const struct job *j) {
-  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}, .turns = j->turns};
+  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}, .turns = j->turns, .turned = size_max(1, j->turned)};
   if (!j->keys) rlwe_keys_add(&keys, &j->layer, j->samples);
+  if (j->turned) keys.of_ring[0] = size_max(keys.of_ring[0], j->turned);
   return keys;
 }
 
@@ -280,20 +281,27 @@ static void conv__every_geometry(void **state) {
 
 /* --- answers interleaved ---------------------------------------------------------------------------------------- */
 
-/* Levels of a layer in a session with keys for so many. */
-static unsigned levels_of(const struct linear_layer *layer, size_t samples, size_t turns) {
-  struct job j = {.layer = *layer, .samples = samples, .turns = turns};
+/* Levels of a layer in a session with keys for so many, of so many secrets; *tiles: its tiles. */
+static unsigned levels_with(const struct linear_layer *layer, size_t samples, size_t turns, size_t turned,
+                            size_t *tiles) {
+  struct job j = {.layer = *layer, .samples = samples, .turns = turns, .turned = turned};
   struct linear_layout l;
   uint64_t seed = 1;
   job_open(&j, FILL_RANDOM, &seed);
   const struct rlwe_keys keys = keys_of(&j);
   assert_ok(layout_make(&l, &j.layer, &keys, samples));
   const unsigned levels = l.levels;
+  *tiles = l.tiles;
   layout_free(&l);
   channel_close(j.server);
   channel_close(j.client);
   job_close(&j);
   return levels;
+}
+
+static unsigned levels_of(const struct linear_layer *layer, size_t samples, size_t turns) {
+  size_t tiles;
+  return levels_with(layer, samples, turns, 1, &tiles);
 }
 
 static void interleaved__dense_of_few_samples(void **state) {
@@ -335,6 +343,32 @@ static void interleaved__conv_of_every_geometry(void **state) {
   assert_true((used & 0x1f) == 0x1f);
 }
 
+/* Keys of several secrets: tiles of one layer under each of them, the last one shorter. */
+static void interleaved__several_tiles(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const struct linear_layer layers[] = {conv(3, 56, 9, 1, 1, 0, 1, 1),   conv(2, 56, 17, 3, 1, 1, 1, 1),
+                                        conv(4, 28, 130, 1, 1, 0, 1, 1), conv(4, 28, 40, 3, 1, 1, 1, 1),
+                                        conv(4, 28, 33, 3, 2, 1, 1, 1),  conv(6, 14, 70, 3, 1, 1, 1, 2),
+                                        conv(5, 14, 129, 1, 2, 0, 1, 1), conv(8, 14, 40, 3, 1, 1, 1, 8),
+                                        dense(100, 140, 22, 1, 8),       dense(31, 70, 30, 2, 12)};
+  unsigned used = 0, seen = 0;
+  bool many[RLWE_KEYS_MAX + 1] = {false};
+  for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t turned = 2; turned <= RLWE_KEYS_MAX; turned += 3) {
+      const size_t samples = layers[i].shape.in_h == 1 ? 113 : 1 + i % 2;
+      size_t tiles;
+      const unsigned levels = levels_with(&layers[i], samples, INTERLEAVE_LEVELS_MAX, turned, &tiles);
+      if (levels) used |= 1u << levels;
+      if (levels) many[tiles] = true;
+      const struct job j = {.layer = layers[i], .samples = samples, .turns = INTERLEAVE_LEVELS_MAX, .turned = turned};
+      seen |= run_with(j, FILL_RANDOM, &seed);
+    }
+  assert_int_equal(seen, 3);
+  assert_true((used & 0x1e) == 0x1e);
+  assert_true(many[2] && many[RLWE_KEYS_MAX]);
+}
+
 /* The noise bound once more, as docs/protocols/linear.md has it, with the weights' own norms and what the layout takes
  * from public numbers alone. */
 static double interleaved_bound(const struct job *j, const struct linear_layout *l) {
@@ -350,7 +384,7 @@ static double interleaved_bound(const struct job *j, const struct linear_layout 
     norm_1 = fmax(norm_1, sum);
     norm_2 = fmax(norm_2, squares);
   }
-  const double query = 10.5 + (l->dropped ? ldexp(1, 2 * (int)l->dropped) / 4 : 0);
+  const double query = 10.5 + (ldexp(1, 2 * (int)l->dropped) - 1) / 12;
   const double level = 10.5 * n * 6 * 65 * 65 + 512 * 512 * n, keys = level * (ldexp(1, 2 * (int)l->levels) - 1) / 3;
   const double fresh = tail * sqrt(query * norm_2 + 10.5 * (2 * n + 1) + keys) + norm_1;
   return fresh / q * unit + (tail * sqrt(n) / 2 + 1) / ldexp(1, 10);
@@ -399,6 +433,8 @@ static void interleaved__every_tier(void **state) {
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
     assert_ok(cpu_tier_force((enum cpu_tier)tier));
     run_with((struct job){.layer = dense(200, 70, 24, 2, 8), .samples = 5, .turns = 5}, FILL_RANDOM, &seed);
+    run_with((struct job){.layer = conv(3, 28, 9, 3, 1, 1, 1, 1), .samples = 1, .turns = 4, .turned = 8}, FILL_RANDOM,
+             &seed);
     run_with((struct job){.layer = conv(3, 15, 7, 3, 2, 1, 1, 1), .samples = 3, .turns = 3}, FILL_RANDOM, &seed);
   }
   assert_ok(cpu_tier_force(cpu_tier_best()));
@@ -822,6 +858,7 @@ int main(void) {
       cmocka_unit_test(conv__wide_image_over_several_tiles),
       cmocka_unit_test(interleaved__dense_of_few_samples),
       cmocka_unit_test(interleaved__conv_of_every_geometry),
+      cmocka_unit_test(interleaved__several_tiles),
       cmocka_unit_test(interleaved__extremes),
       cmocka_unit_test(interleaved__noise_stays_below_half_a_unit),
       cmocka_unit_test(interleaved__every_tier),
