@@ -47,15 +47,15 @@ static void make_tables(struct rlwe *r) {
   }
 }
 
-fusion_status interleave_receive(struct rlwe *r) {
+fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
   const size_t turns = r->keys.turns, n = degree();
   if (!turns) return FUSION_OK;
   r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
   r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
   if (!r->turn_shift || !r->turn_order) return FUSION_E_MEMORY;
-  const fusion_status received = turn_key_receive(r, &interleave_keys, turns, r->keys.turned, &r->turn_key);
-  if (!received) make_tables(r);
-  return received;
+  const fusion_status taken = turn_key_take(r, &interleave_keys, turns, r->keys.turned, payload, &r->turn_key);
+  if (!taken) make_tables(r);
+  return taken;
 }
 
 /* ---- merging ---- */

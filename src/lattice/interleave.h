@@ -32,7 +32,7 @@ enum {
 /** For strides 2, 4, .. 2^rlwe_keys.turns. */
 extern const struct turn_kind interleave_keys;
 /** The server's part of turn_key.h for these keys, and what it computes from public numbers to use them. */
-fusion_status interleave_receive(struct rlwe *r) FUSION_MUST_CHECK;
+fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) FUSION_MUST_CHECK;
 
 /** A ciphertext on its way, or one for each of several secrets, which have c1 in common: c1 [INTERLEAVE_LIMBS][N] in
  *  coefficients, c0 [secrets][INTERLEAVE_LIMBS][N] transformed and only what keys added. Values in [0, p_k). */

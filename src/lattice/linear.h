@@ -6,6 +6,7 @@
 #ifndef FUSION_LATTICE_LINEAR_H
 #define FUSION_LATTICE_LINEAR_H
 
+#include "base/byte_stream.h"
 #include "base/layer_shape.h"
 #include "lattice/params.h"
 #include "net/channel.h"
@@ -45,6 +46,19 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
                                const struct rlwe_keys *keys) FUSION_MUST_CHECK;
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys);
 void rlwe_close(struct rlwe *r);
+
+/** The same ahead of a run that is prepared: the client keeps a seed, the server what it received, and each opens from
+ *  these bytes later, with the same keys and a seed of that time, and sends nothing. What is kept serves one opening:
+ *  two runs would encrypt two inputs on the same uniform halves with one key. */
+fusion_status rlwe_stock_client(struct channel *channel, const struct prg *seed, const struct rlwe_keys *keys,
+                                const struct byte_stream *to) FUSION_MUST_CHECK;
+fusion_status rlwe_stock_server(struct channel *channel, const struct prg *seed, const struct rlwe_keys *keys,
+                                const struct byte_stream *to) FUSION_MUST_CHECK;
+fusion_status rlwe_begin_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                const struct rlwe_keys *keys, const struct byte_stream *from) FUSION_MUST_CHECK;
+fusion_status rlwe_begin_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                const struct rlwe_keys *keys, const struct byte_stream *from) FUSION_MUST_CHECK;
+void rlwe_stock_cost(struct cost *cost, const struct rlwe_keys *keys);
 
 /** FUSION_E_PEER for a layer that makes no sense, its parameter set included; FUSION_E_MEMORY. */
 fusion_status linear_check(const struct linear_layer *layer) FUSION_MUST_CHECK;

@@ -172,13 +172,13 @@ cleanup:
   return status;
 }
 
-fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
-                               const struct rlwe_keys *keys) {
+/* ---- opening: the client makes keys, the server has them from the channel, or from a prepared run's state ---- */
+
+/* Fresh keys, and the payload of their message: always the same of the same seed. */
+static fusion_status make_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                 const struct rlwe_keys *keys, uint8_t *payload) {
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
-  const size_t len = key_payload_len(keys);
-  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
-  FAIL_IF(!payload, FUSION_E_MEMORY);
   TRY(rlwe_new(&r, ROLE_CLIENT, channel, seed, keys));
   prg_bytes(r->secret, payload, PRG_SEED_LEN);
   secret_declassify(payload, PRG_SEED_LEN, "the seed of the uniform halves of keys and queries is public");
@@ -189,6 +189,23 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
     TRY(make_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
+cleanup:
+  if (status != FUSION_OK) {
+    rlwe_close(r);
+    r = NULL;
+  }
+  *out = r;
+  return status;
+}
+
+fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = NULL;
+  const size_t len = key_payload_len(keys);
+  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
+  FAIL_IF(!payload, FUSION_E_MEMORY);
+  TRY(make_client(&r, channel, seed, keys, payload));
   secret_declassify(payload, len, "public keys: RLWE samples");
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
@@ -204,32 +221,136 @@ cleanup:
   return status;
 }
 
-fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
-                               const struct rlwe_keys *keys) {
+/* Payloads of the three messages, one behind the other. */
+static size_t payloads_len(const struct rlwe_keys *keys) {
+  return key_payload_len(keys) + turn_key_len(&galois_keys, keys->levels, 1) +
+         turn_key_len(&interleave_keys, keys->turns, keys->turned);
+}
+
+static fusion_status receive_payloads(struct channel *channel, const struct rlwe_keys *keys, uint8_t *payloads) {
+  fusion_status status = FUSION_OK;
+  const size_t key_len = key_payload_len(keys), galois_len = turn_key_len(&galois_keys, keys->levels, 1);
+  const size_t turn_len = turn_key_len(&interleave_keys, keys->turns, keys->turned);
+  TRY(channel_recv(channel, MSG_RLWE_KEY, payloads, key_len));
+  if (keys->levels) TRY(channel_recv(channel, MSG_RLWE_GALOIS, payloads + key_len, galois_len));
+  if (keys->turns) TRY(channel_recv(channel, MSG_RLWE_TURN, payloads + key_len + galois_len, turn_len));
+cleanup:
+  return status;
+}
+
+static fusion_status take_payloads(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                   const struct rlwe_keys *keys, const uint8_t *payloads) {
   fusion_status status = FUSION_OK;
   struct rlwe *r = NULL;
-  const size_t len = key_payload_len(keys);
-  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
-  FAIL_IF(!payload, FUSION_E_MEMORY);
   TRY(rlwe_new(&r, ROLE_SERVER, channel, seed, keys));
-  TRY(channel_recv(channel, MSG_RLWE_KEY, payload, len));
-  r->shared = prg_new(payload);
+  r->shared = prg_new(payloads);
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
-  const uint8_t *at = payload + PRG_SEED_LEN;
+  const uint8_t *at = payloads + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
     TRY(read_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
-  TRY(turn_key_receive(r, &galois_keys, r->keys.levels, 1, &r->galois));
-  TRY(interleave_receive(r));
+  TRY(turn_key_take(r, &galois_keys, keys->levels, 1, at, &r->galois));
+  TRY(interleave_take(r, at + turn_key_len(&galois_keys, keys->levels, 1)));
 cleanup:
-  mem_free(payload);
   if (status != FUSION_OK) {
     rlwe_close(r);
     r = NULL;
   }
   *out = r;
   return status;
+}
+
+fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                               const struct rlwe_keys *keys) {
+  uint8_t *payloads = mem_alloc(payloads_len(keys) + BITS_SLACK, 1);
+  *out = NULL;
+  if (!payloads) return FUSION_E_MEMORY;
+  fusion_status status = receive_payloads(channel, keys, payloads);
+  if (status == FUSION_OK) status = take_payloads(out, channel, seed, keys, payloads);
+  mem_free(payloads);
+  return status;
+}
+
+fusion_status rlwe_stock_client(struct channel *channel, const struct prg *seed, const struct rlwe_keys *keys,
+                                const struct byte_stream *to) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = NULL;
+  uint8_t kept[PRG_SEED_LEN];
+  struct prg *drawn = prg_fork(seed, "rlwe stock", 0), *own = NULL;
+  FAIL_IF(!drawn, FUSION_E_MEMORY);
+  prg_bytes(drawn, kept, sizeof kept);
+  own = prg_new(kept);
+  FAIL_IF(!own, FUSION_E_MEMORY);
+  TRY(rlwe_open_client(&r, channel, own, keys));
+  TRY(stream_write(to, kept, sizeof kept));
+cleanup:
+  rlwe_close(r);
+  prg_free(own);
+  prg_free(drawn);
+  mem_wipe(kept, sizeof kept);
+  return status;
+}
+
+fusion_status rlwe_stock_server(struct channel *channel, const struct prg *seed, const struct rlwe_keys *keys,
+                                const struct byte_stream *to) {
+  fusion_status status = FUSION_OK;
+  struct rlwe *r = NULL;
+  const size_t len = payloads_len(keys);
+  uint8_t *payloads = mem_alloc(len + BITS_SLACK, 1);
+  FAIL_IF(!payloads, FUSION_E_MEMORY);
+  TRY(receive_payloads(channel, keys, payloads));
+  TRY(take_payloads(&r, channel, seed, keys, payloads)); /* refuses bad keys while there is no input */
+  TRY(stream_write(to, payloads, len));
+cleanup:
+  rlwe_close(r);
+  mem_free(payloads);
+  return status;
+}
+
+fusion_status rlwe_begin_client(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                const struct rlwe_keys *keys, const struct byte_stream *from) {
+  fusion_status status = FUSION_OK;
+  uint8_t kept[PRG_SEED_LEN];
+  struct prg *own = NULL;
+  uint8_t *payload = mem_alloc(key_payload_len(keys) + BITS_SLACK, 1);
+  *out = NULL;
+  FAIL_IF(!payload, FUSION_E_MEMORY);
+  TRY(stream_read(from, kept, sizeof kept));
+  own = prg_new(kept);
+  FAIL_IF(!own, FUSION_E_MEMORY);
+  TRY(make_client(out, channel, own, keys, payload));
+  /* The noise of the keys was the last that this generator gave: queries have another. */
+  prg_free((*out)->secret);
+  (*out)->secret = prg_fork(seed, "rlwe", ROLE_CLIENT);
+  FAIL_IF(!(*out)->secret, FUSION_E_MEMORY);
+cleanup:
+  if (status != FUSION_OK) {
+    rlwe_close(*out);
+    *out = NULL;
+  }
+  prg_free(own);
+  mem_free(payload);
+  mem_wipe(kept, sizeof kept);
+  return status;
+}
+
+fusion_status rlwe_begin_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
+                                const struct rlwe_keys *keys, const struct byte_stream *from) {
+  const size_t len = payloads_len(keys);
+  uint8_t *payloads = mem_alloc(len + BITS_SLACK, 1);
+  *out = NULL;
+  if (!payloads) return FUSION_E_MEMORY;
+  fusion_status status = stream_read(from, payloads, len);
+  if (status == FUSION_OK) status = take_payloads(out, channel, seed, keys, payloads);
+  mem_free(payloads);
+  return status;
+}
+
+void rlwe_stock_cost(struct cost *cost, const struct rlwe_keys *keys) {
+  rlwe_open_cost(cost, keys);
+  cost->prepared_client += PRG_SEED_LEN;
+  cost->prepared_server += payloads_len(keys);
 }
 
 fusion_status rlwe_workspace(struct rlwe *r, size_t len, struct workspace *out) {

@@ -135,15 +135,12 @@ static fusion_status take_digit(const struct rlwe *r, const struct turn_kind *ki
   return FUSION_OK;
 }
 
-fusion_status turn_key_receive(struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets,
-                               uint32_t **keys) {
+fusion_status turn_key_take(const struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets,
+                            const uint8_t *payload, uint32_t **keys) {
   if (!levels) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  const size_t len = turn_key_len(kind, levels, secrets);
-  uint8_t *payload = mem_alloc(len + BITS_SLACK, 1);
   *keys = mem_alloc(levels * kind->digits * turn_key_words(kind, secrets), sizeof **keys);
-  FAIL_IF(!payload || !*keys, FUSION_E_MEMORY);
-  TRY(channel_recv(r->channel, kind->message, payload, len));
+  FAIL_IF(!*keys, FUSION_E_MEMORY);
   for (unsigned level = 1; level <= levels; level++) {
     for (size_t digit = 0; digit < kind->digits; digit++) {
       uint32_t *c1 = turn_key_at(kind, *keys, secrets, level, digit, secrets);
@@ -157,6 +154,5 @@ fusion_status turn_key_receive(struct rlwe *r, const struct turn_kind *kind, siz
       for (size_t digit = 0; digit < kind->digits; digit++)
         TRY(take_digit(r, kind, turn_key_at(kind, *keys, secrets, level, digit, secret), &b));
 cleanup:
-  mem_free(payload);
   return status;
 }

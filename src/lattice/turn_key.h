@@ -26,12 +26,12 @@ struct turn_kind {
 
 /** Payload of the message: keys of the levels 1 .. `levels` of so many secrets. */
 size_t turn_key_len(const struct turn_kind *kind, size_t levels, size_t secrets);
-/** Part of opening a session, behind the public keys: the client makes and sends, the server receives. Nothing without
- *  levels. *keys: for mem_free(), values in Montgomery form; see turn_key_at(). */
+/** Part of opening a session, behind the public keys: the client makes and sends, the server reads the payload. Nothing
+ *  without levels. *keys: for mem_free(), values in Montgomery form; see turn_key_at(). */
 fusion_status turn_key_send(struct rlwe *r, const struct turn_kind *kind, size_t levels,
                             size_t secrets) FUSION_MUST_CHECK;
-fusion_status turn_key_receive(struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets,
-                               uint32_t **keys) FUSION_MUST_CHECK;
+fusion_status turn_key_take(const struct rlwe *r, const struct turn_kind *kind, size_t levels, size_t secrets,
+                            const uint8_t *payload, uint32_t **keys) FUSION_MUST_CHECK;
 
 /** Words of a digit's key: c0 under each secret, then the c1 that all have in common, [limbs][N] each. */
 static inline size_t turn_key_words(const struct turn_kind *kind, size_t secrets) {

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/cpu_tier.h"
+#include "base/memory_stream.h"
 #include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "support/support.h"
@@ -15,6 +16,7 @@ struct job {
   struct linear_layer layer;
   size_t samples, keys; /* of the session, for every N; 0: as many as the layer makes use of */
   size_t turns, turned; /* keys that interleave answers; of so many secrets, 0: of one */
+  bool ahead;           /* keys are made, kept as bytes and restored */
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -43,13 +45,40 @@ static struct rlwe_keys keys_of(const struct job *j) {
   return keys;
 }
 
+/* Keys made ahead go through bytes, as many as are declared, and open with a generator of another time. */
+static fusion_status begin_from(struct rlwe **r, struct channel *channel, enum role role, const struct prg *prg,
+                                const struct rlwe_keys *keys) {
+  fusion_status status;
+  struct memory_stream m;
+  struct cost cost = {0};
+  struct prg *later = NULL;
+  const bool server = role == ROLE_SERVER;
+  memory_stream_open(&m);
+  TRY(prg_new_random(&later));
+  TRY(server ? rlwe_stock_server(channel, prg, keys, &m.stream) : rlwe_stock_client(channel, prg, keys, &m.stream));
+  rlwe_stock_cost(&cost, keys);
+  assert_int_equal(m.len, server ? cost.prepared_server : cost.prepared_client);
+  TRY(server ? rlwe_begin_server(r, channel, later, keys, &m.stream)
+             : rlwe_begin_client(r, channel, later, keys, &m.stream));
+  assert_int_equal(m.at, m.len);
+cleanup:
+  prg_free(later);
+  memory_stream_close(&m);
+  return status;
+}
+
+static fusion_status open_keys(struct rlwe **r, const struct job *j, enum role role, const struct prg *prg) {
+  const struct rlwe_keys keys = keys_of(j);
+  if (j->ahead) return begin_from(r, role == ROLE_SERVER ? j->server : j->client, role, prg, &keys);
+  return role == ROLE_SERVER ? rlwe_open_server(r, j->server, prg, &keys) : rlwe_open_client(r, j->client, prg, &keys);
+}
+
 static void *run_server(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
-  const struct rlwe_keys keys = keys_of(j);
   j->server_status = prg_new_random(&prg);
-  if (j->server_status == FUSION_OK) j->server_status = rlwe_open_server(&r, j->server, prg, &keys);
+  if (j->server_status == FUSION_OK) j->server_status = open_keys(&r, j, ROLE_SERVER, prg);
   if (j->server_status == FUSION_OK)
     j->server_status = linear_server(r, &j->layer, j->weights, j->bias, j->x_server, j->y_server, j->samples);
   j->server_stats = channel_get_stats(j->server);
@@ -63,9 +92,8 @@ static void *run_client(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
-  const struct rlwe_keys keys = keys_of(j);
   j->client_status = prg_new_random(&prg);
-  if (j->client_status == FUSION_OK) j->client_status = rlwe_open_client(&r, j->client, prg, &keys);
+  if (j->client_status == FUSION_OK) j->client_status = open_keys(&r, j, ROLE_CLIENT, prg);
   if (j->client_status == FUSION_OK)
     j->client_status = linear_client(r, &j->layer, j->x_client, j->y_client, j->samples);
   j->client_stats = channel_get_stats(j->client);
@@ -367,6 +395,67 @@ static void interleaved__several_tiles(void **state) {
   assert_int_equal(seen, 3);
   assert_true((used & 0x1e) == 0x1e);
   assert_true(many[2] && many[RLWE_KEYS_MAX]);
+}
+
+static void linear__keys_made_ahead(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  const struct linear_layer layers[] = {conv(4, 28, 40, 3, 1, 1, 1, 1), dense(37, 5, 24, 2, 8), dense(20, 3, 44, 2, 8)};
+  for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t turned = 1; turned <= 4; turned += 3)
+      run_with((struct job){.layer = layers[i], .samples = 1 + i, .turns = 4, .turned = turned, .ahead = true},
+               FILL_RANDOM, &seed);
+}
+
+struct stocked {
+  struct channel *channel;
+  struct rlwe_keys keys;
+  struct memory_stream kept;
+};
+
+static void *stock_server(void *arg) {
+  struct stocked *s = arg;
+  struct prg *prg = NULL;
+  assert_ok(prg_new_random(&prg));
+  assert_ok(rlwe_stock_server(s->channel, prg, &s->keys, &s->kept.stream));
+  prg_free(prg);
+  return NULL;
+}
+
+static void *stock_client(void *arg) {
+  struct stocked *s = arg;
+  struct prg *prg = NULL;
+  assert_ok(prg_new_random(&prg));
+  assert_ok(rlwe_stock_client(s->channel, prg, &s->keys, &s->kept.stream));
+  prg_free(prg);
+  return NULL;
+}
+
+/* What a party kept, cut short or with a number that is no residue. */
+static void linear__damaged_keys_made_ahead(void **state) {
+  (void)state;
+  struct stocked sides[2] = {{.keys = {.of_ring = {2, 0}, .turns = 1, .turned = 2}}};
+  struct rlwe *r;
+  struct prg *prg = NULL;
+  sides[1] = sides[0];
+  for (int i = 0; i < 2; i++) memory_stream_open(&sides[i].kept);
+  assert_ok(channel_pipe(&sides[0].channel, &sides[1].channel));
+  test_run_both(stock_server, &sides[0], stock_client, &sides[1]);
+  assert_ok(prg_new_random(&prg));
+  memset(sides[0].kept.data + sides[0].kept.len - 8, 0xff, 8);
+  assert_int_equal(rlwe_begin_server(&r, sides[0].channel, prg, &sides[0].keys, &sides[0].kept.stream), FUSION_E_PEER);
+  assert_null(r);
+  for (int i = 0; i < 2; i++) {
+    sides[i].kept.at = 0;
+    sides[i].kept.len--;
+  }
+  assert_int_not_equal(rlwe_begin_server(&r, sides[0].channel, prg, &sides[0].keys, &sides[0].kept.stream), FUSION_OK);
+  assert_null(r);
+  assert_int_not_equal(rlwe_begin_client(&r, sides[1].channel, prg, &sides[1].keys, &sides[1].kept.stream), FUSION_OK);
+  assert_null(r);
+  prg_free(prg);
+  for (int i = 0; i < 2; i++) memory_stream_close(&sides[i].kept);
+  for (int i = 0; i < 2; i++) channel_close(sides[i].channel);
 }
 
 /* The noise bound once more, as docs/protocols/linear.md has it, with the weights' own norms and what the layout takes
@@ -859,6 +948,8 @@ int main(void) {
       cmocka_unit_test(interleaved__dense_of_few_samples),
       cmocka_unit_test(interleaved__conv_of_every_geometry),
       cmocka_unit_test(interleaved__several_tiles),
+      cmocka_unit_test(linear__keys_made_ahead),
+      cmocka_unit_test(linear__damaged_keys_made_ahead),
       cmocka_unit_test(interleaved__extremes),
       cmocka_unit_test(interleaved__noise_stays_below_half_a_unit),
       cmocka_unit_test(interleaved__every_tier),

@@ -24,13 +24,13 @@ cleanup:
   return status;
 }
 
-/* Ahead nothing: each run has correlations of its own. Online no correlations: each run restores its own. */
+/* Ahead and online nothing: each run has keys and correlations of its own, made ahead and restored online. */
 static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) {
   const struct rlwe_keys *keys = &cheetah_own(p->layout)->steps.keys;
   fusion_status status = FUSION_OK;
   if (p->layout->phase == ENGINE_AT_ONCE) TRY(open_cot(c, p));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
-  if (p->layout->phase == ENGINE_AHEAD) return FUSION_OK;
+  if (p->layout->phase != ENGINE_AT_ONCE) return FUSION_OK;
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, keys));
 cleanup:
@@ -40,22 +40,36 @@ cleanup:
 fusion_status cheetah_stock(void *state, const struct engine_party *p, size_t samples) {
   fusion_status status = FUSION_OK;
   bool out_of_memory;
+  const struct rlwe_keys *keys = &cheetah_own(p->layout)->steps.keys;
   const struct cot_stock_plan plan = cheetah_plan(p->layout, samples, &out_of_memory);
-  struct prg *ot_prg = prg_fork(p->prg, "cheetah stock", ((struct cheetah *)state)->stocks++);
-  const struct cot_opening opening = {.role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg};
-  FAIL_IF(!ot_prg || out_of_memory, FUSION_E_MEMORY);
+  struct prg *prg = prg_fork(p->prg, "cheetah stock", ((struct cheetah *)state)->stocks++);
+  const struct cot_opening opening = {.role = p->role, .channel = p->channel, .heap = p->heap, .prg = prg};
+  FAIL_IF(!prg || out_of_memory, FUSION_E_MEMORY);
+  if (p->role == ROLE_SERVER) TRY(rlwe_stock_server(p->channel, prg, keys, p->stream));
+  if (p->role == ROLE_CLIENT) TRY(rlwe_stock_client(p->channel, prg, keys, p->stream));
   TRY(cot_stock_make(&opening, &plan, p->stream));
 cleanup:
-  prg_free(ot_prg);
+  prg_free(prg);
   return status;
 }
 
 fusion_status cheetah_begin(void *state, const struct engine_party *p) {
+  fusion_status status = FUSION_OK;
   struct cheetah *c = state;
+  const struct rlwe_keys *keys = &cheetah_own(p->layout)->steps.keys;
   const struct cot_opening opening = {.role = p->role, .channel = p->channel, .heap = p->heap};
+  struct prg *prg = prg_fork(p->prg, "cheetah run", c->begun++);
+  rlwe_close(c->rlwe);
   cot_close(c->cot);
-  const fusion_status status = cot_stock_open(&c->cot, &opening, p->stream);
+  c->rlwe = NULL;
+  c->cot = c->party.cot = NULL;
+  FAIL_IF(!prg, FUSION_E_MEMORY);
+  if (p->role == ROLE_SERVER) TRY(rlwe_begin_server(&c->rlwe, p->channel, prg, keys, p->stream));
+  if (p->role == ROLE_CLIENT) TRY(rlwe_begin_client(&c->rlwe, p->channel, prg, keys, p->stream));
+  TRY(cot_stock_open(&c->cot, &opening, p->stream));
   c->party.cot = c->cot;
+cleanup:
+  prg_free(prg);
   return status;
 }
 

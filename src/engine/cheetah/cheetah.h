@@ -43,8 +43,9 @@ void cheetah_layout_close(struct engine_layout *layout);
 struct cheetah {
   struct party party;
   struct cot *cot;   /* owned; the party's. Online the run's; NULL ahead and before the first */
-  struct rlwe *rlwe; /* owned; NULL ahead */
+  struct rlwe *rlwe; /* owned; the same */
   uint64_t stocks;   /* made ahead so far */
+  uint64_t begun;    /* runs from such, so far */
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
 
@@ -56,8 +57,7 @@ fusion_status cheetah_matmul_run(void *state, const struct gate_call *call);
 void cheetah_matmul_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples);
 size_t cheetah_matmul_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
 
-/** Runs prepared ahead: their correlations are made and kept, and restored online. Keys are made by the session that
- *  runs them. */
+/** Runs prepared ahead: their keys and correlations are made and kept, and restored online. */
 fusion_status cheetah_stock(void *state, const struct engine_party *party, size_t samples) FUSION_MUST_CHECK;
 void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, size_t samples);
 fusion_status cheetah_begin(void *state, const struct engine_party *party) FUSION_MUST_CHECK;

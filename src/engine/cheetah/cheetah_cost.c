@@ -11,16 +11,16 @@ static const double limbs = 2, unit_products = 3.1e6, client_unit_products = 6e5
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
-  if (layout->phase == ENGINE_AHEAD) return;
-  if (layout->phase == ENGINE_AT_ONCE && own->plan.stream)
-    cot_open_softspoken_cost(cost, &own->stream_cost, &own->plan.stream_params);
-  if (layout->phase == ENGINE_AT_ONCE && !own->plan.stream) cot_open_silent_cost(cost, &own->refill, &own->plan.params);
+  if (layout->phase != ENGINE_AT_ONCE) return; /* each run has its own */
+  if (own->plan.stream) cot_open_softspoken_cost(cost, &own->stream_cost, &own->plan.stream_params);
+  if (!own->plan.stream) cot_open_silent_cost(cost, &own->refill, &own->plan.params);
   rlwe_open_cost(cost, &own->steps.keys);
 }
 
 void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, size_t samples) {
   bool out_of_memory;
   const struct cot_stock_plan plan = cheetah_plan(layout, samples, &out_of_memory);
+  rlwe_stock_cost(cost, &cheetah_own(layout)->steps.keys);
   cot_stock_cost(cost, &plan);
   cost->out_of_memory = cost->out_of_memory || out_of_memory;
 }
