@@ -123,15 +123,28 @@ size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role
   return most;
 }
 
-/* Largest norms over the output channels. */
-static void weight_norms(const struct linear_layout *l, const int16_t *weights, double *norm_1, double *norm_2) {
+/* The first tap that reads the same number of a query as this one: on maps no wider than their padding several do. */
+static size_t first_reader(const struct linear_layout *l, size_t tap) {
+  size_t k = 0;
+  while (l->tap[k].phase != l->tap[tap].phase || l->tap[k].offset != l->tap[tap].offset) k++;
+  return k;
+}
+
+/* Largest norms over the output channels, of the weights that each number of a query is multiplied by: `sums` and
+ * `first` are scratch, [taps]. */
+static void weight_norms(const struct linear_layout *l, const int16_t *weights, double *sums, size_t *first,
+                         double *norm_1, double *norm_2) {
   *norm_1 = *norm_2 = 0;
+  for (size_t t = 0; t < l->taps; t++) first[t] = first_reader(l, t);
   for (size_t o = 0; o < l->layer.shape.out_channels; o++) {
     double sum = 0, squares = 0;
-    for (size_t r = 0; r < l->rows; r++) {
-      const double w = weights[o * l->rows + r];
-      sum += fabs(w);
-      squares += w * w;
+    for (size_t r = 0; r < l->rows; r += l->taps) {
+      for (size_t t = 0; t < l->taps; t++) sums[t] = 0;
+      for (size_t t = 0; t < l->taps; t++) sums[first[t]] += weights[o * l->rows + r + t];
+      for (size_t t = 0; t < l->taps; t++) {
+        sum += fabs(sums[t]);
+        squares += sums[t] * sums[t];
+      }
     }
     *norm_1 = fmax(*norm_1, sum);
     *norm_2 = fmax(*norm_2, sqrt(squares));
@@ -155,10 +168,14 @@ static double nominal_seconds(const struct linear_layer *layer, size_t samples) 
 
 /* The most bits that queries of the layer may drop; -1 where its noise is too large. */
 static int most_dropped(const struct linear_layout *l, const int16_t *weights) {
-  double norm_1, norm_2;
-  weight_norms(l, weights, &norm_1, &norm_2);
+  double norm_1 = 0, norm_2 = 0, *sums = mem_alloc(l->taps, sizeof *sums);
+  size_t *first = mem_alloc(l->taps, sizeof *first);
+  const bool known = sums && first;
   int dropped = -1;
-  while (dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < (int)l->params->q_bits &&
+  if (known) weight_norms(l, weights, sums, first, &norm_1, &norm_2);
+  mem_free(sums);
+  mem_free(first);
+  while (known && dropped < RLWE_DROPPED_MAX && dropped + RLWE_QUERY_BITS_MIN < (int)l->params->q_bits &&
          linear_noise_bound(l->params, l->kept_bits, (unsigned)(dropped + 1), norm_1, norm_2) < 0.5)
     dropped++;
   return dropped;

@@ -461,14 +461,21 @@ static void linear__damaged_keys_made_ahead(void **state) {
 /* The noise bound once more, as docs/protocols/linear.md has it, with the weights' own norms and what the layout takes
  * from public numbers alone. */
 static double interleaved_bound(const struct job *j, const struct linear_layout *l) {
-  const double n = 2048, q = (double)rlwe_primes[0] * rlwe_primes[1], tail = 10.597, unit = ldexp(1, (int)l->kept_bits);
-  double norm_1 = 0, norm_2 = 0;
-  for (size_t o = 0; o < j->layer.shape.out_channels; o++) {
+  const double n = (double)l->params->n, tail = 10.597, unit = ldexp(1, (int)l->kept_bits);
+  const struct layer_shape *a = &j->layer.shape;
+  const size_t plane = (size_t)a->kernel_h * a->kernel_w;
+  double q = 1, norm_1 = 0, norm_2 = 0;
+  for (size_t i = 0; i < l->params->limbs; i++) q *= (double)rlwe_primes[i];
+  for (size_t o = 0; o < a->out_channels; o++) {
     double sum = 0, squares = 0;
-    for (size_t r = 0; r < row_count(j); r++) {
-      const double w = j->weights[o * row_count(j) + r];
-      sum += fabs(w);
-      squares += w * w;
+    for (size_t r = 0; r < row_count(j); r += plane) {
+      double read[4096] = {0}; /* by place in the query; without strides and dilation */
+      for (size_t t = 0; t < plane; t++)
+        read[t / a->kernel_w * l->pitch + t % a->kernel_w] += j->weights[o * row_count(j) + r + t];
+      for (size_t k = 0; k < sizeof read / sizeof *read; k++) {
+        sum += fabs(read[k]);
+        squares += read[k] * read[k];
+      }
     }
     norm_1 = fmax(norm_1, sum);
     norm_2 = fmax(norm_2, squares);
@@ -476,7 +483,7 @@ static double interleaved_bound(const struct job *j, const struct linear_layout 
   const double query = 10.5 + (ldexp(1, 2 * (int)l->dropped) - 1) / 12;
   const double level = 10.5 * n * 6 * 65 * 65 + 512 * 512 * n, keys = level * (ldexp(1, 2 * (int)l->levels) - 1) / 3;
   const double fresh = tail * sqrt(query * norm_2 + 10.5 * (2 * n + 1) + keys) + norm_1;
-  return fresh / q * unit + (tail * sqrt(n) / 2 + 1) / ldexp(1, 10);
+  return fresh / q * unit + (tail * sqrt(n) / 2 + 1) / ldexp(1, (int)l->params->low_bits);
 }
 
 static void interleaved__noise_stays_below_half_a_unit(void **state) {
@@ -498,6 +505,31 @@ static void interleaved__noise_stays_below_half_a_unit(void **state) {
     channel_close(j.client);
     job_close(&j);
   }
+}
+
+/* Maps no wider than their padding: taps share numbers of the query, noise and all, so their weights add up. */
+static void noise__of_taps_that_share_a_number(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  unsigned shared = 0;
+  for (uint32_t kernel = 3; kernel <= 7; kernel += 2)
+    for (uint32_t size = 1; size <= 4; size++)
+      for (uint8_t ring = 18; ring <= 30; ring += 3) {
+        struct job j = {.layer = conv(64, size, 3, kernel, 1, kernel / 2, 1, 1), .samples = 3};
+        struct linear_layout l;
+        j.layer.shape.ring_bits = ring;
+        job_open(&j, FILL_MAX, &seed);
+        const struct rlwe_keys keys = keys_of(&j);
+        assert_ok(layout_make(&l, &j.layer, &keys, j.samples));
+        shared += l.pitch < kernel;
+        if (interleaved_bound(&j, &l) >= 0.5)
+          fail_msg("kernel %u, size %u, ring %u: too much noise", kernel, size, ring);
+        layout_free(&l);
+        channel_close(j.server);
+        channel_close(j.client);
+        job_close(&j);
+      }
+  assert_true(shared > 10);
 }
 
 /* The widest weights and rings: what the queries may drop shrinks, then the levels do. */
@@ -952,6 +984,7 @@ int main(void) {
       cmocka_unit_test(linear__damaged_keys_made_ahead),
       cmocka_unit_test(interleaved__extremes),
       cmocka_unit_test(interleaved__noise_stays_below_half_a_unit),
+      cmocka_unit_test(noise__of_taps_that_share_a_number),
       cmocka_unit_test(interleaved__every_tier),
       cmocka_unit_test(dense__queries_beyond_the_window),
       cmocka_unit_test(linear__every_tier),
