@@ -141,6 +141,7 @@ ALLOWED = [
     ("src/silent/silent_schedule.c", "most", PLAN),
     ("src/silent/silent_schedule.c", "net", PLAN),
     ("src/silent/silent_schedule.c", "rounds", PLAN),
+    ("src/silent/cot_silent_cost.c", "used", PLAN),
     ("src/ot/softspoken_internal.h", "k", "field size, a constant of the session"),
     ("src/engine/delphi/delphi_ahead.c", "l->groups", SHAPES),
     ("src/engine/delphi/delphi_ahead.c", "group_outs", SHAPES),

@@ -278,6 +278,7 @@ typedef struct fusion_prediction {
   uint64_t server_memory, client_memory;     /**< peak bytes of a party */
   double server_seconds, client_seconds;     /**< of one processor core each, estimated from the speeds */
   size_t samples, shard;                     /**< of the whole run; at once */
+  double computing_seconds; /**< of both together: of each step, those of the party that takes longer */
 } fusion_prediction;
 
 /** `shard`: samples that run at once (0: all). `engine`: see fusion_engine_check. FUSION_E_USAGE for 0 samples or an
@@ -299,8 +300,8 @@ typedef struct fusion_prediction_settings {
 FUSION_API fusion_status fusion_model_predict_on(const fusion_model *model, const fusion_prediction_settings *settings,
                                                  fusion_prediction *out, fusion_error *err) FUSION_MUST_CHECK;
 
-/** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing, then traffic of
- * the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. NaN
+/** Wall time of such a run over a link of `bytes_per_second` each way with `round_trip_ms`: computing together, then
+ * traffic of the busier direction, then delays, none hidden behind another. 0 bytes a second: no link to speak of. NaN
  * for a prediction without a size. */
 FUSION_API double fusion_prediction_seconds(const fusion_prediction *prediction, double bytes_per_second,
                                             double round_trip_ms);

@@ -11,13 +11,14 @@
 
 static_assert((int)SPEED_COUNT <= FUSION_SPEEDS_MAX, "public speeds have room for every one");
 
-/* Waiting for each other, beyond the slower party's own time. */
+/* Waiting for each other, beyond what the slower party takes of each step. */
 static const double waiting = 1.08;
 
 double fusion_prediction_seconds(const fusion_prediction *prediction, double bytes_per_second, double round_trip_ms) {
   fusion_prediction p = {.size = sizeof p};
   if (sized_take(&p, prediction, "fusion_prediction", NULL) != FUSION_OK) return NAN;
-  const double computing = p.server_seconds > p.client_seconds ? p.server_seconds : p.client_seconds;
+  const double slower = p.server_seconds > p.client_seconds ? p.server_seconds : p.client_seconds;
+  const double computing = p.computing_seconds > slower ? p.computing_seconds : slower; /* an older caller has none */
   const double bytes = (double)(p.bytes_to_server > p.bytes_to_client ? p.bytes_to_server : p.bytes_to_client);
   const double traffic = bytes_per_second > 0 ? bytes / bytes_per_second : 0;
   return waiting * computing + traffic + (double)p.rounds * round_trip_ms / 2000;
@@ -105,7 +106,8 @@ fusion_status fusion_model_predict_on(const fusion_model *model, const fusion_pr
                                .server_seconds = seconds.server,
                                .client_seconds = seconds.client,
                                .samples = run.samples,
-                               .shard = run.shard};
+                               .shard = run.shard,
+                               .computing_seconds = seconds.together};
   sized_give(out, &p);
 cleanup:
   return status;

@@ -36,6 +36,7 @@ struct engine_stats {
 /** Processor seconds of each party, predicted. */
 struct engine_seconds {
   double server, client;
+  double together; /* of the party that takes longer, step by step: the other waits for it */
 };
 
 /* ---- Running programs ---- */
@@ -219,6 +220,14 @@ struct engine_gate {
   size_t (*memory)(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
 };
 
+/** A gate of a run, for predictions. */
+struct engine_step {
+  enum operator_gate gate;
+  uint32_t number; /* of the step; for GATE_TOP_K the last */
+  size_t samples;
+  struct cost cost; /* what the gate declares */
+};
+
 struct engine {
   const char *name;   /* as users say it: small letters, digits, '-'; shorter than PROGRAM_ENGINE_LEN */
   const char *family; /* a server of one engine serves clients that ask for another of its family */
@@ -242,9 +251,12 @@ struct engine {
   void (*open_cost)(const struct engine_layout *layout, struct cost *cost);
   /** Bytes that a session's state takes at most. */
   size_t (*memory)(const struct engine_layout *layout, enum role role);
-  /** Processor seconds of opening, and of a run of `samples` samples, of parties that both work at `speeds`. */
-  void (*seconds)(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                  struct engine_seconds *opening, struct engine_seconds *run);
+  /** Processor seconds of a session's opening, with shards of `samples` samples, and of a gate; of parties that both
+   *  work at `speeds`. `together` stays 0. */
+  struct engine_seconds (*open_seconds)(const struct engine_layout *layout, size_t samples,
+                                        const struct engine_speeds *speeds);
+  struct engine_seconds (*gate_seconds)(const struct engine_layout *layout, const struct engine_step *step,
+                                        const struct engine_speeds *speeds);
   /** NULL: the engine cannot run ahead, or not its gates. Else a run ahead is this alone: it makes and keeps what the
    *  gates of a run of `samples` samples will take. The gates themselves run online as in one go, on the input, and
    *  begin() restores what was kept. stock_cost declares it. */

@@ -116,20 +116,54 @@ size_t engine_phase_memory(const struct engine *engine, enum engine_phase phase,
   return stock <= SIZE_MAX ? heap_memory(engine, program, samples, role, (size_t)stock) : SIZE_MAX;
 }
 
-/* Of one party, which alone works at these speeds. */
-static double party_seconds(const struct engine_layout *layout, const struct engine_run *r, enum role role) {
-  const struct engine_speeds *speeds = role == ROLE_SERVER ? r->server : r->client;
-  const double shards = (double)r->samples / (double)r->shard;
-  struct engine_seconds opening = {0}, run = {0};
-  layout->engine->seconds(layout, r->shard, speeds ? speeds : &engine_speeds_usual, &opening, &run);
-  return role == ROLE_SERVER ? opening.server + shards * run.server : opening.client + shards * run.client;
+static void add_seconds(struct engine_seconds *sum, const struct engine_seconds *server,
+                        const struct engine_seconds *client, double times) {
+  sum->server += times * server->server;
+  sum->client += times * client->client;
+  sum->together += times * (server->server > client->client ? server->server : client->client);
+}
+
+/* What run_seconds adds up. */
+struct tally {
+  const struct engine_layout *layout;
+  const struct engine_speeds *server, *client;
+  double shards;
+  struct engine_seconds *sum;
+};
+
+static void add_gate(const struct tally *t, enum operator_gate gate, uint32_t number, size_t samples) {
+  const struct engine *engine = t->layout->engine;
+  struct engine_step step = {.gate = gate, .number = number, .samples = samples};
+  engine->gates[gate].cost(&step.cost, t->layout, number, samples);
+  const struct engine_seconds server = engine->gate_seconds(t->layout, &step, t->server);
+  const struct engine_seconds client = engine->gate_seconds(t->layout, &step, t->client);
+  add_seconds(t->sum, &server, &client, t->shards);
+}
+
+static void run_seconds(const struct tally *t, size_t shard) {
+  const struct engine *engine = t->layout->engine;
+  const struct program *program = t->layout->program;
+  const struct engine_seconds server = engine->open_seconds(t->layout, shard, t->server);
+  const struct engine_seconds client = engine->open_seconds(t->layout, shard, t->client);
+  add_seconds(t->sum, &server, &client, 1);
+  for (uint32_t i = 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate != GATE_LOCAL) add_gate(t, gate, i, shard);
+  }
+  if (program->output != OUTPUT_LOGITS) add_gate(t, GATE_TOP_K, program->count - 1, shard);
 }
 
 fusion_status engine_seconds(const struct engine_run *run, struct engine_seconds *out) {
   struct engine_layout layout;
-  const fusion_status status = engine_layout_open(&layout, run->engine, run->program, run->shard, NULL);
+  const fusion_status status = engine_layout_open(&layout, run->engine, run->program, run->samples, NULL);
   if (status != FUSION_OK) return status;
-  *out = (struct engine_seconds){party_seconds(&layout, run, ROLE_SERVER), party_seconds(&layout, run, ROLE_CLIENT)};
+  *out = (struct engine_seconds){0};
+  const struct tally t = {.layout = &layout,
+                          .server = run->server ? run->server : &engine_speeds_usual,
+                          .client = run->client ? run->client : &engine_speeds_usual,
+                          .shards = (double)run->samples / (double)run->shard,
+                          .sum = out};
+  run_seconds(&t, run->shard);
   engine_layout_close(&layout);
   return FUSION_OK;
 }

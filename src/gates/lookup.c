@@ -238,6 +238,8 @@ void lookup_cost(struct cost *cost, const struct lookup *params, size_t count) {
     if (has_low(params)) relu_truncate_cost(cost, &extension, n);
     ot_random_cost(cost, ROLE_SERVER, params->index_bits, n);
     if (is_sloped(params)) ot_random_cost(cost, ROLE_CLIENT, params->index_bits, n);
+    cost->entries_server_sends += (uint64_t)pieces_of(params) * n;
+    if (is_sloped(params)) cost->entries_client_sends += (uint64_t)pieces_of(params) * n;
     flight_exchange_cost(cost, choices_len(params, ROLE_CLIENT, n), choices_len(params, ROLE_SERVER, n));
     flight_exchange_cost(cost, table_len(params, ROLE_CLIENT, n), table_len(params, ROLE_SERVER, n));
   }

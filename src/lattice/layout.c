@@ -138,10 +138,14 @@ uint64_t layout_price(const struct linear_layout *l) {
   return queries + answers + layout_merges(l) * MERGE_BYTES;
 }
 
+size_t layout_transforms_each(const struct linear_layout *l) {
+  const size_t group_streams = l->channels / l->layer.shape.groups;
+  return size_min(l->polys, group_streams / l->packed + 2) + 1;
+}
+
 size_t layout_transforms(const struct linear_layout *l) {
   enum { TRANSFORM_ROWS = 48 };
-  const size_t group_streams = l->channels / l->layer.shape.groups;
-  return (size_min(l->polys, group_streams / l->packed + 2) + 1) * TRANSFORM_ROWS;
+  return layout_transforms_each(l) * TRANSFORM_ROWS;
 }
 
 /* Where a matrix' rows begin are 32-bit element indices. */

@@ -91,6 +91,9 @@ size_t layout_message_max(const struct linear_layout *l);
 uint64_t layout_price(const struct linear_layout *l);
 /** Merges of ciphertexts of a layer, in units of one under a single key. */
 uint64_t layout_merges(const struct linear_layout *l);
+/** Transforms for an output channel of a product by them: of its weights, for each polynomial that they meet, and of
+ * the sum. */
+size_t layout_transforms_each(const struct linear_layout *l);
 /** Rows of a product on all coefficients that take as long as the same product by transforms, where all weights that
  *  meet one polynomial are transformed together. */
 size_t layout_transforms(const struct linear_layout *l);

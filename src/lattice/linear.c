@@ -68,7 +68,7 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
 }
 
 static uint64_t layout_macs(const struct linear_layout *l) {
-  const size_t rows = layout_by_transforms(l) ? layout_transforms(l) : l->rows;
+  const size_t rows = layout_by_transforms(l) ? 0 : l->rows;
   const uint64_t common = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) * rows;
   return (common + (uint64_t)l->tiles * l->tile_lanes * l->rows) * l->layer.shape.out_channels;
 }
@@ -79,6 +79,31 @@ uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *k
   const uint64_t macs = layout_macs(&l);
   layout_free(&l);
   return macs;
+}
+
+/* The halves of an answer count apart: one is common to the tiles of a bundle. */
+static double layout_ciphertexts(const struct linear_layout *l) {
+  enum { UNIT = 2 * 2048 };
+  const double tiles = (double)l->tiles, bundles = (double)div_up(l->tiles, l->bundle);
+  const double ciphertexts = tiles * (double)l->polys + (tiles + bundles) / 2 * (double)l->answers;
+  return ciphertexts * (double)l->params->n * (double)l->params->limbs / UNIT;
+}
+
+double linear_ciphertexts(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
+  const double ciphertexts = layout_ciphertexts(&l);
+  layout_free(&l);
+  return ciphertexts;
+}
+
+uint64_t linear_transforms(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+  struct linear_layout l;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
+  const uint64_t each = layout_by_transforms(&l) ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
+  const uint64_t transforms = each * l.layer.shape.out_channels;
+  layout_free(&l);
+  return transforms;
 }
 
 uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {

@@ -78,8 +78,11 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) FUSION_MUST_CHECK;
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-/** For predictions: multiply-accumulates on a coefficient of one polynomial (limbs not counted), merges of ciphertexts
- *  (interleave.h) in units of one under a single key, and peak bytes of a party. */
+/** For predictions: ciphertexts that come and go, in those of 2,048 coefficients of two limbs; multiply-accumulates on
+ * a coefficient of one polynomial (limbs not counted); transforms of the weights of products by them; merges of
+ * ciphertexts (interleave.h) in units of one under a single key; peak bytes of a party. */
+uint64_t linear_transforms(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+double linear_ciphertexts(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);

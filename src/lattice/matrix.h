@@ -28,8 +28,12 @@ fusion_status matrix_server(struct rlwe *r, const struct matrix_layer *layer, co
 fusion_status matrix_client(struct rlwe *r, const struct matrix_layer *layer, const uint64_t *a, const uint64_t *b,
                             uint64_t *y, size_t samples) FUSION_MUST_CHECK;
 void matrix_cost(struct cost *cost, const struct matrix_layer *layer, size_t samples);
-/** Ciphertexts that the server multiplies and merges, for predictions of its time. */
-uint64_t matrix_units(const struct matrix_layer *layer, size_t samples);
+/** For predictions: ciphertexts that the server multiplies and merges, its products for them, answers, and polynomials
+ *  that the client encrypts. */
+struct matrix_work {
+  double units, products, answers, queries;
+};
+struct matrix_work matrix_work(const struct matrix_layer *layer, size_t samples);
 /** Bytes that a party takes, a, b and y not counted. */
 size_t matrix_memory(const struct matrix_layer *layer, enum role role);
 

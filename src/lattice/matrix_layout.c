@@ -164,10 +164,20 @@ void matrix_cost(struct cost *cost, const struct matrix_layer *layer, size_t sam
   if (samples && matrix_layout_make(&l, layer, samples) == FUSION_OK) layout_cost(cost, &l);
 }
 
-uint64_t matrix_units(const struct matrix_layer *layer, size_t samples) {
+static struct matrix_work layout_work(const struct matrix_layout *l) {
+  const size_t chunks = l->groups / l->chunk, rest = l->groups % l->chunk;
+  const double units = (double)l->groups * (double)l->group_units, pieces = (double)l->pieces;
+  const double answers = (double)chunks * (double)div_up(l->chunk * l->group_units, l->stride);
+  return (struct matrix_work){.units = units,
+                              .products = units * pieces,
+                              .answers = answers + (double)div_up(rest * l->group_units, l->stride),
+                              .queries = (double)l->groups * pieces * (double)(l->term[0].tiles + l->term[1].tiles)};
+}
+
+struct matrix_work matrix_work(const struct matrix_layer *layer, size_t samples) {
   struct matrix_layout l;
-  if (!samples || matrix_layout_make(&l, layer, samples) != FUSION_OK) return 0;
-  return (uint64_t)l.groups * l.group_units;
+  if (!samples || matrix_layout_make(&l, layer, samples) != FUSION_OK) return (struct matrix_work){0};
+  return layout_work(&l);
 }
 
 size_t matrix_memory(const struct matrix_layer *layer, enum role role) {

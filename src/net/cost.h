@@ -19,6 +19,8 @@ struct cost {
   uint32_t depth_server, depth_client; /* one-way delays: see channel.h */
   /* Correlations consumed, by who is the OT sender (cost_take_cots in ot/cot.h). */
   uint64_t cots_server_sends, cots_client_sends;
+  /* Entries of tables sent (gates/lookup.h): they take the processors' time. */
+  uint64_t entries_server_sends, entries_client_sends;
   uint64_t prepared_server,
       prepared_client;        /* bytes of state that each party keeps for a later run (engine/engine.h) */
   bool out_of_memory;         /* while it was counted: the cost is too small */

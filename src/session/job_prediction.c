@@ -4,7 +4,7 @@
 
 #include "base/cpu_tier.h"
 
-/* Waiting for each other, beyond the slower party's own time, as of one connection. */
+/* Waiting for each other, beyond what the slower party takes of each step, as of one connection. */
 static const double waiting = 1.08;
 
 /* Of the worker that runs most, on each processor, and the delays on its path: those of a session of one shard and of
@@ -35,7 +35,7 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
                                  .server = server ? server : here,
                                  .client = here};
   if (predict_worker(&run, &seconds, &depth) != FUSION_OK) return (struct job_prediction){0};
-  const double computing = waiting * fmax(seconds.server, seconds.client);
+  const double computing = waiting * seconds.together;
   const double a_core = (double)workers / (double)size_min(workers, cpu_cores()); /* the server's are as many */
   return (struct job_prediction){
       .server = (double)workers * seconds.server,

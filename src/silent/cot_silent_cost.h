@@ -20,4 +20,9 @@ enum { SILENT_STORE_HEAD_LEN = 8 * 8 /* before each harvest of a stock */ };
  *  the bytes that each party then keeps of it (cot_stock.h). */
 void cot_silent_fill_cost(struct cost *cost, struct cot_cost *model, const uint64_t counts[2]);
 
+/** Seconds of a correlation that a session of so many takes to make, at either party, from those of a correlation made
+ *  by SoftSpoken with SILENT_FIELD_BITS, of one grown by an iteration of silent_set_lan, and of a row of its code
+ *  through the vectors of four iterations. */
+double cot_silent_price(const struct silent_params *params, double base, double grown, double row);
+
 #endif

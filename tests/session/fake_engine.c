@@ -119,12 +119,17 @@ static void nothing_declared(struct cost *cost, const struct engine_layout *layo
 }
 
 /* The server's half is the larger. */
-static void seconds_predicted(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                              struct engine_seconds *opening, struct engine_seconds *run) {
-  const double *s = speeds->seconds, each = (double)samples * s[SPEED_GATE];
+static struct engine_seconds opening_predicted(const struct engine_layout *layout, size_t samples,
+                                               const struct engine_speeds *speeds) {
+  (void)layout, (void)samples;
+  return (struct engine_seconds){.server = speeds->seconds[SPEED_SETUP], .client = speeds->seconds[SPEED_SETUP]};
+}
+
+static struct engine_seconds gate_predicted(const struct engine_layout *layout, const struct engine_step *step,
+                                            const struct engine_speeds *speeds) {
+  const double each = (double)step->samples * speeds->seconds[SPEED_GATE];
   (void)layout;
-  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
-  *run = (struct engine_seconds){2 * each, each};
+  return (struct engine_seconds){.server = 2 * each, .client = each};
 }
 
 static size_t session_memory(const struct engine_layout *layout, enum role role) {
@@ -148,7 +153,8 @@ const struct engine fake_engine = {.name = "fake",
                                    .close = close_session,
                                    .open_cost = open_cost,
                                    .memory = session_memory,
-                                   .seconds = seconds_predicted,
+                                   .open_seconds = opening_predicted,
+                                   .gate_seconds = gate_predicted,
                                    .gates = gates};
 
 struct model *fake_model(uint32_t inputs, uint32_t outputs, uint64_t seed) {

@@ -48,26 +48,26 @@ static size_t aby_memory(const struct engine_layout *layout, enum role role) {
   return cot_softspoken_memory(&cot_softspoken_usual);
 }
 
-static void aby_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                        struct engine_seconds *opening, struct engine_seconds *run) {
-  double triples = 0, matrices = 0, table_bytes = 0;
-  for (uint32_t i = 1; i < layout->program->count; i++) {
-    const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
-    if (gate == GATE_LOCAL) continue;
-    struct cost cost = {0};
-    aby_gates[gate].cost(&cost, layout, i, samples);
-    if (gate == GATE_LINEAR && aby_tuning(layout)->matrix) matrices += (double)cost.bytes_to_server;
-    if (gate == GATE_LINEAR || gate == GATE_MULTIPLY)
-      triples += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
-    else
-      table_bytes += (double)cost.bytes_to_server + (double)cost.bytes_to_client;
-  }
+static struct engine_seconds aby_open_seconds(const struct engine_layout *layout, size_t samples,
+                                              const struct engine_speeds *speeds) {
+  const double setup = speeds->seconds[SPEED_SETUP];
+  (void)layout, (void)samples;
+  return (struct engine_seconds){.server = setup, .client = setup};
+}
+
+static struct engine_seconds aby_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                              const struct engine_speeds *speeds) {
   const double *s = speeds->seconds;
-  const double products = triple * triples * s[SPEED_STREAM];
-  const double matrix = matrices * s[SPEED_GATE];
-  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
-  *run = (struct engine_seconds){products + matrix * server_matrix + table_bytes * s[SPEED_EVALUATE],
-                                 products + matrix * client_matrix + table_bytes * s[SPEED_GARBLE]};
+  const struct cost *c = &step->cost;
+  const double bytes = (double)c->bytes_to_server + (double)c->bytes_to_client;
+  if (step->gate != GATE_LINEAR && step->gate != GATE_MULTIPLY)
+    return (struct engine_seconds){.server = bytes * s[SPEED_EVALUATE], .client = bytes * s[SPEED_GARBLE]};
+  const bool is_matrix = step->gate == GATE_LINEAR && aby_tuning(layout)->matrix;
+  const double triples = (double)c->cots_server_sends + (double)c->cots_client_sends;
+  const double products = triple * triples * (s[SPEED_STREAM] + s[SPEED_GATE]);
+  const double words = is_matrix ? (double)c->bytes_to_server * s[SPEED_GATE] : 0;
+  return (struct engine_seconds){.server = products + words * server_matrix,
+                                 .client = products + words * client_matrix};
 }
 
 static const struct aby_tuning single = {.matrix = false}, matrix = {.matrix = true};
@@ -83,7 +83,8 @@ const struct engine engine_aby = {
     .close = aby_close,
     .open_cost = aby_open_cost,
     .memory = aby_memory,
-    .seconds = aby_seconds,
+    .open_seconds = aby_open_seconds,
+    .gate_seconds = aby_gate_seconds,
     .gates = aby_gates,
 };
 
@@ -98,6 +99,7 @@ const struct engine engine_aby_matrix = {
     .close = aby_close,
     .open_cost = aby_open_cost,
     .memory = aby_memory,
-    .seconds = aby_seconds,
+    .open_seconds = aby_open_seconds,
+    .gate_seconds = aby_gate_seconds,
     .gates = aby_gates,
 };

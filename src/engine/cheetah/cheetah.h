@@ -51,8 +51,8 @@ extern const struct engine_gate cheetah_gates[GATE_COUNT];
 
 /** Fills own->levels, and adds to the keys. */
 fusion_status cheetah_choose_matrices(const struct engine_layout *layout) FUSION_MUST_CHECK;
-/** Ciphertexts that the server multiplies; 0 where the product is not encrypted. */
-uint64_t cheetah_matrix_units(const struct engine_layout *layout, uint32_t number, size_t samples);
+/** Zeros where the product is not encrypted. */
+struct matrix_work cheetah_matrix_work(const struct engine_layout *layout, uint32_t number, size_t samples);
 fusion_status cheetah_matmul_run(void *state, const struct gate_call *call);
 void cheetah_matmul_cost(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples);
 size_t cheetah_matmul_memory(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
@@ -64,7 +64,9 @@ fusion_status cheetah_begin(void *state, const struct engine_party *party) FUSIO
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t cheetah_memory(const struct engine_layout *layout, enum role role);
-void cheetah_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                     struct engine_seconds *opening, struct engine_seconds *run);
+struct engine_seconds cheetah_open_seconds(const struct engine_layout *layout, size_t samples,
+                                           const struct engine_speeds *speeds);
+struct engine_seconds cheetah_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                           const struct engine_speeds *speeds);
 
 #endif

@@ -1,13 +1,13 @@
 /* What sessions cost beside their gates, and the engine's prices. */
 #include "engine/cheetah/cheetah.h"
 #include "silent/cot_silent.h"
+#include "steps/step_seconds.h"
 
-/* Limbs of a product; products that take as long as a ciphertext of a product of matrices, multiplied and interleaved
- * by the server, as one that the client makes or reads, and as one of a linear layer, interleaved; what a correlation
- * of the set for slow lines costs more; the parties' parts of a set-up, of which the price is the mean. Fitted to the
- * stages of `fusion bench model`: an MLP, a small BERT (Zen 3, VAES). */
-static const double limbs = 2, unit_products = 3.1e6, client_unit_products = 6e5, merge_products = 1e6, wan_more = 1.4,
-                    server_setup = 0.8, client_setup = 1.2;
+/* In merges of linear layers: of a product of matrices, a unit that the server multiplies, a product for it, an answer
+ * and a query, an answer and a query at the client. The parties' parts of a set-up, of which the price is the mean.
+ * Fitted to gates of a small BERT and a small vision transformer. */
+static const double unit = 2.4, unit_product = 0.5, server_answer = 2, server_query = 0.6, client_answer = 2.7,
+                    client_query = 1, server_setup = 0.8, client_setup = 1.3;
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost) {
   struct cheetah_layout *own = layout->own;
@@ -31,43 +31,36 @@ size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   return own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
 }
 
-/* What a run makes the processors do, in the units that its time is proportional to. */
-struct work {
-  double correlations; /* taken, both directions */
-  double linear_bytes; /* both ways */
-  double units;        /* ciphertexts of products of matrices, multiplied and interleaved */
-  double products;     /* multiply-adds on a coefficient of a polynomial at the server, limbs not counted */
-  double merges;       /* of ciphertexts of linear layers, interleaved */
-};
-
-static struct work run_work(const struct engine_layout *layout, size_t samples) {
-  struct work work = {0};
-  for (uint32_t i = 1; i < layout->program->count; i++) {
-    const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
-    if (gate == GATE_LOCAL) continue;
-    struct cost cost = {0};
-    cheetah_gates[gate].cost(&cost, layout, i, samples);
-    work.correlations += (double)cost.cots_server_sends + (double)cost.cots_client_sends;
-    if (gate == GATE_MATMUL) work.units += (double)cheetah_matrix_units(layout, i, samples);
-    if (gate != GATE_LINEAR) continue;
-    work.linear_bytes += (double)cost.bytes_to_server + (double)cost.bytes_to_client;
-    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
-    work.products += (double)linear_macs(&layer, &cheetah_own(layout)->steps.keys, samples);
-    work.merges += (double)linear_merges(&layer, &cheetah_own(layout)->steps.keys, samples);
-  }
-  return work;
+static struct engine_seconds matrix_seconds(const struct matrix_work *w, const struct engine_speeds *speeds) {
+  const double merge = speeds->seconds[SPEED_MERGE];
+  const double server =
+      w->units * unit + w->products * unit_product + w->answers * server_answer + w->queries * server_query;
+  const double client = w->answers * client_answer + w->queries * client_query;
+  return (struct engine_seconds){.server = server * merge, .client = client * merge};
 }
 
-void cheetah_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                     struct engine_seconds *opening, struct engine_seconds *run) {
-  const struct work w = run_work(layout, samples);
+struct engine_seconds cheetah_open_seconds(const struct engine_layout *layout, size_t samples,
+                                           const struct engine_speeds *speeds) {
+  const double setup = speeds->seconds[SPEED_SETUP];
+  (void)layout, (void)samples;
+  return (struct engine_seconds){.server = server_setup * setup, .client = client_setup * setup};
+}
+
+struct engine_seconds cheetah_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                           const struct engine_speeds *speeds) {
   const double *s = speeds->seconds;
   const struct cheetah_layout *own = cheetah_own(layout);
-  const double silent = s[SPEED_SILENT] * (own->plan.params.profile == SILENT_WAN ? wan_more : 1);
-  const double gates = w.correlations * (own->plan.stream ? s[SPEED_STREAM] : silent);
-  const double products = limbs * (w.products + w.units * unit_products + w.merges * merge_products);
-  const double client_products = limbs * w.units * client_unit_products;
-  *opening = (struct engine_seconds){server_setup * s[SPEED_SETUP], client_setup * s[SPEED_SETUP]};
-  *run = (struct engine_seconds){gates + w.linear_bytes * s[SPEED_SERVER_CIPHER] + products * s[SPEED_PRODUCT],
-                                 gates + w.linear_bytes * s[SPEED_CLIENT_CIPHER] + client_products * s[SPEED_PRODUCT]};
+  const double correlation = own->plan.stream
+                                 ? s[SPEED_BASE] /* its k is theirs */
+                                 : cot_silent_price(&own->plan.params, s[SPEED_BASE], s[SPEED_SILENT], s[SPEED_ROW]);
+  struct engine_seconds seconds = step_seconds(&step->cost, speeds, correlation);
+  if (step->gate == GATE_LINEAR) {
+    const struct linear_layer layer = step_linear(&own->steps, step->number);
+    step_seconds_add(&seconds, step_linear_seconds(&layer, &own->steps.keys, step->samples, speeds));
+  }
+  if (step->gate == GATE_MATMUL) {
+    const struct matrix_work work = cheetah_matrix_work(layout, step->number, step->samples);
+    step_seconds_add(&seconds, matrix_seconds(&work, speeds));
+  }
+  return seconds;
 }

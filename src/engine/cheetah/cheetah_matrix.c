@@ -38,9 +38,9 @@ fusion_status cheetah_choose_matrices(const struct engine_layout *layout) {
   return FUSION_OK;
 }
 
-uint64_t cheetah_matrix_units(const struct engine_layout *layout, uint32_t number, size_t samples) {
+struct matrix_work cheetah_matrix_work(const struct engine_layout *layout, uint32_t number, size_t samples) {
   const struct matrix_layer layer = matrix_of(layout, number);
-  return layer.levels ? matrix_units(&layer, samples) : 0;
+  return layer.levels ? matrix_work(&layer, samples) : (struct matrix_work){0};
 }
 
 fusion_status cheetah_matmul_run(void *state, const struct gate_call *call) {

@@ -48,7 +48,9 @@ extern const struct engine_gate delphi_gates[GATE_COUNT];
 
 void delphi_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t delphi_memory(const struct engine_layout *layout, enum role role);
-void delphi_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                    struct engine_seconds *opening, struct engine_seconds *run);
+struct engine_seconds delphi_open_seconds(const struct engine_layout *layout, size_t samples,
+                                          const struct engine_speeds *speeds);
+struct engine_seconds delphi_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                          const struct engine_speeds *speeds);
 
 #endif

@@ -50,7 +50,8 @@ const struct engine engine_sci_he = {
     .close = sci_he_close,
     .open_cost = sci_he_open_cost,
     .memory = sci_he_memory,
-    .seconds = sci_he_seconds,
+    .open_seconds = sci_he_open_seconds,
+    .gate_seconds = sci_he_gate_seconds,
     .gates = sci_he_gates,
 };
 
@@ -65,6 +66,7 @@ const struct engine engine_sci_he_silent = {
     .close = sci_he_close,
     .open_cost = sci_he_open_cost,
     .memory = sci_he_memory,
-    .seconds = sci_he_seconds,
+    .open_seconds = sci_he_open_seconds,
+    .gate_seconds = sci_he_gate_seconds,
     .gates = sci_he_gates,
 };

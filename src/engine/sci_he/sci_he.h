@@ -76,7 +76,9 @@ extern const struct engine_gate sci_he_gates[GATE_COUNT];
 
 void sci_he_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t sci_he_memory(const struct engine_layout *layout, enum role role);
-void sci_he_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                    struct engine_seconds *opening, struct engine_seconds *run);
+struct engine_seconds sci_he_open_seconds(const struct engine_layout *layout, size_t samples,
+                                          const struct engine_speeds *speeds);
+struct engine_seconds sci_he_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                          const struct engine_speeds *speeds);
 
 #endif

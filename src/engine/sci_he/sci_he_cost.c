@@ -1,6 +1,7 @@
 /* What sessions cost beside their gates, and the engine's prices. */
 #include "engine/sci_he/sci_he.h"
 #include "silent/cot_silent.h"
+#include "steps/step_seconds.h"
 
 /* In butterflies of a transform of 8,192 (53,248 a transform): at the server a plaintext's encoding, a product, a
  * rotation, a ciphertext that comes or goes, a rotation key; at the client a ciphertext, a rotation key's making. A
@@ -42,52 +43,49 @@ static double local_products(const struct program *program, uint32_t number, siz
   return (double)samples * (double)program_weight_count(program, number) * (double)out.height * (double)out.width;
 }
 
-static double exchange_seconds(const struct engine_layout *layout, const struct engine_speeds *speeds,
-                               const struct cost *cost) {
-  const double correlation = speeds->seconds[sci_he_is_silent(layout) ? SPEED_SILENT : SPEED_STREAM];
-  return ((double)cost->cots_server_sends + (double)cost->cots_client_sends) * correlation;
+static struct engine_seconds exchange_seconds(const struct engine_layout *layout, const struct engine_speeds *speeds,
+                                              const struct cost *cost) {
+  const double *s = speeds->seconds;
+  const double correlation = sci_he_is_silent(layout) ? cot_silent_price(&sci_he_own(layout)->silent, s[SPEED_BASE],
+                                                                         s[SPEED_SILENT], s[SPEED_ROW])
+                                                      : s[SPEED_STREAM];
+  return step_seconds(cost, speeds, correlation);
 }
 
 /* A piece of a linear layer: ciphertexts, then a conversion, which is a gate like others. */
 static void add_piece(struct engine_seconds *s, const struct engine_layout *layout, const struct engine_speeds *speeds,
-                      uint32_t number, size_t samples, const struct sci_he_piece *piece) {
+                      const struct engine_step *step, const struct sci_he_piece *piece) {
   struct slots_layout l;
   struct cost cost = {0};
   const char *why;
-  if (slots_layout_make(&l, &piece->layer, samples, &why) != FUSION_OK) return;
+  if (slots_layout_make(&l, &piece->layer, step->samples, &why) != FUSION_OK) return;
   const struct slots_work w = slots_layout_work(&l);
-  const struct field_ring params = sci_he_field(&l, layout, number, piece->shift);
+  const struct field_ring params = sci_he_field(&l, layout, step->number, piece->shift);
   const double ciphers = (double)(l.tiles * (l.inputs + l.outputs));
-  field_ring_cost(&cost, &params, samples * shape_size(layout->program->steps[number].out.shape));
+  field_ring_cost(&cost, &params, step_count(layout, step->number, step->samples));
   const double butterflies = (double)w.encodings * encoding + (double)w.products * product +
                              (double)w.rotations * rotation + ciphers * server_cipher;
-  const double exchange = exchange_seconds(layout, speeds, &cost);
-  s->server += butterflies * speeds->seconds[SPEED_SLOTS] + exchange;
-  s->client += ciphers * client_cipher * speeds->seconds[SPEED_SLOTS] + exchange;
+  step_seconds_add(s, exchange_seconds(layout, speeds, &cost));
+  s->server += butterflies * speeds->seconds[SPEED_SLOTS];
+  s->client += ciphers * client_cipher * speeds->seconds[SPEED_SLOTS];
   slots_layout_free(&l);
 }
 
-void sci_he_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                    struct engine_seconds *opening, struct engine_seconds *run) {
-  const struct program *program = layout->program;
-  const size_t keys = count_keys(layout, samples);
-  *run = (struct engine_seconds){0};
-  for (uint32_t i = 1; i < program->count; i++) {
-    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
-    if (gate == GATE_LOCAL) continue;
-    if (gate != GATE_LINEAR) {
-      struct cost cost = {0};
-      sci_he_gates[gate].cost(&cost, layout, i, samples);
-      run->server += exchange_seconds(layout, speeds, &cost);
-      run->client += exchange_seconds(layout, speeds, &cost);
-      continue;
-    }
-    for (unsigned k = 0; k < sci_he_own(layout)->pieces[i]; k++) {
-      const struct sci_he_piece piece = sci_he_piece(layout, i, k);
-      add_piece(run, layout, speeds, i, samples, &piece);
-    }
-    run->server += local_products(program, i, samples) * local * speeds->seconds[SPEED_SLOTS];
+struct engine_seconds sci_he_open_seconds(const struct engine_layout *layout, size_t samples,
+                                          const struct engine_speeds *speeds) {
+  const double setup = speeds->seconds[SPEED_SETUP];
+  const double keys = (double)count_keys(layout, samples) * speeds->seconds[SPEED_SLOTS];
+  return (struct engine_seconds){.server = setup + keys * server_key, .client = setup + keys * client_key};
+}
+
+struct engine_seconds sci_he_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                          const struct engine_speeds *speeds) {
+  struct engine_seconds seconds = {0};
+  if (step->gate != GATE_LINEAR) return exchange_seconds(layout, speeds, &step->cost);
+  for (unsigned k = 0; k < sci_he_own(layout)->pieces[step->number]; k++) {
+    const struct sci_he_piece piece = sci_he_piece(layout, step->number, k);
+    add_piece(&seconds, layout, speeds, step, &piece);
   }
-  const double setup = speeds->seconds[SPEED_SETUP], all_keys = (double)keys * speeds->seconds[SPEED_SLOTS];
-  *opening = (struct engine_seconds){setup + all_keys * server_key, setup + all_keys * client_key};
+  seconds.server += local_products(layout->program, step->number, step->samples) * local * speeds->seconds[SPEED_SLOTS];
+  return seconds;
 }

@@ -2,6 +2,7 @@
 #include "engine/sci_ot/sci_ot.h"
 
 #include "silent/cot_silent.h"
+#include "steps/step_seconds.h"
 
 /* Correlations of a gate by itself whose work equals that of a byte of a linear layer at either party. Fitted to runs
  * by stage. */
@@ -54,23 +55,26 @@ static size_t sci_ot_memory(const struct engine_layout *layout, enum role role) 
   return sci_ot_tuning(layout)->silent ? cot_silent_memory(&own->silent) : cot_softspoken_memory(&cot_softspoken_usual);
 }
 
-static void sci_ot_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                           struct engine_seconds *opening, struct engine_seconds *run) {
+static struct engine_seconds sci_ot_open_seconds(const struct engine_layout *layout, size_t samples,
+                                                 const struct engine_speeds *speeds) {
+  const double setup = speeds->seconds[SPEED_SETUP];
+  (void)layout, (void)samples;
+  return (struct engine_seconds){.server = setup, .client = setup};
+}
+
+static struct engine_seconds sci_ot_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                                 const struct engine_speeds *speeds) {
   const double *s = speeds->seconds;
-  const double correlation = s[sci_ot_tuning(layout)->silent ? SPEED_SILENT : SPEED_STREAM];
-  double gates = 0, linear = 0;
-  for (uint32_t i = 1; i < layout->program->count; i++) {
-    const enum operator_gate gate = step_operator(&layout->program->steps[i])->gate;
-    if (gate == GATE_LOCAL) continue;
-    struct cost cost = {0};
-    sci_ot_gates[gate].cost(&cost, layout, i, samples);
-    const double bytes = (double)cost.bytes_to_server + (double)cost.bytes_to_client;
-    gates += ((double)cost.cots_server_sends + (double)cost.cots_client_sends) * correlation;
-    if (gate == GATE_LINEAR) linear += bytes;
-  }
-  *opening = (struct engine_seconds){s[SPEED_SETUP], s[SPEED_SETUP]};
-  *run = (struct engine_seconds){gates + linear * server_linear * s[SPEED_GATE],
-                                 gates + linear * client_linear * s[SPEED_GATE]};
+  const struct silent_params *silent = &((const struct sci_ot_layout *)layout->own)->silent;
+  const double correlation = sci_ot_tuning(layout)->silent
+                                 ? cot_silent_price(silent, s[SPEED_BASE], s[SPEED_SILENT], s[SPEED_ROW])
+                                 : s[SPEED_STREAM];
+  struct engine_seconds seconds = step_seconds(&step->cost, speeds, correlation);
+  if (step->gate != GATE_LINEAR) return seconds;
+  const double linear = ((double)step->cost.bytes_to_server + (double)step->cost.bytes_to_client) * s[SPEED_GATE];
+  seconds.server += linear * server_linear;
+  seconds.client += linear * client_linear;
+  return seconds;
 }
 
 static const struct sci_ot_tuning stream = {.silent = false}, silent = {.silent = true};
@@ -86,7 +90,8 @@ const struct engine engine_sci_ot = {
     .close = sci_ot_close,
     .open_cost = sci_ot_open_cost,
     .memory = sci_ot_memory,
-    .seconds = sci_ot_seconds,
+    .open_seconds = sci_ot_open_seconds,
+    .gate_seconds = sci_ot_gate_seconds,
     .gates = sci_ot_gates,
 };
 
@@ -101,6 +106,7 @@ const struct engine engine_sci_ot_silent = {
     .close = sci_ot_close,
     .open_cost = sci_ot_open_cost,
     .memory = sci_ot_memory,
-    .seconds = sci_ot_seconds,
+    .open_seconds = sci_ot_open_seconds,
+    .gate_seconds = sci_ot_gate_seconds,
     .gates = sci_ot_gates,
 };
