@@ -163,14 +163,18 @@ static size_t clear_memory(const struct engine_layout *layout, enum role role) {
   return 0;
 }
 
-static void clear_seconds(const struct engine_layout *layout, size_t samples, const struct engine_speeds *speeds,
-                          struct engine_seconds *opening, struct engine_seconds *run) {
+static struct engine_seconds clear_open_seconds(const struct engine_layout *layout, size_t samples,
+                                                const struct engine_speeds *speeds) {
+  (void)layout, (void)samples, (void)speeds;
+  return (struct engine_seconds){0};
+}
+
+static struct engine_seconds clear_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,
+                                                const struct engine_speeds *speeds) {
   const double element_s = 1e-8;
   (void)speeds;
-  *opening = (struct engine_seconds){0};
-  *run = (struct engine_seconds){0};
-  for (uint32_t i = 1; i < layout->program->count; i++)
-    run->server += element_s * (double)(samples * shape_size(step_at(layout, i)->out.shape));
+  return (struct engine_seconds){
+      .server = element_s * (double)(step->samples * shape_size(step_at(layout, step->number)->out.shape))};
 }
 
 const struct engine_gate clear_gates[GATE_COUNT] = {
@@ -192,6 +196,7 @@ const struct engine engine_clear = {
     .close = clear_close,
     .open_cost = clear_open_cost,
     .memory = clear_memory,
-    .seconds = clear_seconds,
+    .open_seconds = clear_open_seconds,
+    .gate_seconds = clear_gate_seconds,
     .gates = clear_gates,
 };
