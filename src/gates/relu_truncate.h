@@ -7,7 +7,8 @@
  *  `fast`: both parties drop the low `shift` bits of their shares first. The result is one of the two neighbours of
  *  (x + add) / 2^shift - 1/2, at random and right on average (with add = 2^(shift-1): of x / 2^shift), and at most
  *  one unit from the exact one while |x + add| <= 2^(in_bits-1) - 2^shift. Which neighbour depends on the low bits of
- *  the shares, so this is a slightly leaky functionality: y tells a little more of x than its rounding.
+ *  the shares, so this is a slightly leaky functionality: y tells a little more of x than its rounding, and behind
+ *  an encrypted layer of the noise that its weights made.
  *
  *  Course: shares of the carries of the sum of both shares (carry.h: choices, tables, one flight a tree level), the
  *  low carry made arithmetic during the next level, then y = keep * t (cross.h) in one more flight. Extension to a ring

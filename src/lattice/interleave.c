@@ -47,6 +47,11 @@ static void make_tables(struct rlwe *r) {
   }
 }
 
+size_t interleave_memory(size_t turns, size_t turned) {
+  const size_t tables = turns * degree() * (LIMBS * sizeof(uint32_t) + sizeof(uint16_t));
+  return turn_key_memory(&interleave_keys, turns, turned) + tables;
+}
+
 fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
   const size_t turns = r->keys.turns, n = degree();
   if (!turns) return FUSION_OK;

@@ -33,6 +33,8 @@ enum {
 extern const struct turn_kind interleave_keys;
 /** The server's part of turn_key.h for these keys, and what it computes from public numbers to use them. */
 fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) FUSION_MUST_CHECK;
+/** Bytes of what that keeps. */
+size_t interleave_memory(size_t turns, size_t turned);
 
 /** A ciphertext on its way, or one for each of several secrets, which have c1 in common: c1 [INTERLEAVE_LIMBS][N] in
  *  coefficients, c0 [secrets][INTERLEAVE_LIMBS][N] transformed and only what keys added. Values in [0, p_k). */

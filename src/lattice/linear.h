@@ -59,6 +59,8 @@ fusion_status rlwe_begin_client(struct rlwe **out, struct channel *channel, cons
 fusion_status rlwe_begin_server(struct rlwe **out, struct channel *channel, const struct prg *seed,
                                 const struct rlwe_keys *keys, const struct byte_stream *from) FUSION_MUST_CHECK;
 void rlwe_stock_cost(struct cost *cost, const struct rlwe_keys *keys);
+/** Bytes of a party's keys at most, with the messages that they come in. */
+size_t rlwe_memory(const struct rlwe_keys *keys, enum role role);
 
 /** FUSION_E_PEER for a layer that makes no sense, its parameter set included; FUSION_E_MEMORY. */
 fusion_status linear_check(const struct linear_layer *layer) FUSION_MUST_CHECK;

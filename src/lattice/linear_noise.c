@@ -44,7 +44,8 @@ double linear_noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsig
 
 /* What the keys add to a useful coefficient. At a level: digits of at most 2^(bits - 1) times the key's noise, and the
  * skipped bits, at most half of 2^skipped, times t(s). One merge of each level leads to the coefficient, and what it
- * adds is doubled at the levels after it; the levels' keys and roundings are independent: 1 + 4 + .. 4^(levels - 1). */
+ * adds is doubled at the levels after it: 1 + 4 + .. 4^(levels - 1) for the keys' noise, which is independent. The
+ * skipped bits of all levels meet the same s; they are pseudo-random, of a third of the proxy used here. */
 static double keys_variance(const struct rlwe_params *p, unsigned levels) {
   const double n = (double)p->n, digit = ldexp(1, INTERLEAVE_DIGIT_BITS - 1) + 1;
   const double skipped = ldexp(1, INTERLEAVE_SKIPPED_BITS - 1);

@@ -353,6 +353,16 @@ void rlwe_stock_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost->prepared_server += payloads_len(keys);
 }
 
+size_t rlwe_memory(const struct rlwe_keys *keys, enum role role) {
+  size_t len = payloads_len(keys);
+  for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
+    const size_t own = keys->of_ring[ring] * RLWE_LIMBS_MAX, public = (keys->of_ring[ring] + 1) * rlwe_ring_limbs[ring];
+    len += (role == ROLE_CLIENT ? own : public) * sizeof(uint32_t) << rlwe_ring_log_n[ring];
+  }
+  if (role == ROLE_CLIENT) return len;
+  return len + turn_key_memory(&galois_keys, keys->levels, 1) + interleave_memory(keys->turns, keys->turned);
+}
+
 fusion_status rlwe_workspace(struct rlwe *r, size_t len, struct workspace *out) {
   if (len > r->workspace_len) {
     mem_free(r->workspace); /* every layer wiped its secrets */

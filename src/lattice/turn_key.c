@@ -139,7 +139,7 @@ fusion_status turn_key_take(const struct rlwe *r, const struct turn_kind *kind, 
                             const uint8_t *payload, uint32_t **keys) {
   if (!levels) return FUSION_OK;
   fusion_status status = FUSION_OK;
-  *keys = mem_alloc(levels * kind->digits * turn_key_words(kind, secrets), sizeof **keys);
+  *keys = mem_alloc(turn_key_memory(kind, levels, secrets), 1);
   FAIL_IF(!*keys, FUSION_E_MEMORY);
   for (unsigned level = 1; level <= levels; level++) {
     for (size_t digit = 0; digit < kind->digits; digit++) {

@@ -37,6 +37,10 @@ fusion_status turn_key_take(const struct rlwe *r, const struct turn_kind *kind, 
 static inline size_t turn_key_words(const struct turn_kind *kind, size_t secrets) {
   return (secrets + 1) * kind->limbs << rlwe_ring_log_n[kind->ring];
 }
+/** Bytes of what turn_key_take() gives. */
+static inline size_t turn_key_memory(const struct turn_kind *kind, size_t levels, size_t secrets) {
+  return levels * kind->digits * turn_key_words(kind, secrets) * sizeof(uint32_t);
+}
 /** c0 under the secret number `half`, or c1 for half = secrets. Digits lie one behind the other. */
 static inline uint32_t *turn_key_at(const struct turn_kind *kind, uint32_t *keys, size_t secrets, unsigned level,
                                     size_t digit, size_t half) {

@@ -7,7 +7,7 @@
 #include "session/one_time_file.h"
 
 enum { SHARD_DEFAULT = 4096, HEAD_LEN = 8 + SESSION_HASH_LEN + SESSION_ENGINE_LEN + 8 + 4 };
-static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '2'}; /* the last one: the format of the states */
+static const char kind[8] = {'c', 'l', 'i', 'e', 'n', 't', ' ', '3'}; /* the last one: the format of the states */
 
 /* What the file is bound to. */
 struct ahead_head {

@@ -6,7 +6,7 @@
 #include "session/serve_internal.h"
 #include "session/shards.h"
 
-enum { PATH_LEN = 4096, FORMAT = 1 /* of a state's bytes, every engine's: another one is of no use */ };
+enum { PATH_LEN = 4096, FORMAT = 2 /* of a state's bytes, every engine's: another one is of no use */ };
 
 /* What a state is for, and how it is written: the model, by its manifest and by the function that it computes, the
  * client (zeros without a certificate), the engine, the samples. */

@@ -26,9 +26,10 @@ void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, s
 }
 
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
-  (void)role; /* both alike; keys are small */
   const struct cheetah_layout *own = cheetah_own(layout);
-  return own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
+  const size_t cots =
+      own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
+  return cots + rlwe_memory(&own->steps.keys, role);
 }
 
 static struct engine_seconds matrix_seconds(const struct matrix_work *w, const struct engine_speeds *speeds) {

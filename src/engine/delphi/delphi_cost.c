@@ -11,8 +11,8 @@ void delphi_open_cost(const struct engine_layout *layout, struct cost *cost) {
 }
 
 size_t delphi_memory(const struct engine_layout *layout, enum role role) {
-  (void)role; /* both alike; keys are small */
-  return layout->phase == ENGINE_ONLINE ? 0 : cot_silent_memory(&delphi_own(layout)->silent);
+  const struct delphi_layout *own = delphi_own(layout);
+  return layout->phase == ENGINE_ONLINE ? 0 : cot_silent_memory(&own->silent) + rlwe_memory(&own->steps.keys, role);
 }
 
 struct engine_seconds delphi_open_seconds(const struct engine_layout *layout, size_t samples,
