@@ -16,6 +16,7 @@ echo "damaged"; echo nonsense >$kept; predict
 cp part5 $kept; predict
 sed 's/^set-up .*/set-up 1e30/' $kept >part; mv part $kept; predict
 echo "of another machine"; sed '2s/.*/0.0.9 c Z80/; s/^set-up .*/set-up 0.5/' $kept >other; cp other $kept; predict
+echo "of another release"; sed '2s/.*/0.0.9 c Z80/; s/^base-correlation/of-old/' $kept >part; mv part $kept; predict
 echo "of the server"; predict --server-speeds other
 /usr/bin/python3 -c 'import json; print(json.load(open("predicted.json"))["prediction"]["server_seconds"] >= 0.25)  # of a set-up of 0.5 s
 '

@@ -71,17 +71,6 @@ static bool parse_speeds(const char *text, fusion_speeds *out) {
   return !*text;
 }
 
-/* True when the file holds speeds; *same: of this machine and release. */
-static bool parse_file(const char *text, fusion_speeds *out, bool *same) {
-  char key[KEY_LEN];
-  if (strncmp(text, magic, strlen(magic)) != 0) return false;
-  text += strlen(magic);
-  machine_key(key);
-  const size_t len = strcspn(text, "\n");
-  *same = len == strlen(key) && strncmp(text, key, len) == 0;
-  return text[len] && parse_speeds(text + len + 1, out);
-}
-
 /* Owned text; NULL with errno set. */
 static char *read_text(const char *path) {
   FILE *f = fopen(path, "re");
@@ -103,16 +92,27 @@ static bool plausible(const fusion_speeds *speeds) {
   return true;
 }
 
-enum kept { KEPT_NONE, KEPT_DAMAGED, KEPT_OTHER, KEPT_THIS };
+/* KEPT_OLD: what another release wrote, which measured other things. */
+enum kept { KEPT_NONE, KEPT_DAMAGED, KEPT_OLD, KEPT_OTHER, KEPT_THIS };
+
+static enum kept parse_file(const char *text, fusion_speeds *out) {
+  char key[KEY_LEN];
+  if (strncmp(text, magic, strlen(magic)) != 0) return KEPT_DAMAGED;
+  text += strlen(magic);
+  machine_key(key);
+  const size_t len = strcspn(text, "\n");
+  const bool same = len == strlen(key) && strncmp(text, key, len) == 0;
+  const bool whole = text[len] && parse_speeds(text + len + 1, out) && plausible(out);
+  if (!whole) return same || !text[len] ? KEPT_DAMAGED : KEPT_OLD;
+  return same ? KEPT_THIS : KEPT_OTHER;
+}
 
 static enum kept load(const char *path, fusion_speeds *out) {
-  bool same = false;
   char *text = read_text(path);
   if (!text) return KEPT_NONE;
-  const bool whole = parse_file(text, out, &same) && plausible(out);
+  const enum kept kept = parse_file(text, out);
   free(text);
-  if (!whole) return KEPT_DAMAGED;
-  return same ? KEPT_THIS : KEPT_OTHER;
+  return kept;
 }
 
 bool cli_speeds_load(const char *path, fusion_speeds *out) {
