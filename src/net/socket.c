@@ -33,6 +33,14 @@ fusion_status net_address_parse(struct net_address *out, const char *text, fusio
   return FUSION_OK;
 }
 
+bool net_address_is_local(const struct net_address *address) {
+  struct in_addr four;
+  struct in6_addr six;
+  if (strcmp(address->host, "localhost") == 0) return true;
+  if (inet_pton(AF_INET, address->host, &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
+  return inet_pton(AF_INET6, address->host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
 fusion_status socket_wait(int fd, short events, double deadline) {
   for (;;) {
     const double left = deadline - clock_seconds();

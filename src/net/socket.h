@@ -16,6 +16,9 @@ struct net_address {
 /** FUSION_E_USAGE with a text when `text` is none of the forms above. Port 0 is allowed. */
 fusion_status net_address_parse(struct net_address *out, const char *text, fusion_error *err) FUSION_MUST_CHECK;
 
+/** Whether the host is a loopback address, or called localhost: the peer is a process of this machine. */
+bool net_address_is_local(const struct net_address *address);
+
 /** Connects within `timeout_ms`. The host's addresses are tried side by side, each a quarter of a second after the one
  *  before it, IPv6 and IPv4 by turns (RFC 8305). With `loopback_only`, addresses of other machines are refused with
  *  FUSION_E_USAGE. FUSION_E_NETWORK, FUSION_E_TIMEOUT. */

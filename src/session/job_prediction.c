@@ -37,9 +37,13 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
   if (predict_worker(&run, &seconds, &depth) != FUSION_OK) return (struct job_prediction){0};
   const double computing = waiting * seconds.together;
   const double a_core = (double)workers / (double)size_min(workers, cpu_cores()); /* the server's are as many */
-  return (struct job_prediction){
+  struct job_prediction job = {
       .server = (double)workers * seconds.server,
       .client = (double)workers * seconds.client,
       .whole = fmax(computing + depth * round_trip_seconds / 2, a_core * computing),
   };
+  /* Or the same ones. */
+  if (net_address_is_local(&t->handles->address))
+    job.whole = fmax(job.whole, waiting * (job.server + job.client) / (double)cpu_cores());
+  return job;
 }

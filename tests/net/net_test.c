@@ -264,6 +264,19 @@ static void plaintext__other_machines_are_refused(void **state) {
   assert_int_equal(channel_dial(&c, &far, NULL, &limits, &peer, NULL), FUSION_E_USAGE);
 }
 
+static void address__of_this_machine(void **state) {
+  (void)state;
+  static const char *const here[] = {"127.0.0.1:1", "127.9.0.1:1", "[::1]:1", "localhost:1"};
+  static const char *const there[] = {"128.0.0.1:1", "[::2]:1", "localhost.example:1", "127.example:1"};
+  struct net_address a;
+  for (size_t i = 0; i < sizeof here / sizeof *here; i++) {
+    assert_ok(net_address_parse(&a, here[i], NULL));
+    assert_true(net_address_is_local(&a));
+    assert_ok(net_address_parse(&a, there[i], NULL));
+    assert_false(net_address_is_local(&a));
+  }
+}
+
 static void address__forms(void **state) {
   (void)state;
   struct net_address a;
@@ -613,6 +626,7 @@ int main(void) {
       cmocka_unit_test(tls__a_silent_handshake_times_out),
       cmocka_unit_test(plaintext__other_machines_are_refused),
       cmocka_unit_test(address__forms),
+      cmocka_unit_test(address__of_this_machine),
       cmocka_unit_test(tcp__one_byte_at_a_time),
       cmocka_unit_test(tcp__a_peer_that_closes_at_any_byte),
       cmocka_unit_test(tcp__a_silent_peer_times_out),
