@@ -205,9 +205,8 @@ static void prepared_job__is_for_the_weights_it_was_prepared_for(void **state) {
   take_file(&s);
   expect_accept(&s, &v);
   drop_file(&s);
-  s.model->weights[1].bias = mem_alloc(OUT, sizeof(int64_t)); /* biases count, too */
   prepare(&s, SAMPLES);
-  s.model->weights[1].bias[OUT - 1] = 1;
+  s.model->weights[1].bias[OUT - 1] = 1; /* biases count, too */
   restart(&s);
   take_file(&s);
   expect_failure(&s, FUSION_E_REFUSED, "it was prepared for another model");
