@@ -355,22 +355,22 @@ static void price_tables(double *s, const struct measured *m) {
   s[SPEED_GARBLE] = m->client[ROW_GARBLED];
 }
 
+static struct linear_work work_of(const struct layer_size *size) {
+  int16_t weights[LAYER_INPUTS * LAYER_OUTPUTS];
+  const struct linear_layer layer = make_layer(size, weights);
+  const struct rlwe_keys keys = layer_keys(&layer, size);
+  return linear_work(&layer, &keys, size->samples);
+}
+
 static void price_layers(double *s, const struct measured *m) {
   enum { LIMBS = 2 };
-  int16_t weights[LAYER_INPUTS * LAYER_OUTPUTS];
-  const struct linear_layer wide = make_layer(&wide_layer, weights), narrow = make_layer(&narrow_layer, weights);
-  const struct rlwe_keys wide_keys = layer_keys(&wide, &wide_layer), narrow_keys = layer_keys(&narrow, &narrow_layer);
-  const double ciphertexts = linear_ciphertexts(&wide, &wide_keys, wide_layer.samples);
-  const double others = linear_ciphertexts(&narrow, &narrow_keys, narrow_layer.samples);
-  const double wide_products = LIMBS * (double)linear_macs(&wide, &wide_keys, wide_layer.samples);
-  const double products = LIMBS * (double)linear_macs(&narrow, &narrow_keys, narrow_layer.samples);
-  const double merges = (double)linear_merges(&narrow, &narrow_keys, narrow_layer.samples);
+  const struct linear_work wide = work_of(&wide_layer), narrow = work_of(&narrow_layer);
   s[SPEED_PRODUCT] = m->server[ROW_PRODUCT];
   s[SPEED_SLOTS] = m->server[ROW_SLOTS];
-  s[SPEED_SERVER_CIPHER] = less(m->server[ROW_LAYER], wide_products * s[SPEED_PRODUCT]) / ciphertexts;
-  s[SPEED_CLIENT_CIPHER] = m->client[ROW_LAYER] / ciphertexts;
-  s[SPEED_MERGE] =
-      less(less(m->server[ROW_MERGES], products * s[SPEED_PRODUCT]), others * s[SPEED_SERVER_CIPHER]) / merges;
+  s[SPEED_SERVER_CIPHER] = less(m->server[ROW_LAYER], LIMBS * wide.products * s[SPEED_PRODUCT]) / wide.ciphertexts;
+  s[SPEED_CLIENT_CIPHER] = m->client[ROW_LAYER] / wide.ciphertexts;
+  const double merging = less(m->server[ROW_MERGES], LIMBS * narrow.products * s[SPEED_PRODUCT]);
+  s[SPEED_MERGE] = less(merging, narrow.ciphertexts * s[SPEED_SERVER_CIPHER]) / narrow.merges;
 }
 
 fusion_status bench_calibrate(struct engine_speeds *out, fusion_error *err) {

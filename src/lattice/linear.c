@@ -73,14 +73,6 @@ static uint64_t layout_macs(const struct linear_layout *l) {
   return (common + (uint64_t)l->tiles * l->tile_lanes * l->rows) * l->layer.shape.out_channels;
 }
 
-uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
-  struct linear_layout l;
-  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
-  const uint64_t macs = layout_macs(&l);
-  layout_free(&l);
-  return macs;
-}
-
 /* The halves of an answer count apart: one is common to the tiles of a bundle. */
 static double layout_ciphertexts(const struct linear_layout *l) {
   enum { UNIT = 2 * 2048 };
@@ -89,29 +81,16 @@ static double layout_ciphertexts(const struct linear_layout *l) {
   return ciphertexts * (double)l->params->n * (double)l->params->limbs / UNIT;
 }
 
-double linear_ciphertexts(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
+struct linear_work linear_work(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
-  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
-  const double ciphertexts = layout_ciphertexts(&l);
-  layout_free(&l);
-  return ciphertexts;
-}
-
-uint64_t linear_transforms(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
-  struct linear_layout l;
-  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
+  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return (struct linear_work){0};
   const uint64_t each = layout_by_transforms(&l) ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
-  const uint64_t transforms = each * l.layer.shape.out_channels;
+  const struct linear_work work = {.ciphertexts = layout_ciphertexts(&l),
+                                   .products = (double)layout_macs(&l),
+                                   .transforms = (double)(each * l.layer.shape.out_channels),
+                                   .merges = (double)layout_merges(&l)};
   layout_free(&l);
-  return transforms;
-}
-
-uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
-  struct linear_layout l;
-  if (layout_make(&l, layer, keys, samples) != FUSION_OK) return 0;
-  const uint64_t merges = layout_merges(&l);
-  layout_free(&l);
-  return merges;
+  return work;
 }
 
 double linear_keys_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {

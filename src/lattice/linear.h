@@ -81,12 +81,13 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
                             size_t samples) FUSION_MUST_CHECK;
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 /** For predictions: ciphertexts that come and go, in those of 2,048 coefficients of two limbs; multiply-accumulates on
- * a coefficient of one polynomial (limbs not counted); transforms of the weights of products by them; merges of
- * ciphertexts (interleave.h) in units of one under a single key; peak bytes of a party. */
-uint64_t linear_transforms(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-double linear_ciphertexts(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-uint64_t linear_merges(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
-uint64_t linear_macs(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+ *  a coefficient of one polynomial (limbs not counted); transforms of the weights of products by them; merges of
+ *  ciphertexts (interleave.h) in units of one under a single key. */
+struct linear_work {
+  double ciphertexts, products, transforms, merges;
+};
+struct linear_work linear_work(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
+/** Peak bytes of a party. */
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role);
 
 #endif

@@ -17,10 +17,9 @@ struct engine_seconds step_linear_seconds(const struct linear_layer *layer, cons
                                           size_t samples, const struct engine_speeds *speeds) {
   enum { LIMBS = 2, LAYER = 4 }; /* of a product; ciphertexts that take as long as what a layer begins and ends with */
   const double *s = speeds->seconds;
-  const double ciphertexts = LAYER + linear_ciphertexts(layer, keys, samples);
-  const double products = LIMBS * (double)linear_macs(layer, keys, samples);
-  const double merges =
-      (double)linear_merges(layer, keys, samples) + transform * (double)linear_transforms(layer, keys, samples);
+  const struct linear_work work = linear_work(layer, keys, samples);
+  const double ciphertexts = LAYER + work.ciphertexts, products = LIMBS * work.products;
+  const double merges = work.merges + transform * work.transforms;
   return (struct engine_seconds){
       .server = ciphertexts * s[SPEED_SERVER_CIPHER] + products * s[SPEED_PRODUCT] + merges * s[SPEED_MERGE],
       .client = ciphertexts * s[SPEED_CLIENT_CIPHER]};
