@@ -11,9 +11,6 @@
 
 static_assert((int)SPEED_COUNT <= FUSION_SPEEDS_MAX, "public speeds have room for every one");
 
-/* Waiting for each other, beyond what the slower party takes of each step. */
-static const double waiting = 1.08;
-
 double fusion_prediction_seconds(const fusion_prediction *prediction, double bytes_per_second, double round_trip_ms) {
   fusion_prediction p = {.size = sizeof p};
   if (sized_take(&p, prediction, "fusion_prediction", NULL) != FUSION_OK) return NAN;
@@ -21,7 +18,7 @@ double fusion_prediction_seconds(const fusion_prediction *prediction, double byt
   const double computing = p.computing_seconds > slower ? p.computing_seconds : slower; /* an older caller has none */
   const double bytes = (double)(p.bytes_to_server > p.bytes_to_client ? p.bytes_to_server : p.bytes_to_client);
   const double traffic = bytes_per_second > 0 ? bytes / bytes_per_second : 0;
-  return waiting * computing + traffic + (double)p.rounds * round_trip_ms / 2000;
+  return engine_waiting * computing + traffic + (double)p.rounds * round_trip_ms / 2000;
 }
 
 size_t fusion_model_shard(const fusion_model *model, const char *name, size_t limit, uint64_t memory) {

@@ -2,6 +2,8 @@
 
 static const double farthest = 128; /* from the usual machine */
 
+const double engine_waiting = 1.08;
+
 #define USUAL(name, text, seconds) [SPEED_##name] = (seconds),
 const struct engine_speeds engine_speeds_usual = {{ENGINE_SPEEDS(USUAL)}};
 #undef USUAL

@@ -33,6 +33,8 @@ struct engine_speeds {
   double seconds[SPEED_COUNT]; /* a unit, one core */
 };
 extern const struct engine_speeds engine_speeds_usual;
+/** The parties' waiting for each other, beyond what the slower one takes of each step. */
+extern const double engine_waiting;
 
 /** "silent-correlation"; NULL past the end. */
 const char *engine_speed_name(size_t i);

@@ -4,9 +4,6 @@
 
 #include "base/cpu_tier.h"
 
-/* Waiting for each other, beyond what the slower party takes of each step, as of one connection. */
-static const double waiting = 1.08;
-
 /* Of the worker that runs most, on each processor, and the delays on its path: those of a session of one shard and of
  * one of two tell those of many. The server says how small shards are: their number must not cost time here. */
 static fusion_status predict_worker(const struct engine_run *run, struct engine_seconds *seconds, double *depth) {
@@ -35,7 +32,7 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
                                  .server = server ? server : here,
                                  .client = here};
   if (predict_worker(&run, &seconds, &depth) != FUSION_OK) return (struct job_prediction){0};
-  const double computing = waiting * seconds.together;
+  const double computing = engine_waiting * seconds.together;
   const double a_core = (double)workers / (double)size_min(workers, cpu_cores()); /* the server's are as many */
   struct job_prediction job = {
       .server = (double)workers * seconds.server,
@@ -44,6 +41,6 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
   };
   /* Or the same ones. */
   if (net_address_is_local(&t->handles->address))
-    job.whole = fmax(job.whole, waiting * (job.server + job.client) / (double)cpu_cores());
+    job.whole = fmax(job.whole, engine_waiting * (job.server + job.client) / (double)cpu_cores());
   return job;
 }
