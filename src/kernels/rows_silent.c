@@ -150,7 +150,7 @@ static struct lpn_vectors lpn_shape(unsigned parameter) {
     assert(silent_set_lan.together == LAN_TOGETHER && silent_set_wan.together == WAN_TOGETHER);
     v = (struct lpn_vectors){.factor = set->factor, .shift = set->shift, .count = set->together};
   }
-  v.width = v.count > 1 ? LPN_TOGETHER : 1;
+  v.width = lpn_width(v.count);
   return v;
 }
 

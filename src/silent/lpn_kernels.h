@@ -8,8 +8,8 @@
  * by one in 2^21 / k. Row j of the batch takes positions 10 j .. 10 j + 9. The key is public and the same on both
  * sides.
  *
- *  Up to four vectors may go through the code together, side by side in memory: a row then reads ten cache lines for
- *  four results instead of forty. */
+ *  Two or up to four vectors may go through the code together, side by side in memory: a row then reads ten cache
+ * lines, or halves of lines, for all results instead of ten for each. */
 #ifndef FUSION_SILENT_LPN_KERNELS_H
 #define FUSION_SILENT_LPN_KERNELS_H
 
@@ -32,8 +32,18 @@ struct lpn_vectors {
   const block *blocks; /* aligned to width * 16 bytes; [k * width] */
   uint32_t factor;     /* k = factor << shift: at most 2^21; factor at most 2^(10 + shift) */
   unsigned shift;
-  size_t width, count; /* 1, 1; or LPN_TOGETHER, 1 to LPN_TOGETHER: blocks beyond `count` are any */
+  size_t width, count; /* width: lpn_width(count); of three in room for four the last blocks are any */
 };
+
+/** The room of `count` vectors side by side: 1, 2 or LPN_TOGETHER blocks. */
+static inline size_t lpn_width(size_t count) {
+  return count > 2 ? LPN_TOGETHER : count;
+}
+
+/** log2 of the bytes from one position to the next. */
+static inline unsigned lpn_stride_bits(size_t width) {
+  return width == 1 ? 4 : width == 2 ? 5 : 6;
+}
 
 struct lpn_kernels {
   /** For each vector v: rows[v * stride + i] ^= the sum of v at the positions of row first_row + i; first_row and count

@@ -49,6 +49,10 @@ static inline __m128i vector_avx512(const uint8_t *vector, uint32_t offset) {
   return _mm_load_si128((const __m128i *)(const void *)(vector + offset));
 }
 
+static inline __m256i pair_avx512(const uint8_t *vector, uint32_t offset) {
+  return _mm256_load_si256((const __m256i *)(const void *)(vector + offset));
+}
+
 static inline void row_avx512(block *row, const uint32_t *o, const uint8_t *v) {
   __m128i a = _mm_loadu_si128((const __m128i *)(const void *)row);
   a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[0]), vector_avx512(v, o[1]), XOR_3);
@@ -56,6 +60,21 @@ static inline void row_avx512(block *row, const uint32_t *o, const uint8_t *v) {
   __m128i c = _mm_ternarylogic_epi64(vector_avx512(v, o[5]), vector_avx512(v, o[6]), vector_avx512(v, o[7]), XOR_3);
   a = _mm_ternarylogic_epi64(a, vector_avx512(v, o[8]), vector_avx512(v, o[9]), XOR_3);
   _mm_storeu_si128((__m128i *)(void *)row, _mm_ternarylogic_epi64(a, b, c, XOR_3));
+}
+
+/* One row of two vectors: ten halves of lines. */
+static inline void half_line_avx512(block *row, size_t stride, const uint32_t *o, const uint8_t *v) {
+  __m256i a = pair_avx512(v, o[0]), b = pair_avx512(v, o[1]);
+  for (size_t i = 2; i < LPN_WEIGHT; i += 4) {
+    a = _mm256_ternarylogic_epi64(a, pair_avx512(v, o[i]), pair_avx512(v, o[i + 1]), XOR_3);
+    b = _mm256_ternarylogic_epi64(b, pair_avx512(v, o[i + 2]), pair_avx512(v, o[i + 3]), XOR_3);
+  }
+  a = _mm256_xor_si256(a, b);
+  for (size_t k = 0; k < 2; k++) {
+    __m128i *const out = (__m128i *)(void *)(row + k * stride);
+    const __m128i sum = k ? _mm256_extracti128_si256(a, 1) : _mm256_castsi256_si128(a);
+    _mm_storeu_si128(out, _mm_xor_si128(_mm_loadu_si128(out), sum));
+  }
 }
 
 /* One row of four vectors: ten lines. */
@@ -91,13 +110,12 @@ static void encode_avx512(const struct aes_key *key, block *rows, size_t stride,
                           const struct lpn_vectors *vectors) {
   enum { QUADS = LPN_BATCH_ROWS / 4 };
   const struct aes_rounds_avx512 r = aes_rounds_avx512(key->round);
-  const bool single = vectors->width == 1;
   const struct places p = {.numbers = _mm512_set1_epi32((int)low_mask(LPN_NUMBER_BITS)),
                            .low = _mm512_set1_epi32((int)low_mask(vectors->shift)),
                            .factor = _mm512_set1_epi32((int)vectors->factor),
                            .shift = vectors->shift,
                            .down = LPN_NUMBER_BITS - vectors->shift,
-                           .up = single ? 4 : 6};
+                           .up = lpn_stride_bits(vectors->width)};
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
   _Alignas(64) uint32_t buffers[2][LPN_BATCH_POSITIONS];
   const uint64_t first = first_row / LPN_BATCH_ROWS;
@@ -110,8 +128,10 @@ static void encode_avx512(const struct aes_key *key, block *rows, size_t stride,
     for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) {
       const size_t begin = QUADS * pair / LPN_BATCH_PAIRS, end = QUADS * (pair + 1) / LPN_BATCH_PAIRS;
       pair_offsets_avx512(&r, first + batch + 1, pair, &p, ahead);
-      for (size_t i = 4 * begin; single && i < 4 * end; i++) row_avx512(row + i, o + i * LPN_WEIGHT, v);
-      for (size_t i = begin; !single && i < end; i++)
+      for (size_t i = 4 * begin; vectors->width == 1 && i < 4 * end; i++) row_avx512(row + i, o + i * LPN_WEIGHT, v);
+      for (size_t i = 4 * begin; vectors->width == 2 && i < 4 * end; i++)
+        half_line_avx512(row + i, stride, o + i * LPN_WEIGHT, v);
+      for (size_t i = begin; vectors->width == LPN_TOGETHER && i < end; i++)
         quad_avx512(row + 4 * i, stride, vectors->count, o + 4 * i * LPN_WEIGHT, v);
     }
   }

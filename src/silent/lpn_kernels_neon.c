@@ -18,7 +18,7 @@ static inline struct places places_neon(const struct lpn_vectors *v) {
                          .shift = vdupq_n_s32(shift),
                          .unshift = vdupq_n_s32(-shift),
                          .down = vdupq_n_s32(shift - LPN_NUMBER_BITS),
-                         .up = vdupq_n_s32(v->width == 1 ? 4 : 6)};
+                         .up = vdupq_n_s32((int)lpn_stride_bits(v->width))};
 }
 
 static inline uint32x4_t offsets_neon(const struct places *p, uint32x4_t number) {
@@ -60,13 +60,14 @@ static inline void row_neon(block *row, const uint32_t *o, const uint8_t *v) {
   aes_store_neon(row, veorq_u8(even, odd));
 }
 
-/* One row of up to four vectors: ten lines. */
-static inline void line_neon(block *row, size_t stride, size_t vectors, const uint32_t *o, const uint8_t *v) {
+/* One row of two or of up to four vectors: ten halves of lines, or lines. */
+static inline void line_neon(block *row, size_t stride, size_t width, size_t vectors, const uint32_t *o,
+                             const uint8_t *v) {
   uint8x16_t sums[LPN_TOGETHER];
-  for (size_t k = 0; k < LPN_TOGETHER; k++) sums[k] = vector_neon(v, o[0] + 16 * (uint32_t)k);
+  for (size_t k = 0; k < width; k++) sums[k] = vector_neon(v, o[0] + 16 * (uint32_t)k);
   for (size_t i = 1; i < LPN_WEIGHT; i++)
-    for (size_t k = 0; k < LPN_TOGETHER; k++) sums[k] = veorq_u8(sums[k], vector_neon(v, o[i] + 16 * (uint32_t)k));
-  for (size_t k = 0; k < LPN_TOGETHER && k < vectors; k++)
+    for (size_t k = 0; k < width; k++) sums[k] = veorq_u8(sums[k], vector_neon(v, o[i] + 16 * (uint32_t)k));
+  for (size_t k = 0; k < width && k < vectors; k++)
     aes_store_neon(row + k * stride, veorq_u8(aes_load_neon(row + k * stride), sums[k]));
 }
 
@@ -81,14 +82,13 @@ static inline void prefetch_neon(const uint32_t *o, const uint8_t *v) {
 static inline void rows_neon(block *row, size_t stride, size_t begin, size_t end, const uint32_t *o,
                              const uint32_t *next, const struct lpn_vectors *vectors) {
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
-  const bool single = vectors->width == 1;
   for (size_t i = begin; i < end; i++) {
     const size_t far = i + LPN_AHEAD;
     prefetch_neon(far < LPN_BATCH_ROWS ? o + far * LPN_WEIGHT : next + (far - LPN_BATCH_ROWS) * LPN_WEIGHT, v);
-    if (single)
-      row_neon(row + i, o + i * LPN_WEIGHT, v);
-    else
-      line_neon(row + i, stride, vectors->count, o + i * LPN_WEIGHT, v);
+    const uint32_t *const here = o + i * LPN_WEIGHT;
+    if (vectors->width == 1) row_neon(row + i, here, v);
+    if (vectors->width == 2) line_neon(row + i, stride, 2, vectors->count, here, v);
+    if (vectors->width == LPN_TOGETHER) line_neon(row + i, stride, LPN_TOGETHER, vectors->count, here, v);
   }
 }
 

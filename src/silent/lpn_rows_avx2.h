@@ -26,7 +26,7 @@ static inline struct places places_avx2(const struct lpn_vectors *vectors) {
                          .factor = _mm256_set1_epi32((int)vectors->factor),
                          .shift = (int)vectors->shift,
                          .down = LPN_NUMBER_BITS - (int)vectors->shift,
-                         .up = vectors->width == 1 ? 4 : 6,
+                         .up = (int)lpn_stride_bits(vectors->width),
                          .power = vectors->factor == 1};
 }
 
@@ -59,6 +59,18 @@ static inline __m256i pair_avx2(const uint8_t *vector, uint32_t offset) {
   return _mm256_load_si256((const __m256i *)(const void *)(vector + offset));
 }
 
+/* One row of two vectors: ten halves of lines. */
+static inline void half_line_avx2(block *row, size_t stride, const uint32_t *o, const uint8_t *v) {
+  __m256i even = pair_avx2(v, o[0]), odd = pair_avx2(v, o[1]);
+  for (size_t i = 2; i < LPN_WEIGHT; i += 2) {
+    even = _mm256_xor_si256(even, pair_avx2(v, o[i]));
+    odd = _mm256_xor_si256(odd, pair_avx2(v, o[i + 1]));
+  }
+  even = _mm256_xor_si256(even, odd);
+  aes_store_avx2(row, _mm_xor_si128(aes_load_avx2(row), _mm256_castsi256_si128(even)));
+  aes_store_avx2(row + stride, _mm_xor_si128(aes_load_avx2(row + stride), _mm256_extracti128_si256(even, 1)));
+}
+
 /* One row of up to four vectors: ten lines. */
 static inline void line_avx2(block *row, size_t stride, size_t vectors, const uint32_t *o, const uint8_t *v) {
   __m256i low = pair_avx2(v, o[0]), high = pair_avx2(v, o[0] + 32);
@@ -84,14 +96,13 @@ static inline void prefetch_avx2(const uint32_t *o, const uint8_t *v) {
 static inline void rows_avx2(block *row, size_t stride, size_t begin, size_t end, const uint32_t *o,
                              const uint32_t *next, const struct lpn_vectors *vectors) {
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
-  const bool single = vectors->width == 1;
   for (size_t i = begin; i < end; i++) {
     const size_t far = i + LPN_AHEAD;
     prefetch_avx2(far < LPN_BATCH_ROWS ? o + far * LPN_WEIGHT : next + (far - LPN_BATCH_ROWS) * LPN_WEIGHT, v);
-    if (single)
-      row_avx2(row + i, o + i * LPN_WEIGHT, v);
-    else
-      line_avx2(row + i, stride, vectors->count, o + i * LPN_WEIGHT, v);
+    const uint32_t *const here = o + i * LPN_WEIGHT;
+    if (vectors->width == 1) row_avx2(row + i, here, v);
+    if (vectors->width == 2) half_line_avx2(row + i, stride, here, v);
+    if (vectors->width == LPN_TOGETHER) line_avx2(row + i, stride, vectors->count, here, v);
   }
 }
 

@@ -177,17 +177,13 @@ size_t silent_members(const struct silent_harvest *h) {
   return h->vectors.count;
 }
 
-static size_t harvest_width(size_t members) {
-  return members > 1 ? LPN_TOGETHER : 1;
-}
-
 /* Of `members` iterations from this one on; its vectors zeros, without forests. */
 static fusion_status harvest_open(struct silent_harvest **out, const struct silent_party *p,
                                   const struct silent_iteration *first, size_t members) {
   fusion_status status = FUSION_OK;
   uint8_t keys[2 * AES_KEY_LEN];
   const struct silent_set *set = first->set;
-  const size_t width = harvest_width(members);
+  const size_t width = lpn_width(members);
   struct silent_harvest *h = mem_alloc(1, sizeof *h);
   if (!h) return FUSION_E_MEMORY;
   *h = (struct silent_harvest){.set = *set,
@@ -217,7 +213,7 @@ static fusion_status harvest_new(struct silent_harvest **out, const struct silen
   struct silent_harvest *h = NULL;
   fusion_status status = harvest_open(&h, p, runs[0].it, count);
   if (status != FUSION_OK) return status;
-  const size_t k = silent_set_k(&h->set), width = harvest_width(count);
+  const size_t k = silent_set_k(&h->set), width = lpn_width(count);
   for (size_t i = 0; i < count; i++) {
     h->forests[i] = runs[i].forest;
     runs[i].forest = NULL;

@@ -109,7 +109,7 @@ static void lpn__vectors_together_equal_each_alone(void **state) {
     const uint64_t first = 64 * (test_random(&seed) % 100000);
     struct lpn_vectors v = {.factor = lengths[i / 4].factor, .shift = lengths[i / 4].shift, .count = 1 + i % 4};
     const size_t k = (size_t)v.factor << v.shift;
-    v.width = v.count > 1 ? LPN_TOGETHER : 1;
+    v.width = lpn_width(v.count);
     block *blocks = mem_alloc(k * v.width, sizeof(block)), *one = mem_alloc(k, sizeof(block));
     struct aes_key key_c;
     assert_non_null(blocks);
