@@ -89,6 +89,7 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
       its[first + i] = (struct silent_iteration){.set = &supply->set,
                                                  .sender = d->sender,
                                                  .number = supply->iterations + first + i,
+                                                 .chained = supply->held,
                                                  .base = memory + i * base};
     its[first].memory = memory;
     its[first].memory_len = len;

@@ -27,9 +27,12 @@ static void refill_cost(struct cost *cost, struct silent_schedule *s, enum role 
   bool joins[2];
   silent_schedule_joins(s, empty, joins);
   begin_cost(cost, s, joins);
-  const struct silent_set *const sets[2] = {&s->supply[0].set, &s->supply[1].set};
-  const size_t counts[2] = {joins[0] ? s->supply[0].next : 0, joins[1] ? s->supply[1].next : 0};
-  silent_iterate_cost(cost, sets, counts);
+  struct silent_part parts[2];
+  for (int r = 0; r < 2; r++) {
+    const struct silent_supply *d = &s->supply[r];
+    parts[r] = (struct silent_part){.set = &d->set, .count = joins[r] ? d->next : 0, .chained = d->held};
+  }
+  silent_iterate_cost(cost, parts);
   silent_schedule_refill(s, joins);
 }
 

@@ -30,6 +30,7 @@ struct forest {
   struct aes_key tree_key; /* public */
   struct heap *heap;       /* borrowed */
   bool tree_open, sends;
+  size_t given;    /* a tree's first levels that need no correction: 1 where it grows from its first correlation */
   block delta;     /* the sender's */
   block *base;     /* borrowed while the iteration runs: the LPN vector, tree correlations, check correlations */
   block *levels;   /* tree correlations, in `base`; in a harvest the receiver's level sums, by themselves */
@@ -148,7 +149,9 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   struct forest *f = *out;
   f->base = it->base;
   f->levels = it->base + silent_set_k(it->set);
-  if (f->sends) prg_bytes(p->prg, f->roots, f->set.trees * sizeof(block));
+  f->given = it->chained ? 1 : 0;
+  if (f->sends && !f->given) prg_bytes(p->prg, f->roots, f->set.trees * sizeof(block));
+  for (size_t i = 0; f->sends && f->given && i < f->set.trees; i++) f->roots[i] = tree_base(f, i)[0];
   return FUSION_OK;
 }
 
@@ -428,17 +431,19 @@ static fusion_status fold_trees(struct batch *b, const struct run *r, block mask
 static fusion_status send_trees(struct batch *b, struct run *r) {
   const struct silent_set *set = r->it->set;
   const struct forest *f = r->forest;
-  const size_t depth = set->depth;
+  const size_t sent = set->depth - f->given; /* of a tree's levels */
+  block sums[GGM_DEPTH_MAX];
   for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
-    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
+    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree), len = n * sent * sizeof(block);
     for (size_t i = 0; i < n; i++) {
-      block *const sums = b->corrections + i * depth;
       const block *const keys = tree_base(f, tree + i);
       grow_tree(f, tree + i, b->leaf, sums);
-      for (size_t level = 0; level < depth; level++) sums[level] = block_xor(sums[level], keys[level]);
+      for (size_t k = 0; k < sent; k++)
+        b->corrections[i * sent + k] = block_xor(sums[f->given + k], keys[f->given + k]);
     }
-    secret_declassify(b->corrections, n * depth * sizeof(block), "level sums under keys of fresh correlations");
-    const fusion_status status = channel_send(b->party->channel, MSG_SILENT, b->corrections, n * depth * sizeof(block));
+    mem_wipe(sums, sizeof sums);
+    secret_declassify(b->corrections, len, "level sums under keys of fresh correlations");
+    const fusion_status status = channel_send(b->party->channel, MSG_SILENT, b->corrections, len);
     if (status != FUSION_OK) return status;
   }
   return FUSION_OK;
@@ -465,21 +470,19 @@ static uint64_t tree_turns(const block *macs, size_t depth) {
   return turns;
 }
 
-/* Leaves in place of each tree's macs what completes its levels. */
+/* Leaves in place of each tree's macs what completes its levels: a mac itself is the first level's. */
 static fusion_status receive_trees(struct batch *b, struct run *r) {
   const struct silent_set *set = r->it->set;
   const struct forest *f = r->forest;
-  const size_t depth = set->depth;
+  const size_t sent = set->depth - f->given;
   for (size_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
-    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
-    const fusion_status status = channel_recv(b->party->channel, MSG_SILENT, b->corrections, n * depth * sizeof(block));
+    const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree), len = n * sent * sizeof(block);
+    const fusion_status status = channel_recv(b->party->channel, MSG_SILENT, b->corrections, len);
     if (status != FUSION_OK) return status;
     for (size_t i = 0; i < n; i++) {
-      block *const macs = tree_base(f, tree + i);
-      f->turns[tree + i] = tree_turns(macs, depth);
-      for (size_t level = 0; level < depth; level++) {
-        macs[level] = block_xor(macs[level], b->corrections[i * depth + level]);
-      }
+      block *const macs = tree_base(f, tree + i), *const completed = macs + f->given;
+      f->turns[tree + i] = tree_turns(macs, set->depth);
+      for (size_t k = 0; k < sent; k++) completed[k] = block_xor(completed[k], b->corrections[i * sent + k]);
     }
   }
   return FUSION_OK;
@@ -570,20 +573,22 @@ cleanup:
   return status;
 }
 
-static void corrections_cost(struct cost *cost, const struct cost *begun, const struct silent_set *set,
+static void corrections_cost(struct cost *cost, const struct cost *begun, const struct silent_part *part,
                              enum role sender) {
+  const struct silent_set *set = part->set;
+  const size_t sent = set->depth - (part->chained ? 1 : 0);
   for (uint32_t tree = 0; tree < set->trees; tree += SILENT_CHUNK_TREES) {
     const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree);
-    cost_in_flight(cost, begun, sender, n * set->depth * sizeof(block));
+    cost_in_flight(cost, begun, sender, n * sent * sizeof(block));
   }
 }
 
-void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[2], const size_t counts[2]) {
+void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2]) {
   for (int flight = 0; flight < 3; flight++) {
     const struct cost begun = *cost;
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
-      for (size_t i = 0; i < counts[sender]; i++) {
-        if (flight == 0) corrections_cost(cost, &begun, sets[sender], sender);
+      for (size_t i = 0; i < parts[sender].count; i++) {
+        if (flight == 0) corrections_cost(cost, &begun, &parts[sender], sender);
         if (flight == 1) cost_in_flight(cost, &begun, role_peer(sender), SILENT_CHALLENGE_LEN);
         if (flight == 2) cost_in_flight(cost, &begun, sender, SILENT_DIGEST_LEN);
       }

@@ -7,12 +7,13 @@
  * what it had guessed before, at the risk of being found out. As the receiver it sees corrections that are masked by
  * keys it lacks.
  *
- *  One flight of corrections (one block a tree level), the receiver's challenge, the sender's digest. A batch of
- *  iterations, in either or both directions, shares these three flights: a challenge is drawn after the last correction
- *  of the whole batch has arrived, and the receiver compares all digests before anything of the batch is released. The
- *  iterations of a batch have independent base correlations, so they are so many runs of the protocol side by side.
- * Those that share a matrix are LPN with several secrets: by a hybrid argument as hard as with one but for a factor of
- * their number, which the sets' estimates contain. Error probability of a check: below 2^-115 for these sets.
+ *  One flight of corrections (one block a tree level, none for the first of chained iterations), the receiver's
+ * challenge, the sender's digest. A batch of iterations, in either or both directions, shares these three flights: a
+ * challenge is drawn after the last correction of the whole batch has arrived, and the receiver compares all digests
+ * before anything of the batch is released. The iterations of a batch have independent base correlations, so they are
+ * so many runs of the protocol side by side. Those that share a matrix are LPN with several secrets: by a hybrid
+ * argument as hard as with one but for a factor of their number, which the sets' estimates contain. Error probability
+ * of a check: below 2^-115 for these sets.
  *
  *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), with regular noise and the check against
  *  cheating; trees after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431). Differences are
@@ -49,6 +50,9 @@ struct silent_iteration {
   enum role sender; /* who is the OT sender */
   uint64_t number;  /* of the iteration in its direction, from 0 */
   block *base;      /* silent_set_base(set) correlations, used up */
+  /* They come from iterations of the session. Then each tree grows from the first of its own, and its first level
+   * needs no correction. Not if the receiver could choose their macs (SoftSpoken): see silent-cot.md. */
+  bool chained;
   /* From the heap, with base in it; taken over, also on failure. NULL: base is in that of an earlier iteration which
    * will share its matrix. */
   block *memory;
@@ -64,8 +68,14 @@ struct silent_iteration {
  *  silent_iterate_cost(). */
 fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its,
                              size_t count) FUSION_MUST_CHECK;
-/** A batch of counts[sender] iterations of sets[sender] in each direction. */
-void silent_iterate_cost(struct cost *cost, const struct silent_set *const sets[2], const size_t counts[2]);
+/** The iterations of a batch in one direction. */
+struct silent_part {
+  const struct silent_set *set;
+  size_t count;
+  bool chained;
+};
+/** A batch; parts by sender. */
+void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2]);
 
 /** How many iterations share this harvest. */
 size_t silent_members(const struct silent_harvest *h);

@@ -10,11 +10,20 @@ static const struct silent_set tiny = {
 
 enum { ITERATIONS_MAX = 6 };
 
-/* A batch of iterations, both parties, from correlations that the test deals. */
+/* A batch of iterations in one direction. */
+struct shape {
+  const struct silent_set *set;
+  enum role sender;
+  size_t iterations;
+  bool chained;
+};
+
+/* A batch, both parties, from correlations that the test deals. */
 struct end {
   struct channel *channel;
   const struct silent_set *set;
   enum role role, sender;
+  bool chained;
   uint64_t seed;
   block delta;
   size_t iterations;
@@ -36,6 +45,7 @@ static void *run_end(void *arg) {
                                        .sender = e->sender,
                                        .number = 3 + i,
                                        .base = e->base[i],
+                                       .chained = e->chained,
                                        .memory = e->base[i],
                                        .memory_len = silent_set_base(e->set) * sizeof(block)};
   e->status = silent_iterate(&party, its, e->iterations);
@@ -59,18 +69,22 @@ static void *run_end(void *arg) {
   return NULL;
 }
 
-static void run_batch(struct end ends[2], const struct silent_set *set, size_t iterations, enum role sender,
-                      uint64_t seed, struct tamper tamper) {
-  const size_t base = silent_set_base(set), outputs = silent_set_outputs(set);
+static void run_batch(struct end ends[2], const struct shape *shape, uint64_t seed, struct tamper tamper) {
+  const size_t base = silent_set_base(shape->set), outputs = silent_set_outputs(shape->set);
   uint64_t random = seed;
   for (int i = 0; i < 2; i++) {
-    ends[i] = (struct end){.set = set, .iterations = iterations, .role = (enum role)i, .sender = sender, .seed = seed};
-    ends[i].out = mem_alloc(iterations * outputs, sizeof(block));
+    ends[i] = (struct end){.set = shape->set,
+                           .iterations = shape->iterations,
+                           .role = (enum role)i,
+                           .sender = shape->sender,
+                           .chained = shape->chained,
+                           .seed = seed};
+    ends[i].out = mem_alloc(shape->iterations * outputs, sizeof(block));
     assert_non_null(ends[i].out);
   }
-  struct end *s = &ends[sender], *r = &ends[1 - sender];
+  struct end *s = &ends[shape->sender], *r = &ends[1 - shape->sender];
   s->delta = block_make(test_random(&random), test_random(&random) | 1);
-  for (size_t n = 0; n < iterations; n++) {
+  for (size_t n = 0; n < shape->iterations; n++) {
     block *const keys = s->base[n] = mem_alloc(base, sizeof(block));
     block *const macs = r->base[n] = mem_alloc(base, sizeof(block));
     assert_non_null(keys);
@@ -87,7 +101,7 @@ static void run_batch(struct end ends[2], const struct silent_set *set, size_t i
 
 static void run(struct end ends[2], const struct silent_set *set, enum role sender, uint64_t seed,
                 struct tamper tamper) {
-  run_batch(ends, set, 1, sender, seed, tamper);
+  run_batch(ends, &(struct shape){.set = set, .sender = sender, .iterations = 1}, seed, tamper);
 }
 
 static void release(struct end ends[2]) {
@@ -108,16 +122,16 @@ static bool correlated(const struct end *s, const struct end *r, size_t *ones) {
 
 static const struct tamper honest = {.position = UINT64_MAX};
 
-static void silent__outputs_are_correlated_in_every_tier(void **state) {
-  (void)state;
+static void correlated_in_every_tier(bool chained) {
   const uint64_t seed = test_seed();
   const enum cpu_tier best = cpu_tier_best();
+  const struct shape shape = {.set = &tiny, .sender = ROLE_CLIENT, .iterations = 1, .chained = chained};
   block *first[2] = {NULL, NULL};
   for (int tier = 0; tier <= (int)best; tier++) {
     struct end ends[2];
     size_t ones;
     assert_ok(cpu_tier_force((enum cpu_tier)tier));
-    run(ends, &tiny, ROLE_CLIENT, seed, honest);
+    run_batch(ends, &shape, seed, honest);
     assert_ok(ends[0].status);
     assert_ok(ends[1].status);
     assert_true(correlated(&ends[ROLE_CLIENT], &ends[ROLE_SERVER], &ones));
@@ -137,6 +151,17 @@ static void silent__outputs_are_correlated_in_every_tier(void **state) {
   assert_ok(cpu_tier_force(best));
 }
 
+static void silent__outputs_are_correlated_in_every_tier(void **state) {
+  (void)state;
+  correlated_in_every_tier(false);
+}
+
+/* Trees that grow from their first correlation. */
+static void silent__chained_outputs_are_correlated_in_every_tier(void **state) {
+  (void)state;
+  correlated_in_every_tier(true);
+}
+
 /* Groups of four and a rest; every tier; bits and keys of different iterations have nothing in common. */
 static void silent__iterations_that_share_a_matrix_are_as_good(void **state) {
   (void)state;
@@ -149,7 +174,7 @@ static void silent__iterations_that_share_a_matrix_are_as_good(void **state) {
       struct end ends[2];
       size_t ones, same = 0;
       assert_ok(cpu_tier_force((enum cpu_tier)tier));
-      run_batch(ends, &tiny, n, ROLE_SERVER, seed, honest);
+      run_batch(ends, &(struct shape){&tiny, ROLE_SERVER, n, .chained = n % 2}, seed, honest);
       assert_ok(ends[0].status);
       assert_ok(ends[1].status);
       assert_true(correlated(&ends[ROLE_SERVER], &ends[ROLE_CLIENT], &ones));
@@ -171,13 +196,17 @@ static void silent__iterations_that_share_a_matrix_are_as_good(void **state) {
 
 static void silent__counted_messages_are_the_declared_ones(void **state) {
   (void)state;
-  for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
+  for (int i = 0; i < 4; i++) {
+    const enum role sender = i % 2 ? ROLE_CLIENT : ROLE_SERVER;
+    const struct shape shape = {.set = &tiny, .sender = sender, .iterations = 1 + (size_t)i, .chained = i > 1};
+    struct silent_part parts[2] = {{.set = &tiny}, {.set = &tiny}};
     struct end ends[2];
     struct cost cost = {0};
-    run(ends, &tiny, sender, 5, honest);
+    run_batch(ends, &shape, 5, honest);
     assert_ok(ends[0].status);
-    silent_iterate_cost(&cost, (const struct silent_set *const[]){&tiny, &tiny},
-                        (const size_t[]){sender == ROLE_SERVER, sender == ROLE_CLIENT});
+    parts[sender].count = shape.iterations;
+    parts[sender].chained = shape.chained;
+    silent_iterate_cost(&cost, parts);
     assert_int_equal(ends[ROLE_SERVER].stats.bytes_sent, cost.bytes_to_client);
     assert_int_equal(ends[ROLE_CLIENT].stats.bytes_sent, cost.bytes_to_server);
     assert_int_equal(ends[ROLE_SERVER].stats.messages_sent, cost.messages_to_client);
@@ -190,11 +219,11 @@ static void silent__counted_messages_are_the_declared_ones(void **state) {
 
 /* One flipped byte anywhere in the sender's stream: the receiver fails, or what it accepts is right. All bytes of the
  * first tree's corrections and of the digest, and a sample of the rest. */
-static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
-  (void)state;
+static void cheating_sender(bool chained) {
   uint64_t seed = test_seed();
-  const uint64_t first = (uint64_t)SILENT_CHUNK_TREES * tiny.depth * 16 + CHANNEL_HEADER_LEN;
-  const uint64_t second = (uint64_t)(tiny.trees - SILENT_CHUNK_TREES) * tiny.depth * 16 + CHANNEL_HEADER_LEN;
+  const uint64_t sent = tiny.depth - (chained ? 1 : 0);
+  const uint64_t first = SILENT_CHUNK_TREES * sent * 16 + CHANNEL_HEADER_LEN;
+  const uint64_t second = (tiny.trees - SILENT_CHUNK_TREES) * sent * 16 + CHANNEL_HEADER_LEN;
   const uint64_t all = first + second + CHANNEL_HEADER_LEN + SILENT_DIGEST_LEN;
   size_t caught = 0, tried = 0;
   for (uint64_t position = 0; position < all; position += position < 160 || position >= all - 48 ? 1 : 61) {
@@ -203,7 +232,7 @@ static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
       size_t ones;
       const struct tamper tamper = {
           .who = sender, .position = position, .flip = (uint8_t)(1u << test_random(&seed) % 8)};
-      run(ends, &tiny, sender, seed, tamper);
+      run_batch(ends, &(struct shape){&tiny, sender, 1, chained}, seed, tamper);
       const fusion_status status = ends[1 - sender].status;
       tried++;
       caught += status != FUSION_OK;
@@ -217,6 +246,12 @@ static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
   }
   /* Only the depth field of a header and the lowest bit of a last level's correction change nothing. */
   assert_true(caught > tried * 9 / 10);
+}
+
+static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
+  (void)state;
+  cheating_sender(false);
+  cheating_sender(true);
 }
 
 /* A flipped challenge or masked sum (a cheating receiver): the digests then differ, and nothing is released. */
@@ -273,6 +308,7 @@ static void silent__real_sets_work(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(silent__outputs_are_correlated_in_every_tier),
+      cmocka_unit_test(silent__chained_outputs_are_correlated_in_every_tier),
       cmocka_unit_test(silent__iterations_that_share_a_matrix_are_as_good),
       cmocka_unit_test(silent__counted_messages_are_the_declared_ones),
       cmocka_unit_test(silent__a_cheating_sender_is_caught_or_harmless),
