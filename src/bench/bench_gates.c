@@ -84,10 +84,11 @@ static void rows(struct bench *b, struct share_work *w) {
 void bench_share(struct bench *b) {
   struct share_work w = {.bench = b,
                          .cot = {.ops = &bench_constant_cots, .role = ROLE_SERVER},
-                         .plan = carry_tree_make(CARRY_CHEAPEST, MIDDLE, TOP, COUNT)};
+                         .plan = carry_tree_make(CARRY_FIXED, MIDDLE, TOP, COUNT)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
-  w.own.len = w.peer.len = carry_open_len(&w.plan, 1, COUNT);
+  w.own.len = carry_level_len(&w.plan, ROLE_SERVER, 1, COUNT);
+  w.peer.len = carry_level_len(&w.plan, ROLE_CLIENT, 1, COUNT);
   w.own.data = bench_alloc(b, w.own.len, 1);
   w.peer.data = bench_alloc(b, w.peer.len, 1);
   w.choices = bench_alloc(b, COUNT, sizeof *w.choices);

@@ -14,12 +14,17 @@
  *     flight opens (P_hi ^ a, G_lo ^ b1, P_lo ^ b2).
  *     Upwards from bit 0 grows a chain, whose G is the carry itself: at each level it absorbs a block, the larger the
  *     later, or a single bit without a digit: carry ^ (a ^ carry)(b ^ carry), one product of shared bits.
+ *  3. Late digits: the sender of the table knows its share cT of the carry below when it makes the table of
+ *     A = G ^ P cT; so the carry above is A ^ P cR, which takes one correlation in place of a merge's two. A is shared
+ *     as G is. P is sent under r0 ^ r1 of a random OT whose choice u masks the receiver's d = cR ^ u; shares of
+ *     cR (r0 ^ r1) are r0 ^ d (r0 ^ r1) and the receiver's string. The choices e of a level's digit travel in the flight
+ *     before.
  *
- *  Why a cheating peer learns nothing: e is masked by the uniform choice X. A table entry that the peer did not
- *  choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows only
- *  if X = 0, and then no entry of the message is the chosen one. The openings are masked by a choice bit and by r0 ^
- *  r1, of which the peer knows at most one. Every mask is uniform and used once. What a cheating peer sends can only
- *  make the carries wrong.
+ *  Why a cheating peer learns nothing: e and d are masked by the uniform choices X and u. A table entry that the peer
+ *  did not choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows
+ *  only if X = 0, and then no entry of the message is the chosen one; entries of a late P also by r0 ^ r1, of which it
+ *  knows at most one. So are the openings, or by a choice bit. Every mask is uniform and used once. What a cheating peer
+ *  sends can only make the carries wrong.
  *
  *  Leaks: nothing. Error probability: 0.
  *  Source: DESIGN 6.5; tree after CrypTFlow2 (Rathee et al. 2020) sec. 3.1; the one-flight triples are ours. */
@@ -30,13 +35,17 @@
 #include "gates/planes.h"
 
 /** What a flight is worth in traffic, in bits: 250 kB, 6 ms at 44 MB/s. That is less than the delay of such a link (20
- * ms), as the connections of a job fill one another's gaps. */
-#define CARRY_FLIGHT_BITS UINT64_C(2000000)
+ * ms), as the connections of a job fill one another's gaps. The cheapest tree is more for near parties: 100 kB, where
+ * 0.15 ms at 382 MB/s would be 57. */
+static inline uint64_t carry_flight_bits(enum carry_shape shape) {
+  return shape == CARRY_CHEAPEST ? 800000 : 2000000;
+}
 
 enum { CARRY_DIGIT_BITS_MAX = 4, CARRY_DIGITS_MAX = 62, CARRY_MERGES_MAX = 61 };
 
 struct carry_digit {
   uint8_t low, width; /* bits low .. low + width - 1 */
+  uint8_t level;      /* of its table: 0, or for a late digit that of the merge that absorbs it */
   bool propagate;     /* P is used */
   enum role sender;
 };
@@ -46,9 +55,11 @@ struct carry_merge {
   uint8_t high, low, level;
   bool propagate;
   bool single; /* low is node 0, a carry, and `high` the number of the bit that it goes over */
+  bool late;   /* low is node 0, a carry, and `high` a digit whose table is made with the sender's share of it */
 };
 
-/** The public shape. Level 0 is the table; a merge of level i needs results of level i - 1. */
+/** The public shape. Level 0 is the table; a merge of level i needs results of level i - 1. A level has one late digit
+ *  at most. */
 struct carry_tree {
   unsigned digits, merges, levels;
   unsigned middle_level; /* after this level node 0 is the carry into bit `middle` (if middle > 0) */
@@ -56,15 +67,22 @@ struct carry_tree {
   struct carry_merge merge[CARRY_MERGES_MAX];
 };
 
-/** 0 <= middle <= top <= 62. CARRY_CHEAPEST: when `count` elements share the flights; traffic, correlations and
- * flights each have their price (carry_tree.c), so that few elements take few flights. Both parties must pass the same
- * shape and count. */
+/** 0 <= middle <= top <= 62. CARRY_CHEAPEST and CARRY_SHORTEST: when `count` elements share the flights; traffic,
+ * correlations and flights each have their price (carry_tree.c), so that few elements take few flights. Both parties
+ * must pass the same shape and count. */
 struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count);
 
-/** Bytes that `from` sends: its choices, its tables, its openings of a level (1 .. levels). */
+/** Bytes that `from` sends: its choices, its tables, its part of a level (1 .. levels). */
 size_t carry_choices_len(const struct carry_tree *tree, enum role from, size_t count);
 size_t carry_tables_len(const struct carry_tree *tree, enum role from, size_t count);
-size_t carry_open_len(const struct carry_tree *tree, unsigned level, size_t count);
+size_t carry_level_len(const struct carry_tree *tree, enum role from, unsigned level, size_t count);
+
+/** A late digit's random OTs and choices, from the stage before its level on. */
+struct carry_late {
+  uint64_t *choice; /* [width]: the receiver's X; the sender's e, once it has come */
+  uint64_t *pads;   /* A and P of each entry at the sender, of entry X at the receiver */
+  uint64_t *pair;   /* r0 and r0 ^ r1 at the sender; u and its string at the receiver */
+};
 
 /** One chunk's state at one party. Secret. */
 struct carry {
@@ -76,6 +94,7 @@ struct carry {
   size_t memory_words;
   uint64_t *gen[CARRY_DIGITS_MAX], *prop[CARRY_DIGITS_MAX]; /* shares of the nodes */
   uint64_t *scratch;                                        /* 6 planes */
+  struct carry_late late[2];                                /* of the levels in turn */
   /* Random OTs of the stage at hand, in memory that is borrowed while it runs. */
   uint64_t *pads[CARRY_DIGITS_MAX];   /* of a digit's table: the sender's strings, the receiver's choice */
   uint64_t *triple[CARRY_MERGES_MAX]; /* a, b1 [b2], c1 [c2] of a merge */

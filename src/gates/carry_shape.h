@@ -4,6 +4,7 @@
 
 enum carry_shape {
   CARRY_CHEAPEST, /* searched for the number of elements that share the flights; senders take turns */
+  CARRY_SHORTEST, /* the same where a correlation costs next to no traffic, and bytes and flights count for most */
   CARRY_FIXED,    /* CrypTFlow2's: digits of four bits, merged two by two; the server sends every table */
 };
 

@@ -2,9 +2,9 @@
  * fixed one. */
 #include "gates/carry.h"
 
-/* Prices, in bits of traffic an element. A correlation costs a bit or two of traffic itself, and processor time. A
- * chain of single bits is the deepest tree. */
-enum { COT_BITS = 4, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
+/* Prices, in bits of traffic an element. A correlation costs up to two bits of traffic itself, and processor time, or
+ * where it costs a fraction of a bit, and bits count, one in all. A chain of single bits is the deepest tree. */
+enum { COT_BITS = 4, COT_BITS_SHORTEST = 1, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
 
 /* Prices of what can be known after so many levels. */
 struct row {
@@ -14,17 +14,23 @@ struct row {
 
 struct table {
   unsigned middle, top;
+  int32_t cot;    /* price of a correlation */
   struct row any; /* after any number of levels */
   struct row level[LEVELS_MAX + 1];
 };
 
-static int32_t digit_price(unsigned width, bool propagate) {
+static int32_t digit_price(const struct table *t, unsigned width, bool propagate) {
   if (width > CARRY_DIGIT_BITS_MAX) return IMPOSSIBLE;
-  return (int32_t)width * (1 + COT_BITS) + (propagate ? 2 : 1) * ((1 << width) - 1);
+  return (int32_t)width * (1 + t->cot) + (propagate ? 2 : 1) * ((1 << width) - 1);
 }
 
-static int32_t merge_price(bool propagate) {
-  return (propagate ? 6 : 4) + 2 * COT_BITS;
+static int32_t merge_price(const struct table *t, bool propagate) {
+  return (propagate ? 6 : 4) + 2 * t->cot;
+}
+
+/* Choices, both tables less an entry, the receiver's carry. */
+static int32_t late_price(const struct table *t, unsigned width) {
+  return (int32_t)width * (1 + t->cot) + (2 << width) + t->cot;
 }
 
 static int32_t lesser(int32_t a, int32_t b) {
@@ -41,10 +47,10 @@ static int32_t parts_price(const int32_t *lower, const int32_t *upper, unsigned 
 /* below: the row one level lower; NULL: there is none; `row` itself: after any number of levels. */
 static void fill_blocks(const struct table *t, struct row *row, const struct row *below) {
   for (unsigned bits = 1; bits <= t->top; bits++) {
-    row->block[bits] = digit_price(bits, true);
+    row->block[bits] = digit_price(t, bits, true);
     if (!below) continue;
     /* Both parts are blocks: the wider one may as well be the lower. */
-    const int32_t merged = parts_price(below->block, below->block, bits, bits / 2) + merge_price(true);
+    const int32_t merged = parts_price(below->block, below->block, bits, bits / 2) + merge_price(t, true);
     row->block[bits] = lesser(row->block[bits], merged);
   }
 }
@@ -54,33 +60,43 @@ static unsigned most_absorbed(const struct table *t, unsigned bits) {
   return bits > t->middle && t->middle > 0 ? bits - t->middle : bits - 1;
 }
 
+/* The widest late digit that the chain may absorb on its way to `bits`. */
+static unsigned widest_late(const struct table *t, unsigned bits) {
+  const unsigned most = most_absorbed(t, bits);
+  return most < CARRY_DIGIT_BITS_MAX ? most : CARRY_DIGIT_BITS_MAX;
+}
+
 static void fill_chain(const struct table *t, struct row *row, const struct row *below) {
   for (unsigned bits = 1; bits <= t->top; bits++) {
     const bool digit = t->middle == 0 || bits <= t->middle;
-    int32_t price = digit ? digit_price(bits, false) : IMPOSSIBLE;
+    int32_t price = digit ? digit_price(t, bits, false) : IMPOSSIBLE;
     if (below && below != row) price = lesser(price, below->chain[bits]);
     if (below && bits > 1 && price > t->any.chain[bits]) { /* else nothing can improve it */
       const int32_t parts = parts_price(below->chain, below->block, bits, most_absorbed(t, bits));
-      price = lesser(price, lesser(parts, below->chain[bits - 1]) + merge_price(false));
+      price = lesser(price, lesser(parts, below->chain[bits - 1]) + merge_price(t, false));
+      for (unsigned width = 2; width <= widest_late(t, bits); width++)
+        price = lesser(price, below->chain[bits - width] + late_price(t, width));
     }
     row->chain[bits] = price;
   }
 }
 
-static uint8_t add_digit(struct carry_tree *tree, unsigned low, unsigned width, bool propagate, enum role sender) {
-  tree->digit[tree->digits] =
-      (struct carry_digit){.low = (uint8_t)low, .width = (uint8_t)width, .propagate = propagate, .sender = sender};
+static uint8_t add_digit(struct carry_tree *tree, struct carry_digit digit) {
+  tree->digit[tree->digits] = digit;
   return (uint8_t)tree->digits++;
 }
 
 /* The digits take turns as near as their widths allow, so that both directions' correlations are used alike. */
-static uint8_t add_turn(struct carry_tree *tree, unsigned low, unsigned width, bool propagate) {
-  unsigned server = 0, client = 0;
-  for (unsigned d = 0; d < tree->digits; d++) {
-    if (tree->digit[d].sender == ROLE_SERVER) server += tree->digit[d].width;
-    if (tree->digit[d].sender == ROLE_CLIENT) client += tree->digit[d].width;
-  }
-  return add_digit(tree, low, width, propagate, server > client ? ROLE_CLIENT : ROLE_SERVER);
+static uint8_t add_turn(struct carry_tree *tree, struct carry_digit digit) {
+  unsigned spent[2] = {0, 0};
+  for (unsigned d = 0; d < tree->digits; d++)
+    spent[tree->digit[d].sender] += tree->digit[d].width + (tree->digit[d].level ? 1u : 0);
+  digit.sender = spent[ROLE_SERVER] > spent[ROLE_CLIENT] ? ROLE_CLIENT : ROLE_SERVER;
+  return add_digit(tree, digit);
+}
+
+static struct carry_digit digit_of(unsigned low, unsigned width, bool propagate) {
+  return (struct carry_digit){.low = (uint8_t)low, .width = (uint8_t)width, .propagate = propagate};
 }
 
 static void add_merge(struct carry_tree *tree, struct carry_merge merge, unsigned level) {
@@ -97,9 +113,9 @@ static unsigned find_parts(const int32_t *lower, const int32_t *upper, unsigned 
 
 static uint8_t emit_block(struct carry_tree *tree, const struct table *t, unsigned level, unsigned low, unsigned bits) {
   const int32_t price = t->level[level].block[bits];
-  if (price == digit_price(bits, true)) return add_turn(tree, low, bits, true);
+  if (price == digit_price(t, bits, true)) return add_turn(tree, digit_of(low, bits, true));
   const int32_t *below = t->level[level - 1].block;
-  const unsigned high = find_parts(below, below, bits, bits / 2, price - merge_price(true));
+  const unsigned high = find_parts(below, below, bits, bits / 2, price - merge_price(t, true));
   const uint8_t node = emit_block(tree, t, level - 1, low, bits - high);
   const uint8_t above = emit_block(tree, t, level - 1, low + bits - high, high);
   add_merge(tree, (struct carry_merge){.high = above, .low = node, .propagate = true}, level);
@@ -108,10 +124,25 @@ static uint8_t emit_block(struct carry_tree *tree, const struct table *t, unsign
 
 static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits);
 
-/* The chain absorbs a block, or a single bit where that is cheaper. */
+/* The width of the late digit that gives the chain this price; 0: none does. */
+static unsigned find_late(const struct table *t, const struct row *below, unsigned bits, int32_t price) {
+  for (unsigned width = 2; width <= widest_late(t, bits); width++)
+    if (below->chain[bits - width] + late_price(t, width) == price) return width;
+  return 0;
+}
+
+/* The chain absorbs a late digit, a block or a single bit, as is cheapest. */
 static void emit_growth(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits) {
   const struct row *below = &t->level[level - 1];
-  const int32_t parts = t->level[level].chain[bits] - merge_price(false);
+  const int32_t price = t->level[level].chain[bits], parts = price - merge_price(t, false);
+  const unsigned width = find_late(t, below, bits, price);
+  if (width) {
+    struct carry_digit late = digit_of(bits - width, width, true);
+    late.level = (uint8_t)level;
+    emit_chain(tree, t, level - 1, bits - width);
+    add_merge(tree, (struct carry_merge){.high = add_turn(tree, late), .late = true}, level);
+    return;
+  }
   const unsigned high = find_parts(below->chain, below->block, bits, most_absorbed(t, bits), parts);
   emit_chain(tree, t, level - 1, bits - (high ? high : 1));
   const uint8_t node = high ? emit_block(tree, t, level - 1, bits - high, high) : (uint8_t)(bits - 1);
@@ -120,7 +151,7 @@ static void emit_growth(struct carry_tree *tree, const struct table *t, unsigned
 
 static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned level, unsigned bits) {
   if (level == 0)
-    add_turn(tree, 0, bits, false);
+    add_turn(tree, digit_of(0, bits, false));
   else if (t->level[level].chain[bits] == t->level[level - 1].chain[bits])
     emit_chain(tree, t, level - 1, bits);
   else
@@ -128,10 +159,11 @@ static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned 
   if (bits == t->middle) tree->middle_level = level;
 }
 
-static struct carry_tree cheapest(unsigned middle, unsigned top, size_t count) {
+static struct carry_tree cheapest(enum carry_shape shape, unsigned middle, unsigned top, size_t count) {
   struct table t; /* rows are filled before they are read */
   struct carry_tree tree = {0};
   uint64_t least = UINT64_MAX;
+  t.cot = shape == CARRY_SHORTEST ? COT_BITS_SHORTEST : COT_BITS;
   t.middle = middle;
   t.top = top;
   t.any = (struct row){0}; /* a lower bound while it is filled itself */
@@ -139,7 +171,7 @@ static struct carry_tree cheapest(unsigned middle, unsigned top, size_t count) {
   fill_chain(&t, &t.any, &t.any);
   for (unsigned level = 0; level <= LEVELS_MAX; level++) {
     const struct row *below = level ? &t.level[level - 1] : NULL;
-    const uint64_t flights = CARRY_FLIGHT_BITS * level;
+    const uint64_t flights = carry_flight_bits(shape) * level;
     /* No deeper tree is cheaper than the cheapest of all with so few flights. */
     if ((uint64_t)count * (uint64_t)t.any.chain[top] + flights >= least) break;
     fill_blocks(&t, &t.level[level], below);
@@ -160,7 +192,7 @@ static unsigned add_part(struct carry_tree *tree, unsigned low, unsigned high) {
   const unsigned first = tree->digits;
   for (unsigned at = low; at < high; at += CARRY_DIGIT_BITS_MAX) {
     const unsigned left = high - at, width = left < CARRY_DIGIT_BITS_MAX ? left : CARRY_DIGIT_BITS_MAX;
-    add_digit(tree, at, width, tree->digits > 0, ROLE_SERVER);
+    add_digit(tree, digit_of(at, width, tree->digits > 0));
   }
   unsigned levels = 0;
   for (unsigned step = 1; step < tree->digits - first; step *= 2) {
@@ -185,5 +217,5 @@ static struct carry_tree fixed(unsigned middle, unsigned top) {
 
 struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count) {
   if (!top) return (struct carry_tree){0};
-  return shape == CARRY_FIXED ? fixed(middle, top) : cheapest(middle, top, count);
+  return shape == CARRY_FIXED ? fixed(middle, top) : cheapest(shape, middle, top, count);
 }

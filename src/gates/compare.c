@@ -27,7 +27,7 @@ static size_t product_len(const struct compare *params, enum role from, size_t c
 
 static size_t longest_len(const struct compare *params, const struct carry_tree *tree, enum role from, size_t count) {
   size_t len = size_max(carry_choices_len(tree, from, count), carry_tables_len(tree, from, count));
-  for (unsigned s = 1; s <= tree->levels; s++) len = size_max(len, carry_open_len(tree, s, count));
+  for (unsigned s = 1; s <= tree->levels; s++) len = size_max(len, carry_level_len(tree, from, s, count));
   return size_max(len, product_len(params, from, count));
 }
 
@@ -133,8 +133,9 @@ cleanup:
 
 static fusion_status run_level(struct work *w, unsigned level) {
   fusion_status status = FUSION_OK;
-  const size_t len = carry_open_len(w->tree, level, w->count);
-  struct flight out = {.data = w->out, .len = len}, in = {.data = w->in, .len = len};
+  const enum role self = w->p->role, peer = role_peer(self);
+  struct flight out = {.data = w->out, .len = carry_level_len(w->tree, self, level, w->count)};
+  struct flight in = {.data = w->in, .len = carry_level_len(w->tree, peer, level, w->count)};
   TRY(carry_draw(&w->carry, w->p, level, w->pads));
   carry_put_level(&w->carry, level, w->bits, &out);
   TRY(flight_exchange(w->p, MSG_AND, &out, &in));
@@ -273,7 +274,7 @@ void compare_cost(struct cost *cost, const struct compare *params, size_t count)
     flight_exchange_cost(cost, carry_tables_len(&tree, ROLE_CLIENT, n), carry_tables_len(&tree, ROLE_SERVER, n));
     for (unsigned s = 1; s <= tree.levels; s++) {
       carry_draw_cost(cost, &tree, s, n);
-      flight_exchange_cost(cost, carry_open_len(&tree, s, n), carry_open_len(&tree, s, n));
+      flight_exchange_cost(cost, carry_level_len(&tree, ROLE_CLIENT, s, n), carry_level_len(&tree, ROLE_SERVER, s, n));
     }
     if (!product_bits(params)) continue;
     cross_draw_cost(cost, product_sender, n);

@@ -27,7 +27,7 @@ static size_t product_len(const struct course *c, enum role from, size_t count) 
 static size_t longest_len(const struct course *c, enum role from, size_t count) {
   size_t len = size_max(carry_choices_len(&c->tree, from, count), carry_tables_len(&c->tree, from, count));
   for (unsigned level = 1; level <= c->tree.levels; level++)
-    len = size_max(len, carry_open_len(&c->tree, level, count));
+    len = size_max(len, carry_level_len(&c->tree, from, level, count));
   return size_max(len, product_len(c, from, count));
 }
 
@@ -107,8 +107,8 @@ static fusion_status find_wrap(struct work *w) {
   TRY(flight_exchange(w->p, MSG_OT_TABLE, &out, &in));
   carry_select(&w->carry, &in);
   for (unsigned level = 1; level <= tree->levels; level++) {
-    out = (struct flight){.data = w->out, .len = carry_open_len(tree, level, w->count)};
-    in = (struct flight){.data = w->in, .len = out.len};
+    out = (struct flight){.data = w->out, .len = carry_level_len(tree, self, level, w->count)};
+    in = (struct flight){.data = w->in, .len = carry_level_len(tree, peer, level, w->count)};
     TRY(carry_draw(&w->carry, w->p, level, w->pads));
     carry_put_level(&w->carry, level, w->bits, &out);
     TRY(flight_exchange(w->p, MSG_AND, &out, &in));
@@ -194,7 +194,8 @@ void field_ring_cost(struct cost *cost, const struct field_ring *params, size_t 
     flight_exchange_cost(cost, carry_tables_len(&c.tree, ROLE_CLIENT, n), carry_tables_len(&c.tree, ROLE_SERVER, n));
     for (unsigned level = 1; level <= c.tree.levels; level++) {
       carry_draw_cost(cost, &c.tree, level, n);
-      flight_exchange_cost(cost, carry_open_len(&c.tree, level, n), carry_open_len(&c.tree, level, n));
+      flight_exchange_cost(cost, carry_level_len(&c.tree, ROLE_CLIENT, level, n),
+                           carry_level_len(&c.tree, ROLE_SERVER, level, n));
     }
     cross_draw_cost(cost, wrap_sender, n);
     flight_exchange_cost(cost, product_len(&c, ROLE_CLIENT, n), product_len(&c, ROLE_SERVER, n));

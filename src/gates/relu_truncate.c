@@ -21,8 +21,8 @@ struct course {
 };
 
 /* Extending last saves three products' m - k bits for a flight, which has the tree's price (carry_tree.c). */
-static bool wraps_late(const struct course *c, size_t count) {
-  return c->relu && c->m > c->k && 3 * (uint64_t)(c->m - c->k) * count > CARRY_FLIGHT_BITS;
+static bool wraps_late(const struct course *c, enum carry_shape shape, size_t count) {
+  return c->relu && c->m > c->k && 3 * (uint64_t)(c->m - c->k) * count > carry_flight_bits(shape);
 }
 
 static struct course course_of(const struct relu_truncate *params, size_t count) {
@@ -39,7 +39,7 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
   const size_t planned = size_min(size_max(params->planned_count, count), RELU_TRUNCATE_CHUNK);
   c.tree = carry_tree_make(params->shape, c.f, top, planned);
   c.planes = c.relu ? c.l : top;
-  c.late_wrap = wraps_late(&c, planned);
+  c.late_wrap = wraps_late(&c, params->shape, planned);
   c.keep_bits = c.late_wrap ? c.k : c.m;
   c.carry_bits = c.f > 0 ? c.keep_bits - 1 : 0;
   c.carry_stage = c.tree.middle_level + 1;
@@ -80,7 +80,7 @@ static size_t tables_len(const struct course *c, enum role from, size_t count) {
 }
 
 static size_t stage_len(const struct course *c, unsigned stage, enum role from, size_t count) {
-  size_t len = carry_open_len(&c->tree, stage, count);
+  size_t len = carry_level_len(&c->tree, from, stage, count);
   if (carries(c, stage)) len += cross_len(carry_sender, c->carry_bits, from, count);
   if (wraps(c, stage)) len += cross_len(wrap_sender, c->wrap_bits, from, count);
   if (keeps(c, stage)) len += bits_len(count, c->keep_bits) + plane_len(count);

@@ -107,10 +107,15 @@ static void compare__parameters_out_of_range(void **state) {
 /* A threshold of 16 bits to a ring of 5: what docs/protocols/compare.md says. */
 static void compare__traffic(void **state) {
   (void)state;
-  const struct compare q = {.in_bits = 16, .out_bits = 5};
-  struct cost cost = {0};
+  struct compare q = {.in_bits = 16, .out_bits = 5, .shape = CARRY_SHORTEST};
+  struct cost cost = {0}, cheapest = {0};
   compare_cost(&cost, &q, COMPARE_CHUNK);
   assert_true(cost.bytes_to_server + cost.bytes_to_client <= 9 * COMPARE_CHUNK);
+  q.shape = CARRY_CHEAPEST;
+  compare_cost(&cheapest, &q, COMPARE_CHUNK);
+  assert_true(cheapest.bytes_to_server + cheapest.bytes_to_client <= 11 * COMPARE_CHUNK);
+  assert_true(6 * (cheapest.cots_server_sends + cheapest.cots_client_sends) <=
+              5 * (cost.cots_server_sends + cost.cots_client_sends));
   assert_true(compare_memory(&q, ROLE_SERVER, COMPARE_CHUNK) <= 64 * COMPARE_CHUNK);
 }
 

@@ -22,10 +22,14 @@ static double stream_saves(const struct silent_params *params, const struct cot_
          (double)stream.bytes_to_client;
 }
 
+static enum silent_profile profile_of(const struct engine_layout *layout) {
+  return *(const enum silent_profile *)layout->engine->tuning;
+}
+
 struct cot_stock_plan cheetah_plan(const struct engine_layout *layout, size_t samples, bool *out_of_memory) {
   struct cost cost = {0};
   engine_gates_cost(&cost, layout, samples);
-  struct cot_stock_plan plan = {.params = {.profile = *(const enum silent_profile *)layout->engine->tuning,
+  struct cot_stock_plan plan = {.params = {.profile = profile_of(layout),
                                            .expected_server_sends = cost.cots_server_sends,
                                            .expected_client_sends = cost.cots_client_sends}};
   /* Few correlations: bytes count for more than time. */
@@ -49,6 +53,7 @@ fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *er
   struct cheetah_layout *own = layout->own = mem_alloc(1, sizeof *own);
   FAIL_IF(!own, error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(encrypted_steps_open(&own->steps, layout->program, layout->guard_bits, layout->expected_samples, err));
+  if (profile_of(layout) == SILENT_WAN) own->steps.style.shape = CARRY_SHORTEST;
   FAIL_IF(cheetah_choose_matrices(layout) != FUSION_OK,
           error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(size_silent(layout, own, err));
