@@ -65,9 +65,9 @@ static inline void row_avx512(block *row, const uint32_t *o, const uint8_t *v) {
 /* One row of two vectors: ten halves of lines. */
 static inline void half_line_avx512(block *row, size_t stride, const uint32_t *o, const uint8_t *v) {
   __m256i a = pair_avx512(v, o[0]), b = pair_avx512(v, o[1]);
-  for (size_t i = 2; i < LPN_WEIGHT; i += 4) {
-    a = _mm256_ternarylogic_epi64(a, pair_avx512(v, o[i]), pair_avx512(v, o[i + 1]), XOR_3);
-    b = _mm256_ternarylogic_epi64(b, pair_avx512(v, o[i + 2]), pair_avx512(v, o[i + 3]), XOR_3);
+  for (size_t i = 2; i < LPN_WEIGHT; i += 2) {
+    a = _mm256_xor_si256(a, pair_avx512(v, o[i]));
+    b = _mm256_xor_si256(b, pair_avx512(v, o[i + 1]));
   }
   a = _mm256_xor_si256(a, b);
   for (size_t k = 0; k < 2; k++) {
