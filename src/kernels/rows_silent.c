@@ -102,11 +102,11 @@ static void run_expand_punctured(struct kernel_run *r) {
 
 static const struct kernel_row ggm_rows[] = {
     {GGM_ROW(expand), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
-     .points = {TREE_POINT("GGM tree, depth 9", 10), TREE_POINT("GGM tree, depth 11", 12)}},
+     .points = {TREE_POINT("GGM tree, depth 9", 9), TREE_POINT("GGM tree, depth 11", 11)}},
     {GGM_ROW(left_sums), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
-     .points = {TREE_POINT("GGM tree, depth 9, sums alone", 10)}},
+     .points = {TREE_POINT("GGM tree, depth 9, sums alone", 9)}},
     {GGM_ROW(expand_punctured), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 8,
-     .points = {TREE_POINT("GGM tree, depth 9, punctured", 10), TREE_POINT("GGM tree, depth 11, punctured", 12)}},
+     .points = {TREE_POINT("GGM tree, depth 9, punctured", 9), TREE_POINT("GGM tree, depth 11, punctured", 11)}},
 };
 const struct kernel_module kernels_of_ggm = KERNEL_MODULE(ggm, "ot", 0, ggm_rows);
 
