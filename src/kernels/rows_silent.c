@@ -30,64 +30,61 @@ struct ggm_work {
   struct silent_key key; /* first: close_ggm */
   const struct ggm_kernels *kernels;
   block *leaves, *sums, *seeds;
-  struct ggm_hole *hole;
   uint64_t *turns;
-  uint64_t first;
 };
 
-static void open_grow(struct kernel_run *r) {
+/* Without memory for leaves. */
+static void open_roots(struct kernel_run *r) {
   struct ggm_work *w = r->work;
   w->kernels = ggm_kernels_of(r->shape.tier);
   open_key(r, &w->key);
   w->seeds = kernel_blocks(r, KERNEL_INPUT, 2 * r->shape.parameter);
-  w->leaves = kernel_memory(r, KERNEL_OUTPUT, (size_t)r->shape.parameter << r->shape.size, sizeof *w->leaves);
-  w->sums = kernel_memory(r, KERNEL_OUTPUT, r->shape.size, sizeof *w->sums);
+  w->sums = kernel_memory(r, KERNEL_OUTPUT, r->shape.parameter * r->shape.size, sizeof *w->sums);
 }
 static void close_ggm(struct kernel_run *r) {
   struct ggm_work *w = r->work;
   close_key(r, &w->key);
 }
-static void run_grow(struct kernel_run *r) {
+
+static void open_expand(struct kernel_run *r) {
+  struct ggm_work *w = r->work;
+  open_roots(r);
+  w->leaves = kernel_memory(r, KERNEL_OUTPUT, (size_t)r->shape.parameter << r->shape.size, sizeof *w->leaves);
+}
+static void run_expand(struct kernel_run *r) {
   const struct ggm_work *w = r->work;
   const unsigned depth = (unsigned)r->shape.size;
   for (size_t i = 0; i < r->shape.parameter; i++)
-    ggm_expand(w->kernels, &w->key.key, w->leaves + (i << depth), w->sums, w->seeds[2 * i], w->seeds[2 * i + 1], depth);
+    ggm_expand(w->kernels, &w->key.key, w->leaves + (i << depth), w->sums + i * depth, w->seeds[2 * i],
+               w->seeds[2 * i + 1], depth);
 }
 
-static void open_grow_patched(struct kernel_run *r) {
+static void open_left_sums(struct kernel_run *r) {
+  struct ggm_work *w = r->work;
+  open_roots(r);
+  w->leaves = kernel_memory(r, KERNEL_INPUT, (size_t)1 << r->shape.size, sizeof *w->leaves);
+}
+static void run_left_sums(struct kernel_run *r) {
+  const struct ggm_work *w = r->work;
+  const unsigned depth = (unsigned)r->shape.size;
+  for (size_t i = 0; i < r->shape.parameter; i++)
+    ggm_left_sums(w->kernels, &w->key.key, w->leaves, w->sums + i * depth, w->seeds[2 * i], w->seeds[2 * i + 1], depth);
+}
+
+static void open_expand_punctured(struct kernel_run *r) {
   struct ggm_work *w = r->work;
   w->kernels = ggm_kernels_of(r->shape.tier);
   open_key(r, &w->key);
   w->sums = kernel_blocks(r, KERNEL_INPUT, r->shape.size);
   w->turns = kernel_words(r, KERNEL_INPUT, r->shape.parameter);
   w->leaves = kernel_memory(r, KERNEL_OUTPUT, (size_t)r->shape.parameter << r->shape.size, sizeof *w->leaves);
-  w->hole = kernel_memory(r, KERNEL_OUTPUT, 1, sizeof *w->hole);
 }
-static void run_grow_patched(struct kernel_run *r) {
+static void run_expand_punctured(struct kernel_run *r) {
   const struct ggm_work *w = r->work;
   const unsigned depth = (unsigned)r->shape.size;
   for (size_t i = 0; i < r->shape.parameter; i++)
-    ggm_expand_punctured(w->kernels, &w->key.key, w->leaves + (i << depth), w->hole, w->sums,
-                         w->turns[i] & low_mask(depth), depth);
-}
-
-/* Size is leaves, a multiple of 16; the hole and its sibling lie among them, or not. */
-static void open_mend(struct kernel_run *r) {
-  struct ggm_work *w = r->work;
-  const size_t count = r->shape.size;
-  w->kernels = ggm_kernels_of(r->shape.tier);
-  w->leaves = kernel_blocks(r, KERNEL_OUTPUT, count);
-  w->sums = kernel_blocks(r, KERNEL_INPUT, 2);
-  w->hole = kernel_memory(r, KERNEL_INPUT, 1, sizeof *w->hole);
-  w->first = 16 * kernel_value(r, 1000);
-  if (r->status != FUSION_OK) return;
-  const uint64_t at = w->first + kernel_value(r, 2 * count + 1);
-  *w->hole = (struct ggm_hole){
-      .at = at, .sibling = at ^ (UINT64_C(1) << kernel_value(r, 6)), .at_leaf = w->sums[0], .sibling_leaf = w->sums[1]};
-}
-static void run_mend(struct kernel_run *r) {
-  const struct ggm_work *w = r->work;
-  w->kernels->mend(w->leaves, w->first, r->shape.size, w->hole);
+    ggm_expand_punctured(w->kernels, &w->key.key, w->leaves + (i << depth), w->sums, w->turns[i] & low_mask(depth),
+                         depth);
 }
 
 /* One AES call makes two nodes, and all levels together have twice the leaves: one call a leaf. */
@@ -104,16 +101,12 @@ static void run_mend(struct kernel_run *r) {
   .run = run_##member, .close = close_ggm
 
 static const struct kernel_row ggm_rows[] = {
-    {GGM_ROW(grow), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
-     .points = {TREE_POINT("GGM tree, depth 9", 10), TREE_POINT("GGM tree, depth 11", 12)}},
-    {GGM_ROW(grow_patched), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 8,
-     .points = {TREE_POINT("GGM tree, depth 9, punctured", 10), TREE_POINT("GGM tree, depth 11, punctured", 12)}},
-    {GGM_ROW(mend), KERNEL_SIZES(0, 16, 32, 48, 240), .last_parameter = 8,
-     .points = {{.name = "GGM tree, leaves of the hole",
-                 .unit = "leaf",
-                 .size = 1024,
-                 .units = 1024,
-                 .demand = {{CEILING_L1, 32}}}}},
+    {GGM_ROW(expand), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
+     .points = {TREE_POINT("GGM tree, depth 9", 9), TREE_POINT("GGM tree, depth 11", 11)}},
+    {GGM_ROW(left_sums), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 2,
+     .points = {TREE_POINT("GGM tree, depth 9, sums alone", 9)}},
+    {GGM_ROW(expand_punctured), KERNEL_SIZES(1, 2, 3, 4, 5, 6, 7, 8, 9), .first_parameter = 1, .last_parameter = 8,
+     .points = {TREE_POINT("GGM tree, depth 9, punctured", 9), TREE_POINT("GGM tree, depth 11, punctured", 11)}},
 };
 const struct kernel_module kernels_of_ggm = KERNEL_MODULE(ggm, "ot", 0, ggm_rows);
 

@@ -20,9 +20,12 @@ enum { GGM_DEPTH_MAX = 20 };
 /** The sender's tree. leaves: 2^depth; left_sums: per level, the XOR of the left nodes. 1 <= depth <= GGM_DEPTH_MAX. */
 void ggm_expand(const struct ggm_kernels *kernels, const struct aes_key *key, block *leaves, block *left_sums,
                 block root, block delta, unsigned depth);
+/** Its level sums alone. room: 2^depth blocks, of no use afterwards. */
+void ggm_left_sums(const struct ggm_kernels *kernels, const struct aes_key *key, block *room, block *left_sums,
+                   block root, block delta, unsigned depth);
 /** The receiver's tree. turns: bit i is the hole's turn at level i + 1; sums: per level, the XOR of the nodes on the
- *  side that the path does not take. Two leaves are wrong until mend() has put those of *hole. */
+ *  side that the path does not take. */
 void ggm_expand_punctured(const struct ggm_kernels *kernels, const struct aes_key *key, block *leaves,
-                          struct ggm_hole *hole, const block *sums, uint64_t turns, unsigned depth);
+                          const block *sums, uint64_t turns, unsigned depth);
 
 #endif

@@ -1,6 +1,6 @@
 /* GGM levels by VAES, sixteen nodes at a time. */
 #include "rand/aes_avx512.h"
-#include "silent/ggm_kernels.h"
+#include "silent/ggm_levels.h"
 
 enum { A_XOR_B_AND_C = 0x78, XOR_3 = 0x96 };
 
@@ -78,37 +78,33 @@ static block grow_avx512(const struct aes_key *key, block *nodes, size_t width, 
 }
 
 static block grow_patched_avx512(const struct aes_key *key, block *nodes, size_t width, block keep,
-                                 const struct ggm_patch *patch, block *parents) {
+                                 const struct ggm_patch *patch) {
   const struct aes_rounds_avx512 r = aes_rounds_avx512(key->round);
   const struct patch_avx512 p = {.at = _mm512_set1_epi64((long long)patch->at),
                                  .sibling = _mm512_set1_epi64((long long)patch->sibling),
                                  .node = four_of_avx512(&patch->sibling_node)};
   const __m512i k = four_of_avx512(&keep);
-  __m512i sum = _mm512_setzero_si512(), read = _mm512_setzero_si512();
+  __m512i sum = _mm512_setzero_si512();
   size_t at = 0;
   for (; at + AES_TILE_BLOCKS_AVX512 <= width; at += AES_TILE_BLOCKS_AVX512) {
     __m512i x[AES_TILE_AVX512];
-    for (size_t i = 0; i < AES_TILE_AVX512; i++) {
+    for (size_t i = 0; i < AES_TILE_AVX512; i++)
       x[i] = patched_avx512(_mm512_loadu_si512(&nodes[at + 4 * i]), positions_avx512(at + 4 * i), &p);
-      read = _mm512_xor_si512(read, x[i]);
-    }
     sum = _mm512_xor_si512(sum, children_tile_avx512(&r, nodes + at, nodes + width + at, x, k));
   }
   for (; at < width; at += 4) {
     const __mmask8 lanes = aes_lanes_avx512(size_min(4, width - at));
     const __m512i x = patched_avx512(_mm512_maskz_loadu_epi64(lanes, &nodes[at]), positions_avx512(at), &p);
-    read = _mm512_xor_si512(read, x);
     sum = _mm512_xor_si512(sum, children_four_avx512(&r, nodes + at, nodes + width + at, x, lanes, k));
   }
-  *parents = xor_lanes_avx512(read);
   return xor_lanes_avx512(sum);
 }
 
-static void mend_avx512(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole) {
-  const __m512i at = _mm512_set1_epi64((long long)hole->at), sibling = _mm512_set1_epi64((long long)hole->sibling);
-  const __m512i at_leaf = four_of_avx512(&hole->at_leaf), sibling_leaf = four_of_avx512(&hole->sibling_leaf);
+static void mend_avx512(block *leaves, size_t count, const struct ggm_patch *patch) {
+  const __m512i at = _mm512_set1_epi64((long long)patch->at), sibling = _mm512_set1_epi64((long long)patch->sibling);
+  const __m512i at_leaf = four_of_avx512(&patch->at_node), sibling_leaf = four_of_avx512(&patch->sibling_node);
   for (size_t i = 0; i < count; i += 4) {
-    const __m512i position = positions_avx512(first + i);
+    const __m512i position = positions_avx512(i);
     __m512i x = _mm512_loadu_si512(&leaves[i]);
     x = _mm512_mask_mov_epi64(x, _mm512_cmpeq_epi64_mask(position, at), at_leaf);
     x = _mm512_mask_mov_epi64(x, _mm512_cmpeq_epi64_mask(position, sibling), sibling_leaf);
@@ -116,5 +112,16 @@ static void mend_avx512(block *leaves, uint64_t first, size_t count, const struc
   }
 }
 
-const struct ggm_kernels ggm_kernels_avx512 = {
+static const struct ggm_level_kernels levels_avx512 = {
     .grow = grow_avx512, .grow_patched = grow_patched_avx512, .mend = mend_avx512};
+
+static void expand_avx512(const struct aes_key *key, block *leaves, block *left_sums, unsigned depth) {
+  ggm_expand_levels(&levels_avx512, key, leaves, left_sums, depth);
+}
+static void expand_punctured_avx512(const struct aes_key *key, block *leaves, const block *sums, uint64_t turns,
+                                    unsigned depth) {
+  ggm_expand_punctured_levels(&levels_avx512, key, leaves, sums, turns, depth);
+}
+
+const struct ggm_kernels ggm_kernels_avx512 = {
+    .expand = expand_avx512, .left_sums = expand_avx512, .expand_punctured = expand_punctured_avx512};

@@ -1,5 +1,5 @@
 /* Portable kernels of ggm.c. */
-#include "silent/ggm_kernels.h"
+#include "silent/ggm_levels.h"
 
 enum { BATCH = 64 };
 
@@ -45,27 +45,36 @@ static block grow_c(const struct aes_key *key, block *nodes, size_t width, block
 }
 
 static block grow_patched_c(const struct aes_key *key, block *nodes, size_t width, block keep,
-                            const struct ggm_patch *patch, block *parents) {
-  block sum = {0}, read = {0}, x[BATCH];
+                            const struct ggm_patch *patch) {
+  block sum = {0}, x[BATCH];
   for (size_t at = 0; at < width; at += BATCH) {
     const size_t n = size_min(BATCH, width - at);
     for (size_t i = 0; i < n; i++) {
       x[i] = block_and_mask(nodes[at + i], ~equal_mask(at + i, patch->at));
       x[i] = select_block(x[i], patch->sibling_node, equal_mask(at + i, patch->sibling));
-      read = block_xor(read, x[i]);
     }
     sum = block_xor(sum, grow_batch(key, x, nodes + at, nodes + width + at, n, keep));
   }
-  *parents = read;
   mem_wipe(x, sizeof x);
   return sum;
 }
 
-static void mend_c(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole) {
+static void mend_c(block *leaves, size_t count, const struct ggm_patch *patch) {
   for (size_t i = 0; i < count; i++) {
-    leaves[i] = select_block(leaves[i], hole->at_leaf, equal_mask(first + i, hole->at));
-    leaves[i] = select_block(leaves[i], hole->sibling_leaf, equal_mask(first + i, hole->sibling));
+    leaves[i] = select_block(leaves[i], patch->at_node, equal_mask(i, patch->at));
+    leaves[i] = select_block(leaves[i], patch->sibling_node, equal_mask(i, patch->sibling));
   }
 }
 
-const struct ggm_kernels ggm_kernels_c = {.grow = grow_c, .grow_patched = grow_patched_c, .mend = mend_c};
+static const struct ggm_level_kernels levels_c = {.grow = grow_c, .grow_patched = grow_patched_c, .mend = mend_c};
+
+static void expand_c(const struct aes_key *key, block *leaves, block *left_sums, unsigned depth) {
+  ggm_expand_levels(&levels_c, key, leaves, left_sums, depth);
+}
+static void expand_punctured_c(const struct aes_key *key, block *leaves, const block *sums, uint64_t turns,
+                               unsigned depth) {
+  ggm_expand_punctured_levels(&levels_c, key, leaves, sums, turns, depth);
+}
+
+const struct ggm_kernels ggm_kernels_c = {
+    .expand = expand_c, .left_sums = expand_c, .expand_punctured = expand_punctured_c};

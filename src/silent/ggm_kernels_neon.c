@@ -1,6 +1,6 @@
 /* GGM levels by the ARMv8 AES instructions, eight nodes at a time. */
 #include "rand/aes_neon.h"
-#include "silent/ggm_kernels.h"
+#include "silent/ggm_levels.h"
 
 /* (hi ^ lo, hi) */
 static inline uint8x16_t spread_neon(uint8x16_t x) {
@@ -67,41 +67,51 @@ static block grow_neon(const struct aes_key *key, block *nodes, size_t width, bl
 }
 
 static inline block grow_patched_tiles_neon(const struct aes_key *key, block *nodes, size_t width, block keep,
-                                            const struct ggm_patch *patch, block *parents, size_t tile) {
+                                            const struct ggm_patch *patch, size_t tile) {
   const struct aes_rounds_neon r = aes_rounds_neon(key->round);
   const struct patch_neon p = patch_neon(patch->at, patch->sibling, &patch->sibling_node);
   const uint8x16_t k = aes_load_neon(&keep);
-  uint8x16_t sum = vdupq_n_u8(0), read = vdupq_n_u8(0);
+  uint8x16_t sum = vdupq_n_u8(0);
   block out;
   for (size_t at = 0; at < width; at += tile) {
     uint8x16_t x[AES_TILE_NEON];
     parents_neon(x, &nodes[at], tile);
     for (size_t i = 0; i < tile; i++) {
       x[i] = patched_neon(x[i], at + i, &p);
-      read = veorq_u8(read, x[i]);
     }
     sum = veorq_u8(sum, children_neon(&r, nodes, width, at, x, tile, k));
   }
-  aes_store_neon(parents, read);
   aes_store_neon(&out, sum);
   return out;
 }
 
 static block grow_patched_neon(const struct aes_key *key, block *nodes, size_t width, block keep,
-                               const struct ggm_patch *patch, block *parents) {
-  return width < AES_TILE_NEON ? grow_patched_tiles_neon(key, nodes, width, keep, patch, parents, width)
-                               : grow_patched_tiles_neon(key, nodes, width, keep, patch, parents, AES_TILE_NEON);
+                               const struct ggm_patch *patch) {
+  return width < AES_TILE_NEON ? grow_patched_tiles_neon(key, nodes, width, keep, patch, width)
+                               : grow_patched_tiles_neon(key, nodes, width, keep, patch, AES_TILE_NEON);
 }
 
-static void mend_neon(block *leaves, uint64_t first, size_t count, const struct ggm_hole *hole) {
-  const uint64x2_t at = vdupq_n_u64(hole->at), sibling = vdupq_n_u64(hole->sibling);
-  const uint8x16_t at_leaf = aes_load_neon(&hole->at_leaf), sibling_leaf = aes_load_neon(&hole->sibling_leaf);
+static void mend_neon(block *leaves, size_t count, const struct ggm_patch *patch) {
+  const uint64x2_t at = vdupq_n_u64(patch->at), sibling = vdupq_n_u64(patch->sibling);
+  const uint8x16_t at_leaf = aes_load_neon(&patch->at_node), sibling_leaf = aes_load_neon(&patch->sibling_node);
   for (size_t i = 0; i < count; i++) {
     uint8x16_t x = aes_load_neon(&leaves[i]);
-    x = vbslq_u8(at_neon(first + i, at), at_leaf, x);
-    x = vbslq_u8(at_neon(first + i, sibling), sibling_leaf, x);
+    x = vbslq_u8(at_neon(i, at), at_leaf, x);
+    x = vbslq_u8(at_neon(i, sibling), sibling_leaf, x);
     aes_store_neon(&leaves[i], x);
   }
 }
 
-const struct ggm_kernels ggm_kernels_neon = {.grow = grow_neon, .grow_patched = grow_patched_neon, .mend = mend_neon};
+static const struct ggm_level_kernels levels_neon = {
+    .grow = grow_neon, .grow_patched = grow_patched_neon, .mend = mend_neon};
+
+static void expand_neon(const struct aes_key *key, block *leaves, block *left_sums, unsigned depth) {
+  ggm_expand_levels(&levels_neon, key, leaves, left_sums, depth);
+}
+static void expand_punctured_neon(const struct aes_key *key, block *leaves, const block *sums, uint64_t turns,
+                                  unsigned depth) {
+  ggm_expand_punctured_levels(&levels_neon, key, leaves, sums, turns, depth);
+}
+
+const struct ggm_kernels ggm_kernels_neon = {
+    .expand = expand_neon, .left_sums = expand_neon, .expand_punctured = expand_punctured_neon};

@@ -349,25 +349,22 @@ cleanup:
   return status;
 }
 
-/* The leaves of one tree, the hole's two in place. The sender's level sums go to left_sums unless that is NULL. */
-static void grow_tree(const struct forest *f, size_t tree, block *leaves, block *left_sums) {
+/* The leaves of one tree. */
+static void grow_tree(const struct forest *f, size_t tree, block *leaves) {
   block sums[GGM_DEPTH_MAX];
-  struct ggm_hole hole;
-  if (f->sends) {
-    ggm_expand(f->ggm, &f->tree_key, leaves, left_sums ? left_sums : sums, f->roots[tree], f->delta, f->set.depth);
-    mem_wipe(sums, sizeof sums);
+  if (!f->sends) {
+    ggm_expand_punctured(f->ggm, &f->tree_key, leaves, tree_base(f, tree), f->turns[tree], f->set.depth);
     return;
   }
-  ggm_expand_punctured(f->ggm, &f->tree_key, leaves, &hole, tree_base(f, tree), f->turns[tree], f->set.depth);
-  f->ggm->mend(leaves, 0, tree_leaves(&f->set), &hole);
-  mem_wipe(&hole, sizeof hole);
+  ggm_expand(f->ggm, &f->tree_key, leaves, sums, f->roots[tree], f->delta, f->set.depth);
+  mem_wipe(sums, sizeof sums);
 }
 
 void silent_grow(const struct silent_harvest *h, block *out, size_t first, size_t count) {
   const size_t leaves = tree_leaves(&h->set), members = h->vectors.count;
   assert(first + count <= h->set.trees);
   for (size_t tree = first; tree < first + count; tree++, out += members * leaves) {
-    for (size_t i = 0; i < members; i++) grow_tree(h->forests[i], tree, out + i * leaves, NULL);
+    for (size_t i = 0; i < members; i++) grow_tree(h->forests[i], tree, out + i * leaves);
     h->lpn->encode(&h->row_key, out, leaves, tree * leaves, leaves, &h->vectors);
   }
 }
@@ -416,7 +413,7 @@ static fusion_status fold_trees(struct batch *b, const struct run *r, block mask
   block value = block_xor(check_mask(tree_base(r->forest, set->trees)), masked);
   for (size_t tree = 0; tree < set->trees; tree++) {
     block sum = {0};
-    grow_tree(r->forest, tree, b->leaf, NULL);
+    grow_tree(r->forest, tree, b->leaf);
     for (size_t at = 0; at < tree_leaves(set); at += FIELD_FOLD) {
       const block folded = b->field->fold(b->check.powers, b->leaf + at);
       sum = block_xor(sum, b->field->multiply(b->check.strides[at / FIELD_FOLD], folded));
@@ -437,7 +434,7 @@ static fusion_status send_trees(struct batch *b, struct run *r) {
     const size_t n = size_min(SILENT_CHUNK_TREES, set->trees - tree), len = n * sent * sizeof(block);
     for (size_t i = 0; i < n; i++) {
       const block *const keys = tree_base(f, tree + i);
-      grow_tree(f, tree + i, b->leaf, sums);
+      ggm_left_sums(f->ggm, &f->tree_key, b->leaf, sums, f->roots[tree + i], f->delta, set->depth);
       for (size_t k = 0; k < sent; k++)
         b->corrections[i * sent + k] = block_xor(sums[f->given + k], keys[f->given + k]);
     }
