@@ -125,6 +125,7 @@ struct gate_task {
   fusion_status (*call)(struct party *p, const void *params, uint64_t *x, size_t count);
   const void *params;
   size_t count, values; /* values: room for one element's inputs and outputs */
+  enum silent_profile profile;
 };
 
 struct gate_state {
@@ -134,7 +135,7 @@ struct gate_state {
 
 static fusion_status gate_open(struct bench_end *e) {
   const struct gate_task *t = e->task;
-  const struct silent_params silent = {.profile = SILENT_LAN};
+  const struct silent_params silent = {.profile = t->profile};
   struct gate_state *s = e->state = mem_alloc(1, sizeof *s);
   if (!s) return FUSION_E_MEMORY;
   s->party = (struct party){.role = e->role, .channel = e->channel, .heap = heap_new()};
@@ -180,6 +181,8 @@ static fusion_status call_maxpool(struct party *p, const void *params, uint64_t 
 }
 
 static const struct relu_truncate relu_exact = {.in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true};
+static const struct relu_truncate relu_wan = {
+    .in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true, .shape = CARRY_SHORTEST};
 static const struct relu_truncate relu_fast = {
     .in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true, .fast = true};
 static const struct relu_truncate relu_plain = {.in_bits = 37, .out_bits = 37, .relu = true};
@@ -209,15 +212,19 @@ static void gates(struct bench *b) {
     struct gate_task task;
     size_t each; /* units of an element */
   } rows[] = {
-      {"ReLU and truncation, 26 by 8 bits, exact", "value", {call_relu, &relu_exact, count, 1}, 1},
-      {"ReLU and truncation, 26 by 8 bits, fast", "value", {call_relu, &relu_fast, count, 1}, 1},
-      {"ReLU, 37 bits, exact", "value", {call_relu, &relu_plain, count, 1}, 1},
-      {"truncation, 26 by 8 bits, exact", "value", {call_relu, &truncate_exact, count, 1}, 1},
-      {"truncation and extension, 26 by 8 to 26 bits", "value", {call_relu, &truncate_wide, count, 1}, 1},
-      {"square, 20 bits", "value", {call_square, &product_bits, count / 4, 2}, 1},
-      {"product, 20 bits", "value", {call_multiply, &product_bits, count / 4, 2}, 1},
-      {"argmax of 10, 16 bits", "row", {call_argmax, &argmax_ten, count / 16, 11}, 1},
-      {"max pooling 2x2, 12 bits", "output", {call_maxpool, &pool, count / 256, 256}, 64},
+      {"ReLU and truncation, 26 by 8 bits, exact", "value", {call_relu, &relu_exact, count, 1, SILENT_LAN}, 1},
+      {"ReLU and truncation, 26 by 8 bits, exact, WAN set",
+       "value",
+       {call_relu, &relu_wan, 2 * count, 1, SILENT_WAN},
+       1},
+      {"ReLU and truncation, 26 by 8 bits, fast", "value", {call_relu, &relu_fast, count, 1, SILENT_LAN}, 1},
+      {"ReLU, 37 bits, exact", "value", {call_relu, &relu_plain, count, 1, SILENT_LAN}, 1},
+      {"truncation, 26 by 8 bits, exact", "value", {call_relu, &truncate_exact, count, 1, SILENT_LAN}, 1},
+      {"truncation and extension, 26 by 8 to 26 bits", "value", {call_relu, &truncate_wide, count, 1, SILENT_LAN}, 1},
+      {"square, 20 bits", "value", {call_square, &product_bits, count / 4, 2, SILENT_LAN}, 1},
+      {"product, 20 bits", "value", {call_multiply, &product_bits, count / 4, 2, SILENT_LAN}, 1},
+      {"argmax of 10, 16 bits", "row", {call_argmax, &argmax_ten, count / 16, 11, SILENT_LAN}, 1},
+      {"max pooling 2x2, 12 bits", "output", {call_maxpool, &pool, count / 256, 256, SILENT_LAN}, 64},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     const struct bench_row row = {.group = "protocol",
