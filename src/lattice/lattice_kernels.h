@@ -17,6 +17,7 @@ enum {
 /* Ranges that the kernels take. */
 #define MULTIPLY_BOUND (UINT32_C(1) << 30) /* multiply: a */
 #define MULTIPLY_SUM_MOST 8                /* multiply_sum: products */
+#define PRODUCT_TERMS_MAX 2048             /* product: their sum is below 2^63 */
 #define REDUCE_BOUND (INT64_C(1) << 61)    /* reduce_signed: absolute value; a sum of the matrix product */
 #define CENTRE_BOUND (UINT64_C(1) << 62)   /* centre_wide: each word */
 #define MATRIX_BOUND (INT32_C(1) << 27)    /* matrix: absolute value of a lane */
@@ -29,10 +30,20 @@ struct matrix_weights {
   size_t packed_len;
 };
 
+/** A product of two matrices of residues. */
+struct residue_product {
+  size_t outs, terms, columns;
+  const uint32_t *row_base; /* [terms]: where a row of the second one begins */
+};
+
 struct lattice_kernels {
   /** The transforms of ntt.h, in place. a: [0, 2p) -> [0, p). */
   void (*ntt_forward)(uint32_t *a, const struct ntt_table *t);
   void (*ntt_inverse)(uint32_t *a, const struct ntt_table *t);
+
+  /** The same of each of the first `columns` columns of a [t->n][stride]. */
+  void (*columns_forward)(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t);
+  void (*columns_inverse)(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t);
 
   /** out[i] = a[i] * b[i] / 2^32 mod p. a: [0, MULTIPLY_BOUND), b: [0, p) -> out: [0, p). out == a is allowed. */
   void (*multiply)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
@@ -40,6 +51,10 @@ struct lattice_kernels {
    *  out: [0, p). out overlaps neither. */
   void (*multiply_sum)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms, size_t count,
                        const struct modulus *m);
+  /** out[o * columns + i] = sum_k a[o * terms + k] * b[row_base[k] + i] mod p, k < terms <= PRODUCT_TERMS_MAX.
+   *  a, b: [0, p) -> out: [0, p). out overlaps neither. */
+  void (*product)(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *shape,
+                  const struct modulus *m);
   /** out[i] = in[i] mod p. in: (-REDUCE_BOUND, REDUCE_BOUND) -> out: [0, p). */
   void (*reduce_signed)(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m);
   /** out[i] = a[i] + b[i] (a[i] - b[i]) mod p. a, b: [0, p) -> out: [0, p). out == a is allowed. */

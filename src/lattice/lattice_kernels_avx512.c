@@ -360,8 +360,11 @@ static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_ba
 const struct lattice_kernels lattice_kernels_avx512 = {
     .ntt_forward = ntt_forward_avx512,
     .ntt_inverse = ntt_inverse_avx512,
+    .columns_forward = columns_forward_common,
+    .columns_inverse = columns_inverse_common,
     .multiply = multiply_avx512,
     .multiply_sum = multiply_sum_common,
+    .product = product_common,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -38,8 +38,11 @@ static void matrix_c(int64_t *out, const int32_t *a, const uint32_t *row_base, c
 const struct lattice_kernels lattice_kernels_c = {
     .ntt_forward = ntt_forward_c,
     .ntt_inverse = ntt_inverse_c,
+    .columns_forward = columns_forward_common,
+    .columns_inverse = columns_inverse_common,
     .multiply = multiply_common,
     .multiply_sum = multiply_sum_common,
+    .product = product_common,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -37,6 +37,91 @@ static void multiply_sum_common(uint32_t *out, const uint32_t *a, const uint32_t
   bound_assert(out, count, 0, mod.p - 1);
 }
 
+/* Columns transformed together: they stay in the first cache. */
+enum { COLUMNS = 64 };
+
+static inline void columns_assert(const uint32_t *a, size_t stride, size_t columns, size_t n, uint32_t bound) {
+  for (size_t i = 0; BOUND_ASSERTS && i < n; i++) bound_assert(a + i * stride, columns, 0, bound - 1);
+}
+
+/* The levels of ntt_forward_c and ntt_inverse_c (ntt.c), with rows in place of values. */
+static inline void columns_forward_common(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  const struct modulus m = t->m;
+  columns_assert(a, stride, columns, t->n, 2 * m.p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    for (size_t blocks = 1, half = t->n / 2; half; blocks *= 2, half /= 2) {
+      for (size_t r = 0; r < t->n / 2; r++) {
+        const size_t b = r >> log2_up(half);
+        const uint32_t w = t->forward[blocks + b], shoup = t->forward_shoup[blocks + b];
+        uint32_t *restrict low = a + first + (b * half + r) * stride, *restrict high = low + half * stride;
+        for (size_t i = 0; i < len; i++) {
+          const uint32_t x = low[i], y = mod_multiply_shoup(high[i], w, shoup, m.p);
+          low[i] = x + y;
+          high[i] = x + 2 * m.p - y;
+        }
+      }
+    }
+    for (size_t r = 0; r < t->n; r++) {
+      uint32_t *row = a + first + r * stride;
+      for (size_t i = 0; i < len; i++) row[i] = mod_reduce_32(row[i], &m);
+    }
+  }
+  columns_assert(a, stride, columns, t->n, m.p);
+}
+
+static inline void columns_inverse_common(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  const uint32_t p = t->m.p;
+  columns_assert(a, stride, columns, t->n, 2 * p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    for (size_t blocks = t->n / 2, half = 1; blocks > 1; blocks /= 2, half *= 2) {
+      for (size_t r = 0; r < t->n / 2; r++) {
+        const size_t b = r >> log2_up(half);
+        const uint32_t w = t->inverse[blocks + b], shoup = t->inverse_shoup[blocks + b];
+        uint32_t *restrict low = a + first + (b * half + r) * stride, *restrict high = low + half * stride;
+        for (size_t i = 0; i < len; i++) {
+          const uint32_t x = low[i], y = high[i];
+          low[i] = mod_subtract_once(x + y, 2 * p);
+          high[i] = mod_multiply_shoup(x + 2 * p - y, w, shoup, p);
+        }
+      }
+    }
+    for (size_t r = 0; r < t->n / 2; r++) {
+      uint32_t *restrict low = a + first + r * stride, *restrict high = low + t->n / 2 * stride;
+      for (size_t i = 0; i < len; i++) {
+        const uint32_t x = low[i], y = high[i];
+        low[i] = mod_subtract_once(mod_multiply_shoup(x + y, t->scale, t->scale_shoup, p), p);
+        high[i] = mod_subtract_once(mod_multiply_shoup(x + 2 * p - y, t->last_scale, t->last_scale_shoup, p), p);
+      }
+    }
+  }
+  columns_assert(a, stride, columns, t->n, p);
+}
+
+static inline void product_assert(const uint32_t *a, const uint32_t *b, const struct residue_product *s, uint32_t p) {
+  bound_assert(a, s->outs * s->terms, 0, p - 1);
+  for (size_t k = 0; BOUND_ASSERTS && k < s->terms; k++) bound_assert(b + s->row_base[k], s->columns, 0, p - 1);
+}
+
+static void product_common(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
+                           const struct modulus *m) {
+  const struct modulus mod = *m;
+  product_assert(a, b, s, mod.p);
+  for (size_t o = 0; o < s->outs; o++) {
+    for (size_t first = 0; first < s->columns; first += COLUMNS) {
+      const size_t len = size_min(COLUMNS, s->columns - first);
+      uint64_t sum[COLUMNS] = {0};
+      for (size_t k = 0; k < s->terms; k++) {
+        const uint32_t x = a[o * s->terms + k], *y = b + s->row_base[k] + first;
+        for (size_t i = 0; i < len; i++) sum[i] += (uint64_t)x * y[i];
+      }
+      for (size_t i = 0; i < len; i++) out[o * s->columns + first + i] = mod_reduce_63(sum[i], &mod);
+    }
+  }
+  bound_assert(out, s->outs * s->columns, 0, mod.p - 1);
+}
+
 static void reduce_signed_common(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m) {
   const struct modulus mod = *m;
   bound_assert(in, count, 1 - REDUCE_BOUND, REDUCE_BOUND - 1);

@@ -486,8 +486,11 @@ static void matrix_neon(int64_t *out, const int32_t *a, const uint32_t *row_base
 const struct lattice_kernels lattice_kernels_neon = {
     .ntt_forward = ntt_forward_neon,
     .ntt_inverse = ntt_inverse_neon,
+    .columns_forward = columns_forward_common,
+    .columns_inverse = columns_inverse_common,
     .multiply = multiply_neon,
     .multiply_sum = multiply_sum_neon,
+    .product = product_common,
     .reduce_signed = reduce_signed_neon,
     .add = add_common,
     .subtract = subtract_common,

@@ -1,6 +1,7 @@
 #include "lattice/layout.h"
 
 #include "base/bits.h"
+#include "lattice/lattice_kernels.h"
 #include "lattice/linear_noise.h"
 
 /* One axis of the geometry. */
@@ -143,9 +144,37 @@ size_t layout_transforms_each(const struct linear_layout *l) {
   return size_min(l->polys, group_streams / l->packed + 2) + 1;
 }
 
-size_t layout_transforms(const struct linear_layout *l) {
-  enum { TRANSFORM_ROWS = 48 };
-  return layout_transforms_each(l) * TRANSFORM_ROWS;
+size_t layout_window_step(const struct linear_layout *l) {
+  return size_max(l->stride, (size_t)1 << (NTT_MIN_LOG - 1));
+}
+
+size_t layout_window_terms(const struct linear_layout *l) {
+  const size_t streams = l->channels / l->layer.shape.groups;
+  return size_min(l->rows, (streams / l->stride + 2) * l->taps);
+}
+
+/* Measured: rows that take as long as a transform; as a term, of whose products there are two for each coefficient, and
+ * they are wide; as the transforms of an output's windows. */
+static size_t product_rows(const struct linear_layout *l, enum layout_product product) {
+  enum { TRANSFORM_ROWS = 48, TERM_ROWS = 4, WINDOW_ROWS = 28 };
+  switch (product) {
+    case PRODUCT_TRANSFORMS: return layout_transforms_each(l) * TRANSFORM_ROWS;
+    case PRODUCT_WINDOWS: return layout_window_terms(l) * TERM_ROWS + WINDOW_ROWS;
+    default: return l->rows;
+  }
+}
+
+enum layout_product layout_product(const struct linear_layout *l) {
+  enum layout_product best = PRODUCT_ROWS;
+  const bool transforms = l->bundle == 1 || l->levels,
+             windows = l->levels && layout_window_terms(l) <= PRODUCT_TERMS_MAX;
+  if (transforms && product_rows(l, PRODUCT_TRANSFORMS) < product_rows(l, best)) best = PRODUCT_TRANSFORMS;
+  if (windows && product_rows(l, PRODUCT_WINDOWS) < product_rows(l, best)) best = PRODUCT_WINDOWS;
+  return best;
+}
+
+size_t layout_product_rows(const struct linear_layout *l) {
+  return product_rows(l, layout_product(l));
 }
 
 /* Where a matrix' rows begin are 32-bit element indices. */

@@ -68,7 +68,7 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
 }
 
 static uint64_t layout_macs(const struct linear_layout *l) {
-  const size_t rows = layout_by_transforms(l) ? 0 : l->rows;
+  const size_t rows = layout_product(l) == PRODUCT_TRANSFORMS ? 0 : layout_product_rows(l);
   const uint64_t common = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) * rows;
   return (common + (uint64_t)l->tiles * l->tile_lanes * l->rows) * l->layer.shape.out_channels;
 }
@@ -84,7 +84,8 @@ static double layout_ciphertexts(const struct linear_layout *l) {
 struct linear_work linear_work(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) return (struct linear_work){0};
-  const uint64_t each = layout_by_transforms(&l) ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
+  const uint64_t each =
+      layout_product(&l) == PRODUCT_TRANSFORMS ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
   const struct linear_work work = {.ciphertexts = layout_ciphertexts(&l),
                                    .products = (double)layout_macs(&l),
                                    .transforms = (double)(each * l.layer.shape.out_channels),

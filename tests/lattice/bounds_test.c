@@ -36,6 +36,8 @@ static struct bounds_case within(void) {
 enum bounds_kernel {
   MULTIPLY,
   MULTIPLY_SUM,
+  PRODUCT,
+  COLUMN,
   REDUCE,
   ADD,
   SUBTRACT,
@@ -58,10 +60,13 @@ static void run(struct bounds_case *c) {
   const uint32_t *const lower[] = {c->a};
   const uint32_t row_base[] = {0};
   const struct matrix_weights one = {.outs = 1, .rows = 1, .weight_bits = 8};
+  const struct residue_product product = {.outs = COUNT, .terms = 1, .columns = 1, .row_base = row_base};
   struct matrix_weights packed;
   switch (c->which) {
     case MULTIPLY: multiply_common(c->out, c->a, c->b, COUNT, m); break;
     case MULTIPLY_SUM: multiply_sum_common(c->out, c->a, c->b, 0, 1, COUNT, m); break;
+    case PRODUCT: product_common(c->out, c->a, c->b, &product, m); break;
+    case COLUMN: columns_assert(c->a, COUNT / 3, COUNT / 3, 3, m->p); break;
     case REDUCE: reduce_signed_common(c->out, c->wide, COUNT, m); break;
     case ADD: add_common(c->out, c->a, c->b, COUNT, m); break;
     case SUBTRACT: subtract_common(c->out, c->a, c->b, COUNT, m); break;
@@ -140,6 +145,10 @@ static void bound_assert__aborts_outside_each_range(void **state) {
   ASSERT_ABORTS(MULTIPLY, b[COUNT - 1], p);
   ASSERT_ABORTS(MULTIPLY_SUM, a[PLACE], p);
   ASSERT_ABORTS(MULTIPLY_SUM, b[COUNT - 1], p);
+  ASSERT_ABORTS(PRODUCT, a[PLACE], p);
+  ASSERT_ABORTS(PRODUCT, b[0], p);
+  ASSERT_ABORTS(COLUMN, a[0], p);
+  ASSERT_ABORTS(COLUMN, a[COUNT - 1], p);
   ASSERT_ABORTS(REDUCE, wide[PLACE], REDUCE_BOUND);
   ASSERT_ABORTS(REDUCE, wide[PLACE], -REDUCE_BOUND);
   ASSERT_ABORTS(ADD, a[PLACE], p);
