@@ -182,6 +182,11 @@ static void run_add_small(struct kernel_run *r) {
   w->kernels->add_small(w->out, w->a, w->small, r->shape.size, w->m);
 }
 
+static void run_lift(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->lift(w->out, w->small, r->shape.size, w->m);
+}
+
 /* The parameter is ring_bits. */
 static void open_encode(struct kernel_run *r) {
   struct lattice_work *w = start(r);
@@ -247,6 +252,33 @@ static void open_mixed_digit(struct kernel_run *r) {
 static void run_mixed_digit(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
   w->kernels->mixed_digit(w->out, w->a, w->lower, r->shape.parameter, r->shape.size, w->moduli);
+}
+
+static void open_compose(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  w->a = kernel_below(r, KERNEL_INPUT, r->shape.size, w->moduli[0].p);
+  w->b = kernel_below(r, KERNEL_INPUT, r->shape.size, w->moduli[1].p);
+  w->wide = kernel_memory(r, KERNEL_OUTPUT, r->shape.size, sizeof *w->wide);
+}
+static void run_compose(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->compose(w->wide, w->a, w->b, r->shape.size, w->moduli);
+}
+
+/* The parameter is the digits' width. */
+enum { CUT_DIGITS = 6, CUT_SKIPPED = 10 };
+static void open_cut_digits(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  const uint64_t limit = UINT64_C(1) << (CUT_SKIPPED + CUT_DIGITS * r->shape.parameter - 1);
+  w->wide = kernel_memory(r, KERNEL_INPUT, r->shape.size, sizeof *w->wide);
+  w->centred = kernel_memory(r, KERNEL_OUTPUT, CUT_DIGITS * r->shape.size, sizeof *w->centred);
+  for (size_t i = 0; w->wide && i < r->shape.size; i++)
+    w->wide[i] = (int64_t)kernel_value(r, 2 * limit - 1) - (int64_t)(limit - 1);
+}
+static void run_cut_digits(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  const struct digit_cut cut = {CUT_DIGITS, r->shape.parameter, CUT_SKIPPED};
+  w->kernels->cut_digits(w->centred, w->wide, r->shape.size, &cut);
 }
 
 /* --- the matrix product: size is MATRIX(outputs, rows), the parameter the width of a weight --- */
@@ -352,12 +384,17 @@ static const struct kernel_row rows[] = {
     {ROW(noise, open_sampling), COUNTS, .points = {POINT("noise (encryption)", 0, {CEILING_L1, 12})}},
     {ROW(ternary, open_sampling), COUNTS, .points = {POINT("ternary secret", 0, {CEILING_L1, 12})}},
     {ROW(add_small, open_add_small), COUNTS, PRIMES, .points = {POINT("add noise", 0, {CEILING_L1, 12})}},
+    {ROW(lift, open_add_small), COUNTS, PRIMES, .points = {POINT("small numbers to residues", 0, {CEILING_L1, 8})}},
     {ROW(add, open_pair), COUNTS, PRIMES, .points = {POINT("add modulo p", 0, {CEILING_L1, 12})}},
     {ROW(subtract, open_pair), COUNTS, PRIMES, .points = {POINT("subtract modulo p", 0, {CEILING_L1, 12})}},
     {ROW(add_fraction, open_fraction), COUNTS, PRIMES,
      .points = {POINT("fraction (rescaling)", 0, {CEILING_MULTIPLY_WIDE, 6}, {CEILING_L1, 20})}},
     {ROW(mixed_digit, open_mixed_digit), COUNTS, .first_parameter = 1, .last_parameter = RLWE_LIMBS_MAX - 1,
      .points = {POINT("mixed-radix digit (decryption)", 1, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
+    {ROW(compose, open_compose), COUNTS,
+     .points = {POINT("number of two residues", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 16})}},
+    {ROW(cut_digits, open_cut_digits), COUNTS, .first_parameter = 1, .last_parameter = 8,
+     .points = {POINT("cut into six digits", 7, {CEILING_L1, 32})}},
     {ROW(centre_wide, open_centre_wide), COUNTS, .last_parameter = 2 * RLWE_LIMBS_MAX - 1,
      .points = {POINT("centre a query", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
     {ROW(centre_extend, open_centre_extend), COUNTS, PRIMES,

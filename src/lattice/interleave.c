@@ -76,45 +76,20 @@ void interleaver_place(struct interleaver *it, struct workspace *w, unsigned lev
   it->secrets = secrets;
   for (unsigned k = 0; k <= levels; k++) take_cipher(&it->pending[k], w, secrets);
   take_cipher(&it->fresh, w, secrets);
-  it->turned = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *it->turned);
+  it->difference = workspace_take(w, n, sizeof *it->difference);
+  it->turned = workspace_take(w, n, sizeof *it->turned);
   it->sums = workspace_take(w, (secrets + 1) * LIMBS * n, sizeof *it->sums);
   it->work = workspace_take(w, 2 * n, sizeof *it->work);
   it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
   it->lifted = workspace_take(w, DIGITS * n, sizeof *it->lifted);
 }
 
-/* The digits of it->turned: a value of least absolute value, less the skipped bits, in digits of either sign; the
- * highest one takes what is left, at most 64.4. */
-static void cut_digits(const struct interleaver *it) {
-  enum { BITS = INTERLEAVE_DIGIT_BITS, SKIPPED = INTERLEAVE_SKIPPED_BITS };
-  const struct rlwe *r = it->r;
-  const size_t n = degree();
-  const uint64_t p0 = rlwe_primes[0], half = (p0 * rlwe_primes[1]) >> 1;
-  const int64_t middle = INT64_C(1) << (BITS - 1);
-  int64_t middles = 0;
-  for (size_t j = 0; j < DIGITS; j++) middles += middle << (BITS * j);
-  /* Half of q added, (p - 1)/2 modulo each prime, makes the value non-negative; it is taken off below. */
-  for (size_t k = 0; k < LIMBS; k++) {
-    const uint32_t p = r->moduli[k].p;
-    uint32_t *a = it->turned + k * n;
-    for (size_t i = 0; i < n; i++) a[i] = mod_subtract_once(a[i] + p / 2, p);
-  }
-  rlwe_to_digits(r, it->turned, n, LIMBS, n);
-  const uint32_t *low = it->turned + RLWE_LIMBS_MAX * n, *high = low + n;
-  const int64_t offset = (INT64_C(1) << (SKIPPED - 1)) - (int64_t)half + (middles << SKIPPED);
-  for (size_t i = 0; i < n; i++) {
-    const uint64_t v = (uint64_t)((int64_t)(low[i] + p0 * high[i]) + offset) >> SKIPPED; /* not negative */
-    for (size_t j = 0; j + 1 < DIGITS; j++)
-      it->digit[j * n + i] = (int32_t)(v >> (BITS * j) & low_mask(BITS)) - (int32_t)middle;
-    it->digit[(DIGITS - 1) * n + i] = (int32_t)(v >> (BITS * (DIGITS - 1))) - (int32_t)middle;
-  }
-}
-
 /* it->sums = the key's halves times the digits: c0 of each secret, then c1, that in coefficients. */
 static void switch_key(const struct interleaver *it, unsigned level) {
   const struct rlwe *r = it->r;
   const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(&interleave_keys, turned);
-  cut_digits(it);
+  const struct digit_cut cut = {DIGITS, INTERLEAVE_DIGIT_BITS, INTERLEAVE_SKIPPED_BITS};
+  r->kernels->cut_digits(it->digit, it->turned, n, &cut);
   for (size_t k = 0; k < LIMBS; k++) {
     for (size_t digit = 0; digit < DIGITS; digit++)
       rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
@@ -128,7 +103,12 @@ static void switch_key(const struct interleaver *it, unsigned level) {
     r->kernels->ntt_inverse(it->sums + (it->secrets * LIMBS + k) * n, &r->ntt[RING][k]);
 }
 
-/* c1 of both: even + X^(S/2) odd, and t of the difference in it->turned. */
+/* t of a number modulo X^N + 1, of either sign. */
+static void turn(int64_t *out, const int64_t *in, size_t g, size_t n) {
+  for (size_t i = 0, at = 0; i < n; i++, at = (at + g) & (2 * n - 1)) out[at & (n - 1)] = at < n ? in[i] : -in[i];
+}
+
+/* c1 of both: even + X^(S/2) odd, and t of the difference, of least absolute value, in it->turned. */
 static void merge_uniform(const struct interleaver *it, unsigned level, const struct interleave_cipher *even,
                           const struct interleave_cipher *odd) {
   const struct rlwe *r = it->r;
@@ -139,8 +119,9 @@ static void merge_uniform(const struct interleaver *it, unsigned level, const st
     galois_shift_up(shifted, o, shift, n, m->p);
     r->kernels->subtract(o, e, shifted, n, m);
     r->kernels->add(e, e, shifted, n, m);
-    galois_turn(it->turned + k * n, o, turn_exponent(n, level), n, m->p);
   }
+  r->kernels->compose(it->difference, odd->c1, odd->c1 + n, n, r->moduli);
+  turn(it->turned, it->difference, turn_exponent(n, level), n);
 }
 
 /* What the keys added so far: even + X^(S/2) odd + t(even - X^(S/2) odd), transformed. */

@@ -51,7 +51,7 @@ struct interleaver {
   bool waits[INTERLEAVE_LEVELS_MAX + 1];
   struct interleave_cipher pending[INTERLEAVE_LEVELS_MAX + 1]; /* of 2^k units */
   struct interleave_cipher fresh;                              /* the caller lays a unit's c1 here */
-  uint32_t *turned;                                            /* [2 * RLWE_LIMBS_MAX][N]: then its digits */
+  int64_t *difference, *turned;                                /* [N] */
   uint32_t *sums;                                              /* [secrets + 1][INTERLEAVE_LIMBS][N] */
   uint32_t *work;                                              /* [2][N] */
   int32_t *digit;                                              /* [INTERLEAVE_DIGITS][N] */

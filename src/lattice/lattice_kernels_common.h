@@ -186,6 +186,13 @@ static void add_small_common(uint32_t *out, const uint32_t *a, const int32_t *sm
   bound_assert(out, count, 0, p - 1);
 }
 
+static void lift_common(uint32_t *out, const int32_t *small, size_t count, const struct modulus *m) {
+  const uint32_t p = m->p;
+  bound_assert(small, count, 1 - (int32_t)p, (int32_t)p - 1);
+  for (size_t i = 0; i < count; i++) out[i] = (uint32_t)small[i] + p;
+  bound_assert(out, count, 1, 2 * p - 1);
+}
+
 /* With z = q*x + 2^(l-1): round(q*x / 2^l) = (z - z mod 2^l) / 2^l, and z = 2^(l-1) mod p as p divides q. So the
  * residue is (2^(l-1) - (z mod 2^l)) / 2^l mod p, and z mod 2^l needs the low words alone. */
 static void encode_common(uint32_t *out, const uint64_t *x, size_t count, unsigned ring_bits, uint64_t q_low,
@@ -274,6 +281,50 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
     out[i] = mod_subtract_once(mod_montgomery(t, &m), m.p);
   }
   bound_assert(out, count, 0, m.p - 1);
+}
+
+static void compose_common(int64_t *out, const uint32_t *a, const uint32_t *b, size_t count,
+                           const struct modulus *moduli) {
+  const struct modulus m = moduli[1];
+  const uint32_t p0 = moduli[0].p;
+  const uint64_t half = ((uint64_t)p0 * m.p) >> 1;
+  const uint32_t factor = (uint32_t)((uint64_t)mod_inverse(p0, m.p) * m.r1 % m.p); /* in Montgomery form */
+  bound_assert(a, count, 0, p0 - 1);
+  bound_assert(b, count, 0, m.p - 1);
+  /* Half of q added, (p - 1)/2 modulo each prime, makes the number non-negative. p0 < 2 p1. */
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t low = mod_subtract_once(a[i] + p0 / 2, p0), second = b[i] + m.p / 2;
+    const uint32_t high = mod_multiply_montgomery(second + 2 * m.p - low, factor, &m);
+    out[i] = (int64_t)(low + (uint64_t)p0 * high - half);
+  }
+  bound_assert(out, count, -(int64_t)half, (int64_t)half);
+}
+
+/* Digits are taken from two words of 32 bits, each with half of them. */
+static void cut_digits_common(int32_t *out, const int64_t *v, size_t count, const struct digit_cut *cut) {
+  enum { CHUNK = 64 };
+  const unsigned bits = cut->bits, low_bits = (unsigned)(cut->digits / 2) * bits, skipped = cut->skipped;
+  const int32_t middle = INT32_C(1) << (bits - 1);
+  const int64_t limit = INT64_C(1) << (skipped + bits * cut->digits - 1);
+  int64_t offset = INT64_C(1) << (skipped - 1);
+  for (size_t k = 0; k < cut->digits; k++) offset += (int64_t)middle << (bits * k + skipped);
+  bound_assert(v, count, 1 - limit, limit - 1);
+  for (size_t first = 0; first < count; first += CHUNK) {
+    const size_t len = size_min(CHUNK, count - first);
+    uint32_t word[2][CHUNK];
+    for (size_t i = 0; i < len; i++) {
+      const uint64_t u = (uint64_t)(v[first + i] + offset) >> skipped; /* v + offset is not negative */
+      word[0][i] = (uint32_t)u & (uint32_t)low_mask(low_bits);
+      word[1][i] = (uint32_t)(u >> low_bits);
+    }
+    for (size_t k = 0; k < cut->digits; k++) {
+      const unsigned shift = bits * (unsigned)k - (k < cut->digits / 2 ? 0 : low_bits);
+      const uint32_t mask = k + 1 < cut->digits ? (uint32_t)low_mask(bits) : UINT32_MAX;
+      const uint32_t *from = word[k >= cut->digits / 2];
+      for (size_t i = 0; i < len; i++) out[k * count + first + i] = (int32_t)(from[i] >> shift & mask) - middle;
+    }
+  }
+  bound_assert(out, cut->digits * count, -middle, middle + 1);
 }
 
 static inline size_t accept_below_common(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {

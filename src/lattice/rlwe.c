@@ -95,8 +95,7 @@ cleanup:
 
 void rlwe_lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb) {
   const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
-  memset(out, 0, n * sizeof *out);
-  r->kernels->add_small(out, out, small, n, &r->moduli[limb]);
+  r->kernels->lift(out, small, n, &r->moduli[limb]);
   r->kernels->ntt_forward(out, &r->ntt[ring][limb]);
 }
 

@@ -197,6 +197,40 @@ static void columns__are_transforms(void **state) {
   }
 }
 
+static void digits__put_the_number_together(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  enum { DIGITS = 6, BITS = 7, SKIPPED = 10 };
+  const struct digit_cut cut = {DIGITS, BITS, SKIPPED};
+  struct modulus moduli[RLWE_LIMBS_MAX];
+  for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) moduli[k] = mod_make(rlwe_primes[k]);
+  const int64_t p0 = rlwe_primes[0], p1 = rlwe_primes[1], half = (p0 * p1) / 2;
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    const struct lattice_kernels *kernels = lattice_kernels_of((enum cpu_tier)tier);
+    uint32_t a[COUNT], b[COUNT];
+    int64_t v[COUNT];
+    int32_t digit[DIGITS * COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+      const int64_t x = i == 0 ? half : i == 1 ? -half : (int64_t)(test_random(&seed) % (uint64_t)(p0 * p1)) - half;
+      v[i] = i < 3 ? i == 2 ? 0 : x : x >> i % 50;
+      a[i] = (uint32_t)((v[i] % p0 + p0) % p0);
+      b[i] = (uint32_t)((v[i] % p1 + p1) % p1);
+    }
+    int64_t got[COUNT];
+    kernels->compose(got, a, b, COUNT, moduli);
+    for (size_t i = 0; i < COUNT; i++) assert_true(got[i] == v[i]);
+    kernels->cut_digits(digit, v, COUNT, &cut);
+    for (size_t i = 0; i < COUNT; i++) {
+      int64_t sum = 0;
+      for (size_t k = DIGITS; k-- > 0;) {
+        assert_true(digit[k * COUNT + i] >= -64 && digit[k * COUNT + i] <= (k + 1 < DIGITS ? 63 : 65));
+        sum = sum * (1 << BITS) + digit[k * COUNT + i];
+      }
+      assert_true(sum == (v[i] + (1 << (SKIPPED - 1))) >> SKIPPED);
+    }
+  }
+}
+
 static void centre__definitions(void **state) {
   (void)state;
   uint64_t seed = test_seed();
@@ -378,6 +412,7 @@ int main(void) {
       cmocka_unit_test(elementwise__definitions),
       cmocka_unit_test(product__definition),
       cmocka_unit_test(columns__are_transforms),
+      cmocka_unit_test(digits__put_the_number_together),
       cmocka_unit_test(centre__definitions),
       cmocka_unit_test(mixed_digit__rebuilds_the_value),
       cmocka_unit_test(sampling__ranges_and_moments),
