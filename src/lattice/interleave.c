@@ -3,25 +3,26 @@
 #include "base/bits.h"
 #include "lattice/galois.h"
 
-enum { RING = 0, LIMBS = INTERLEAVE_LIMBS, DIGITS = INTERLEAVE_DIGITS };
+enum { RING = 0, LIMBS = INTERLEAVE_LIMBS };
 
 static size_t degree(void) {
   return (size_t)1 << rlwe_ring_log_n[RING];
 }
 
 /* 2^(skipped + bits * digit): below 2^46. */
-static uint64_t weight(size_t digit, size_t limb) {
+static uint64_t weight(const struct turn_kind *kind, size_t digit, size_t limb) {
   (void)limb;
-  return UINT64_C(1) << (INTERLEAVE_SKIPPED_BITS + INTERLEAVE_DIGIT_BITS * digit);
+  return UINT64_C(1) << (kind->skipped_bits + kind->digit_bits * digit);
 }
 
-const struct turn_kind interleave_keys = {.label = "turn",
-                                          .message = MSG_RLWE_TURN,
-                                          .set = 1,
-                                          .ring = RING,
-                                          .digits = DIGITS,
-                                          .limbs = LIMBS,
-                                          .weight = weight};
+#define CUT(count, bits, skipped)                                                                         \
+  {                                                                                                       \
+    .label = "turn", .message = MSG_RLWE_TURN, .set = 1, .ring = RING, .digits = (count), .limbs = LIMBS, \
+    .digit_bits = (bits), .skipped_bits = (skipped), .weight = weight                                     \
+  }
+
+/* digits * bits + skipped = 52, the bits of q. */
+const struct turn_kind interleave_keys[INTERLEAVE_CUTS] = {CUT(6, 7, 10), CUT(5, 8, 12), CUT(4, 10, 12)};
 
 /* ---- keys ---- */
 
@@ -47,9 +48,9 @@ static void make_tables(struct rlwe *r) {
   }
 }
 
-size_t interleave_memory(size_t turns, size_t turned) {
-  const size_t tables = turns * degree() * (LIMBS * sizeof(uint32_t) + sizeof(uint16_t));
-  return turn_key_memory(&interleave_keys, turns, turned) + tables;
+size_t interleave_memory(const struct rlwe_keys *keys) {
+  const size_t tables = keys->turns * degree() * (LIMBS * sizeof(uint32_t) + sizeof(uint16_t));
+  return turn_key_memory(&interleave_keys[keys->cut], keys->turns, keys->turned) + tables;
 }
 
 fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
@@ -58,7 +59,8 @@ fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
   r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
   r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
   if (!r->turn_shift || !r->turn_order) return FUSION_E_MEMORY;
-  const fusion_status taken = turn_key_take(r, &interleave_keys, turns, r->keys.turned, payload, &r->turn_key);
+  const fusion_status taken =
+      turn_key_take(r, &interleave_keys[r->keys.cut], turns, r->keys.turned, payload, &r->turn_key);
   if (!taken) make_tables(r);
   return taken;
 }
@@ -80,23 +82,24 @@ void interleaver_place(struct interleaver *it, struct workspace *w, unsigned lev
   it->turned = workspace_take(w, n, sizeof *it->turned);
   it->sums = workspace_take(w, (secrets + 1) * LIMBS * n, sizeof *it->sums);
   it->work = workspace_take(w, 2 * n, sizeof *it->work);
-  it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
-  it->lifted = workspace_take(w, DIGITS * n, sizeof *it->lifted);
+  it->digit = workspace_take(w, INTERLEAVE_DIGITS_MAX * n, sizeof *it->digit);
+  it->lifted = workspace_take(w, INTERLEAVE_DIGITS_MAX * n, sizeof *it->lifted);
 }
 
 /* it->sums = the key's halves times the digits: c0 of each secret, then c1, that in coefficients. */
 static void switch_key(const struct interleaver *it, unsigned level) {
   const struct rlwe *r = it->r;
-  const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(&interleave_keys, turned);
-  const struct digit_cut cut = {DIGITS, INTERLEAVE_DIGIT_BITS, INTERLEAVE_SKIPPED_BITS};
+  const struct turn_kind *kind = &interleave_keys[r->keys.cut];
+  const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(kind, turned);
+  const struct digit_cut cut = {kind->digits, kind->digit_bits, kind->skipped_bits};
   r->kernels->cut_digits(it->digit, it->turned, n, &cut);
   for (size_t k = 0; k < LIMBS; k++) {
-    for (size_t digit = 0; digit < DIGITS; digit++)
+    for (size_t digit = 0; digit < kind->digits; digit++)
       rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
     for (size_t j = 0; j <= it->secrets; j++) {
       const size_t half = j < it->secrets ? j : turned;
-      const uint32_t *key = turn_key_at(&interleave_keys, r->turn_key, turned, level, 0, half) + k * n;
-      r->kernels->multiply_sum(it->sums + (j * LIMBS + k) * n, it->lifted, key, step, DIGITS, n, &r->moduli[k]);
+      const uint32_t *key = turn_key_at(kind, r->turn_key, turned, level, 0, half) + k * n;
+      r->kernels->multiply_sum(it->sums + (j * LIMBS + k) * n, it->lifted, key, step, kind->digits, n, &r->moduli[k]);
     }
   }
   for (size_t k = 0; k < LIMBS; k++)

@@ -127,9 +127,10 @@ static void set_window(struct linear_layout *l) {
 }
 
 uint64_t layout_merges(const struct linear_layout *l) {
-  enum { KEYS = 8 }; /* that take as long as all else */
+  enum { KEYS = 8 };                                             /* that take as long as all else */
+  static const uint64_t twelfths[INTERLEAVE_CUTS] = {12, 11, 9}; /* of one of the finest cut */
   const uint64_t merges = l->levels ? l->layer.shape.out_channels - l->answers : 0;
-  return merges * (KEYS - 1 + l->bundle) / KEYS;
+  return merges * (KEYS - 1 + l->bundle) * twelfths[l->cut] / (12 * KEYS);
 }
 
 uint64_t layout_price(const struct linear_layout *l) {
@@ -187,13 +188,14 @@ static bool indices_fit(const struct linear_layout *l) {
 static void choose_levels(struct linear_layout *l, const struct rlwe_keys *keys) {
   struct linear_layout best = *l;
   if (l->params->ring != 0) return;
+  l->cut = best.cut = keys->cut;
   for (unsigned levels = 1; levels <= size_min(keys->turns, INTERLEAVE_LEVELS_MAX); levels++) {
     const size_t room = l->params->n >> levels;
     if (room <= l->reach || l->layer.shape.out_channels <= (size_t)1 << (levels - 1)) break;
     set_tiles(l, room);
     if (l->tiles > keys->turned) break;
-    const int dropped =
-        linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set), l->rows, levels);
+    const int dropped = linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set),
+                                                   l->rows, levels, l->cut);
     if (dropped < 0) break;
     set_levels(l, levels, (unsigned)dropped, keys->turned);
     set_window(l);

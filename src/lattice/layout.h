@@ -44,6 +44,7 @@ struct linear_layout {
   size_t rows, group_outs; /* of one group's matrix */
   size_t pitch, sample_pitch, reach;
   size_t samples, lanes, tiles, tile_lanes;
+  size_t cut;           /* of the session's keys: interleave.h */
   unsigned levels;      /* 0: an answer for each output channel */
   size_t stride;        /* S = 2^levels: output channels of an answer */
   size_t answers;       /* of a bundle, for all output channels */

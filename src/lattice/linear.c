@@ -123,8 +123,9 @@ static size_t form_memory(const struct linear_layer *layer, const struct rlwe_ke
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
   struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}, .turned = RLWE_KEYS_MAX};
   size_t most = 0;
-  for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
-    most = size_max(most, form_memory(layer, &keys, samples, role));
+  for (keys.cut = 0; keys.cut < INTERLEAVE_CUTS; keys.cut++)
+    for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
+      most = size_max(most, form_memory(layer, &keys, samples, role));
   return most;
 }
 

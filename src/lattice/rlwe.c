@@ -209,7 +209,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
   TRY(turn_key_send(r, &galois_keys, r->keys.levels, 1));
-  TRY(turn_key_send(r, &interleave_keys, r->keys.turns, r->keys.turned));
+  TRY(turn_key_send(r, &interleave_keys[r->keys.cut], r->keys.turns, r->keys.turned));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -223,13 +223,13 @@ cleanup:
 /* Payloads of the three messages, one behind the other. */
 static size_t payloads_len(const struct rlwe_keys *keys) {
   return key_payload_len(keys) + turn_key_len(&galois_keys, keys->levels, 1) +
-         turn_key_len(&interleave_keys, keys->turns, keys->turned);
+         turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned);
 }
 
 static fusion_status receive_payloads(struct channel *channel, const struct rlwe_keys *keys, uint8_t *payloads) {
   fusion_status status = FUSION_OK;
   const size_t key_len = key_payload_len(keys), galois_len = turn_key_len(&galois_keys, keys->levels, 1);
-  const size_t turn_len = turn_key_len(&interleave_keys, keys->turns, keys->turned);
+  const size_t turn_len = turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned);
   TRY(channel_recv(channel, MSG_RLWE_KEY, payloads, key_len));
   if (keys->levels) TRY(channel_recv(channel, MSG_RLWE_GALOIS, payloads + key_len, galois_len));
   if (keys->turns) TRY(channel_recv(channel, MSG_RLWE_TURN, payloads + key_len + galois_len, turn_len));
@@ -359,7 +359,7 @@ size_t rlwe_memory(const struct rlwe_keys *keys, enum role role) {
     len += (role == ROLE_CLIENT ? own : public) * sizeof(uint32_t) << rlwe_ring_log_n[ring];
   }
   if (role == ROLE_CLIENT) return len;
-  return len + turn_key_memory(&galois_keys, keys->levels, 1) + interleave_memory(keys->turns, keys->turned);
+  return len + turn_key_memory(&galois_keys, keys->levels, 1) + interleave_memory(keys);
 }
 
 fusion_status rlwe_workspace(struct rlwe *r, size_t len, struct workspace *out) {
@@ -381,7 +381,7 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
   if (keys->levels) cost_to_server(cost, turn_key_len(&galois_keys, keys->levels, 1));
-  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys, keys->turns, keys->turned));
+  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned));
 }
 
 void rlwe_close(struct rlwe *r) {

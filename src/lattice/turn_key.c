@@ -78,7 +78,7 @@ static fusion_status put_digit(const struct maker *m, unsigned level, size_t dig
     rlwe_lift(r, sum, m->noise, ring, k);
     r->kernels->multiply(product, m->uniform + k * n, m->key + k * n, n, mod);
     r->kernels->subtract(sum, sum, product, n, mod);
-    const uint64_t weight = m->kind->weight(digit, k) % mod->p;
+    const uint64_t weight = m->kind->weight(m->kind, digit, k) % mod->p;
     if (weight) {
       const uint32_t factor = (uint32_t)((weight << 32) % mod->p); /* in Montgomery form */
       rlwe_lift(r, product, m->turned, ring, k);
