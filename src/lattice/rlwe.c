@@ -69,6 +69,11 @@ void rlwe_draw_ternary(struct rlwe *r, int32_t *out, size_t count) {
   draw(r, out, count, r->kernels->ternary);
 }
 
+/* A session may do without an N, with its keys for interleaving or for products of matrices. */
+static bool ring_used(const struct rlwe_keys *keys, size_t ring) {
+  return keys->of_ring[ring] || (ring == interleave_keys[0].ring ? keys->turns : keys->levels);
+}
+
 static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel *channel, const struct prg *seed,
                               const struct rlwe_keys *keys) {
   fusion_status status = FUSION_OK;
@@ -82,7 +87,7 @@ static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel 
   FAIL_IF(!r->secret, FUSION_E_MEMORY);
   for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) r->moduli[k] = mod_make(rlwe_primes[k]);
   for (size_t ring = 0; ring < RLWE_RINGS; ring++)
-    for (size_t k = 0; k < RLWE_LIMBS_MAX; k++)
+    for (size_t k = 0; k < RLWE_LIMBS_MAX && ring_used(keys, ring); k++)
       TRY(ntt_table_make(&r->ntt[ring][k], rlwe_ring_log_n[ring], rlwe_primes[k], rlwe_roots[k]));
 cleanup:
   if (status != FUSION_OK) {
@@ -185,7 +190,7 @@ static fusion_status make_client(struct rlwe **out, struct channel *channel, con
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   uint8_t *at = payload + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(make_keys(r, ring, at));
+    if (ring_used(keys, ring)) TRY(make_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
 cleanup:
@@ -246,7 +251,7 @@ static fusion_status take_payloads(struct rlwe **out, struct channel *channel, c
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   const uint8_t *at = payloads + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(read_keys(r, ring, at));
+    if (ring_used(keys, ring)) TRY(read_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
   TRY(turn_key_take(r, &galois_keys, keys->levels, 1, at, &r->galois));
