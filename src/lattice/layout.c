@@ -165,11 +165,13 @@ static size_t product_rows(const struct linear_layout *l, enum layout_product pr
   }
 }
 
+bool layout_by_transforms(const struct linear_layout *l) {
+  return (l->bundle == 1 || l->levels) && product_rows(l, PRODUCT_TRANSFORMS) < l->rows;
+}
+
 enum layout_product layout_product(const struct linear_layout *l) {
-  enum layout_product best = PRODUCT_ROWS;
-  const bool transforms = l->bundle == 1 || l->levels,
-             windows = l->levels && layout_window_terms(l) <= PRODUCT_TERMS_MAX;
-  if (transforms && product_rows(l, PRODUCT_TRANSFORMS) < product_rows(l, best)) best = PRODUCT_TRANSFORMS;
+  enum layout_product best = layout_by_transforms(l) ? PRODUCT_TRANSFORMS : PRODUCT_ROWS;
+  const bool windows = l->levels && layout_window_terms(l) <= PRODUCT_TERMS_MAX;
   if (windows && product_rows(l, PRODUCT_WINDOWS) < product_rows(l, best)) best = PRODUCT_WINDOWS;
   return best;
 }

@@ -101,6 +101,8 @@ size_t layout_transforms_each(const struct linear_layout *l);
  *  need streams side by side. */
 enum layout_product { PRODUCT_ROWS, PRODUCT_TRANSFORMS, PRODUCT_WINDOWS };
 enum layout_product layout_product(const struct linear_layout *l);
+/** Without windows. */
+bool layout_by_transforms(const struct linear_layout *l);
 /** Rows of a product row by row that take as long as the one that is chosen. */
 size_t layout_product_rows(const struct linear_layout *l);
 /** Of products by windows: coefficients from one to the next; terms of a group, at most. */
