@@ -5,7 +5,8 @@
 #include "lattice/params.h"
 
 enum {
-  COUNT = 4096,     /* coefficients in `fusion bench` */
+  COUNT = 4096, /* coefficients in `fusion bench` */
+  COLUMNS_BENCH = 128,
   MATRIX_ROWS = 24, /* bits of a size: rows below, outputs above */
   LAYER_LANES = 2048,
   LAYER = 32, /* added to a weight width: on the lanes of a layer, else on two blocks */
@@ -22,6 +23,7 @@ struct lattice_work {
   int64_t *wide, *sums;
   uint64_t *x, *high;
   struct matrix_weights weights;
+  struct residue_product product;
   size_t lanes, accepted;
   size_t step; /* between the sums of two lanes' blocks */
   void *scratch;
@@ -57,6 +59,23 @@ static void run_ntt_inverse(struct kernel_run *r) {
   w->kernels->ntt_inverse(w->a, &w->table);
 }
 
+/* Columns: size is their number, the parameter log2 N. One of a row is left as it is. */
+static void open_columns(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  w->m = &w->moduli[0];
+  w->step = r->shape.size + 1;
+  r->status = ntt_table_make(&w->table, r->shape.parameter, rlwe_primes[0], rlwe_roots[0]);
+  if (r->status == FUSION_OK) w->a = kernel_below(r, KERNEL_OUTPUT, w->table.n * w->step, 2 * w->m->p);
+}
+static void run_columns_forward(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->columns_forward(w->a, w->step, r->shape.size, &w->table);
+}
+static void run_columns_inverse(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->columns_inverse(w->a, w->step, r->shape.size, &w->table);
+}
+
 /* --- element by element: size is their number --- */
 
 static void open_pair(struct kernel_run *r) {
@@ -85,6 +104,25 @@ static void open_multiply_sum(struct kernel_run *r) {
 static void run_multiply_sum(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
   w->kernels->multiply_sum(w->out, w->a, w->b, r->shape.size + 1, MULTIPLY_SUM_MOST, r->shape.size, w->m);
+}
+/* Size is PRODUCT(outputs, terms, columns); rows of the second matrix lie one number farther apart than they are long.
+ */
+#define PRODUCT(outs, terms, columns) ((size_t)(outs) << 32 | (size_t)(terms) << 16 | (columns))
+static void open_product(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  struct residue_product *s = &w->product;
+  *s =
+      (struct residue_product){r->shape.size >> 32, r->shape.size >> 16 & UINT16_MAX, r->shape.size & UINT16_MAX, NULL};
+  w->a = kernel_below(r, KERNEL_INPUT, s->outs * s->terms, w->m->p);
+  w->b = kernel_below(r, KERNEL_INPUT, s->terms * (s->columns + 1), w->m->p);
+  w->out = kernel_below(r, KERNEL_OUTPUT, s->outs * s->columns, w->m->p);
+  w->base = kernel_memory(r, KERNEL_INPUT, s->terms, sizeof *w->base);
+  for (size_t k = 0; w->base && k < s->terms; k++) w->base[k] = (uint32_t)(k * (s->columns + 1));
+  s->row_base = w->base;
+}
+static void run_product(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->product(w->out, w->a, w->b, &w->product, w->m);
 }
 static void run_add(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
@@ -142,6 +180,11 @@ static void open_add_small(struct kernel_run *r) {
 static void run_add_small(struct kernel_run *r) {
   const struct lattice_work *w = r->work;
   w->kernels->add_small(w->out, w->a, w->small, r->shape.size, w->m);
+}
+
+static void run_lift(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->lift(w->out, w->small, r->shape.size, w->m);
 }
 
 /* The parameter is ring_bits. */
@@ -211,6 +254,33 @@ static void run_mixed_digit(struct kernel_run *r) {
   w->kernels->mixed_digit(w->out, w->a, w->lower, r->shape.parameter, r->shape.size, w->moduli);
 }
 
+static void open_compose(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  w->a = kernel_below(r, KERNEL_INPUT, r->shape.size, w->moduli[0].p);
+  w->b = kernel_below(r, KERNEL_INPUT, r->shape.size, w->moduli[1].p);
+  w->wide = kernel_memory(r, KERNEL_OUTPUT, r->shape.size, sizeof *w->wide);
+}
+static void run_compose(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->compose(w->wide, w->a, w->b, r->shape.size, w->moduli);
+}
+
+/* The parameter is the digits' width. */
+enum { CUT_DIGITS = 6, CUT_SKIPPED = 10 };
+static void open_cut_digits(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  const uint64_t limit = UINT64_C(1) << (CUT_SKIPPED + CUT_DIGITS * r->shape.parameter - 1);
+  w->wide = kernel_memory(r, KERNEL_INPUT, r->shape.size, sizeof *w->wide);
+  w->centred = kernel_memory(r, KERNEL_OUTPUT, CUT_DIGITS * r->shape.size, sizeof *w->centred);
+  for (size_t i = 0; w->wide && i < r->shape.size; i++)
+    w->wide[i] = (int64_t)kernel_value(r, 2 * limit - 1) - (int64_t)(limit - 1);
+}
+static void run_cut_digits(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  const struct digit_cut cut = {CUT_DIGITS, r->shape.parameter, CUT_SKIPPED};
+  w->kernels->cut_digits(w->centred, w->wide, r->shape.size, &cut);
+}
+
 /* --- the matrix product: size is MATRIX(outputs, rows), the parameter the width of a weight --- */
 
 #define MATRIX(outs, rows) ((size_t)(outs) << MATRIX_ROWS | (rows))
@@ -266,6 +336,20 @@ static void run_matrix(struct kernel_run *r) {
       {CEILING_L1, 16}                                                                                                \
     }                                                                                                                 \
   }
+#define COLUMNS_POINT(title, log_n)                                                \
+  {                                                                                \
+    .name = title, .unit = "butterfly", .size = COLUMNS_BENCH, .parameter = log_n, \
+    .units = (double)COLUMNS_BENCH * ((size_t)(log_n) << ((log_n)-1)), .demand = { \
+      {CEILING_MULTIPLY_WIDE, 1},                                                  \
+      {CEILING_MULTIPLY_LOW, 2},                                                   \
+      {CEILING_L1, 16}                                                             \
+    }                                                                              \
+  }
+#define PRODUCT_POINT(title, outs, terms, columns)                                                          \
+  {                                                                                                         \
+    .name = title, .unit = "product", .size = PRODUCT(outs, terms, columns),                                \
+    .units = (double)(outs) * (terms) * (columns), .demand = {{CEILING_MULTIPLY_WIDE, 1}, {CEILING_L1, 1}}, \
+  }
 #define POINT(title, which, ...)                                                                                       \
   {                                                                                                                    \
     .name = title, .unit = "coefficient", .size = COUNT, .parameter = which, .units = COUNT, .demand = { __VA_ARGS__ } \
@@ -281,10 +365,18 @@ static const struct kernel_row rows[] = {
      .points = {NTT_POINT("NTT 2048 forward", 11), NTT_POINT("NTT 4096 forward", 12)}},
     {ROW(ntt_inverse, open_ntt), .close = close_ntt, KERNEL_SIZES(5, 6, 7, 8, 9, 10, 11, 12), PRIMES,
      .points = {NTT_POINT("NTT 2048 inverse", 11), NTT_POINT("NTT 4096 inverse", 12)}},
+    {ROW(columns_forward, open_columns), .close = close_ntt, KERNEL_SIZES(0, 1, 7, 16, 77), .first_parameter = 5,
+     .last_parameter = 9, .points = {COLUMNS_POINT("columns of 32, forward", 5)}},
+    {ROW(columns_inverse, open_columns), .close = close_ntt, KERNEL_SIZES(0, 1, 7, 16, 77), .first_parameter = 5,
+     .last_parameter = 9, .points = {COLUMNS_POINT("columns of 32, inverse", 5)}},
     {ROW(multiply, open_multiply), COUNTS, PRIMES,
      .points = {POINT("multiply modulo p", 0, {CEILING_MULTIPLY_WIDE, 3}, {CEILING_L1, 12})}},
     {ROW(multiply_sum, open_multiply_sum), COUNTS, PRIMES,
      .points = {POINT("sum of 8 products modulo p", 0, {CEILING_MULTIPLY_WIDE, 10}, {CEILING_L1, 68})}},
+    {ROW(product, open_product),
+     KERNEL_SIZES(PRODUCT(1, 1, 1), PRODUCT(2, 3, 8), PRODUCT(3, 5, 16), PRODUCT(4, 7, 24), PRODUCT(5, 2, 67),
+                  PRODUCT(11, 9, 128), PRODUCT(2, PRODUCT_TERMS_MAX, 8), PRODUCT(1, PRODUCT_TERMS_MAX, 3)),
+     PRIMES, .points = {PRODUCT_POINT("residue matrix 16 x 49, 128 columns", 16, 49, 128)}},
     {ROW(reduce_signed, open_reduce), COUNTS, PRIMES,
      .points = {POINT("reduce to residues", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
     {ROW(encode, open_encode), COUNTS, .first_parameter = 1, .last_parameter = 60,
@@ -292,12 +384,17 @@ static const struct kernel_row rows[] = {
     {ROW(noise, open_sampling), COUNTS, .points = {POINT("noise (encryption)", 0, {CEILING_L1, 12})}},
     {ROW(ternary, open_sampling), COUNTS, .points = {POINT("ternary secret", 0, {CEILING_L1, 12})}},
     {ROW(add_small, open_add_small), COUNTS, PRIMES, .points = {POINT("add noise", 0, {CEILING_L1, 12})}},
+    {ROW(lift, open_add_small), COUNTS, PRIMES, .points = {POINT("small numbers to residues", 0, {CEILING_L1, 8})}},
     {ROW(add, open_pair), COUNTS, PRIMES, .points = {POINT("add modulo p", 0, {CEILING_L1, 12})}},
     {ROW(subtract, open_pair), COUNTS, PRIMES, .points = {POINT("subtract modulo p", 0, {CEILING_L1, 12})}},
     {ROW(add_fraction, open_fraction), COUNTS, PRIMES,
      .points = {POINT("fraction (rescaling)", 0, {CEILING_MULTIPLY_WIDE, 6}, {CEILING_L1, 20})}},
     {ROW(mixed_digit, open_mixed_digit), COUNTS, .first_parameter = 1, .last_parameter = RLWE_LIMBS_MAX - 1,
      .points = {POINT("mixed-radix digit (decryption)", 1, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
+    {ROW(compose, open_compose), COUNTS,
+     .points = {POINT("number of two residues", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 16})}},
+    {ROW(cut_digits, open_cut_digits), COUNTS, .first_parameter = 1, .last_parameter = 8,
+     .points = {POINT("cut into six digits", 7, {CEILING_L1, 32})}},
     {ROW(centre_wide, open_centre_wide), COUNTS, .last_parameter = 2 * RLWE_LIMBS_MAX - 1,
      .points = {POINT("centre a query", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
     {ROW(centre_extend, open_centre_extend), COUNTS, PRIMES,

@@ -7,7 +7,8 @@ static size_t degree(void) {
 }
 
 /* P * g_digit: P modulo the digit's own prime, 0 modulo the others, P itself among them. */
-static uint64_t weight(size_t digit, size_t limb) {
+static uint64_t weight(const struct turn_kind *kind, size_t digit, size_t limb) {
+  (void)kind;
   return limb == digit ? rlwe_primes[GALOIS_KEY_LIMBS - 1] : 0;
 }
 

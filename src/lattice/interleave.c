@@ -3,25 +3,26 @@
 #include "base/bits.h"
 #include "lattice/galois.h"
 
-enum { RING = 0, LIMBS = INTERLEAVE_LIMBS, DIGITS = INTERLEAVE_DIGITS };
+enum { RING = 0, LIMBS = INTERLEAVE_LIMBS };
 
 static size_t degree(void) {
   return (size_t)1 << rlwe_ring_log_n[RING];
 }
 
 /* 2^(skipped + bits * digit): below 2^46. */
-static uint64_t weight(size_t digit, size_t limb) {
+static uint64_t weight(const struct turn_kind *kind, size_t digit, size_t limb) {
   (void)limb;
-  return UINT64_C(1) << (INTERLEAVE_SKIPPED_BITS + INTERLEAVE_DIGIT_BITS * digit);
+  return UINT64_C(1) << (kind->skipped_bits + kind->digit_bits * digit);
 }
 
-const struct turn_kind interleave_keys = {.label = "turn",
-                                          .message = MSG_RLWE_TURN,
-                                          .set = 1,
-                                          .ring = RING,
-                                          .digits = DIGITS,
-                                          .limbs = LIMBS,
-                                          .weight = weight};
+#define CUT(count, bits, skipped)                                                                         \
+  {                                                                                                       \
+    .label = "turn", .message = MSG_RLWE_TURN, .set = 1, .ring = RING, .digits = (count), .limbs = LIMBS, \
+    .digit_bits = (bits), .skipped_bits = (skipped), .weight = weight                                     \
+  }
+
+/* digits * bits + skipped = 52, the bits of q. */
+const struct turn_kind interleave_keys[INTERLEAVE_CUTS] = {CUT(6, 7, 10), CUT(5, 8, 12), CUT(4, 10, 12)};
 
 /* ---- keys ---- */
 
@@ -47,9 +48,9 @@ static void make_tables(struct rlwe *r) {
   }
 }
 
-size_t interleave_memory(size_t turns, size_t turned) {
-  const size_t tables = turns * degree() * (LIMBS * sizeof(uint32_t) + sizeof(uint16_t));
-  return turn_key_memory(&interleave_keys, turns, turned) + tables;
+size_t interleave_memory(const struct rlwe_keys *keys) {
+  const size_t tables = keys->turns * degree() * (LIMBS * sizeof(uint32_t) + sizeof(uint16_t));
+  return turn_key_memory(&interleave_keys[keys->cut], keys->turns, keys->turned) + tables;
 }
 
 fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
@@ -58,7 +59,8 @@ fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) {
   r->turn_shift = mem_alloc(turns * LIMBS * n, sizeof *r->turn_shift);
   r->turn_order = mem_alloc(turns * n, sizeof *r->turn_order);
   if (!r->turn_shift || !r->turn_order) return FUSION_E_MEMORY;
-  const fusion_status taken = turn_key_take(r, &interleave_keys, turns, r->keys.turned, payload, &r->turn_key);
+  const fusion_status taken =
+      turn_key_take(r, &interleave_keys[r->keys.cut], turns, r->keys.turned, payload, &r->turn_key);
   if (!taken) make_tables(r);
   return taken;
 }
@@ -76,59 +78,40 @@ void interleaver_place(struct interleaver *it, struct workspace *w, unsigned lev
   it->secrets = secrets;
   for (unsigned k = 0; k <= levels; k++) take_cipher(&it->pending[k], w, secrets);
   take_cipher(&it->fresh, w, secrets);
-  it->turned = workspace_take(w, 2 * RLWE_LIMBS_MAX * n, sizeof *it->turned);
+  it->difference = workspace_take(w, n, sizeof *it->difference);
+  it->turned = workspace_take(w, n, sizeof *it->turned);
   it->sums = workspace_take(w, (secrets + 1) * LIMBS * n, sizeof *it->sums);
   it->work = workspace_take(w, 2 * n, sizeof *it->work);
-  it->digit = workspace_take(w, DIGITS * n, sizeof *it->digit);
-  it->lifted = workspace_take(w, DIGITS * n, sizeof *it->lifted);
-}
-
-/* The digits of it->turned: a value of least absolute value, less the skipped bits, in digits of either sign; the
- * highest one takes what is left, at most 64.4. */
-static void cut_digits(const struct interleaver *it) {
-  enum { BITS = INTERLEAVE_DIGIT_BITS, SKIPPED = INTERLEAVE_SKIPPED_BITS };
-  const struct rlwe *r = it->r;
-  const size_t n = degree();
-  const uint64_t p0 = rlwe_primes[0], half = (p0 * rlwe_primes[1]) >> 1;
-  const int64_t middle = INT64_C(1) << (BITS - 1);
-  int64_t middles = 0;
-  for (size_t j = 0; j < DIGITS; j++) middles += middle << (BITS * j);
-  /* Half of q added, (p - 1)/2 modulo each prime, makes the value non-negative; it is taken off below. */
-  for (size_t k = 0; k < LIMBS; k++) {
-    const uint32_t p = r->moduli[k].p;
-    uint32_t *a = it->turned + k * n;
-    for (size_t i = 0; i < n; i++) a[i] = mod_subtract_once(a[i] + p / 2, p);
-  }
-  rlwe_to_digits(r, it->turned, n, LIMBS, n);
-  const uint32_t *low = it->turned + RLWE_LIMBS_MAX * n, *high = low + n;
-  const int64_t offset = (INT64_C(1) << (SKIPPED - 1)) - (int64_t)half + (middles << SKIPPED);
-  for (size_t i = 0; i < n; i++) {
-    const uint64_t v = (uint64_t)((int64_t)(low[i] + p0 * high[i]) + offset) >> SKIPPED; /* not negative */
-    for (size_t j = 0; j + 1 < DIGITS; j++)
-      it->digit[j * n + i] = (int32_t)(v >> (BITS * j) & low_mask(BITS)) - (int32_t)middle;
-    it->digit[(DIGITS - 1) * n + i] = (int32_t)(v >> (BITS * (DIGITS - 1))) - (int32_t)middle;
-  }
+  it->digit = workspace_take(w, INTERLEAVE_DIGITS_MAX * n, sizeof *it->digit);
+  it->lifted = workspace_take(w, INTERLEAVE_DIGITS_MAX * n, sizeof *it->lifted);
 }
 
 /* it->sums = the key's halves times the digits: c0 of each secret, then c1, that in coefficients. */
 static void switch_key(const struct interleaver *it, unsigned level) {
   const struct rlwe *r = it->r;
-  const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(&interleave_keys, turned);
-  cut_digits(it);
+  const struct turn_kind *kind = &interleave_keys[r->keys.cut];
+  const size_t n = degree(), turned = r->keys.turned, step = turn_key_words(kind, turned);
+  const struct digit_cut cut = {kind->digits, kind->digit_bits, kind->skipped_bits};
+  r->kernels->cut_digits(it->digit, it->turned, n, &cut);
   for (size_t k = 0; k < LIMBS; k++) {
-    for (size_t digit = 0; digit < DIGITS; digit++)
+    for (size_t digit = 0; digit < kind->digits; digit++)
       rlwe_lift(r, it->lifted + digit * n, it->digit + digit * n, RING, k);
     for (size_t j = 0; j <= it->secrets; j++) {
       const size_t half = j < it->secrets ? j : turned;
-      const uint32_t *key = turn_key_at(&interleave_keys, r->turn_key, turned, level, 0, half) + k * n;
-      r->kernels->multiply_sum(it->sums + (j * LIMBS + k) * n, it->lifted, key, step, DIGITS, n, &r->moduli[k]);
+      const uint32_t *key = turn_key_at(kind, r->turn_key, turned, level, 0, half) + k * n;
+      r->kernels->multiply_sum(it->sums + (j * LIMBS + k) * n, it->lifted, key, step, kind->digits, n, &r->moduli[k]);
     }
   }
   for (size_t k = 0; k < LIMBS; k++)
     r->kernels->ntt_inverse(it->sums + (it->secrets * LIMBS + k) * n, &r->ntt[RING][k]);
 }
 
-/* c1 of both: even + X^(S/2) odd, and t of the difference in it->turned. */
+/* t of a number modulo X^N + 1, of either sign. */
+static void turn(int64_t *out, const int64_t *in, size_t g, size_t n) {
+  for (size_t i = 0, at = 0; i < n; i++, at = (at + g) & (2 * n - 1)) out[at & (n - 1)] = at < n ? in[i] : -in[i];
+}
+
+/* c1 of both: even + X^(S/2) odd, and t of the difference, of least absolute value, in it->turned. */
 static void merge_uniform(const struct interleaver *it, unsigned level, const struct interleave_cipher *even,
                           const struct interleave_cipher *odd) {
   const struct rlwe *r = it->r;
@@ -139,8 +122,9 @@ static void merge_uniform(const struct interleaver *it, unsigned level, const st
     galois_shift_up(shifted, o, shift, n, m->p);
     r->kernels->subtract(o, e, shifted, n, m);
     r->kernels->add(e, e, shifted, n, m);
-    galois_turn(it->turned + k * n, o, turn_exponent(n, level), n, m->p);
   }
+  r->kernels->compose(it->difference, odd->c1, odd->c1 + n, n, r->moduli);
+  turn(it->turned, it->difference, turn_exponent(n, level), n);
 }
 
 /* What the keys added so far: even + X^(S/2) odd + t(even - X^(S/2) odd), transformed. */

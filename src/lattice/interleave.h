@@ -6,9 +6,9 @@
  * the uniform halves are divided by S modulo q beforehand.
  *
  *  Here N = 2048 and q has two primes, so there is none to spare for a change of modulus: t(c1) is cut into digits of
- *  INTERLEAVE_DIGIT_BITS bits, the lowest INTERLEAVE_SKIPPED_BITS rounded away, and the client's keys encrypt 2^skipped
- * * 2^(bits * j) * t(s) under s. c1 does not depend on the client's query, and neither does what the keys add to c0:
- * both are made before it comes. What a query adds to c0 is put at its place at the end.
+ * `bits` bits, the lowest `skipped` bits rounded away, and the client's keys encrypt 2^skipped * 2^(bits * j) * t(s)
+ * under s. c1 does not depend on the client's query, and neither does what the keys add to c0: both are made before it
+ * comes. What a query adds to c0 is put at its place at the end.
  *
  *  Tiles of a bundle share c1, so all of this but the keys' part of c0 is done once for them: the keys of all secrets
  *  are on the same uniform halves (turn_key.h), and c1 stays one.
@@ -22,19 +22,15 @@
 #include "lattice/turn_key.h"
 #include "lattice/workspace.h"
 
-enum {
-  INTERLEAVE_LIMBS = 2,
-  INTERLEAVE_DIGITS = 6,
-  INTERLEAVE_DIGIT_BITS = 7,
-  INTERLEAVE_SKIPPED_BITS = 10, /* 6 * 7 + 10 = 52 bits of q */
-};
+enum { INTERLEAVE_LIMBS = 2, INTERLEAVE_DIGITS_MAX = 6 };
 
-/** For strides 2, 4, .. 2^rlwe_keys.turns. */
-extern const struct turn_kind interleave_keys;
+/** Keys for strides 2, 4, .. 2^rlwe_keys.turns, by rlwe_keys.cut. Fewer, wider digits make keys shorter and merges
+ *  quicker, and bring more noise. */
+extern const struct turn_kind interleave_keys[INTERLEAVE_CUTS];
 /** The server's part of turn_key.h for these keys, and what it computes from public numbers to use them. */
 fusion_status interleave_take(struct rlwe *r, const uint8_t *payload) FUSION_MUST_CHECK;
 /** Bytes of what that keeps. */
-size_t interleave_memory(size_t turns, size_t turned);
+size_t interleave_memory(const struct rlwe_keys *keys);
 
 /** A ciphertext on its way, or one for each of several secrets, which have c1 in common: c1 [INTERLEAVE_LIMBS][N] in
  *  coefficients, c0 [secrets][INTERLEAVE_LIMBS][N] transformed and only what keys added. Values in [0, p_k). */
@@ -51,10 +47,10 @@ struct interleaver {
   bool waits[INTERLEAVE_LEVELS_MAX + 1];
   struct interleave_cipher pending[INTERLEAVE_LEVELS_MAX + 1]; /* of 2^k units */
   struct interleave_cipher fresh;                              /* the caller lays a unit's c1 here */
-  uint32_t *turned;                                            /* [2 * RLWE_LIMBS_MAX][N]: then its digits */
+  int64_t *difference, *turned;                                /* [N] */
   uint32_t *sums;                                              /* [secrets + 1][INTERLEAVE_LIMBS][N] */
   uint32_t *work;                                              /* [2][N] */
-  int32_t *digit;                                              /* [INTERLEAVE_DIGITS][N] */
+  int32_t *digit;                                              /* [INTERLEAVE_DIGITS_MAX][N] */
   uint32_t *lifted;                                            /* the same, modulo a prime, transformed */
 };
 

@@ -17,6 +17,7 @@ enum {
 /* Ranges that the kernels take. */
 #define MULTIPLY_BOUND (UINT32_C(1) << 30) /* multiply: a */
 #define MULTIPLY_SUM_MOST 8                /* multiply_sum: products */
+#define PRODUCT_TERMS_MAX 2048             /* product: their sum is below 2^63 */
 #define REDUCE_BOUND (INT64_C(1) << 61)    /* reduce_signed: absolute value; a sum of the matrix product */
 #define CENTRE_BOUND (UINT64_C(1) << 62)   /* centre_wide: each word */
 #define MATRIX_BOUND (INT32_C(1) << 27)    /* matrix: absolute value of a lane */
@@ -29,10 +30,26 @@ struct matrix_weights {
   size_t packed_len;
 };
 
+/** Digits of a number, and how many bits below them are left out. */
+struct digit_cut {
+  size_t digits;
+  unsigned bits, skipped;
+};
+
+/** A product of two matrices of residues. */
+struct residue_product {
+  size_t outs, terms, columns;
+  const uint32_t *row_base; /* [terms]: where a row of the second one begins */
+};
+
 struct lattice_kernels {
   /** The transforms of ntt.h, in place. a: [0, 2p) -> [0, p). */
   void (*ntt_forward)(uint32_t *a, const struct ntt_table *t);
   void (*ntt_inverse)(uint32_t *a, const struct ntt_table *t);
+
+  /** The same of each of the first `columns` columns of a [t->n][stride]. */
+  void (*columns_forward)(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t);
+  void (*columns_inverse)(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t);
 
   /** out[i] = a[i] * b[i] / 2^32 mod p. a: [0, MULTIPLY_BOUND), b: [0, p) -> out: [0, p). out == a is allowed. */
   void (*multiply)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *m);
@@ -40,6 +57,10 @@ struct lattice_kernels {
    *  out: [0, p). out overlaps neither. */
   void (*multiply_sum)(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms, size_t count,
                        const struct modulus *m);
+  /** out[o * columns + i] = sum_k a[o * terms + k] * b[row_base[k] + i] mod p, k < terms <= PRODUCT_TERMS_MAX.
+   *  a, b: [0, p) -> out: [0, p). out overlaps neither. */
+  void (*product)(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *shape,
+                  const struct modulus *m);
   /** out[i] = in[i] mod p. in: (-REDUCE_BOUND, REDUCE_BOUND) -> out: [0, p). */
   void (*reduce_signed)(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m);
   /** out[i] = a[i] + b[i] (a[i] - b[i]) mod p. a, b: [0, p) -> out: [0, p). out == a is allowed. */
@@ -52,6 +73,8 @@ struct lattice_kernels {
   void (*centre_extend)(int32_t *out, const uint32_t *a, size_t n, size_t more, const struct modulus *m);
   /** out[i] = (a[i] + small[i]) mod p. a: [0, p), small: (-p, p) -> out: [0, p). out == a is allowed. */
   void (*add_small)(uint32_t *out, const uint32_t *a, const int32_t *small, size_t count, const struct modulus *m);
+  /** out[i] = small[i] + p, which the transforms take. small: (-p, p) -> out: (0, 2p). */
+  void (*lift)(uint32_t *out, const int32_t *small, size_t count, const struct modulus *m);
   /** out[i] = round(q * x[i] / 2^ring_bits) mod p; q_low = q mod 2^64, 1 <= ring_bits <= 60; higher bits of x are
    *  ignored. x: any -> out: [0, p). */
   void (*encode)(uint32_t *out, const uint64_t *x, size_t count, unsigned ring_bits, uint64_t q_low,
@@ -71,6 +94,14 @@ struct lattice_kernels {
    *  residue and the lower digits. residue: [0, p), lower[k]: [0, p_k) -> out: [0, p); p of `limb`. */
   void (*mixed_digit)(uint32_t *out, const uint32_t *residue, const uint32_t *const *lower, size_t limb, size_t count,
                       const struct modulus *moduli);
+
+  /** out[i] = the number of least absolute value that is a[i] modulo the first prime and b[i] modulo the second.
+   *  a, b: [0, p) of theirs -> out: [-(q - 1) / 2, (q - 1) / 2], q the product. */
+  void (*compose)(int64_t *out, const uint32_t *a, const uint32_t *b, size_t count, const struct modulus *moduli);
+  /** Digits of v[i] / 2^skipped, rounded: out[k * count + i], k < digits, of `bits` bits and of either sign; the last
+   *  one is all that is left. v: (-limit, limit), limit = 2^(skipped + digits * bits - 1) -> out:
+   *  [-2^(bits - 1), 2^(bits - 1)], the last one at most 1 above. digits * bits <= 60. */
+  void (*cut_digits)(int32_t *out, const int64_t *v, size_t count, const struct digit_cut *cut);
 
   /** Packs weights [outs][rows] (row-major) for `matrix`. weights: [-2^(weight_bits-1), 2^(weight_bits-1)]. */
   fusion_status (*matrix_pack)(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,

@@ -17,6 +17,13 @@ static inline __m256i subtract_once(__m256i x, __m256i bound) {
   return _mm256_min_epu32(x, _mm256_sub_epi32(x, bound));
 }
 
+/* mod_reduce_32. */
+static inline __m256i reduce_32(__m256i x, __m256i barrett, __m256i p) {
+  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, barrett), 32);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), barrett);
+  return subtract_once(_mm256_sub_epi32(x, _mm256_mullo_epi32(_mm256_blend_epi32(even, odd, 0xAA), p)), p);
+}
+
 static inline __m256i load(const uint32_t *a) {
   return _mm256_loadu_si256((const __m256i *)(const void *)a);
 }
@@ -52,7 +59,7 @@ static inline __m256i shuffle_floats(__m256i x, __m256i y, bool odd) {
 }
 
 static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
-  const __m256i barrett = _mm256_set1_epi32((int)t->m.barrett), one = _mm256_set1_epi32(1);
+  const __m256i barrett = _mm256_set1_epi32((int)t->m.barrett);
   const __m256i order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
   const uint32_t *w = t->forward, *shoup = t->forward_shoup;
   for (size_t i = 0; i < t->n; i += 16) {
@@ -65,8 +72,8 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i 
     x = shuffle_floats(x2, y2, false);
     y = shuffle_floats(x2, y2, true);
     butterfly_forward(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
-    x = subtract_once(multiply_shoup(x, one, barrett, p), p);
-    y = subtract_once(multiply_shoup(y, one, barrett, p), p);
+    x = reduce_32(x, barrett, p);
+    y = reduce_32(y, barrett, p);
     x2 = _mm256_unpacklo_epi32(x, y);
     y2 = _mm256_unpackhi_epi32(x, y);
     x = _mm256_unpacklo_epi64(x2, y2);
@@ -76,22 +83,58 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i 
   }
 }
 
+/* A twiddle with its Shoup companion, in every lane. */
+struct twiddle {
+  __m256i w, shoup;
+};
+
+static inline struct twiddle twiddle_at(const uint32_t *w, const uint32_t *shoup, size_t at) {
+  return (struct twiddle){_mm256_set1_epi32((int)w[at]), _mm256_set1_epi32((int)shoup[at])};
+}
+
+/* Two levels on four rows of `len` values, `step` apart: node `at` of the upper level, and its two below. */
+static inline void forward_pair(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  const struct twiddle upper = twiddle_at(t->forward, t->forward_shoup, at);
+  const struct twiddle low = twiddle_at(t->forward, t->forward_shoup, 2 * at);
+  const struct twiddle high = twiddle_at(t->forward, t->forward_shoup, 2 * at + 1);
+  for (size_t i = 0; i < len; i += 8) {
+    __m256i x0 = load(a + i), x1 = load(a + step + i), x2 = load(a + 2 * step + i), x3 = load(a + 3 * step + i);
+    butterfly_forward(&x0, &x2, upper.w, upper.shoup, p, p2);
+    butterfly_forward(&x1, &x3, upper.w, upper.shoup, p, p2);
+    butterfly_forward(&x0, &x1, low.w, low.shoup, p, p2);
+    butterfly_forward(&x2, &x3, high.w, high.shoup, p, p2);
+    store(a + i, x0);
+    store(a + step + i, x1);
+    store(a + 2 * step + i, x2);
+    store(a + 3 * step + i, x3);
+  }
+}
+
+/* One level on two rows. */
+static inline void forward_single(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  const struct twiddle node = twiddle_at(t->forward, t->forward_shoup, at);
+  for (size_t i = 0; i < len; i += 8) {
+    __m256i x = load(a + i), y = load(a + step + i);
+    butterfly_forward(&x, &y, node.w, node.shoup, p, p2);
+    store(a + i, x);
+    store(a + step + i, y);
+  }
+}
+
+/* Levels down to those of 8 values and fewer: two at a time, one by itself before where their number is odd. */
 static void ntt_forward_avx2(uint32_t *a, const struct ntt_table *t) {
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  for (size_t blocks = 1, half = t->n / 2; half >= 8; blocks *= 2, half /= 2) {
-    for (size_t b = 0; b < blocks; b++) {
-      const __m256i w = _mm256_set1_epi32((int)t->forward[blocks + b]);
-      const __m256i shoup = _mm256_set1_epi32((int)t->forward_shoup[blocks + b]);
-      uint32_t *low = a + 2 * b * half;
-      for (size_t i = 0; i < half; i += 8) {
-        __m256i x = load(low + i), y = load(low + half + i);
-        butterfly_forward(&x, &y, w, shoup, p, p2);
-        store(low + i, x);
-        store(low + half + i, y);
-      }
-    }
+  size_t blocks = 1, len = t->n;
+  if (log2_up(t->n) % 2 == 0) {
+    forward_single(a, len / 2, len / 2, t, 1);
+    blocks *= 2;
+    len /= 2;
   }
+  for (; len >= 32; blocks *= 4, len /= 4)
+    for (size_t b = 0; b < blocks; b++) forward_pair(a + b * len, len / 4, len / 4, t, blocks + b);
   forward_last_levels(a, t, p, p2);
   bound_assert(a, t->n, 0, t->m.p - 1);
 }
@@ -118,33 +161,107 @@ static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i
   }
 }
 
+static inline void inverse_pair(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  const struct twiddle upper = twiddle_at(t->inverse, t->inverse_shoup, at);
+  const struct twiddle low = twiddle_at(t->inverse, t->inverse_shoup, 2 * at);
+  const struct twiddle high = twiddle_at(t->inverse, t->inverse_shoup, 2 * at + 1);
+  for (size_t i = 0; i < len; i += 8) {
+    __m256i x0 = load(a + i), x1 = load(a + step + i), x2 = load(a + 2 * step + i), x3 = load(a + 3 * step + i);
+    butterfly_inverse(&x0, &x1, low.w, low.shoup, p, p2);
+    butterfly_inverse(&x2, &x3, high.w, high.shoup, p, p2);
+    butterfly_inverse(&x0, &x2, upper.w, upper.shoup, p, p2);
+    butterfly_inverse(&x1, &x3, upper.w, upper.shoup, p, p2);
+    store(a + i, x0);
+    store(a + step + i, x1);
+    store(a + 2 * step + i, x2);
+    store(a + 3 * step + i, x3);
+  }
+}
+
+static inline void inverse_single(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  const struct twiddle node = twiddle_at(t->inverse, t->inverse_shoup, at);
+  for (size_t i = 0; i < len; i += 8) {
+    __m256i x = load(a + i), y = load(a + step + i);
+    butterfly_inverse(&x, &y, node.w, node.shoup, p, p2);
+    store(a + i, x);
+    store(a + step + i, y);
+  }
+}
+
+/* The last level, with the factor 1/N. */
+static inline void inverse_last(uint32_t *a, size_t step, size_t len, const struct ntt_table *t) {
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
+  const __m256i scale = _mm256_set1_epi32((int)t->scale), scale_shoup = _mm256_set1_epi32((int)t->scale_shoup);
+  const __m256i last = _mm256_set1_epi32((int)t->last_scale), last_shoup = _mm256_set1_epi32((int)t->last_scale_shoup);
+  for (size_t i = 0; i < len; i += 8) {
+    const __m256i x = load(a + i), y = load(a + step + i);
+    const __m256i sum = _mm256_add_epi32(x, y), difference = _mm256_sub_epi32(_mm256_add_epi32(x, p2), y);
+    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
+    store(a + step + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
+  }
+}
+
 static void ntt_inverse_avx2(uint32_t *a, const struct ntt_table *t) {
   const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   inverse_first_levels(a, t, p, p2);
-  for (size_t blocks = t->n / 16, half = 8; blocks > 1; blocks /= 2, half *= 2) {
-    for (size_t b = 0; b < blocks; b++) {
-      const __m256i w = _mm256_set1_epi32((int)t->inverse[blocks + b]);
-      const __m256i shoup = _mm256_set1_epi32((int)t->inverse_shoup[blocks + b]);
-      uint32_t *low = a + 2 * b * half;
-      for (size_t i = 0; i < half; i += 8) {
-        __m256i x = load(low + i), y = load(low + half + i);
-        butterfly_inverse(&x, &y, w, shoup, p, p2);
-        store(low + i, x);
-        store(low + half + i, y);
-      }
-    }
-  }
-  const size_t half = t->n / 2;
-  const __m256i scale = _mm256_set1_epi32((int)t->scale), scale_shoup = _mm256_set1_epi32((int)t->scale_shoup);
-  const __m256i last = _mm256_set1_epi32((int)t->last_scale), last_shoup = _mm256_set1_epi32((int)t->last_scale_shoup);
-  for (size_t i = 0; i < half; i += 8) {
-    const __m256i x = load(a + i), y = load(a + half + i);
-    const __m256i sum = _mm256_add_epi32(x, y), difference = _mm256_sub_epi32(_mm256_add_epi32(x, p2), y);
-    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
-    store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
-  }
+  size_t blocks = t->n / 16, len = 16; /* of a level that is due */
+  for (; blocks > 2; blocks /= 4, len *= 4)
+    for (size_t b = 0; b < blocks / 2; b++) inverse_pair(a + 2 * b * len, len / 2, len / 2, t, blocks / 2 + b);
+  for (size_t b = 0; blocks == 2 && b < 2; b++) inverse_single(a + b * len, len / 2, len / 2, t, 2 + b);
+  inverse_last(a, t->n / 2, t->n / 2, t);
   bound_assert(a, t->n, 0, t->m.p - 1);
+}
+
+/* Columns as ntt_forward_avx2 and ntt_inverse_avx2 have values, down to the last level. */
+static void columns_forward_avx2(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  if (columns % 8) {
+    columns_forward_common(a, stride, columns, t);
+    return;
+  }
+  const __m256i p = _mm256_set1_epi32((int)t->m.p), barrett = _mm256_set1_epi32((int)t->m.barrett);
+  columns_assert(a, stride, columns, t->n, 2 * t->m.p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    uint32_t *at = a + first;
+    size_t blocks = 1, rows = t->n;
+    if (log2_up(t->n) % 2) {
+      for (size_t r = 0; r < rows / 2; r++) forward_single(at + r * stride, rows / 2 * stride, len, t, 1);
+      blocks *= 2;
+      rows /= 2;
+    }
+    for (; rows > 1; blocks *= 4, rows /= 4)
+      for (size_t b = 0; b < blocks; b++)
+        for (size_t r = 0; r < rows / 4; r++)
+          forward_pair(at + (b * rows + r) * stride, rows / 4 * stride, len, t, blocks + b);
+    for (size_t r = 0; r < t->n; r++)
+      for (size_t i = 0; i < len; i += 8) store(at + r * stride + i, reduce_32(load(at + r * stride + i), barrett, p));
+  }
+  columns_assert(a, stride, columns, t->n, t->m.p);
+}
+
+static void columns_inverse_avx2(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  if (columns % 8) {
+    columns_inverse_common(a, stride, columns, t);
+    return;
+  }
+  columns_assert(a, stride, columns, t->n, 2 * t->m.p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    uint32_t *at = a + first;
+    size_t blocks = t->n / 2, rows = 2; /* of a level that is due */
+    for (; blocks > 2; blocks /= 4, rows *= 4)
+      for (size_t b = 0; b < blocks / 2; b++)
+        for (size_t r = 0; r < rows / 2; r++)
+          inverse_pair(at + (2 * b * rows + r) * stride, rows / 2 * stride, len, t, blocks / 2 + b);
+    for (size_t b = 0; blocks == 2 && b < 2; b++)
+      for (size_t r = 0; r < rows / 2; r++)
+        inverse_single(at + (b * rows + r) * stride, rows / 2 * stride, len, t, 2 + b);
+    for (size_t r = 0; r < t->n / 2; r++) inverse_last(at + r * stride, t->n / 2 * stride, len, t);
+  }
+  columns_assert(a, stride, columns, t->n, t->m.p);
 }
 
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
@@ -261,7 +378,7 @@ static void matrix_avx2(int64_t *out, const int32_t *a, const uint32_t *row_base
   matrix_assert_sums(out, w);
 }
 
-/* t / 2^32 modulo p in the high words, below 2p; t < 2^55. */
+/* t / 2^32 modulo p in the high words, at most t / 2^32 + p; t < 2^63. */
 static inline __m256i montgomery_step(__m256i t, __m256i neg_inverse, __m256i p) {
   return _mm256_add_epi64(t, _mm256_mul_epu32(_mm256_mul_epu32(t, neg_inverse), p));
 }
@@ -291,23 +408,85 @@ static void multiply_sum_avx2(uint32_t *out, const uint32_t *a, const uint32_t *
   bound_assert(out, count, 0, m->p - 1);
 }
 
+/* mod_reduce_63 of 8 sums in words of 64 bits, of even and of odd columns. */
+static inline __m256i reduce_63(__m256i even, __m256i odd, const struct modulus *m) {
+  const __m256i p = _mm256_set1_epi32((int)m->p), p2 = _mm256_set1_epi32((int)(2 * m->p));
+  const __m256i r1 = _mm256_set1_epi32((int)m->r1), r2 = _mm256_set1_epi32((int)m->r2);
+  const __m256i neg_inverse = _mm256_set1_epi32((int)m->neg_inverse);
+  __m256i *const half[2] = {&even, &odd};
+  for (int k = 0; k < 2; k++) {
+    const __m256i u = *half[k];
+    const __m256i t = _mm256_add_epi64(_mm256_mul_epu32(u, r1), _mm256_mul_epu32(_mm256_srli_epi64(u, 32), r2));
+    *half[k] = montgomery_step(t, neg_inverse, p);
+  }
+  const __m256i v = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+  return subtract_once(subtract_once(v, p2), p);
+}
+
+enum { PRODUCT_OUTS = 4 /* outputs computed together: 8 accumulators */ };
+
+/* Each of `count` outputs on 8 columns: the sums of even ones and of odd ones. */
+static inline __attribute__((always_inline)) void product_group(uint32_t *out, const uint32_t *a, const uint32_t *b,
+                                                                const struct residue_product *s,
+                                                                const struct modulus *m, int count) {
+  __m256i even[PRODUCT_OUTS], odd[PRODUCT_OUTS];
+  for (int o = 0; o < count; o++) even[o] = odd[o] = _mm256_setzero_si256();
+  for (size_t k = 0; k < s->terms; k++) {
+    const __m256i y = load(b + s->row_base[k]), shifted = _mm256_srli_epi64(y, 32);
+    for (int o = 0; o < count; o++) {
+      const __m256i x = _mm256_set1_epi32((int)a[(size_t)o * s->terms + k]);
+      even[o] = _mm256_add_epi64(even[o], _mm256_mul_epu32(x, y));
+      odd[o] = _mm256_add_epi64(odd[o], _mm256_mul_epu32(x, shifted));
+    }
+  }
+  for (int o = 0; o < count; o++) store(out + (size_t)o * s->columns, reduce_63(even[o], odd[o], m));
+}
+
+static void product_avx2(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
+                         const struct modulus *m) {
+  if (s->columns % 8) {
+    product_common(out, a, b, s, m);
+    return;
+  }
+  product_assert(a, b, s, m->p);
+  for (size_t o = 0; o < s->outs; o += PRODUCT_OUTS) {
+    const uint32_t *rows = a + o * s->terms;
+    for (size_t i = 0; i < s->columns; i += 8) {
+      uint32_t *at = out + o * s->columns + i;
+      switch (s->outs - o) {
+        case 1: product_group(at, rows, b + i, s, m, 1); break;
+        case 2: product_group(at, rows, b + i, s, m, 2); break;
+        case 3: product_group(at, rows, b + i, s, m, 3); break;
+        default: product_group(at, rows, b + i, s, m, PRODUCT_OUTS);
+      }
+    }
+  }
+  bound_assert(out, s->outs * s->columns, 0, m->p - 1);
+}
+
 const struct lattice_kernels lattice_kernels_avx2 = {
     .ntt_forward = ntt_forward_avx2,
     .ntt_inverse = ntt_inverse_avx2,
+    .columns_forward = columns_forward_avx2,
+    .columns_inverse = columns_inverse_avx2,
     .multiply = multiply_common,
     .multiply_sum = multiply_sum_avx2,
+    .product = product_avx2,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,
     .centre_wide = centre_wide_common,
     .centre_extend = centre_extend_common,
     .add_small = add_small_common,
+    .lift = lift_common,
     .encode = encode_common,
     .accept_below = accept_below_common,
     .noise = noise_common,
     .ternary = ternary_common,
     .add_fraction = add_fraction_common,
     .mixed_digit = mixed_digit_common,
+    .compose = compose_common,
+    .cut_digits = cut_digits_common,
     .matrix_pack = matrix_pack_avx2,
     .matrix_scratch = matrix_scratch_avx2,
     .matrix = matrix_avx2,

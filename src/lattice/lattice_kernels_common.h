@@ -37,6 +37,91 @@ static void multiply_sum_common(uint32_t *out, const uint32_t *a, const uint32_t
   bound_assert(out, count, 0, mod.p - 1);
 }
 
+/* Columns transformed together: they stay in the first cache. */
+enum { COLUMNS = 64 };
+
+static inline void columns_assert(const uint32_t *a, size_t stride, size_t columns, size_t n, uint32_t bound) {
+  for (size_t i = 0; BOUND_ASSERTS && i < n; i++) bound_assert(a + i * stride, columns, 0, bound - 1);
+}
+
+/* The levels of ntt_forward_c and ntt_inverse_c (ntt.c), with rows in place of values. */
+static inline void columns_forward_common(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  const struct modulus m = t->m;
+  columns_assert(a, stride, columns, t->n, 2 * m.p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    for (size_t blocks = 1, half = t->n / 2; half; blocks *= 2, half /= 2) {
+      for (size_t r = 0; r < t->n / 2; r++) {
+        const size_t b = r >> log2_up(half);
+        const uint32_t w = t->forward[blocks + b], shoup = t->forward_shoup[blocks + b];
+        uint32_t *restrict low = a + first + (b * half + r) * stride, *restrict high = low + half * stride;
+        for (size_t i = 0; i < len; i++) {
+          const uint32_t x = low[i], y = mod_multiply_shoup(high[i], w, shoup, m.p);
+          low[i] = x + y;
+          high[i] = x + 2 * m.p - y;
+        }
+      }
+    }
+    for (size_t r = 0; r < t->n; r++) {
+      uint32_t *row = a + first + r * stride;
+      for (size_t i = 0; i < len; i++) row[i] = mod_reduce_32(row[i], &m);
+    }
+  }
+  columns_assert(a, stride, columns, t->n, m.p);
+}
+
+static inline void columns_inverse_common(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  const uint32_t p = t->m.p;
+  columns_assert(a, stride, columns, t->n, 2 * p);
+  for (size_t first = 0; first < columns; first += COLUMNS) {
+    const size_t len = size_min(COLUMNS, columns - first);
+    for (size_t blocks = t->n / 2, half = 1; blocks > 1; blocks /= 2, half *= 2) {
+      for (size_t r = 0; r < t->n / 2; r++) {
+        const size_t b = r >> log2_up(half);
+        const uint32_t w = t->inverse[blocks + b], shoup = t->inverse_shoup[blocks + b];
+        uint32_t *restrict low = a + first + (b * half + r) * stride, *restrict high = low + half * stride;
+        for (size_t i = 0; i < len; i++) {
+          const uint32_t x = low[i], y = high[i];
+          low[i] = mod_subtract_once(x + y, 2 * p);
+          high[i] = mod_multiply_shoup(x + 2 * p - y, w, shoup, p);
+        }
+      }
+    }
+    for (size_t r = 0; r < t->n / 2; r++) {
+      uint32_t *restrict low = a + first + r * stride, *restrict high = low + t->n / 2 * stride;
+      for (size_t i = 0; i < len; i++) {
+        const uint32_t x = low[i], y = high[i];
+        low[i] = mod_subtract_once(mod_multiply_shoup(x + y, t->scale, t->scale_shoup, p), p);
+        high[i] = mod_subtract_once(mod_multiply_shoup(x + 2 * p - y, t->last_scale, t->last_scale_shoup, p), p);
+      }
+    }
+  }
+  columns_assert(a, stride, columns, t->n, p);
+}
+
+static inline void product_assert(const uint32_t *a, const uint32_t *b, const struct residue_product *s, uint32_t p) {
+  bound_assert(a, s->outs * s->terms, 0, p - 1);
+  for (size_t k = 0; BOUND_ASSERTS && k < s->terms; k++) bound_assert(b + s->row_base[k], s->columns, 0, p - 1);
+}
+
+static void product_common(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
+                           const struct modulus *m) {
+  const struct modulus mod = *m;
+  product_assert(a, b, s, mod.p);
+  for (size_t o = 0; o < s->outs; o++) {
+    for (size_t first = 0; first < s->columns; first += COLUMNS) {
+      const size_t len = size_min(COLUMNS, s->columns - first);
+      uint64_t sum[COLUMNS] = {0};
+      for (size_t k = 0; k < s->terms; k++) {
+        const uint32_t x = a[o * s->terms + k], *y = b + s->row_base[k] + first;
+        for (size_t i = 0; i < len; i++) sum[i] += (uint64_t)x * y[i];
+      }
+      for (size_t i = 0; i < len; i++) out[o * s->columns + first + i] = mod_reduce_63(sum[i], &mod);
+    }
+  }
+  bound_assert(out, s->outs * s->columns, 0, mod.p - 1);
+}
+
 static void reduce_signed_common(uint32_t *out, const int64_t *in, size_t count, const struct modulus *m) {
   const struct modulus mod = *m;
   bound_assert(in, count, 1 - REDUCE_BOUND, REDUCE_BOUND - 1);
@@ -99,6 +184,13 @@ static void add_small_common(uint32_t *out, const uint32_t *a, const int32_t *sm
     out[i] = mod_subtract_once(sum + (p & (0 - (sum >> 31))), p);
   }
   bound_assert(out, count, 0, p - 1);
+}
+
+static void lift_common(uint32_t *out, const int32_t *small, size_t count, const struct modulus *m) {
+  const uint32_t p = m->p;
+  bound_assert(small, count, 1 - (int32_t)p, (int32_t)p - 1);
+  for (size_t i = 0; i < count; i++) out[i] = (uint32_t)small[i] + p;
+  bound_assert(out, count, 1, 2 * p - 1);
 }
 
 /* With z = q*x + 2^(l-1): round(q*x / 2^l) = (z - z mod 2^l) / 2^l, and z = 2^(l-1) mod p as p divides q. So the
@@ -189,6 +281,50 @@ static void mixed_digit_common(uint32_t *out, const uint32_t *residue, const uin
     out[i] = mod_subtract_once(mod_montgomery(t, &m), m.p);
   }
   bound_assert(out, count, 0, m.p - 1);
+}
+
+static void compose_common(int64_t *out, const uint32_t *a, const uint32_t *b, size_t count,
+                           const struct modulus *moduli) {
+  const struct modulus m = moduli[1];
+  const uint32_t p0 = moduli[0].p;
+  const uint64_t half = ((uint64_t)p0 * m.p) >> 1;
+  const uint32_t factor = (uint32_t)((uint64_t)mod_inverse(p0, m.p) * m.r1 % m.p); /* in Montgomery form */
+  bound_assert(a, count, 0, p0 - 1);
+  bound_assert(b, count, 0, m.p - 1);
+  /* Half of q added, (p - 1)/2 modulo each prime, makes the number non-negative. p0 < 2 p1. */
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t low = mod_subtract_once(a[i] + p0 / 2, p0), second = b[i] + m.p / 2;
+    const uint32_t high = mod_multiply_montgomery(second + 2 * m.p - low, factor, &m);
+    out[i] = (int64_t)(low + (uint64_t)p0 * high - half);
+  }
+  bound_assert(out, count, -(int64_t)half, (int64_t)half);
+}
+
+/* Digits are taken from two words of 32 bits, each with half of them. */
+static void cut_digits_common(int32_t *out, const int64_t *v, size_t count, const struct digit_cut *cut) {
+  enum { CHUNK = 64 };
+  const unsigned bits = cut->bits, low_bits = (unsigned)(cut->digits / 2) * bits, skipped = cut->skipped;
+  const int32_t middle = INT32_C(1) << (bits - 1);
+  const int64_t limit = INT64_C(1) << (skipped + bits * cut->digits - 1);
+  int64_t offset = INT64_C(1) << (skipped - 1);
+  for (size_t k = 0; k < cut->digits; k++) offset += (int64_t)middle << (bits * k + skipped);
+  bound_assert(v, count, 1 - limit, limit - 1);
+  for (size_t first = 0; first < count; first += CHUNK) {
+    const size_t len = size_min(CHUNK, count - first);
+    uint32_t word[2][CHUNK];
+    for (size_t i = 0; i < len; i++) {
+      const uint64_t u = (uint64_t)(v[first + i] + offset) >> skipped; /* v + offset is not negative */
+      word[0][i] = (uint32_t)u & (uint32_t)low_mask(low_bits);
+      word[1][i] = (uint32_t)(u >> low_bits);
+    }
+    for (size_t k = 0; k < cut->digits; k++) {
+      const unsigned shift = bits * (unsigned)k - (k < cut->digits / 2 ? 0 : low_bits);
+      const uint32_t mask = k + 1 < cut->digits ? (uint32_t)low_mask(bits) : UINT32_MAX;
+      const uint32_t *from = word[k >= cut->digits / 2];
+      for (size_t i = 0; i < len; i++) out[k * count + first + i] = (int32_t)(from[i] >> shift & mask) - middle;
+    }
+  }
+  bound_assert(out, cut->digits * count, -middle, middle + 1);
 }
 
 static inline size_t accept_below_common(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {

@@ -1,6 +1,7 @@
 #include "lattice/layout.h"
 
 #include "base/bits.h"
+#include "lattice/lattice_kernels.h"
 #include "lattice/linear_noise.h"
 
 /* One axis of the geometry. */
@@ -126,9 +127,10 @@ static void set_window(struct linear_layout *l) {
 }
 
 uint64_t layout_merges(const struct linear_layout *l) {
-  enum { KEYS = 8 }; /* that take as long as all else */
+  enum { KEYS = 8 };                                             /* that take as long as all else */
+  static const uint64_t twelfths[INTERLEAVE_CUTS] = {12, 11, 9}; /* of one of the finest cut */
   const uint64_t merges = l->levels ? l->layer.shape.out_channels - l->answers : 0;
-  return merges * (KEYS - 1 + l->bundle) / KEYS;
+  return merges * (KEYS - 1 + l->bundle) * twelfths[l->cut] / (12 * KEYS);
 }
 
 uint64_t layout_price(const struct linear_layout *l) {
@@ -143,9 +145,39 @@ size_t layout_transforms_each(const struct linear_layout *l) {
   return size_min(l->polys, group_streams / l->packed + 2) + 1;
 }
 
-size_t layout_transforms(const struct linear_layout *l) {
-  enum { TRANSFORM_ROWS = 48 };
-  return layout_transforms_each(l) * TRANSFORM_ROWS;
+size_t layout_window_step(const struct linear_layout *l) {
+  return size_max(l->stride, (size_t)1 << (NTT_MIN_LOG - 1));
+}
+
+size_t layout_window_terms(const struct linear_layout *l) {
+  const size_t streams = l->channels / l->layer.shape.groups;
+  return size_min(l->rows, (streams / l->stride + 2) * l->taps);
+}
+
+/* Measured: rows that take as long as a transform; as a term, of whose products there are two for each coefficient, and
+ * they are wide; as the transforms of an output's windows. */
+static size_t product_rows(const struct linear_layout *l, enum layout_product product) {
+  enum { TRANSFORM_ROWS = 48, TERM_ROWS = 4, WINDOW_ROWS = 28 };
+  switch (product) {
+    case PRODUCT_TRANSFORMS: return layout_transforms_each(l) * TRANSFORM_ROWS;
+    case PRODUCT_WINDOWS: return layout_window_terms(l) * TERM_ROWS + WINDOW_ROWS;
+    default: return l->rows;
+  }
+}
+
+bool layout_by_transforms(const struct linear_layout *l) {
+  return (l->bundle == 1 || l->levels) && product_rows(l, PRODUCT_TRANSFORMS) < l->rows;
+}
+
+enum layout_product layout_product(const struct linear_layout *l) {
+  enum layout_product best = layout_by_transforms(l) ? PRODUCT_TRANSFORMS : PRODUCT_ROWS;
+  const bool windows = l->levels && layout_window_terms(l) <= PRODUCT_TERMS_MAX;
+  if (windows && product_rows(l, PRODUCT_WINDOWS) < product_rows(l, best)) best = PRODUCT_WINDOWS;
+  return best;
+}
+
+size_t layout_product_rows(const struct linear_layout *l) {
+  return product_rows(l, layout_product(l));
 }
 
 /* Where a matrix' rows begin are 32-bit element indices. */
@@ -158,13 +190,14 @@ static bool indices_fit(const struct linear_layout *l) {
 static void choose_levels(struct linear_layout *l, const struct rlwe_keys *keys) {
   struct linear_layout best = *l;
   if (l->params->ring != 0) return;
+  l->cut = best.cut = keys->cut;
   for (unsigned levels = 1; levels <= size_min(keys->turns, INTERLEAVE_LEVELS_MAX); levels++) {
     const size_t room = l->params->n >> levels;
     if (room <= l->reach || l->layer.shape.out_channels <= (size_t)1 << (levels - 1)) break;
     set_tiles(l, room);
     if (l->tiles > keys->turned) break;
-    const int dropped =
-        linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set), l->rows, levels);
+    const int dropped = linear_interleaved_dropped(l->params, l->kept_bits, rlwe_set_dropped(l->layer.rlwe_set),
+                                                   l->rows, levels, l->cut);
     if (dropped < 0) break;
     set_levels(l, levels, (unsigned)dropped, keys->turned);
     set_window(l);

@@ -44,6 +44,7 @@ struct linear_layout {
   size_t rows, group_outs; /* of one group's matrix */
   size_t pitch, sample_pitch, reach;
   size_t samples, lanes, tiles, tile_lanes;
+  size_t cut;           /* of the session's keys: interleave.h */
   unsigned levels;      /* 0: an answer for each output channel */
   size_t stride;        /* S = 2^levels: output channels of an answer */
   size_t answers;       /* of a bundle, for all output channels */
@@ -94,14 +95,24 @@ uint64_t layout_merges(const struct linear_layout *l);
 /** Transforms for an output channel of a product by them: of its weights, for each polynomial that they meet, and of
  * the sum. */
 size_t layout_transforms_each(const struct linear_layout *l);
-/** Rows of a product on all coefficients that take as long as the same product by transforms, where all weights that
- *  meet one polynomial are transformed together. */
-size_t layout_transforms(const struct linear_layout *l);
 
-/** Products with c1 by transforms are quicker where many rows meet each polynomial: one tile, or streams side by side.
- */
-static inline bool layout_by_transforms(const struct linear_layout *l) {
-  return (l->bundle == 1 || l->levels) && layout_transforms(l) < l->rows;
+/** How the server multiplies weights by c1. The results are the same. Products by transforms are quicker where many
+ *  rows meet each polynomial: all weights that meet it are transformed together. Products by windows (window_product.h)
+ *  need streams side by side. */
+enum layout_product { PRODUCT_ROWS, PRODUCT_TRANSFORMS, PRODUCT_WINDOWS };
+enum layout_product layout_product(const struct linear_layout *l);
+/** Without windows. */
+bool layout_by_transforms(const struct linear_layout *l);
+/** Rows of a product row by row that take as long as the one that is chosen. */
+size_t layout_product_rows(const struct linear_layout *l);
+/** Of products by windows: coefficients from one to the next; terms of a group, at most. */
+size_t layout_window_step(const struct linear_layout *l);
+size_t layout_window_terms(const struct linear_layout *l);
+
+/** The stream that row `r` of a group's matrix reads. */
+static inline size_t layout_row_stream(const struct linear_layout *l, size_t group, size_t r) {
+  const size_t group_in = l->layer.shape.in_channels / l->layer.shape.groups;
+  return (group * group_in + r / l->taps) * l->phase_count + l->tap[r % l->taps].phase;
 }
 
 /** Coefficient of a lane of the stream in place `stream` of a polynomial. */

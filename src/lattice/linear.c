@@ -67,8 +67,8 @@ void linear_cost(struct cost *cost, const struct linear_layer *layer, const stru
   layout_free(&l);
 }
 
-static uint64_t layout_macs(const struct linear_layout *l) {
-  const size_t rows = layout_by_transforms(l) ? 0 : l->rows;
+/* rows: that products with c1 are counted as. */
+static uint64_t layout_macs(const struct linear_layout *l, size_t rows) {
   const uint64_t common = (uint64_t)l->params->n * div_up(l->tiles, l->bundle) * rows;
   return (common + (uint64_t)l->tiles * l->tile_lanes * l->rows) * l->layer.shape.out_channels;
 }
@@ -84,9 +84,11 @@ static double layout_ciphertexts(const struct linear_layout *l) {
 struct linear_work linear_work(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples) {
   struct linear_layout l;
   if (layout_make(&l, layer, keys, samples) != FUSION_OK) return (struct linear_work){0};
-  const uint64_t each = layout_by_transforms(&l) ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
+  const uint64_t each =
+      layout_product(&l) == PRODUCT_TRANSFORMS ? (uint64_t)div_up(l.tiles, l.bundle) * layout_transforms_each(&l) : 0;
+  const size_t rows = layout_product(&l) == PRODUCT_TRANSFORMS ? 0 : layout_product_rows(&l);
   const struct linear_work work = {.ciphertexts = layout_ciphertexts(&l),
-                                   .products = (double)layout_macs(&l),
+                                   .products = (double)layout_macs(&l, rows),
                                    .transforms = (double)(each * l.layer.shape.out_channels),
                                    .merges = (double)layout_merges(&l)};
   layout_free(&l);
@@ -122,8 +124,9 @@ static size_t form_memory(const struct linear_layer *layer, const struct rlwe_ke
 size_t linear_memory(const struct linear_layer *layer, size_t samples, enum role role) {
   struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}, .turned = RLWE_KEYS_MAX};
   size_t most = 0;
-  for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
-    most = size_max(most, form_memory(layer, &keys, samples, role));
+  for (keys.cut = 0; keys.cut < INTERLEAVE_CUTS; keys.cut++)
+    for (keys.turns = 0; keys.turns <= INTERLEAVE_LEVELS_MAX; keys.turns++)
+      most = size_max(most, form_memory(layer, &keys, samples, role));
   return most;
 }
 
@@ -156,13 +159,14 @@ static void weight_norms(const struct linear_layout *l, const int16_t *weights, 
 }
 
 /* Seconds of a layer with so many samples on a nominal link and cores, for comparing sets: 100 MB/s, 10 G limb products
- * and 100,000 transforms of 2,048 points a second. Few samples interleave their answers. */
+ * and 100,000 transforms of 2,048 points a second. Few samples interleave their answers. Products by windows are left
+ * out, so that sets stay those of models that were compiled before. */
 static double nominal_seconds(const struct linear_layer *layer, size_t samples) {
   enum { LEVELS = 6 }; /* of keys: what large networks take for one sample */
   const struct rlwe_keys keys = {.of_ring = {RLWE_KEYS_MAX, RLWE_KEYS_MAX}, .turns = LEVELS, .turned = RLWE_KEYS_MAX};
   struct linear_layout l;
   if (layout_make(&l, layer, &keys, samples) != FUSION_OK) return INFINITY;
-  const double products = (double)layout_macs(&l) * (double)l.params->limbs;
+  const double products = (double)layout_macs(&l, layout_by_transforms(&l) ? 0 : l.rows) * (double)l.params->limbs;
   const double transforms =
       (double)l.tiles * (double)(2 * l.polys + 6 * l.answers) * (double)l.params->limbs * (double)l.params->n / 2048;
   const double bytes = (double)layout_price(&l) + (double)l.samples * (double)l.out_size * l.kept_bits / 8;

@@ -30,12 +30,13 @@ struct rlwe_keys {
   size_t levels; /* of keys that interleave ciphertexts of products of matrices (galois.h); 0: none */
   size_t turns;  /* of keys that interleave answers of linear layers (interleave.h); 0: none */
   size_t turned; /* secret keys of the first ring that have those: tiles of a layer with such answers */
+  size_t cut;    /* how those cut ciphertexts into digits: below INTERLEAVE_CUTS */
 };
 /** Raises the numbers to what `layer` makes use of with `samples` samples. */
 void rlwe_keys_add(struct rlwe_keys *keys, const struct linear_layer *layer, size_t samples);
 
-/** To choose keys->turns and turned: what is to be least, in bytes, of a layer in a session with these keys, and of the
- *  keys themselves. */
+/** To choose keys->turns, turned and cut: what is to be least, in bytes, of a layer in a session with these keys, and
+ * of the keys themselves. */
 double linear_keys_price(const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 double rlwe_keys_price(const struct rlwe_keys *keys);
 

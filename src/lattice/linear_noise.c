@@ -46,20 +46,21 @@ double linear_noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsig
  * skipped bits, at most half of 2^skipped, times t(s). One merge of each level leads to the coefficient, and what it
  * adds is doubled at the levels after it: 1 + 4 + .. 4^(levels - 1) for the keys' noise, which is independent. The
  * skipped bits of all levels meet the same s; they are pseudo-random, of a third of the proxy used here. */
-static double keys_variance(const struct rlwe_params *p, unsigned levels) {
-  const double n = (double)p->n, digit = ldexp(1, INTERLEAVE_DIGIT_BITS - 1) + 1;
-  const double skipped = ldexp(1, INTERLEAVE_SKIPPED_BITS - 1);
-  const double level = variance * n * INTERLEAVE_DIGITS * digit * digit + skipped * skipped * n;
+static double keys_variance(const struct rlwe_params *p, unsigned levels, size_t cut) {
+  const struct turn_kind *kind = &interleave_keys[cut];
+  const double n = (double)p->n, digit = ldexp(1, (int)kind->digit_bits - 1) + 1;
+  const double skipped = ldexp(1, (int)kind->skipped_bits - 1);
+  const double level = variance * n * (double)kind->digits * digit * digit + skipped * skipped * n;
   return level * (ldexp(1, 2 * (int)levels) - 1) / 3;
 }
 
 int linear_interleaved_dropped(const struct rlwe_params *p, unsigned kept_bits, unsigned dropped, size_t rows,
-                               unsigned levels) {
+                               unsigned levels, size_t cut) {
   const double room = (0.5 - rounding_bound(p, kept_bits)) * modulus(p) / exp2(kept_bits);
   const double norm_2 = room / (TAIL * sqrt(query_variance(dropped)));
   const double norm_1 = fmin(room, sqrt((double)rows) * norm_2);
   for (int d = (int)dropped; d >= 0; d--) {
-    const double sum = query_variance((unsigned)d) * norm_2 * norm_2 + zero_variance(p) + keys_variance(p, levels);
+    const double sum = query_variance((unsigned)d) * norm_2 * norm_2 + zero_variance(p) + keys_variance(p, levels, cut);
     if (TAIL * sqrt(sum) + norm_1 < room) return d;
   }
   return -1;

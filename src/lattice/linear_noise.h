@@ -9,10 +9,10 @@
 double linear_noise_bound(const struct rlwe_params *p, unsigned kept_bits, unsigned dropped, double norm_1,
                           double norm_2);
 
-/** For a layer whose answers are interleaved in so many levels: the most bits that queries may drop, -1 where none fit.
- *  dropped: as linear_choose_set found it from the weights. They stay unknown: all that holds of their norms follows
- * from `dropped`, which is public, and the number of rows. */
+/** For a layer whose answers are interleaved in so many levels, with keys of that cut: the most bits that queries may
+ * drop, -1 where none fit. dropped: as linear_choose_set found it from the weights. They stay unknown: all that holds
+ * of their norms follows from `dropped`, which is public, and the number of rows. */
 int linear_interleaved_dropped(const struct rlwe_params *p, unsigned kept_bits, unsigned dropped, size_t rows,
-                               unsigned levels);
+                               unsigned levels, size_t cut);
 
 #endif

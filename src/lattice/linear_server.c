@@ -18,6 +18,7 @@
 #include "lattice/lattice_messages.h"
 #include "lattice/layout.h"
 #include "lattice/rlwe_cipher.h"
+#include "lattice/window_product.h"
 #include "lattice/workspace.h"
 
 enum { PIECE_BITS = 28 /* the share is cut into signed pieces that the exact product kernel takes */ };
@@ -30,7 +31,7 @@ struct server_tile {
   uint64_t *y;
   const int16_t *raw; /* the weights */
   size_t pieces, c1_stride;
-  bool transforms;                /* products with c1 by transforms: every weight of a polynomial at once */
+  enum layout_product by;         /* products with c1 */
   size_t parts;                   /* of all groups */
   struct matrix_weights *weights; /* owned, [parts] */
   /* In the session's workspace: */
@@ -44,20 +45,21 @@ struct server_tile {
   int8_t *ternary;   /* [out_channels][n]: u of the bundle's zeros, secret; not where answers are interleaved */
   uint32_t *zero;    /* [answers][bundle][limbs][n]: interleaved ones' c0 without the query's part, secret */
   struct interleaver units;
-  int32_t *spread;         /* [polys][n]: an output's weights at their coefficients, secret */
-  uint64_t *fraction;      /* [n] secret */
-  uint64_t *mask;          /* [tile_lanes] secret */
-  uint64_t *values;        /* [LAYOUT_GATHER][span] secret */
-  uint8_t *scratch;        /* the product kernel's */
-  uint8_t *query, *answer; /* messages */
-  size_t *source, *target; /* [phases][span], [tile_lanes] */
-  uint32_t *lane;          /* [tile_lanes] */
-  int32_t *c1;             /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
-  uint32_t *c1_transform;  /* [polys][limbs][n], in Montgomery form; instead of c1 */
-  uint32_t *place;         /* [rows]: where a group's weights lie in `spread` */
-  int32_t *c0;             /* [limbs][channels][span] */
-  uint32_t *base;          /* [rows]: where a matrix' rows begin in a plane */
-  uint32_t *uniform;       /* [limbs][n] */
+  struct window_product windows; /* in place of c1; owns tables */
+  int32_t *spread;               /* [polys][n]: an output's weights at their coefficients, secret */
+  uint64_t *fraction;            /* [n] secret */
+  uint64_t *mask;                /* [tile_lanes] secret */
+  uint64_t *values;              /* [LAYOUT_GATHER][span] secret */
+  uint8_t *scratch;              /* the product kernel's */
+  uint8_t *query, *answer;       /* messages */
+  size_t *source, *target;       /* [phases][span], [tile_lanes] */
+  uint32_t *lane;                /* [tile_lanes] */
+  int32_t *c1;                   /* [limbs][polys][c1_stride]: coefficients, then their negation for wrap-around */
+  uint32_t *c1_transform;        /* [polys][limbs][n], in Montgomery form; instead of c1 */
+  uint32_t *place;               /* [rows]: where a group's weights lie in `spread` */
+  int32_t *c0;                   /* [limbs][channels][span] */
+  uint32_t *base;                /* [rows]: where a matrix' rows begin in a plane */
+  uint32_t *uniform;             /* [limbs][n] */
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -73,7 +75,8 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.shape.ring_bits, PIECE_BITS);
   t->c1_stride = n + layout_coefficient(l, l->packed - 1, l->reach) + l->stride; /* at most 2n */
-  t->transforms = layout_by_transforms(l);
+  t->by = layout_product(l);
+  t->windows.l = l;
   t->parts = l->layer.shape.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
   t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
@@ -84,7 +87,8 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   t->ternary = workspace_take(w, l->levels ? 0 : l->layer.shape.out_channels * n, sizeof *t->ternary);
   t->zero = workspace_take(w, l->levels ? l->answers * l->bundle * limbs * n : 0, sizeof *t->zero);
   if (l->levels) interleaver_place(&t->units, w, l->levels, l->bundle);
-  t->spread = workspace_take(w, t->transforms ? l->polys * n : 0, sizeof *t->spread);
+  if (t->by == PRODUCT_WINDOWS) window_product_place_secrets(&t->windows, w);
+  t->spread = workspace_take(w, t->by == PRODUCT_TRANSFORMS ? l->polys * n : 0, sizeof *t->spread);
   t->fraction = workspace_take(w, n, sizeof *t->fraction);
   t->mask = workspace_take(w, l->tile_lanes, sizeof *t->mask);
   t->values = workspace_take(w, LAYOUT_GATHER * l->span, sizeof *t->values);
@@ -95,8 +99,9 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   t->source = workspace_take(w, l->phase_count * l->span, sizeof *t->source);
   t->target = workspace_take(w, l->tile_lanes, sizeof *t->target);
   t->lane = workspace_take(w, l->tile_lanes, sizeof *t->lane);
-  t->c1 = workspace_take(w, t->transforms ? 0 : limbs * c1_plane(t), sizeof *t->c1);
-  t->c1_transform = workspace_take(w, t->transforms ? l->polys * limbs * n : 0, sizeof *t->c1_transform);
+  if (t->by == PRODUCT_WINDOWS) window_product_place(&t->windows, w);
+  t->c1 = workspace_take(w, t->by == PRODUCT_ROWS ? limbs * c1_plane(t) : 0, sizeof *t->c1);
+  t->c1_transform = workspace_take(w, t->by == PRODUCT_TRANSFORMS ? l->polys * limbs * n : 0, sizeof *t->c1_transform);
   t->place = workspace_take(w, l->rows, sizeof *t->place);
   t->c0 = workspace_take(w, limbs * c0_plane(l), sizeof *t->c0);
   t->base = workspace_take(w, l->rows, sizeof *t->base);
@@ -118,12 +123,13 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   TRY(rlwe_workspace(t->r, w.used, &w));
   tile_place(t, &w, t->r->kernels);
   if (!t->x) t->pieces = 0;
-  t->units.r = t->r;
+  t->units.r = t->windows.r = t->r;
+  if (t->by == PRODUCT_WINDOWS) TRY(window_product_open(&t->windows));
   t->weights = mem_alloc(t->parts, sizeof *t->weights);
   FAIL_IF(!t->weights, FUSION_E_MEMORY);
   /* The lanes after the last row are read, their sums unused: they must be numbers of the right size. */
   for (size_t k = 0; k < l->params->limbs; k++) {
-    if (!t->transforms) memset(t->c1 + (k + 1) * c1_plane(t) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c1);
+    if (t->by == PRODUCT_ROWS) memset(t->c1 + (k + 1) * c1_plane(t) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c1);
     memset(t->c0 + (k + 1) * c0_plane(l) - MATRIX_LANES, 0, MATRIX_LANES * sizeof *t->c0);
   }
   for (size_t k = 0; k < t->pieces; k++)
@@ -140,6 +146,7 @@ cleanup:
 static void tile_close(struct server_tile *t) {
   for (size_t k = 0; t->weights && k < t->parts; k++) matrix_weights_free(&t->weights[k]);
   mem_free(t->weights);
+  window_product_close(&t->windows);
   rlwe_workspace_wipe(t->r, t->secret_len);
 }
 
@@ -164,13 +171,17 @@ static fusion_status expand_c1(struct server_tile *t, size_t bundle) {
     for (size_t k = 0; k < limbs; k++) {
       uint32_t *a = t->uniform + k * n;
       if (l->levels) scale(a, factor[k], n, &t->r->moduli[k]);
-      if (t->transforms) {
+      if (t->by == PRODUCT_TRANSFORMS) {
         memcpy(t->c1_transform + (j * limbs + k) * n, a, n * sizeof *a);
         rlwe_to_montgomery(t->r, t->c1_transform + (j * limbs + k) * n, n, k);
         continue;
       }
-      int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
       t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
+      if (t->by == PRODUCT_WINDOWS) {
+        window_product_take(&t->windows, a, j, k);
+        continue;
+      }
+      int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
       t->r->kernels->centre_extend(out, a, n, t->c1_stride - n, &t->r->moduli[k]);
     }
   }
@@ -223,16 +234,11 @@ static void split_share(struct server_tile *t, size_t tile) {
   }
 }
 
-static size_t row_stream(const struct linear_layout *l, size_t group, size_t r) {
-  const size_t group_in = l->layer.shape.in_channels / l->layer.shape.groups;
-  return (group * group_in + r / l->taps) * l->phase_count + l->tap[r % l->taps].phase;
-}
-
 /* Where the rows (channel, tap) of a group's matrix begin in the planes of c0. */
 static void set_base(struct server_tile *t, size_t group) {
   const struct linear_layout *l = t->l;
   for (size_t r = 0; r < l->rows; r++)
-    t->base[r] = (uint32_t)(row_stream(l, group, r) * l->span + l->tap[r % l->taps].offset);
+    t->base[r] = (uint32_t)(layout_row_stream(l, group, r) * l->span + l->tap[r % l->taps].offset);
 }
 
 /* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. Whole blocks of MATRIX_LANES, of which n
@@ -256,7 +262,7 @@ static void set_common_base(struct server_tile *t, size_t group) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
   for (size_t r = 0; r < l->rows; r++) {
-    const size_t stream = row_stream(l, group, r), poly = stream / l->packed;
+    const size_t stream = layout_row_stream(l, group, r), poly = stream / l->packed;
     const size_t at = layout_coefficient(l, stream % l->packed, l->tap[r % l->taps].offset);
     t->base[r] = (uint32_t)(poly * t->c1_stride + at);
     t->place[r] = (uint32_t)(poly * n + (at ? n - at : 0));
@@ -288,10 +294,14 @@ static void multiply_transformed(struct server_tile *t, uint32_t *sums, size_t o
 /* sums[out] of every limb: the part's weights, of output channels from `out` on, times c1. */
 static void multiply_common(struct server_tile *t, const struct matrix_weights *w, size_t out) {
   const struct linear_layout *l = t->l;
-  const size_t n = l->params->n;
-  set_common_base(t, out / l->group_outs);
-  if (!t->transforms) multiply_modular(t, w, t->c1, c1_plane(t), n);
-  for (size_t o = 0; o < w->outs && t->transforms; o++)
+  const size_t n = l->params->n, group = out / l->group_outs;
+  if (t->by == PRODUCT_WINDOWS) {
+    window_product_run(&t->windows, t->sums, t->raw + out * l->rows, w->outs, group);
+    return;
+  }
+  set_common_base(t, group);
+  if (t->by == PRODUCT_ROWS) multiply_modular(t, w, t->c1, c1_plane(t), n);
+  for (size_t o = 0; o < w->outs && t->by == PRODUCT_TRANSFORMS; o++)
     multiply_transformed(t, t->sums + o * l->params->limbs * n, out + o);
 }
 

@@ -14,6 +14,7 @@ enum {
   RLWE_KEYS_MAX = 8, /* secret keys of a session for one N: tiles of a layer that share their uniform halves */
   RLWE_LIMB_BITS = 26,
   INTERLEAVE_LEVELS_MAX = 8, /* 2^levels output channels in an answer: interleave.h */
+  INTERLEAVE_CUTS = 3,       /* ways to cut ciphertexts into digits: interleave.h */
   RLWE_KAPPA_MAX = 58,       /* widest modulus of an answer: 2^kappa */
   RLWE_DROPPED_MAX = 63,     /* low bits that a query may drop */
   RLWE_QUERY_BITS_MIN = 8,

@@ -69,6 +69,11 @@ void rlwe_draw_ternary(struct rlwe *r, int32_t *out, size_t count) {
   draw(r, out, count, r->kernels->ternary);
 }
 
+/* A session may do without an N, with its keys for interleaving or for products of matrices. */
+static bool ring_used(const struct rlwe_keys *keys, size_t ring) {
+  return keys->of_ring[ring] || (ring == interleave_keys[0].ring ? keys->turns : keys->levels);
+}
+
 static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel *channel, const struct prg *seed,
                               const struct rlwe_keys *keys) {
   fusion_status status = FUSION_OK;
@@ -82,7 +87,7 @@ static fusion_status rlwe_new(struct rlwe **out, enum role role, struct channel 
   FAIL_IF(!r->secret, FUSION_E_MEMORY);
   for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) r->moduli[k] = mod_make(rlwe_primes[k]);
   for (size_t ring = 0; ring < RLWE_RINGS; ring++)
-    for (size_t k = 0; k < RLWE_LIMBS_MAX; k++)
+    for (size_t k = 0; k < RLWE_LIMBS_MAX && ring_used(keys, ring); k++)
       TRY(ntt_table_make(&r->ntt[ring][k], rlwe_ring_log_n[ring], rlwe_primes[k], rlwe_roots[k]));
 cleanup:
   if (status != FUSION_OK) {
@@ -95,8 +100,7 @@ cleanup:
 
 void rlwe_lift(const struct rlwe *r, uint32_t *out, const int32_t *small, size_t ring, size_t limb) {
   const size_t n = (size_t)1 << rlwe_ring_log_n[ring];
-  memset(out, 0, n * sizeof *out);
-  r->kernels->add_small(out, out, small, n, &r->moduli[limb]);
+  r->kernels->lift(out, small, n, &r->moduli[limb]);
   r->kernels->ntt_forward(out, &r->ntt[ring][limb]);
 }
 
@@ -186,7 +190,7 @@ static fusion_status make_client(struct rlwe **out, struct channel *channel, con
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   uint8_t *at = payload + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(make_keys(r, ring, at));
+    if (ring_used(keys, ring)) TRY(make_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
 cleanup:
@@ -210,7 +214,7 @@ fusion_status rlwe_open_client(struct rlwe **out, struct channel *channel, const
   TRY(channel_send(channel, MSG_RLWE_KEY, payload, len));
   TRY(channel_flush(channel));
   TRY(turn_key_send(r, &galois_keys, r->keys.levels, 1));
-  TRY(turn_key_send(r, &interleave_keys, r->keys.turns, r->keys.turned));
+  TRY(turn_key_send(r, &interleave_keys[r->keys.cut], r->keys.turns, r->keys.turned));
 cleanup:
   mem_free(payload);
   if (status != FUSION_OK) {
@@ -224,13 +228,13 @@ cleanup:
 /* Payloads of the three messages, one behind the other. */
 static size_t payloads_len(const struct rlwe_keys *keys) {
   return key_payload_len(keys) + turn_key_len(&galois_keys, keys->levels, 1) +
-         turn_key_len(&interleave_keys, keys->turns, keys->turned);
+         turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned);
 }
 
 static fusion_status receive_payloads(struct channel *channel, const struct rlwe_keys *keys, uint8_t *payloads) {
   fusion_status status = FUSION_OK;
   const size_t key_len = key_payload_len(keys), galois_len = turn_key_len(&galois_keys, keys->levels, 1);
-  const size_t turn_len = turn_key_len(&interleave_keys, keys->turns, keys->turned);
+  const size_t turn_len = turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned);
   TRY(channel_recv(channel, MSG_RLWE_KEY, payloads, key_len));
   if (keys->levels) TRY(channel_recv(channel, MSG_RLWE_GALOIS, payloads + key_len, galois_len));
   if (keys->turns) TRY(channel_recv(channel, MSG_RLWE_TURN, payloads + key_len + galois_len, turn_len));
@@ -247,7 +251,7 @@ static fusion_status take_payloads(struct rlwe **out, struct channel *channel, c
   FAIL_IF(!r->shared, FUSION_E_MEMORY);
   const uint8_t *at = payloads + PRG_SEED_LEN;
   for (size_t ring = 0; ring < RLWE_RINGS; ring++) {
-    TRY(read_keys(r, ring, at));
+    if (ring_used(keys, ring)) TRY(read_keys(r, ring, at));
     at += ring_payload_len(keys, ring);
   }
   TRY(turn_key_take(r, &galois_keys, keys->levels, 1, at, &r->galois));
@@ -360,7 +364,7 @@ size_t rlwe_memory(const struct rlwe_keys *keys, enum role role) {
     len += (role == ROLE_CLIENT ? own : public) * sizeof(uint32_t) << rlwe_ring_log_n[ring];
   }
   if (role == ROLE_CLIENT) return len;
-  return len + turn_key_memory(&galois_keys, keys->levels, 1) + interleave_memory(keys->turns, keys->turned);
+  return len + turn_key_memory(&galois_keys, keys->levels, 1) + interleave_memory(keys);
 }
 
 fusion_status rlwe_workspace(struct rlwe *r, size_t len, struct workspace *out) {
@@ -382,7 +386,7 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
   if (keys->levels) cost_to_server(cost, turn_key_len(&galois_keys, keys->levels, 1));
-  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys, keys->turns, keys->turned));
+  if (keys->turns) cost_to_server(cost, turn_key_len(&interleave_keys[keys->cut], keys->turns, keys->turned));
 }
 
 void rlwe_close(struct rlwe *r) {

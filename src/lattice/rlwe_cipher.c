@@ -67,9 +67,7 @@ void rlwe_add_zero(struct rlwe *r, const struct rlwe_params *params, const struc
   rlwe_draw_noise(r, zero->small + n, count);
   for (size_t k = 0; k < params->limbs; k++) {
     const struct modulus *m = &r->moduli[k];
-    memset(u, 0, n * sizeof *u);
-    kernels->add_small(u, u, zero->small, n, m);
-    kernels->ntt_forward(u, &r->ntt[params->ring][k]);
+    rlwe_lift(r, u, zero->small, params->ring, k);
     kernels->multiply(product, u, key + k * n, n, m);
     kernels->ntt_inverse(product, &r->ntt[params->ring][k]);
     kernels->add_small(product, product, zero->small + n, count, m);

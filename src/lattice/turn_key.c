@@ -29,11 +29,12 @@ struct maker {
   const uint32_t *key;              /* the secret transformed, for every prime */
   int32_t *secret, *turned, *noise; /* [N] each */
   uint32_t *uniform;                /* [limbs][N] */
+  uint32_t *lifted;                 /* [limbs][N] */
   uint32_t *work;                   /* [2][N] */
 };
 
 static size_t maker_words(const struct turn_kind *kind) {
-  return (3 + kind->limbs + 2) * degree(kind);
+  return (3 + 2 * kind->limbs + 2) * degree(kind);
 }
 
 static void maker_place(struct maker *m, uint32_t *memory) {
@@ -42,7 +43,8 @@ static void maker_place(struct maker *m, uint32_t *memory) {
   m->turned = m->secret + n;
   m->noise = m->turned + n;
   m->uniform = memory + 3 * n;
-  m->work = m->uniform + m->kind->limbs * n;
+  m->lifted = m->uniform + m->kind->limbs * n;
+  m->work = m->lifted + m->kind->limbs * n;
 }
 
 /* Coefficients of a secret of the ring. */
@@ -63,9 +65,10 @@ static void turn_secret(const struct maker *m, size_t g) {
     const size_t at = i * g & (2 * n - 1);
     m->turned[at & (n - 1)] = at < n ? m->secret[i] : -m->secret[i];
   }
+  for (size_t k = 0; k < m->kind->limbs; k++) rlwe_lift(m->r, m->lifted + k * n, m->turned, m->kind->ring, k);
 }
 
-/* c0 of one digit. */
+/* c0 of one digit; the turned secret transformed is in m->lifted. */
 static fusion_status put_digit(const struct maker *m, unsigned level, size_t digit, struct bit_writer *w) {
   struct rlwe *r = m->r;
   const size_t n = degree(m->kind), ring = m->kind->ring;
@@ -78,11 +81,11 @@ static fusion_status put_digit(const struct maker *m, unsigned level, size_t dig
     rlwe_lift(r, sum, m->noise, ring, k);
     r->kernels->multiply(product, m->uniform + k * n, m->key + k * n, n, mod);
     r->kernels->subtract(sum, sum, product, n, mod);
-    const uint64_t weight = m->kind->weight(digit, k) % mod->p;
+    const uint64_t weight = m->kind->weight(m->kind, digit, k) % mod->p;
     if (weight) {
       const uint32_t factor = (uint32_t)((weight << 32) % mod->p); /* in Montgomery form */
-      rlwe_lift(r, product, m->turned, ring, k);
-      for (size_t i = 0; i < n; i++) product[i] = mod_multiply_montgomery(product[i], factor, mod);
+      const uint32_t *lifted = m->lifted + k * n;
+      for (size_t i = 0; i < n; i++) product[i] = mod_multiply_montgomery(lifted[i], factor, mod);
       r->kernels->add(sum, sum, product, n, mod);
     }
     for (size_t i = 0; i < n; i++) bits_put(w, sum[i], RLWE_LIMB_BITS);

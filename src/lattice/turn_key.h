@@ -18,10 +18,11 @@
 struct turn_kind {
   const char *label; /* of the public streams */
   message_type message;
-  unsigned set;               /* of params.h: its primes */
-  size_t ring, digits, limbs; /* ring: of rlwe_ring_log_n; limbs: primes that a key has */
+  unsigned set;                      /* of params.h: its primes */
+  size_t ring, digits, limbs;        /* ring: of rlwe_ring_log_n; limbs: primes that a key has */
+  unsigned digit_bits, skipped_bits; /* interleave.h; 0 where digits are residues */
   /** What a digit counts, modulo the prime `limb`. */
-  uint64_t (*weight)(size_t digit, size_t limb);
+  uint64_t (*weight)(const struct turn_kind *kind, size_t digit, size_t limb);
 };
 
 /** Payload of the message: keys of the levels 1 .. `levels` of so many secrets. */

@@ -50,13 +50,17 @@ void softspoken_receiver_expand(struct softspoken_receiver *r, size_t blocks) {
 }
 
 /* Leaf y of a tree is the one at x = y ^ Delta, so that plane b is the sum over x of bit b of (Delta - x), as the paper
- * has it. Then the receiver's correction, times Delta. Plane 0 stays zero. */
+ * has it. Plane 0 stays zero. */
 static void sender_expand(struct softspoken_sender *s, size_t blocks) {
   const struct softspoken_core *c = &s->core;
+  for (size_t tree = 0; tree < softspoken_trees(c->field_bits); tree++) expand_tree(c, tree, true, c->total, blocks);
+}
+
+/* The receiver's corrections, times Delta. */
+static void sender_correct(struct softspoken_sender *s, size_t blocks) {
+  const struct softspoken_core *c = &s->core;
   const unsigned k = c->field_bits;
-  expand_tree(c, 0, true, c->total, blocks);
   for (size_t tree = 1; tree < softspoken_trees(k); tree++) {
-    expand_tree(c, tree, true, c->total, blocks);
     memcpy(c->total, c->message + (tree - 1) * blocks * sizeof(block), blocks * sizeof(block));
     for (size_t p = tree * k; p < (tree + 1) * k; p++) {
       const uint64_t mask = delta_mask(s->delta, p);
@@ -149,10 +153,11 @@ void softspoken_collect(const struct softspoken_core *c, block *out, size_t coun
 static fusion_status send_chunk(struct softspoken_sender *s, block *keys, size_t count) {
   struct softspoken_core *c = &s->core;
   const size_t blocks = softspoken_blocks(count);
+  sender_expand(s, blocks); /* while the receiver does the same */
   const fusion_status status =
       channel_recv(c->channel, MSG_SOFTSPOKEN, c->message, softspoken_message_len(c->field_bits, blocks));
   if (status != FUSION_OK) return status;
-  sender_expand(s, blocks);
+  sender_correct(s, blocks);
   softspoken_challenge(c, blocks);
   if (!sender_accepts(s, blocks))
     return channel_fail(c->channel, FUSION_E_CRYPTO, "oblivious transfer: the peer's messages do not pass the check");

@@ -138,7 +138,8 @@ static double layers_price(const struct encrypted_steps *s, const struct rlwe_ke
   return price;
 }
 
-static struct rlwe_keys with_turns(struct rlwe_keys keys, size_t turns, size_t turned) {
+static struct rlwe_keys with_turns(struct rlwe_keys keys, size_t turns, size_t turned, size_t cut) {
+  keys.cut = cut;
   keys.turns = turns;
   keys.turned = turned;
   keys.of_ring[0] = size_max(keys.of_ring[0], turned);
@@ -147,17 +148,19 @@ static struct rlwe_keys with_turns(struct rlwe_keys keys, size_t turns, size_t t
 
 /* The keys that interleave answers: as many as take the fewest bytes for the samples of the session. */
 static void choose_turns(struct encrypted_steps *s, size_t expected_samples) {
-  const struct rlwe_keys none = s->keys, most = with_turns(none, INTERLEAVE_LEVELS_MAX, RLWE_KEYS_MAX);
+  const struct rlwe_keys none = s->keys, most = with_turns(none, INTERLEAVE_LEVELS_MAX, RLWE_KEYS_MAX, 0);
   const double without = layers_price(s, &none, expected_samples);
   double least = without + rlwe_keys_price(&none);
   if (layers_price(s, &most, expected_samples) >= without) return; /* many samples: nothing to gain */
   for (size_t turned = 1; turned <= RLWE_KEYS_MAX; turned *= 2) {
     for (size_t turns = 1; turns <= INTERLEAVE_LEVELS_MAX; turns++) {
-      const struct rlwe_keys keys = with_turns(none, turns, turned);
-      const double price = layers_price(s, &keys, expected_samples) + rlwe_keys_price(&keys);
-      if (price >= least) continue;
-      least = price;
-      s->keys = keys;
+      for (size_t cut = 0; cut < INTERLEAVE_CUTS; cut++) {
+        const struct rlwe_keys keys = with_turns(none, turns, turned, cut);
+        const double price = layers_price(s, &keys, expected_samples) + rlwe_keys_price(&keys);
+        if (price >= least) continue;
+        least = price;
+        s->keys = keys;
+      }
     }
   }
 }

@@ -36,16 +36,21 @@ static struct bounds_case within(void) {
 enum bounds_kernel {
   MULTIPLY,
   MULTIPLY_SUM,
+  PRODUCT,
+  COLUMN,
   REDUCE,
   ADD,
   SUBTRACT,
   CENTRE_WIDE,
   CENTRE_EXTEND,
   ADD_SMALL,
+  LIFT,
   ENCODE,
   SAMPLE,
   FRACTION,
   DIGIT,
+  COMPOSE,
+  CUT,
   ACCEPT,
   LANES,
   SUMS,
@@ -58,16 +63,21 @@ static void run(struct bounds_case *c) {
   const uint32_t *const lower[] = {c->a};
   const uint32_t row_base[] = {0};
   const struct matrix_weights one = {.outs = 1, .rows = 1, .weight_bits = 8};
+  const struct residue_product product = {.outs = COUNT, .terms = 1, .columns = 1, .row_base = row_base};
+  const struct digit_cut cut = {.digits = 2, .bits = 25, .skipped = 12};
   struct matrix_weights packed;
   switch (c->which) {
     case MULTIPLY: multiply_common(c->out, c->a, c->b, COUNT, m); break;
     case MULTIPLY_SUM: multiply_sum_common(c->out, c->a, c->b, 0, 1, COUNT, m); break;
+    case PRODUCT: product_common(c->out, c->a, c->b, &product, m); break;
+    case COLUMN: columns_assert(c->a, COUNT / 3, COUNT / 3, 3, m->p); break;
     case REDUCE: reduce_signed_common(c->out, c->wide, COUNT, m); break;
     case ADD: add_common(c->out, c->a, c->b, COUNT, m); break;
     case SUBTRACT: subtract_common(c->out, c->a, c->b, COUNT, m); break;
     case CENTRE_WIDE: centre_wide_common(c->centred, c->low, c->high, COUNT, m); break;
     case CENTRE_EXTEND: centre_extend_common(c->centred, c->b, COUNT, COUNT, m); break;
     case ADD_SMALL: add_small_common(c->out, c->b, c->small, COUNT, m); break;
+    case LIFT: lift_common(c->out, c->small, COUNT, m); break;
     case ENCODE: encode_common(c->out, c->low, COUNT, 26, 12345, m); break;
     case SAMPLE:
       noise_common(c->centred, c->low, COUNT);
@@ -75,6 +85,8 @@ static void run(struct bounds_case *c) {
       break;
     case FRACTION: add_fraction_common(c->low, c->b, COUNT, c->k, m); break;
     case DIGIT: mixed_digit_common(c->out, c->b, lower, 1, COUNT, c->moduli); break;
+    case COMPOSE: compose_common(c->wide, c->b, c->a, COUNT, c->moduli); break;
+    case CUT: cut_digits_common(c->centred, c->wide, COUNT, &cut); break;
     case ACCEPT: (void)accept_below_common(c->out, COUNT, c->a, COUNT, m->p); break;
     case LANES: matrix_assert_lanes(c->lanes, row_base, &one); break;
     case SUMS: matrix_assert_sums(c->sums, &one); break;
@@ -115,6 +127,7 @@ static void bound_assert__is_silent_at_the_ends_of_the_ranges(void **state) {
   c.sums[PLACE] = REDUCE_BOUND - 1;
   for (c.which = 0; c.which < BOUNDS_KERNELS; c.which++) {
     c.a[PLACE] = c.which == MULTIPLY ? MULTIPLY_BOUND - 1 : c.moduli[0].p - 1;
+    if (c.which == COMPOSE) c.a[PLACE] = c.moduli[1].p - 1;
     c.weights[0] = 128;
     assert_false(aborts(run, c));
     c.weights[0] = -128;
@@ -140,6 +153,10 @@ static void bound_assert__aborts_outside_each_range(void **state) {
   ASSERT_ABORTS(MULTIPLY, b[COUNT - 1], p);
   ASSERT_ABORTS(MULTIPLY_SUM, a[PLACE], p);
   ASSERT_ABORTS(MULTIPLY_SUM, b[COUNT - 1], p);
+  ASSERT_ABORTS(PRODUCT, a[PLACE], p);
+  ASSERT_ABORTS(PRODUCT, b[0], p);
+  ASSERT_ABORTS(COLUMN, a[0], p);
+  ASSERT_ABORTS(COLUMN, a[COUNT - 1], p);
   ASSERT_ABORTS(REDUCE, wide[PLACE], REDUCE_BOUND);
   ASSERT_ABORTS(REDUCE, wide[PLACE], -REDUCE_BOUND);
   ASSERT_ABORTS(ADD, a[PLACE], p);
@@ -156,6 +173,12 @@ static void bound_assert__aborts_outside_each_range(void **state) {
   ASSERT_ABORTS(FRACTION, k, p);
   ASSERT_ABORTS(DIGIT, a[PLACE], p);
   ASSERT_ABORTS(DIGIT, b[PLACE], rlwe_primes[1]);
+  ASSERT_ABORTS(LIFT, small[PLACE], (int32_t)p);
+  ASSERT_ABORTS(LIFT, small[PLACE], -(int32_t)p);
+  ASSERT_ABORTS(COMPOSE, b[PLACE], p);
+  ASSERT_ABORTS(COMPOSE, a[PLACE], rlwe_primes[1]);
+  ASSERT_ABORTS(CUT, wide[PLACE], REDUCE_BOUND);
+  ASSERT_ABORTS(CUT, wide[PLACE], -REDUCE_BOUND);
   ASSERT_ABORTS(LANES, lanes[PLACE], MATRIX_BOUND + 1);
   ASSERT_ABORTS(LANES, lanes[MATRIX_LANES - 1], -MATRIX_BOUND - 1);
   ASSERT_ABORTS(SUMS, sums[PLACE], REDUCE_BOUND);

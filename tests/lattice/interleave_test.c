@@ -34,8 +34,8 @@ static void *open_server(void *arg) {
   return NULL;
 }
 
-static void pair_open(struct pair *p, size_t turns, size_t secrets) {
-  *p = (struct pair){.keys = {.of_ring = {secrets, 0}, .turns = turns, .turned = secrets}};
+static void pair_open(struct pair *p, size_t turns, size_t secrets, size_t cut) {
+  *p = (struct pair){.keys = {.of_ring = {secrets, 0}, .turns = turns, .turned = secrets, .cut = cut}};
   assert_ok(channel_pipe(&p->at_server, &p->at_client));
   test_run_both(open_server, p, open_client, p);
 }
@@ -119,15 +119,15 @@ static void interleave(const struct pair *p, unsigned levels, size_t units, size
 
 /* Full answers: the noise has the deviation that the bound takes, with uniform digits and a secret of variance 2/3 in
  * the place of the largest ones. */
-static void interleaver__noise_has_the_deviation_of_the_bound(void **state) {
-  (void)state;
+static void check_deviation(size_t cut) {
   uint64_t seed = test_seed();
   struct pair p;
-  pair_open(&p, LEVELS, 1);
+  pair_open(&p, LEVELS, 1, cut);
   for (unsigned levels = 1; levels <= LEVELS; levels++) {
-    const double digit = ldexp(1, 2 * INTERLEAVE_DIGIT_BITS) / 12;
-    const double skipped = ldexp(1, 2 * INTERLEAVE_SKIPPED_BITS) / 12;
-    const double level = RLWE_NOISE_PAIRS / 2.0 * N * INTERLEAVE_DIGITS * digit + skipped * N * 2 / 3;
+    const struct turn_kind *kind = &interleave_keys[cut];
+    const double digit = ldexp(1, 2 * (int)kind->digit_bits) / 12;
+    const double skipped = ldexp(1, 2 * (int)kind->skipped_bits) / 12;
+    const double level = RLWE_NOISE_PAIRS / 2.0 * N * (double)kind->digits * digit + skipped * N * 2 / 3;
     const double expected = sqrt(level * (ldexp(1, 2 * (int)levels) - 1) / 3);
     double squares = 0, largest = 0;
     interleave(&p, levels, (size_t)1 << levels, 1, &seed, &squares, &largest);
@@ -139,11 +139,21 @@ static void interleaver__noise_has_the_deviation_of_the_bound(void **state) {
   pair_close(&p);
 }
 
+static void interleaver__noise_has_the_deviation_of_the_bound(void **state) {
+  (void)state;
+  for (size_t cut = 0; cut < INTERLEAVE_CUTS; cut++) {
+    const struct turn_kind *kind = &interleave_keys[cut];
+    assert_true(kind->digits <= INTERLEAVE_DIGITS_MAX);
+    assert_int_equal(kind->digits * kind->digit_bits + kind->skipped_bits, rlwe_params_find(1)->q_bits);
+    check_deviation(cut);
+  }
+}
+
 static void interleaver__any_number_of_units(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   struct pair p;
-  pair_open(&p, LEVELS, 1);
+  pair_open(&p, LEVELS, 1, 0);
   for (unsigned levels = 1; levels <= 4; levels++)
     for (size_t units = 1; units <= (size_t)1 << levels; units++) {
       double squares = 0, largest = 0;
@@ -159,7 +169,7 @@ static void interleaver__several_secrets(void **state) {
   enum { SECRETS = 3 };
   uint64_t seed = test_seed();
   struct pair p;
-  pair_open(&p, 3, SECRETS);
+  pair_open(&p, 3, SECRETS, 1);
   for (size_t secrets = 1; secrets <= SECRETS; secrets++)
     for (size_t units = 2; units <= 8; units += 3) {
       double squares = 0, largest = 0;
@@ -177,7 +187,7 @@ static void interleave__bad_keys_are_refused(void **state) {
     struct pair p = {.keys = {.of_ring = {1, 0}, .turns = 2, .turned = 1}};
     struct prg *prg = NULL;
     const size_t key_len = PRG_SEED_LEN + bits_len((size_t)LIMBS * N, RLWE_LIMB_BITS),
-                 len = turn_key_len(&interleave_keys, p.keys.turns, 1);
+                 len = turn_key_len(&interleave_keys[0], p.keys.turns, 1);
     uint8_t *payload = mem_alloc(len, 1);
     assert_non_null(payload);
     assert_ok(channel_pipe(&p.at_server, &p.at_client));

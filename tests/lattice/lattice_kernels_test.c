@@ -151,6 +151,86 @@ static void elementwise__definitions(void **state) {
   }
 }
 
+static void product__definition(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  enum { OUTS = 5, TERMS = 7, COLUMNS = 16, STEP = COLUMNS + 3 };
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    const struct modulus m = mod_make(rlwe_primes[tier % RLWE_LIMBS_MAX]);
+    for (size_t columns = COLUMNS - 1; columns <= COLUMNS; columns++) {
+      uint32_t a[OUTS * TERMS], b[TERMS * STEP], out[OUTS * COLUMNS], base[TERMS];
+      for (size_t i = 0; i < OUTS * TERMS; i++) a[i] = i < TERMS ? m.p - 1 : (uint32_t)(test_random(&seed) % m.p);
+      for (size_t i = 0; i < TERMS * STEP; i++) b[i] = i % STEP < 3 ? m.p - 1 : (uint32_t)(test_random(&seed) % m.p);
+      for (size_t k = 0; k < TERMS; k++) base[k] = (uint32_t)((TERMS - 1 - k) * STEP + k % 3);
+      const struct residue_product shape = {OUTS, TERMS, columns, base};
+      lattice_kernels_of((enum cpu_tier)tier)->product(out, a, b, &shape, &m);
+      for (size_t i = 0; i < OUTS * columns; i++) {
+        uint64_t sum = 0;
+        for (size_t k = 0; k < TERMS; k++)
+          sum = (sum + (uint64_t)a[i / columns * TERMS + k] * b[base[k] + i % columns]) % m.p;
+        assert_int_equal(out[i], sum);
+      }
+    }
+  }
+}
+
+static void columns__are_transforms(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  enum { COLUMNS = 72, STRIDE = COLUMNS + 5, N_MAX = 512 };
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    const struct lattice_kernels *kernels = lattice_kernels_of((enum cpu_tier)tier);
+    for (unsigned log_n = NTT_MIN_LOG; log_n <= 9; log_n++) {
+      static uint32_t a[N_MAX * STRIDE], wanted[STRIDE][N_MAX];
+      struct ntt_table t;
+      const size_t columns = log_n % 2 ? COLUMNS : COLUMNS - 1;
+      assert_ok(ntt_table_make(&t, log_n, rlwe_primes[1], rlwe_roots[1]));
+      for (size_t inverse = 0; inverse < 2; inverse++) {
+        for (size_t i = 0; i < t.n * STRIDE; i++)
+          wanted[i % STRIDE][i / STRIDE] = a[i] = (uint32_t)(test_random(&seed) % (2 * t.m.p));
+        for (size_t k = 0; k < columns; k++) (inverse ? ntt_inverse_c : ntt_forward_c)(wanted[k], &t);
+        (inverse ? kernels->columns_inverse : kernels->columns_forward)(a, STRIDE, columns, &t);
+        for (size_t i = 0; i < t.n * STRIDE; i++) assert_int_equal(a[i], wanted[i % STRIDE][i / STRIDE]);
+      }
+      ntt_table_free(&t);
+    }
+  }
+}
+
+static void digits__put_the_number_together(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  enum { DIGITS = 6, BITS = 7, SKIPPED = 10 };
+  const struct digit_cut cut = {DIGITS, BITS, SKIPPED};
+  struct modulus moduli[RLWE_LIMBS_MAX];
+  for (size_t k = 0; k < RLWE_LIMBS_MAX; k++) moduli[k] = mod_make(rlwe_primes[k]);
+  const int64_t p0 = rlwe_primes[0], p1 = rlwe_primes[1], half = (p0 * p1) / 2;
+  for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
+    const struct lattice_kernels *kernels = lattice_kernels_of((enum cpu_tier)tier);
+    uint32_t a[COUNT], b[COUNT];
+    int64_t v[COUNT];
+    int32_t digit[DIGITS * COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+      const int64_t x = i == 0 ? half : i == 1 ? -half : (int64_t)(test_random(&seed) % (uint64_t)(p0 * p1)) - half;
+      v[i] = i < 3 ? i == 2 ? 0 : x : x >> i % 50;
+      a[i] = (uint32_t)((v[i] % p0 + p0) % p0);
+      b[i] = (uint32_t)((v[i] % p1 + p1) % p1);
+    }
+    int64_t got[COUNT];
+    kernels->compose(got, a, b, COUNT, moduli);
+    for (size_t i = 0; i < COUNT; i++) assert_true(got[i] == v[i]);
+    kernels->cut_digits(digit, v, COUNT, &cut);
+    for (size_t i = 0; i < COUNT; i++) {
+      int64_t sum = 0;
+      for (size_t k = DIGITS; k-- > 0;) {
+        assert_true(digit[k * COUNT + i] >= -64 && digit[k * COUNT + i] <= (k + 1 < DIGITS ? 63 : 65));
+        sum = sum * (1 << BITS) + digit[k * COUNT + i];
+      }
+      assert_true(sum == (v[i] + (1 << (SKIPPED - 1))) >> SKIPPED);
+    }
+  }
+}
+
 static void centre__definitions(void **state) {
   (void)state;
   uint64_t seed = test_seed();
@@ -330,6 +410,9 @@ int main(void) {
       cmocka_unit_test(ntt__product_is_schoolbook),
       cmocka_unit_test(ntt__inverse_undoes_forward),
       cmocka_unit_test(elementwise__definitions),
+      cmocka_unit_test(product__definition),
+      cmocka_unit_test(columns__are_transforms),
+      cmocka_unit_test(digits__put_the_number_together),
       cmocka_unit_test(centre__definitions),
       cmocka_unit_test(mixed_digit__rebuilds_the_value),
       cmocka_unit_test(sampling__ranges_and_moments),

@@ -16,6 +16,7 @@ struct job {
   struct linear_layer layer;
   size_t samples, keys; /* of the session, for every N; 0: as many as the layer makes use of */
   size_t turns, turned; /* keys that interleave answers; of so many secrets, 0: of one */
+  size_t cut;           /* of those keys */
   bool ahead;           /* keys are made, kept as bytes and restored */
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
@@ -39,7 +40,8 @@ static size_t row_count(const struct job *j) {
 }
 
 static struct rlwe_keys keys_of(const struct job *j) {
-  struct rlwe_keys keys = {.of_ring = {j->keys, j->keys}, .turns = j->turns, .turned = size_max(1, j->turned)};
+  struct rlwe_keys keys = {
+      .of_ring = {j->keys, j->keys}, .turns = j->turns, .turned = size_max(1, j->turned), .cut = j->cut};
   if (!j->keys) rlwe_keys_add(&keys, &j->layer, j->samples);
   if (j->turned) keys.of_ring[0] = size_max(keys.of_ring[0], j->turned);
   return keys;
@@ -341,7 +343,8 @@ static void interleaved__dense_of_few_samples(void **state) {
     for (size_t k = 0; k < sizeof outs / sizeof *outs; k++) {
       const struct job j = {.layer = dense(17 + 40 * (uint32_t)k, (uint32_t)outs[k], (uint8_t)(18 + 2 * (i % 4)), 2, 8),
                             .samples = samples[i],
-                            .turns = 1 + (i + k) % INTERLEAVE_LEVELS_MAX};
+                            .turns = 1 + (i + k) % INTERLEAVE_LEVELS_MAX,
+                            .cut = k % INTERLEAVE_CUTS};
       used |= 1u << levels_of(&j.layer, samples[i], j.turns);
       seen |= run_with(j, FILL_RANDOM, &seed);
     }
@@ -389,7 +392,8 @@ static void interleaved__several_tiles(void **state) {
       const unsigned levels = levels_with(&layers[i], samples, INTERLEAVE_LEVELS_MAX, turned, &tiles);
       if (levels) used |= 1u << levels;
       if (levels) many[tiles] = true;
-      const struct job j = {.layer = layers[i], .samples = samples, .turns = INTERLEAVE_LEVELS_MAX, .turned = turned};
+      const struct job j = {
+          .layer = layers[i], .samples = samples, .turns = INTERLEAVE_LEVELS_MAX, .turned = turned, .cut = turned / 3};
       seen |= run_with(j, FILL_RANDOM, &seed);
     }
   assert_int_equal(seen, 3);
@@ -403,8 +407,9 @@ static void linear__keys_made_ahead(void **state) {
   const struct linear_layer layers[] = {conv(4, 28, 40, 3, 1, 1, 1, 1), dense(37, 5, 24, 2, 8), dense(20, 3, 44, 2, 8)};
   for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
     for (size_t turned = 1; turned <= 4; turned += 3)
-      run_with((struct job){.layer = layers[i], .samples = 1 + i, .turns = 4, .turned = turned, .ahead = true},
-               FILL_RANDOM, &seed);
+      run_with(
+          (struct job){.layer = layers[i], .samples = 1 + i, .turns = 4, .turned = turned, .cut = i, .ahead = true},
+          FILL_RANDOM, &seed);
 }
 
 struct stocked {
@@ -481,7 +486,9 @@ static double interleaved_bound(const struct job *j, const struct linear_layout 
     norm_2 = fmax(norm_2, squares);
   }
   const double query = 10.5 + (ldexp(1, 2 * (int)l->dropped) - 1) / 12;
-  const double level = 10.5 * n * 6 * 65 * 65 + 512 * 512 * n, keys = level * (ldexp(1, 2 * (int)l->levels) - 1) / 3;
+  const double digits[INTERLEAVE_CUTS] = {6 * 65 * 65, 5 * 129 * 129, 4 * 513 * 513}, left[] = {512, 2048, 2048};
+  const double level = 10.5 * n * digits[l->cut] + left[l->cut] * left[l->cut] * n;
+  const double keys = level * (ldexp(1, 2 * (int)l->levels) - 1) / 3;
   const double fresh = tail * sqrt(query * norm_2 + 10.5 * (2 * n + 1) + keys) + norm_1;
   return fresh / q * unit + (tail * sqrt(n) / 2 + 1) / ldexp(1, (int)l->params->low_bits);
 }
@@ -493,7 +500,8 @@ static void interleaved__noise_stays_below_half_a_unit(void **state) {
     const uint8_t ring = (uint8_t)(14 + test_random(&seed) % 20), weight = (uint8_t)(2 + test_random(&seed) % 14);
     struct job j = {.layer = dense(1 + (uint32_t)(test_random(&seed) % 900), 64, ring, 2, weight),
                     .samples = 1 + test_random(&seed) % 128,
-                    .turns = INTERLEAVE_LEVELS_MAX};
+                    .turns = INTERLEAVE_LEVELS_MAX,
+                    .cut = i % INTERLEAVE_CUTS};
     struct linear_layout l;
     job_open(&j, i % 3 ? FILL_RANDOM : FILL_MIN, &seed);
     const struct rlwe_keys keys = keys_of(&j);
@@ -542,7 +550,9 @@ static void interleaved__extremes(void **state) {
     assert_true(levels <= before);
     before = levels;
     for (enum fill fill = FILL_MAX; fill <= FILL_ZERO_CLIENT; fill++)
-      run_with((struct job){.layer = dense(300, 64, ring, 2, 8), .samples = 4, .turns = 8}, fill, &seed);
+      run_with(
+          (struct job){.layer = dense(300, 64, ring, 2, 8), .samples = 4, .turns = 8, .cut = fill % INTERLEAVE_CUTS},
+          fill, &seed);
     run_with((struct job){.layer = dense(100, 20, ring, 2, 16), .samples = 4, .turns = 8}, FILL_MIN, &seed);
   }
   assert_int_equal(before, 0);
@@ -553,7 +563,7 @@ static void interleaved__every_tier(void **state) {
   uint64_t seed = test_seed();
   for (int tier = 0; tier <= (int)cpu_tier_best(); tier++) {
     assert_ok(cpu_tier_force((enum cpu_tier)tier));
-    run_with((struct job){.layer = dense(200, 70, 24, 2, 8), .samples = 5, .turns = 5}, FILL_RANDOM, &seed);
+    run_with((struct job){.layer = dense(200, 70, 24, 2, 8), .samples = 5, .turns = 5, .cut = 2}, FILL_RANDOM, &seed);
     run_with((struct job){.layer = conv(3, 28, 9, 3, 1, 1, 1, 1), .samples = 1, .turns = 4, .turned = 8}, FILL_RANDOM,
              &seed);
     run_with((struct job){.layer = conv(3, 15, 7, 3, 2, 1, 1, 1), .samples = 3, .turns = 3}, FILL_RANDOM, &seed);
