@@ -16,7 +16,8 @@ static void cheetah__tuned_for_slow_links_moves_less(void **state) {
   assert_ok(engine_cost(engine_find("cheetah-wan"), &n.model->program, shards, 2, &slow));
   assert_true(slow.bytes_to_client + slow.bytes_to_server <
               usual.bytes_to_client + usual.bytes_to_server - (UINT64_C(200) << 10));
-  assert_int_equal(slow.cots_server_sends, usual.cots_server_sends);
+  /* Its correlations are cheaper, so its trees take at least as many. */
+  assert_true(slow.cots_server_sends + slow.cots_client_sends >= usual.cots_server_sends + usual.cots_client_sends);
   model_free(n.model);
 }
 
