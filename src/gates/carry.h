@@ -5,9 +5,9 @@
  *
  *  1. Digits of 1 to 4 bits (see carry_tree_make). Both parties get shares of G = [a_j + b_j >= 2^w] and
  *     P = [a_j + b_j = 2^w - 1] from one random 1-of-2^w OT in which one party is the sender; the digits take turns,
- *     which spreads hashing and traffic evenly (in the fixed tree the server sends them all). The receiver says e = X ^
- * digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with share = T[e] ^ pad_0, so
- * entry 0 needs no message. P of the lowest digit is not used and not made.
+ *     which spreads hashing and traffic evenly (in the fixed tree the server sends them all). The receiver says
+ *     e = X ^ digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with
+ *     share = T[e] ^ pad_0, so entry 0 needs no message. P of the lowest digit is not used and not made.
  *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo, with triples (a; b1, b2; a b1, a b2) from a random OT in
  *     each direction. A party's share of a is its choice bit where it receives, its share of (b1, b2) is r0 ^ r1
  *     where it sends, its share of the cross terms is r0 and what it received. So a triple needs no message, and one
@@ -17,14 +17,13 @@
  *  3. Late digits: the sender of the table knows its share cT of the carry below when it makes the table of
  *     A = G ^ P cT; so the carry above is A ^ P cR, which takes one correlation in place of a merge's two. A is shared
  *     as G is. P is sent under r0 ^ r1 of a random OT whose choice u masks the receiver's d = cR ^ u; shares of
- *     cR (r0 ^ r1) are r0 ^ d (r0 ^ r1) and the receiver's string. The choices e of a level's digit travel in the flight
- *     before.
+ *     cR (r0 ^ r1) are r0 ^ d (r0 ^ r1) and the receiver's string. The choices e travel a level ahead.
  *
  *  Why a cheating peer learns nothing: e and d are masked by the uniform choices X and u. A table entry that the peer
  *  did not choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows
  *  only if X = 0, and then no entry of the message is the chosen one; entries of a late P also by r0 ^ r1, of which it
- *  knows at most one. So are the openings, or by a choice bit. Every mask is uniform and used once. What a cheating peer
- *  sends can only make the carries wrong.
+ *  knows at most one. So are the openings, or by a choice bit. Every entry and bit has a uniform mask of its own; only
+ *  the entry that the peer chose rests on the share, or on r0 ^ r1. Cheating can only make the carries wrong.
  *
  *  Leaks: nothing. Error probability: 0.
  *  Source: DESIGN 6.5; tree after CrypTFlow2 (Rathee et al. 2020) sec. 3.1; the one-flight triples are ours. */
@@ -34,9 +33,9 @@
 #include "gates/carry_shape.h"
 #include "gates/planes.h"
 
-/** What a flight is worth in traffic, in bits: 250 kB, 6 ms at 44 MB/s. That is less than the delay of such a link (20
- * ms), as the connections of a job fill one another's gaps. The cheapest tree is more for near parties: 100 kB, where
- * 0.15 ms at 382 MB/s would be 57. */
+/** What a flight is worth in traffic, in bits. 250 kB take 6 ms at 44 MB/s, less than the delay of such a line (20 ms),
+ *  as the connections of a job fill one another's gaps. The cheapest tree is for nearer parties, with 100 kB: the delay
+ *  of 0.15 ms at 382 MB/s would be 57. */
 static inline uint64_t carry_flight_bits(enum carry_shape shape) {
   return shape == CARRY_CHEAPEST ? 800000 : 2000000;
 }

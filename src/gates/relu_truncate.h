@@ -33,12 +33,12 @@
 #include "gates/party.h"
 
 /** Elements that share their flights: enough that message delays do not count beside the traffic (44 MB/s, 40 ms).
- *  Memory is 20 to 41 bytes each at either party, 124 in the wide trees of few elements (relu_truncate_memory()).
+ *  Memory is 16 to 44 bytes each at either party, more in the wide trees of few elements (relu_truncate_memory()).
  *
  *  A party that writes a message of flight i has read all earlier flights, and the peer cannot pass flight i without
- *  that message: what is under way to a blocked writer is one flight. The longest takes 8 bytes an element each way,
- *  28 in the wide trees of few elements (18 from 2^18 on, 8 from 2^20 on): 17 MiB, where CHANNEL_EXCHANGE_MAX is
- *  64. With the fixed tree, whose tables go one way and take up to 64 bytes an element, a chunk is a quarter of this.
+ *  that message: what is under way to a blocked writer is one flight. The longest takes 9 bytes an element each way,
+ *  17 in the wide trees of few elements: 19 MiB, where CHANNEL_EXCHANGE_MAX is 64. With the fixed tree, whose tables go
+ * one way and take up to 64 bytes an element, a chunk is a quarter of this.
  */
 #define RELU_TRUNCATE_CHUNK ((size_t)1 << 21)
 

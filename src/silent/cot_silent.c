@@ -89,16 +89,16 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
       its[first + i] = (struct silent_iteration){.set = &supply->set,
                                                  .sender = d->sender,
                                                  .number = supply->iterations + first + i,
-                                                 .chained = supply->held,
                                                  .base = memory + i * base};
     its[first].memory = memory;
     its[first].memory_len = len;
   }
   if (early)
     s->early = NULL;
-  else if (supply->held)
+  else if (supply->held) {
     status = grow_held(d, s->cot.heap, its, supply->next, base);
-  else if (d->sender == s->cot.role)
+    for (size_t i = 0; i < supply->next; i++) its[i].chained = true; /* of these alone: see silent.h */
+  } else if (d->sender == s->cot.role)
     status = softspoken_send(s->sender, its[0].base, silent_supply_base(supply));
   else
     status = softspoken_receive(s->receiver, its[0].base, silent_supply_base(supply));

@@ -149,6 +149,7 @@ static fusion_status forest_new(struct forest **out, const struct silent_party *
   struct forest *f = *out;
   f->base = it->base;
   f->levels = it->base + silent_set_k(it->set);
+  assert(!it->chained || it->number); /* the first starts from SoftSpoken */
   f->given = it->chained ? 1 : 0;
   if (f->sends && !f->given) prg_bytes(p->prg, f->roots, f->set.trees * sizeof(block));
   for (size_t i = 0; f->sends && f->given && i < f->set.trees; i++) f->roots[i] = tree_base(f, i)[0];

@@ -169,6 +169,7 @@ fusion_status __wrap_channel_recv(struct channel *c, message_type type, void *da
   return status;
 }
 
+/* Of the batch at hand: a session as small as these has no other, and its trees are not chained. */
 static void tell_hole(const struct silent_iteration *it) {
   const block *macs = it->base + silent_set_k(it->set) + (size_t)TREE * it->set->depth;
   uint64_t turns = 0;

@@ -57,6 +57,7 @@ static const struct family {
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
+      {"garbage for late tables, choices and masked bits of AND", {.kind = CHEAT_GARBAGE, .type = MSG_AND}},
       {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
     {with_matrices,
      10, /* silent OT among them */

@@ -281,6 +281,43 @@ static void schedule__few_refills_and_none_in_vain(void **state) {
 }
 
 /* What a party ends up with if its expectation was wrong: batches grow, and little is left over. */
+/* Bytes of corrections, challenges and digests of the server's next batch, and then moves past it. */
+static uint64_t batch_bytes(struct silent_schedule *s, bool chained) {
+  struct silent_supply *d = &s->supply[ROLE_SERVER];
+  const struct silent_part parts[2] = {{.set = &d->set, .count = d->next, .chained = chained}, {.set = &d->set}};
+  struct cost cost = {0};
+  silent_iterate_cost(&cost, parts);
+  silent_schedule_refill(s, (const bool[]){true, false});
+  d->ready = 0; /* all of it is taken */
+  return cost.bytes_to_client;
+}
+
+/* Bytes to the client that taking all that is there, and one more, declares. */
+static uint64_t declared_bytes(struct cost *cost, struct cot_cost *model) {
+  const uint64_t before = cost->bytes_to_client;
+  cost_take_cots(cost, ROLE_SERVER, model->schedule.supply[ROLE_SERVER].ready + 1);
+  return cost->bytes_to_client - before;
+}
+
+/* Trees grow from given roots where their base was held back, and only there: a first batch, and one behind all that
+ * was expected, start from SoftSpoken, whose macs a cheating receiver can choose. */
+static void chained__only_batches_that_were_held_back(void **state) {
+  (void)state;
+  const struct silent_params params = {.profile = SILENT_LAN, .expected_server_sends = 3000000};
+  struct silent_schedule s = silent_schedule_start(&params);
+  struct cot_cost model;
+  struct cost cost = {0};
+  cot_open_silent_cost(&cost, &model, &params);
+  assert_false(s.supply[ROLE_SERVER].held);
+  assert_int_equal(declared_bytes(&cost, &model), batch_bytes(&s, false));
+  assert_true(s.supply[ROLE_SERVER].held);
+  assert_int_equal(declared_bytes(&cost, &model), batch_bytes(&s, true));
+  assert_false(s.supply[ROLE_SERVER].held);
+  struct cost again = {0};
+  softspoken_extend_cost(&again, SILENT_FIELD_BITS, ROLE_SERVER, silent_supply_base(&s.supply[ROLE_SERVER]));
+  assert_int_equal(declared_bytes(&cost, &model), batch_bytes(&s, false) + again.bytes_to_client);
+}
+
 static void schedule__grows_beyond_the_expectation(void **state) {
   (void)state;
   const struct silent_params params = {.profile = SILENT_LAN};
@@ -324,6 +361,7 @@ int main(void) {
       cmocka_unit_test(cot_silent__memory_stays_small),
       cmocka_unit_test(schedule__makes_what_is_expected_and_little_more),
       cmocka_unit_test(schedule__few_refills_and_none_in_vain),
+      cmocka_unit_test(chained__only_batches_that_were_held_back),
       cmocka_unit_test(schedule__grows_beyond_the_expectation),
       cmocka_unit_test(schedule__batches_fit_an_exchange),
   };
