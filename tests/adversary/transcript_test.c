@@ -53,14 +53,14 @@ static const struct family {
   struct cheating servers[CHEATING_MAX];
 } families[] = {
     {"cheetah",
-     8, /* correlations of a session this small are no silent ones: see sci-he-silent */
+     9, /* correlations of a session this small are no silent ones: see sci-he-silent */
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for tables of one-of-n OT", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
       {"garbage for late tables, choices and masked bits of AND", {.kind = CHEAT_GARBAGE, .type = MSG_AND}},
       {"zero for every masked bit of AND", {.kind = CHEAT_ZERO, .type = MSG_AND}}}},
     {with_matrices,
-     10, /* silent OT among them */
+     11, /* silent OT among them */
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"zero for every masked bit of a share", {.kind = CHEAT_ZERO, .type = MSG_PRODUCT_CHOICE}},
       {"garbage for masked bits of shares", {.kind = CHEAT_GARBAGE, .type = MSG_PRODUCT_CHOICE}}}},
@@ -82,19 +82,19 @@ static const struct family {
       {"zero for products of shares", {.kind = CHEAT_ZERO, .type = MSG_MULTIPLY}},
       {"zero for the choice of every label", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
     {"delphi",
-     6,
+     7,
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
     {"delphi ahead",
-     8,
+     9,
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for masked input bits, online", {.kind = CHEAT_GARBAGE, .type = MSG_GARBLED_CHOICE}},
       {"zero for every masked input bit, online", {.kind = CHEAT_ZERO, .type = MSG_GARBLED_CHOICE}}}},
     {"cheetah ahead",
-     8,
+     9,
      {{"ciphertexts that depend on the key", {.kind = CHEAT_KEYED, .type = MSG_RLWE_COMMON}},
       {"garbage for ciphertexts", {.kind = CHEAT_GARBAGE, .type = MSG_RLWE_ANSWER}},
       {"garbage for tables of one-of-n OT, online", {.kind = CHEAT_GARBAGE, .type = MSG_OT_TABLE}},
