@@ -8,7 +8,7 @@ from pathlib import Path
 
 PAGE, GATES = "docs/protocols/messages.md", "src/gates/gate_messages.h"
 AND = "MSG_AND = MESSAGE_TYPE(3, 3)"
-ROW = "| 3.3 | AND | both | `src/gates/relu_truncate.c`, `src/gates/compare.c`, `src/gates/field_ring.c` | [comparison](compare-relu-truncate.md): a level of the tree |"
+ROW = "| 3.3 | AND | both | `src/gates/relu_truncate.c`, `src/gates/compare.c`, `src/gates/field_ring.c` | [comparison](compare-relu-truncate.md): a level of the tree, with late tables and choices |"
 # What is changed, and what is said of it.
 MISTAKES = [
     ("a number twice", GATES, AND, "MSG_AND = MESSAGE_TYPE(3, 4)", "3.4: two messages have this number"),
