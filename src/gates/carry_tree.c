@@ -2,8 +2,9 @@
  * fixed one. */
 #include "gates/carry.h"
 
-/* Prices, in bits of traffic an element. A correlation costs up to two bits of traffic itself, and processor time, or
- * where it costs a fraction of a bit, and bits count, one in all. A chain of single bits is the deepest tree. */
+/* Prices, in bits of traffic an element. A correlation takes some two bits of traffic, and processor time; in the
+ * shortest tree, where it takes a fraction of a bit and traffic counts most, one bit stands for both. A chain of single
+ * bits is the deepest tree. */
 enum { COT_BITS = 4, COT_BITS_SHORTEST = 1, IMPOSSIBLE = 1 << 24, BITS_MAX = 62, LEVELS_MAX = BITS_MAX - 1 };
 
 /* Prices of what can be known after so many levels. */
@@ -192,7 +193,9 @@ static unsigned add_part(struct carry_tree *tree, unsigned low, unsigned high) {
   const unsigned first = tree->digits;
   for (unsigned at = low; at < high; at += CARRY_DIGIT_BITS_MAX) {
     const unsigned left = high - at, width = left < CARRY_DIGIT_BITS_MAX ? left : CARRY_DIGIT_BITS_MAX;
-    add_digit(tree, digit_of(at, width, tree->digits > 0));
+    struct carry_digit digit = digit_of(at, width, tree->digits > 0);
+    digit.sender = ROLE_SERVER;
+    add_digit(tree, digit);
   }
   unsigned levels = 0;
   for (unsigned step = 1; step < tree->digits - first; step *= 2) {
