@@ -84,7 +84,7 @@ static void rows(struct bench *b, struct share_work *w) {
 void bench_share(struct bench *b) {
   struct share_work w = {.bench = b,
                          .cot = {.ops = &bench_constant_cots, .role = ROLE_SERVER},
-                         .plan = carry_tree_make(CARRY_FIXED, MIDDLE, TOP, COUNT)};
+                         .plan = carry_tree_make(CARRY_FIXED, MIDDLE, TOP, COUNT, 1)};
   w.party = (struct party){.role = ROLE_SERVER, .cot = &w.cot};
   w.cot.delta = block_make(7, 1);
   w.own.len = carry_level_len(&w.plan, ROLE_SERVER, 1, COUNT);

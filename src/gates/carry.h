@@ -4,8 +4,8 @@
  *  into bit `top` and of the carry into bit `middle`.
  *
  *  1. Digits of 1 to 4 bits (see carry_tree_make). Both parties get shares of G = [a_j + b_j >= 2^w] and
- *     P = [a_j + b_j = 2^w - 1] from one random 1-of-2^w OT in which one party is the sender; the digits take turns,
- *     which spreads hashing and traffic evenly (in the fixed tree the server sends them all). The receiver says
+ *     P = [a_j + b_j = 2^w - 1] from one random 1-of-2^w OT in which one party is the sender: the client (in the
+ *     fixed tree the server), so that the server's choices can travel with a linear layer's answer. The receiver says
  *     e = X ^ digit (w bits), the sender answers entry z = 1 .. 2^w - 1 as T[z ^ e] ^ share ^ pad_z with
  *     share = T[e] ^ pad_0, so entry 0 needs no message. P of the lowest digit is not used and not made.
  *  2. Merges G = G_hi ^ P_hi G_lo, P = P_hi P_lo, with triples (a; b1, b2; a b1, a b2) from a random OT in
@@ -17,7 +17,8 @@
  *  3. Late digits: the sender of the table knows its share cT of the carry below when it makes the table of
  *     A = G ^ P cT; so the carry above is A ^ P cR, which takes one correlation in place of a merge's two. A is shared
  *     as G is. P is sent under r0 ^ r1 of a random OT whose choice u masks the receiver's d = cR ^ u; shares of
- *     cR (r0 ^ r1) are r0 ^ d (r0 ^ r1) and the receiver's string. The choices e travel a level ahead.
+ *     cR (r0 ^ r1) are r0 ^ d (r0 ^ r1) and the receiver's string. The choices e travel a level ahead. The parties take
+ *     turns as sender, which spreads hashing and traffic.
  *
  *  Why a cheating peer learns nothing: e and d are masked by the uniform choices X and u. A table entry that the peer
  *  did not choose is masked by a pad unknown to it; the one that it chose by the share, hence by pad_0, which it knows
@@ -66,10 +67,10 @@ struct carry_tree {
   struct carry_merge merge[CARRY_MERGES_MAX];
 };
 
-/** 0 <= middle <= top <= 62. CARRY_CHEAPEST and CARRY_SHORTEST: when `count` elements share the flights; traffic,
- * correlations and flights each have their price (carry_tree.c), so that few elements take few flights. Both parties
- * must pass the same shape and count. */
-struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count);
+/** 0 <= middle <= top <= 62. CARRY_CHEAPEST and CARRY_SHORTEST: when `count` elements share the flights, of which
+ *  `behind` follow the tree; traffic, correlations and flights each have their price (carry_tree.c), so that few
+ * elements take few flights. Both parties must pass the same numbers. */
+struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count, unsigned behind);
 
 /** Bytes that `from` sends: its choices, its tables, its part of a level (1 .. levels). */
 size_t carry_choices_len(const struct carry_tree *tree, enum role from, size_t count);

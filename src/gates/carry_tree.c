@@ -87,12 +87,15 @@ static uint8_t add_digit(struct carry_tree *tree, struct carry_digit digit) {
   return (uint8_t)tree->digits++;
 }
 
-/* The digits take turns as near as their widths allow, so that both directions' correlations are used alike. */
+/* The client sends the tables of the first stage. A server that has just answered a linear layer says its choices with
+ * the answer; the client's tables and its part of the first level leave together: two delays less than in turns where
+ * the last products follow an even level. Late digits even out, as near as their widths allow, what each direction's
+ * correlations are used for. */
 static uint8_t add_turn(struct carry_tree *tree, struct carry_digit digit) {
   unsigned spent[2] = {0, 0};
   for (unsigned d = 0; d < tree->digits; d++)
     spent[tree->digit[d].sender] += tree->digit[d].width + (tree->digit[d].level ? 1u : 0);
-  digit.sender = spent[ROLE_SERVER] > spent[ROLE_CLIENT] ? ROLE_CLIENT : ROLE_SERVER;
+  digit.sender = !digit.level || spent[ROLE_SERVER] > spent[ROLE_CLIENT] ? ROLE_CLIENT : ROLE_SERVER;
   return add_digit(tree, digit);
 }
 
@@ -160,7 +163,14 @@ static void emit_chain(struct carry_tree *tree, const struct table *t, unsigned 
   if (bits == t->middle) tree->middle_level = level;
 }
 
-static struct carry_tree cheapest(enum carry_shape shape, unsigned middle, unsigned top, size_t count) {
+/* One-way delays from a linear layer's answer until the client has the last of `flights` behind the tables. The choices
+ * came with the answer; in each message but the client's first a party says two flights. */
+static uint64_t delays_of(unsigned flights) {
+  return 2 * div_up(flights, 2);
+}
+
+static struct carry_tree cheapest(enum carry_shape shape, unsigned middle, unsigned top, size_t count,
+                                  unsigned behind) {
   struct table t; /* rows are filled before they are read */
   struct carry_tree tree = {0};
   uint64_t least = UINT64_MAX;
@@ -172,7 +182,7 @@ static struct carry_tree cheapest(enum carry_shape shape, unsigned middle, unsig
   fill_chain(&t, &t.any, &t.any);
   for (unsigned level = 0; level <= LEVELS_MAX; level++) {
     const struct row *below = level ? &t.level[level - 1] : NULL;
-    const uint64_t flights = carry_flight_bits(shape) * level;
+    const uint64_t flights = carry_flight_bits(shape) * delays_of(level + behind);
     /* No deeper tree is cheaper than the cheapest of all with so few flights. */
     if ((uint64_t)count * (uint64_t)t.any.chain[top] + flights >= least) break;
     fill_blocks(&t, &t.level[level], below);
@@ -218,7 +228,8 @@ static struct carry_tree fixed(unsigned middle, unsigned top) {
   return tree;
 }
 
-struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count) {
+struct carry_tree carry_tree_make(enum carry_shape shape, unsigned middle, unsigned top, size_t count,
+                                  unsigned behind) {
   if (!top) return (struct carry_tree){0};
-  return shape == CARRY_FIXED ? fixed(middle, top) : cheapest(shape, middle, top, count);
+  return shape == CARRY_FIXED ? fixed(middle, top) : cheapest(shape, middle, top, count, behind);
 }

@@ -18,7 +18,7 @@ static size_t chunk_of(const struct compare *params) {
 }
 
 static struct carry_tree tree_of(const struct compare *params, size_t count) {
-  return carry_tree_make(params->shape, 0, params->in_bits - 1u, size_min(count, chunk_of(params)));
+  return carry_tree_make(params->shape, 0, params->in_bits - 1u, size_min(count, chunk_of(params)), 1);
 }
 
 static size_t product_len(const struct compare *params, enum role from, size_t count) {

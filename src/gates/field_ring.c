@@ -17,7 +17,7 @@ static struct course course_of(const struct field_ring *params, size_t count) {
   const unsigned bits = log2_up(params->modulus);
   return (struct course){.bits = bits,
                          .product_bits = params->ring_bits - 1u,
-                         .tree = carry_tree_make(params->shape, 0, bits, size_min(count, FIELD_RING_CHUNK))};
+                         .tree = carry_tree_make(params->shape, 0, bits, size_min(count, FIELD_RING_CHUNK), 1)};
 }
 
 static size_t product_len(const struct course *c, enum role from, size_t count) {

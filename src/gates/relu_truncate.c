@@ -37,9 +37,9 @@ static struct course course_of(const struct relu_truncate *params, size_t count)
    */
   const unsigned top = c.relu ? c.l - 1 : c.correct_wrap ? c.l : c.f;
   const size_t planned = size_min(size_max(params->planned_count, count), RELU_TRUNCATE_CHUNK);
-  c.tree = carry_tree_make(params->shape, c.f, top, planned);
-  c.planes = c.relu ? c.l : top;
   c.late_wrap = wraps_late(&c, params->shape, planned);
+  c.tree = carry_tree_make(params->shape, c.f, top, planned, 1 + c.late_wrap);
+  c.planes = c.relu ? c.l : top;
   c.keep_bits = c.late_wrap ? c.k : c.m;
   c.carry_bits = c.f > 0 ? c.keep_bits - 1 : 0;
   c.carry_stage = c.tree.middle_level + 1;

@@ -31,16 +31,17 @@ struct base_ot_receiver {
   uint8_t *points;  /* what was sent */
 };
 
-/* Every hash starts with what makes it unique: purpose, session, direction, index, branch. */
-static void hash_start(crypto_generichash_state *hash, const char purpose[16], struct base_ot_id id, size_t index,
-                       uint8_t branch, size_t out_len) {
+/* Every hash starts with what makes it unique: purpose, number (of the points, or the session), direction, index,
+ * branch. */
+static void hash_start(crypto_generichash_state *hash, const char purpose[16], uint64_t number, enum role sender,
+                       size_t index, uint8_t branch, size_t out_len) {
   uint8_t head[16 + 8 + 8 + 2];
   memcpy(head, purpose, 16);
   for (int i = 0; i < 8; i++) {
-    head[16 + i] = (uint8_t)(id.session >> (8 * i));
+    head[16 + i] = (uint8_t)(number >> (8 * i));
     head[24 + i] = (uint8_t)((uint64_t)index >> (8 * i));
   }
-  head[32] = id.sender == ROLE_CLIENT;
+  head[32] = sender == ROLE_CLIENT;
   head[33] = branch;
   crypto_generichash_init(hash, NULL, 0, out_len);
   crypto_generichash_update(hash, head, sizeof head);
@@ -51,7 +52,7 @@ static void hash_to_group(uint8_t out[POINT_LEN], struct base_ot_id id, size_t i
                           const uint8_t other[POINT_LEN]) {
   crypto_generichash_state hash;
   uint8_t wide[HASH_LEN];
-  hash_start(&hash, "fusion-baseot-g1", id, index, branch, sizeof wide);
+  hash_start(&hash, "fusion-baseot-g1", id.points, id.sender, index, branch, sizeof wide);
   crypto_generichash_update(&hash, other, POINT_LEN);
   crypto_generichash_final(&hash, wide, sizeof wide);
   crypto_core_ristretto255_from_hash(out, wide);
@@ -60,11 +61,12 @@ static void hash_to_group(uint8_t out[POINT_LEN], struct base_ot_id id, size_t i
 }
 
 /* The key of one branch: hash of the shared point and of everything that was sent for this OT. */
-static block derive_key(struct base_ot_id id, size_t index, uint8_t branch, const uint8_t shared[POINT_LEN],
-                        const uint8_t sent_by_sender[POINT_LEN], const uint8_t sent_by_receiver[2 * POINT_LEN]) {
+static block derive_key(uint64_t session, enum role sender, size_t index, uint8_t branch,
+                        const uint8_t shared[POINT_LEN], const uint8_t sent_by_sender[POINT_LEN],
+                        const uint8_t sent_by_receiver[2 * POINT_LEN]) {
   crypto_generichash_state hash;
   block key;
-  hash_start(&hash, "fusion-baseot-k1", id, index, branch, sizeof key);
+  hash_start(&hash, "fusion-baseot-k1", session, sender, index, branch, sizeof key);
   crypto_generichash_update(&hash, shared, POINT_LEN);
   crypto_generichash_update(&hash, sent_by_sender, POINT_LEN);
   crypto_generichash_update(&hash, sent_by_receiver, 2 * POINT_LEN);
@@ -130,8 +132,8 @@ cleanup:
   return status;
 }
 
-static fusion_status sender_keys_of(const struct base_ot_sender *s, block keys[2], const uint8_t pair[2 * POINT_LEN],
-                                    size_t index) {
+static fusion_status sender_keys_of(const struct base_ot_sender *s, uint64_t session, block keys[2],
+                                    const uint8_t pair[2 * POINT_LEN], size_t index) {
   fusion_status status = FUSION_OK;
   uint8_t point[POINT_LEN], shared[POINT_LEN];
   /* The sum checks that its terms are canonical elements: each of the pair is a term of one of the two sums. */
@@ -140,21 +142,21 @@ static fusion_status sender_keys_of(const struct base_ot_sender *s, block keys[2
     hash_to_group(point, s->id, index, branch, other);
     FAIL_IF(crypto_core_ristretto255_add(point, mine, point) != 0, FUSION_E_PEER);
     FAIL_IF(!multiply_point(shared, s->scalars + index * SCALAR_LEN, point), FUSION_E_PEER);
-    keys[branch] = derive_key(s->id, index, branch, shared, s->points + index * POINT_LEN, pair);
+    keys[branch] = derive_key(session, s->id.sender, index, branch, shared, s->points + index * POINT_LEN, pair);
   }
 cleanup:
   mem_wipe(shared, sizeof shared);
   return status;
 }
 
-fusion_status base_ot_sender_finish(struct base_ot_sender *s, block *keys) {
+fusion_status base_ot_sender_finish(struct base_ot_sender *s, uint64_t session, block *keys) {
   fusion_status status = FUSION_OK;
   uint8_t pairs[PIECE * 2 * POINT_LEN];
   for (size_t first = 0; first < s->count; first += PIECE) {
     const size_t n = size_min(PIECE, s->count - first);
     TRY(channel_recv(s->channel, MSG_BASE_OT, pairs, base_ot_receiver_len(n)));
     for (size_t i = 0; i < n && status == FUSION_OK; i++)
-      status = sender_keys_of(s, keys + 2 * (first + i), pairs + i * 2 * POINT_LEN, first + i);
+      status = sender_keys_of(s, session, keys + 2 * (first + i), pairs + i * 2 * POINT_LEN, first + i);
     if (status == FUSION_E_PEER)
       status = channel_fail(s->channel, status, "base OT: the peer sent no valid group element");
     if (status != FUSION_OK) break;
@@ -223,7 +225,7 @@ cleanup:
   return status;
 }
 
-fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, block *keys) {
+fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, uint64_t session, block *keys) {
   fusion_status status = FUSION_OK;
   const size_t len = base_ot_sender_len(r->count);
   const uint8_t *choices = r->scalars + r->count * SCALAR_LEN;
@@ -235,7 +237,7 @@ fusion_status base_ot_receiver_finish(struct base_ot_receiver *r, block *keys) {
     if (!multiply_point(shared, r->scalars + i * SCALAR_LEN, point))
       status = FUSION_E_PEER;
     else
-      keys[i] = derive_key(r->id, i, choices[i] & 1, shared, point, r->points + i * 2 * POINT_LEN);
+      keys[i] = derive_key(session, r->id.sender, i, choices[i] & 1, shared, point, r->points + i * 2 * POINT_LEN);
   }
   if (status == FUSION_E_PEER)
     status = channel_fail(r->channel, status, "base OT: the peer sent no valid group element");

@@ -32,29 +32,40 @@ void cost_take_cots(struct cost *cost, enum role sender, uint64_t count) {
   if (cost->source) cost->source->taken(cost->source, cost, sender, count);
 }
 
-fusion_status cot_agree_session(uint64_t *session, enum role role, struct channel *channel, struct prg *prg,
-                                message_type type) {
+static uint64_t hash_nonces(const uint8_t *nonces, size_t len, const char *label) {
+  uint8_t hash[16];
+  uint64_t number;
+  crypto_generichash(hash, sizeof hash, nonces, len, (const uint8_t *)label, strlen(label));
+  memcpy(&number, hash, sizeof number);
+  return number;
+}
+
+fusion_status cot_session_begin(struct cot_session *s, uint64_t *begun, enum role role, struct channel *channel,
+                                struct prg *prg, message_type type) {
   fusion_status status = FUSION_OK;
-  static const uint8_t label[] = "fusion session number";
-  uint8_t nonces[2 * COT_NONCE_LEN], hash[16];
-  uint8_t *const first = nonces, *const second = nonces + COT_NONCE_LEN;
-  prg_bytes(prg, role == ROLE_SERVER ? first : second, COT_NONCE_LEN);
-  secret_declassify(role == ROLE_SERVER ? first : second, COT_NONCE_LEN, "a nonce");
+  *s = (struct cot_session){.channel = channel, .role = role, .type = type};
+  uint8_t *const own = s->nonces + (role == ROLE_SERVER ? 0 : COT_NONCE_LEN);
+  prg_bytes(prg, own, COT_NONCE_LEN);
+  secret_declassify(own, COT_NONCE_LEN, "a nonce");
   if (role == ROLE_SERVER) {
-    TRY(channel_send(channel, type, first, COT_NONCE_LEN));
-    TRY(channel_recv(channel, type, second, COT_NONCE_LEN));
+    TRY(channel_send(channel, type, own, COT_NONCE_LEN));
+    TRY(channel_flush(channel)); /* the client begins its part of the base OTs while the server does */
   } else {
-    TRY(channel_recv(channel, type, first, COT_NONCE_LEN));
-    TRY(channel_send(channel, type, second, COT_NONCE_LEN));
-    TRY(channel_flush(channel)); /* the server begins its part of the base OTs while the client does */
+    TRY(channel_recv(channel, type, s->nonces, COT_NONCE_LEN));
   }
-  crypto_generichash(hash, sizeof hash, nonces, sizeof nonces, label, sizeof label);
-  memcpy(session, hash, sizeof *session);
+  *begun = hash_nonces(s->nonces, COT_NONCE_LEN, "fusion server nonce");
 cleanup:
   return status;
 }
 
-void cot_agree_session_cost(struct cost *cost) {
-  cost_to_client(cost, COT_NONCE_LEN);
-  cost_to_server(cost, COT_NONCE_LEN);
+fusion_status cot_session_agree(struct cot_session *s, uint64_t *session) {
+  fusion_status status = FUSION_OK;
+  uint8_t *const second = s->nonces + COT_NONCE_LEN;
+  if (s->role == ROLE_SERVER)
+    TRY(channel_recv(s->channel, s->type, second, COT_NONCE_LEN));
+  else
+    TRY(channel_send(s->channel, s->type, second, COT_NONCE_LEN));
+  *session = hash_nonces(s->nonces, sizeof s->nonces, "fusion session number");
+cleanup:
+  return status;
 }

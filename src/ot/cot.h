@@ -51,12 +51,20 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
 uint64_t cot_domain(const struct cot *c, enum role sender);
 void cot_close(struct cot *c);
 
-/** A session number from a nonce of each party, in a message of `type` each: the server's goes first, so that a
- *  cheating server cannot choose the number. */
+/** A session number from a nonce of each party, in a message of `type` each. The server's goes first, so that a
+ *  cheating server cannot choose the number; what it makes from its nonce alone can go with it. */
 enum { COT_NONCE_LEN = 16 };
-fusion_status cot_agree_session(uint64_t *session, enum role role, struct channel *channel, struct prg *prg,
-                                message_type type) FUSION_MUST_CHECK;
-void cot_agree_session_cost(struct cost *cost);
+struct cot_session {
+  struct channel *channel; /* borrowed */
+  enum role role;
+  message_type type;
+  uint8_t nonces[2 * COT_NONCE_LEN]; /* the server's first; public */
+};
+/** The server's nonce, and a number that follows from it. */
+fusion_status cot_session_begin(struct cot_session *s, uint64_t *begun, enum role role, struct channel *channel,
+                                struct prg *prg, message_type type) FUSION_MUST_CHECK;
+/** The client's, and the session number. */
+fusion_status cot_session_agree(struct cot_session *s, uint64_t *session) FUSION_MUST_CHECK;
 
 /** Declares one cot_take_* call for `count` correlations in which `sender` is the sender, with what it sets off where
  * the cost knows the correlations' source. A gate's cost twin calls it wherever the gate takes correlations. */

@@ -92,8 +92,8 @@ fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *op
   s->sending.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
-  TRY(cot_agree_session(&s->base.session, opening->role, opening->channel, opening->prg, MSG_OT_SESSION));
-  TRY(softspoken_open_source(&s->sender, &s->receiver, opening, s->base.session, field_bits_of(params)));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, &s->base.session, opening, MSG_OT_SESSION,
+                             field_bits_of(params)));
   s->base.delta = softspoken_delta(s->sender);
   *out = &s->base;
   s = NULL;
@@ -136,7 +136,6 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model,
                               const struct cot_softspoken_params *params) {
   *model = (struct cot_softspoken_cost){.source.taken = taken, .params = *params};
-  cot_agree_session_cost(cost);
-  softspoken_open_cost(cost, field_bits_of(params));
+  softspoken_open_source_cost(cost, field_bits_of(params));
   cost->source = &model->source;
 }

@@ -42,12 +42,21 @@ struct softspoken_kept {
   block keys[2 * SOFTSPOKEN_OTS];  /* [i]: of choice i, the chooser's; [2 * i + choice]: the other's */
 };
 
+/** The points that the server says for the base OTs: its choices, the bits of its Delta. Owned, secret. */
+struct softspoken_points;
+/** Makes and sends them. `number`: public, the same on both sides; what is known of the session number will do. */
+fusion_status softspoken_points_post(struct softspoken_points **out, struct channel *channel, struct prg *prg,
+                                     enum role role, uint64_t number) FUSION_MUST_CHECK;
+void softspoken_points_free(struct softspoken_points *p);
+
 struct softspoken_setup {
-  struct channel *channel; /* borrowed for the life of what is opened */
-  struct prg *prg;         /* borrowed during the call */
-  enum role role;          /* this party */
-  uint64_t session;        /* public, the same on both sides, fresh */
-  unsigned field_bits;     /* k: 1, 2, 4 or 8; the same on both sides */
+  struct channel *channel;          /* borrowed for the life of what is opened */
+  struct prg *prg;                  /* borrowed during the call */
+  enum role role;                   /* this party */
+  uint64_t session;                 /* public, the same on both sides, fresh */
+  uint64_t points_number;           /* of the base OTs' points: public, the same on both sides */
+  struct softspoken_points *points; /* borrowed: this party's points, if it has posted them; NULL: it does so now */
+  unsigned field_bits;              /* k: 1, 2, 4 or 8; the same on both sides */
   /** Of both directions only; borrowed during the call. */
   const struct softspoken_kept *use; /* in place of base OTs, on both sides; NULL: base OTs */
   struct softspoken_kept *keep;      /* filled, for the next set-up; valid if this one succeeds; NULL: not wanted */
@@ -66,9 +75,10 @@ struct softspoken_setup {
  *  Cost, of both directions: softspoken_open_cost() or, with kept OTs, softspoken_resume_cost(). */
 fusion_status softspoken_open(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
                               const struct softspoken_setup *setup) FUSION_MUST_CHECK;
-/** The same for a source of correlations, both directions. */
+/** The same for a source of correlations, both directions, with the agreement on a session number in messages of type
+ *  `nonces`: the server's points leave with its nonce. */
 fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     const struct cot_opening *opening, uint64_t session,
+                                     uint64_t *session, const struct cot_opening *opening, message_type nonces,
                                      unsigned field_bits) FUSION_MUST_CHECK;
 /** Bytes that both directions hold. */
 size_t softspoken_memory(unsigned field_bits);
@@ -85,6 +95,7 @@ fusion_status softspoken_send(struct softspoken_sender *s, block *keys, size_t c
 fusion_status softspoken_receive(struct softspoken_receiver *r, block *macs, size_t count) FUSION_MUST_CHECK;
 
 void softspoken_open_cost(struct cost *cost, unsigned field_bits);
+void softspoken_open_source_cost(struct cost *cost, unsigned field_bits); /* with base OTs */
 void softspoken_resume_cost(struct cost *cost, unsigned field_bits, enum role chooser);
 /** The trees of the second direction, in which `sender` sends, before its first extension. */
 void softspoken_begin_cost(struct cost *cost, unsigned field_bits, enum role sender);

@@ -196,6 +196,33 @@ cleanup:
   return status;
 }
 
+struct softspoken_points {
+  uint8_t choices[SOFTSPOKEN_OTS];
+  struct base_ot_receiver *base; /* owned */
+};
+
+fusion_status softspoken_points_post(struct softspoken_points **out, struct channel *channel, struct prg *prg,
+                                     enum role role, uint64_t number) {
+  const struct base_ot_id id = {.points = number, .sender = role_peer(role)};
+  struct softspoken_points *p = key_alloc(sizeof *p);
+  *out = NULL;
+  if (!p) return FUSION_E_MEMORY;
+  prg_bytes(prg, p->choices, sizeof p->choices);
+  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) p->choices[i] &= 1;
+  const fusion_status status = base_ot_receiver_post(&p->base, id, channel, prg, p->choices, SOFTSPOKEN_OTS);
+  if (status == FUSION_OK)
+    *out = p;
+  else
+    softspoken_points_free(p);
+  return status;
+}
+
+void softspoken_points_free(struct softspoken_points *p) {
+  if (!p) return;
+  base_ot_receiver_free(p->base);
+  key_free(p);
+}
+
 /* Secrets of the set-up alone. */
 struct opening {
   uint8_t choices[SOFTSPOKEN_OTS];
@@ -206,32 +233,32 @@ struct opening {
 /* ---- One direction, or the first of both: trees on base OTs ---- */
 
 static fusion_status choose(struct softspoken_sender **out, const struct softspoken_setup *setup, struct opening *o) {
-  const struct base_ot_id id = {.session = setup->session, .sender = role_peer(setup->role)};
-  struct base_ot_receiver *choosing = NULL;
+  struct softspoken_points *own = NULL, *points = setup->points;
   struct softspoken_sender *s = NULL;
   fusion_status status = FUSION_OK;
-  prg_bytes(setup->prg, o->choices, sizeof o->choices);
-  for (size_t i = 0; i < SOFTSPOKEN_OTS; i++) o->choices[i] &= 1;
-  TRY(sender_new(&s, setup, o->choices));
-  TRY(base_ot_receiver_post(&choosing, id, setup->channel, setup->prg, o->choices, SOFTSPOKEN_OTS));
-  TRY(base_ot_receiver_finish(choosing, o->received));
+  if (!points) {
+    TRY(softspoken_points_post(&own, setup->channel, setup->prg, setup->role, setup->points_number));
+    points = own;
+  }
+  TRY(sender_new(&s, setup, points->choices));
+  TRY(base_ot_receiver_finish(points->base, setup->session, o->received));
   TRY(trees_receive(s, o->received));
   *out = s;
   s = NULL;
 cleanup:
   softspoken_sender_free(s);
-  base_ot_receiver_free(choosing);
+  softspoken_points_free(own);
   return status;
 }
 
 static fusion_status offer(struct softspoken_receiver **out, const struct softspoken_setup *setup, struct opening *o) {
-  const struct base_ot_id id = {.session = setup->session, .sender = setup->role};
+  const struct base_ot_id id = {.points = setup->points_number, .sender = setup->role};
   struct base_ot_sender *offering = NULL;
   struct softspoken_receiver *r = NULL;
   fusion_status status = FUSION_OK;
   TRY(receiver_new(&r, setup));
   TRY(base_ot_sender_post(&offering, id, setup->channel, setup->prg, SOFTSPOKEN_OTS));
-  TRY(base_ot_sender_finish(offering, o->sent));
+  TRY(base_ot_sender_finish(offering, setup->session, o->sent));
   TRY(trees_send(r, setup->prg, o->sent));
   *out = r;
   r = NULL;
@@ -394,16 +421,29 @@ _Static_assert(sizeof(struct softspoken_kept) <= KEPT_LEN, "what is carried betw
 _Static_assert(_Alignof(struct softspoken_kept) <= _Alignof(struct kept_setup), "it is used in place");
 
 fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     const struct cot_opening *opening, uint64_t session, unsigned field_bits) {
+                                     uint64_t *session, const struct cot_opening *opening, message_type nonces,
+                                     unsigned field_bits) {
+  fusion_status status = FUSION_OK;
   struct keeping *k = opening->keeping;
-  const struct softspoken_setup setup = {.channel = opening->channel,
-                                         .prg = opening->prg,
-                                         .role = opening->role,
-                                         .session = session,
-                                         .field_bits = field_bits,
-                                         .use = k ? (const void *)k->use : NULL,
-                                         .keep = k ? (void *)k->keep : NULL};
-  const fusion_status status = softspoken_open(sender, receiver, &setup);
+  struct cot_session agreement;
+  struct softspoken_points *points = NULL;
+  struct softspoken_setup setup = {.channel = opening->channel,
+                                   .prg = opening->prg,
+                                   .role = opening->role,
+                                   .field_bits = field_bits,
+                                   .use = k ? (const void *)k->use : NULL,
+                                   .keep = k ? (void *)k->keep : NULL};
+  *sender = NULL;
+  *receiver = NULL;
+  TRY(cot_session_begin(&agreement, &setup.points_number, setup.role, setup.channel, setup.prg, nonces));
+  if (setup.role == ROLE_SERVER && !setup.use)
+    TRY(softspoken_points_post(&points, setup.channel, setup.prg, setup.role, setup.points_number));
+  setup.points = points;
+  TRY(cot_session_agree(&agreement, &setup.session));
+  TRY(softspoken_open(sender, receiver, &setup));
+  *session = setup.session;
+cleanup:
+  softspoken_points_free(points);
   if (k) k->kept = status == FUSION_OK && k->keep;
   return status;
 }
@@ -424,6 +464,15 @@ void softspoken_open_cost(struct cost *cost, unsigned field_bits) {
   const struct cost begun = *cost;
   cost_in_flight(cost, &begun, ROLE_CLIENT, base_ot_sender_len(SOFTSPOKEN_OTS));
   base_ot_receiver_cost(cost, &begun, ROLE_SERVER, SOFTSPOKEN_OTS);
+  first_cost(cost, field_bits, ROLE_SERVER);
+}
+
+void softspoken_open_source_cost(struct cost *cost, unsigned field_bits) {
+  const struct cost begun = *cost;
+  cost_to_client(cost, COT_NONCE_LEN);
+  base_ot_receiver_cost(cost, &begun, ROLE_SERVER, SOFTSPOKEN_OTS);
+  cost_to_server(cost, COT_NONCE_LEN);
+  cost_to_server(cost, base_ot_sender_len(SOFTSPOKEN_OTS));
   first_cost(cost, field_bits, ROLE_SERVER);
 }
 

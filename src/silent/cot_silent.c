@@ -237,10 +237,9 @@ fusion_status cot_open_silent(struct cot **out, const struct cot_opening *openin
   prg_bytes(opening->prg, seed, sizeof seed);
   s->prg = prg_new(seed);
   FAIL_IF(!s->prg, FUSION_E_MEMORY);
-  TRY(cot_agree_session(&s->cot.session, opening->role, opening->channel, s->prg, MSG_SILENT));
   const struct cot_opening own = {
       .role = opening->role, .channel = opening->channel, .prg = s->prg, .keeping = opening->keeping};
-  TRY(softspoken_open_source(&s->sender, &s->receiver, &own, s->cot.session, SILENT_FIELD_BITS));
+  TRY(softspoken_open_source(&s->sender, &s->receiver, &s->cot.session, &own, MSG_SILENT, SILENT_FIELD_BITS));
   s->cot.delta = softspoken_delta(s->sender);
   TRY(begin_early(s));
   *out = &s->cot;

@@ -73,8 +73,7 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params) {
   *model = (struct cot_cost){.source.taken = taken, .schedule = silent_schedule_start(params)};
-  cot_agree_session_cost(cost);
-  softspoken_open_cost(cost, SILENT_FIELD_BITS);
+  softspoken_open_source_cost(cost, SILENT_FIELD_BITS);
   if (silent_schedule_early(&model->schedule)) {
     const struct silent_supply *d = &model->schedule.supply[ROLE_SERVER];
     softspoken_extend_cost(cost, SILENT_FIELD_BITS, ROLE_SERVER, silent_supply_base(d));

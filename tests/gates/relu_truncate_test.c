@@ -131,7 +131,7 @@ static void relu_truncate__around_a_chunk(void **state) {
 static void relu_truncate__fixed_tree_is_cryptflow2s(void **state) {
   (void)state;
   const struct relu_truncate q = {.in_bits = 32, .out_bits = 32, .relu = true, .shape = CARRY_FIXED};
-  const struct carry_tree tree = carry_tree_make(CARRY_FIXED, 0, 31, 1);
+  const struct carry_tree tree = carry_tree_make(CARRY_FIXED, 0, 31, 1, 1);
   assert_int_equal(tree.digits, 8);
   assert_int_equal(tree.merges, 7);
   assert_int_equal(tree.levels, 3);
@@ -153,7 +153,7 @@ static double bytes_in_all(const struct cost *cost, double cot) {
          cot * (double)(cost->cots_server_sends + cost->cots_client_sends);
 }
 
-/* A chunk in the deep trees: late digits spare a fifth of the correlations without a byte more, single bits are
+/* A chunk in the deep trees: late digits spare 9 of 49 correlations without a byte more, single bits are
  * shorter where correlations are cheap; and both directions' correlations are used alike. */
 static void relu_truncate__deep_trees_cost_what_their_page_says(void **state) {
   (void)state;
@@ -165,7 +165,7 @@ static void relu_truncate__deep_trees_cost_what_their_page_says(void **state) {
   relu_truncate_cost(&single, &q, RELU_TRUNCATE_CHUNK);
   const uint64_t cots[] = {late.cots_server_sends + late.cots_client_sends,
                            single.cots_server_sends + single.cots_client_sends};
-  assert_true((double)cots[0] <= 40 * count && 5 * cots[0] <= 4 * cots[1]);
+  assert_true((double)cots[0] <= 40 * count && (double)cots[1] >= 49 * count);
   assert_true(bytes_in_all(&late, 0.28) <= 33.1 * count);
   assert_true(bytes_in_all(&late, 0.28) <= bytes_in_all(&single, 0.28));
   assert_true(bytes_in_all(&single, 0.085) <= 24 * count);

@@ -4,7 +4,7 @@
 #include "ot/tamper.h"
 #include "support/support.h"
 
-enum { COUNT = BASE_OT_PIECE + 9 }; /* two messages of the receiver */
+enum { COUNT = BASE_OT_PIECE + 9 /* two messages of the receiver */, SESSION = 77 };
 
 struct party {
   struct channel *channel;
@@ -22,7 +22,7 @@ static void *run_sender(void *arg) {
   struct base_ot_sender *s = NULL;
   p->status = prg_new_random(&prg);
   if (p->status == FUSION_OK) p->status = base_ot_sender_post(&s, p->id, p->channel, prg, COUNT);
-  if (p->status == FUSION_OK) p->status = base_ot_sender_finish(s, p->pairs);
+  if (p->status == FUSION_OK) p->status = base_ot_sender_finish(s, SESSION, p->pairs);
   p->stats = channel_get_stats(p->channel);
   base_ot_sender_free(s);
   prg_free(prg);
@@ -36,7 +36,7 @@ static void *run_receiver(void *arg) {
   struct base_ot_receiver *r = NULL;
   p->status = prg_new_random(&prg);
   if (p->status == FUSION_OK) p->status = base_ot_receiver_post(&r, p->id, p->channel, prg, p->choices, COUNT);
-  if (p->status == FUSION_OK) p->status = base_ot_receiver_finish(r, p->chosen);
+  if (p->status == FUSION_OK) p->status = base_ot_receiver_finish(r, SESSION, p->chosen);
   p->stats = channel_get_stats(p->channel);
   base_ot_receiver_free(r);
   prg_free(prg);
@@ -45,7 +45,7 @@ static void *run_receiver(void *arg) {
 }
 
 static void run(struct party *sender, struct party *receiver, struct tamper tamper) {
-  const struct base_ot_id id = {.session = 77, .sender = ROLE_SERVER};
+  const struct base_ot_id id = {.points = 76, .sender = ROLE_SERVER};
   *sender = (struct party){.id = id, .role = ROLE_SERVER};
   *receiver = (struct party){.id = id, .role = ROLE_CLIENT};
   uint64_t state = test_seed();
@@ -120,11 +120,11 @@ static void base_ot__the_identity_as_sender_point_is_refused(void **state) {
   block key;
   assert_ok(channel_pipe(&server, &client));
   assert_ok(prg_new_random(&prg));
-  const struct base_ot_id id = {.session = 1, .sender = ROLE_SERVER};
+  const struct base_ot_id id = {.points = 1, .sender = ROLE_SERVER};
   assert_ok(base_ot_receiver_post(&r, id, client, prg, &choice, 1));
   assert_ok(channel_send(server, MSG_BASE_OT, zero, sizeof zero));
   assert_ok(channel_flush(server));
-  assert_int_equal(base_ot_receiver_finish(r, &key), FUSION_E_PEER);
+  assert_int_equal(base_ot_receiver_finish(r, SESSION, &key), FUSION_E_PEER);
   assert_int_equal(channel_error(client)->status, FUSION_E_PEER);
   base_ot_receiver_free(r);
   prg_free(prg);
@@ -132,25 +132,25 @@ static void base_ot__the_identity_as_sender_point_is_refused(void **state) {
   channel_close(client);
 }
 
-static void base_ot__another_session_or_direction_gives_other_keys(void **state) {
+static void base_ot__another_session_number_or_direction_gives_other_keys(void **state) {
   (void)state;
-  for (int what = 0; what < 2; what++) {
+  for (int what = 0; what < 3; what++) {
     struct channel *server, *client;
     struct prg *prg;
     struct base_ot_receiver *r;
     struct base_ot_sender *s;
     const uint8_t choice = 0;
     block key, pair[2];
-    const struct base_ot_id id = {.session = 1, .sender = ROLE_SERVER};
-    const struct base_ot_id wrong = {.session = what ? 1 : 2, .sender = what ? ROLE_CLIENT : ROLE_SERVER};
+    const struct base_ot_id id = {.points = 1, .sender = ROLE_SERVER};
+    const struct base_ot_id wrong = {.points = what == 0 ? 2 : 1, .sender = what == 1 ? ROLE_CLIENT : ROLE_SERVER};
     assert_ok(channel_pipe(&server, &client));
     assert_ok(prg_new_random(&prg));
     assert_ok(base_ot_receiver_post(&r, id, client, prg, &choice, 1));
     assert_ok(base_ot_sender_post(&s, wrong, server, prg, 1));
     assert_ok(channel_flush(client));
     assert_ok(channel_flush(server));
-    assert_ok(base_ot_receiver_finish(r, &key));
-    assert_ok(base_ot_sender_finish(s, pair));
+    assert_ok(base_ot_receiver_finish(r, SESSION, &key));
+    assert_ok(base_ot_sender_finish(s, what == 2 ? SESSION + 1 : SESSION, pair));
     assert_false(equal(key, pair[0]));
     assert_false(equal(key, pair[1]));
     base_ot_receiver_free(r);
@@ -176,7 +176,7 @@ int main(void) {
       cmocka_unit_test(base_ot__cost_is_as_declared),
       cmocka_unit_test(base_ot__an_altered_point_is_refused_or_parts_the_keys),
       cmocka_unit_test(base_ot__the_identity_as_sender_point_is_refused),
-      cmocka_unit_test(base_ot__another_session_or_direction_gives_other_keys),
+      cmocka_unit_test(base_ot__another_session_number_or_direction_gives_other_keys),
       cmocka_unit_test(base_ot__a_count_out_of_range_is_a_usage_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

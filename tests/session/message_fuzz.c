@@ -106,14 +106,14 @@ static fusion_status receive_key(struct channel *c) {
 /* The points of either side of the base OT; sends its own into the void. */
 static fusion_status receive_points(struct channel *c, bool sends) {
   static const uint8_t choices[POINTS] = {0, 1, 1};
-  const struct base_ot_id id = {.session = 3, .sender = sends ? ROLE_SERVER : ROLE_CLIENT};
+  const struct base_ot_id id = {.points = 3, .sender = sends ? ROLE_SERVER : ROLE_CLIENT};
   struct base_ot_sender *s = NULL;
   struct base_ot_receiver *r = NULL;
   struct prg *prg = fixed_prg();
   block keys[2 * POINTS];
   fusion_status status =
       sends ? base_ot_sender_post(&s, id, c, prg, POINTS) : base_ot_receiver_post(&r, id, c, prg, choices, POINTS);
-  if (status == FUSION_OK) status = sends ? base_ot_sender_finish(s, keys) : base_ot_receiver_finish(r, keys);
+  if (status == FUSION_OK) status = sends ? base_ot_sender_finish(s, 3, keys) : base_ot_receiver_finish(r, 3, keys);
   base_ot_sender_free(s);
   base_ot_receiver_free(r);
   prg_free(prg);
