@@ -39,7 +39,8 @@ void keep_opened(struct keep *k);
 /** Its connection has ended well, or not: what it left is kept, or wiped. */
 void keep_ended(struct keep *k, bool well);
 /** The job has ended without a failure: writes the file if there is a half to keep. If it cannot be written there is no
- *  file; one that another job has put there meanwhile stays. FUSION_E_IO, FUSION_E_MEMORY. */
+ *  file. One that another job has put there meanwhile stays, or that it is about to: then this job keeps nothing.
+ * FUSION_E_IO, FUSION_E_MEMORY. */
 fusion_status keep_write(struct keep *k, fusion_error *err) FUSION_MUST_CHECK;
 /** Wipes. NULL is allowed. */
 void keep_close(struct keep *k);

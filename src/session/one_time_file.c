@@ -202,6 +202,16 @@ static void sweep_entry(int folder, const char *name, bool leftover, const struc
   close(fd);
 }
 
+/* Whether a process has the file, or has just made or finished it. */
+static bool is_in_use(const char *path) {
+  struct stat st;
+  const int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT;
+  const bool used = !lock(fd) || (fstat(fd, &st) == 0 && st.st_size == 0);
+  close(fd);
+  return used;
+}
+
 fusion_status one_time_create(struct one_time_file **out, const char *path, const uint8_t *owner, fusion_error *err) {
   fusion_status status = file_new(out, path, err);
   if (status != FUSION_OK) return status;
@@ -218,7 +228,8 @@ fusion_status one_time_create(struct one_time_file **out, const char *path, cons
     f->fd = open(f->now, flags, 0600);
   }
   if (f->fd < 0 && errno == EEXIST)
-    status = error_set(err, FUSION_E_IO, "'%s': this file exists; another process may be making it", f->now);
+    status = error_set(err, is_in_use(f->now) ? FUSION_E_BUSY : FUSION_E_IO,
+                       "'%s': this file exists; another process may be making it", f->now);
   else if (f->fd < 0 || !lock(f->fd))
     status = failed(f, "be made", err);
   if (status == FUSION_OK && !write_all(f->fd, &f->head, sizeof f->head)) status = failed(f, "be written", err);
@@ -238,7 +249,11 @@ fusion_status one_time_commit(struct one_time_file *f, struct one_time_binding b
   if (pwrite(f->fd, head, sizeof *head, 0) != (ssize_t)sizeof *head || fsync(f->fd) != 0)
     return failed(f, "be written", err);
   /* A link takes no other file's place. */
-  if (link(f->now, f->path) != 0) return failed(f, "be made", err);
+  if (link(f->now, f->path) != 0) {
+    const bool taken = errno == EEXIST;
+    const fusion_status status = failed(f, "be made", err);
+    return taken ? FUSION_E_BUSY : status;
+  }
   if (unlink(f->now) != 0 || !sync_folder(f->path)) {
     const fusion_status status = failed(f, "be kept", err);
     unlink(f->path);

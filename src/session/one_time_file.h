@@ -27,15 +27,16 @@ struct one_time_binding {
 };
 
 /** Begins a file. `owner`: ONE_TIME_OWNER_LEN bytes by which one_time_sweep tells whose it is; NULL: zeros.
- * FUSION_E_IO, FUSION_E_MEMORY, FUSION_E_INPUT for a path that is too long. */
+ * FUSION_E_IO, FUSION_E_MEMORY, FUSION_E_INPUT for a path that is too long, FUSION_E_BUSY if another process is at it.
+ */
 fusion_status one_time_create(struct one_time_file **out, const char *path, const uint8_t *owner,
                               fusion_error *err) FUSION_MUST_CHECK;
 /** Its bytes: to write before one_time_commit, to read in a file that was opened. */
 const struct byte_stream *one_time_stream(const struct one_time_file *f);
 /** Bytes of an opened file that are left to read. */
 uint64_t one_time_left(const struct one_time_file *f);
-/** The file is complete: on the disk under its path when this returns. FUSION_E_IO: nothing is there; a file that had
- *  the path stays. */
+/** The file is complete: on the disk under its path when this returns. FUSION_E_IO: nothing is there. FUSION_E_BUSY: a
+ *  file had the path, and stays. */
 fusion_status one_time_commit(struct one_time_file *f, struct one_time_binding binding,
                               fusion_error *err) FUSION_MUST_CHECK;
 

@@ -81,7 +81,8 @@ def test_predict__the_speeds_of_both_parties_enter_the_predicted_time(model, pub
     times = []
     for server_speeds, speeds in ((None, None), (here, here), (None, here)):
         with fusion.Server(model, plaintext=True, stop_grace_ms=100, speeds=server_speeds) as server:
-            verdict = fusion.Client(server.address, plaintext=True, min_accuracy=0.85, speeds=speeds).predict(queries, public=public).verdict
+            client = fusion.Client(server.address, plaintext=True, min_accuracy=0.85, speeds=speeds, workers=1)  # else their number is chosen by the line
+            verdict = client.predict(queries, public=public).verdict
         times.append(verdict.predicted)
         assert ("predicted " in str(verdict)) == (speeds is not None)
     assert times[0] is None

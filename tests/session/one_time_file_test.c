@@ -163,9 +163,9 @@ static void create__takes_no_other_files_place(void **state) {
   make(path);
   assert_ok(one_time_create(&f, path, owner, NULL));
   struct one_time_file *second;
-  assert_int_equal(one_time_create(&second, path, owner, &err), FUSION_E_IO); /* while it is being written */
+  assert_int_equal(one_time_create(&second, path, owner, &err), FUSION_E_BUSY); /* while it is being written */
   if (!strstr(err.text, "another process may be making it")) fail_msg("%s", err.text);
-  assert_int_equal(one_time_commit(f, binding, &err), FUSION_E_IO);
+  assert_int_equal(one_time_commit(f, binding, &err), FUSION_E_BUSY);
   one_time_close(f);
   assert_true(is_there(path) && !is_there(part));
   assert_ok(spend());
