@@ -357,6 +357,73 @@ static void matrix_avx512(int64_t *out, const int32_t *a, const uint32_t *row_ba
   matrix_assert_sums(out, w);
 }
 
+/* --- the product of residue matrices ---------------------------------------------------------------------------- */
+
+/* mod_reduce_63 of 16 sums in words of 64 bits, of even and of odd columns. */
+static inline __m512i reduce_63(__m512i even, __m512i odd, const struct modulus *m) {
+  const __m512i p = _mm512_set1_epi32((int)m->p), p2 = _mm512_set1_epi32((int)(2 * m->p));
+  const __m512i r1 = _mm512_set1_epi32((int)m->r1), r2 = _mm512_set1_epi32((int)m->r2);
+  const __m512i neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
+  __m512i *const half[2] = {&even, &odd};
+  for (int k = 0; k < 2; k++) {
+    const __m512i u = *half[k];
+    const __m512i t = _mm512_add_epi64(_mm512_mul_epu32(u, r1), _mm512_mul_epu32(_mm512_srli_epi64(u, 32), r2));
+    *half[k] = montgomery_step(t, neg_inverse, p);
+  }
+  const __m512i v = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
+  return subtract_once(subtract_once(v, p2), p);
+}
+
+enum { PRODUCT_OUTS = 8 /* outputs computed together: 16 accumulators */ };
+
+/* Each of `count` outputs on the columns of a register that `lanes` names: the sums of even ones and of odd ones.
+ * Products of residues are below 2^52. */
+static inline __attribute__((always_inline)) void product_group(uint32_t *out, const uint32_t *a, const uint32_t *b,
+                                                                const struct residue_product *s,
+                                                                const struct modulus *m, __mmask16 lanes, int count) {
+  __m512i even[PRODUCT_OUTS], odd[PRODUCT_OUTS];
+#pragma GCC unroll 8
+  for (int o = 0; o < count; o++) even[o] = odd[o] = _mm512_setzero_si512();
+  for (size_t k = 0; k < s->terms; k++) {
+    const __m512i y = _mm512_maskz_loadu_epi32(lanes, b + s->row_base[k]);
+    const __m512i y_even = _mm512_maskz_mov_epi32(0x5555, y), y_odd = _mm512_srli_epi64(y, 32);
+#pragma GCC unroll 8
+    for (int o = 0; o < count; o++) {
+      const __m512i x = _mm512_maskz_set1_epi32(0x5555, (int)a[(size_t)o * s->terms + k]);
+      even[o] = _mm512_madd52lo_epu64(even[o], x, y_even);
+      odd[o] = _mm512_madd52lo_epu64(odd[o], x, y_odd);
+    }
+  }
+#pragma GCC unroll 8
+  for (int o = 0; o < count; o++)
+    _mm512_mask_storeu_epi32(out + (size_t)o * s->columns, lanes, reduce_63(even[o], odd[o], m));
+}
+
+static void product_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
+                           const struct modulus *m) {
+  product_assert(a, b, s, m->p);
+  for (size_t o = 0; o < s->outs; o += PRODUCT_OUTS) {
+    const uint32_t *rows = a + o * s->terms;
+    for (size_t i = 0; i < s->columns; i += 16) {
+      const __mmask16 lanes = (__mmask16)low_mask((unsigned)size_min(16, s->columns - i));
+      uint32_t *at = out + o * s->columns + i;
+      const size_t count = size_min(PRODUCT_OUTS, s->outs - o);
+#define PRODUCT(n) product_group(at, rows, b + i, s, m, lanes, n)
+      switch (count) {
+        case 1: PRODUCT(1); break;
+        case 2: PRODUCT(2); break;
+        case 3: PRODUCT(3); break;
+        case 4: PRODUCT(4); break;
+        case 5: PRODUCT(5); break;
+        case 6: PRODUCT(6); break;
+        case 7: PRODUCT(7); break;
+        default: PRODUCT(8);
+      }
+    }
+  }
+  bound_assert(out, s->outs * s->columns, 0, m->p - 1);
+}
+
 const struct lattice_kernels lattice_kernels_avx512 = {
     .ntt_forward = ntt_forward_avx512,
     .ntt_inverse = ntt_inverse_avx512,
@@ -364,7 +431,7 @@ const struct lattice_kernels lattice_kernels_avx512 = {
     .columns_inverse = columns_inverse_common,
     .multiply = multiply_avx512,
     .multiply_sum = multiply_sum_common,
-    .product = product_common,
+    .product = product_avx512,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
     .subtract = subtract_common,

@@ -17,7 +17,7 @@ static void multiply_common(uint32_t *out, const uint32_t *a, const uint32_t *b,
 }
 
 /* Whole chunks of sums stay in registers or the first cache: at most 8 products below 2^52. */
-static void multiply_sum_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
+static inline void multiply_sum_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
                                 size_t count, const struct modulus *m) {
   enum { CHUNK = 128 };
   const struct modulus mod = *m;
@@ -104,7 +104,7 @@ static inline void product_assert(const uint32_t *a, const uint32_t *b, const st
   for (size_t k = 0; BOUND_ASSERTS && k < s->terms; k++) bound_assert(b + s->row_base[k], s->columns, 0, p - 1);
 }
 
-static void product_common(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
+static inline void product_common(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
                            const struct modulus *m) {
   const struct modulus mod = *m;
   product_assert(a, b, s, mod.p);
