@@ -201,6 +201,34 @@ static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b,
   bound_assert(out, count, 0, m->p - 1);
 }
 
+/* Lanes of the register at hand of `count` values that are left. */
+static inline __mmask16 lanes_of(size_t count) {
+  return (__mmask16)low_mask((unsigned)size_min(16, count));
+}
+
+static void multiply_sum_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
+                                size_t count, const struct modulus *m) {
+  const __m512i p = _mm512_set1_epi32((int)m->p), neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
+  for (size_t k = 0; BOUND_ASSERTS && k < terms; k++) {
+    bound_assert(a + k * count, count, 0, m->p - 1);
+    bound_assert(b + k * step, count, 0, m->p - 1);
+  }
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 lanes = lanes_of(count - i);
+    __m512i even = _mm512_setzero_si512(), odd = even;
+    for (size_t k = 0; k < terms; k++) {
+      const __m512i x = _mm512_maskz_loadu_epi32(lanes, a + k * count + i);
+      const __m512i y = _mm512_maskz_loadu_epi32(lanes, b + k * step + i);
+      even = _mm512_add_epi64(even, _mm512_mul_epu32(x, y));
+      odd = _mm512_add_epi64(odd, _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32)));
+    }
+    even = _mm512_srli_epi64(montgomery_step(even, neg_inverse, p), 32);
+    odd = montgomery_step(odd, neg_inverse, p);
+    _mm512_mask_storeu_epi32(out + i, lanes, subtract_once(_mm512_mask_blend_epi32(0xAAAA, even, odd), p));
+  }
+  bound_assert(out, count, 0, m->p - 1);
+}
+
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
 
 enum {
@@ -405,7 +433,7 @@ static void product_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, 
   for (size_t o = 0; o < s->outs; o += PRODUCT_OUTS) {
     const uint32_t *rows = a + o * s->terms;
     for (size_t i = 0; i < s->columns; i += 16) {
-      const __mmask16 lanes = (__mmask16)low_mask((unsigned)size_min(16, s->columns - i));
+      const __mmask16 lanes = lanes_of(s->columns - i);
       uint32_t *at = out + o * s->columns + i;
       const size_t count = size_min(PRODUCT_OUTS, s->outs - o);
 #define PRODUCT(n) product_group(at, rows, b + i, s, m, lanes, n)
@@ -430,7 +458,7 @@ const struct lattice_kernels lattice_kernels_avx512 = {
     .columns_forward = columns_forward_common,
     .columns_inverse = columns_inverse_common,
     .multiply = multiply_avx512,
-    .multiply_sum = multiply_sum_common,
+    .multiply_sum = multiply_sum_avx512,
     .product = product_avx512,
     .reduce_signed = reduce_signed_common,
     .add = add_common,
