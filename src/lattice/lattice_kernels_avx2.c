@@ -3,14 +3,21 @@
 
 #include "lattice/lattice_kernels_common.h"
 
-/* --- transforms: see lattice_kernels_avx512.c, whose shape this follows on half the width
- * --------------------------------- */
+/* --- transforms ------------------------------------------------------------------------------------------------- */
 
-static inline __m256i multiply_shoup(__m256i x, __m256i w, __m256i shoup, __m256i p) {
-  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, shoup), 32);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(shoup, 32));
+typedef __m256i residues;
+enum { LANES = 8 };
+
+struct twiddle {
+  __m256i w, shoup;
+};
+
+/* x * w mod p in [0, 2p), lane by lane; see mod_multiply_shoup. */
+static inline __m256i multiply_shoup(__m256i x, struct twiddle t, __m256i p) {
+  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, t.shoup), 32);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(t.shoup, 32));
   const __m256i quotient = _mm256_blend_epi32(even, odd, 0xAA);
-  return _mm256_sub_epi32(_mm256_mullo_epi32(x, w), _mm256_mullo_epi32(quotient, p));
+  return _mm256_sub_epi32(_mm256_mullo_epi32(x, t.w), _mm256_mullo_epi32(quotient, p));
 }
 
 static inline __m256i subtract_once(__m256i x, __m256i bound) {
@@ -31,17 +38,36 @@ static inline void store(uint32_t *a, __m256i v) {
   _mm256_storeu_si256((__m256i *)(void *)a, v);
 }
 
-static inline void butterfly_forward(__m256i *x, __m256i *y, __m256i w, __m256i shoup, __m256i p, __m256i p2) {
-  const __m256i product = multiply_shoup(*y, w, shoup, p);
-  *y = _mm256_sub_epi32(_mm256_add_epi32(*x, p2), product);
-  *x = _mm256_add_epi32(*x, product);
+static inline __m256i spread(uint32_t v) {
+  return _mm256_set1_epi32((int)v);
+}
+static inline __m256i add_lanes(__m256i x, __m256i y) {
+  return _mm256_add_epi32(x, y);
+}
+static inline __m256i subtract_lanes(__m256i x, __m256i y) {
+  return _mm256_sub_epi32(x, y);
 }
 
-static inline void butterfly_inverse(__m256i *x, __m256i *y, __m256i w, __m256i shoup, __m256i p, __m256i p2) {
-  const __m256i difference = _mm256_sub_epi32(_mm256_add_epi32(*x, p2), *y);
-  *x = subtract_once(_mm256_add_epi32(*x, *y), p2);
-  *y = multiply_shoup(difference, w, shoup, p);
+static inline struct twiddle twiddle_of(uint32_t w, uint32_t shoup) {
+  return (struct twiddle){spread(w), spread(shoup)};
 }
+
+static inline __m256i first_lanes(size_t lanes) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+/* Its first `lanes` lanes; the others are 0. */
+static inline __m256i load_lanes(const uint32_t *a, size_t lanes) {
+  return lanes == LANES ? load(a) : _mm256_maskload_epi32((const int *)a, first_lanes(lanes));
+}
+static inline void store_lanes(uint32_t *a, size_t lanes, __m256i v) {
+  if (lanes == LANES) {
+    store(a, v);
+    return;
+  }
+  _mm256_maskstore_epi32((int *)a, first_lanes(lanes), v);
+}
+
+#include "lattice/ntt_levels.h"
 
 /* The last three levels within 16 values in two registers; elements at level `half`:
  *   half 4: 0-3, 8-11 · half 2: 0 1 4 5, 8 9 12 13 · half 1: 0 4 2 6, 8 12 10 14. */
@@ -49,8 +75,9 @@ static inline void butterfly_inverse(__m256i *x, __m256i *y, __m256i w, __m256i 
 #define TWIDDLES_2 _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)
 #define TWIDDLES_1 _mm256_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7)
 
-static inline __m256i twiddles(const uint32_t *table, __m256i order) {
-  return _mm256_permutevar8x32_epi32(load(table), order);
+static inline struct twiddle twiddles(const uint32_t *w, const uint32_t *shoup, size_t at, __m256i order) {
+  return (struct twiddle){_mm256_permutevar8x32_epi32(load(w + at), order),
+                          _mm256_permutevar8x32_epi32(load(shoup + at), order)};
 }
 
 static inline __m256i shuffle_floats(__m256i x, __m256i y, bool odd) {
@@ -58,20 +85,21 @@ static inline __m256i shuffle_floats(__m256i x, __m256i y, bool odd) {
   return _mm256_castps_si256(odd ? _mm256_shuffle_ps(a, b, 0xDD) : _mm256_shuffle_ps(a, b, 0x88));
 }
 
-static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
-  const __m256i barrett = _mm256_set1_epi32((int)t->m.barrett);
+static void forward_last_levels(uint32_t *a, const struct ntt_table *t) {
+  const __m256i p = spread(t->m.p), p2 = spread(2 * t->m.p);
+  const __m256i barrett = spread(t->m.barrett);
   const __m256i order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
   const uint32_t *w = t->forward, *shoup = t->forward_shoup;
   for (size_t i = 0; i < t->n; i += 16) {
     const size_t b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
     const __m256i v0 = load(a + i), v1 = load(a + i + 8);
     __m256i x = _mm256_permute2x128_si256(v0, v1, 0x20), y = _mm256_permute2x128_si256(v0, v1, 0x31);
-    butterfly_forward(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    butterfly_forward(&x, &y, twiddles(w, shoup, b4, order_4), p, p2);
     __m256i x2 = _mm256_unpacklo_epi64(x, y), y2 = _mm256_unpackhi_epi64(x, y);
-    butterfly_forward(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    butterfly_forward(&x2, &y2, twiddles(w, shoup, b2, order_2), p, p2);
     x = shuffle_floats(x2, y2, false);
     y = shuffle_floats(x2, y2, true);
-    butterfly_forward(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    butterfly_forward(&x, &y, twiddles(w, shoup, b1, order_1), p, p2);
     x = reduce_32(x, barrett, p);
     y = reduce_32(y, barrett, p);
     x2 = _mm256_unpacklo_epi32(x, y);
@@ -83,63 +111,15 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m256i 
   }
 }
 
-/* A twiddle with its Shoup companion, in every lane. */
-struct twiddle {
-  __m256i w, shoup;
-};
-
-static inline struct twiddle twiddle_at(const uint32_t *w, const uint32_t *shoup, size_t at) {
-  return (struct twiddle){_mm256_set1_epi32((int)w[at]), _mm256_set1_epi32((int)shoup[at])};
-}
-
-/* Two levels on four rows of `len` values, `step` apart: node `at` of the upper level, and its two below. */
-static inline void forward_pair(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  const struct twiddle upper = twiddle_at(t->forward, t->forward_shoup, at);
-  const struct twiddle low = twiddle_at(t->forward, t->forward_shoup, 2 * at);
-  const struct twiddle high = twiddle_at(t->forward, t->forward_shoup, 2 * at + 1);
-  for (size_t i = 0; i < len; i += 8) {
-    __m256i x0 = load(a + i), x1 = load(a + step + i), x2 = load(a + 2 * step + i), x3 = load(a + 3 * step + i);
-    butterfly_forward(&x0, &x2, upper.w, upper.shoup, p, p2);
-    butterfly_forward(&x1, &x3, upper.w, upper.shoup, p, p2);
-    butterfly_forward(&x0, &x1, low.w, low.shoup, p, p2);
-    butterfly_forward(&x2, &x3, high.w, high.shoup, p, p2);
-    store(a + i, x0);
-    store(a + step + i, x1);
-    store(a + 2 * step + i, x2);
-    store(a + 3 * step + i, x3);
-  }
-}
-
-/* One level on two rows. */
-static inline void forward_single(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  const struct twiddle node = twiddle_at(t->forward, t->forward_shoup, at);
-  for (size_t i = 0; i < len; i += 8) {
-    __m256i x = load(a + i), y = load(a + step + i);
-    butterfly_forward(&x, &y, node.w, node.shoup, p, p2);
-    store(a + i, x);
-    store(a + step + i, y);
-  }
-}
-
-/* Levels down to those of 8 values and fewer: two at a time, one by itself before where their number is odd. */
 static void ntt_forward_avx2(uint32_t *a, const struct ntt_table *t) {
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  size_t blocks = 1, len = t->n;
-  if (log2_up(t->n) % 2 == 0) {
-    forward_single(a, len / 2, len / 2, t, 1);
-    blocks *= 2;
-    len /= 2;
-  }
-  for (; len >= 32; blocks *= 4, len /= 4)
-    for (size_t b = 0; b < blocks; b++) forward_pair(a + b * len, len / 4, len / 4, t, blocks + b);
-  forward_last_levels(a, t, p, p2);
+  forward_levels(a, t);
+  forward_last_levels(a, t);
   bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
-static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i p, __m256i p2) {
+static void inverse_first_levels(uint32_t *a, const struct ntt_table *t) {
+  const __m256i p = spread(t->m.p), p2 = spread(2 * t->m.p);
   const __m256i order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
   const uint32_t *w = t->inverse, *shoup = t->inverse_shoup;
   for (size_t i = 0; i < t->n; i += 16) {
@@ -149,119 +129,31 @@ static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m256i
     __m256i x2 = _mm256_unpacklo_epi64(x, y), y2 = _mm256_unpackhi_epi64(x, y);
     x = shuffle_floats(x2, y2, false);
     y = shuffle_floats(x2, y2, true);
-    butterfly_inverse(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    butterfly_inverse(&x, &y, twiddles(w, shoup, b1, order_1), p, p2);
     x2 = _mm256_unpacklo_epi32(x, y);
     y2 = _mm256_unpackhi_epi32(x, y);
-    butterfly_inverse(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    butterfly_inverse(&x2, &y2, twiddles(w, shoup, b2, order_2), p, p2);
     x = _mm256_unpacklo_epi64(x2, y2);
     y = _mm256_unpackhi_epi64(x2, y2);
-    butterfly_inverse(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    butterfly_inverse(&x, &y, twiddles(w, shoup, b4, order_4), p, p2);
     store(a + i, _mm256_permute2x128_si256(x, y, 0x20));
     store(a + i + 8, _mm256_permute2x128_si256(x, y, 0x31));
   }
 }
 
-static inline void inverse_pair(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  const struct twiddle upper = twiddle_at(t->inverse, t->inverse_shoup, at);
-  const struct twiddle low = twiddle_at(t->inverse, t->inverse_shoup, 2 * at);
-  const struct twiddle high = twiddle_at(t->inverse, t->inverse_shoup, 2 * at + 1);
-  for (size_t i = 0; i < len; i += 8) {
-    __m256i x0 = load(a + i), x1 = load(a + step + i), x2 = load(a + 2 * step + i), x3 = load(a + 3 * step + i);
-    butterfly_inverse(&x0, &x1, low.w, low.shoup, p, p2);
-    butterfly_inverse(&x2, &x3, high.w, high.shoup, p, p2);
-    butterfly_inverse(&x0, &x2, upper.w, upper.shoup, p, p2);
-    butterfly_inverse(&x1, &x3, upper.w, upper.shoup, p, p2);
-    store(a + i, x0);
-    store(a + step + i, x1);
-    store(a + 2 * step + i, x2);
-    store(a + 3 * step + i, x3);
-  }
-}
-
-static inline void inverse_single(uint32_t *a, size_t step, size_t len, const struct ntt_table *t, size_t at) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  const struct twiddle node = twiddle_at(t->inverse, t->inverse_shoup, at);
-  for (size_t i = 0; i < len; i += 8) {
-    __m256i x = load(a + i), y = load(a + step + i);
-    butterfly_inverse(&x, &y, node.w, node.shoup, p, p2);
-    store(a + i, x);
-    store(a + step + i, y);
-  }
-}
-
-/* The last level, with the factor 1/N. */
-static inline void inverse_last(uint32_t *a, size_t step, size_t len, const struct ntt_table *t) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
-  const __m256i scale = _mm256_set1_epi32((int)t->scale), scale_shoup = _mm256_set1_epi32((int)t->scale_shoup);
-  const __m256i last = _mm256_set1_epi32((int)t->last_scale), last_shoup = _mm256_set1_epi32((int)t->last_scale_shoup);
-  for (size_t i = 0; i < len; i += 8) {
-    const __m256i x = load(a + i), y = load(a + step + i);
-    const __m256i sum = _mm256_add_epi32(x, y), difference = _mm256_sub_epi32(_mm256_add_epi32(x, p2), y);
-    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
-    store(a + step + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
-  }
-}
-
 static void ntt_inverse_avx2(uint32_t *a, const struct ntt_table *t) {
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), p2 = _mm256_set1_epi32((int)(2 * t->m.p));
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
-  inverse_first_levels(a, t, p, p2);
-  size_t blocks = t->n / 16, len = 16; /* of a level that is due */
-  for (; blocks > 2; blocks /= 4, len *= 4)
-    for (size_t b = 0; b < blocks / 2; b++) inverse_pair(a + 2 * b * len, len / 2, len / 2, t, blocks / 2 + b);
-  for (size_t b = 0; blocks == 2 && b < 2; b++) inverse_single(a + b * len, len / 2, len / 2, t, 2 + b);
-  inverse_last(a, t->n / 2, t->n / 2, t);
+  inverse_first_levels(a, t);
+  inverse_levels(a, t);
   bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
-/* Columns as ntt_forward_avx2 and ntt_inverse_avx2 have values, down to the last level. */
 static void columns_forward_avx2(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
-  if (columns % 8) {
-    columns_forward_common(a, stride, columns, t);
-    return;
-  }
-  const __m256i p = _mm256_set1_epi32((int)t->m.p), barrett = _mm256_set1_epi32((int)t->m.barrett);
-  columns_assert(a, stride, columns, t->n, 2 * t->m.p);
-  for (size_t first = 0; first < columns; first += COLUMNS) {
-    const size_t len = size_min(COLUMNS, columns - first);
-    uint32_t *at = a + first;
-    size_t blocks = 1, rows = t->n;
-    if (log2_up(t->n) % 2) {
-      for (size_t r = 0; r < rows / 2; r++) forward_single(at + r * stride, rows / 2 * stride, len, t, 1);
-      blocks *= 2;
-      rows /= 2;
-    }
-    for (; rows > 1; blocks *= 4, rows /= 4)
-      for (size_t b = 0; b < blocks; b++)
-        for (size_t r = 0; r < rows / 4; r++)
-          forward_pair(at + (b * rows + r) * stride, rows / 4 * stride, len, t, blocks + b);
-    for (size_t r = 0; r < t->n; r++)
-      for (size_t i = 0; i < len; i += 8) store(at + r * stride + i, reduce_32(load(at + r * stride + i), barrett, p));
-  }
-  columns_assert(a, stride, columns, t->n, t->m.p);
+  columns_forward_levels(a, stride, columns, t);
 }
 
 static void columns_inverse_avx2(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
-  if (columns % 8) {
-    columns_inverse_common(a, stride, columns, t);
-    return;
-  }
-  columns_assert(a, stride, columns, t->n, 2 * t->m.p);
-  for (size_t first = 0; first < columns; first += COLUMNS) {
-    const size_t len = size_min(COLUMNS, columns - first);
-    uint32_t *at = a + first;
-    size_t blocks = t->n / 2, rows = 2; /* of a level that is due */
-    for (; blocks > 2; blocks /= 4, rows *= 4)
-      for (size_t b = 0; b < blocks / 2; b++)
-        for (size_t r = 0; r < rows / 2; r++)
-          inverse_pair(at + (2 * b * rows + r) * stride, rows / 2 * stride, len, t, blocks / 2 + b);
-    for (size_t b = 0; blocks == 2 && b < 2; b++)
-      for (size_t r = 0; r < rows / 2; r++)
-        inverse_single(at + (b * rows + r) * stride, rows / 2 * stride, len, t, 2 + b);
-    for (size_t r = 0; r < t->n / 2; r++) inverse_last(at + r * stride, t->n / 2 * stride, len, t);
-  }
-  columns_assert(a, stride, columns, t->n, t->m.p);
+  columns_inverse_levels(a, stride, columns, t);
 }
 
 /* --- the matrix product ----------------------------------------------------------------------------------------- */
@@ -281,7 +173,7 @@ static size_t matrix_scratch_avx2(size_t rows) {
   return row_pairs(rows) * PANEL_PAIR;
 }
 
-static inline __m256i load_lanes(const int32_t *a) {
+static inline __m256i load_signed(const int32_t *a) {
   return _mm256_loadu_si256((const __m256i *)(const void *)a);
 }
 
@@ -289,8 +181,8 @@ static void pack_panel(int8_t *panel, const int32_t *a, const uint32_t *row_base
   const __m256i round = _mm256_set1_epi32(1 << (WORD_BITS - 1));
   for (size_t r = 0; r < rows; r += 2, panel += PANEL_PAIR) {
     for (size_t half = 0; half < 2; half++) {
-      const __m256i v0 = load_lanes(a + row_base[r] + 8 * half);
-      const __m256i v1 = r + 1 < rows ? load_lanes(a + row_base[r + 1] + 8 * half) : _mm256_setzero_si256();
+      const __m256i v0 = load_signed(a + row_base[r] + 8 * half);
+      const __m256i v1 = r + 1 < rows ? load_signed(a + row_base[r + 1] + 8 * half) : _mm256_setzero_si256();
       const __m256i low0 = _mm256_srai_epi32(_mm256_slli_epi32(v0, 32 - WORD_BITS), 32 - WORD_BITS);
       const __m256i low1 = _mm256_srai_epi32(_mm256_slli_epi32(v1, 32 - WORD_BITS), 16 - WORD_BITS);
       const __m256i high0 = _mm256_srai_epi32(_mm256_add_epi32(v0, round), WORD_BITS);

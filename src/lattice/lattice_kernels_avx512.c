@@ -6,16 +6,35 @@
 
 /* --- transforms ------------------------------------------------------------------------------------------------- */
 
-/* x * w mod p in [0, 2p), lane by lane; see mod_multiply_shoup. */
-static inline __m512i multiply_shoup(__m512i x, __m512i w, __m512i shoup, __m512i p) {
-  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, shoup), 32);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(shoup, 32));
-  const __m512i quotient = _mm512_mask_blend_epi32(0xAAAA, even, odd);
-  return _mm512_sub_epi32(_mm512_mullo_epi32(x, w), _mm512_mullo_epi32(quotient, p));
+typedef __m512i residues;
+enum { LANES = 16 };
+
+/* Of even and of odd lanes: the low words of 64 bits count. Shoup companions are times 2^20, and nothing lies beside
+ * them: then the high half of a 104-bit product is the quotient. */
+struct twiddle {
+  __m512i w, w_odd, shoup, shoup_odd;
+};
+
+/* x * w mod p in [0, 2p), lane by lane; see mod_multiply_shoup. IFMA takes 4 cycles, a 32-bit product 10. */
+static inline __m512i multiply_shoup(__m512i x, struct twiddle t, __m512i p) {
+  const __m512i zero = _mm512_setzero_si512(), minus_p = _mm512_sub_epi32(zero, p);
+  const __m512i odd = _mm512_srli_epi64(x, 32);
+  const __m512i quotient = _mm512_madd52hi_epu64(zero, _mm512_maskz_mov_epi32(0x5555, x), t.shoup);
+  const __m512i quotient_odd = _mm512_madd52hi_epu64(zero, odd, t.shoup_odd);
+  const __m512i rest = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, x, t.w), quotient, minus_p);
+  const __m512i rest_odd = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, odd, t.w_odd), quotient_odd, minus_p);
+  return _mm512_mask_blend_epi32(0xAAAA, rest, _mm512_shuffle_epi32(rest_odd, _MM_PERM_CCAA));
 }
 
 static inline __m512i subtract_once(__m512i x, __m512i bound) {
   return _mm512_min_epu32(x, _mm512_sub_epi32(x, bound));
+}
+
+/* mod_reduce_32. */
+static inline __m512i reduce_32(__m512i x, __m512i barrett, __m512i p) {
+  const __m512i even = _mm512_mul_epu32(x, barrett), odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), barrett);
+  const __m512i quotient = _mm512_mask_blend_epi32(0x5555, odd, _mm512_shuffle_epi32(even, _MM_PERM_DDBB));
+  return subtract_once(_mm512_sub_epi32(x, _mm512_mullo_epi32(quotient, p)), p);
 }
 
 static inline __m512i load(const uint32_t *a) {
@@ -25,19 +44,33 @@ static inline void store(uint32_t *a, __m512i v) {
   _mm512_storeu_si512(a, v);
 }
 
-/* (x, y) to (x + w*y, x - w*y), lazily. */
-static inline void butterfly_forward(__m512i *x, __m512i *y, __m512i w, __m512i shoup, __m512i p, __m512i p2) {
-  const __m512i product = multiply_shoup(*y, w, shoup, p);
-  *y = _mm512_sub_epi32(_mm512_add_epi32(*x, p2), product);
-  *x = _mm512_add_epi32(*x, product);
+static inline __m512i spread(uint32_t v) {
+  return _mm512_set1_epi32((int)v);
+}
+static inline __m512i add_lanes(__m512i x, __m512i y) {
+  return _mm512_add_epi32(x, y);
+}
+static inline __m512i subtract_lanes(__m512i x, __m512i y) {
+  return _mm512_sub_epi32(x, y);
 }
 
-/* (x, y) to (x + y, w*(x - y)), both kept below 2p. */
-static inline void butterfly_inverse(__m512i *x, __m512i *y, __m512i w, __m512i shoup, __m512i p, __m512i p2) {
-  const __m512i difference = _mm512_sub_epi32(_mm512_add_epi32(*x, p2), *y);
-  *x = subtract_once(_mm512_add_epi32(*x, *y), p2);
-  *y = multiply_shoup(difference, w, shoup, p);
+static inline struct twiddle twiddle_of(uint32_t w, uint32_t shoup) {
+  const __m512i of_w = spread(w), of_shoup = _mm512_set1_epi64((int64_t)shoup << 20);
+  return (struct twiddle){of_w, of_w, of_shoup, of_shoup};
 }
+
+static inline __mmask16 first_lanes(size_t lanes) {
+  return (__mmask16)low_mask((unsigned)lanes);
+}
+/* Its first `lanes` lanes; the others are 0. */
+static inline __m512i load_lanes(const uint32_t *a, size_t lanes) {
+  return lanes == LANES ? load(a) : _mm512_maskz_loadu_epi32(first_lanes(lanes), a);
+}
+static inline void store_lanes(uint32_t *a, size_t lanes, __m512i v) {
+  _mm512_mask_storeu_epi32(a, first_lanes(lanes), v);
+}
+
+#include "lattice/ntt_levels.h"
 
 /* The last four levels work within 32 values in two registers. At level `half` the registers hold the elements without
  * and with bit `half` set, in an order that suits cheap shuffles:
@@ -48,8 +81,11 @@ static inline void butterfly_inverse(__m512i *x, __m512i *y, __m512i w, __m512i 
 #define TWIDDLES_2 _mm512_setr_epi32(0, 0, 1, 1, 4, 4, 5, 5, 2, 2, 3, 3, 6, 6, 7, 7)
 #define TWIDDLES_1 _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15)
 
-static inline __m512i twiddles(const uint32_t *table, __m512i order) {
-  return _mm512_permutexvar_epi32(order, _mm512_loadu_si512(table));
+static inline struct twiddle twiddles(const uint32_t *w, const uint32_t *shoup, size_t at, __m512i order) {
+  const __m512i of_w = _mm512_permutexvar_epi32(order, load(w + at));
+  const __m512i of_shoup = _mm512_permutexvar_epi32(order, load(shoup + at));
+  return (struct twiddle){of_w, _mm512_srli_epi64(of_w, 32), _mm512_slli_epi64(of_shoup, 20),
+                          _mm512_slli_epi64(_mm512_srli_epi64(of_shoup, 32), 20)};
 }
 
 static inline __m512i shuffle_floats(__m512i x, __m512i y, bool odd) {
@@ -57,8 +93,9 @@ static inline __m512i shuffle_floats(__m512i x, __m512i y, bool odd) {
   return _mm512_castps_si512(odd ? _mm512_shuffle_ps(a, b, 0xDD) : _mm512_shuffle_ps(a, b, 0x88));
 }
 
-static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m512i p, __m512i p2) {
-  const __m512i barrett = _mm512_set1_epi32((int)t->m.barrett), one = _mm512_set1_epi32(1);
+static void forward_last_levels(uint32_t *a, const struct ntt_table *t) {
+  const __m512i p = spread(t->m.p), p2 = spread(2 * t->m.p);
+  const __m512i barrett = spread(t->m.barrett);
   const __m512i order_8 = TWIDDLES_8, order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
   const __m512i first = _mm512_setr_epi32(0, 16, 2, 18, 1, 17, 3, 19, 8, 24, 10, 26, 9, 25, 11, 27);
   const __m512i second = _mm512_setr_epi32(4, 20, 6, 22, 5, 21, 7, 23, 12, 28, 14, 30, 13, 29, 15, 31);
@@ -67,17 +104,17 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m512i 
     const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
     const __m512i v0 = load(a + i), v1 = load(a + i + 16);
     __m512i x = _mm512_shuffle_i64x2(v0, v1, 0x44), y = _mm512_shuffle_i64x2(v0, v1, 0xEE);
-    butterfly_forward(&x, &y, twiddles(w + b8, order_8), twiddles(shoup + b8, order_8), p, p2);
+    butterfly_forward(&x, &y, twiddles(w, shoup, b8, order_8), p, p2);
     __m512i x4 = _mm512_shuffle_i32x4(x, y, 0x88), y4 = _mm512_shuffle_i32x4(x, y, 0xDD);
-    butterfly_forward(&x4, &y4, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    butterfly_forward(&x4, &y4, twiddles(w, shoup, b4, order_4), p, p2);
     x = _mm512_unpacklo_epi64(x4, y4);
     y = _mm512_unpackhi_epi64(x4, y4);
-    butterfly_forward(&x, &y, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    butterfly_forward(&x, &y, twiddles(w, shoup, b2, order_2), p, p2);
     x4 = shuffle_floats(x, y, false);
     y4 = shuffle_floats(x, y, true);
-    butterfly_forward(&x4, &y4, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
-    x4 = subtract_once(multiply_shoup(x4, one, barrett, p), p);
-    y4 = subtract_once(multiply_shoup(y4, one, barrett, p), p);
+    butterfly_forward(&x4, &y4, twiddles(w, shoup, b1, order_1), p, p2);
+    x4 = reduce_32(x4, barrett, p);
+    y4 = reduce_32(y4, barrett, p);
     store(a + i, _mm512_permutex2var_epi32(x4, first, y4));
     store(a + i + 16, _mm512_permutex2var_epi32(x4, second, y4));
   }
@@ -85,25 +122,13 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t, __m512i 
 
 static void ntt_forward_avx512(uint32_t *a, const struct ntt_table *t) {
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
-  const __m512i p = _mm512_set1_epi32((int)t->m.p), p2 = _mm512_set1_epi32((int)(2 * t->m.p));
-  for (size_t blocks = 1, half = t->n / 2; half >= 16; blocks *= 2, half /= 2) {
-    for (size_t b = 0; b < blocks; b++) {
-      const __m512i w = _mm512_set1_epi32((int)t->forward[blocks + b]);
-      const __m512i shoup = _mm512_set1_epi32((int)t->forward_shoup[blocks + b]);
-      uint32_t *low = a + 2 * b * half;
-      for (size_t i = 0; i < half; i += 16) {
-        __m512i x = load(low + i), y = load(low + half + i);
-        butterfly_forward(&x, &y, w, shoup, p, p2);
-        store(low + i, x);
-        store(low + half + i, y);
-      }
-    }
-  }
-  forward_last_levels(a, t, p, p2);
+  forward_levels(a, t);
+  forward_last_levels(a, t);
   bound_assert(a, t->n, 0, t->m.p - 1);
 }
 
-static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m512i p, __m512i p2) {
+static void inverse_first_levels(uint32_t *a, const struct ntt_table *t) {
+  const __m512i p = spread(t->m.p), p2 = spread(2 * t->m.p);
   const __m512i order_8 = TWIDDLES_8, order_4 = TWIDDLES_4, order_2 = TWIDDLES_2, order_1 = TWIDDLES_1;
   const __m512i even = _mm512_setr_epi32(0, 4, 2, 6, 16, 20, 18, 22, 8, 12, 10, 14, 24, 28, 26, 30);
   const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
@@ -114,51 +139,33 @@ static void inverse_first_levels(uint32_t *a, const struct ntt_table *t, __m512i
     const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
     const __m512i v0 = load(a + i), v1 = load(a + i + 16);
     __m512i x = _mm512_permutex2var_epi32(v0, even, v1), y = _mm512_permutex2var_epi32(v0, odd, v1);
-    butterfly_inverse(&x, &y, twiddles(w + b1, order_1), twiddles(shoup + b1, order_1), p, p2);
+    butterfly_inverse(&x, &y, twiddles(w, shoup, b1, order_1), p, p2);
     __m512i x2 = _mm512_unpacklo_epi32(x, y), y2 = _mm512_unpackhi_epi32(x, y);
-    butterfly_inverse(&x2, &y2, twiddles(w + b2, order_2), twiddles(shoup + b2, order_2), p, p2);
+    butterfly_inverse(&x2, &y2, twiddles(w, shoup, b2, order_2), p, p2);
     x = _mm512_unpacklo_epi64(x2, y2);
     y = _mm512_unpackhi_epi64(x2, y2);
-    butterfly_inverse(&x, &y, twiddles(w + b4, order_4), twiddles(shoup + b4, order_4), p, p2);
+    butterfly_inverse(&x, &y, twiddles(w, shoup, b4, order_4), p, p2);
     x2 = _mm512_permutex2var_epi64(x, to_8_low, y);
     y2 = _mm512_permutex2var_epi64(x, to_8_high, y);
-    butterfly_inverse(&x2, &y2, twiddles(w + b8, order_8), twiddles(shoup + b8, order_8), p, p2);
+    butterfly_inverse(&x2, &y2, twiddles(w, shoup, b8, order_8), p, p2);
     store(a + i, _mm512_shuffle_i64x2(x2, y2, 0x44));
     store(a + i + 16, _mm512_shuffle_i64x2(x2, y2, 0xEE));
   }
 }
 
 static void ntt_inverse_avx512(uint32_t *a, const struct ntt_table *t) {
-  const __m512i p = _mm512_set1_epi32((int)t->m.p), p2 = _mm512_set1_epi32((int)(2 * t->m.p));
-  if (t->n < 64) {
-    ntt_inverse_c(a, t);
-    return;
-  }
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
-  inverse_first_levels(a, t, p, p2);
-  for (size_t blocks = t->n / 32, half = 16; blocks > 1; blocks /= 2, half *= 2) {
-    for (size_t b = 0; b < blocks; b++) {
-      const __m512i w = _mm512_set1_epi32((int)t->inverse[blocks + b]);
-      const __m512i shoup = _mm512_set1_epi32((int)t->inverse_shoup[blocks + b]);
-      uint32_t *low = a + 2 * b * half;
-      for (size_t i = 0; i < half; i += 16) {
-        __m512i x = load(low + i), y = load(low + half + i);
-        butterfly_inverse(&x, &y, w, shoup, p, p2);
-        store(low + i, x);
-        store(low + half + i, y);
-      }
-    }
-  }
-  const size_t half = t->n / 2;
-  const __m512i scale = _mm512_set1_epi32((int)t->scale), scale_shoup = _mm512_set1_epi32((int)t->scale_shoup);
-  const __m512i last = _mm512_set1_epi32((int)t->last_scale), last_shoup = _mm512_set1_epi32((int)t->last_scale_shoup);
-  for (size_t i = 0; i < half; i += 16) {
-    const __m512i x = load(a + i), y = load(a + half + i);
-    const __m512i sum = _mm512_add_epi32(x, y), difference = _mm512_sub_epi32(_mm512_add_epi32(x, p2), y);
-    store(a + i, subtract_once(multiply_shoup(sum, scale, scale_shoup, p), p));
-    store(a + half + i, subtract_once(multiply_shoup(difference, last, last_shoup, p), p));
-  }
+  inverse_first_levels(a, t);
+  inverse_levels(a, t);
   bound_assert(a, t->n, 0, t->m.p - 1);
+}
+
+static void columns_forward_avx512(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  columns_forward_levels(a, stride, columns, t);
+}
+
+static void columns_inverse_avx512(uint32_t *a, size_t stride, size_t columns, const struct ntt_table *t) {
+  columns_inverse_levels(a, stride, columns, t);
 }
 
 static size_t accept_below_avx512(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {
@@ -201,11 +208,6 @@ static void multiply_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b,
   bound_assert(out, count, 0, m->p - 1);
 }
 
-/* Lanes of the register at hand of `count` values that are left. */
-static inline __mmask16 lanes_of(size_t count) {
-  return (__mmask16)low_mask((unsigned)size_min(16, count));
-}
-
 static void multiply_sum_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
                                 size_t count, const struct modulus *m) {
   const __m512i p = _mm512_set1_epi32((int)m->p), neg_inverse = _mm512_set1_epi32((int)m->neg_inverse);
@@ -214,7 +216,7 @@ static void multiply_sum_avx512(uint32_t *out, const uint32_t *a, const uint32_t
     bound_assert(b + k * step, count, 0, m->p - 1);
   }
   for (size_t i = 0; i < count; i += 16) {
-    const __mmask16 lanes = lanes_of(count - i);
+    const __mmask16 lanes = first_lanes(size_min(LANES, count - i));
     __m512i even = _mm512_setzero_si512(), odd = even;
     for (size_t k = 0; k < terms; k++) {
       const __m512i x = _mm512_maskz_loadu_epi32(lanes, a + k * count + i);
@@ -433,7 +435,7 @@ static void product_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, 
   for (size_t o = 0; o < s->outs; o += PRODUCT_OUTS) {
     const uint32_t *rows = a + o * s->terms;
     for (size_t i = 0; i < s->columns; i += 16) {
-      const __mmask16 lanes = lanes_of(s->columns - i);
+      const __mmask16 lanes = first_lanes(size_min(LANES, s->columns - i));
       uint32_t *at = out + o * s->columns + i;
       const size_t count = size_min(PRODUCT_OUTS, s->outs - o);
 #define PRODUCT(n) product_group(at, rows, b + i, s, m, lanes, n)
@@ -455,8 +457,8 @@ static void product_avx512(uint32_t *out, const uint32_t *a, const uint32_t *b, 
 const struct lattice_kernels lattice_kernels_avx512 = {
     .ntt_forward = ntt_forward_avx512,
     .ntt_inverse = ntt_inverse_avx512,
-    .columns_forward = columns_forward_common,
-    .columns_inverse = columns_inverse_common,
+    .columns_forward = columns_forward_avx512,
+    .columns_inverse = columns_inverse_avx512,
     .multiply = multiply_avx512,
     .multiply_sum = multiply_sum_avx512,
     .product = product_avx512,

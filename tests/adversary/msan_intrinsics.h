@@ -104,6 +104,7 @@
 #define _mm512_permutexvar_epi8(x, y) MSAN_2(__m512i, _mm512_permutexvar_epi8(a_, b_), x, y)
 #define _mm512_permutex2var_epi32(x, y, z) MSAN_3(__m512i, _mm512_permutex2var_epi32(a_, b_, c_), x, y, z)
 #define _mm512_permutex2var_epi64(x, y, z) MSAN_3(__m512i, _mm512_permutex2var_epi64(a_, b_, c_), x, y, z)
+#define _mm512_madd52hi_epu64(x, y, z) MSAN_3(__m512i, _mm512_madd52hi_epu64(a_, b_, c_), x, y, z)
 #define _mm512_madd52lo_epu64(x, y, z) MSAN_3(__m512i, _mm512_madd52lo_epu64(a_, b_, c_), x, y, z)
 #define _mm512_dpwssd_epi32(x, y, z) MSAN_3(__m512i, _mm512_dpwssd_epi32(a_, b_, c_), x, y, z)
 #define _mm512_add_epi32(x, y) MSAN_2(__m512i, _mm512_add_epi32(a_, b_), x, y)

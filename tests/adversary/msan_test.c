@@ -30,6 +30,7 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
   OP(permutexvar32, _mm512_permutexvar_epi32(a, b))                          \
   OP(permutex2var32, _mm512_permutex2var_epi32(a, b, c))                     \
   OP(permutex2var64, _mm512_permutex2var_epi64(a, b, c))                     \
+  OP(madd52hi, _mm512_madd52hi_epu64(a, b, c))                               \
   OP(madd52lo, _mm512_madd52lo_epu64(a, b, c))                               \
   OP(dpwssd, _mm512_dpwssd_epi32(a, b, c))                                   \
   OP(add32, _mm512_add_epi32(a, b))                                          \
