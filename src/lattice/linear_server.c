@@ -31,15 +31,17 @@ struct server_tile {
   uint64_t *y;
   const int16_t *raw; /* the weights */
   size_t pieces, c1_stride;
+  size_t room, c0_room;           /* for the lanes of a tile, in whole blocks; n where whole polynomials are added */
   enum layout_product by;         /* products with c1 */
+  size_t together;                /* output channels whose products with c1 are made together */
   size_t parts;                   /* of all groups */
   struct matrix_weights *weights; /* owned, [parts] */
   /* In the session's workspace: */
   size_t secret_len; /* secrets come first, and are wiped at the end */
   int32_t *share;    /* [pieces][channels][span]: the server's share, secret */
   int64_t *block;    /* [part_outs][MATRIX_LANES] secret */
-  uint32_t *sums;    /* [part_outs][limbs][n]: W * c1 or W * c0, secret */
-  uint64_t *product; /* [part_outs][n]: W * share, secret */
+  uint32_t *sums;    /* [together][limbs][n]: W * c1; [part_outs][limbs][c0_room]: W * c0; secret */
+  uint64_t *product; /* [part_outs][room]: W * share, secret */
   uint32_t *work;    /* [2][n] secret */
   int32_t *small;    /* [2][n]: u and a noise, secret */
   int8_t *ternary;   /* [out_channels][n]: u of the bundle's zeros, secret; not where answers are interleaved */
@@ -75,13 +77,16 @@ static void tile_place(struct server_tile *t, struct workspace *w, const struct 
   const size_t n = l->params->n, limbs = l->params->limbs;
   t->pieces = div_up(l->layer.shape.ring_bits, PIECE_BITS);
   t->c1_stride = n + layout_coefficient(l, l->packed - 1, l->reach) + l->stride; /* at most 2n */
+  t->room = div_up(l->tile_lanes, MATRIX_LANES) * MATRIX_LANES;
+  t->c0_room = l->levels ? t->room : n;
   t->by = layout_product(l);
+  t->together = t->by == PRODUCT_ROWS ? l->part_outs : t->by == PRODUCT_WINDOWS ? window_product_outs(l) : 1;
   t->windows.l = l;
   t->parts = l->layer.shape.groups * div_up(l->group_outs, l->part_outs);
   t->share = workspace_take(w, t->pieces * c0_plane(l), sizeof *t->share);
   t->block = workspace_take(w, l->part_outs * MATRIX_LANES, sizeof *t->block);
-  t->sums = workspace_take(w, l->part_outs * limbs * n, sizeof *t->sums);
-  t->product = workspace_take(w, l->part_outs * n, sizeof *t->product);
+  t->sums = workspace_take(w, limbs * size_max(t->together * n, l->part_outs * t->c0_room), sizeof *t->sums);
+  t->product = workspace_take(w, l->part_outs * t->room, sizeof *t->product);
   t->work = workspace_take(w, 2 * n, sizeof *t->work);
   t->small = workspace_take(w, 2 * n, sizeof *t->small);
   t->ternary = workspace_take(w, l->levels ? 0 : l->layer.shape.out_channels * n, sizeof *t->ternary);
@@ -241,17 +246,17 @@ static void set_base(struct server_tile *t, size_t group) {
     t->base[r] = (uint32_t)(layout_row_stream(l, group, r) * l->span + l->tap[r % l->taps].offset);
 }
 
-/* sums[out] of every limb: W times a plane of lanes, modulo the limb's prime. Whole blocks of MATRIX_LANES, of which n
- * is a multiple. */
+/* sums[out] of every limb, `room` values each: W times a plane of lanes, modulo the limb's prime. Whole blocks of
+ * MATRIX_LANES, of which `room` is a multiple. */
 static void multiply_modular(struct server_tile *t, const struct matrix_weights *w, const int32_t *planes,
-                             size_t plane_len, size_t lanes) {
+                             size_t plane_len, size_t lanes, size_t room) {
   const struct lattice_kernels *kernels = t->r->kernels;
-  const size_t limbs = t->l->params->limbs, n = t->l->params->n;
+  const size_t limbs = t->l->params->limbs;
   for (size_t k = 0; k < limbs; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
       kernels->matrix(t->block, planes + k * plane_len + i, t->base, w, t->scratch);
       for (size_t o = 0; o < w->outs; o++)
-        kernels->reduce_signed(t->sums + (o * limbs + k) * n + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
+        kernels->reduce_signed(t->sums + (o * limbs + k) * room + i, t->block + o * MATRIX_LANES, MATRIX_LANES,
                                &t->r->moduli[k]);
     }
   }
@@ -291,29 +296,32 @@ static void multiply_transformed(struct server_tile *t, uint32_t *sums, size_t o
   for (size_t k = 0; k < limbs; k++) t->r->kernels->ntt_inverse(sums + k * n, &t->r->ntt[l->params->ring][k]);
 }
 
-/* sums[out] of every limb: the part's weights, of output channels from `out` on, times c1. */
-static void multiply_common(struct server_tile *t, const struct matrix_weights *w, size_t out) {
+/* Where the rows of a group meet c1. */
+static void set_common_group(struct server_tile *t, size_t group) {
+  if (t->by == PRODUCT_WINDOWS)
+    window_product_group(&t->windows, group);
+  else
+    set_common_base(t, group);
+}
+
+/* sums[0 .. count) of every limb: the weights of output channels from `out` on, of the part w, times c1. */
+static void multiply_common(struct server_tile *t, const struct matrix_weights *w, size_t out, size_t count) {
   const struct linear_layout *l = t->l;
-  const size_t n = l->params->n, group = out / l->group_outs;
-  if (t->by == PRODUCT_WINDOWS) {
-    window_product_run(&t->windows, t->sums, t->raw + out * l->rows, w->outs, group);
-    return;
-  }
-  set_common_base(t, group);
-  if (t->by == PRODUCT_ROWS) multiply_modular(t, w, t->c1, c1_plane(t), n);
-  for (size_t o = 0; o < w->outs && t->by == PRODUCT_TRANSFORMS; o++)
+  const size_t n = l->params->n;
+  if (t->by == PRODUCT_WINDOWS) window_product_run(&t->windows, t->sums, t->raw + out * l->rows, count);
+  if (t->by == PRODUCT_ROWS) multiply_modular(t, w, t->c1, c1_plane(t), n, n);
+  for (size_t o = 0; o < count && t->by == PRODUCT_TRANSFORMS; o++)
     multiply_transformed(t, t->sums + o * l->params->limbs * n, out + o);
 }
 
 /* product[out][lane] = W times the server's share, modulo 2^64. */
 static void multiply_share(struct server_tile *t, const struct matrix_weights *w, size_t lanes) {
-  const size_t n = t->l->params->n;
-  memset(t->product, 0, w->outs * n * sizeof *t->product);
+  memset(t->product, 0, w->outs * t->room * sizeof *t->product);
   for (size_t k = 0; k < t->pieces; k++) {
     for (size_t i = 0; i < lanes; i += MATRIX_LANES) {
       t->r->kernels->matrix(t->block, t->share + k * c0_plane(t->l) + i, t->base, w, t->scratch);
       for (size_t o = 0; o < w->outs; o++) {
-        uint64_t *out = t->product + o * n + i;
+        uint64_t *out = t->product + o * t->room + i;
         const int64_t *in = t->block + o * MATRIX_LANES;
         for (size_t j = 0; j < MATRIX_LANES; j++) out[j] += (uint64_t)in[j] << (k * PIECE_BITS);
       }
@@ -321,7 +329,7 @@ static void multiply_share(struct server_tile *t, const struct matrix_weights *w
   }
 }
 
-/* fraction[0..count) = 2^64 * (W * c + u * key + noise) / q for output `o` of the part; u lies in small[0..n), key is a
+/* fraction[0..count) = 2^64 * (W * c + u * key + noise) / q for output `o` of t->sums; u lies in small[0..n), key is a
  * half of a public key. */
 static void rerandomise(struct server_tile *t, size_t o, const uint32_t *key, size_t count) {
   const struct rlwe_params *params = t->l->params;
@@ -339,7 +347,7 @@ static void put_common(struct server_tile *t, struct bit_writer *w) {
   bits_put_all(w, t->fraction, n, l->kappa);
 }
 
-/* The c1 of output `o` of the part (`out` of all) for all tiles of the bundle, with a fresh u. */
+/* The c1 of output `o` of t->sums (`out` of all) for all tiles of the bundle, with a fresh u. */
 static void emit_common(struct server_tile *t, struct bit_writer *w, size_t o, size_t out) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n;
@@ -350,7 +358,7 @@ static void emit_common(struct server_tile *t, struct bit_writer *w, size_t o, s
   put_common(t, w);
 }
 
-/* The product of output `o` of the part (`out` of all) joins its answer. A full answer's c1 is put with a fresh u; its
+/* The product of output `o` of t->sums (`out` of all) joins its answer. A full answer's c1 is put with a fresh u; its
  * c0, but for the query's part, is kept. */
 static void emit_unit(struct server_tile *t, struct bit_writer *w, size_t o, size_t out) {
   const struct linear_layout *l = t->l;
@@ -376,11 +384,11 @@ static void find_answer(struct server_tile *t, size_t o, size_t out, size_t tile
   const size_t n = l->params->n, limbs = l->params->limbs;
   const uint32_t *zero = t->zero + ((out >> l->levels) * l->bundle + tile % l->bundle) * limbs * n;
   for (size_t k = 0; k < limbs; k++) {
-    uint32_t *sum = t->sums + (o * limbs + k) * n;
-    const uint32_t *rest = zero + k * n, p = t->r->moduli[k].p;
-    for (size_t i = 0; i < lanes; i++) sum[i] = mod_subtract_once(sum[i] + rest[layout_output(l, out, i)], p);
+    const uint32_t *sum = t->sums + (o * limbs + k) * t->room, p = t->r->moduli[k].p;
+    const uint32_t *rest = zero + k * n + layout_output(l, out, 0);
+    for (size_t i = 0; i < lanes; i++) t->work[k * n + i] = mod_subtract_once(sum[i] + rest[i * l->stride], p);
   }
-  rlwe_find_fraction(t->r, l->params, t->fraction, t->sums + o * limbs * n, lanes);
+  rlwe_find_fraction(t->r, l->params, t->fraction, t->work, lanes);
 }
 
 /* Masks the c0 of output `o` of the part (`out` of all) and sets the server's share. */
@@ -403,7 +411,7 @@ static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, s
   for (size_t i = 0; i < outputs; i++) {
     const size_t lane = t->lane[i];
     masked[i] = ((t->fraction[lane] + round) >> (64 - kept)) - t->mask[i];
-    const uint64_t own = (t->product[o * n + lane] + bias) << l->layer.guard_bits;
+    const uint64_t own = (t->product[o * t->room + lane] + bias) << l->layer.guard_bits;
     t->y[t->target[i] + out * l->out_plane] = (own + t->mask[i]) & mask;
   }
   bits_put_all(w, masked, outputs, kept);
@@ -424,10 +432,14 @@ static fusion_status send_common(struct server_tile *t, size_t bundle) {
   for (size_t out = 0, end; out < l->layer.shape.out_channels;) {
     const size_t first = out;
     struct bit_writer w = {.out = t->answer};
-    for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
-      multiply_common(t, weights, out);
-      for (size_t o = 0; o < weights->outs && !l->levels; o++) emit_common(t, &w, o, out + o);
-      for (size_t o = 0; o < weights->outs && l->levels; o++) emit_unit(t, &w, o, out + o);
+    for (end = layout_message_end(l, out); out < end; weights++) {
+      set_common_group(t, out / l->group_outs);
+      for (size_t o = 0, count; o < weights->outs; o += count, out += count) {
+        count = size_min(t->together, weights->outs - o);
+        multiply_common(t, weights, out, count);
+        for (size_t i = 0; i < count && !l->levels; i++) emit_common(t, &w, i, out + i);
+        for (size_t i = 0; i < count && l->levels; i++) emit_unit(t, &w, i, out + i);
+      }
     }
     bits_finish(&w);
     const size_t answers = layout_answers_between(l, first, end);
@@ -450,7 +462,7 @@ static fusion_status send_answer(struct server_tile *t, size_t tile) {
     struct bit_writer w = {.out = t->answer};
     for (end = layout_message_end(l, out); out < end; out += weights++->outs) {
       set_base(t, out / l->group_outs);
-      multiply_modular(t, weights, t->c0, c0_plane(l), lanes);
+      multiply_modular(t, weights, t->c0, c0_plane(l), lanes, t->c0_room);
       multiply_share(t, weights, lanes);
       for (size_t o = 0; o < weights->outs; o++) emit_answer(t, &w, o, out + o, tile);
     }

@@ -1,6 +1,9 @@
 #include "lattice/window_product.h"
 
-enum { OUTS = 16 /* together: their sums stay in the second-level cache */ };
+size_t window_product_outs(const struct linear_layout *l) {
+  enum { OUTS = 16 }; /* their sums stay in the second-level cache */
+  return size_min(OUTS, l->group_outs);
+}
 
 /* Elements from one row to the next: an odd number of cache lines, so that rows lie in different sets. */
 static size_t row_stride(size_t count) {
@@ -13,7 +16,7 @@ static void set_sizes(struct window_product *wp) {
   wp->step = layout_window_step(l);
   wp->windows = l->params->n / wp->step;
   wp->c1_windows = wp->windows + layout_coefficient(l, l->packed - 1, l->reach) / wp->step;
-  wp->outs = size_min(OUTS, l->group_outs);
+  wp->outs = window_product_outs(l);
   wp->c1_stride = row_stride(l->polys * wp->c1_windows);
   wp->weight_stride = row_stride(wp->outs * layout_window_terms(l));
   wp->sum_stride = row_stride(wp->outs * wp->windows);
@@ -63,8 +66,7 @@ void window_product_take(struct window_product *wp, const uint32_t *a, size_t po
   }
 }
 
-/* Where the rows of a group's matrix lie in terms. */
-static void set_terms(struct window_product *wp, size_t group) {
+void window_product_group(struct window_product *wp, size_t group) {
   const struct linear_layout *l = wp->l;
   memset(wp->number, 0, l->polys * wp->c1_windows * sizeof *wp->number);
   wp->terms = 0;
@@ -119,12 +121,6 @@ static void run_limb(struct window_product *wp, uint32_t *sums, const int16_t *w
   }
 }
 
-void window_product_run(struct window_product *wp, uint32_t *sums, const int16_t *weights, size_t outs, size_t group) {
-  const struct linear_layout *l = wp->l;
-  const size_t limbs = l->params->limbs, n = l->params->n;
-  set_terms(wp, group);
-  for (size_t o = 0, count; o < outs; o += count) {
-    count = size_min(wp->outs, outs - o);
-    for (size_t k = 0; k < limbs; k++) run_limb(wp, sums + o * limbs * n, weights + o * l->rows, count, k);
-  }
+void window_product_run(struct window_product *wp, uint32_t *sums, const int16_t *weights, size_t outs) {
+  for (size_t k = 0; k < wp->l->params->limbs; k++) run_limb(wp, sums, weights, outs, k);
 }

@@ -32,6 +32,8 @@ struct window_product {
   uint32_t *number;  /* [polys][c1_windows]: terms by their base, 0: none yet */
 };
 
+/** Output channels that are multiplied together, at most. */
+size_t window_product_outs(const struct linear_layout *l);
 /** Secrets first, then the rest. */
 void window_product_place_secrets(struct window_product *wp, struct workspace *w);
 void window_product_place(struct window_product *wp, struct workspace *w);
@@ -41,7 +43,10 @@ void window_product_close(struct window_product *wp);
 
 /** Takes the coefficients of limb `limb` of polynomial `poly` of c1. */
 void window_product_take(struct window_product *wp, const uint32_t *a, size_t poly, size_t limb);
-/** sums [outs][limbs][n]: the weights [outs][rows] of output channels of one group times c1. */
-void window_product_run(struct window_product *wp, uint32_t *sums, const int16_t *weights, size_t outs, size_t group);
+/** Finds where the rows of a group's matrix lie in terms. */
+void window_product_group(struct window_product *wp, size_t group);
+/** sums [outs][limbs][n]: the weights [outs][rows] of outs <= window_product_outs() output channels of that group times
+ *  c1. */
+void window_product_run(struct window_product *wp, uint32_t *sums, const int16_t *weights, size_t outs);
 
 #endif

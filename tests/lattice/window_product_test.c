@@ -56,7 +56,11 @@ static void check(struct window_product *wp, const struct workspace *w, uint64_t
   for (size_t j = 0; j < l->polys * limbs; j++) window_product_take(wp, c1 + j * n, j / limbs, j % limbs);
   for (size_t i = 0; i < OUTS * l->rows; i++) weights[i] = i % 7 ? (int16_t)test_random(seed) : INT16_MIN;
   for (size_t group = 0; group < l->layer.shape.groups; group++) {
-    window_product_run(wp, sums, weights, OUTS, group);
+    window_product_group(wp, group);
+    for (size_t o = 0, count; o < OUTS; o += count) {
+      count = size_min(window_product_outs(l), OUTS - o);
+      window_product_run(wp, sums + o * limbs * n, weights + o * l->rows, count);
+    }
     assert_true(wp->terms <= layout_window_terms(l));
     for (size_t k = 0; k < 300; k++) {
       const size_t o = test_random(seed) % OUTS, limb = k % limbs, i = k < 20 ? n - 1 - k : test_random(seed) % n;
