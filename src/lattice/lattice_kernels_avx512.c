@@ -93,6 +93,13 @@ static inline __m512i shuffle_floats(__m512i x, __m512i y, bool odd) {
   return _mm512_castps_si512(odd ? _mm512_shuffle_ps(a, b, 0xDD) : _mm512_shuffle_ps(a, b, 0x88));
 }
 
+/* Pairs of registers side by side: a product by a twiddle takes long, and twice as many are under way. */
+enum { PAIRS = 2 };
+
+struct pair {
+  __m512i x, y;
+};
+
 static void forward_last_levels(uint32_t *a, const struct ntt_table *t) {
   const __m512i p = spread(t->m.p), p2 = spread(2 * t->m.p);
   const __m512i barrett = spread(t->m.barrett);
@@ -100,27 +107,40 @@ static void forward_last_levels(uint32_t *a, const struct ntt_table *t) {
   const __m512i first = _mm512_setr_epi32(0, 16, 2, 18, 1, 17, 3, 19, 8, 24, 10, 26, 9, 25, 11, 27);
   const __m512i second = _mm512_setr_epi32(4, 20, 6, 22, 5, 21, 7, 23, 12, 28, 14, 30, 13, 29, 15, 31);
   const uint32_t *w = t->forward, *shoup = t->forward_shoup;
-  for (size_t i = 0; i < t->n; i += 32) {
+  for (size_t i = 0; i < t->n; i += 32 * PAIRS) {
     const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
-    const __m512i v0 = load(a + i), v1 = load(a + i + 16);
-    __m512i x = _mm512_shuffle_i64x2(v0, v1, 0x44), y = _mm512_shuffle_i64x2(v0, v1, 0xEE);
-    butterfly_forward(&x, &y, twiddles(w, shoup, b8, order_8), p, p2);
-    __m512i x4 = _mm512_shuffle_i32x4(x, y, 0x88), y4 = _mm512_shuffle_i32x4(x, y, 0xDD);
-    butterfly_forward(&x4, &y4, twiddles(w, shoup, b4, order_4), p, p2);
-    x = _mm512_unpacklo_epi64(x4, y4);
-    y = _mm512_unpackhi_epi64(x4, y4);
-    butterfly_forward(&x, &y, twiddles(w, shoup, b2, order_2), p, p2);
-    x4 = shuffle_floats(x, y, false);
-    y4 = shuffle_floats(x, y, true);
-    butterfly_forward(&x4, &y4, twiddles(w, shoup, b1, order_1), p, p2);
-    x4 = reduce_32(x4, barrett, p);
-    y4 = reduce_32(y4, barrett, p);
-    store(a + i, _mm512_permutex2var_epi32(x4, first, y4));
-    store(a + i + 16, _mm512_permutex2var_epi32(x4, second, y4));
+    struct pair v[PAIRS], u[PAIRS];
+    for (size_t k = 0; k < PAIRS; k++) {
+      const __m512i v0 = load(a + i + 32 * k), v1 = load(a + i + 32 * k + 16);
+      v[k] = (struct pair){_mm512_shuffle_i64x2(v0, v1, 0x44), _mm512_shuffle_i64x2(v0, v1, 0xEE)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_forward(&v[k].x, &v[k].y, twiddles(w, shoup, b8 + 2 * k, order_8), p, p2);
+      u[k] = (struct pair){_mm512_shuffle_i32x4(v[k].x, v[k].y, 0x88), _mm512_shuffle_i32x4(v[k].x, v[k].y, 0xDD)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_forward(&u[k].x, &u[k].y, twiddles(w, shoup, b4 + 4 * k, order_4), p, p2);
+      v[k] = (struct pair){_mm512_unpacklo_epi64(u[k].x, u[k].y), _mm512_unpackhi_epi64(u[k].x, u[k].y)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_forward(&v[k].x, &v[k].y, twiddles(w, shoup, b2 + 8 * k, order_2), p, p2);
+      u[k] = (struct pair){shuffle_floats(v[k].x, v[k].y, false), shuffle_floats(v[k].x, v[k].y, true)};
+    }
+    for (size_t k = 0; k < PAIRS; k++)
+      butterfly_forward(&u[k].x, &u[k].y, twiddles(w, shoup, b1 + 16 * k, order_1), p, p2);
+    for (size_t k = 0; k < PAIRS; k++) {
+      const __m512i x = reduce_32(u[k].x, barrett, p), y = reduce_32(u[k].y, barrett, p);
+      store(a + i + 32 * k, _mm512_permutex2var_epi32(x, first, y));
+      store(a + i + 32 * k + 16, _mm512_permutex2var_epi32(x, second, y));
+    }
   }
 }
 
 static void ntt_forward_avx512(uint32_t *a, const struct ntt_table *t) {
+  if (t->n < 32 * PAIRS) {
+    ntt_forward_c(a, t);
+    return;
+  }
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   forward_levels(a, t);
   forward_last_levels(a, t);
@@ -135,25 +155,39 @@ static void inverse_first_levels(uint32_t *a, const struct ntt_table *t) {
   const __m512i to_8_low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
   const __m512i to_8_high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
   const uint32_t *w = t->inverse, *shoup = t->inverse_shoup;
-  for (size_t i = 0; i < t->n; i += 32) {
+  for (size_t i = 0; i < t->n; i += 32 * PAIRS) {
     const size_t b8 = (t->n + i) / 16, b4 = (t->n + i) / 8, b2 = (t->n + i) / 4, b1 = (t->n + i) / 2;
-    const __m512i v0 = load(a + i), v1 = load(a + i + 16);
-    __m512i x = _mm512_permutex2var_epi32(v0, even, v1), y = _mm512_permutex2var_epi32(v0, odd, v1);
-    butterfly_inverse(&x, &y, twiddles(w, shoup, b1, order_1), p, p2);
-    __m512i x2 = _mm512_unpacklo_epi32(x, y), y2 = _mm512_unpackhi_epi32(x, y);
-    butterfly_inverse(&x2, &y2, twiddles(w, shoup, b2, order_2), p, p2);
-    x = _mm512_unpacklo_epi64(x2, y2);
-    y = _mm512_unpackhi_epi64(x2, y2);
-    butterfly_inverse(&x, &y, twiddles(w, shoup, b4, order_4), p, p2);
-    x2 = _mm512_permutex2var_epi64(x, to_8_low, y);
-    y2 = _mm512_permutex2var_epi64(x, to_8_high, y);
-    butterfly_inverse(&x2, &y2, twiddles(w, shoup, b8, order_8), p, p2);
-    store(a + i, _mm512_shuffle_i64x2(x2, y2, 0x44));
-    store(a + i + 16, _mm512_shuffle_i64x2(x2, y2, 0xEE));
+    struct pair v[PAIRS], u[PAIRS];
+    for (size_t k = 0; k < PAIRS; k++) {
+      const __m512i v0 = load(a + i + 32 * k), v1 = load(a + i + 32 * k + 16);
+      v[k] = (struct pair){_mm512_permutex2var_epi32(v0, even, v1), _mm512_permutex2var_epi32(v0, odd, v1)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_inverse(&v[k].x, &v[k].y, twiddles(w, shoup, b1 + 16 * k, order_1), p, p2);
+      u[k] = (struct pair){_mm512_unpacklo_epi32(v[k].x, v[k].y), _mm512_unpackhi_epi32(v[k].x, v[k].y)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_inverse(&u[k].x, &u[k].y, twiddles(w, shoup, b2 + 8 * k, order_2), p, p2);
+      v[k] = (struct pair){_mm512_unpacklo_epi64(u[k].x, u[k].y), _mm512_unpackhi_epi64(u[k].x, u[k].y)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_inverse(&v[k].x, &v[k].y, twiddles(w, shoup, b4 + 4 * k, order_4), p, p2);
+      u[k] = (struct pair){_mm512_permutex2var_epi64(v[k].x, to_8_low, v[k].y),
+                           _mm512_permutex2var_epi64(v[k].x, to_8_high, v[k].y)};
+    }
+    for (size_t k = 0; k < PAIRS; k++) {
+      butterfly_inverse(&u[k].x, &u[k].y, twiddles(w, shoup, b8 + 2 * k, order_8), p, p2);
+      store(a + i + 32 * k, _mm512_shuffle_i64x2(u[k].x, u[k].y, 0x44));
+      store(a + i + 32 * k + 16, _mm512_shuffle_i64x2(u[k].x, u[k].y, 0xEE));
+    }
   }
 }
 
 static void ntt_inverse_avx512(uint32_t *a, const struct ntt_table *t) {
+  if (t->n < 32 * PAIRS) {
+    ntt_inverse_c(a, t);
+    return;
+  }
   bound_assert(a, t->n, 0, 2 * t->m.p - 1);
   inverse_first_levels(a, t);
   inverse_levels(a, t);
