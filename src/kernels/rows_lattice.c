@@ -25,7 +25,7 @@ struct lattice_work {
   struct matrix_weights weights;
   struct residue_product product;
   size_t lanes, accepted;
-  size_t step; /* between the sums of two lanes' blocks */
+  size_t step; /* between the sums of two lanes' blocks; rows of a matrix */
   void *scratch;
 };
 
@@ -281,6 +281,20 @@ static void run_cut_digits(struct kernel_run *r) {
   w->kernels->cut_digits(w->centred, w->wide, r->shape.size, &cut);
 }
 
+/* Size is TRANSPOSE(rows, columns); rows of both matrices lie one number farther apart than they are long. */
+#define TRANSPOSE(rows, columns) ((size_t)(rows) << 16 | (columns))
+static void open_transpose(struct kernel_run *r) {
+  struct lattice_work *w = start(r);
+  w->lanes = r->shape.size & UINT16_MAX;
+  w->step = r->shape.size >> 16;
+  w->a = kernel_below(r, KERNEL_INPUT, w->step * (w->lanes + 1), UINT32_MAX);
+  w->out = kernel_below(r, KERNEL_OUTPUT, w->lanes * (w->step + 1), UINT32_MAX);
+}
+static void run_transpose(struct kernel_run *r) {
+  const struct lattice_work *w = r->work;
+  w->kernels->transpose(w->out, w->step + 1, w->a, w->lanes + 1, w->step, w->lanes);
+}
+
 /* --- the matrix product: size is MATRIX(outputs, rows), the parameter the width of a weight --- */
 
 #define MATRIX(outs, rows) ((size_t)(outs) << MATRIX_ROWS | (rows))
@@ -397,6 +411,14 @@ static const struct kernel_row rows[] = {
      .points = {POINT("number of two residues", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 16})}},
     {ROW(cut_digits, open_cut_digits), COUNTS, .first_parameter = 1, .last_parameter = 8,
      .points = {POINT("cut into six digits", 7, {CEILING_L1, 32})}},
+    {ROW(transpose, open_transpose),
+     KERNEL_SIZES(TRANSPOSE(1, 1), TRANSPOSE(8, 8), TRANSPOSE(16, 128), TRANSPOSE(128, 16), TRANSPOSE(7, 9),
+                  TRANSPOSE(15, 33), TRANSPOSE(24, 3), TRANSPOSE(5, 40)),
+     .points = {{.name = "transpose 16 x 128",
+                 .unit = "word",
+                 .size = TRANSPOSE(16, 128),
+                 .units = 16 * 128,
+                 .demand = {{CEILING_L1, 8}}}}},
     {ROW(centre_wide, open_centre_wide), COUNTS, .last_parameter = 2 * RLWE_LIMBS_MAX - 1,
      .points = {POINT("centre a query", 0, {CEILING_MULTIPLY_WIDE, 4}, {CEILING_L1, 12})}},
     {ROW(centre_extend, open_centre_extend), COUNTS, PRIMES,

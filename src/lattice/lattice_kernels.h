@@ -103,6 +103,10 @@ struct lattice_kernels {
    *  [-2^(bits - 1), 2^(bits - 1)], the last one at most 1 above. digits * bits <= 60. */
   void (*cut_digits)(int32_t *out, const int64_t *v, size_t count, const struct digit_cut *cut);
 
+  /** out[j * out_stride + i] = in[i * in_stride + j], i < rows, j < columns. in: any. out overlaps in nowhere. */
+  void (*transpose)(uint32_t *out, size_t out_stride, const uint32_t *in, size_t in_stride, size_t rows,
+                    size_t columns);
+
   /** Packs weights [outs][rows] (row-major) for `matrix`. weights: [-2^(weight_bits-1), 2^(weight_bits-1)]. */
   fusion_status (*matrix_pack)(struct matrix_weights *w, const int16_t *weights, size_t outs, size_t rows,
                                unsigned weight_bits);
@@ -115,6 +119,10 @@ struct lattice_kernels {
 };
 
 void matrix_weights_free(struct matrix_weights *w);
+
+/* Used by higher tiers too. */
+void lattice_transpose_avx2(uint32_t *out, size_t out_stride, const uint32_t *in, size_t in_stride, size_t rows,
+                            size_t columns);
 
 KERNEL_TABLES_NEON(lattice);
 

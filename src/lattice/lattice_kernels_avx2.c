@@ -356,6 +356,36 @@ static void product_avx2(uint32_t *out, const uint32_t *a, const uint32_t *b, co
   bound_assert(out, s->outs * s->columns, 0, m->p - 1);
 }
 
+/* Eight rows of eight words: two of four each in a register, exchanged by steps of 1, 2 and 4 words. */
+static inline void transpose_block(uint32_t *out, size_t out_stride, const uint32_t *in, size_t in_stride) {
+  __m256i x[8], y[8];
+  for (size_t k = 0; k < 8; k++) x[k] = load(in + k * in_stride);
+  for (size_t k = 0; k < 8; k += 2) {
+    y[k] = _mm256_unpacklo_epi32(x[k], x[k + 1]);
+    y[k + 1] = _mm256_unpackhi_epi32(x[k], x[k + 1]);
+  }
+  for (size_t k = 0; k < 8; k += 4) {
+    x[k] = _mm256_unpacklo_epi64(y[k], y[k + 2]);
+    x[k + 1] = _mm256_unpackhi_epi64(y[k], y[k + 2]);
+    x[k + 2] = _mm256_unpacklo_epi64(y[k + 1], y[k + 3]);
+    x[k + 3] = _mm256_unpackhi_epi64(y[k + 1], y[k + 3]);
+  }
+  for (size_t k = 0; k < 4; k++) {
+    store(out + k * out_stride, _mm256_permute2x128_si256(x[k], x[k + 4], 0x20));
+    store(out + (k + 4) * out_stride, _mm256_permute2x128_si256(x[k], x[k + 4], 0x31));
+  }
+}
+
+void lattice_transpose_avx2(uint32_t *out, size_t out_stride, const uint32_t *in, size_t in_stride, size_t rows,
+                            size_t columns) {
+  const size_t i_end = rows - rows % 8, j_end = columns - columns % 8;
+  for (size_t j = 0; j < j_end; j += 8)
+    for (size_t i = 0; i < i_end; i += 8)
+      transpose_block(out + j * out_stride + i, out_stride, in + i * in_stride + j, in_stride);
+  transpose_common(out + j_end * out_stride, out_stride, in + j_end, in_stride, i_end, columns - j_end);
+  transpose_common(out + i_end, out_stride, in + i_end * in_stride, in_stride, rows - i_end, columns);
+}
+
 const struct lattice_kernels lattice_kernels_avx2 = {
     .ntt_forward = ntt_forward_avx2,
     .ntt_inverse = ntt_inverse_avx2,
@@ -379,6 +409,7 @@ const struct lattice_kernels lattice_kernels_avx2 = {
     .mixed_digit = mixed_digit_common,
     .compose = compose_common,
     .cut_digits = cut_digits_common,
+    .transpose = lattice_transpose_avx2,
     .matrix_pack = matrix_pack_avx2,
     .matrix_scratch = matrix_scratch_avx2,
     .matrix = matrix_avx2,

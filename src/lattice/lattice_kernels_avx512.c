@@ -511,6 +511,7 @@ const struct lattice_kernels lattice_kernels_avx512 = {
     .mixed_digit = mixed_digit_common,
     .compose = compose_common,
     .cut_digits = cut_digits_common,
+    .transpose = lattice_transpose_avx2,
     .matrix_pack = matrix_pack_avx512,
     .matrix_scratch = matrix_scratch_avx512,
     .matrix = matrix_avx512,

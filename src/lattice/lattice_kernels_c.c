@@ -58,6 +58,7 @@ const struct lattice_kernels lattice_kernels_c = {
     .mixed_digit = mixed_digit_common,
     .compose = compose_common,
     .cut_digits = cut_digits_common,
+    .transpose = transpose_common,
     .matrix_pack = matrix_pack_c,
     .matrix_scratch = matrix_scratch_c,
     .matrix = matrix_c,

@@ -18,7 +18,7 @@ static void multiply_common(uint32_t *out, const uint32_t *a, const uint32_t *b,
 
 /* Whole chunks of sums stay in registers or the first cache: at most 8 products below 2^52. */
 static inline void multiply_sum_common(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t step, size_t terms,
-                                size_t count, const struct modulus *m) {
+                                       size_t count, const struct modulus *m) {
   enum { CHUNK = 128 };
   const struct modulus mod = *m;
   for (size_t k = 0; k < terms; k++) {
@@ -105,7 +105,7 @@ static inline void product_assert(const uint32_t *a, const uint32_t *b, const st
 }
 
 static inline void product_common(uint32_t *out, const uint32_t *a, const uint32_t *b, const struct residue_product *s,
-                           const struct modulus *m) {
+                                  const struct modulus *m) {
   const struct modulus mod = *m;
   product_assert(a, b, s, mod.p);
   for (size_t o = 0; o < s->outs; o++) {
@@ -325,6 +325,12 @@ static void cut_digits_common(int32_t *out, const int64_t *v, size_t count, cons
     }
   }
   bound_assert(out, cut->digits * count, -middle, middle + 1);
+}
+
+static inline void transpose_common(uint32_t *out, size_t out_stride, const uint32_t *in, size_t in_stride, size_t rows,
+                                    size_t columns) {
+  for (size_t j = 0; j < columns; j++)
+    for (size_t i = 0; i < rows; i++) out[j * out_stride + i] = in[i * in_stride + j];
 }
 
 static inline size_t accept_below_common(uint32_t *out, size_t want, const uint32_t *words, size_t count, uint32_t p) {

@@ -506,6 +506,7 @@ const struct lattice_kernels lattice_kernels_neon = {
     .mixed_digit = mixed_digit_neon,
     .compose = compose_common,
     .cut_digits = cut_digits_common,
+    .transpose = transpose_common,
     .matrix_pack = matrix_pack_neon,
     .matrix_scratch = matrix_scratch_neon,
     .matrix = matrix_neon,

@@ -53,9 +53,9 @@ void window_product_take(struct window_product *wp, const uint32_t *a, size_t po
   const size_t step = wp->step, windows = wp->windows, beyond = wp->c1_windows - windows;
   const uint32_t p = wp->r->moduli[limb].p;
   uint32_t *to = wp->c1 + limb * 2 * step * wp->c1_stride + poly * wp->c1_windows;
+  wp->r->kernels->transpose(to, wp->c1_stride, a, step, windows, step);
   for (size_t i = 0; i < step; i++) {
     uint32_t *first = to + i * wp->c1_stride, *second = first + step * wp->c1_stride;
-    for (size_t k = 0; k < windows; k++) first[k] = a[k * step + i];
     memcpy(second, first + 1, (windows - 1) * sizeof *second);
     second[windows - 1] = mod_subtract_once(p - first[0], p);
   }
@@ -113,12 +113,8 @@ static void run_limb(struct window_product *wp, uint32_t *sums, const int16_t *w
     kernels->product(wp->sums + i * wp->sum_stride, wp->weights + i * wp->weight_stride, c1 + i * wp->c1_stride, &shape,
                      &wp->r->moduli[limb]);
   kernels->columns_inverse(wp->sums, wp->sum_stride, outs * windows, &wp->table[limb]);
-  for (size_t o = 0; o < outs; o++) {
-    const uint32_t *from = wp->sums + o * windows;
-    uint32_t *to = sums + (o * limbs + limb) * n;
-    for (size_t k = 0; k < windows; k++)
-      for (size_t i = 0; i < step; i++) to[k * step + i] = from[i * wp->sum_stride + k];
-  }
+  for (size_t o = 0; o < outs; o++)
+    kernels->transpose(sums + (o * limbs + limb) * n, step, wp->sums + o * windows, wp->sum_stride, step, windows);
 }
 
 void window_product_run(struct window_product *wp, uint32_t *sums, const int16_t *weights, size_t outs) {
