@@ -32,7 +32,6 @@ void window_product_place(struct window_product *wp, struct workspace *w) {
   const struct linear_layout *l = wp->l;
   wp->c1 = workspace_take(w, l->params->limbs * 2 * wp->step * wp->c1_stride, sizeof *wp->c1);
   wp->base = workspace_take(w, layout_window_terms(l), sizeof *wp->base);
-  wp->term = workspace_take(w, l->rows, sizeof *wp->term);
   wp->place = workspace_take(w, l->rows, sizeof *wp->place);
   wp->number = workspace_take(w, l->polys * wp->c1_windows, sizeof *wp->number);
 }
@@ -78,8 +77,7 @@ void window_product_group(struct window_product *wp, size_t group) {
       wp->base[wp->terms++] = (uint32_t)base;
       wp->number[base] = (uint32_t)wp->terms;
     }
-    wp->term[r] = wp->number[base] - 1;
-    wp->place[r] = (uint32_t)(rest ? 2 * wp->step - rest : 0);
+    wp->place[r] = (uint32_t)((rest ? 2 * wp->step - rest : 0) * wp->weight_stride + wp->number[base] - 1);
   }
 }
 
@@ -93,11 +91,13 @@ static void transform_weights(struct window_product *wp, const int16_t *weights,
     const uint32_t zero = i == 0 || i > wp->step ? p : 0;
     for (size_t k = 0; k < count; k++) row[k] = zero;
   }
+  const uint32_t *const place = wp->place;
+  const size_t first_row = wp->weight_stride, rows = l->rows;
   for (size_t o = 0; o < outs; o++) {
-    uint32_t *column = wp->weights + o * wp->terms;
-    for (size_t r = 0; r < l->rows; r++) {
-      const int32_t weight = weights[o * l->rows + r], sign = wp->place[r] ? -1 : 1;
-      column[wp->place[r] * wp->weight_stride + wp->term[r]] += (uint32_t)(sign * weight);
+    uint32_t *const column = wp->weights + o * wp->terms;
+    for (size_t r = 0; r < rows; r++) {
+      const uint32_t weight = (uint32_t)weights[o * rows + r];
+      column[place[r]] += place[r] < first_row ? weight : 0 - weight;
     }
   }
   wp->r->kernels->columns_forward(wp->weights, wp->weight_stride, count, &wp->table[limb]);

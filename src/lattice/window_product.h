@@ -27,8 +27,7 @@ struct window_product {
   uint32_t *sums;    /* [2 * step][outs][windows], secret */
   uint32_t *c1;      /* [limbs][2 * step][polys][c1_windows], transformed */
   uint32_t *base;    /* [terms]: where a term's windows begin in a row of c1 */
-  uint32_t *term;    /* [rows]: of a row of the group at hand */
-  uint32_t *place;   /* [rows]: coefficient of its weight in the term's polynomial */
+  uint32_t *place;   /* [rows]: of the group at hand: where their weights lie in an output's part of `weights` */
   uint32_t *number;  /* [polys][c1_windows]: terms by their base, 0: none yet */
 };
 
