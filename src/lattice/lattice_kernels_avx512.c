@@ -1,5 +1,5 @@
-/** The AVX-512 tier: transforms on 16 lanes, the matrix product by VNNI word products (weights of at most 13 bits) or
- * IFMA. */
+/** The AVX-512 tier: transforms and products of residues on 16 lanes by IFMA, the matrix product by VNNI word products
+ * (weights of at most 13 bits) or IFMA. */
 #include <immintrin.h>
 
 #include "lattice/lattice_kernels_common.h"
