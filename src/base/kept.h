@@ -14,7 +14,7 @@ struct kept_setup {
   _Alignas(16) uint8_t bytes[KEPT_LEN];
 };
 
-/** What a session is to do with kept set-ups; both parties alike. Borrowed while it opens. */
+/** What a session is to do with kept set-ups; both parties alike: their messages go by it. Borrowed while it opens. */
 struct keeping {
   const struct kept_setup *use; /* the last session's; NULL: this one makes all anew */
   struct kept_setup *keep;      /* for the next session; NULL: none */

@@ -244,10 +244,12 @@ struct engine {
    *  rely on is checked here. On failure own is NULL. NULL: there is nothing to derive or refuse. */
   fusion_status (*layout_open)(struct engine_layout *layout, fusion_error *err);
   void (*layout_close)(struct engine_layout *layout);
-  /** The session's keys and correlations: *state, which is the engine's; NULL on failure. */
+  /** The session's keys and correlations: *state, which is the engine's; NULL on failure. What needs no `keeping` may
+   * be left to the first run's gates. */
   fusion_status (*open)(void **state, const struct engine_party *party);
   void (*close)(void *state);
-  /** Declares open(). It may leave a source of correlations in *cost, which lives as long as the layout. */
+  /** Declares open(), with what that leaves to gates. It may leave a source of correlations in *cost, which lives as
+   * long as the layout. */
   void (*open_cost)(const struct engine_layout *layout, struct cost *cost);
   /** Bytes that a session's state takes at most. */
   size_t (*memory)(const struct engine_layout *layout, enum role role);

@@ -48,6 +48,16 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys);
 void rlwe_close(struct rlwe *r);
 
+/** Other work for a party, once, where it would wait in the next layer: the server for the first query, when what needs
+ *  no query has been made and sent, the client for the first answer to one. So what the server sends in its work meets
+ *  the client's. Its failure is the layer's.
+ *  Why a cheating server learns nothing: the layer's messages are the same, and the place is fixed. */
+struct rlwe_meanwhile {
+  fusion_status (*run)(void *context); /* NULL: none */
+  void *context;                       /* borrowed */
+};
+void rlwe_set_meanwhile(struct rlwe *r, struct rlwe_meanwhile work);
+
 /** The same ahead of a run that is prepared: the client keeps a seed, the server what it received, and each opens from
  *  these bytes later, with the same keys and a seed of that time, and sends nothing. What is kept serves one opening:
  *  two runs would encrypt two inputs on the same uniform halves with one key. */

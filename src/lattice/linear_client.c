@@ -195,7 +195,9 @@ fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, co
       status = send_query(&t, sent++);
       continue;
     }
-    if (received % l.bundle == 0) status = receive_common(&t);
+    if (!l.common_first) status = rlwe_do_meanwhile(r);
+    if (status == FUSION_OK && received % l.bundle == 0) status = receive_common(&t);
+    if (status == FUSION_OK) status = rlwe_do_meanwhile(r);
     if (status == FUSION_OK) status = receive_answer(&t, received++);
   }
   r->bundles += div_up(l.tiles, l.bundle);

@@ -478,6 +478,7 @@ static fusion_status answer_tile(struct server_tile *t, size_t tile) {
   const struct linear_layout *l = t->l;
   const bool first = tile % l->bundle == 0;
   if (first && l->common_first) TRY(send_common(t, tile / l->bundle));
+  TRY(rlwe_do_meanwhile(t->r));
   TRY(channel_recv(t->r->channel, MSG_RLWE_QUERY, t->query, layout_query_len(l, tile)));
   if (first && !l->common_first) TRY(send_common(t, tile / l->bundle));
   TRY(send_answer(t, tile));

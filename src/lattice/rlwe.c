@@ -383,6 +383,16 @@ void rlwe_workspace_wipe(struct rlwe *r, size_t len) {
   mem_wipe(r->workspace, size_min(len, r->workspace_len));
 }
 
+void rlwe_set_meanwhile(struct rlwe *r, struct rlwe_meanwhile work) {
+  r->meanwhile = work;
+}
+
+fusion_status rlwe_do_meanwhile(struct rlwe *r) {
+  const struct rlwe_meanwhile work = r->meanwhile;
+  r->meanwhile = (struct rlwe_meanwhile){.run = NULL};
+  return work.run ? work.run(work.context) : FUSION_OK;
+}
+
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys) {
   cost_to_server(cost, key_payload_len(keys));
   if (keys->levels) cost_to_server(cost, turn_key_len(&galois_keys, keys->levels, 1));

@@ -17,6 +17,7 @@ struct rlwe {
   struct prg *shared; /* owned: from the public seed */
   uint64_t bundles;   /* of tiles, so far: numbers the forks of `shared` */
   uint64_t products;  /* of matrices, so far: the same */
+  struct rlwe_meanwhile meanwhile;
   struct rlwe_keys keys;
   struct modulus moduli[RLWE_LIMBS_MAX];
   struct ntt_table ntt[RLWE_RINGS][RLWE_LIMBS_MAX];
@@ -31,6 +32,9 @@ struct rlwe {
   uint8_t *workspace; /* owned: see workspace.h */
   size_t workspace_len;
 };
+
+/** What was set by rlwe_set_meanwhile(), if it has not been done. */
+fusion_status rlwe_do_meanwhile(struct rlwe *r) FUSION_MUST_CHECK;
 
 /** q mod 2^64 of a set. */
 uint64_t rlwe_q_low(const struct rlwe_params *params);

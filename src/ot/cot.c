@@ -22,6 +22,14 @@ uint64_t cot_domain(const struct cot *c, enum role sender) {
   return c->session << 8 | (uint64_t)(sender == ROLE_CLIENT);
 }
 
+fusion_status cot_complete(struct cot *c) {
+  return c->ops->complete ? c->ops->complete(c) : FUSION_OK;
+}
+
+fusion_status cot_begin(struct cot *c) {
+  return c->ops->begin ? c->ops->begin(c) : FUSION_OK;
+}
+
 void cot_close(struct cot *c) {
   if (c) c->ops->close(c);
 }

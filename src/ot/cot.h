@@ -19,6 +19,8 @@ struct cot;
 struct cot_ops {
   fusion_status (*take_sender)(struct cot *c, block *keys, size_t count);
   fusion_status (*take_receiver)(struct cot *c, block *macs, size_t count);
+  fusion_status (*complete)(struct cot *c); /* NULL: sources are complete when they are open */
+  fusion_status (*begin)(struct cot *c);    /* NULL: a direction begins with its first take */
   void (*close)(struct cot *c);
 };
 
@@ -38,9 +40,24 @@ struct cot_opening {
   enum role role;
   struct channel *channel; /* borrowed for the source's life */
   struct heap *heap;       /* the same; NULL: none */
-  struct prg *prg;         /* borrowed during the call */
+  struct prg *prg;         /* borrowed during the call; where it is deferred until the source is complete */
   struct keeping *keeping; /* the same; NULL: nothing is kept */
+  bool deferred;           /* the source gives nothing before cot_complete() */
 };
+
+/** Completes a source that was opened as deferred; else does nothing. What goes to the server is the same as in one go,
+ *  but for other messages between the client's nonce and the rest. From base OTs nothing goes to the client here.
+ *
+ *  Why a cheating server learns nothing: until then the client has sent a nonce. All that depends on its secrets of
+ *  these correlations, or on what the server has sent for them, follows here, and nothing that goes between depends on
+ *  either. When that is, only the order of the calls decides. */
+fusion_status cot_complete(struct cot *c) FUSION_MUST_CHECK;
+/** What the direction in which the client sends begins with, if it is expected to be used, before anything is taken:
+ *  messages of the server alone. Does nothing unless the source's parameters say begun_early. Declared by the first
+ *  take as what the server sends once the source is complete: the client's next message is to wait for another one of
+ *  the server's behind these.
+ *  Why a cheating server learns nothing: the client sends nothing here. */
+fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 
 /** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of
  * the first, the same number that the receiver sees: with the direction it makes the hash tweak unique. */

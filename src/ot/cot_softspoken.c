@@ -12,9 +12,11 @@ struct stock {
 };
 
 struct cot_softspoken {
-  struct cot base; /* first: a struct cot * is one of these */
+  struct cot base;                    /* first: a struct cot * is one of these */
+  struct softspoken_opening *opening; /* NULL: it is complete, or failed */
   struct softspoken_sender *sender;
   struct softspoken_receiver *receiver;
+  bool begun_early;
   struct stock sending, receiving;
 };
 
@@ -38,6 +40,7 @@ static fusion_status extend(struct cot_softspoken *s, bool sends, block *out, si
 static fusion_status take(struct cot_softspoken *s, bool sends, block *out, size_t count) {
   fusion_status status = FUSION_OK;
   struct stock *stock = sends ? &s->sending : &s->receiving;
+  assert(!s->opening);
   while (count) {
     const size_t next = next_count(stock->expected, stock->made);
     if (!stock->ready && count >= next) {
@@ -72,6 +75,7 @@ static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
 
 static void stream_close(struct cot *c) {
   struct cot_softspoken *s = (struct cot_softspoken *)c;
+  softspoken_opening_free(s->opening);
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   mem_free_secret(s->sending.blocks, SOFTSPOKEN_CHUNK * sizeof(block));
@@ -79,22 +83,52 @@ static void stream_close(struct cot *c) {
   key_free(s);
 }
 
+/* A direction's first extension before its first take. */
+static fusion_status begin_early(struct cot_softspoken *s, enum role sender) {
+  const bool sends = s->base.role == sender;
+  struct stock *stock = sends ? &s->sending : &s->receiving;
+  const size_t next = next_count(stock->expected, stock->made);
+  if (!s->begun_early || !stock->expected || stock->made) return FUSION_OK;
+  const fusion_status status = extend(s, sends, stock->blocks + (SOFTSPOKEN_CHUNK - next), next);
+  if (status == FUSION_OK) stock->ready = next;
+  return status;
+}
+
+static fusion_status stream_begin(struct cot *c) {
+  return begin_early((struct cot_softspoken *)c, ROLE_CLIENT);
+}
+
+static fusion_status stream_complete(struct cot *c) {
+  struct cot_softspoken *s = (struct cot_softspoken *)c;
+  struct softspoken_opening *opening = s->opening;
+  if (!opening) return s->sender ? FUSION_OK : FUSION_E_INTERNAL;
+  s->opening = NULL;
+  const fusion_status status = softspoken_complete_source(&s->sender, &s->receiver, opening);
+  if (status != FUSION_OK) return status;
+  c->delta = softspoken_delta(s->sender);
+  return begin_early(s, ROLE_SERVER);
+}
+
 fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening,
                                   const struct cot_softspoken_params *params) {
-  static const struct cot_ops ops = {.take_sender = take_sender, .take_receiver = take_receiver, .close = stream_close};
+  static const struct cot_ops ops = {.take_sender = take_sender,
+                                     .take_receiver = take_receiver,
+                                     .complete = stream_complete,
+                                     .begin = stream_begin,
+                                     .close = stream_close};
   fusion_status status = FUSION_OK;
   struct cot_softspoken *s = key_alloc(sizeof *s);
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
   s->base = (struct cot){.ops = &ops, .role = opening->role, .channel = opening->channel, .heap = opening->heap};
+  s->begun_early = params->begun_early;
   s->sending.expected = params->expected[opening->role];
   s->receiving.expected = params->expected[role_peer(opening->role)];
   s->sending.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   s->receiving.blocks = mem_alloc(SOFTSPOKEN_CHUNK, sizeof(block));
   FAIL_IF(!s->sending.blocks || !s->receiving.blocks, FUSION_E_MEMORY);
-  TRY(softspoken_open_source(&s->sender, &s->receiver, &s->base.session, opening, MSG_OT_SESSION,
-                             field_bits_of(params)));
-  s->base.delta = softspoken_delta(s->sender);
+  TRY(softspoken_begin_source(&s->opening, &s->base.session, opening, MSG_OT_SESSION, field_bits_of(params)));
+  if (!opening->deferred) TRY(stream_complete(&s->base));
   *out = &s->base;
   s = NULL;
 cleanup:
@@ -115,10 +149,34 @@ static uint64_t whole_chunks(const struct cot_softspoken_cost *model, enum role 
   return whole < most ? whole : most;
 }
 
+static bool begins_early(const struct cot_softspoken_cost *model, enum role sender) {
+  return model->params.begun_early && model->params.expected[sender] && !model->made[sender];
+}
+
+static void early_cost(struct cot_softspoken_cost *model, struct cost *cost, enum role sender) {
+  const unsigned field_bits = field_bits_of(&model->params);
+  const size_t next = next_count(model->params.expected[sender], 0);
+  if (sender == ROLE_CLIENT) softspoken_begin_cost(cost, field_bits, sender);
+  model->begun = model->begun || sender == ROLE_CLIENT;
+  softspoken_extend_cost(cost, field_bits, sender, next);
+  model->made[sender] = model->ready[sender] = next;
+}
+
+/* By cot_begin(): it has waited for nothing since the opening. */
+static void client_begins_cost(struct cot_softspoken_cost *model, struct cost *cost) {
+  const uint32_t server = cost->depth_server, client = cost->depth_client;
+  cost->depth_server = model->opened_server;
+  cost->depth_client = model->opened_client;
+  early_cost(model, cost, ROLE_CLIENT);
+  if (cost->depth_server < server) cost->depth_server = server;
+  if (cost->depth_client < client) cost->depth_client = client;
+}
+
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
   struct cot_softspoken_cost *model = (struct cot_softspoken_cost *)source;
   const unsigned field_bits = field_bits_of(&model->params);
   uint64_t *ready = &model->ready[sender], *made = &model->made[sender];
+  if (sender == ROLE_CLIENT && begins_early(model, sender)) client_begins_cost(model, cost);
   while (*ready < count) {
     count -= *ready;
     /* All whole chunks at once, or the last. A prediction must not take time in proportion to a peer's numbers. */
@@ -137,5 +195,8 @@ void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *mod
                               const struct cot_softspoken_params *params) {
   *model = (struct cot_softspoken_cost){.source.taken = taken, .params = *params};
   softspoken_open_source_cost(cost, field_bits_of(params));
+  if (begins_early(model, ROLE_SERVER)) early_cost(model, cost, ROLE_SERVER);
+  model->opened_server = cost->depth_server;
+  model->opened_client = cost->depth_client;
   cost->source = &model->source;
 }

@@ -18,6 +18,8 @@ struct cot_softspoken_params {
   unsigned field_bits;  /* k; 0: the default */
   uint64_t expected[2]; /* correlations that the session will take, by who is the OT sender; 0: unknown. A hint: more or
                            fewer may be taken */
+  bool begun_early;     /* what directions that are expected to be used begin with is made when the source is completed,
+                           where the server sends, and by cot_begin(), which is called before anything is taken */
 };
 /** The default k, and no expectation. */
 extern const struct cot_softspoken_params cot_softspoken_usual;
@@ -34,9 +36,10 @@ size_t cot_softspoken_memory(const struct cot_softspoken_params *params);
 struct cot_softspoken_cost {
   struct cost_source source;
   struct cot_softspoken_params params;
-  uint64_t made[2];  /* so far, by who is the OT sender */
-  uint64_t ready[2]; /* by who is the OT sender */
-  bool begun;        /* the direction in which the client sends has been extended */
+  uint64_t made[2];                      /* so far, by who is the OT sender */
+  uint64_t ready[2];                     /* by who is the OT sender */
+  bool begun;                            /* the direction in which the client sends has been extended */
+  uint32_t opened_server, opened_client; /* depths */
 };
 /** Declares cot_open_softspoken() and attaches `model` to the cost: takes then declare their refills. */
 void cot_open_softspoken_cost(struct cost *cost, struct cot_softspoken_cost *model,

@@ -75,11 +75,17 @@ struct softspoken_setup {
  *  Cost, of both directions: softspoken_open_cost() or, with kept OTs, softspoken_resume_cost(). */
 fusion_status softspoken_open(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
                               const struct softspoken_setup *setup) FUSION_MUST_CHECK;
-/** The same for a source of correlations, both directions, with the agreement on a session number in messages of type
- *  `nonces`: the server's points leave with its nonce. */
-fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     uint64_t *session, const struct cot_opening *opening, message_type nonces,
-                                     unsigned field_bits) FUSION_MUST_CHECK;
+/** The same for a source of correlations, both directions, in two parts. The first is the agreement on a session number
+ *  in messages of type `nonces`, with which the server's points leave; it keeps what `opening` borrows. The second
+ * takes the first one's result. */
+struct softspoken_opening;
+fusion_status softspoken_begin_source(struct softspoken_opening **out, uint64_t *session,
+                                      const struct cot_opening *opening, message_type nonces,
+                                      unsigned field_bits) FUSION_MUST_CHECK;
+fusion_status softspoken_complete_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
+                                         struct softspoken_opening *o) FUSION_MUST_CHECK;
+/** Of one that is given up. NULL is allowed. */
+void softspoken_opening_free(struct softspoken_opening *o);
 /** Bytes that both directions hold. */
 size_t softspoken_memory(unsigned field_bits);
 void softspoken_sender_free(struct softspoken_sender *s);

@@ -420,31 +420,50 @@ cleanup:
 _Static_assert(sizeof(struct softspoken_kept) <= KEPT_LEN, "what is carried between sessions");
 _Static_assert(_Alignof(struct softspoken_kept) <= _Alignof(struct kept_setup), "it is used in place");
 
-fusion_status softspoken_open_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
-                                     uint64_t *session, const struct cot_opening *opening, message_type nonces,
-                                     unsigned field_bits) {
+struct softspoken_opening {
+  struct softspoken_setup setup; /* its points are owned */
+  struct keeping *keeping;       /* borrowed; NULL: nothing is kept */
+};
+
+void softspoken_opening_free(struct softspoken_opening *o) {
+  if (!o) return;
+  softspoken_points_free(o->setup.points);
+  mem_free(o);
+}
+
+fusion_status softspoken_begin_source(struct softspoken_opening **out, uint64_t *session,
+                                      const struct cot_opening *opening, message_type nonces, unsigned field_bits) {
   fusion_status status = FUSION_OK;
   struct keeping *k = opening->keeping;
   struct cot_session agreement;
-  struct softspoken_points *points = NULL;
-  struct softspoken_setup setup = {.channel = opening->channel,
-                                   .prg = opening->prg,
-                                   .role = opening->role,
-                                   .field_bits = field_bits,
-                                   .use = k ? (const void *)k->use : NULL,
-                                   .keep = k ? (void *)k->keep : NULL};
-  *sender = NULL;
-  *receiver = NULL;
-  TRY(cot_session_begin(&agreement, &setup.points_number, setup.role, setup.channel, setup.prg, nonces));
-  if (setup.role == ROLE_SERVER && !setup.use)
-    TRY(softspoken_points_post(&points, setup.channel, setup.prg, setup.role, setup.points_number));
-  setup.points = points;
-  TRY(cot_session_agree(&agreement, &setup.session));
-  TRY(softspoken_open(sender, receiver, &setup));
-  *session = setup.session;
+  struct softspoken_opening *o = mem_alloc(1, sizeof *o);
+  *out = NULL;
+  if (!o) return FUSION_E_MEMORY;
+  struct softspoken_setup *setup = &o->setup;
+  o->keeping = k;
+  *setup = (struct softspoken_setup){.channel = opening->channel,
+                                     .prg = opening->prg,
+                                     .role = opening->role,
+                                     .field_bits = field_bits,
+                                     .use = k ? (const void *)k->use : NULL,
+                                     .keep = k ? (void *)k->keep : NULL};
+  TRY(cot_session_begin(&agreement, &setup->points_number, setup->role, setup->channel, setup->prg, nonces));
+  if (setup->role == ROLE_SERVER && !setup->use)
+    TRY(softspoken_points_post(&setup->points, setup->channel, setup->prg, setup->role, setup->points_number));
+  TRY(cot_session_agree(&agreement, &setup->session));
+  *session = setup->session;
+  *out = o;
+  return FUSION_OK;
 cleanup:
-  softspoken_points_free(points);
-  if (k) k->kept = status == FUSION_OK && k->keep;
+  softspoken_opening_free(o);
+  return status;
+}
+
+fusion_status softspoken_complete_source(struct softspoken_sender **sender, struct softspoken_receiver **receiver,
+                                         struct softspoken_opening *o) {
+  const fusion_status status = softspoken_open(sender, receiver, &o->setup);
+  if (o->keeping) o->keeping->kept = status == FUSION_OK && o->keeping->keep;
+  softspoken_opening_free(o);
   return status;
 }
 

@@ -92,8 +92,15 @@ static struct kept_setup *spend(struct keep *k, uint8_t number[SESSION_STATE_LEN
   return setup;
 }
 
-bool keep_take(struct keep *k, const struct keep_binding *binding, uint8_t number[SESSION_STATE_LEN]) {
+bool keep_ready(struct keep *k) {
   drop(&k->use);
+  drop(&k->next);
+  k->ended_well = false;
+  k->next = key_alloc(sizeof *k->next);
+  return k->next != NULL;
+}
+
+bool keep_take(struct keep *k, const struct keep_binding *binding, uint8_t number[SESSION_STATE_LEN]) {
   memset(number, 0, SESSION_STATE_LEN);
   memset(&k->binding, 0, sizeof k->binding);
   memcpy(k->binding.certificate, binding->certificate, sizeof k->binding.certificate);
@@ -105,9 +112,7 @@ bool keep_take(struct keep *k, const struct keep_binding *binding, uint8_t numbe
 
 struct keeping *keep_keeping(struct keep *k, const struct ready *ready) {
   if (!ready->uses) drop(&k->use);
-  drop(&k->next);
-  k->ended_well = false;
-  if (ready->keeps) k->next = key_alloc(sizeof *k->next); /* without memory for it nothing is kept */
+  if (!ready->keeps) drop(&k->next);
   memcpy(k->number, ready->number, sizeof k->number);
   k->keeping = (struct keeping){.use = k->use, .keep = k->next};
   return &k->keeping;

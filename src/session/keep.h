@@ -29,6 +29,8 @@ struct keep_binding {
 
 /** The file need not be there. FUSION_E_INPUT: it is something else; FUSION_E_IO: its folder cannot be written. */
 fusion_status keep_open(struct keep **out, const char *path, fusion_error *err) FUSION_MUST_CHECK;
+/** Before a connection asks for anything: whether there is memory for what its set-up leaves. */
+bool keep_ready(struct keep *k);
 /** Spends the file. Whether it held a half for this binding, which keep_keeping then gives: its number. */
 bool keep_take(struct keep *k, const struct keep_binding *binding, uint8_t number[SESSION_STATE_LEN]);
 /** For the session that opens now. `uses`: from the half that was taken, else it is wiped; `keeps`: and leaves one, of

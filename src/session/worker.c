@@ -54,7 +54,7 @@ static fusion_status start_work(struct worker *w, fusion_error *why) {
                         .shard_samples = job->ready.shard_samples,
                         .expected_samples = div_up(job->ready.todo, job->ready.worker_count)};
   struct ready ready;
-  if (w->keep) {
+  if (w->keep && keep_ready(w->keep)) {
     struct keep_binding binding = {.certificate = {0}};
     if (w->peer.has_certificate) memcpy(binding.certificate, w->peer.certificate_sha256, sizeof binding.certificate);
     strcpy(binding.engine, job->terms.handles->engine->name);

@@ -64,26 +64,27 @@ static fusion_status make_room(struct direction *d, struct heap *heap, size_t mo
   return FUSION_OK;
 }
 
-/* The client's first extension leaves with its last message of the set-up, so that the server's first corrections can
- * leave with its answer to whatever the client says next. */
-static fusion_status begin_early(struct cot_silent *s) {
-  const size_t count = silent_supply_base(&s->schedule.supply[ROLE_SERVER]);
-  if (!silent_schedule_early(&s->schedule)) return FUSION_OK;
-  s->early = heap_take(s->cot.heap, count, sizeof(block));
-  if (!s->early) return FUSION_E_MEMORY;
-  return s->cot.role == ROLE_SERVER ? softspoken_send(s->sender, s->early, count)
-                                    : softspoken_receive(s->receiver, s->early, count);
+/* Base correlations of a direction's first batch before it is due, if it is expected to be used. */
+static fusion_status begin_early(struct cot_silent *s, enum role sender) {
+  const struct silent_supply *supply = &s->schedule.supply[sender];
+  const size_t count = silent_supply_base(supply);
+  block **early = &s->early[sender];
+  if (!silent_schedule_early(&s->schedule, sender) || *early) return FUSION_OK;
+  *early = heap_take(s->cot.heap, count, sizeof(block));
+  if (!*early) return FUSION_E_MEMORY;
+  return s->cot.role == sender ? softspoken_send(s->sender, *early, count)
+                               : softspoken_receive(s->receiver, *early, count);
 }
 
 /* The base correlations of a direction's next batch, its[0 .. supply.next). */
 static fusion_status find_bases(struct cot_silent *s, struct direction *d, struct silent_iteration *its) {
   const struct silent_supply *supply = &s->schedule.supply[d->sender];
   const size_t base = silent_set_base(&supply->set);
-  const bool early = s->early && d->sender == ROLE_SERVER;
+  block *const early = s->early[d->sender];
   fusion_status status = FUSION_OK;
   for (size_t first = 0; first < supply->next; first += supply->set.together) {
     const size_t members = silent_group_size(&supply->set, first, supply->next), len = members * base * sizeof(block);
-    block *memory = early ? s->early : heap_take(s->cot.heap, len, 1);
+    block *memory = early ? early : heap_take(s->cot.heap, len, 1);
     if (!memory) return FUSION_E_MEMORY;
     for (size_t i = 0; i < members; i++)
       its[first + i] = (struct silent_iteration){.set = &supply->set,
@@ -94,7 +95,7 @@ static fusion_status find_bases(struct cot_silent *s, struct direction *d, struc
     its[first].memory_len = len;
   }
   if (early)
-    s->early = NULL;
+    s->early[d->sender] = NULL;
   else if (supply->held) {
     status = grow_held(d, s->cot.heap, its, supply->next, base);
     for (size_t i = 0; i < supply->next; i++) its[i].chained = true; /* of these alone: see silent.h */
@@ -179,6 +180,7 @@ static size_t take_some(struct direction *d, block *out, size_t count) {
 
 static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
   struct silent_supply *supply = &s->schedule.supply[sender];
+  assert(!s->opening);
   while (count) {
     if (s->failed != FUSION_OK) return s->failed;
     if (!supply->ready) {
@@ -210,15 +212,39 @@ static void silent_close(struct cot *c) {
   if (!s) return;
   direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
   direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
-  if (s->early) heap_give(s->cot.heap, s->early, silent_supply_base(&s->schedule.supply[ROLE_SERVER]) * sizeof(block));
+  for (int r = 0; r < 2; r++)
+    if (s->early[r]) heap_give(s->cot.heap, s->early[r], silent_supply_base(&s->schedule.supply[r]) * sizeof(block));
+  softspoken_opening_free(s->opening);
   softspoken_sender_free(s->sender);
   softspoken_receiver_free(s->receiver);
   prg_free(s->prg);
   key_free(s);
 }
 
-const struct cot_ops cot_silent_ops = {
-    .take_sender = take_sender, .take_receiver = take_receiver, .close = silent_close};
+/* The client's first extension leaves with its last message of the set-up, so that the server's first corrections can
+ * leave with its answer to whatever the client says next. */
+static fusion_status silent_complete(struct cot *c) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  struct softspoken_opening *opening = s->opening;
+  if (!opening) return s->failed;
+  s->opening = NULL;
+  s->failed = softspoken_complete_source(&s->sender, &s->receiver, opening);
+  if (s->failed != FUSION_OK) return s->failed;
+  c->delta = softspoken_delta(s->sender);
+  return s->failed = begin_early(s, ROLE_SERVER);
+}
+
+static fusion_status silent_begin(struct cot *c) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  if (s->failed == FUSION_OK) s->failed = begin_early(s, ROLE_CLIENT);
+  return s->failed;
+}
+
+const struct cot_ops cot_silent_ops = {.take_sender = take_sender,
+                                       .take_receiver = take_receiver,
+                                       .complete = silent_complete,
+                                       .begin = silent_begin,
+                                       .close = silent_close};
 
 fusion_status cot_open_silent(struct cot **out, const struct cot_opening *opening, const struct silent_params *params) {
   fusion_status status = FUSION_OK;
@@ -239,9 +265,8 @@ fusion_status cot_open_silent(struct cot **out, const struct cot_opening *openin
   FAIL_IF(!s->prg, FUSION_E_MEMORY);
   const struct cot_opening own = {
       .role = opening->role, .channel = opening->channel, .prg = s->prg, .keeping = opening->keeping};
-  TRY(softspoken_open_source(&s->sender, &s->receiver, &s->cot.session, &own, MSG_SILENT, SILENT_FIELD_BITS));
-  s->cot.delta = softspoken_delta(s->sender);
-  TRY(begin_early(s));
+  TRY(softspoken_begin_source(&s->opening, &s->cot.session, &own, MSG_SILENT, SILENT_FIELD_BITS));
+  if (!opening->deferred) TRY(silent_complete(&s->cot));
   *out = &s->cot;
   s = NULL;
 cleanup:

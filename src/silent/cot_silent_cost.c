@@ -4,16 +4,19 @@
 #include "silent/cot_silent.h"
 #include "silent/silent.h"
 
-/* SoftSpoken correlations for the directions that start from them, in one flight. */
-static void begin_cost(struct cost *cost, const struct silent_schedule *s, const bool joins[2]) {
+/* SoftSpoken correlations for the directions that start from them, in one flight. Those of the client that were made
+ * early have waited for nothing since the opening. */
+static void begin_cost(struct cost *cost, const struct cot_cost *model, const bool joins[2]) {
+  const struct silent_schedule *s = &model->schedule;
   const struct cost begun = *cost;
   uint32_t server = begun.depth_server, client = begun.depth_client;
   for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
     const struct silent_supply *d = &s->supply[sender];
     if (!joins[sender] || d->held) continue;
-    if (sender == ROLE_SERVER && silent_schedule_early(s)) continue; /* since the opening */
-    cost->depth_server = begun.depth_server;
-    cost->depth_client = begun.depth_client;
+    const bool early = silent_schedule_early(s, sender);
+    if (early && sender == ROLE_SERVER) continue; /* declared by the opening */
+    cost->depth_server = early ? model->opened_server : begun.depth_server;
+    cost->depth_client = early ? model->opened_client : begun.depth_client;
     if (sender == ROLE_CLIENT && !d->made_count) softspoken_begin_cost(cost, SILENT_FIELD_BITS, sender);
     softspoken_extend_cost(cost, SILENT_FIELD_BITS, sender, silent_supply_base(d));
     if (cost->depth_server > server) server = cost->depth_server;
@@ -23,10 +26,11 @@ static void begin_cost(struct cost *cost, const struct silent_schedule *s, const
   cost->depth_client = client;
 }
 
-static void refill_cost(struct cost *cost, struct silent_schedule *s, enum role empty) {
+static void refill_cost(struct cost *cost, struct cot_cost *model, enum role empty) {
+  struct silent_schedule *s = &model->schedule;
   bool joins[2];
   silent_schedule_joins(s, empty, joins);
-  begin_cost(cost, s, joins);
+  begin_cost(cost, model, joins);
   struct silent_part parts[2];
   for (int r = 0; r < 2; r++) {
     const struct silent_supply *d = &s->supply[r];
@@ -54,19 +58,19 @@ void cot_silent_fill_cost(struct cost *cost, struct cot_cost *model, const uint6
     while (s->supply[sender].ready < counts[sender]) {
       bool joins[2];
       silent_schedule_joins(s, sender, joins);
-      refill_cost(cost, s, sender);
+      refill_cost(cost, model, sender);
       for (enum role r = ROLE_SERVER; r <= ROLE_CLIENT; r++)
         if (joins[r]) keep_batch(cost, &s->supply[r], r);
     }
 }
 
 static void taken(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count) {
-  struct silent_schedule *schedule = &((struct cot_cost *)source)->schedule;
-  struct silent_supply *d = &schedule->supply[sender];
+  struct cot_cost *model = (struct cot_cost *)source;
+  struct silent_supply *d = &model->schedule.supply[sender];
   while (d->ready < count) {
     count -= d->ready;
     d->ready = 0;
-    refill_cost(cost, schedule, sender);
+    refill_cost(cost, model, sender);
   }
   d->ready -= count;
 }
@@ -74,10 +78,12 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params) {
   *model = (struct cot_cost){.source.taken = taken, .schedule = silent_schedule_start(params)};
   softspoken_open_source_cost(cost, SILENT_FIELD_BITS);
-  if (silent_schedule_early(&model->schedule)) {
+  if (silent_schedule_early(&model->schedule, ROLE_SERVER)) {
     const struct silent_supply *d = &model->schedule.supply[ROLE_SERVER];
     softspoken_extend_cost(cost, SILENT_FIELD_BITS, ROLE_SERVER, silent_supply_base(d));
   }
+  model->opened_server = cost->depth_server;
+  model->opened_client = cost->depth_client;
   cost->source = &model->source;
 }
 

@@ -10,6 +10,7 @@
 struct cot_cost {
   struct cost_source source;
   struct silent_schedule schedule;
+  uint32_t opened_server, opened_client; /* depths */
 };
 
 /** Declares cot_open_silent() and attaches `model` to the cost: takes then declare their refills. */

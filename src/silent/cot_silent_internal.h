@@ -29,11 +29,12 @@ struct direction {
 struct cot_silent {
   struct cot cot; /* first: a struct cot * is one of these */
   struct prg *prg;
+  struct softspoken_opening *opening; /* NULL: it is complete, or failed */
   struct softspoken_sender *sender;
   struct softspoken_receiver *receiver;
   struct silent_schedule schedule;
-  block *early; /* from the heap: base correlations of the first batch in which the server sends; NULL: none yet, or
-                   used */
+  block *early[2]; /* by who is the sender, from the heap: base correlations of the first batch; NULL: none yet, or used
+                    */
   struct direction directions[2]; /* by who is the OT sender */
   bool stocked;                   /* made ahead (cot_stock.h): there is no more than the stock */
   fusion_status failed;           /* the first failure; nothing is handed out after it */

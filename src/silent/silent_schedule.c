@@ -50,16 +50,18 @@ static void begin(const struct silent_schedule *s, struct silent_supply *d) {
 
 struct silent_schedule silent_schedule_start(const struct silent_params *params) {
   const bool wan = params->profile == SILENT_WAN;
-  struct silent_schedule s = {.main = wan ? &silent_set_wan : &silent_set_lan, .begun_together = wan ? 1 : 2};
+  struct silent_schedule s = {.main = wan ? &silent_set_wan : &silent_set_lan,
+                              .begun_together = wan ? 1 : 2,
+                              .begun_early = params->begun_early};
   s.supply[ROLE_SERVER].expected = params->expected_server_sends;
   s.supply[ROLE_CLIENT].expected = params->expected_client_sends;
   for (int r = 0; r < 2; r++) begin(&s, &s.supply[r]);
   return s;
 }
 
-bool silent_schedule_early(const struct silent_schedule *s) {
-  const struct silent_supply *d = &s->supply[ROLE_SERVER];
-  return d->expected > 0 && !d->made_count;
+bool silent_schedule_early(const struct silent_schedule *s, enum role sender) {
+  const struct silent_supply *d = &s->supply[sender];
+  return d->expected > 0 && !d->made_count && (sender == ROLE_SERVER || s->begun_early);
 }
 
 void silent_schedule_joins(const struct silent_schedule *s, enum role empty, bool joins[2]) {

@@ -39,13 +39,15 @@ static inline size_t silent_supply_base(const struct silent_supply *d) {
 struct silent_schedule {
   const struct silent_set *main;  /* of the profile */
   size_t begun_together;          /* most iterations that start from SoftSpoken at once */
+  bool begun_early;               /* silent_params */
   struct silent_supply supply[2]; /* by who is the OT sender */
 };
 
 struct silent_schedule silent_schedule_start(const struct silent_params *params);
-/** Whether the direction in which the server sends begins when the session opens: if it is expected to be used. Then
- * the SoftSpoken correlations of its first batch are made at once. */
-bool silent_schedule_early(const struct silent_schedule *s);
+/** Whether the SoftSpoken correlations of a direction's first batch, which is still to come, are made before its first
+ *  take: if it is expected to be used. Where the server sends they are made when the source is completed, in the other
+ *  direction by cot_begin(). */
+bool silent_schedule_early(const struct silent_schedule *s, enum role sender);
 /** Which directions (by sender) run their next batch when the stock of direction `empty` is. */
 void silent_schedule_joins(const struct silent_schedule *s, enum role empty, bool joins[2]);
 /** Moves past the batches of those directions. */

@@ -52,6 +52,7 @@ struct silent_params {
   /** Correlations that the session is expected to take, by who is the sender; 0: unknown, taken as many. A hint: it
    *  steers the choice of sets only, and more or fewer may be taken. */
   uint64_t expected_server_sends, expected_client_sends;
+  bool begun_early; /* cot_begin() is called before anything is taken */
 };
 
 #endif

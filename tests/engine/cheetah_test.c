@@ -2,6 +2,7 @@
  * tests/conformance. */
 #include "engine/cheetah/cheetah.h"
 #include "conformance/cases.h"
+#include "execute/execute.h"
 #include "program/program_section.h"
 #include "support/support.h"
 
@@ -130,12 +131,109 @@ static void cheetah_layout__bounds_noise_terms(void **state) {
   model_free(n.model);
 }
 
+/* One party of a session of a single run, or of none. */
+struct end {
+  struct engine_opening opening;
+  size_t samples; /* 0: it is closed without a run */
+  int64_t *inputs, *answers;
+  struct keeping keeping;
+  struct channel_stats opened, ended;
+  fusion_status status;
+};
+
+static void *run_end(void *arg) {
+  struct end *e = arg;
+  struct engine_session *s = NULL;
+  e->opening.keeping = &e->keeping;
+  e->status = engine_open(&s, &e->opening);
+  e->opened = channel_get_stats(e->opening.channel);
+  e->opening.keeping = NULL; /* it was lent to the opening alone */
+  if (e->status == FUSION_OK && e->samples)
+    e->status =
+        e->opening.weights ? engine_run_server(s, e->samples) : engine_run_client(s, e->inputs, e->answers, e->samples);
+  e->ended = channel_get_stats(e->opening.channel);
+  engine_close(s);
+  return NULL;
+}
+
+/* Answers those of the executor. `kept`, by role: room for what is kept, NULL: nothing is. */
+static void run_session(struct end ends[2], const struct model *m, size_t samples, struct kept_setup *const kept[2]) {
+  const size_t in = shape_size(m->program.steps[0].out.shape), answers = program_answer_size(&m->program);
+  int64_t *x = mem_alloc(size_max(1, samples) * in, sizeof *x),
+          *y = mem_alloc(size_max(1, samples) * answers, sizeof *y);
+  int64_t *expected = mem_alloc(size_max(1, samples) * answers, sizeof *expected);
+  assert_true(x && y && expected);
+  for (size_t i = 0; i < samples * in; i++) x[i] = (int64_t)(i % 7) - 3;
+  for (int role = 0; role < 2; role++)
+    ends[role] = (struct end){.opening = {.engine = &engine_cheetah,
+                                          .program = &m->program,
+                                          .weights = role == ROLE_SERVER ? m->weights : NULL,
+                                          .expected_samples = size_max(1, samples)},
+                              .samples = samples,
+                              .inputs = x,
+                              .answers = y,
+                              .keeping = {.keep = kept[role]}};
+  assert_ok(channel_pipe(&ends[ROLE_SERVER].opening.channel, &ends[ROLE_CLIENT].opening.channel));
+  test_run_both(run_end, &ends[ROLE_SERVER], run_end, &ends[ROLE_CLIENT]);
+  for (int role = 0; role < 2; role++) {
+    assert_ok(ends[role].status);
+    assert_true(ends[role].keeping.kept == (kept[role] != NULL));
+    channel_close(ends[role].opening.channel);
+  }
+  if (samples) {
+    assert_ok(program_execute(m, x, samples, expected, NULL));
+    assert_memory_equal(y, expected, samples * answers * sizeof *y);
+  }
+  mem_free(x);
+  mem_free(y);
+  mem_free(expected);
+}
+
+static uint64_t keys_len(const struct model *m) {
+  struct engine_layout layout;
+  struct cost cost = {0};
+  assert_ok(engine_layout_open(&layout, &engine_cheetah, &m->program, 1, NULL));
+  rlwe_open_cost(&cost, &cheetah_own(&layout)->steps.keys);
+  engine_layout_close(&layout);
+  return cost.bytes_to_server;
+}
+
+/* The client opens with its nonce and its keys, and sends the rest of the set-up with its first query; with all of it
+ * where a set-up is kept, and where a run begins with something else. The bytes of a session are the same. */
+static void cheetah_session__first_layer_completes_the_set_up(void **state) {
+  (void)state;
+  struct kept_setup *const room[2] = {key_alloc(sizeof(struct kept_setup)), key_alloc(sizeof(struct kept_setup))};
+  struct kept_setup *const none[2] = {NULL, NULL};
+  struct net n = conformance_net("mlp", 1), compared = conformance_net("comparison of the input", 1);
+  struct end usual[2], keeping[2], idle[2], other[2];
+  assert_true(room[0] && room[1]);
+  assert_ok(engine_prepare(&engine_cheetah, n.model, NULL));
+  assert_ok(engine_prepare(&engine_cheetah, compared.model, NULL));
+  run_session(usual, n.model, 1, none);
+  run_session(keeping, n.model, 1, room);
+  run_session(idle, n.model, 0, none);
+  run_session(other, compared.model, 0, none);
+  const uint64_t begun = CHANNEL_HEADER_LEN + COT_NONCE_LEN;
+  assert_int_equal(usual[ROLE_CLIENT].opened.bytes_sent, begun + keys_len(n.model));
+  assert_int_equal(idle[ROLE_CLIENT].ended.bytes_sent, begun + keys_len(n.model));
+  assert_true(keeping[ROLE_CLIENT].opened.bytes_sent > begun + keys_len(n.model));
+  assert_true(other[ROLE_CLIENT].opened.bytes_sent > begun + keys_len(compared.model));
+  for (int role = 0; role < 2; role++) {
+    assert_int_equal(usual[role].ended.bytes_sent, keeping[role].ended.bytes_sent);
+    assert_int_equal(usual[role].ended.depth, keeping[role].ended.depth);
+    key_free(room[role]);
+  }
+  model_free(n.model);
+  model_free(compared.model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cheetah__tuned_for_slow_links_moves_less),
       cmocka_unit_test(cheetah_layout__finds_noise_terms_and_guards),
       cmocka_unit_test(cheetah_layout__hostile_sections_are_refused),
       cmocka_unit_test(cheetah_layout__bounds_noise_terms),
+      cmocka_unit_test(cheetah_session__first_layer_completes_the_set_up),
       cmocka_unit_test(engine_list__holds_families),
       cmocka_unit_test(engine_list__keeps_what_can_run_the_program),
   };

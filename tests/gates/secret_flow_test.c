@@ -37,7 +37,8 @@ static void close_marked(struct cot *c) {
   cot_close(((struct marked *)c)->dealer);
 }
 
-static const struct cot_ops marked_ops = {take_sender, take_receiver, close_marked};
+static const struct cot_ops marked_ops = {
+    .take_sender = take_sender, .take_receiver = take_receiver, .close = close_marked};
 
 struct side {
   struct party party;

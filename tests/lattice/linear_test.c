@@ -18,6 +18,10 @@ struct job {
   size_t turns, turned; /* keys that interleave answers; of so many secrets, 0: of one */
   size_t cut;           /* of those keys */
   bool ahead;           /* keys are made, kept as bytes and restored */
+  bool other;           /* the server has other work before the first query */
+  fusion_status other_status;
+  unsigned other_runs;
+  uint64_t sent_before_other;
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -75,12 +79,25 @@ static fusion_status open_keys(struct rlwe **r, const struct job *j, enum role r
   return role == ROLE_SERVER ? rlwe_open_server(r, j->server, prg, &keys) : rlwe_open_client(r, j->client, prg, &keys);
 }
 
+enum { OTHER = MESSAGE_TYPE(0xff, 1) };
+
+/* Reads a message that the client has sent before its queries. */
+static fusion_status other_work(void *context) {
+  struct job *j = context;
+  uint8_t word[4];
+  j->other_runs++;
+  j->sent_before_other = channel_get_stats(j->server).bytes_sent;
+  const fusion_status status = channel_recv(j->server, OTHER, word, sizeof word);
+  return status == FUSION_OK ? j->other_status : status;
+}
+
 static void *run_server(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
   j->server_status = prg_new_random(&prg);
   if (j->server_status == FUSION_OK) j->server_status = open_keys(&r, j, ROLE_SERVER, prg);
+  if (j->server_status == FUSION_OK && j->other) rlwe_set_meanwhile(r, (struct rlwe_meanwhile){other_work, j});
   if (j->server_status == FUSION_OK)
     j->server_status = linear_server(r, &j->layer, j->weights, j->bias, j->x_server, j->y_server, j->samples);
   j->server_stats = channel_get_stats(j->server);
@@ -96,6 +113,7 @@ static void *run_client(void *arg) {
   struct prg *prg = NULL;
   j->client_status = prg_new_random(&prg);
   if (j->client_status == FUSION_OK) j->client_status = open_keys(&r, j, ROLE_CLIENT, prg);
+  if (j->client_status == FUSION_OK && j->other) j->client_status = channel_send(j->client, OTHER, "work", 4);
   if (j->client_status == FUSION_OK)
     j->client_status = linear_client(r, &j->layer, j->x_client, j->y_client, j->samples);
   j->client_stats = channel_get_stats(j->client);
@@ -792,6 +810,49 @@ static void linear__server_without_share(void **state) {
   job_close(&j);
 }
 
+/* Bytes of the uniform halves of the first bundle. */
+static uint64_t common_bytes(const struct job *j) {
+  const struct rlwe_keys keys = keys_of(j);
+  struct linear_layout l;
+  uint64_t sum = 0;
+  assert_ok(layout_make(&l, &j->layer, &keys, j->samples));
+  assert_true(l.common_first);
+  for (size_t out = 0, end; out < j->layer.shape.out_channels; out = end) {
+    end = layout_message_end(&l, out);
+    const size_t answers = layout_answers_between(&l, out, end);
+    if (answers) sum += CHANNEL_HEADER_LEN + layout_common_len(&l, answers);
+  }
+  layout_free(&l);
+  return sum;
+}
+
+/* Once, when what needs no query has been sent and no query been read; its failure ends the layer. */
+static void linear__other_work_before_the_first_query(void **state) {
+  (void)state;
+  static const struct job jobs[] = {{.samples = 5000, .keys = 1}, {.samples = 3, .keys = 2, .turns = 5, .turned = 2}};
+  uint64_t seed = test_seed();
+  for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++)
+    for (int fails = 0; fails < 2; fails++) {
+      struct job j = jobs[i];
+      j.layer = i ? conv(1, 28, 32, 3, 1, 1, 1, 1) : dense(20, 40, 20, 2, 8);
+      j.other = true;
+      j.other_status = fails ? FUSION_E_CRYPTO : FUSION_OK;
+      job_open(&j, FILL_RANDOM, &seed);
+      test_run_both(run_server, &j, run_client, &j);
+      assert_int_equal(j.other_runs, 1);
+      assert_true(j.sent_before_other >= common_bytes(&j));
+      assert_int_equal(j.server_status, j.other_status);
+      if (fails) {
+        assert_int_equal(j.client_status, FUSION_E_CLOSED);
+        assert_int_equal(j.server_stats.bytes_sent, j.sent_before_other);
+      } else {
+        assert_ok(j.client_status);
+        check_outputs(&j, &seed);
+      }
+      job_close(&j);
+    }
+}
+
 /* Deviation of the noise of output `out`, in units of the lowest kept bit, `dropped` bits of the query left out: what
  * linear.c bounds, with true variances (uniform: width^2 / 12; ternary: 2 / 3) instead of sub-Gaussian ones. */
 static double noise_deviation(const struct job *j, size_t out, unsigned dropped) {
@@ -999,6 +1060,7 @@ int main(void) {
       cmocka_unit_test(dense__queries_beyond_the_window),
       cmocka_unit_test(linear__every_tier),
       cmocka_unit_test(linear__server_without_share),
+      cmocka_unit_test(linear__other_work_before_the_first_query),
       cmocka_unit_test(linear__bad_weights_and_manifest),
       cmocka_unit_test(linear_memory__covers_the_parts),
       cmocka_unit_test(choose_set__noise_has_the_deviation_of_the_bound),

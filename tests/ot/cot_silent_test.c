@@ -19,7 +19,8 @@ struct end {
   const struct take *takes;
   size_t take_count;
   uint64_t seed;
-  block **got; /* one array a take */
+  bool deferred; /* completed after a message of something else */
+  block **got;   /* one array a take */
   uint64_t *indices;
   block delta;
   uint64_t session;
@@ -37,17 +38,37 @@ static fusion_status take_all(struct end *e, struct cot *cot) {
   return channel_flush(e->channel);
 }
 
+enum { OTHER = MESSAGE_TYPE(0xff, 1), OTHER_LEN = 100 };
+
+/* A message to the server before the rest of the set-up, and its answer behind it. */
+static fusion_status complete(struct end *e, struct cot *cot) {
+  fusion_status status;
+  uint8_t other[OTHER_LEN] = {0};
+  const bool client = e->role == ROLE_CLIENT;
+  if (client) TRY(channel_send(e->channel, OTHER, other, sizeof other));
+  if (!client) TRY(channel_recv(e->channel, OTHER, other, sizeof other));
+  TRY(cot_complete(cot));
+  TRY(cot_complete(cot)); /* nothing */
+  TRY(cot_begin(cot));
+  TRY(cot_begin(cot)); /* nothing */
+  if (client) TRY(channel_recv(e->channel, OTHER, other, sizeof other));
+  if (!client) TRY(channel_send(e->channel, OTHER, other, sizeof other));
+cleanup:
+  return status;
+}
+
 static void *run_end(void *arg) {
   struct end *e = arg;
   uint8_t seed[PRG_SEED_LEN] = {(uint8_t)(1 + e->role)};
   memcpy(seed + 8, &e->seed, sizeof e->seed);
   struct prg *prg = prg_new(seed);
   struct cot *cot = NULL;
-  const struct cot_opening opening = {.role = e->role, .channel = e->channel, .prg = prg};
+  const struct cot_opening opening = {.role = e->role, .channel = e->channel, .prg = prg, .deferred = e->deferred};
   e->status = cot_open_silent(&cot, &opening, e->params);
   e->opened = channel_get_stats(e->channel);
+  if (e->status == FUSION_OK && e->deferred && e->take_count) e->status = complete(e, cot);
   if (e->status == FUSION_OK) {
-    e->delta = cot->delta;
+    e->delta = cot->delta; /* nothing before it is complete */
     e->session = cot->session;
     e->status = take_all(e, cot);
   }
@@ -58,10 +79,12 @@ static void *run_end(void *arg) {
   return NULL;
 }
 
-static void run(struct end ends[2], const struct silent_params *params, const struct take *takes, size_t n,
-                uint64_t seed, struct tamper tamper) {
+static void run_ends(struct end ends[2], struct end common, struct tamper tamper) {
+  const struct take *takes = common.takes;
+  const size_t n = common.take_count;
   for (int i = 0; i < 2; i++) {
-    ends[i] = (struct end){.role = (enum role)i, .params = params, .takes = takes, .take_count = n, .seed = seed};
+    ends[i] = common;
+    ends[i].role = (enum role)i;
     ends[i].got = mem_alloc(n, sizeof *ends[i].got);
     ends[i].indices = mem_alloc(n, sizeof *ends[i].indices);
     for (size_t t = 0; t < n; t++) {
@@ -71,6 +94,11 @@ static void run(struct end ends[2], const struct silent_params *params, const st
   }
   assert_ok(tamper_pair(&ends[ROLE_SERVER].channel, &ends[ROLE_CLIENT].channel, tamper));
   test_run_both(run_end, &ends[ROLE_SERVER], run_end, &ends[ROLE_CLIENT]);
+}
+
+static void run(struct end ends[2], const struct silent_params *params, const struct take *takes, size_t n,
+                uint64_t seed, struct tamper tamper) {
+  run_ends(ends, (struct end){.params = params, .takes = takes, .take_count = n, .seed = seed}, tamper);
 }
 
 static void release(struct end ends[2]) {
@@ -145,6 +173,55 @@ static void cot_silent__many_refills_in_both_directions(void **state) {
   assert_int_equal(model.schedule.supply[ROLE_CLIENT].iterations, 3);
   assert_int_equal(cost.cots_server_sends, 2 * stock + 7 + 1 + 33333);
   release(ends);
+}
+
+static void check_later(const struct silent_params *params) {
+  const struct take takes[] = {{ROLE_SERVER, 70000}, {ROLE_CLIENT, 1000}, {ROLE_SERVER, 20000}};
+  struct end at_once[2], later[2], given_up[2];
+  struct end common = {.params = params, .takes = takes, .take_count = 3, .seed = test_seed()};
+  struct cost cost = {0};
+  struct cot_cost model;
+  run_ends(at_once, common, honest);
+  common.deferred = true;
+  run_ends(later, common, honest);
+  common.take_count = 0; /* and never completed */
+  run_ends(given_up, common, honest);
+  for (int i = 0; i < 2; i++) {
+    assert_ok(at_once[i].status);
+    assert_ok(later[i].status);
+    assert_true(later[i].delta.lo == at_once[i].delta.lo && later[i].delta.hi == at_once[i].delta.hi);
+    assert_int_equal(later[i].ended.bytes_sent, at_once[i].ended.bytes_sent + CHANNEL_HEADER_LEN + OTHER_LEN);
+  }
+  check_takes(later);
+  assert_int_equal(later[ROLE_CLIENT].opened.bytes_sent, CHANNEL_HEADER_LEN + COT_NONCE_LEN);
+  assert_int_equal(later[ROLE_SERVER].opened.bytes_sent, at_once[ROLE_SERVER].opened.bytes_sent);
+  assert_ok(given_up[ROLE_CLIENT].status); /* the server may find that it has left */
+  assert_int_equal(given_up[ROLE_CLIENT].ended.bytes_sent, CHANNEL_HEADER_LEN + COT_NONCE_LEN);
+  cot_open_silent_cost(&cost, &model, params);
+  cost_to_server(&cost, OTHER_LEN);
+  cost_to_client(&cost, OTHER_LEN);
+  for (size_t t = 0; t < 3; t++) cost_take_cots(&cost, takes[t].sender, takes[t].count);
+  assert_int_equal(later[ROLE_SERVER].ended.bytes_sent, cost.bytes_to_client);
+  assert_int_equal(later[ROLE_CLIENT].ended.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(later[ROLE_SERVER].ended.messages_sent, cost.messages_to_client);
+  assert_int_equal(later[ROLE_CLIENT].ended.messages_sent, cost.messages_to_server);
+  assert_int_equal(later[ROLE_SERVER].ended.depth, cost.depth_server);
+  assert_int_equal(later[ROLE_CLIENT].ended.depth, cost.depth_client);
+  release(at_once);
+  release(later);
+  release(given_up);
+}
+
+/* The opening sends nonces and the server's points; all else follows, the same bytes as in one go, also where both
+ * directions begin before their first takes. */
+static void cot_silent__completed_later_is_the_same(void **state) {
+  (void)state;
+  struct silent_params params = {.profile = SILENT_LAN, .expected_server_sends = 90000, .expected_client_sends = 1000};
+  check_later(&params);
+  params.begun_early = true;
+  check_later(&params);
+  params.expected_server_sends = 0;
+  check_later(&params);
 }
 
 /* Without an expectation the profile's own set takes over after the first iteration. */
@@ -355,6 +432,7 @@ static void cot_silent__memory_stays_small(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cot_silent__many_refills_in_both_directions),
+      cmocka_unit_test(cot_silent__completed_later_is_the_same),
       cmocka_unit_test(cot_silent__profiles_and_their_declared_cost),
       cmocka_unit_test(cot_silent__seeds_determine_the_session),
       cmocka_unit_test(cot_silent__a_failed_refill_hands_out_nothing),

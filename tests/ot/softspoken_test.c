@@ -576,6 +576,7 @@ struct source {
   const struct cot_softspoken_params *params;
   struct channel *channel;
   enum role role;
+  bool deferred;
   block sent[STREAM_MAX], received[STREAM_MAX], delta;
   uint64_t first_sent[TAKES], first_received[TAKES], domains[2];
   fusion_status status;
@@ -599,8 +600,10 @@ static void *run_source(void *arg) {
   struct cot *c = NULL;
   size_t at[2] = {0, 0};
   TRY(prg_new_random(&prg));
-  const struct cot_opening opening = {.role = x->role, .channel = x->channel, .prg = prg};
+  const struct cot_opening opening = {.role = x->role, .channel = x->channel, .prg = prg, .deferred = x->deferred};
   TRY(cot_open_softspoken(&c, &opening, x->params));
+  TRY(cot_complete(c));
+  TRY(cot_begin(c));
   x->delta = c->delta;
   x->domains[0] = cot_domain(c, ROLE_SERVER);
   x->domains[1] = cot_domain(c, ROLE_CLIENT);
@@ -614,13 +617,13 @@ cleanup:
   return NULL;
 }
 
-static void check_stream(const struct cot_softspoken_params *params) {
+static void check_stream(const struct cot_softspoken_params *params, bool deferred) {
   static struct source x[2];
   struct cot_softspoken_cost model;
   struct cost cost = {0};
   size_t ones, counts[2] = {0, 0};
-  x[0] = (struct source){.role = ROLE_SERVER, .params = params};
-  x[1] = (struct source){.role = ROLE_CLIENT, .params = params};
+  x[0] = (struct source){.role = ROLE_SERVER, .params = params, .deferred = deferred};
+  x[1] = (struct source){.role = ROLE_CLIENT, .params = params, .deferred = deferred};
   assert_ok(channel_pipe(&x[0].channel, &x[1].channel));
   test_run_both(run_source, &x[0], run_source, &x[1]);
   assert_ok(x[0].status);
@@ -654,13 +657,18 @@ static void check_stream(const struct cot_softspoken_params *params) {
 static void stream__correlations_indices_and_costs_are_as_declared(void **state) {
   (void)state;
   struct cot_softspoken_params params = {0};
-  check_stream(&params);
+  check_stream(&params, false);
   params = (struct cot_softspoken_params){.field_bits = 8, .expected = {1000, 1 << 20}};
-  check_stream(&params);
+  check_stream(&params, false);
   params = (struct cot_softspoken_params){0};
   for (size_t i = 0; i < TAKES; i++)
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) params.expected[sender] += take_of(sender, i);
-  check_stream(&params);
+  check_stream(&params, false);
+  check_stream(&params, true);
+  params.begun_early = true;
+  check_stream(&params, true);
+  params.expected[ROLE_CLIENT] = 0;
+  check_stream(&params, false);
 }
 
 static void softspoken__a_field_of_another_size_is_a_usage_error(void **state) {

@@ -47,7 +47,8 @@ static void close_dealer(struct cot *c) {
   mem_free_secret(d, sizeof *d);
 }
 
-static const struct cot_ops dealer_ops = {take_sender, take_receiver, close_dealer};
+static const struct cot_ops dealer_ops = {
+    .take_sender = take_sender, .take_receiver = take_receiver, .close = close_dealer};
 
 fusion_status dealer_open(struct cot **out, enum role role, struct channel *channel, uint64_t seed) {
   uint8_t bytes[PRG_SEED_LEN] = {0};

@@ -7,24 +7,61 @@ static void cheetah_close(void *state) {
   struct cheetah *c = state;
   rlwe_close(c->rlwe);
   cot_close(c->cot);
+  prg_free(c->ot_prg);
   mem_free_secret(c, sizeof *c);
 }
 
+/* Nearly all of the set-up is arithmetic on a curve, and most of the first layer's answer is made without the query. So
+ * that layer completes the correlations, the client before its query, the server where it waits for it: each does its
+ * part of one while the other does its part of the other (docs/protocols/silent-cot.md). Not where a set-up is kept,
+ * which is to be whole when the session is open, nor from a kept one, which has no base OTs. All of it is public. */
+static bool completes_later(const struct engine_party *p) {
+  const bool keeps = p->keeping && (p->keeping->use || p->keeping->keep);
+  return cheetah_own(p->layout)->linear_first && !keeps;
+}
+
+/* Begins them; complete() does the rest. */
 static fusion_status open_cot(struct cheetah *c, const struct engine_party *p) {
   const struct cheetah_layout *own = cheetah_own(p->layout);
   fusion_status status = FUSION_OK;
-  struct prg *ot_prg = prg_fork(p->prg, "cheetah ot", 0);
-  const struct cot_opening opening = {
-      .role = p->role, .channel = p->channel, .heap = p->heap, .prg = ot_prg, .keeping = p->keeping};
-  FAIL_IF(!ot_prg, FUSION_E_MEMORY);
+  c->ot_prg = prg_fork(p->prg, "cheetah ot", 0);
+  FAIL_IF(!c->ot_prg, FUSION_E_MEMORY);
+  const struct cot_opening opening = {.role = p->role,
+                                      .channel = p->channel,
+                                      .heap = p->heap,
+                                      .prg = c->ot_prg,
+                                      .keeping = completes_later(p) ? NULL : p->keeping,
+                                      .deferred = true};
   TRY(own->plan.stream ? cot_open_softspoken(&c->cot, &opening, &own->plan.stream_params)
                        : cot_open_silent(&c->cot, &opening, &own->plan.params));
 cleanup:
-  prg_free(ot_prg);
   return status;
 }
 
-/* Ahead and online nothing: each run has keys and correlations of its own, made ahead and restored online. */
+static fusion_status complete(struct cheetah *c) {
+  if (!c->incomplete) return FUSION_OK;
+  fusion_status status = channel_flush(c->party.channel); /* the peer works on what it has */
+  if (status == FUSION_OK) status = cot_complete(c->cot);
+  if (status == FUSION_OK) status = channel_flush(c->party.channel); /* also where no query follows */
+  c->incomplete = status != FUSION_OK;
+  return status;
+}
+
+/* Where the layer would wait. The client has completed them by then, and reads what the server began. */
+static fusion_status complete_and_begin(void *state) {
+  struct cheetah *c = state;
+  const fusion_status status = complete(c);
+  return status == FUSION_OK ? cot_begin(c->cot) : status;
+}
+
+fusion_status cheetah_first_layer(struct cheetah *c) {
+  c->first_layer = false;
+  rlwe_set_meanwhile(c->rlwe, (struct rlwe_meanwhile){complete_and_begin, c});
+  return c->party.role == ROLE_CLIENT ? complete(c) : FUSION_OK;
+}
+
+/* The client's keys go first: they are all that the server needs for its part of the first layer.
+ * Ahead and online nothing: each run has keys and correlations of its own, made ahead and restored online. */
 static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) {
   const struct rlwe_keys *keys = &cheetah_own(p->layout)->steps.keys;
   fusion_status status = FUSION_OK;
@@ -33,6 +70,9 @@ static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) 
   if (p->layout->phase != ENGINE_AT_ONCE) return FUSION_OK;
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, keys));
+  c->first_layer = cheetah_own(p->layout)->linear_first;
+  c->incomplete = true;
+  if (!completes_later(p)) TRY(complete(c));
 cleanup:
   return status;
 }

@@ -21,6 +21,7 @@ extern const struct engine engine_cheetah, engine_cheetah_wan;
 struct cheetah_layout {
   struct encrypted_steps steps;
   uint8_t *levels;            /* owned: [steps], of products of matrices (lattice/matrix.h); 0: by correlations */
+  bool linear_first;          /* the first gate of a run is a linear layer; not where it was prepared */
   struct cot_stock_plan plan; /* the correlations of a session. By a SoftSpoken stream where they are so few that it has
                                  fewer bytes than silent OT, which begins with 67,000 */
   /* The source that open_cost leaves in a cost: one of them. */
@@ -42,12 +43,18 @@ void cheetah_layout_close(struct engine_layout *layout);
 /** A session's state. */
 struct cheetah {
   struct party party;
-  struct cot *cot;   /* owned; the party's. Online the run's; NULL ahead and before the first */
-  struct rlwe *rlwe; /* owned; the same */
-  uint64_t stocks;   /* made ahead so far */
-  uint64_t begun;    /* runs from such, so far */
+  struct cot *cot;    /* owned; the party's. Online the run's; NULL ahead and before the first */
+  struct rlwe *rlwe;  /* owned; the same */
+  struct prg *ot_prg; /* owned: of the correlations' set-up */
+  bool incomplete;    /* that is not over */
+  bool first_layer;   /* is still to come, and does what is left of it */
+  uint64_t stocks;    /* made ahead so far */
+  uint64_t begun;     /* runs from such, so far */
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
+
+/** Before a session's first layer: the layer does what is left of the correlations' set-up. */
+fusion_status cheetah_first_layer(struct cheetah *c) FUSION_MUST_CHECK;
 
 /** Fills own->levels, and adds to the keys. */
 fusion_status cheetah_choose_matrices(const struct engine_layout *layout) FUSION_MUST_CHECK;

@@ -2,9 +2,11 @@
 #include "engine/cheetah/cheetah.h"
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
-  const struct cheetah *c = state;
+  struct cheetah *c = state;
   const struct linear_layer layer = step_linear(&cheetah_own(call->party->layout)->steps, call->number);
   const uint64_t *x = call->inputs[0];
+  const fusion_status status = c->first_layer ? cheetah_first_layer(c) : FUSION_OK;
+  if (status != FUSION_OK) return status;
   if (!call->weights) return linear_client(c->rlwe, &layer, x, call->out, call->samples);
   return linear_server(c->rlwe, &layer, call->weights->weights, call->weights->bias, call->zero ? NULL : x, call->out,
                        call->samples);

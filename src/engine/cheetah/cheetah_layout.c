@@ -48,6 +48,14 @@ static fusion_status size_silent(const struct engine_layout *layout, struct chee
   return error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program");
 }
 
+static bool begins_linear(const struct program *program) {
+  for (uint32_t i = 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate != GATE_LOCAL) return gate == GATE_LINEAR;
+  }
+  return false;
+}
+
 fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *err) {
   fusion_status status;
   struct cheetah_layout *own = layout->own = mem_alloc(1, sizeof *own);
@@ -57,6 +65,8 @@ fusion_status cheetah_layout_open(struct engine_layout *layout, fusion_error *er
   FAIL_IF(cheetah_choose_matrices(layout) != FUSION_OK,
           error_set(err, FUSION_E_MEMORY, "out of memory for a layout of the program"));
   TRY(size_silent(layout, own, err));
+  own->linear_first = layout->phase == ENGINE_AT_ONCE && begins_linear(layout->program);
+  own->plan.params.begun_early = own->plan.stream_params.begun_early = own->linear_first;
   return FUSION_OK;
 cleanup:
   cheetah_layout_close(layout);
