@@ -47,7 +47,10 @@ static fusion_status run_side(struct side *s, bool server) {
   const struct byte_stream *state = &s->state.stream;
   fusion_status status;
   TRY(open_side(&session, s, server));
-  if (s->opens) goto cleanup;
+  if (s->opens) {
+    TRY(channel_flush(s->channel)); /* the set-up may end with a message, which would leave with the run's first */
+    goto cleanup;
+  }
   if (s->phase == ENGINE_AHEAD)
     status = engine_prepare_run(session, SAMPLES, state);
   else if (s->phase == ENGINE_ONLINE)
