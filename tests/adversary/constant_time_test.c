@@ -133,6 +133,15 @@ static bool all_marked(const int64_t *values, size_t count) {
   return marked;
 }
 
+/* For values that were found marked, on bits that need not be the right ones: MemorySanitizer leaves an integer's marks
+ * on the low bits of the double that it becomes. valgrind marks all bits of it by itself. */
+static void mark_all_bits(int64_t *values, size_t count) {
+#ifdef FUSION_MSAN
+  __msan_poison(values, count * sizeof *values);
+#endif
+  (void)values, (void)count;
+}
+
 /* No mark was lost on the way through all the protocols. */
 static void check_answers(const struct scene *s, int64_t *answers) {
   const size_t count = SAMPLES * s->answer_size;
@@ -284,10 +293,10 @@ static void arrays__no_branch_or_address_depends_on_the_values(void **state) {
     secret_mark(fusion_array_data_mutable(a), COUNT * fusion_type_len((fusion_type)type));
     array_rows_real(a, 0, COUNT, real);
     fusion_array_free(a);
-    for (size_t i = 0; i < COUNT; i++) {
-      memcpy(&whole[i], &real[i], sizeof whole[i]);
-      whole[i] >>= 50;
-    }
+    memcpy(whole, real, sizeof whole);
+    assert_true(all_marked(whole, COUNT));
+    mark_all_bits(whole, COUNT);
+    for (size_t i = 0; i < COUNT; i++) whole[i] >>= 50;
     packed_write(packed, whole, COUNT, sizeof packed / COUNT);
     packed_read(back, packed, COUNT, sizeof packed / COUNT);
     assert_true(all_marked(back, COUNT));
@@ -320,9 +329,31 @@ static void marks__follow_a_secret(void **state) {
 #endif
 }
 
+/* A number keeps a mark, on some bit, when its type changes. */
+static void marks__stay_on_converted_numbers(void **state) {
+  (void)state;
+  uint8_t byte = 3;
+  int16_t small = -3;
+  uint32_t word = 3;
+  int64_t whole = -3, marks[7];
+  float single = 0;
+  double real = 0;
+  secret_mark(&byte, sizeof byte);
+  secret_mark(&small, sizeof small);
+  secret_mark(&word, sizeof word);
+  secret_mark(&whole, sizeof whole);
+  secret_mark(&single, sizeof single);
+  secret_mark(&real, sizeof real);
+  const double widened[] = {byte, small, word, (double)whole, (double)single, (double)(float)real};
+  memcpy(marks, widened, sizeof widened);
+  marks[6] = (int64_t)widened[5];
+  assert_true(all_marked(marks, sizeof marks / sizeof *marks));
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(marks__follow_a_secret),
+      cmocka_unit_test(marks__stay_on_converted_numbers),
       cmocka_unit_test(verify__no_branch_or_address_depends_on_an_answer),
       cmocka_unit_test(inputs__no_branch_or_address_depends_on_the_values),
       cmocka_unit_test(arrays__no_branch_or_address_depends_on_the_values),
@@ -334,5 +365,9 @@ int main(int argc, char **argv) {
     if (strcmp(cpu_tier_name((enum cpu_tier)tier), argv[1]) == 0 && cpu_tier_force((enum cpu_tier)tier) != FUSION_OK)
       return 77; /* the CPU, or valgrind's, lacks it */
   print_message("tier %s\n", cpu_tier_name(cpu_tier()));
+#ifdef FUSION_MSAN
+  print_message(
+      "not followed to the right bits: integers that become doubles; arrays are looked at, then marked anew\n");
+#endif
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
