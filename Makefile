@@ -120,7 +120,7 @@ endif
 	@CC=clang $(MAKE) test BUILD=build-clang
 
 # Secrets followed by valgrind on the portable and the AVX2 tier (valgrind knows no AVX-512), about a minute each, and by
-# MemorySanitizer on the AVX2 and the AVX-512 tier.
+# MemorySanitizer on the AVX2 and the AVX-512 tier, engines beside the default on the latter.
 test-constant-time:
 ifeq ($(SETUP),yes)
 	@scripts/setup.sh valgrind
@@ -128,7 +128,7 @@ endif
 	@[ -e build-ctgrind/build.ninja ] || $(MESON) setup build-ctgrind -Dctgrind=true -Dbench=false
 	@ninja -C build-ctgrind -j $(JOBS) tests/test_constant_time
 	@$(MESON) test -C build-ctgrind --print-errorlogs --no-rebuild constant_time_lint constant_time_c constant_time_avx2 \
-	  $(ADVERSARY_ENGINES:%=constant_time_%)
+	  constant_time_matrices $(ADVERSARY_ENGINES:%=constant_time_%)
 	@$(MAKE) msan
 
 msan:
@@ -137,7 +137,8 @@ ifeq ($(SETUP),yes)
 endif
 	@[ -e build-msan/build.ninja ] || CC=clang $(MESON) setup build-msan -Dmsan=true -Dbench=false -Db_lundef=false
 	@ninja -C build-msan -j $(JOBS) tests/test_constant_time tests/test_constant_time_marks
-	@$(MESON) test -C build-msan --print-errorlogs --no-rebuild constant_time_marks constant_time_avx2 constant_time_avx512
+	@$(MESON) test -C build-msan --print-errorlogs --no-rebuild constant_time_marks constant_time_avx2 constant_time_avx512 \
+	  constant_time_matrices $(ADVERSARY_ENGINES:%=constant_time_%)
 
 # One build by clang with the address and undefined-behaviour sanitizers for the tests and, of `make fuzz`, the fuzz targets. Left
 # out are the longest tests, and those that run no code of ours.

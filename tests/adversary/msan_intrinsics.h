@@ -2,11 +2,11 @@
  * follows bit by bit where bits mix, carry marks by hand: a result is secret, all of it, when any bit of an operand is.
  *
  * Measured with clang 14 (msan_test.c measures every instruction that the kernels use): it reports every marked operand
- * of vpternlog, gf2p8affine, compress and aeskeygenassist, and takes their results for public; for aesenc, pclmulqdq,
- * permutations by a register, madd52, dpwssd, minimum, less-than, and for sums and products, it takes bit i of the
- * result to depend on bits i of the operands alone, so that the high half of a product of small secrets would pass for
- * public. Loads, stores, logic, shifts, tests for equality, blends, unpacks and fixed shuffles it follows soundly:
- * these are left alone. */
+ * of vpternlog, gf2p8affine, compress, aeskeygenassist and roundpd, and takes their results for public; for aesenc,
+ * pclmulqdq, permutations by a register, madd52, dpwssd, minimum, less-than, and for sums and products, it takes bit i
+ * of the result to depend on bits i of the operands alone, so that the high half of a product of small secrets would
+ * pass for public. Loads, stores, logic, shifts, tests for equality, blends, unpacks and fixed shuffles it follows
+ * soundly: these are left alone. */
 #ifndef FUSION_TESTS_MSAN_INTRINSICS_H
 #define FUSION_TESTS_MSAN_INTRINSICS_H
 
@@ -56,6 +56,11 @@
 #undef _mm_clmulepi64_si128
 #define _mm_clmulepi64_si128(x, y, imm) \
   MSAN_2(__m128i, __builtin_ia32_pclmulqdq128((__v2di)a_, (__v2di)b_, (char)(imm)), x, y)
+
+#ifdef __AVX__
+#undef _mm256_round_pd
+#define _mm256_round_pd(x, how) MSAN_1(__m256d, __builtin_ia32_roundpd256((__v4df)a_, (int)(how)), x)
+#endif
 
 #ifdef __AVX512F__
 #undef _mm512_clmulepi64_epi128

@@ -19,6 +19,10 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
 #define LANES64(mask) _mm512_maskz_mov_epi64(mask, _mm512_set1_epi64(-1))
 #define LANES8(mask) _mm512_maskz_mov_epi8(mask, _mm512_set1_epi8(-1))
 #define PS(x) _mm512_castsi512_ps(x)
+#define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+/* Of the lower half. */
+#define ROUND(x) \
+  _mm512_zextsi256_si512(_mm256_castpd_si256(_mm256_round_pd(_mm256_castsi256_pd(_mm512_castsi512_si256(x)), NEAREST)))
 #define OPERATIONS                                                           \
   OP(aesenc, _mm512_aesenc_epi128(a, b))                                     \
   OP(aesenclast, _mm512_aesenclast_epi128(a, b))                             \
@@ -75,6 +79,7 @@ typedef void (*operation)(__m512i *result, const __m512i *operands);
   OP(cmpneq_mask, LANES64(_mm512_cmpneq_epi64_mask(a, b)))                   \
   OP(test_mask, LANES64(_mm512_test_epi64_mask(a, b)))                       \
   OP(test_mask8, LANES8(_mm512_test_epi8_mask(a, b)))                        \
+  OP(round_pd, ROUND(a))                                                     \
   OP(compress, _mm512_maskz_compress_epi32(0x5a5a, a))
 
 #define OP(name, expression)                                                                   \
