@@ -34,9 +34,9 @@
 #include "gates/carry_shape.h"
 #include "gates/planes.h"
 
-/** What a flight is worth in traffic, in bits. 250 kB take 6 ms at 44 MB/s, less than the delay of such a line (20 ms),
- *  as the connections of a job fill one another's gaps. The cheapest tree is for nearer parties, with 100 kB: the delay
- *  of 0.15 ms at 382 MB/s would be 57. */
+/** What a one-way delay is worth in traffic, in bits. 250 kB take 6 ms at 44 MB/s, less than the delay of such a line
+ * (20 ms), as the connections of a job fill one another's gaps. The cheapest tree is for nearer parties, with 100 kB:
+ * the delay of 0.15 ms at 382 MB/s would be 57. */
 static inline uint64_t carry_flight_bits(enum carry_shape shape) {
   return shape == CARRY_CHEAPEST ? 800000 : 2000000;
 }

@@ -48,9 +48,9 @@ fusion_status rlwe_open_server(struct rlwe **out, struct channel *channel, const
 void rlwe_open_cost(struct cost *cost, const struct rlwe_keys *keys);
 void rlwe_close(struct rlwe *r);
 
-/** Other work for a party, once, where it would wait in the next layer: the server for the first query, when what needs
- *  no query has been made and sent, the client for the first answer to one. So what the server sends in its work meets
- *  the client's. Its failure is the layer's.
+/** Other work for a party, once, where it would wait in the next layer: the server for the first query, behind what it
+ *  sends before that (layout.h: common_first), the client, whose first queries have gone, for what the server sends
+ *  behind its work. So what the server sends in its work meets the client's. Its failure is the layer's.
  *  Why a cheating server learns nothing: the layer's messages are the same, and the place is fixed. */
 struct rlwe_meanwhile {
   fusion_status (*run)(void *context); /* NULL: none */

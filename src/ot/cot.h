@@ -52,11 +52,10 @@ struct cot_opening {
  *  these correlations, or on what the server has sent for them, follows here, and nothing that goes between depends on
  *  either. When that is, only the order of the calls decides. */
 fusion_status cot_complete(struct cot *c) FUSION_MUST_CHECK;
-/** What the direction in which the client sends begins with, if it is expected to be used, before anything is taken:
- *  messages of the server alone. Does nothing unless the source's parameters say begun_early. Declared by the first
- *  take as what the server sends once the source is complete: the client's next message is to wait for another one of
- *  the server's behind these.
- *  Why a cheating server learns nothing: the client sends nothing here. */
+/** Of a complete source: what the direction in which the client sends begins with, if it is expected to be used, before
+ *  anything is taken: messages of the server alone. Does nothing unless the source's parameters say begun_early.
+ * Declared by the first take as what the server sends once the source is complete: the client's next message is to wait
+ * for another one of the server's behind these. Why a cheating server learns nothing: the client sends nothing here. */
 fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 
 /** Takes `count` correlations in which this party is the sender: keys K_i. *first_index (may be NULL) is the index of

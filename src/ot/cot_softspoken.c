@@ -18,6 +18,7 @@ struct cot_softspoken {
   struct softspoken_receiver *receiver;
   bool begun_early;
   struct stock sending, receiving;
+  fusion_status failed; /* the first failure; nothing is handed out after it */
 };
 
 static unsigned field_bits_of(const struct cot_softspoken_params *params) {
@@ -41,6 +42,7 @@ static fusion_status take(struct cot_softspoken *s, bool sends, block *out, size
   fusion_status status = FUSION_OK;
   struct stock *stock = sends ? &s->sending : &s->receiving;
   assert(!s->opening);
+  if (s->failed != FUSION_OK) return s->failed;
   while (count) {
     const size_t next = next_count(stock->expected, stock->made);
     if (!stock->ready && count >= next) {
@@ -62,6 +64,7 @@ static fusion_status take(struct cot_softspoken *s, bool sends, block *out, size
     count -= n;
   }
 cleanup:
+  s->failed = status;
   return status;
 }
 
@@ -95,18 +98,21 @@ static fusion_status begin_early(struct cot_softspoken *s, enum role sender) {
 }
 
 static fusion_status stream_begin(struct cot *c) {
-  return begin_early((struct cot_softspoken *)c, ROLE_CLIENT);
+  struct cot_softspoken *s = (struct cot_softspoken *)c;
+  assert(!s->opening);
+  if (s->failed == FUSION_OK) s->failed = begin_early(s, ROLE_CLIENT);
+  return s->failed;
 }
 
 static fusion_status stream_complete(struct cot *c) {
   struct cot_softspoken *s = (struct cot_softspoken *)c;
   struct softspoken_opening *opening = s->opening;
-  if (!opening) return s->sender ? FUSION_OK : FUSION_E_INTERNAL;
+  if (!opening) return s->failed;
   s->opening = NULL;
-  const fusion_status status = softspoken_complete_source(&s->sender, &s->receiver, opening);
-  if (status != FUSION_OK) return status;
+  s->failed = softspoken_complete_source(&s->sender, &s->receiver, opening);
+  if (s->failed != FUSION_OK) return s->failed;
   c->delta = softspoken_delta(s->sender);
-  return begin_early(s, ROLE_SERVER);
+  return s->failed = begin_early(s, ROLE_SERVER);
 }
 
 fusion_status cot_open_softspoken(struct cot **out, const struct cot_opening *opening,

@@ -374,6 +374,7 @@ fusion_status softspoken_begin_send(struct softspoken_sender *s) {
 fusion_status softspoken_begin_receive(struct softspoken_receiver *r) {
   if (!r->pads) return FUSION_OK;
   const fusion_status status = trees_send(r, r->prg, r->pads);
+  if (status != FUSION_OK) return status; /* without trees there is nothing to extend from */
   key_free(r->pads);
   prg_free(r->prg);
   r->pads = NULL;

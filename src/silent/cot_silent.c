@@ -236,6 +236,7 @@ static fusion_status silent_complete(struct cot *c) {
 
 static fusion_status silent_begin(struct cot *c) {
   struct cot_silent *s = (struct cot_silent *)c;
+  assert(!s->opening);
   if (s->failed == FUSION_OK) s->failed = begin_early(s, ROLE_CLIENT);
   return s->failed;
 }

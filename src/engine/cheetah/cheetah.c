@@ -44,7 +44,10 @@ static fusion_status complete(struct cheetah *c) {
   if (status == FUSION_OK) status = cot_complete(c->cot);
   if (status == FUSION_OK) status = channel_flush(c->party.channel); /* also where no query follows */
   c->incomplete = status != FUSION_OK;
-  return status;
+  if (status != FUSION_OK) return status;
+  prg_free(c->ot_prg);
+  c->ot_prg = NULL;
+  return FUSION_OK;
 }
 
 /* Where the layer would wait. The client has completed them by then, and reads what the server began. */
