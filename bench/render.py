@@ -14,21 +14,21 @@ NAMES = {"mlp": "MLP 784-128-128-128-10", "quadratic": "quadratic 784-128-128-10
 TIERS = ["avx512", "vaes", "avx2", "neon", "c"]
 TOTALS_ONLY = ("quadratic", "cifar")  # of these networks the stages are left out
 PAGES = ("performance.md", "kernels.md")
-# Peers: figures of November 2026 on a machine of the same kind; "OC" is OpenCheetah.
+# Peers, November 2026: on the same machine, or where it says so on a Zen 4 with AVX-512; "OC" is OpenCheetah.
 PEERS = {
-    "silent COT, malicious, LAN set": "EMP Ferret 2026: 23 M/s at 0.11 B, 10 M/s at 0.042 B",
+    "silent COT, malicious, LAN set": "EMP Ferret 2026: 35 M/s at 0.11 B, 24 M/s at 0.042 B",
     "silent COT, malicious, WAN set": "the same",
-    "SoftSpoken COT, malicious, k = 2": "EMP 2026: 39 M/s, 7.9 B",
-    "SoftSpoken COT, malicious, k = 4": "EMP 2026: 41 M/s, 3.9 B",
-    "SoftSpoken COT, malicious, k = 8": "EMP 2026: 21 M/s, 1.9 B",
-    "ReLU and truncation, 26 by 8 bits, exact": "OC 2022: 0.10 M/s, 61 B, 75 % one off",
-    "ReLU and truncation, 26 by 8 bits, fast": "OC head, 16 bits: 0.34 M/s, 33 B",
-    "ReLU, 37 bits, exact": "OC 2022: 0.085 M/s, 59 B",
-    "truncation, 26 by 8 bits, exact": "OC 2022: 0.073 M/s, 56 B, 50 % one off",
-    "layer, dense 784 to 128, 2660 samples": "OC 2022: 31 ms, 0.44 MiB",
-    "layer, convolution 3x3, 64 to 64, 56x56, 8 samples": "OC 2022: 1.04 s, 6.9 MiB",
-    "layer, convolution 1x1, 256 to 1024, 14x14, 10 samples": "OC 2022: 3.5 s, 31.7 MiB",
-    "layer, convolution 3x3, 512 to 512, 7x7, 32 samples": "OC 2022: 1.7 s, 15.6 MiB",
+    "SoftSpoken COT, malicious, k = 2": "EMP 2026: 59 M/s, 7.9 B",
+    "SoftSpoken COT, malicious, k = 4": "EMP 2026: 68 M/s, 3.9 B",
+    "SoftSpoken COT, malicious, k = 8": "EMP 2026: 29 M/s, 1.9 B",
+    "ReLU and truncation, 26 by 8 bits, exact": "OC 2022: 0.13 M/s, 63 B, 75 % one off",
+    "ReLU and truncation, 26 by 8 bits, fast": "OC head, 16 bits, Zen 4: 0.34 M/s, 33 B",
+    "ReLU, 37 bits, exact": "OC 2022: 0.11 M/s, 60 B",
+    "truncation, 26 by 8 bits, exact": "OC 2022, Zen 4: 0.073 M/s, 56 B, 50 % one off",
+    "layer, dense 784 to 128, 2660 samples": "OC 2022, Zen 4: 31 ms, 0.44 MiB",
+    "layer, convolution 3x3, 64 to 64, 56x56, 8 samples": "OC 2022, Zen 4: 1.04 s, 6.9 MiB",
+    "layer, convolution 1x1, 256 to 1024, 14x14, 10 samples": "OC 2022, Zen 4: 3.5 s, 31.7 MiB",
+    "layer, convolution 3x3, 512 to 512, 7x7, 32 samples": "OC 2022, Zen 4: 1.7 s, 15.6 MiB",
 }
 OC = {"ResNet50": (376, 2367, 2634, 1320), "SqueezeNet-1.1": (95.5, 482, 1472, 629)}
 
@@ -91,7 +91,7 @@ def roofline(micro):
 def parts(micro):
     rows = []
     for r in micro["rows"]:
-        if r["group"] != "protocol":
+        if r["group"] != "protocol" or r["name"].startswith("matrices"):  # those: docs/protocols/matmul.md
             continue
         cpu = "{} / {}".format(*(span(r[k] * 1e-9) if r[k] > 1e6 else f"{r[k]:.4g} ns" for k in ("server_cpu_ns", "client_cpu_ns")))
         rows.append([r["name"], f"{rate(r['per_second'])} {r['unit']}s", size(r["bytes_to_server"]), size(r["bytes_to_client"]),
