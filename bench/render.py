@@ -123,7 +123,7 @@ def stages(found):
     for s in found:
         n, whole = s["samples"], s["model"] in TOTALS_ONLY
         for g in s["stages"]:
-            if g["seconds"] > 0 and not whole:
+            if g["seconds"] > s["seconds"] / 500 and not whole:  # what takes less is in the sum alone
                 out.append([f"{NAMES[s['model']]}, N = {n}", g["name"], f"{1e3 * g['seconds'] / n:.4f}",
                             f"{1e3 * g['server_cpu'] / n:.4f}", f"{1e3 * g['client_cpu'] / n:.4f}",
                             f"{g['bytes_to_server'] / 1024 / n:.2f}", f"{g['bytes_to_client'] / 1024 / n:.2f}", g["delays"]])
