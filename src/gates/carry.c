@@ -172,6 +172,7 @@ cleanup:
 fusion_status carry_draw(struct carry *c, struct party *p, unsigned stage, uint64_t *pads) {
   fusion_status status = FUSION_OK;
   const struct carry_digit *late = late_digit(c->tree, stage + 1);
+  if (!stage) cot_postpone_check(p->cot);
   lay_out_pads(c, stage, pads);
   for (unsigned d = 0; d < c->tree->digits && stage == 0; d++)
     if (!c->tree->digit[d].level) TRY(draw_digit(c, p, d));
@@ -184,6 +185,7 @@ cleanup:
 
 void carry_draw_cost(struct cost *cost, const struct carry_tree *tree, unsigned stage, size_t count) {
   const struct carry_digit *late = late_digit(tree, stage + 1);
+  if (!stage) cost_postpone_check(cost);
   for (unsigned d = 0; d < tree->digits && stage == 0; d++)
     if (!tree->digit[d].level) ot_random_cost(cost, tree->digit[d].sender, tree->digit[d].width, count);
   for (unsigned m = 0; m < tree->merges; m++) {

@@ -111,7 +111,8 @@ void carry_close(struct carry *c);
 void carry_start(struct carry *c, size_t count);
 
 /** Draws the random OTs of a stage, 0 for the tables, else the level (no message but refills), into carry_pads_words()
- *  of memory that is left alone until the stage is over. */
+ *  of memory that is left alone until the stage is over. In stage 0 a refill's check is postponed to the exchange of
+ *  choices (cot_postpone_check): what a caller adds to that flight must not depend on a string that it receives. */
 fusion_status carry_draw(struct carry *c, struct party *p, unsigned stage, uint64_t *pads) FUSION_MUST_CHECK;
 void carry_draw_cost(struct cost *cost, const struct carry_tree *tree, unsigned stage, size_t count);
 size_t carry_pads_words(const struct carry_tree *tree, enum role role, unsigned stage, size_t count);

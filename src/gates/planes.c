@@ -48,6 +48,7 @@ fusion_status flight_exchange(struct party *p, message_type type, const struct f
   fusion_status status = FUSION_OK;
   secret_declassify(out->data, out->len, "masked by this party's uniform correlations: the gates' headers");
   if (out->len) TRY(channel_send(p->channel, type, out->data, out->len));
+  if (p->cot) TRY(cot_settle_check(p->cot));
   if (in->len) TRY(channel_recv(p->channel, type, in->data, in->len));
   in->at = 0;
 cleanup:
@@ -61,4 +62,5 @@ void flight_exchange_cost(struct cost *cost, size_t to_server_len, size_t to_cli
     cost_to_server(cost, to_server_len);
   else if (to_client_len)
     cost_to_client(cost, to_client_len);
+  cost_settle_check(cost);
 }

@@ -29,7 +29,7 @@ void flight_put_values(struct flight *f, const uint64_t *values, size_t count, u
 void flight_get_values(struct flight *f, uint64_t *values, size_t count, unsigned bits);
 
 /** Both parties send, then both receive; a side with nothing to say (length 0) stays silent. `out` must be full; `in`
- * is read in full and rewound. */
+ * is read in full and rewound. Between the two, cot_settle_check(). */
 fusion_status flight_exchange(struct party *p, message_type type, const struct flight *out,
                               struct flight *in) FUSION_MUST_CHECK;
 void flight_exchange_cost(struct cost *cost, size_t to_server_len, size_t to_client_len);

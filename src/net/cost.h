@@ -11,6 +11,8 @@ struct cost;
  *  embed this as their first member. */
 struct cost_source {
   void (*taken)(struct cost_source *source, struct cost *cost, enum role sender, uint64_t count);
+  void (*postponed)(struct cost_source *source); /* these: see cot_postpone_check(); both NULL: it changes nothing */
+  void (*settled)(struct cost_source *source, struct cost *cost);
 };
 
 struct cost {

@@ -17,6 +17,14 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
   return c->ops->take_receiver(c, macs, count);
 }
 
+void cot_postpone_check(struct cot *c) {
+  if (c->ops->postpone_check) c->ops->postpone_check(c);
+}
+
+fusion_status cot_settle_check(struct cot *c) {
+  return c->ops->settle_check ? c->ops->settle_check(c) : FUSION_OK;
+}
+
 /* The low 56 bits of the session, then a byte of which the direction takes one bit; the others stay free. */
 uint64_t cot_domain(const struct cot *c, enum role sender) {
   return c->session << 8 | (uint64_t)(sender == ROLE_CLIENT);
@@ -38,6 +46,14 @@ void cost_take_cots(struct cost *cost, enum role sender, uint64_t count) {
   if (sender == ROLE_SERVER) cost->cots_server_sends += count;
   if (sender == ROLE_CLIENT) cost->cots_client_sends += count;
   if (cost->source) cost->source->taken(cost->source, cost, sender, count);
+}
+
+void cost_postpone_check(struct cost *cost) {
+  if (cost->source && cost->source->postponed) cost->source->postponed(cost->source);
+}
+
+void cost_settle_check(struct cost *cost) {
+  if (cost->source && cost->source->settled) cost->source->settled(cost->source, cost);
 }
 
 static uint64_t hash_nonces(const uint8_t *nonces, size_t len, const char *label) {

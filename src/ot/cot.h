@@ -19,6 +19,8 @@ struct cot;
 struct cot_ops {
   fusion_status (*take_sender)(struct cot *c, block *keys, size_t count);
   fusion_status (*take_receiver)(struct cot *c, block *macs, size_t count);
+  void (*postpone_check)(struct cot *c); /* both NULL: there is none */
+  fusion_status (*settle_check)(struct cot *c);
   fusion_status (*complete)(struct cot *c); /* NULL: sources are complete when they are open */
   fusion_status (*begin)(struct cot *c);    /* NULL: a direction begins with its first take */
   void (*close)(struct cot *c);
@@ -63,6 +65,15 @@ fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** Takes `count` correlations in which this party is the receiver: macs M_i. */
 fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
+/** From here to cot_settle_check() nothing leaves this party that depends on a mac taken meanwhile otherwise than by
+ * its choice bit, and nothing is received but by a refill. So a refill need not wait for the last message of its check,
+ *  which only tells whether macs are right. Both parties call the pair at the same places.
+ *
+ *  Why a cheating server learns nothing: silent_iterate() says what choice bits that are used before the check passes
+ *  give away. */
+void cot_postpone_check(struct cot *c);
+/** Receives it, if a refill has left it. FUSION_E_CRYPTO as from the take. */
+fusion_status cot_settle_check(struct cot *c) FUSION_MUST_CHECK;
 /** TCCR domain for the correlations in which `sender` is the sender. */
 uint64_t cot_domain(const struct cot *c, enum role sender);
 void cot_close(struct cot *c);
@@ -85,5 +96,8 @@ fusion_status cot_session_agree(struct cot_session *s, uint64_t *session) FUSION
 /** Declares one cot_take_* call for `count` correlations in which `sender` is the sender, with what it sets off where
  * the cost knows the correlations' source. A gate's cost twin calls it wherever the gate takes correlations. */
 void cost_take_cots(struct cost *cost, enum role sender, uint64_t count);
+/** Declare cot_postpone_check() and cot_settle_check(). */
+void cost_postpone_check(struct cost *cost);
+void cost_settle_check(struct cost *cost);
 
 #endif

@@ -116,9 +116,15 @@ static void store_harvests(struct direction *d, const struct silent_iteration *i
   }
 }
 
+/* The last batch is complete. */
+static fusion_status settle(struct cot_silent *s) {
+  return s->check ? silent_settle(&s->check) : FUSION_OK;
+}
+
 fusion_status cot_silent_refill(struct cot_silent *s, enum role empty) {
-  fusion_status status = FUSION_OK;
+  fusion_status status = settle(s);
   bool joins[2];
+  if (status != FUSION_OK) return status;
   silent_schedule_joins(&s->schedule, empty, joins);
   const struct silent_supply *supply = s->schedule.supply;
   const enum role self = s->cot.role, turns[2] = {role_peer(self), self};
@@ -137,12 +143,13 @@ fusion_status cot_silent_refill(struct cot_silent *s, enum role empty) {
     const enum role sender = turns[i];
     if (joins[sender]) TRY(find_bases(s, &s->directions[sender], its + starts[sender]));
   }
-  TRY(silent_iterate(&party, its, count));
+  TRY(silent_iterate(&party, its, count, &s->check));
   for (int r = 0; r < 2; r++)
     if (joins[r]) store_harvests(&s->directions[r], its + starts[r], counts[r]);
   silent_schedule_refill(&s->schedule, joins);
   for (int r = 0; r < 2; r++)
     if (joins[r] && supply[r].held) hold_back(&s->directions[r], silent_supply_base(&supply[r]));
+  if (!s->postponed) TRY(settle(s));
 cleanup:
   for (size_t i = 0; its && i < count; i++) {
     heap_give(s->cot.heap, its[i].memory, its[i].memory_len);
@@ -180,7 +187,7 @@ static size_t take_some(struct direction *d, block *out, size_t count) {
 
 static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
   struct silent_supply *supply = &s->schedule.supply[sender];
-  assert(!s->opening);
+  assert(!s->opening && (s->postponed || !s->check));
   while (count) {
     if (s->failed != FUSION_OK) return s->failed;
     if (!supply->ready) {
@@ -212,6 +219,7 @@ static void silent_close(struct cot *c) {
   if (!s) return;
   direction_close(&s->directions[ROLE_SERVER], s->cot.heap);
   direction_close(&s->directions[ROLE_CLIENT], s->cot.heap);
+  silent_check_free(s->check);
   for (int r = 0; r < 2; r++)
     if (s->early[r]) heap_give(s->cot.heap, s->early[r], silent_supply_base(&s->schedule.supply[r]) * sizeof(block));
   softspoken_opening_free(s->opening);
@@ -241,8 +249,21 @@ static fusion_status silent_begin(struct cot *c) {
   return s->failed;
 }
 
+static void postpone_check(struct cot *c) {
+  ((struct cot_silent *)c)->postponed = true;
+}
+
+static fusion_status settle_check(struct cot *c) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  s->postponed = false;
+  if (s->failed == FUSION_OK) s->failed = settle(s);
+  return s->failed;
+}
+
 const struct cot_ops cot_silent_ops = {.take_sender = take_sender,
                                        .take_receiver = take_receiver,
+                                       .postpone_check = postpone_check,
+                                       .settle_check = settle_check,
                                        .complete = silent_complete,
                                        .begin = silent_begin,
                                        .close = silent_close};

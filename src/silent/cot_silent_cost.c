@@ -26,9 +26,15 @@ static void begin_cost(struct cost *cost, const struct cot_cost *model, const bo
   cost->depth_client = client;
 }
 
+static void settle_cost(struct cost *cost, struct cot_cost *model) {
+  silent_settle_cost(cost, &model->settled);
+  model->settled = (struct silent_settled){0};
+}
+
 static void refill_cost(struct cost *cost, struct cot_cost *model, enum role empty) {
   struct silent_schedule *s = &model->schedule;
   bool joins[2];
+  settle_cost(cost, model);
   silent_schedule_joins(s, empty, joins);
   begin_cost(cost, model, joins);
   struct silent_part parts[2];
@@ -36,7 +42,8 @@ static void refill_cost(struct cost *cost, struct cot_cost *model, enum role emp
     const struct silent_supply *d = &s->supply[r];
     parts[r] = (struct silent_part){.set = &d->set, .count = joins[r] ? d->next : 0, .chained = d->held};
   }
-  silent_iterate_cost(cost, parts);
+  silent_iterate_cost(cost, parts, &model->settled);
+  if (!model->postponed) settle_cost(cost, model);
   silent_schedule_refill(s, joins);
 }
 
@@ -75,8 +82,19 @@ static void taken(struct cost_source *source, struct cost *cost, enum role sende
   d->ready -= count;
 }
 
+static void postponed(struct cost_source *source) {
+  ((struct cot_cost *)source)->postponed = true;
+}
+
+static void settled(struct cost_source *source, struct cost *cost) {
+  struct cot_cost *model = (struct cot_cost *)source;
+  model->postponed = false;
+  settle_cost(cost, model);
+}
+
 void cot_open_silent_cost(struct cost *cost, struct cot_cost *model, const struct silent_params *params) {
-  *model = (struct cot_cost){.source.taken = taken, .schedule = silent_schedule_start(params)};
+  *model = (struct cot_cost){.source = {.taken = taken, .postponed = postponed, .settled = settled},
+                             .schedule = silent_schedule_start(params)};
   softspoken_open_source_cost(cost, SILENT_FIELD_BITS);
   if (silent_schedule_early(&model->schedule, ROLE_SERVER)) {
     const struct silent_supply *d = &model->schedule.supply[ROLE_SERVER];

@@ -3,6 +3,7 @@
 #define FUSION_SILENT_COT_SILENT_COST_H
 
 #include "net/cost.h"
+#include "silent/silent.h"
 #include "silent/silent_schedule.h"
 
 /** Model of one session's silent correlations. Owned by the caller, who must keep it as long as the cost that points to
@@ -11,6 +12,8 @@ struct cot_cost {
   struct cost_source source;
   struct silent_schedule schedule;
   uint32_t opened_server, opened_client; /* depths */
+  bool postponed;
+  struct silent_settled settled; /* of what is postponed */
 };
 
 /** Declares cot_open_silent() and attaches `model` to the cost: takes then declare their refills. */

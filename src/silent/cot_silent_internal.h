@@ -37,6 +37,8 @@ struct cot_silent {
                     */
   struct direction directions[2]; /* by who is the OT sender */
   bool stocked;                   /* made ahead (cot_stock.h): there is no more than the stock */
+  bool postponed;                 /* see cot_postpone_check() */
+  struct silent_check *check;     /* of the last batch; NULL: it has passed */
   fusion_status failed;           /* the first failure; nothing is handed out after it */
 };
 

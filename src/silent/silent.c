@@ -59,6 +59,12 @@ struct run {
   uint8_t challenge[SILENT_CHALLENGE_LEN]; /* public */
 };
 
+struct silent_check {
+  struct channel *channel; /* borrowed */
+  size_t count, room;
+  uint8_t *digests; /* owned, [room]: of this party's own values, in order */
+};
+
 /* A batch while it runs; the room below the runs is used by one at a time. */
 struct batch {
   const struct silent_party *party;
@@ -66,9 +72,10 @@ struct batch {
   size_t count, trees, leaves; /* most trees, and leaves of a tree, of any iteration */
   const struct silent_field_kernels *field;
   struct check check;
-  struct prg *coins;  /* of the challenge at hand */
-  block *corrections; /* of one chunk */
-  block *leaf;        /* of one tree */
+  struct prg *coins;           /* of the challenge at hand */
+  struct silent_check *expect; /* borrowed */
+  block *corrections;          /* of one chunk */
+  block *leaf;                 /* of one tree */
 };
 
 static void put_u64(uint8_t *out, uint64_t v) {
@@ -518,38 +525,68 @@ cleanup:
   return status;
 }
 
-static fusion_status check_digest(struct batch *b, struct run *r) {
-  fusion_status status = FUSION_OK;
-  uint8_t digest[SILENT_DIGEST_LEN], theirs[SILENT_DIGEST_LEN];
-  TRY(fold_trees(b, r, (block){0}, digest));
-  TRY(channel_recv(b->party->channel, MSG_SILENT, theirs, sizeof theirs));
-  int differs = sodium_memcmp(digest, theirs, sizeof digest);
-  secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
-  if (differs) {
-    TRY(channel_fail(b->party->channel, FUSION_E_CRYPTO,
-                     "silent OT: the peer's corrections fail the consistency check"));
-  }
-cleanup:
-  return status;
+/* While the peer works on its challenge. */
+static fusion_status expect_digest(struct batch *b, struct run *r) {
+  struct silent_check *e = b->expect;
+  return fold_trees(b, r, (block){0}, e->digests + SILENT_DIGEST_LEN * e->count++);
 }
 
 /* What a party does in turn, each for all the iterations in which it has that part. */
 static const struct {
   bool sends;
   fusion_status (*run)(struct batch *b, struct run *r);
-} steps[] = {{true, send_trees},        {false, receive_trees}, {false, send_challenge},
-             {true, receive_challenge}, {true, send_digest},    {false, check_digest}};
+} steps[] = {{true, send_trees},     {false, receive_trees},    {false, send_challenge},
+             {false, expect_digest}, {true, receive_challenge}, {true, send_digest}};
+
+static fusion_status check_new(struct silent_check **out, struct channel *channel, size_t room) {
+  struct silent_check *e = mem_alloc(1, sizeof *e);
+  *out = e;
+  if (!e) return FUSION_E_MEMORY;
+  *e = (struct silent_check){.channel = channel, .room = room};
+  e->digests = mem_alloc(room, SILENT_DIGEST_LEN);
+  return e->digests ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+void silent_check_free(struct silent_check *e) {
+  if (!e) return;
+  mem_free_secret(e->digests, e->room * SILENT_DIGEST_LEN);
+  mem_free(e);
+}
+
+static fusion_status compare_digests(const struct silent_check *e) {
+  fusion_status status = FUSION_OK;
+  for (size_t i = 0; i < e->count; i++) {
+    uint8_t theirs[SILENT_DIGEST_LEN];
+    TRY(channel_recv(e->channel, MSG_SILENT, theirs, sizeof theirs));
+    int differs = sodium_memcmp(e->digests + i * SILENT_DIGEST_LEN, theirs, sizeof theirs);
+    secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
+    if (differs)
+      TRY(channel_fail(e->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
+  }
+cleanup:
+  return status;
+}
+
+fusion_status silent_settle(struct silent_check **check) {
+  const fusion_status status = compare_digests(*check);
+  silent_check_free(*check);
+  *check = NULL;
+  return status;
+}
 
 static void give_memory(const struct silent_party *p, struct silent_iteration *it) {
   heap_give(p->heap, it->memory, it->memory_len);
   it->memory = it->base = NULL;
 }
 
-fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count) {
+fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
+                             struct silent_check **check) {
   fusion_status status = FUSION_OK;
   struct batch *b = NULL;
   for (size_t i = 0; i < count; i++) its[i].harvest = NULL;
+  TRY(check_new(check, p->channel, count));
   TRY(batch_open(&b, p, its, count));
+  b->expect = *check;
   for (size_t step = 0; step < sizeof steps / sizeof *steps; step++) {
     for (size_t i = 0; i < count; i++) {
       if (b->runs[i].forest->sends == steps[step].sends) TRY(steps[step].run(b, &b->runs[i]));
@@ -566,6 +603,10 @@ cleanup:
     silent_free(its[i].harvest);
     its[i].harvest = NULL;
   }
+  if (status != FUSION_OK) {
+    silent_check_free(*check);
+    *check = NULL;
+  }
   if (b) batch_close(b);
   for (size_t i = 0; i < count; i++) give_memory(p, &its[i]);
   return status;
@@ -581,9 +622,10 @@ static void corrections_cost(struct cost *cost, const struct cost *begun, const 
   }
 }
 
-void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2]) {
+void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2], struct silent_settled *settled) {
+  struct cost begun = *cost;
   for (int flight = 0; flight < 3; flight++) {
-    const struct cost begun = *cost;
+    begun = *cost;
     for (enum role sender = ROLE_SERVER; sender <= ROLE_CLIENT; sender++) {
       for (size_t i = 0; i < parts[sender].count; i++) {
         if (flight == 0) corrections_cost(cost, &begun, &parts[sender], sender);
@@ -592,4 +634,14 @@ void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2]) {
       }
     }
   }
+  /* Nobody has received the last flight yet. */
+  if (cost->depth_server > settled->depth_server) settled->depth_server = cost->depth_server;
+  if (cost->depth_client > settled->depth_client) settled->depth_client = cost->depth_client;
+  cost->depth_server = begun.depth_server;
+  cost->depth_client = begun.depth_client;
+}
+
+void silent_settle_cost(struct cost *cost, const struct silent_settled *settled) {
+  if (cost->depth_server < settled->depth_server) cost->depth_server = settled->depth_server;
+  if (cost->depth_client < settled->depth_client) cost->depth_client = settled->depth_client;
 }

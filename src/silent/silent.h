@@ -9,11 +9,11 @@
  *
  *  One flight of corrections (one block a tree level, none for the first of chained iterations), the receiver's
  * challenge, the sender's digest. A batch of iterations, in either or both directions, shares these three flights: a
- * challenge is drawn after the last correction of the whole batch has arrived, and the receiver compares all digests
- * before anything of the batch is released. The iterations of a batch have independent base correlations, so they are
- * so many runs of the protocol side by side. Those that share a matrix are LPN with several secrets: by a hybrid
- * argument as hard as with one but for a factor of their number, which the sets' estimates contain. Error probability
- * of a check: below 2^-115 for these sets.
+ * challenge is drawn after the last correction of the whole batch has arrived, and until the receiver has compared all
+ * digests nothing that depends on a mac leaves it but for the choice bits in them. The iterations of a batch have
+ * independent base correlations, so they are so many runs of the protocol side by side. Those that share a matrix are
+ * LPN with several secrets: by a hybrid argument as hard as with one but for a factor of their number, which the sets'
+ * estimates contain. Error probability of a check: below 2^-115 for these sets.
  *
  *  Source: Yang, Weng, Lan, Zhang, Wang, "Ferret", CCS 2020 (ePrint 2020/924), with regular noise and the check against
  *  cheating; trees after Guo, Yang, Wang, Zhang et al., "Half-Tree", EUROCRYPT 2023 (ePrint 2022/1431). Differences are
@@ -57,25 +57,40 @@ struct silent_iteration {
    * will share its matrix. */
   block *memory;
   size_t memory_len; /* bytes */
-  /* Result, owned by the caller; NULL unless all checks of the batch have passed, and in all but the first of those
-   * that share a matrix (up to silent_set.together in a row, of one set and sender). */
+  /* Result, owned by the caller; NULL on failure, and in all but the first of those that share a matrix (up to
+   * silent_set.together in a row, of one set and sender). */
   struct silent_harvest *harvest;
 };
 
-/** Runs a batch: both parties name the same iterations in the same order; the corrections of each direction together
- *  are at most CHANNEL_EXCHANGE_MAX bytes.
- *  Errors: those of the channel; FUSION_E_CRYPTO (the channel is then poisoned) when a check fails; memory. Cost:
- *  silent_iterate_cost(). */
-fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its,
-                             size_t count) FUSION_MUST_CHECK;
+/** What a batch's receiver still waits for: the peer's digests. */
+struct silent_check;
+
+/** Runs a batch up to the peer's digests: both parties name the same iterations in the same order; the corrections of
+ *  each direction together are at most CHANNEL_EXCHANGE_MAX bytes. silent_settle() ends it, before the next message is
+ *  received. Until then nothing may leave this party that depends on a mac of the batch otherwise than by its choice
+ *  bit. Those do not depend on what the sender has sent, so what they mask stays masked whatever that was; that the
+ *  check fails later tells a cheating sender one bit of them, as its guesses do (see above).
+ *  Errors: those of the channel; memory. Cost: silent_iterate_cost(). */
+fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
+                             struct silent_check **check) FUSION_MUST_CHECK;
+/** Receives and compares the digests; *check becomes NULL. FUSION_E_CRYPTO (the channel is then poisoned) when they
+ *  differ: nothing of the batch may be used any more. */
+fusion_status silent_settle(struct silent_check **check) FUSION_MUST_CHECK;
+void silent_check_free(struct silent_check *check);
+
 /** The iterations of a batch in one direction. */
 struct silent_part {
   const struct silent_set *set;
   size_t count;
   bool chained;
 };
-/** A batch; parts by sender. */
-void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2]);
+/** A batch up to the digests; parts by sender. `settled` (zeroed by the caller) gets what else silent_settle() makes of
+ *  the depths. */
+struct silent_settled {
+  uint32_t depth_server, depth_client;
+};
+void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2], struct silent_settled *settled);
+void silent_settle_cost(struct cost *cost, const struct silent_settled *settled);
 
 /** How many iterations share this harvest. */
 size_t silent_members(const struct silent_harvest *h);

@@ -128,8 +128,10 @@ fusion_status __wrap_softspoken_receive(struct softspoken_receiver *r, block *ma
 
 /* ---- on a noise position ---- */
 
-fusion_status __real_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count);
-fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count);
+fusion_status __real_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
+                                    struct silent_check **check);
+fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
+                                    struct silent_check **check);
 fusion_status __real_channel_recv(struct channel *c, message_type type, void *data, size_t len);
 fusion_status __wrap_channel_recv(struct channel *c, message_type type, void *data, size_t len);
 
@@ -177,7 +179,8 @@ static void tell_hole(const struct silent_iteration *it) {
   tell(0, turns);
 }
 
-fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count) {
+fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
+                                    struct silent_check **check) {
   struct silent_iteration *it = NULL;
   for (size_t i = count; i-- > 0;)
     if (its[i].sender == ROLE_SERVER) it = &its[i];
@@ -190,7 +193,7 @@ fusion_status __wrap_silent_iterate(const struct silent_party *p, struct silent_
     block *key = &keys[(size_t)TREE * it->set->depth + it->set->depth - 1];
     *key = block_xor(*key, running.error); /* the correction goes out under this key */
   }
-  return __real_silent_iterate(p, its, count);
+  return __real_silent_iterate(p, its, count, check);
 }
 
 /* ---- sessions ---- */

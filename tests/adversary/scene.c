@@ -156,7 +156,7 @@ static void open_with(struct scene *s, void (*make)(struct scene *s), uint64_t s
   s->inputs = mem_alloc(samples_max * s->row_size, sizeof *s->inputs);
   s->labels = mem_alloc(samples_max, sizeof *s->labels);
   s->expected = mem_alloc(samples_max * s->answer_size, sizeof *s->expected);
-  for (size_t i = 0; i < samples_max * s->row_size; i++) s->inputs[i] = (double)ring_signed(test_random(&s->random), 8);
+  for (size_t i = 0; i < samples_max * s->row_size; i++) s->inputs[i] = (double)(test_random(&s->random) % 255) - 127;
   scene_expect(s, samples_max);
 }
 

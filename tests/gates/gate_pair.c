@@ -11,6 +11,7 @@ struct side {
   bool leaves;
   fusion_status status;
   struct channel_stats stats;
+  uint8_t sent[CHANNEL_HASH_LEN]; /* if its channel is recorded */
 };
 
 static void *side_run(void *arg) {
@@ -25,6 +26,8 @@ static void *side_run(void *arg) {
   if (s->status == FUSION_OK) s->status = s->g->call(&s->party, s->g, s->in, s->out);
   if (s->status == FUSION_OK) s->status = channel_flush(s->party.channel);
   s->stats = channel_get_stats(s->party.channel);
+  uint8_t received[CHANNEL_HASH_LEN];
+  channel_recorded(s->party.channel, s->sent, received);
   channel_close(s->party.channel); /* a party that fails must not leave the other waiting */
   return NULL;
 }
@@ -120,4 +123,33 @@ fusion_status gate_run_disturbed(const struct gate_case *g, enum role who, uint6
   side_close(&server);
   side_close(&client);
   return status;
+}
+
+static void draw_from(struct side *s, uint64_t number) {
+  uint8_t seed[PRG_SEED_LEN] = {(uint8_t)s->party.role};
+  memcpy(seed + 8, &number, sizeof number);
+  prg_free(s->party.prg);
+  s->party.prg = prg_new(seed);
+  assert_non_null(s->party.prg);
+}
+
+uint64_t gate_sent_until_failure(const struct gate_case *g, enum role who, uint64_t position, uint64_t seed,
+                                 uint8_t sent[CHANNEL_HASH_LEN]) {
+  struct channel *ends[2];
+  struct side sides[2];
+  uint64_t random = seed;
+  assert_ok(tamper_pair(&ends[0], &ends[1], (struct tamper){.who = who, .position = position, .flip = 0x10}));
+  for (int i = 0; i < 2; i++) {
+    side_open(&sides[i], g, (enum role)i, ends[i], seed);
+    draw_from(&sides[i], seed);
+    channel_record(ends[i], true);
+  }
+  split(g, &sides[0], &sides[1], &random);
+  test_run_both(side_run, &sides[0], side_run, &sides[1]);
+  const struct side *other = &sides[1 - who];
+  assert_int_equal(other->status, FUSION_E_CRYPTO);
+  memcpy(sent, other->sent, CHANNEL_HASH_LEN);
+  const uint64_t len = other->stats.bytes_sent;
+  for (int i = 0; i < 2; i++) side_close(&sides[i]);
+  return len;
 }

@@ -35,4 +35,10 @@ void gate_run(const struct gate_case *g, const struct cost *declared, uint64_t *
 fusion_status gate_run_disturbed(const struct gate_case *g, enum role who, uint64_t position, bool leaves,
                                  uint64_t *random);
 
+/** Runs the case with byte `position` of the stream of `who` altered and with all randomness from `seed`, which is
+ *  restored. The other party must fail with FUSION_E_CRYPTO; `sent` gets the hash of all that it has sent until then,
+ *  and its length is returned. */
+uint64_t gate_sent_until_failure(const struct gate_case *g, enum role who, uint64_t position, uint64_t seed,
+                                 uint8_t sent[CHANNEL_HASH_LEN]);
+
 #endif

@@ -224,6 +224,61 @@ static void relu_truncate__silent_correlations(void **state) {
   for (size_t e = 0; e < COUNT; e++) assert_int_equal(y[e], oracle(&q, x[e]));
 }
 
+/* The server's first choices leave before it has checked the client's corrections: what it sends until it fails is the
+ * same whatever they are, in every tree that sends something there. */
+static void relu_truncate__nothing_unchecked_leaves(void **state) {
+  (void)state;
+  enum { COUNT = 500 };
+  uint64_t random = test_seed(), x[COUNT], y[COUNT];
+  const struct silent_params silent = {
+      .profile = SILENT_LAN, .expected_server_sends = 100000, .expected_client_sends = 100000};
+  const struct {
+    struct relu_truncate params;
+    enum role cheats;
+  } cases[] = {
+      {{.in_bits = 26, .shift = 8, .out_bits = 20, .add = 128, .relu = true, .planned_count = 1 << 21}, ROLE_CLIENT},
+      {{.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true}, ROLE_CLIENT},
+      {{.in_bits = 26, .shift = 8, .out_bits = 26, .add = 128, .relu = true}, ROLE_SERVER},
+      {{.in_bits = 26, .shift = 8, .out_bits = 18, .add = 128, .relu = true, .planned_count = 14464}, ROLE_SERVER}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct relu_truncate *q = &cases[i].params;
+    const enum role who = cases[i].cheats;
+    const struct gate_case g = {.call = call,
+                                .params = q,
+                                .count = COUNT,
+                                .in_count = {COUNT},
+                                .out_count = {COUNT},
+                                .in_bits = {q->in_bits},
+                                .out_bits = {q->out_bits},
+                                .in = {x},
+                                .out = {y},
+                                .silent = &silent};
+    struct cot_cost model;
+    struct cost cost = {0};
+    uint8_t first[CHANNEL_HASH_LEN], sent[CHANNEL_HASH_LEN];
+    draw(x, COUNT, q, &random);
+    cot_open_silent_cost(&cost, &model, &silent);
+    cost_postpone_check(&cost);
+    cost_take_cots(&cost, ROLE_CLIENT, 1);
+    /* In the first trees' corrections, which the gate's first correlations grow from. */
+    const struct silent_schedule schedule = silent_schedule_start(&silent);
+    const struct silent_set *set = &schedule.supply[who].set;
+    const uint64_t frames = div_up(set->trees, SILENT_CHUNK_TREES);
+    const uint64_t corrections = set->trees * set->depth * sizeof(block) + frames * CHANNEL_HEADER_LEN;
+    const uint64_t bytes = who == ROLE_CLIENT ? cost.bytes_to_server : cost.bytes_to_client;
+    const uint64_t behind = 2 * CHANNEL_HEADER_LEN + SILENT_CHALLENGE_LEN + SILENT_DIGEST_LEN;
+    const uint64_t begin = bytes - behind - corrections * schedule.supply[who].next + CHANNEL_HEADER_LEN;
+    const uint64_t checked = who == ROLE_CLIENT ? cost.bytes_to_client : cost.bytes_to_server;
+    const uint64_t len = gate_sent_until_failure(&g, who, begin, random, first);
+    assert_true(len > checked + CHANNEL_HEADER_LEN); /* choices as well */
+    for (uint64_t at = 7; at < 500; at += 23) {
+      assert_int_equal(gate_sent_until_failure(&g, who, begin + at, random, sent), len);
+      assert_memory_equal(sent, first, sizeof sent);
+    }
+    test_random(&random);
+  }
+}
+
 static void relu_truncate__bad_parameters(void **state) {
   (void)state;
   struct party p = {.role = ROLE_SERVER};
@@ -275,6 +330,7 @@ int main(void) {
       cmocka_unit_test(relu_truncate__around_a_chunk),
       cmocka_unit_test(relu_truncate__bad_parameters),
       cmocka_unit_test(relu_truncate__silent_correlations),
+      cmocka_unit_test(relu_truncate__nothing_unchecked_leaves),
       cmocka_unit_test(relu_truncate__peer_misbehaves),
       cmocka_unit_test(relu_truncate__fixed_tree_is_cryptflow2s),
       cmocka_unit_test(relu_truncate__deep_trees_cost_what_their_page_says),

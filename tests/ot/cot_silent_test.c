@@ -363,8 +363,9 @@ static void schedule__few_refills_and_none_in_vain(void **state) {
 static uint64_t batch_bytes(struct silent_schedule *s, bool chained) {
   const struct silent_supply *d = &s->supply[ROLE_SERVER];
   const struct silent_part parts[2] = {{.set = &d->set, .count = d->next, .chained = chained}, {.set = &d->set}};
+  struct silent_settled settled = {0};
   struct cost cost = {0};
-  silent_iterate_cost(&cost, parts);
+  silent_iterate_cost(&cost, parts, &settled);
   silent_schedule_refill(s, (const bool[]){true, false});
   return cost.bytes_to_client;
 }

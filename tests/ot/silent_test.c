@@ -15,7 +15,7 @@ struct shape {
   const struct silent_set *set;
   enum role sender;
   size_t iterations;
-  bool chained;
+  bool chained, early;
 };
 
 /* A batch, both parties, from correlations that the test deals. */
@@ -24,6 +24,7 @@ struct end {
   const struct silent_set *set;
   enum role role, sender;
   bool chained;
+  bool early; /* grows before the check is settled */
   uint64_t seed;
   block delta;
   size_t iterations;
@@ -48,12 +49,19 @@ static void *run_end(void *arg) {
                                        .chained = e->chained,
                                        .memory = e->base[i],
                                        .memory_len = silent_set_base(e->set) * sizeof(block)};
-  e->status = silent_iterate(&party, its, e->iterations);
+  struct silent_check *check = NULL;
+  e->status = silent_iterate(&party, its, e->iterations, &check);
+  if (e->status == FUSION_OK && !e->early) e->status = silent_settle(&check);
+  const fusion_status grown = e->status;
   block *out = e->out;
   size_t members = 0;
   for (size_t i = 0; i < e->iterations; i++) {
     struct silent_harvest *const harvest = its[i].harvest;
     if (!harvest) continue;
+    if (grown != FUSION_OK) {
+      silent_free(harvest);
+      continue;
+    }
     /* In two parts, the second first. */
     const size_t half = e->set->trees / 2, unit = silent_members(harvest) << e->set->depth;
     silent_grow(harvest, out + half * unit, half, e->set->trees - half);
@@ -62,7 +70,8 @@ static void *run_end(void *arg) {
     out += e->set->trees * unit;
     silent_free(harvest);
   }
-  if (members != (e->status == FUSION_OK ? e->iterations : 0)) e->status = FUSION_E_INTERNAL;
+  if (members != (grown == FUSION_OK ? e->iterations : 0)) e->status = FUSION_E_INTERNAL;
+  if (check) e->status = silent_settle(&check);
   e->stats = channel_get_stats(e->channel);
   prg_free(prg);
   channel_close(e->channel);
@@ -78,6 +87,7 @@ static void run_batch(struct end ends[2], const struct shape *shape, uint64_t se
                            .role = (enum role)i,
                            .sender = shape->sender,
                            .chained = shape->chained,
+                           .early = shape->early,
                            .seed = seed};
     ends[i].out = mem_alloc(shape->iterations * outputs, sizeof(block));
     assert_non_null(ends[i].out);
@@ -174,7 +184,7 @@ static void silent__iterations_that_share_a_matrix_are_as_good(void **state) {
       struct end ends[2];
       size_t ones, same = 0;
       assert_ok(cpu_tier_force((enum cpu_tier)tier));
-      run_batch(ends, &(struct shape){&tiny, ROLE_SERVER, n, .chained = n % 2}, seed, honest);
+      run_batch(ends, &(struct shape){&tiny, ROLE_SERVER, n, n % 2, false}, seed, honest);
       assert_ok(ends[0].status);
       assert_ok(ends[1].status);
       assert_true(correlated(&ends[ROLE_SERVER], &ends[ROLE_CLIENT], &ones));
@@ -206,7 +216,9 @@ static void silent__counted_messages_are_the_declared_ones(void **state) {
     assert_ok(ends[0].status);
     parts[sender].count = shape.iterations;
     parts[sender].chained = shape.chained;
-    silent_iterate_cost(&cost, parts);
+    struct silent_settled settled = {0};
+    silent_iterate_cost(&cost, parts, &settled);
+    silent_settle_cost(&cost, &settled);
     assert_int_equal(ends[ROLE_SERVER].stats.bytes_sent, cost.bytes_to_client);
     assert_int_equal(ends[ROLE_CLIENT].stats.bytes_sent, cost.bytes_to_server);
     assert_int_equal(ends[ROLE_SERVER].stats.messages_sent, cost.messages_to_client);
@@ -232,7 +244,7 @@ static void cheating_sender(bool chained) {
       size_t ones;
       const struct tamper tamper = {
           .who = sender, .position = position, .flip = (uint8_t)(1u << test_random(&seed) % 8)};
-      run_batch(ends, &(struct shape){&tiny, sender, 1, chained}, seed, tamper);
+      run_batch(ends, &(struct shape){&tiny, sender, 1, chained, false}, seed, tamper);
       const fusion_status status = ends[1 - sender].status;
       tried++;
       caught += status != FUSION_OK;
@@ -252,6 +264,41 @@ static void silent__a_cheating_sender_is_caught_or_harmless(void **state) {
   (void)state;
   cheating_sender(false);
   cheating_sender(true);
+}
+
+/* What may leave the receiver before it has compared digests: the same whatever the sender has sent. */
+static void silent__choice_bits_do_not_depend_on_the_sender(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed();
+  const size_t count = 2 * silent_set_outputs(&tiny);
+  for (int i = 0; i < 2; i++) {
+    const bool chained = i == 1;
+    const struct shape shape = {&tiny, ROLE_SERVER, 2, chained, true};
+    const uint64_t level = 16, tree = (tiny.depth - (chained ? 1 : 0)) * level;
+    struct end right[2];
+    run_batch(right, &shape, seed, honest);
+    assert_ok(right[ROLE_CLIENT].status);
+    size_t ones = 0;
+    for (size_t k = 0; k < count; k++) ones += right[ROLE_CLIENT].out[k].lo & 1;
+    assert_in_range(ones, count / 2 - count / 20, count / 2 + count / 20);
+    /* The first level of a tree, the last one of another, its lowest byte and its highest. */
+    const uint64_t places[] = {0, tree - level + 1, 3 * tree + 15, 9 * tree + tree / 2};
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+      struct end wrong[2];
+      size_t differ = 0;
+      const struct tamper tamper = {.who = ROLE_SERVER, .position = CHANNEL_HEADER_LEN + places[p], .flip = 0x10};
+      run_batch(wrong, &shape, seed, tamper);
+      assert_int_equal(wrong[ROLE_CLIENT].status, FUSION_E_CRYPTO);
+      for (size_t k = 0; k < count; k++) {
+        const block a = right[ROLE_CLIENT].out[k], b = wrong[ROLE_CLIENT].out[k];
+        assert_int_equal(a.lo & 1, b.lo & 1);
+        differ += a.hi != b.hi || a.lo != b.lo;
+      }
+      assert_true(differ > 0);
+      release(wrong);
+    }
+    release(right);
+  }
 }
 
 /* A flipped challenge or masked sum (a cheating receiver): the digests then differ, and nothing is released. */
@@ -312,6 +359,7 @@ int main(void) {
       cmocka_unit_test(silent__iterations_that_share_a_matrix_are_as_good),
       cmocka_unit_test(silent__counted_messages_are_the_declared_ones),
       cmocka_unit_test(silent__a_cheating_sender_is_caught_or_harmless),
+      cmocka_unit_test(silent__choice_bits_do_not_depend_on_the_sender),
       cmocka_unit_test(silent__an_altered_challenge_is_caught),
       cmocka_unit_test(silent__a_peer_that_closes_is_reported),
       cmocka_unit_test(silent__real_sets_work),
