@@ -4,7 +4,7 @@
 
 /* ---- AES-128 in counter mode: four blocks a vector ---- */
 
-enum { VECTORS = SOFTSPOKEN_TILE / 4 }; /* of a tile: enough to hide the latency of a round */
+enum { VECTORS = SOFTSPOKEN_TILE / 4, COUNTER_DEPTH = 8 }; /* of a tile: enough to hide the latency of a round */
 
 static inline __m512i first_counters(uint64_t nonce, uint64_t counter) {
   const long long n = (long long)nonce, c = (long long)counter;
@@ -34,7 +34,7 @@ static inline void stream_tile(block *out, const struct leaf_key *key, __m512i c
     for (size_t i = 0; i < VECTORS; i++) x[i] = _mm512_aesenc_epi128(x[i], k);
   }
   k = round_key(key, 10);
-  for (size_t i = 0; i < VECTORS; i++) _mm512_store_si512(out + 4 * i, _mm512_aesenclast_epi128(x[i], k));
+  for (size_t i = 0; i < VECTORS; i++) _mm512_storeu_si512(out + 4 * i, _mm512_aesenclast_epi128(x[i], k));
 }
 
 static void stream_avx512(block *out, const struct leaf_key *key, uint64_t nonce, uint64_t counter, size_t blocks,
@@ -46,14 +46,78 @@ static void stream_avx512(block *out, const struct leaf_key *key, uint64_t nonce
   for (; j < blocks; j += 4) _mm512_storeu_si512(out + j, stream_one(key, first_counters(nonce, counter + j)));
 }
 
-static void tree_avx512(const struct tree_job *job) {
-  for (size_t at = 0; at < job->blocks; at += SOFTSPOKEN_TILE) {
-    const size_t blocks = size_min(SOFTSPOKEN_TILE, job->blocks - at);
-    if (job->punctured) memset(job->scratch, 0, blocks * sizeof *job->scratch);
-    for (size_t x = job->punctured; x < (size_t)1 << job->depth; x++)
-      stream_avx512(job->scratch + x * SOFTSPOKEN_TILE, &job->leaves[x], job->nonce, job->counter + at, blocks, NULL);
-    fold_tile(job, job->scratch, at, blocks);
+/* As softspoken_counter_avx2.h has it, but two leaves at a time, so that neither they nor the lowest bit's plane touch
+ * memory. */
+struct counter {
+  __m512i waiting[COUNTER_DEPTH + 1][VECTORS]; /* [depth]: the sum of all; [0] is not used */
+  __m512i plane[COUNTER_DEPTH][VECTORS];
+};
+
+/* The streams of leaves 2 * pair and 2 * pair + 1. */
+static inline void stream_pair(__m512i a[], __m512i b[], const struct leaf_key *leaves, __m512i counters,
+                               size_t vectors) {
+  const __m512i four = _mm512_set_epi64(0, 4, 0, 4, 0, 4, 0, 4);
+  __m512i ka = round_key(leaves, 0), kb = round_key(leaves + 1, 0);
+  for (size_t i = 0; i < vectors; i++) {
+    a[i] = _mm512_xor_si512(counters, ka);
+    b[i] = _mm512_xor_si512(counters, kb);
+    counters = _mm512_add_epi64(counters, four);
   }
+  for (size_t r = 1; r < 10; r++) {
+    ka = round_key(leaves, r);
+    kb = round_key(leaves + 1, r);
+    for (size_t i = 0; i < vectors; i++) a[i] = _mm512_aesenc_epi128(a[i], ka);
+    for (size_t i = 0; i < vectors; i++) b[i] = _mm512_aesenc_epi128(b[i], kb);
+  }
+  ka = round_key(leaves, 10);
+  kb = round_key(leaves + 1, 10);
+  for (size_t i = 0; i < vectors; i++) a[i] = _mm512_aesenclast_epi128(a[i], ka);
+  for (size_t i = 0; i < vectors; i++) b[i] = _mm512_aesenclast_epi128(b[i], kb);
+}
+
+/* 4 * vectors blocks from block `at` on; a constant number of vectors. */
+static inline void tree_tile(const struct tree_job *job, struct counter *c, size_t at, size_t vectors) {
+  const __m512i counters = first_counters(job->nonce, job->counter + at);
+  __m512i lowest[VECTORS];
+  for (size_t i = 0; i < vectors; i++) lowest[i] = _mm512_setzero_si512();
+  for (unsigned bit = 1; bit < job->depth; bit++)
+    for (size_t i = 0; i < vectors; i++) c->plane[bit][i] = _mm512_setzero_si512();
+  for (size_t pair = 0; pair < (size_t)1 << (job->depth - 1); pair++) {
+    __m512i a[VECTORS], b[VECTORS];
+    stream_pair(a, b, job->leaves + 2 * pair, counters, vectors);
+    if (job->punctured && !pair)
+      for (size_t i = 0; i < vectors; i++) a[i] = _mm512_setzero_si512();
+    for (size_t i = 0; i < vectors; i++) {
+      lowest[i] = _mm512_xor_si512(lowest[i], b[i]);
+      a[i] = _mm512_xor_si512(a[i], b[i]);
+    }
+    unsigned bit = 1;
+    for (; bit < job->depth && (pair >> (bit - 1) & 1); bit++)
+      for (size_t i = 0; i < vectors; i++) {
+        c->plane[bit][i] = _mm512_xor_si512(c->plane[bit][i], a[i]);
+        a[i] = _mm512_xor_si512(a[i], c->waiting[bit][i]);
+      }
+    for (size_t i = 0; i < vectors; i++) c->waiting[bit][i] = a[i];
+  }
+  for (size_t i = 0; i < vectors; i++) {
+    _mm512_storeu_si512(job->total + at + 4 * i, c->waiting[job->depth][i]);
+    _mm512_storeu_si512(job->planes + at + 4 * i, lowest[i]);
+    for (unsigned bit = 1; bit < job->depth; bit++)
+      _mm512_storeu_si512(job->planes + bit * job->stride + at + 4 * i, c->plane[bit][i]);
+  }
+}
+
+static void tree_avx512(const struct tree_job *job) {
+  struct counter c;
+  size_t at = 0;
+  if (!job->depth) { /* k = 1: the first tree is a leaf */
+    if (job->punctured) memset(job->total, 0, job->blocks * sizeof *job->total);
+    if (!job->punctured) stream_avx512(job->total, job->leaves, job->nonce, job->counter, job->blocks, NULL);
+    return;
+  }
+  for (; job->blocks - at >= 4 * VECTORS; at += 4 * VECTORS) tree_tile(job, &c, at, VECTORS);
+  for (; at < job->blocks; at += 4) tree_tile(job, &c, at, 1);
+  mem_wipe(&c, sizeof c);
 }
 
 /* ---- the universal hash ---- */

@@ -565,6 +565,41 @@ static void kernels__c_streams_and_trees_are_sums_of_aes_blocks(void **state) {
   k->cipher_free(cipher);
 }
 
+/* Trees of every depth, with and without their first leaf, over whole tiles and what is left of one. */
+static void kernels__trees_are_those_of_the_portable_tier(void **state) {
+  (void)state;
+  enum { DEPTH_MOST = 8, LEAVES = 1 << DEPTH_MOST, BLOCKS_MOST = 132, GUARD = 4 };
+  static const size_t lengths[] = {4, 8, 28, 32, 36, 60, 64, 100, 132};
+  static block total[2][BLOCKS_MOST + GUARD], planes[2][DEPTH_MOST * BLOCKS_MOST + GUARD];
+  static block scratch[LEAVES * SOFTSPOKEN_TILE];
+  static struct leaf_key leaves[2][LEAVES];
+  const enum cpu_tier best = cpu_tier_best();
+  uint64_t seed = test_seed();
+  for (size_t x = 0; x < LEAVES; x++) leaves[0][x].round[0] = block_make(test_random(&seed), test_random(&seed));
+  for (int tier = 1; tier <= (int)best; tier++) {
+    assert_ok(cpu_tier_force((enum cpu_tier)tier));
+    const struct softspoken_kernels *own = softspoken_kernels(), *const both[2] = {&softspoken_kernels_c, own};
+    for (size_t x = 0; x < LEAVES; x++) own->schedule(&leaves[1][x], leaves[0][x].round[0]);
+    for (unsigned depth = 0; depth <= DEPTH_MOST; depth++)
+      for (size_t i = 0; i < 2 * sizeof lengths / sizeof *lengths; i++) {
+        const size_t blocks = lengths[i / 2];
+        for (int k = 0; k < 2; k++) {
+          bool ok;
+          void *cipher = both[k]->cipher_new(&ok);
+          assert_true(ok);
+          memset(total[k], 0x55, sizeof total[k]);
+          memset(planes[k], 0x55, sizeof planes[k]);
+          both[k]->tree(&(struct tree_job){leaves[k], depth, i % 2, UINT32_MAX - 5, 77, total[k], planes[k],
+                                           BLOCKS_MOST, blocks, scratch, cipher});
+          both[k]->cipher_free(cipher);
+        }
+        assert_memory_equal(total[0], total[1], sizeof total[0]);
+        assert_memory_equal(planes[0], planes[1], sizeof planes[0]);
+      }
+  }
+  assert_ok(cpu_tier_force(best));
+}
+
 /* ---- as a stream of correlations ---- */
 
 enum { TAKES = 5, STREAM_MAX = 60000 };
@@ -687,6 +722,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(kernels__c_is_what_the_header_says),
       cmocka_unit_test(kernels__c_streams_and_trees_are_sums_of_aes_blocks),
+      cmocka_unit_test(kernels__trees_are_those_of_the_portable_tier),
       cmocka_unit_test(pprf__a_wrong_sum_is_seen_by_all_who_use_it),
       cmocka_unit_test(softspoken__correlations_hold_both_ways),
       cmocka_unit_test(softspoken__tiers_agree_with_each_other),
