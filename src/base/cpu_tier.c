@@ -62,13 +62,22 @@ fusion_status cpu_tier_force(enum cpu_tier tier) {
   return FUSION_OK;
 }
 
-unsigned cpu_cores(void) {
+static unsigned cores_of(pid_t process) {
   cpu_set_t set;
   CPU_ZERO(&set);
   /* Fails on machines with more cores than a cpu_set_t holds: then as many. */
-  if (sched_getaffinity(0, sizeof set, &set)) return CPU_SETSIZE;
+  if (sched_getaffinity(process, sizeof set, &set)) return CPU_SETSIZE;
   const int cores = CPU_COUNT(&set);
   return cores > 0 ? (unsigned)cores : 1;
+}
+
+unsigned cpu_cores(void) {
+  return cores_of(0);
+}
+
+unsigned cpu_cores_of_all(void) {
+  const unsigned all = cores_of(1), own = cpu_cores();
+  return all > own ? all : own;
 }
 
 const char *cpu_tier_name(enum cpu_tier tier) {

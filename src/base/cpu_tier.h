@@ -28,6 +28,8 @@ enum cpu_tier cpu_tier_best(void);
 
 /** Cores that this process may use, at least 1. */
 unsigned cpu_cores(void);
+/** Cores that all processes of this machine or container may use together, those of process 1; at least cpu_cores(). */
+unsigned cpu_cores_of_all(void);
 
 /** "c", "avx2", "vaes", "avx512"; "c", "neon". */
 const char *cpu_tier_name(enum cpu_tier tier);

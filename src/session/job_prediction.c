@@ -39,8 +39,8 @@ struct job_prediction predict_job(const struct prepared_job *p, const struct job
       .client = (double)workers * seconds.client,
       .whole = fmax(computing + depth * round_trip_seconds / 2, a_core * computing),
   };
-  /* Or the same ones. */
+  /* Or the same ones, where the server need not keep to those of this process. */
   if (net_address_is_local(&t->handles->address))
-    job.whole = fmax(job.whole, engine_waiting * (job.server + job.client) / (double)cpu_cores());
+    job.whole = fmax(job.whole, engine_waiting * (job.server + job.client) / (double)cpu_cores_of_all());
   return job;
 }

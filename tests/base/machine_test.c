@@ -1,9 +1,11 @@
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpu_tier.h"
 #include "base/machine.h"
 #include "support/support.h"
 
@@ -47,8 +49,25 @@ static void machine__a_limit_of_the_process_holds(void **state) {
   assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
 }
 
+/* As under `taskset`: what others may use does not shrink with it. */
+static void machine__cores_of_a_pinned_process(void **state) {
+  (void)state;
+  cpu_set_t before, one;
+  const unsigned all = cpu_cores_of_all();
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  assert_in_range(cpu_cores(), 1, all);
+  CPU_ZERO(&one);
+  for (size_t i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+    if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+  assert_int_equal(cpu_cores(), 1);
+  assert_int_equal(cpu_cores_of_all(), all);
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(machine__the_least_limit_of_all_groups_holds),
-                                     cmocka_unit_test(machine__a_limit_of_the_process_holds)};
+                                     cmocka_unit_test(machine__a_limit_of_the_process_holds),
+                                     cmocka_unit_test(machine__cores_of_a_pinned_process)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
