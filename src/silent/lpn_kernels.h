@@ -45,6 +45,18 @@ static inline unsigned lpn_stride_bits(size_t width) {
   return width == 1 ? 4 : width == 2 ? 5 : 6;
 }
 
+/* Rows whose lines are asked for before they are read: where the cache is shared the loads of the rows that a core
+ * looks ahead to do not fill its waits. */
+enum { LPN_AHEAD = 12 };
+
+/** Asks for what the row LPN_AHEAD after row i of a batch reads: its positions, as byte offsets into the vector, are at
+ *  o, or for the next batch's first rows at next. */
+static inline void lpn_ask(const uint8_t *vector, size_t i, const uint32_t *o, const uint32_t *next) {
+  const size_t far = i + LPN_AHEAD;
+  const uint32_t *at = far < LPN_BATCH_ROWS ? o + far * LPN_WEIGHT : next + (far - LPN_BATCH_ROWS) * LPN_WEIGHT;
+  for (size_t k = 0; k < LPN_WEIGHT; k++) __builtin_prefetch(vector + at[k]);
+}
+
 struct lpn_kernels {
   /** For each vector v: rows[v * stride + i] ^= the sum of v at the positions of row first_row + i; first_row and count
    *  are multiples of 64. The key is opened by aes_kernels_of() of the same tier. */

@@ -117,6 +117,8 @@ static void encode_avx512(const struct aes_key *key, block *rows, size_t stride,
                            .down = LPN_NUMBER_BITS - vectors->shift,
                            .up = lpn_stride_bits(vectors->width)};
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
+  /* Longer than the second-level cache. Shorter ones, and several side by side, take no less time when asked for. */
+  const bool far = (uint64_t)vectors->factor << vectors->shift > UINT64_C(1) << 17;
   _Alignas(64) uint32_t buffers[2][LPN_BATCH_POSITIONS];
   const uint64_t first = first_row / LPN_BATCH_ROWS;
   const size_t batches = count / LPN_BATCH_ROWS;
@@ -128,7 +130,10 @@ static void encode_avx512(const struct aes_key *key, block *rows, size_t stride,
     for (size_t pair = 0; pair < LPN_BATCH_PAIRS; pair++) {
       const size_t begin = QUADS * pair / LPN_BATCH_PAIRS, end = QUADS * (pair + 1) / LPN_BATCH_PAIRS;
       pair_offsets_avx512(&r, first + batch + 1, pair, &p, ahead);
-      for (size_t i = 4 * begin; vectors->width == 1 && i < 4 * end; i++) row_avx512(row + i, o + i * LPN_WEIGHT, v);
+      for (size_t i = 4 * begin; vectors->width == 1 && i < 4 * end; i++) {
+        if (far) lpn_ask(v, i, o, ahead);
+        row_avx512(row + i, o + i * LPN_WEIGHT, v);
+      }
       for (size_t i = 4 * begin; vectors->width == 2 && i < 4 * end; i++)
         half_line_avx512(row + i, stride, o + i * LPN_WEIGHT, v);
       for (size_t i = begin; vectors->width == LPN_TOGETHER && i < end; i++)

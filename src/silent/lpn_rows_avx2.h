@@ -84,21 +84,12 @@ static inline void line_avx2(block *row, size_t stride, size_t vectors, const ui
     aes_store_avx2(row + i * stride, _mm_xor_si128(aes_load_avx2(row + i * stride), sums[i]));
 }
 
-/* Rows whose lines are asked for before they are read: where the cache is shared the loads of the rows that a core
- * looks ahead to do not fill its waits. */
-enum { LPN_AHEAD = 12 };
-
-static inline void prefetch_avx2(const uint32_t *o, const uint8_t *v) {
-  for (size_t i = 0; i < LPN_WEIGHT; i++) _mm_prefetch((const char *)v + o[i], _MM_HINT_T0);
-}
-
 /* Rows [begin, end) of a batch whose positions are at o, those of the next batch's first rows at next. */
 static inline void rows_avx2(block *row, size_t stride, size_t begin, size_t end, const uint32_t *o,
                              const uint32_t *next, const struct lpn_vectors *vectors) {
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
   for (size_t i = begin; i < end; i++) {
-    const size_t far = i + LPN_AHEAD;
-    prefetch_avx2(far < LPN_BATCH_ROWS ? o + far * LPN_WEIGHT : next + (far - LPN_BATCH_ROWS) * LPN_WEIGHT, v);
+    lpn_ask(v, i, o, next);
     const uint32_t *const here = o + i * LPN_WEIGHT;
     if (vectors->width == 1) row_avx2(row + i, here, v);
     if (vectors->width == 2) half_line_avx2(row + i, stride, here, v);
