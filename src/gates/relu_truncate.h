@@ -20,8 +20,9 @@
  *  Random OTs are drawn directly before the flight that uses them, so that flights share their memory.
  *
  *  Why a cheating server learns nothing: all that the client sends is masked by fresh uniform bits of its
- *  correlations, as carry.h and cross.h argue, and nothing is ever opened. The source hands correlations out after
- *  their check has passed (ot/cot_silent.h); whether it passes depends on their own randomness and on what the peer
+ *  correlations, as carry.h and cross.h argue, and nothing is ever opened. But for choice bits in the first flight
+ *  (cot_postpone_check), which no sender can move, correlations are used after their check has passed; whether it
+ *  passes depends on their own randomness and on what the peer
  *  sent for them, not on shares, so a refill between two flights tells no more than one between two gates. Leaks:
  *  nothing.
  *  Cost: relu_truncate_cost(); 2 + (levels of the tree) + 1 or 2 flights a chunk.

@@ -65,9 +65,9 @@ fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** Takes `count` correlations in which this party is the receiver: macs M_i. */
 fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
-/** From here to cot_settle_check() nothing leaves this party that depends on a mac taken meanwhile otherwise than by
- * its choice bit, and nothing is received but by a refill. So a refill need not wait for the last message of its check,
- *  which only tells whether macs are right. Both parties call the pair at the same places.
+/** From here to cot_settle_check() the caller sends nothing that depends on a mac taken meanwhile otherwise than by its
+ *  choice bit, and receives nothing. So a refill need not wait for the last message of its check, which only tells
+ *  whether macs are right. Both parties call the pair at the same places; who fails in between gives the source up.
  *
  *  Why a cheating server learns nothing: silent_iterate() says what choice bits that are used before the check passes
  *  give away. */

@@ -4,10 +4,10 @@
  *  A direction's first take extends SoftSpoken once and runs a first iteration; after that a batch of iterations
  *  runs whenever a take finds the stock empty, often of both directions at once (the rule: ot/silent_schedule.h).
  *  Why a cheating server learns nothing: base OT, SoftSpoken and the iterations are each secure against it, and a check
- *  has passed before any correlation is handed out, but for choice bits where cot_postpone_check() says so. The session
- * number is hashed from both parties' nonces, the client's sent last, so a cheating server cannot choose it (it enters
- * hash tweaks and the choice of LPN matrices). Cost: cot_open_silent_cost() and cost_take_cots() in ot/cot_cost.h.
- * Source: DESIGN 6.1 to 6.3. */
+ *  has passed before any correlation is handed out, but where the caller uses choice bits alone (cot_postpone_check).
+ * The session number is hashed from both parties' nonces, the client's sent last, so a cheating server cannot choose it
+ * (it enters hash tweaks and the choice of LPN matrices). Cost: cot_open_silent_cost() and cost_take_cots() in
+ * ot/cot_cost.h. Source: DESIGN 6.1 to 6.3. */
 #ifndef FUSION_SILENT_COT_SILENT_H
 #define FUSION_SILENT_COT_SILENT_H
 

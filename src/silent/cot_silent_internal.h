@@ -38,7 +38,7 @@ struct cot_silent {
   struct direction directions[2]; /* by who is the OT sender */
   bool stocked;                   /* made ahead (cot_stock.h): there is no more than the stock */
   bool postponed;                 /* see cot_postpone_check() */
-  struct silent_check *check;     /* of the last batch; NULL: it has passed */
+  struct silent_check *check;     /* of the last batch; NULL: it is settled */
   fusion_status failed;           /* the first failure; nothing is handed out after it */
 };
 

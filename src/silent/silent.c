@@ -218,7 +218,7 @@ cleanup:
   return status;
 }
 
-/* Joins iterations that have passed their checks; takes their forests. */
+/* Joins iterations; takes their forests. */
 static fusion_status harvest_new(struct silent_harvest **out, const struct silent_party *p, struct run *runs,
                                  size_t count) {
   struct silent_harvest *h = NULL;
@@ -553,16 +553,18 @@ void silent_check_free(struct silent_check *e) {
   mem_free(e);
 }
 
+/* All at once, so that a failure does not tell which: the peer sees one bit. */
 static fusion_status compare_digests(const struct silent_check *e) {
   fusion_status status = FUSION_OK;
+  int differ = 0;
   for (size_t i = 0; i < e->count; i++) {
     uint8_t theirs[SILENT_DIGEST_LEN];
     TRY(channel_recv(e->channel, MSG_SILENT, theirs, sizeof theirs));
-    int differs = sodium_memcmp(e->digests + i * SILENT_DIGEST_LEN, theirs, sizeof theirs);
-    secret_declassify(&differs, sizeof differs, "the run ends here if the check fails: the peer sees it");
-    if (differs)
-      TRY(channel_fail(e->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
+    differ |= sodium_memcmp(e->digests + i * SILENT_DIGEST_LEN, theirs, sizeof theirs);
   }
+  secret_declassify(&differ, sizeof differ, "the run ends here if the check fails: the peer sees it");
+  if (differ)
+    TRY(channel_fail(e->channel, FUSION_E_CRYPTO, "silent OT: the peer's corrections fail the consistency check"));
 cleanup:
   return status;
 }

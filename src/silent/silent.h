@@ -68,8 +68,9 @@ struct silent_check;
 /** Runs a batch up to the peer's digests: both parties name the same iterations in the same order; the corrections of
  *  each direction together are at most CHANNEL_EXCHANGE_MAX bytes. silent_settle() ends it, before the next message is
  *  received. Until then nothing may leave this party that depends on a mac of the batch otherwise than by its choice
- *  bit. Those do not depend on what the sender has sent, so what they mask stays masked whatever that was; that the
- *  check fails later tells a cheating sender one bit of them, as its guesses do (see above).
+ *  bit. Those do not depend on what the sender has sent, so what they mask stays masked whatever that was. Whether the
+ *  check fails tells a cheating sender one bit, after it has seen that: docs/protocols/silent-cot.md, "Choices before
+ *  the check".
  *  Errors: those of the channel; memory. Cost: silent_iterate_cost(). */
 fusion_status silent_iterate(const struct silent_party *p, struct silent_iteration *its, size_t count,
                              struct silent_check **check) FUSION_MUST_CHECK;
