@@ -183,8 +183,9 @@ struct engine_party {
   struct heap *heap; /* large temporaries */
   struct prg *prg;   /* this party's own secret randomness */
   const struct engine_layout *layout;
-  const struct byte_stream *stream; /* of the run: written ahead, read online; NULL in one go */
-  struct keeping *keeping;          /* while the engine opens; NULL: nothing is kept */
+  const struct program_weights *weights; /* [steps]: the server's; NULL: the client */
+  const struct byte_stream *stream;      /* of the run: written ahead, read online; NULL in one go */
+  struct keeping *keeping;               /* while the engine opens; NULL: nothing is kept */
 };
 
 /** One gate of one run. Shares are [samples][shape_size] of engine_share_bits: bits above are ignored on input and zero

@@ -40,7 +40,8 @@ fusion_status engine_open(struct engine_session **out, const struct engine_openi
   *out = NULL;
   FAIL_IF(!s, FUSION_E_MEMORY);
   *s = (struct engine_session){.weights = o->weights};
-  s->party = (struct engine_party){.role = role, .channel = o->channel, .layout = &s->layout, .keeping = o->keeping};
+  s->party = (struct engine_party){
+      .role = role, .channel = o->channel, .layout = &s->layout, .weights = o->weights, .keeping = o->keeping};
   const struct walk_mark start = walk_mark_now(s);
   TRY(open_layout(s, o));
   s->party.heap = heap_new();

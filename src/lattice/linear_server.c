@@ -21,7 +21,10 @@
 #include "lattice/window_product.h"
 #include "lattice/workspace.h"
 
-enum { PIECE_BITS = 28 /* the share is cut into signed pieces that the exact product kernel takes */ };
+enum {
+  PIECE_BITS = 28,         /* the share is cut into signed pieces that the exact product kernel takes */
+  AHEAD_LEN_MAX = 4 << 20, /* bytes of answers that are made ahead */
+};
 
 struct server_tile {
   struct rlwe *r;
@@ -62,6 +65,32 @@ struct server_tile {
   int32_t *c0;                   /* [limbs][channels][span] */
   uint32_t *base;                /* [rows]: where a matrix' rows begin in a plane */
   uint32_t *uniform;             /* [limbs][n] */
+};
+
+/* How far the c1 of a bundle's answers are. */
+struct common {
+  size_t bundle;
+  bool expanded;
+  size_t out, first;                    /* the next output channel; the first of the message at hand */
+  const struct matrix_weights *weights; /* of the part at hand */
+  size_t done;                          /* output channels of it */
+  struct bit_writer writer;
+  uint8_t *message; /* its payload */
+};
+
+/* A layer while it runs, or is made ahead. */
+struct linear_run {
+  bool open;
+  fusion_status status; /* of what was made ahead */
+  struct linear_layer layer;
+  const int16_t *weights; /* borrowed */
+  size_t samples;
+  struct linear_layout l;
+  struct server_tile t;
+  struct common common;
+  uint8_t
+      *ready; /* owned: the messages of the first bundle's c1, one behind the other; NULL: they go as they are made */
+  size_t ready_len;
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -127,7 +156,6 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   tile_place(t, &w, t->r->kernels);
   TRY(rlwe_workspace(t->r, w.used, &w));
   tile_place(t, &w, t->r->kernels);
-  if (!t->x) t->pieces = 0;
   t->units.r = t->windows.r = t->r;
   if (t->by == PRODUCT_WINDOWS) TRY(window_product_open(&t->windows));
   t->weights = mem_alloc(t->parts, sizeof *t->weights);
@@ -417,33 +445,75 @@ static void emit_answer(struct server_tile *t, struct bit_writer *w, size_t o, s
   bits_put_all(w, masked, outputs, kept);
 }
 
-static fusion_status send_outputs(struct server_tile *t, message_type type, size_t len) {
-  secret_declassify(t->answer, len, "re-randomised ciphertexts, c0 less a uniform mask");
-  const fusion_status status = channel_send(t->r->channel, type, t->answer, len);
+static fusion_status send_outputs(struct server_tile *t, message_type type, uint8_t *payload, size_t len) {
+  secret_declassify(payload, len, "re-randomised ciphertexts, c0 less a uniform mask");
+  const fusion_status status = channel_send(t->r->channel, type, payload, len);
   return status == FUSION_OK ? channel_flush(t->r->channel) : status;
 }
 
-/* What the answers of a bundle have in common: needs no query. */
-static fusion_status send_common(struct server_tile *t, size_t bundle) {
-  fusion_status status = FUSION_OK;
+static struct common common_of(const struct server_tile *t, size_t bundle, uint8_t *message) {
+  return (struct common){.bundle = bundle, .weights = t->weights, .message = message};
+}
+
+static bool common_made(const struct server_tile *t, const struct common *c) {
+  return c->out == t->l->layer.shape.out_channels;
+}
+
+/* A piece of the c1 that the answers of a bundle have in common, which needs no query. *len: payload bytes of the
+ * message that it completes, else 0. */
+static fusion_status make_common(struct server_tile *t, struct common *c, size_t *len) {
   const struct linear_layout *l = t->l;
-  const struct matrix_weights *weights = t->weights;
-  TRY(expand_c1(t, bundle));
-  for (size_t out = 0, end; out < l->layer.shape.out_channels;) {
-    const size_t first = out;
-    struct bit_writer w = {.out = t->answer};
-    for (end = layout_message_end(l, out); out < end; weights++) {
-      set_common_group(t, out / l->group_outs);
-      for (size_t o = 0, count; o < weights->outs; o += count, out += count) {
-        count = size_min(t->together, weights->outs - o);
-        multiply_common(t, weights, out, count);
-        for (size_t i = 0; i < count && !l->levels; i++) emit_common(t, &w, i, out + i);
-        for (size_t i = 0; i < count && l->levels; i++) emit_unit(t, &w, i, out + i);
-      }
-    }
-    bits_finish(&w);
-    const size_t answers = layout_answers_between(l, first, end);
-    if (answers) TRY(send_outputs(t, MSG_RLWE_COMMON, layout_common_len(l, answers)));
+  *len = 0;
+  if (!c->expanded) {
+    c->expanded = true;
+    return expand_c1(t, c->bundle);
+  }
+  if (c->out == c->first) c->writer = (struct bit_writer){.out = c->message};
+  if (!c->done) set_common_group(t, c->out / l->group_outs);
+  const size_t count = size_min(t->together, c->weights->outs - c->done);
+  multiply_common(t, c->weights, c->out, count);
+  for (size_t i = 0; i < count && !l->levels; i++) emit_common(t, &c->writer, i, c->out + i);
+  for (size_t i = 0; i < count && l->levels; i++) emit_unit(t, &c->writer, i, c->out + i);
+  c->out += count;
+  c->done += count;
+  if (c->done == c->weights->outs) {
+    c->weights++;
+    c->done = 0;
+  }
+  if (c->out < layout_message_end(l, c->first)) return FUSION_OK;
+  bits_finish(&c->writer);
+  const size_t answers = layout_answers_between(l, c->first, c->out);
+  c->first = c->out;
+  if (answers) *len = layout_common_len(l, answers);
+  return FUSION_OK;
+}
+
+/* The messages that were made ahead. */
+static fusion_status send_ready(struct linear_run *run) {
+  fusion_status status = run->status;
+  uint8_t *at = run->ready;
+  for (size_t out = 0, end; out < run->common.first && status == FUSION_OK; out = end) {
+    end = layout_message_end(&run->l, out);
+    const size_t answers = layout_answers_between(&run->l, out, end), len = layout_common_len(&run->l, answers);
+    if (!answers) continue;
+    status = send_outputs(&run->t, MSG_RLWE_COMMON, at, len);
+    at += len;
+  }
+  return status;
+}
+
+static fusion_status send_common(struct linear_run *run, size_t bundle) {
+  fusion_status status = FUSION_OK;
+  struct server_tile *t = &run->t;
+  struct common *c = &run->common;
+  const bool begun = run->ready && bundle == 0;
+  if (begun) TRY(send_ready(run));
+  if (!begun) *c = common_of(t, bundle, t->answer);
+  while (!common_made(t, c)) {
+    size_t len;
+    TRY(make_common(t, c, &len));
+    if (len) TRY(send_outputs(t, MSG_RLWE_COMMON, c->message, len));
+    if (begun) c->message += len;
   }
 cleanup:
   return status;
@@ -467,20 +537,21 @@ static fusion_status send_answer(struct server_tile *t, size_t tile) {
       for (size_t o = 0; o < weights->outs; o++) emit_answer(t, &w, o, out + o, tile);
     }
     bits_finish(&w);
-    TRY(send_outputs(t, MSG_RLWE_ANSWER, layout_answer_len(l, tile, end - first)));
+    TRY(send_outputs(t, MSG_RLWE_ANSWER, t->answer, layout_answer_len(l, tile, end - first)));
   }
 cleanup:
   return status;
 }
 
-static fusion_status answer_tile(struct server_tile *t, size_t tile) {
+static fusion_status answer_tile(struct linear_run *run, size_t tile) {
   fusion_status status = FUSION_OK;
+  struct server_tile *t = &run->t;
   const struct linear_layout *l = t->l;
   const bool first = tile % l->bundle == 0;
-  if (first && l->common_first) TRY(send_common(t, tile / l->bundle));
+  if (first && l->common_first) TRY(send_common(run, tile / l->bundle));
   TRY(rlwe_do_meanwhile(t->r));
   TRY(channel_recv(t->r->channel, MSG_RLWE_QUERY, t->query, layout_query_len(l, tile)));
-  if (first && !l->common_first) TRY(send_common(t, tile / l->bundle));
+  if (first && !l->common_first) TRY(send_common(run, tile / l->bundle));
   TRY(send_answer(t, tile));
 cleanup:
   return status;
@@ -495,19 +566,111 @@ static bool weights_fit(const int16_t *weights, size_t count, unsigned bits) {
   return outside == 0;
 }
 
-fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
-                            const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) {
-  struct linear_layout l;
-  fusion_status status = layout_make(&l, layer, &r->keys, samples);
+static fusion_status run_open(struct linear_run *run, struct rlwe *r) {
+  const struct layer_shape *shape = &run->layer.shape;
+  fusion_status status = layout_make(&run->l, &run->layer, &r->keys, run->samples);
   if (status == FUSION_E_PEER) return FUSION_E_UNSUPPORTED; /* the model's own layer */
   if (status != FUSION_OK) return status;
-  struct server_tile t = {.r = r, .l = &l, .bias = bias, .x = x, .y = y, .raw = weights};
-  status =
-      weights_fit(weights, layer->shape.out_channels * l.rows, layer->shape.weight_bits) ? FUSION_OK : FUSION_E_MODEL;
-  if (status == FUSION_OK) status = tile_open(&t, weights);
-  for (size_t k = 0; status == FUSION_OK && k < l.tiles; k++) status = answer_tile(&t, k);
-  r->bundles += div_up(l.tiles, l.bundle);
-  tile_close(&t);
-  layout_free(&l);
+  run->open = true;
+  run->t = (struct server_tile){.r = r, .l = &run->l, .raw = run->weights};
+  if (!weights_fit(run->weights, shape->out_channels * run->l.rows, shape->weight_bits)) return FUSION_E_MODEL;
+  return tile_open(&run->t, run->weights);
+}
+
+static void run_close(struct linear_run *run) {
+  if (run->open) {
+    tile_close(&run->t);
+    layout_free(&run->l);
+  }
+  mem_free_secret(run->ready, run->ready_len);
+  mem_free(run);
+}
+
+static struct linear_run *run_new(const struct linear_layer *layer, const int16_t *weights, size_t samples) {
+  struct linear_run *run = mem_alloc(1, sizeof *run);
+  if (run) *run = (struct linear_run){.layer = *layer, .weights = weights, .samples = samples};
+  return run;
+}
+
+/* The run of this layer that was begun ahead, or a new one. */
+static struct linear_run *run_take(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
+                                   size_t samples) {
+  struct linear_run *run = r->ahead;
+  if (run && run->weights == weights && run->samples == samples) {
+    r->ahead = NULL;
+    return run;
+  }
+  linear_drop_ahead(r);
+  return run_new(layer, weights, samples);
+}
+
+fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights,
+                            const int64_t *bias, const uint64_t *x, uint64_t *y, size_t samples) {
+  struct linear_run *run = run_take(r, layer, weights, samples);
+  if (!run) return FUSION_E_MEMORY;
+  fusion_status status = run->open ? run->status : run_open(run, r);
+  struct server_tile *t = &run->t;
+  t->bias = bias;
+  t->x = x;
+  t->y = y;
+  if (!x) t->pieces = 0;
+  for (size_t k = 0; status == FUSION_OK && k < run->l.tiles; k++) status = answer_tile(run, k);
+  if (run->open) r->bundles += div_up(run->l.tiles, run->l.bundle);
+  run_close(run);
   return status;
+}
+
+/* Room for the messages of a bundle's c1; 0 where they are not made ahead. */
+static size_t ready_len(const struct linear_layout *l) {
+  size_t len = BITS_SLACK;
+  if (!l->common_first) return 0;
+  for (size_t out = 0, end; out < l->layer.shape.out_channels; out = end) {
+    end = layout_message_end(l, out);
+    const size_t answers = layout_answers_between(l, out, end);
+    if (answers) len += layout_common_len(l, answers);
+  }
+  return len <= AHEAD_LEN_MAX ? len : 0;
+}
+
+void linear_begin_ahead(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, size_t samples) {
+  linear_drop_ahead(r);
+  r->ahead = run_new(layer, weights, samples);
+}
+
+void linear_drop_ahead(struct rlwe *r) {
+  if (r->ahead) run_close(r->ahead);
+  r->ahead = NULL;
+}
+
+/* The first piece: all but the messages. */
+static fusion_status open_ahead(struct linear_run *run, struct rlwe *r) {
+  const fusion_status status = run_open(run, r);
+  if (status != FUSION_OK) return status;
+  run->ready_len = ready_len(&run->l);
+  if (!run->ready_len) return FUSION_OK;
+  run->ready = mem_alloc(run->ready_len, 1);
+  if (!run->ready) return FUSION_E_MEMORY;
+  run->common = common_of(&run->t, 0, run->ready);
+  return FUSION_OK;
+}
+
+bool linear_work_ahead(struct rlwe *r) {
+  struct linear_run *run = r->ahead;
+  if (!run || run->status != FUSION_OK) return false;
+  if (!run->open) {
+    run->status = open_ahead(run, r);
+    return true;
+  }
+  if (!run->ready || common_made(&run->t, &run->common)) return false;
+  size_t len;
+  run->status = make_common(&run->t, &run->common, &len);
+  run->common.message += len;
+  return true;
+}
+
+/* The messages, and the packed weights: at most eight bytes each, groups of outputs filled up. */
+size_t linear_ahead_memory(const struct linear_layer *layer) {
+  const struct layer_shape *shape = &layer->shape;
+  const size_t rows = (size_t)(shape->in_channels / shape->groups) * shape->kernel_h * shape->kernel_w;
+  return AHEAD_LEN_MAX + (shape->out_channels + 8 * (size_t)shape->groups) * (rows + 1) * 8;
 }

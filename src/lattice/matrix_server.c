@@ -284,6 +284,7 @@ fusion_status matrix_server(struct rlwe *r, const struct matrix_layer *layer, co
   FAIL_IF(!stream, FUSION_E_MEMORY);
   TRY(matrix_layout_make(&l, layer, samples));
   FAIL_IF(r->keys.levels < layer->levels || !r->keys.of_ring[l.wide->ring], FUSION_E_INTERNAL);
+  linear_drop_ahead(r);
   TRY(rlwe_workspace(r, matrix_server_workspace(&l), &w));
   server_place(&t, &w);
   matrix_own(&l, a, b, y);

@@ -410,6 +410,7 @@ void rlwe_close(struct rlwe *r) {
   mem_free(r->turn_key);
   mem_free(r->turn_shift);
   mem_free(r->turn_order);
+  linear_drop_ahead(r);
   mem_free(r->workspace);
   prg_free(r->secret);
   prg_free(r->shared);

@@ -18,6 +18,7 @@ struct rlwe {
   uint64_t bundles;   /* of tiles, so far: numbers the forks of `shared` */
   uint64_t products;  /* of matrices, so far: the same */
   struct rlwe_meanwhile meanwhile;
+  struct linear_run *ahead; /* owned, the server's: linear_begin_ahead(); NULL: none. In the workspace */
   struct rlwe_keys keys;
   struct modulus moduli[RLWE_LIMBS_MAX];
   struct ntt_table ntt[RLWE_RINGS][RLWE_LIMBS_MAX];
@@ -32,6 +33,9 @@ struct rlwe {
   uint8_t *workspace; /* owned: see workspace.h */
   size_t workspace_len;
 };
+
+/** What linear_begin_ahead() has begun, if anything: before others use the workspace. */
+void linear_drop_ahead(struct rlwe *r);
 
 /** What was set by rlwe_set_meanwhile(), if it has not been done. */
 fusion_status rlwe_do_meanwhile(struct rlwe *r) FUSION_MUST_CHECK;

@@ -60,6 +60,10 @@ void channel_set_timeout(struct channel *c, int timeout_ms) {
   if (c->transport->ops->set_timeout) c->transport->ops->set_timeout(c->transport, timeout_ms);
 }
 
+void channel_set_idle(struct channel *c, struct channel_idle idle) {
+  if (c->transport->ops->set_idle) c->transport->ops->set_idle(c->transport, idle);
+}
+
 void channel_record(struct channel *c, bool on) {
   c->recording = on;
   if (!on) return;

@@ -20,6 +20,8 @@ struct transport_ops {
   void (*linger)(struct transport *t, int limit_ms);
   /** Changes how long a read or write may take; NULL when the transport knows no time-outs. */
   void (*set_timeout)(struct transport *t, int timeout_ms);
+  /** What a read does while it would block; NULL when the transport cannot tell. */
+  void (*set_idle)(struct transport *t, struct channel_idle idle);
   void (*close)(struct transport *t);
 };
 

@@ -21,6 +21,7 @@ struct pipe_end {
   struct transport base;
   struct shared *shared;
   struct queue *in, *out;
+  struct channel_idle idle;
 };
 
 static bool queue_push(struct queue *q, const void *data, size_t len) {
@@ -57,12 +58,19 @@ static fusion_status pipe_write(struct transport *t, const void *data, size_t le
 static fusion_status pipe_read(struct transport *t, void *data, size_t len, fusion_error *err) {
   struct pipe_end *p = (struct pipe_end *)t;
   uint8_t *at = data;
+  bool works = p->idle.work != NULL;
   (void)err;
   pthread_mutex_lock(&p->shared->lock);
   while (len) {
     struct queue *q = p->in;
     const size_t part = size_min(len, q->end - q->begin);
     if (!part && q->closed) break;
+    if (!part && works) {
+      pthread_mutex_unlock(&p->shared->lock);
+      works = p->idle.work(p->idle.context);
+      pthread_mutex_lock(&p->shared->lock);
+      continue;
+    }
     if (!part) {
       pthread_cond_wait(&p->shared->changed, &p->shared->lock);
       continue;
@@ -90,6 +98,10 @@ static void pipe_linger(struct transport *t, int limit_ms) {
   (void)t, (void)limit_ms;
 }
 
+static void pipe_set_idle(struct transport *t, struct channel_idle idle) {
+  ((struct pipe_end *)t)->idle = idle;
+}
+
 static void pipe_close(struct transport *t) {
   struct pipe_end *p = (struct pipe_end *)t;
   struct shared *s = p->shared;
@@ -107,8 +119,12 @@ static void pipe_close(struct transport *t) {
   mem_free(s);
 }
 
-static const struct transport_ops pipe_ops = {
-    .write = pipe_write, .read = pipe_read, .cancel = pipe_cancel, .linger = pipe_linger, .close = pipe_close};
+static const struct transport_ops pipe_ops = {.write = pipe_write,
+                                              .read = pipe_read,
+                                              .cancel = pipe_cancel,
+                                              .linger = pipe_linger,
+                                              .set_idle = pipe_set_idle,
+                                              .close = pipe_close};
 
 fusion_status channel_pipe(struct channel **server_end, struct channel **client_end) {
   struct shared *s = mem_alloc(1, sizeof *s);

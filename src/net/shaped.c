@@ -18,7 +18,8 @@ struct shaped {
   struct transport *inner; /* owned */
   struct shape_settings settings;
   struct shape_line line; /* used unless the settings name another */
-  uint64_t left;          /* bytes of the current piece not read yet */
+  struct channel_idle idle;
+  uint64_t left; /* bytes of the current piece not read yet */
 };
 
 /* When `len` bytes that are sent now have left. */
@@ -42,7 +43,8 @@ static fusion_status shaped_write(struct transport *t, const void *data, size_t 
   return status == FUSION_OK ? s->inner->ops->write(s->inner, data, len, err) : status;
 }
 
-static void sleep_until(uint64_t ns) {
+static void wait_until(const struct channel_idle *idle, uint64_t ns) {
+  while (idle->work && clock_seconds() * 1e9 < (double)ns && idle->work(idle->context)) continue;
   const struct timespec at = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
   while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) continue;
 }
@@ -56,7 +58,7 @@ static fusion_status shaped_read(struct transport *t, void *data, size_t len, fu
       const fusion_status status = s->inner->ops->read(s->inner, stamp, sizeof stamp, err);
       if (status != FUSION_OK) return status;
       s->left = stamp[0];
-      sleep_until(stamp[1]);
+      wait_until(&s->idle, stamp[1]);
       continue;
     }
     const size_t part = s->left < len ? (size_t)s->left : len;
@@ -84,6 +86,12 @@ static void shaped_set_timeout(struct transport *t, int timeout_ms) {
   if (s->inner->ops->set_timeout) s->inner->ops->set_timeout(s->inner, timeout_ms);
 }
 
+static void shaped_set_idle(struct transport *t, struct channel_idle idle) {
+  struct shaped *s = (struct shaped *)t;
+  s->idle = idle;
+  if (s->inner->ops->set_idle) s->inner->ops->set_idle(s->inner, idle);
+}
+
 static void shaped_close(struct transport *t) {
   struct shaped *s = (struct shaped *)t;
   s->inner->ops->close(s->inner);
@@ -96,6 +104,7 @@ static const struct transport_ops shaped_ops = {.write = shaped_write,
                                                 .cancel = shaped_cancel,
                                                 .linger = shaped_linger,
                                                 .set_timeout = shaped_set_timeout,
+                                                .set_idle = shaped_set_idle,
                                                 .close = shaped_close};
 
 fusion_status channel_shape(struct channel **channel, const struct shape_settings *settings) {

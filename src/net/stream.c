@@ -27,6 +27,7 @@ struct stream {
   bool broken;    /* nothing more can be sent */
   uint8_t *inbox; /* bytes [begin, end) were received ahead */
   size_t begin, end, capacity;
+  struct channel_idle idle;
 };
 
 /* A running operation's time limit. */
@@ -168,6 +169,12 @@ static fusion_status stream_write(struct transport *t, const void *data, size_t 
   return FUSION_OK;
 }
 
+/* Works until bytes come or there is no work; then the caller waits. */
+static void work_meanwhile(const struct stream *s) {
+  struct pollfd p = {.fd = s->fd, .events = POLLIN};
+  while (s->idle.work && poll(&p, 1, 0) == 0 && s->idle.work(s->idle.context)) continue;
+}
+
 static fusion_status stream_read(struct transport *t, void *data, size_t len, fusion_error *err) {
   struct stream *s = (struct stream *)t;
   uint8_t *at = data;
@@ -192,6 +199,7 @@ static fusion_status stream_read(struct transport *t, void *data, size_t len, fu
     len -= direct ? got : 0;
     s->end += direct ? 0 : got;
     patience_progress(&patience, s, got);
+    if (!got) work_meanwhile(s);
     if (!got) status = socket_wait(s->fd, events, patience.deadline);
     if (status != FUSION_OK) return timed_out(s, status, err);
   }
@@ -226,6 +234,10 @@ static void stream_set_timeout(struct transport *t, int timeout_ms) {
   ((struct stream *)t)->timeout_ms = timeout_ms;
 }
 
+static void stream_set_idle(struct transport *t, struct channel_idle idle) {
+  ((struct stream *)t)->idle = idle;
+}
+
 static void stream_close(struct transport *t) {
   struct stream *s = (struct stream *)t;
   if (s->ssl && (s->broken || s->ended)) SSL_free(s->ssl);
@@ -240,6 +252,7 @@ static const struct transport_ops stream_ops = {.write = stream_write,
                                                 .cancel = stream_cancel,
                                                 .linger = stream_linger,
                                                 .set_timeout = stream_set_timeout,
+                                                .set_idle = stream_set_idle,
                                                 .close = stream_close};
 
 fusion_status stream_channel(struct channel **out, int fd, SSL *ssl, int timeout_ms) {

@@ -71,20 +71,12 @@ static inline void line_neon(block *row, size_t stride, size_t width, size_t vec
     aes_store_neon(row + k * stride, veorq_u8(aes_load_neon(row + k * stride), sums[k]));
 }
 
-/* Rows whose lines are asked for before they are read. */
-enum { LPN_AHEAD = 12 };
-
-static inline void prefetch_neon(const uint32_t *o, const uint8_t *v) {
-  for (size_t i = 0; i < LPN_WEIGHT; i++) __builtin_prefetch(v + o[i]);
-}
-
 /* Rows [begin, end) of a batch whose positions are at o, those of the next batch's first rows at next. */
 static inline void rows_neon(block *row, size_t stride, size_t begin, size_t end, const uint32_t *o,
                              const uint32_t *next, const struct lpn_vectors *vectors) {
   const uint8_t *const v = (const uint8_t *)vectors->blocks;
   for (size_t i = begin; i < end; i++) {
-    const size_t far = i + LPN_AHEAD;
-    prefetch_neon(far < LPN_BATCH_ROWS ? o + far * LPN_WEIGHT : next + (far - LPN_BATCH_ROWS) * LPN_WEIGHT, v);
+    lpn_ask(v, i, o, next);
     const uint32_t *const here = o + i * LPN_WEIGHT;
     if (vectors->width == 1) row_neon(row + i, here, v);
     if (vectors->width == 2) line_neon(row + i, stride, 2, vectors->count, here, v);

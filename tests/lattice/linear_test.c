@@ -22,6 +22,11 @@ struct job {
   fusion_status other_status;
   unsigned other_runs;
   uint64_t sent_before_other;
+  uint64_t fixed; /* seed of both parties' generators; 0: fresh ones */
+  size_t pieces;  /* that the server makes ahead, at most */
+  bool dropped;   /* which it does of another layer */
+  size_t made;
+  uint8_t sent[CHANNEL_HASH_LEN]; /* by the server */
   uint64_t *x_server, *x_client, *y_server, *y_client;
   int16_t *weights;
   int64_t *bias;
@@ -91,16 +96,38 @@ static fusion_status other_work(void *context) {
   return status == FUSION_OK ? j->other_status : status;
 }
 
+static fusion_status generator(struct prg **out, const struct job *j, enum role role) {
+  uint8_t seed[PRG_SEED_LEN] = {(uint8_t)role};
+  if (!j->fixed) return prg_new_random(out);
+  memcpy(seed + 8, &j->fixed, sizeof j->fixed);
+  *out = prg_new(seed);
+  return *out ? FUSION_OK : FUSION_E_MEMORY;
+}
+
+/* Nothing is sent or read. */
+static void work_ahead(struct job *j, struct rlwe *r) {
+  const struct channel_stats before = channel_get_stats(j->server);
+  linear_begin_ahead(r, &j->layer, j->weights, j->dropped ? j->samples + 1 : j->samples);
+  while (j->made < j->pieces && linear_work_ahead(r)) j->made++;
+  if (j->made < j->pieces) assert_false(linear_work_ahead(r));
+  const struct channel_stats after = channel_get_stats(j->server);
+  assert_memory_equal(&before, &after, sizeof before);
+}
+
 static void *run_server(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
-  j->server_status = prg_new_random(&prg);
+  uint8_t received[CHANNEL_HASH_LEN];
+  channel_record(j->server, true);
+  j->server_status = generator(&prg, j, ROLE_SERVER);
   if (j->server_status == FUSION_OK) j->server_status = open_keys(&r, j, ROLE_SERVER, prg);
   if (j->server_status == FUSION_OK && j->other) rlwe_set_meanwhile(r, (struct rlwe_meanwhile){other_work, j});
+  if (j->server_status == FUSION_OK && j->pieces) work_ahead(j, r);
   if (j->server_status == FUSION_OK)
     j->server_status = linear_server(r, &j->layer, j->weights, j->bias, j->x_server, j->y_server, j->samples);
   j->server_stats = channel_get_stats(j->server);
+  channel_recorded(j->server, j->sent, received);
   rlwe_close(r);
   prg_free(prg);
   channel_close(j->server);
@@ -111,7 +138,7 @@ static void *run_client(void *arg) {
   struct job *j = arg;
   struct rlwe *r = NULL;
   struct prg *prg = NULL;
-  j->client_status = prg_new_random(&prg);
+  j->client_status = generator(&prg, j, ROLE_CLIENT);
   if (j->client_status == FUSION_OK) j->client_status = open_keys(&r, j, ROLE_CLIENT, prg);
   if (j->client_status == FUSION_OK && j->other) j->client_status = channel_send(j->client, OTHER, "work", 4);
   if (j->client_status == FUSION_OK)
@@ -853,6 +880,49 @@ static void linear__other_work_before_the_first_query(void **state) {
     }
 }
 
+/* Whatever the server has made ahead of its query, it sends the same bytes: of layers with and without interleaved
+ * answers, with products row by row, by windows and by transforms, of one bundle and of several; of layers whose first
+ * query comes before their answers it makes nothing. What was begun of another layer is dropped. */
+static void linear__made_ahead_is_the_same(void **state) {
+  (void)state;
+  struct linear_layer long_messages = dense(4608, 4608, 20, 2, 8);
+  long_messages.shape.groups = 4608;
+  long_messages.rlwe_set = rlwe_set_make(1, 0);
+  const struct job jobs[] = {
+      {.layer = dense(100, 140, 22, 1, 8), .samples = 113, .turns = INTERLEAVE_LEVELS_MAX},
+      {.layer = conv(4, 28, 130, 1, 1, 0, 1, 1), .samples = 2, .turns = INTERLEAVE_LEVELS_MAX, .turned = 3},
+      {.layer = conv(3, 14, 40, 7, 1, 3, 1, 1), .samples = 1, .turns = 4},
+      {.layer = conv(6, 14, 70, 3, 1, 1, 1, 2), .samples = 60},
+      {.layer = dense(37, 50, 24, 2, 8), .samples = 5000, .keys = 1},
+      {.layer = long_messages, .samples = 1200},
+  };
+  const size_t pieces[] = {0, 1, 2, 3, 7, SIZE_MAX};
+  uint64_t seed = test_seed();
+  for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+    const uint64_t same = seed, fixed = test_random(&seed) | 1;
+    uint8_t first[CHANNEL_HASH_LEN];
+    for (size_t k = 0; k < 2 * sizeof pieces / sizeof *pieces; k++) {
+      struct job j = jobs[i];
+      uint64_t own = same;
+      j.fixed = fixed;
+      j.pieces = pieces[k / 2];
+      j.dropped = k % 2;
+      job_open(&j, FILL_RANDOM, &own);
+      test_run_both(run_server, &j, run_client, &j);
+      assert_ok(j.server_status);
+      assert_ok(j.client_status);
+      check_outputs(&j, &own);
+      check_cost(&j);
+      /* Of what was dropped the server's generator has moved on. */
+      if (k == 0) memcpy(first, j.sent, sizeof first);
+      if (!j.dropped) assert_memory_equal(first, j.sent, sizeof first);
+      const bool none = i + 1 == sizeof jobs / sizeof *jobs;
+      if (j.pieces == SIZE_MAX) assert_true(none ? j.made == 1 : j.made >= 3); /* opened; expanded; answers */
+      job_close(&j);
+    }
+  }
+}
+
 /* Deviation of the noise of output `out`, in units of the lowest kept bit, `dropped` bits of the query left out: what
  * linear.c bounds, with true variances (uniform: width^2 / 12; ternary: 2 / 3) instead of sub-Gaussian ones. */
 static double noise_deviation(const struct job *j, size_t out, unsigned dropped) {
@@ -919,6 +989,14 @@ static void linear__bad_weights_and_manifest(void **state) {
   job_open(&j, FILL_RANDOM, &seed);
   j.weights[5] = 128; /* one beyond 8 bits */
   test_run_both(run_server, &j, run_client, &j);
+  assert_int_equal(j.server_status, FUSION_E_MODEL);
+  assert_int_not_equal(j.client_status, FUSION_OK);
+  job_close(&j);
+  j = (struct job){.layer = dense(8, 2, 20, 2, 8), .samples = 2, .pieces = SIZE_MAX};
+  job_open(&j, FILL_RANDOM, &seed);
+  j.weights[5] = 128;
+  test_run_both(run_server, &j, run_client, &j);
+  assert_int_equal(j.made, 1); /* the failure is told by the layer */
   assert_int_equal(j.server_status, FUSION_E_MODEL);
   assert_int_not_equal(j.client_status, FUSION_OK);
   job_close(&j);
@@ -1061,6 +1139,7 @@ int main(void) {
       cmocka_unit_test(linear__every_tier),
       cmocka_unit_test(linear__server_without_share),
       cmocka_unit_test(linear__other_work_before_the_first_query),
+      cmocka_unit_test(linear__made_ahead_is_the_same),
       cmocka_unit_test(linear__bad_weights_and_manifest),
       cmocka_unit_test(linear_memory__covers_the_parts),
       cmocka_unit_test(choose_set__noise_has_the_deviation_of_the_bound),

@@ -575,6 +575,66 @@ static void *ask_one(void *arg) {
   return NULL;
 }
 
+/* Counts to `limit`, each time for 0.1 ms, and at `send_at` sends what the other end waits for. */
+struct idler {
+  struct channel *peer;
+  unsigned limit, send_at, calls;
+};
+
+static bool idle_work(void *context) {
+  struct idler *i = context;
+  if (i->calls >= i->limit) return false;
+  i->calls++;
+  usleep(100);
+  if (i->calls == i->send_at) {
+    assert_ok(channel_send(i->peer, MSG_TEST, "word", 4));
+    assert_ok(channel_flush(i->peer));
+  }
+  return true;
+}
+
+/* Work goes on until the message comes, and no longer, unless it comes to its end before. */
+static void check_idle(struct channel *waits, struct channel *peer, unsigned delay_ms) {
+  char got[4];
+  struct idler i = {.peer = peer, .limit = 100000, .send_at = 20};
+  channel_set_idle(waits, (struct channel_idle){idle_work, &i});
+  assert_ok(channel_recv(waits, MSG_TEST, got, 4));
+  assert_memory_equal(got, "word", 4);
+  assert_true(i.calls >= 20 && i.calls < 100000);
+  if (delay_ms) assert_true(i.calls > 20);
+  i = (struct idler){.peer = peer, .limit = 20, .send_at = 20}; /* then waits */
+  assert_ok(channel_recv(waits, MSG_TEST, got, 4));
+  assert_int_equal(i.calls, 20);
+  i = (struct idler){.peer = peer, .limit = 100000};
+  assert_ok(channel_send(peer, MSG_TEST, "word", 4));
+  assert_ok(channel_flush(peer));
+  usleep(50000 + 1000 * delay_ms); /* it is there */
+  assert_ok(channel_recv(waits, MSG_TEST, got, 4));
+  assert_int_equal(i.calls, 0);
+  channel_set_idle(waits, (struct channel_idle){NULL, NULL});
+}
+
+static void idle__work_is_done_while_nothing_comes(void **state) {
+  (void)state;
+  struct tls_context *s = server_tls(NULL), *c = client_tls(certs.ca, false);
+  const struct shape_settings settings = {.bytes_per_second = 10e6, .latency_ms = 20};
+  for (int kind = 0; kind < 4; kind++) { /* a pipe, TCP, TLS, TCP that is slowed down */
+    struct pair p = {0};
+    if (kind) pair_open(&p, kind == 2 ? s : NULL, kind == 2 ? c : NULL, "127.0.0.1", 5000);
+    if (!kind) assert_ok(channel_pipe(&p.server, &p.client));
+    if (kind == 3) {
+      assert_ok(channel_shape(&p.server, &settings));
+      assert_ok(channel_shape(&p.client, &settings));
+    }
+    check_idle(p.server, p.client, kind == 3 ? 20 : 0);
+    check_idle(p.client, p.server, kind == 3 ? 20 : 0);
+    channel_close(p.server);
+    channel_close(p.client);
+  }
+  tls_free(s);
+  tls_free(c);
+}
+
 static void shaped__delays_by_latency_and_bandwidth(void **state) {
   (void)state;
   const struct shape_settings settings = {.bytes_per_second = 10e6, .latency_ms = 30};
@@ -637,6 +697,7 @@ int main(void) {
       cmocka_unit_test(channel__cancel_ends_a_running_receive),
       cmocka_unit_test(listener__stop_ends_the_wait),
       cmocka_unit_test(refusal__text_arrives),
+      cmocka_unit_test(idle__work_is_done_while_nothing_comes),
       cmocka_unit_test(shaped__delays_by_latency_and_bandwidth),
   };
   return cmocka_run_group_tests(tests, make_certs, remove_certs);

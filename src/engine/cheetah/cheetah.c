@@ -5,10 +5,16 @@
 
 static void cheetah_close(void *state) {
   struct cheetah *c = state;
+  if (c->party.channel) channel_set_idle(c->party.channel, (struct channel_idle){NULL, NULL});
   rlwe_close(c->rlwe);
   cot_close(c->cot);
   prg_free(c->ot_prg);
   mem_free_secret(c, sizeof *c);
+}
+
+bool cheetah_work_ahead(void *state) {
+  struct cheetah *c = state;
+  return c->rlwe && linear_work_ahead(c->rlwe);
 }
 
 /* Nearly all of the set-up is arithmetic on a curve, and most of the first layer's answer is made without the query. So
@@ -70,6 +76,7 @@ static fusion_status open_keys(struct cheetah *c, const struct engine_party *p) 
   fusion_status status = FUSION_OK;
   if (p->layout->phase == ENGINE_AT_ONCE) TRY(open_cot(c, p));
   c->party = (struct party){.role = p->role, .channel = p->channel, .cot = c->cot, .prg = p->prg, .heap = p->heap};
+  channel_set_idle(p->channel, (struct channel_idle){cheetah_work_ahead, c});
   if (p->layout->phase != ENGINE_AT_ONCE) return FUSION_OK;
   if (p->role == ROLE_SERVER) TRY(rlwe_open_server(&c->rlwe, p->channel, p->prg, keys));
   if (p->role == ROLE_CLIENT) TRY(rlwe_open_client(&c->rlwe, p->channel, p->prg, keys));

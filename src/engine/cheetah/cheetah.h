@@ -53,6 +53,9 @@ struct cheetah {
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
 
+/** While this party waits for a message: a piece of what it will need (channel_set_idle). */
+bool cheetah_work_ahead(void *state);
+
 /** Before a session's first layer: the layer does what is left of the correlations' set-up. */
 fusion_status cheetah_first_layer(struct cheetah *c) FUSION_MUST_CHECK;
 

@@ -25,11 +25,23 @@ void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, s
   cost->out_of_memory = cost->out_of_memory || out_of_memory;
 }
 
+/* Of a layer that is begun while others run. */
+static size_t ahead_memory(const struct engine_layout *layout) {
+  const struct program *program = layout->program;
+  size_t most = 0;
+  for (uint32_t i = 1; i < program->count; i++) {
+    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
+    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
+    most = size_max(most, linear_ahead_memory(&layer));
+  }
+  return most;
+}
+
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   const struct cheetah_layout *own = cheetah_own(layout);
   const size_t cots =
       own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
-  return cots + rlwe_memory(&own->steps.keys, role);
+  return cots + rlwe_memory(&own->steps.keys, role) + (role == ROLE_SERVER ? ahead_memory(layout) : 0);
 }
 
 static struct engine_seconds matrix_seconds(const struct matrix_work *w, const struct engine_speeds *speeds) {

@@ -1,6 +1,20 @@
 /* The gates: for each its run, its cost and its memory, side by side. */
 #include "engine/cheetah/cheetah.h"
 
+/* The run's next layer, in what this party waits until then. Not over a product of matrices, which would drop it. */
+static void begin_next(struct cheetah *c, const struct gate_call *call) {
+  const struct engine_layout *layout = call->party->layout;
+  const struct program *program = layout->program;
+  for (uint32_t i = call->number + 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate == GATE_MATMUL) return;
+    if (gate != GATE_LINEAR) continue;
+    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
+    linear_begin_ahead(c->rlwe, &layer, call->party->weights[i].weights, call->samples);
+    return;
+  }
+}
+
 static fusion_status linear_run(void *state, const struct gate_call *call) {
   struct cheetah *c = state;
   const struct linear_layer layer = step_linear(&cheetah_own(call->party->layout)->steps, call->number);
@@ -8,8 +22,10 @@ static fusion_status linear_run(void *state, const struct gate_call *call) {
   const fusion_status status = c->first_layer ? cheetah_first_layer(c) : FUSION_OK;
   if (status != FUSION_OK) return status;
   if (!call->weights) return linear_client(c->rlwe, &layer, x, call->out, call->samples);
-  return linear_server(c->rlwe, &layer, call->weights->weights, call->weights->bias, call->zero ? NULL : x, call->out,
-                       call->samples);
+  const fusion_status run = linear_server(c->rlwe, &layer, call->weights->weights, call->weights->bias,
+                                          call->zero ? NULL : x, call->out, call->samples);
+  if (run == FUSION_OK) begin_next(c, call);
+  return run;
 }
 
 static void linear_declare(struct cost *cost, const struct engine_layout *layout, uint32_t number, size_t samples) {
