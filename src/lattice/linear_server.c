@@ -88,9 +88,7 @@ struct linear_run {
   struct linear_layout l;
   struct server_tile t;
   struct common common;
-  uint8_t
-      *ready; /* owned: the messages of the first bundle's c1, one behind the other; NULL: they go as they are made */
-  size_t ready_len;
+  uint8_t *ready; /* owned: the messages of the first bundle's c1, one behind the other; NULL: none is made ahead */
 };
 
 static size_t c0_plane(const struct linear_layout *l) {
@@ -582,7 +580,7 @@ static void run_close(struct linear_run *run) {
     tile_close(&run->t);
     layout_free(&run->l);
   }
-  mem_free_secret(run->ready, run->ready_len);
+  mem_free(run->ready);
   mem_free(run);
 }
 
@@ -646,9 +644,9 @@ void linear_drop_ahead(struct rlwe *r) {
 static fusion_status open_ahead(struct linear_run *run, struct rlwe *r) {
   const fusion_status status = run_open(run, r);
   if (status != FUSION_OK) return status;
-  run->ready_len = ready_len(&run->l);
-  if (!run->ready_len) return FUSION_OK;
-  run->ready = mem_alloc(run->ready_len, 1);
+  const size_t len = ready_len(&run->l);
+  if (!len) return FUSION_OK;
+  run->ready = mem_alloc(len, 1);
   if (!run->ready) return FUSION_E_MEMORY;
   run->common = common_of(&run->t, 0, run->ready);
   return FUSION_OK;
