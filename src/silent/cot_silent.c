@@ -297,24 +297,40 @@ cleanup:
   return status;
 }
 
-/* One direction at the end of a refill: a batch, what was left when it joined in, the vectors that are being put side
- * by side; the trees in use. */
-static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
-  const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
-  size_t most = set->batch;
-  if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
-  const size_t vectors = sizeof(block) * silent_set_k(set) * size_min(most, set->together);
-  return one * (most + most / 2 + set->together) + vectors + 2 * SILENT_UNIT_MAX * sizeof(block);
+static size_t iteration_memory(const struct silent_set *set) {
+  return sizeof(block) * (silent_set_base(set) + set->trees);
 }
 
-static size_t supply_memory(const struct silent_set *main, uint64_t expected) {
-  const size_t begun = direction_memory(&silent_set_lan, expected);
+static size_t batch_most(const struct silent_set *set, uint64_t expected) {
+  const uint64_t needed = expected / silent_set_outputs(set) + 2;
+  return expected && needed < set->batch ? (size_t)needed : set->batch;
+}
+
+/* One direction in a refill: a batch, the trees in use. */
+static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
+  return iteration_memory(set) * batch_most(set, expected) + 2 * SILENT_UNIT_MAX * sizeof(block);
+}
+
+/* What only one of them can have beside it, as the stock of the other is empty: what was left when it joined in. And
+ * two groups that share a matrix: at the start of a refill what is used up or held back, at its end what is being put
+ * side by side. */
+static size_t joining_memory(const struct silent_set *set, uint64_t expected) {
+  const size_t most = batch_most(set, expected), left = size_min(most, most / 2 + set->together);
+  return iteration_memory(set) * (left + 2 * size_min(most, set->together));
+}
+
+/* The larger one of the set that begins and the one that follows. */
+static size_t larger(size_t (*memory)(const struct silent_set *set, uint64_t expected), const struct silent_set *main,
+                     uint64_t expected) {
+  const size_t begun = memory(&silent_set_lan, expected);
   if (expected && expected <= silent_set_outputs(&silent_set_lan)) return begun;
-  return size_max(begun, direction_memory(main, expected));
+  return size_max(begun, memory(main, expected));
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {
   const struct silent_set *main = silent_schedule_start(params).main;
-  return softspoken_memory(SILENT_FIELD_BITS) + supply_memory(main, params->expected_server_sends) +
-         supply_memory(main, params->expected_client_sends);
+  const uint64_t server = params->expected_server_sends, client = params->expected_client_sends;
+  return softspoken_memory(SILENT_FIELD_BITS) + larger(direction_memory, main, server) +
+         larger(direction_memory, main, client) +
+         size_max(larger(joining_memory, main, server), larger(joining_memory, main, client));
 }
