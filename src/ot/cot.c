@@ -17,6 +17,10 @@ fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64
   return c->ops->take_receiver(c, macs, count);
 }
 
+bool cot_work_ahead(struct cot *c) {
+  return c->ops->work_ahead && c->ops->work_ahead(c);
+}
+
 void cot_postpone_check(struct cot *c) {
   if (c->ops->postpone_check) c->ops->postpone_check(c);
 }

@@ -19,6 +19,7 @@ struct cot;
 struct cot_ops {
   fusion_status (*take_sender)(struct cot *c, block *keys, size_t count);
   fusion_status (*take_receiver)(struct cot *c, block *macs, size_t count);
+  bool (*work_ahead)(struct cot *c);     /* NULL: there is nothing to do ahead */
   void (*postpone_check)(struct cot *c); /* both NULL: there is none */
   fusion_status (*settle_check)(struct cot *c);
   fusion_status (*complete)(struct cot *c); /* NULL: sources are complete when they are open */
@@ -65,6 +66,13 @@ fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** Takes `count` correlations in which this party is the receiver: macs M_i. */
 fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
+/** Makes a little of what the next takes will want, without a message and in well under a millisecond, for when this
+ *  party would wait. False: there is nothing to do. It changes nothing but when the work is done, so each party calls
+ *  it when it likes, also while it waits inside another call of the same source.
+ *
+ *  Why a cheating server learns nothing: no message depends on it but by when it leaves, and what there is to do
+ *  follows from counts that both parties know. */
+bool cot_work_ahead(struct cot *c);
 /** From here to cot_settle_check() the caller sends nothing that depends on a mac taken meanwhile otherwise than by its
  *  choice bit, and receives nothing. So a refill need not wait for the last message of its check, which only tells
  *  whether macs are right. Both parties call the pair at the same places; who fails in between gives the source up.

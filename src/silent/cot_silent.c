@@ -4,7 +4,7 @@
 static void direction_close(struct direction *d, struct heap *heap) {
   for (size_t i = d->head; i < d->count; i++) silent_free(d->stores[i].harvest);
   mem_free(d->stores);
-  heap_give(heap, d->unit, SILENT_UNIT_MAX * sizeof(block));
+  grown_close(&d->grown, heap);
 }
 
 /* Grows what is held back into the base correlations of `count` iterations, `base` each. */
@@ -46,8 +46,7 @@ static void hold_back(struct direction *d, size_t need) {
 static fusion_status make_room(struct direction *d, struct heap *heap, size_t more) {
   struct store *stores = mem_alloc(d->count - d->head + more, sizeof *stores);
   size_t count = 0;
-  if (!d->unit) d->unit = heap_take(heap, SILENT_UNIT_MAX, sizeof(block));
-  if (!stores || !d->unit) {
+  if (!stores || (!d->grown.room && !grown_widen(&d->grown, heap, SILENT_UNIT_MAX))) {
     mem_free(stores);
     return FUSION_E_MEMORY;
   }
@@ -158,31 +157,38 @@ cleanup:
   return status;
 }
 
-/* Gives out between one and `count` of the stock, which is not empty: whole units grow where they are wanted. Returns
- * how many. */
-static size_t take_some(struct direction *d, block *out, size_t count) {
-  while (d->next_leaf == d->leaves && d->stores[d->head].next == d->stores[d->head].end) {
+/* The store to grow from, of a stock that has trees to grow. */
+static struct store *first_store(struct direction *d) {
+  while (d->stores[d->head].next == d->stores[d->head].end) {
     /* Only behind all that may be taken are trees held back. */
     assert(d->stores[d->head].last == d->stores[d->head].end);
     silent_free(d->stores[d->head++].harvest);
   }
-  struct store *t = &d->stores[d->head];
-  if (d->next_leaf == d->leaves && count < t->unit) {
-    silent_grow(t->harvest, d->unit, t->next++, 1);
-    d->next_leaf = 0;
-    d->leaves = t->unit;
+  return &d->stores[d->head];
+}
+
+/* Grows the next unit. False: there is no room for it. */
+static bool grow_unit(struct direction *d) {
+  struct store *t = first_store(d);
+  block *unit = grown_add(&d->grown, t->unit);
+  if (unit) silent_grow(t->harvest, unit, t->next++, 1);
+  return unit;
+}
+
+/* Gives out between one and `count` of the stock, which is not empty: whole units grow where they are wanted. Returns
+ * how many. */
+static size_t take_some(struct direction *d, block *out, size_t count) {
+  if (!grown_left(&d->grown)) {
+    struct store *t = first_store(d);
+    const size_t trees = size_min(count / t->unit, t->end - t->next);
+    if (trees) {
+      silent_grow(t->harvest, out, t->next, trees);
+      t->next += trees;
+      return trees * t->unit;
+    }
+    (void)grow_unit(d); /* there is room for one where nothing is left */
   }
-  if (d->next_leaf < d->leaves) {
-    const size_t n = size_min(count, d->leaves - d->next_leaf);
-    memcpy(out, d->unit + d->next_leaf, n * sizeof(block));
-    mem_wipe(d->unit + d->next_leaf, n * sizeof(block));
-    d->next_leaf += n;
-    return n;
-  }
-  const size_t trees = size_min(count / t->unit, t->end - t->next);
-  silent_grow(t->harvest, out, t->next, trees);
-  t->next += trees;
-  return trees * t->unit;
+  return grown_take(&d->grown, out, count);
 }
 
 static fusion_status take(struct cot_silent *s, enum role sender, block *out, size_t count) {
@@ -212,6 +218,45 @@ static fusion_status take_sender(struct cot *c, block *keys, size_t count) {
 static fusion_status take_receiver(struct cot *c, block *macs, size_t count) {
   struct cot_silent *s = (struct cot_silent *)c;
   return take(s, role_peer(c->role), macs, count);
+}
+
+enum { AHEAD_STEP = 4 /* room for what is grown ahead becomes so many times larger */ };
+
+/* Room for what a direction that takes so many in all grows ahead; 0: any number. */
+static size_t ahead_room(uint64_t takes) {
+  return takes && takes < SILENT_AHEAD_MAX - SILENT_UNIT_MAX ? (size_t)takes + SILENT_UNIT_MAX : SILENT_AHEAD_MAX;
+}
+
+/* What of the stock takes are expected to want. */
+static uint64_t wanted_ahead(const struct silent_supply *supply) {
+  if (!supply->expected) return supply->ready; /* unknown, or all of a stock */
+  const uint64_t taken = supply->released - supply->ready;
+  if (taken >= supply->expected) return 0;
+  return supply->ready < supply->expected - taken ? supply->ready : supply->expected - taken;
+}
+
+/* The room becomes larger in steps, as the waits turn out: a large step would take as long as a dozen units. */
+static bool grow_ahead(struct cot_silent *s, enum role sender) {
+  const struct silent_supply *supply = &s->schedule.supply[sender];
+  struct direction *d = &s->directions[sender];
+  if (grown_left(&d->grown) >= wanted_ahead(supply)) return false;
+  if (grow_unit(d)) return true;
+  const size_t most = ahead_room(s->stocked ? supply->ready : supply->expected);
+  const size_t room = size_min(AHEAD_STEP * d->grown.room, most);
+  return room > d->grown.room && grown_widen(&d->grown, s->cot.heap, room) && grow_unit(d);
+}
+
+/* In the direction of which less is grown, of what is wanted. */
+static bool silent_work_ahead(struct cot *c) {
+  struct cot_silent *s = (struct cot_silent *)c;
+  uint64_t left[2], wanted[2];
+  if (s->opening || s->failed != FUSION_OK) return false;
+  for (int r = 0; r < 2; r++) {
+    left[r] = grown_left(&s->directions[r].grown);
+    wanted[r] = wanted_ahead(&s->schedule.supply[r]);
+  }
+  const enum role first = left[0] * wanted[1] <= left[1] * wanted[0] ? ROLE_SERVER : ROLE_CLIENT;
+  return grow_ahead(s, first) || grow_ahead(s, role_peer(first));
 }
 
 static void silent_close(struct cot *c) {
@@ -262,6 +307,7 @@ static fusion_status settle_check(struct cot *c) {
 
 const struct cot_ops cot_silent_ops = {.take_sender = take_sender,
                                        .take_receiver = take_receiver,
+                                       .work_ahead = silent_work_ahead,
                                        .postpone_check = postpone_check,
                                        .settle_check = settle_check,
                                        .complete = silent_complete,
@@ -297,24 +343,41 @@ cleanup:
   return status;
 }
 
-/* One direction at the end of a refill: a batch, what was left when it joined in, the vectors that are being put side
- * by side; the trees in use. */
-static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
-  const size_t one = sizeof(block) * (silent_set_base(set) + set->trees);
-  size_t most = set->batch;
-  if (expected && expected / silent_set_outputs(set) + 2 < most) most = expected / silent_set_outputs(set) + 2;
-  const size_t vectors = sizeof(block) * silent_set_k(set) * size_min(most, set->together);
-  return one * (most + most / 2 + set->together) + vectors + 2 * SILENT_UNIT_MAX * sizeof(block);
+static size_t iteration_memory(const struct silent_set *set) {
+  return sizeof(block) * (silent_set_base(set) + set->trees);
 }
 
-static size_t supply_memory(const struct silent_set *main, uint64_t expected) {
-  const size_t begun = direction_memory(&silent_set_lan, expected);
+static size_t batch_most(const struct silent_set *set, uint64_t expected) {
+  const uint64_t needed = expected / silent_set_outputs(set) + 2;
+  return expected && needed < set->batch ? (size_t)needed : set->batch;
+}
+
+/* One direction in a refill: a batch; the trees in use and those grown ahead, while their room becomes larger. */
+static size_t direction_memory(const struct silent_set *set, uint64_t expected) {
+  const size_t ahead = ahead_room(expected), smaller = size_min(ahead, SILENT_AHEAD_MAX / AHEAD_STEP);
+  return iteration_memory(set) * batch_most(set, expected) + (2 * SILENT_UNIT_MAX + ahead + smaller) * sizeof(block);
+}
+
+/* What only one of them can have beside it, as the stock of the other is empty: what was left when it joined in. And
+ * two groups that share a matrix: at the start of a refill what is used up or held back, at its end what is being put
+ * side by side. */
+static size_t joining_memory(const struct silent_set *set, uint64_t expected) {
+  const size_t most = batch_most(set, expected), left = size_min(most, most / 2 + set->together);
+  return iteration_memory(set) * (left + 2 * size_min(most, set->together));
+}
+
+/* The larger one of the set that begins and the one that follows. */
+static size_t larger(size_t (*memory)(const struct silent_set *set, uint64_t expected), const struct silent_set *main,
+                     uint64_t expected) {
+  const size_t begun = memory(&silent_set_lan, expected);
   if (expected && expected <= silent_set_outputs(&silent_set_lan)) return begun;
-  return size_max(begun, direction_memory(main, expected));
+  return size_max(begun, memory(main, expected));
 }
 
 size_t cot_silent_memory(const struct silent_params *params) {
   const struct silent_set *main = silent_schedule_start(params).main;
-  return softspoken_memory(SILENT_FIELD_BITS) + supply_memory(main, params->expected_server_sends) +
-         supply_memory(main, params->expected_client_sends);
+  const uint64_t server = params->expected_server_sends, client = params->expected_client_sends;
+  return softspoken_memory(SILENT_FIELD_BITS) + larger(direction_memory, main, server) +
+         larger(direction_memory, main, client) +
+         size_max(larger(joining_memory, main, server), larger(joining_memory, main, client));
 }

@@ -4,10 +4,14 @@
 
 #include "ot/softspoken.h"
 #include "silent/cot_silent.h"
+#include "silent/grown.h"
 #include "silent/silent.h"
 #include "silent/silent_schedule.h"
 
-enum { SILENT_UNIT_MAX = 1 << 12 /* correlations of a tree of all iterations that share a matrix */ };
+enum {
+  SILENT_UNIT_MAX = 1 << 12,  /* correlations of a tree of all iterations that share a matrix */
+  SILENT_AHEAD_MAX = 1 << 18, /* correlations that a direction grows ahead: 4 MiB */
+};
 
 /* What is left of iterations that share a matrix: trees [next, end) of each to be taken, [end, last) held back for the
  * next batch. */
@@ -22,8 +26,7 @@ struct direction {
   enum role sender;
   struct store *stores;
   size_t head, count;
-  block *unit;              /* the trees in use, grown; all before `next_leaf` is taken */
-  size_t next_leaf, leaves; /* of the trees in use; 0, 0 before the first */
+  struct grown grown; /* before what the stores still have: the trees in use, and those grown ahead */
 };
 
 struct cot_silent {

@@ -139,6 +139,7 @@ static bool store_left(const struct store *t) {
 static fusion_status write_store(const struct store *t, const struct byte_stream *to) {
   const struct silent_iteration first = silent_origin(t->harvest);
   const struct silent_set *set = first.set;
+  assert(!t->next); /* none of it is taken, or grown ahead */
   const uint64_t words[STORE_WORDS] = {
       set->depth, set->trees, set->factor, set->shift, set->together, silent_members(t->harvest), first.number, t->end};
   const fusion_status status = stream_write(to, words, sizeof words);
@@ -225,8 +226,7 @@ static fusion_status silent_restore(struct cot **out, const struct cot_opening *
     d->sender = sender;
     FAIL_IF(h->stores[sender] > stores_max, FUSION_E_INPUT);
     d->stores = mem_alloc(size_max(1, (size_t)h->stores[sender]), sizeof *d->stores);
-    d->unit = heap_take(o->heap, SILENT_UNIT_MAX, sizeof(block));
-    FAIL_IF(!d->stores || !d->unit, FUSION_E_MEMORY);
+    FAIL_IF(!d->stores || !grown_widen(&d->grown, o->heap, SILENT_UNIT_MAX), FUSION_E_MEMORY);
     for (uint64_t i = 0; i < h->stores[sender]; i++) TRY(read_store(s, &party, sender, from));
     FAIL_IF(*ready < h->counts[sender], FUSION_E_INPUT);
     *ready = h->counts[sender];

@@ -3,6 +3,7 @@
 #include "ot/softspoken.h"
 #include "ot/tamper.h"
 #include "silent/cot_silent_cost.h"
+#include "silent/cot_silent_internal.h"
 #include "silent/silent.h"
 #include "support/support.h"
 
@@ -19,23 +20,61 @@ struct end {
   const struct take *takes;
   size_t take_count;
   uint64_t seed;
-  bool deferred; /* completed after a message of something else */
+  bool deferred;   /* completed after a message of something else */
+  bool postponed;  /* the check of each take's refill is settled behind it */
+  size_t ahead[2]; /* by role: most calls of cot_work_ahead() before a take, and while its check is out */
+  bool waits;      /* some also where this end waits for a message */
+  struct cot *cot; /* NULL: not open */
+  uint64_t random;
+  size_t waited; /* calls that found work in waits */
+  bool told;     /* a call has sent, or received */
   block **got;   /* one array a take */
   uint64_t *indices;
+  size_t *worked; /* calls that found work, at each take; behind the last one */
   block delta;
   uint64_t session;
   struct channel_stats opened, ended;
   fusion_status status;
 };
 
+static bool same_stats(struct channel_stats a, struct channel_stats b) {
+  return a.bytes_sent == b.bytes_sent && a.bytes_received == b.bytes_received && a.messages_sent == b.messages_sent &&
+         a.messages_received == b.messages_received && a.depth == b.depth;
+}
+
+enum { ALL = 1 << 20 /* calls: there is never as much to do */ };
+
+static size_t work_ahead(struct end *e) {
+  const struct channel_stats before = channel_get_stats(e->channel);
+  const size_t most = e->ahead[e->role], calls = most == ALL ? most : test_random(&e->random) % (most + 1);
+  size_t worked = 0;
+  while (worked < calls && cot_work_ahead(e->cot)) worked++;
+  if (!same_stats(before, channel_get_stats(e->channel))) e->told = true;
+  return worked;
+}
+
+static void work_in_wait(void *context) {
+  struct end *e = context;
+  if (e->cot && e->waits) e->waited += work_ahead(e);
+}
+
 static fusion_status take_all(struct end *e, struct cot *cot) {
+  fusion_status status = FUSION_OK;
   for (size_t i = 0; i < e->take_count; i++) {
     const struct take *t = &e->takes[i];
-    const fusion_status status = t->sender == e->role ? cot_take_sender(cot, e->got[i], t->count, &e->indices[i])
-                                                      : cot_take_receiver(cot, e->got[i], t->count, &e->indices[i]);
-    if (status != FUSION_OK) return status;
+    e->worked[i] = work_ahead(e);
+    if (e->postponed) cot_postpone_check(cot);
+    TRY(t->sender == e->role ? cot_take_sender(cot, e->got[i], t->count, &e->indices[i])
+                             : cot_take_receiver(cot, e->got[i], t->count, &e->indices[i]));
+    if (e->postponed) {
+      e->worked[i] += work_ahead(e);
+      TRY(cot_settle_check(cot));
+    }
   }
-  return channel_flush(e->channel);
+  TRY(channel_flush(e->channel));
+cleanup:
+  e->worked[e->take_count] = work_ahead(e);
+  return status;
 }
 
 enum { OTHER = MESSAGE_TYPE(0xff, 1), OTHER_LEN = 100 };
@@ -63,9 +102,14 @@ static void *run_end(void *arg) {
   memcpy(seed + 8, &e->seed, sizeof e->seed);
   struct prg *prg = prg_new(seed);
   struct cot *cot = NULL;
-  const struct cot_opening opening = {.role = e->role, .channel = e->channel, .prg = prg, .deferred = e->deferred};
+  struct heap *heap = heap_new(); /* which must get all back */
+  const struct cot_opening opening = {
+      .role = e->role, .channel = e->channel, .heap = heap, .prg = prg, .deferred = e->deferred};
   e->status = cot_open_silent(&cot, &opening, e->params);
+  e->cot = cot;
+  e->random = e->seed + e->role;
   e->opened = channel_get_stats(e->channel);
+  if (e->status == FUSION_OK && cot_work_ahead(cot)) e->told = true; /* there is nothing yet */
   if (e->status == FUSION_OK && e->deferred && e->take_count) e->status = complete(e, cot);
   if (e->status == FUSION_OK) {
     e->delta = cot->delta; /* nothing before it is complete */
@@ -75,6 +119,7 @@ static void *run_end(void *arg) {
   e->ended = channel_get_stats(e->channel);
   cot_close(cot);
   prg_free(prg);
+  heap_free(heap);
   channel_close(e->channel);
   return NULL;
 }
@@ -82,11 +127,14 @@ static void *run_end(void *arg) {
 static void run_ends(struct end ends[2], struct end common, struct tamper tamper) {
   const struct take *takes = common.takes;
   const size_t n = common.take_count;
+  tamper.waits = work_in_wait;
   for (int i = 0; i < 2; i++) {
     ends[i] = common;
     ends[i].role = (enum role)i;
+    tamper.contexts[i] = &ends[i];
     ends[i].got = mem_alloc(n, sizeof *ends[i].got);
     ends[i].indices = mem_alloc(n, sizeof *ends[i].indices);
+    ends[i].worked = mem_alloc(n + 1, sizeof *ends[i].worked);
     for (size_t t = 0; t < n; t++) {
       ends[i].got[t] = mem_alloc(takes[t].count, sizeof(block));
       assert_non_null(ends[i].got[t]);
@@ -106,6 +154,7 @@ static void release(struct end ends[2]) {
     for (size_t t = 0; t < ends[i].take_count; t++) mem_free(ends[i].got[t]);
     mem_free(ends[i].got);
     mem_free(ends[i].indices);
+    mem_free(ends[i].worked);
   }
 }
 
@@ -287,6 +336,181 @@ static void cot_silent__a_failed_refill_hands_out_nothing(void **state) {
   release(ends);
 }
 
+/* Takes of all sizes, beyond what is expected. */
+static size_t random_takes(struct take *takes, size_t most, const struct silent_params *params, uint64_t *random) {
+  enum { UNKNOWN = 1200000 };
+  uint64_t left[2] = {params->expected_server_sends, params->expected_client_sends};
+  size_t n = 0;
+  if (!left[0] && !left[1]) left[0] = left[1] = UNKNOWN;
+  for (; n + 2 < most && left[0] + left[1]; n++) {
+    const enum role sender = !left[0] || (left[1] && test_random(random) % 3 == 0) ? ROLE_CLIENT : ROLE_SERVER;
+    const uint64_t bound = UINT64_C(1) << (4 + test_random(random) % 15), count = 1 + test_random(random) % bound;
+    takes[n] = (struct take){sender, (size_t)(count < left[sender] ? count : left[sender])};
+    left[sender] -= takes[n].count;
+  }
+  for (int r = 0; r < 2; r++) takes[n++] = (struct take){(enum role)r, (size_t)left[r] + 100000};
+  return n;
+}
+
+static void expect_same(const struct end ends[2], const struct end wanted[2]) {
+  for (int i = 0; i < 2; i++) {
+    assert_ok(ends[i].status);
+    assert_false(ends[i].told);
+    assert_true(same_stats(ends[i].ended, wanted[i].ended));
+    for (size_t t = 0; t < ends[i].take_count; t++) {
+      assert_int_equal(ends[i].indices[t], wanted[i].indices[t]);
+      assert_memory_equal(ends[i].got[t], wanted[i].got[t], ends[i].takes[t].count * sizeof(block));
+    }
+  }
+}
+
+static void expect_declared(const struct end ends[2]) {
+  struct cost cost = {0};
+  struct cot_cost model;
+  cot_open_silent_cost(&cost, &model, ends[0].params);
+  for (size_t t = 0; t < ends[0].take_count; t++) {
+    if (ends[0].postponed) cost_postpone_check(&cost);
+    cost_take_cots(&cost, ends[0].takes[t].sender, ends[0].takes[t].count);
+    if (ends[0].postponed) cost_settle_check(&cost);
+  }
+  assert_int_equal(ends[ROLE_SERVER].ended.bytes_sent, cost.bytes_to_client);
+  assert_int_equal(ends[ROLE_CLIENT].ended.bytes_sent, cost.bytes_to_server);
+  assert_int_equal(ends[ROLE_SERVER].ended.depth, cost.depth_server);
+  assert_int_equal(ends[ROLE_CLIENT].ended.depth, cost.depth_client);
+}
+
+/* Little or much grown ahead, at one party or both, between takes, in the waits of refills, which one direction joins
+ * in with a part of its stock, and while a check is out: the same correlations, in the same messages. */
+static void work_ahead__changes_nothing_that_is_taken(void **state) {
+  (void)state;
+  enum { TAKES_MAX = 90 };
+  static const struct silent_params sessions[] = {
+      {.profile = SILENT_LAN, .expected_server_sends = 2000000, .expected_client_sends = 300000},
+      {.profile = SILENT_WAN, .expected_server_sends = 20000, .expected_client_sends = 900000},
+      {.profile = SILENT_LAN}};
+  static const size_t patterns[][2] = {{3, 0}, {3, 60}, {ALL, 400}, {ALL, ALL}, {0, 70}};
+  size_t waited = 0;
+  for (size_t s = 0; s < sizeof sessions / sizeof *sessions; s++) {
+    uint64_t random = test_seed();
+    struct take takes[TAKES_MAX];
+    struct end wanted[2], ends[2];
+    struct end common = {.params = &sessions[s], .takes = takes, .seed = random, .postponed = s != 1};
+    common.take_count = random_takes(takes, TAKES_MAX, &sessions[s], &random);
+    run_ends(wanted, common, honest);
+    expect_same(wanted, wanted);
+    expect_declared(wanted);
+    check_takes(wanted);
+    for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
+      memcpy(common.ahead, patterns[p], sizeof common.ahead);
+      common.waits = p % 2;
+      run_ends(ends, common, honest);
+      expect_same(ends, wanted);
+      waited += ends[ROLE_SERVER].waited + ends[ROLE_CLIENT].waited;
+      release(ends);
+    }
+    release(wanted);
+  }
+  assert_in_range(waited, 100, ALL);
+}
+
+/* Nothing before the first batch; then 4 MiB of a direction, or all that it is expected to give; nothing behind that,
+ * and no tree that is held back. */
+static void work_ahead__ends(void **state) {
+  (void)state;
+  enum { SERVER = 3000000, CLIENT = 50000, SERVER_UNIT = 4 << 9, CLIENT_UNIT = 1 << 9 };
+  const struct silent_params params = {
+      .profile = SILENT_LAN, .expected_server_sends = SERVER, .expected_client_sends = CLIENT};
+  const struct take takes[] = {{ROLE_SERVER, 1},
+                               {ROLE_CLIENT, CLIENT - 1},
+                               {ROLE_SERVER, 10 * SERVER_UNIT},
+                               {ROLE_SERVER, SERVER - 1 - 10 * SERVER_UNIT - 700},
+                               {ROLE_SERVER, 700},
+                               {ROLE_CLIENT, 1}};
+  struct end ends[2];
+  run_ends(ends,
+           (struct end){.params = &params, .takes = takes, .take_count = 6, .seed = test_seed(), .ahead = {ALL, ALL}},
+           honest);
+  for (int i = 0; i < 2; i++) {
+    const size_t *worked = ends[i].worked;
+    assert_ok(ends[i].status);
+    assert_false(ends[i].told);
+    assert_int_equal(worked[0], 0);
+    /* The first one took a unit's first correlation. */
+    assert_int_equal(worked[1], SILENT_AHEAD_MAX / SERVER_UNIT - 1 + div_up(CLIENT, CLIENT_UNIT));
+    assert_int_equal(worked[2], 0);
+    assert_in_range(worked[3], 9, 10);
+    assert_in_range(worked[4], 0, 1);
+    assert_int_equal(worked[5], 0);
+    assert_int_equal(worked[6], 0);
+  }
+  check_takes(ends);
+  release(ends);
+}
+
+/* Both directions have grown ahead when a refill's corrections turn out to be wrong. */
+static void work_ahead__ends_with_a_failed_refill(void **state) {
+  (void)state;
+  enum { UNIT = 1 << 9 };
+  const struct silent_params params = {.profile = SILENT_LAN};
+  const struct take takes[] = {{ROLE_SERVER, 100}, {ROLE_CLIENT, 100}, {ROLE_CLIENT, 100}, {ROLE_SERVER, 800000}};
+  struct cost cost = {0};
+  struct cot_cost model;
+  struct end ends[2];
+  cot_open_silent_cost(&cost, &model, &params);
+  for (size_t t = 0; t < 3; t++) cost_take_cots(&cost, takes[t].sender, takes[t].count);
+  assert_in_range(model.schedule.supply[ROLE_SERVER].ready, SILENT_AHEAD_MAX, 799999);
+  const struct tamper tamper = {
+      .who = ROLE_SERVER, .position = cost.bytes_to_client + CHANNEL_HEADER_LEN + 1000, .flip = 4};
+  for (int postponed = 0; postponed < 2; postponed++) {
+    const struct end common = {.params = &params,
+                               .takes = takes,
+                               .take_count = 4,
+                               .seed = test_seed(),
+                               .postponed = postponed,
+                               .ahead = {ALL, ALL}};
+    run_ends(ends, common, tamper);
+    assert_int_equal(ends[ROLE_CLIENT].status, FUSION_E_CRYPTO);
+    const size_t *worked = ends[ROLE_CLIENT].worked;
+    assert_int_equal(worked[0] + worked[1] + worked[2], 2 * (SILENT_AHEAD_MAX / UNIT - 1));
+    assert_int_equal(worked[4], 0);
+    release(ends);
+  }
+}
+
+/* Numbers in, in pieces of many lengths; they come out in order, in any portions, and are gone then. */
+static void grown__first_in_first_out_and_wiped(void **state) {
+  (void)state;
+  enum { ROOM = 1000, PIECE_MAX = 250, LARGER = 1500, STEPS = 20000 };
+  uint64_t random = test_seed(), in = 1, out = 1;
+  struct grown g = {0};
+  block got[LARGER];
+  assert_int_equal(grown_take(&g, got, LARGER), 0);
+  assert_null(grown_add(&g, 1));
+  assert_true(grown_widen(&g, NULL, ROOM));
+  for (size_t step = 0; step < STEPS; step++) {
+    const size_t count = 1 + test_random(&random) % PIECE_MAX;
+    if (step == STEPS / 2) assert_true(grown_widen(&g, NULL, LARGER));
+    if (test_random(&random) % 2) {
+      block *piece = grown_add(&g, count);
+      if (!piece) assert_true(grown_left(&g) + 2 * PIECE_MAX > g.room);
+      for (size_t i = 0; piece && i < count; i++) {
+        piece[i] = block_make(in, in + 1);
+        in++;
+      }
+    } else {
+      const size_t n = grown_take(&g, got, count);
+      assert_true(n <= count && (n || in == out));
+      for (size_t i = 0; i < n; i++, out++) assert_true(got[i].hi == out && got[i].lo == out + 1);
+    }
+    assert_int_equal(grown_left(&g), in - out);
+    size_t held = 0;
+    for (size_t i = 0; i < g.room; i++) held += g.blocks[i].hi != 0;
+    assert_int_equal(held, in - out);
+  }
+  assert_true(in > 100 * ROOM);
+  grown_close(&g, NULL);
+}
+
 /* Takes `count` of a direction by the rule alone; how many refills that makes. */
 static size_t schedule_take(struct silent_schedule *s, enum role sender, uint64_t count) {
   struct silent_supply *d = &s->supply[sender];
@@ -437,6 +661,10 @@ int main(void) {
       cmocka_unit_test(cot_silent__profiles_and_their_declared_cost),
       cmocka_unit_test(cot_silent__seeds_determine_the_session),
       cmocka_unit_test(cot_silent__a_failed_refill_hands_out_nothing),
+      cmocka_unit_test(work_ahead__changes_nothing_that_is_taken),
+      cmocka_unit_test(work_ahead__ends),
+      cmocka_unit_test(work_ahead__ends_with_a_failed_refill),
+      cmocka_unit_test(grown__first_in_first_out_and_wiped),
       cmocka_unit_test(cot_silent__memory_stays_small),
       cmocka_unit_test(schedule__makes_what_is_expected_and_little_more),
       cmocka_unit_test(schedule__few_refills_and_none_in_vain),

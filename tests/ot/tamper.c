@@ -12,6 +12,8 @@ struct tampered {
   int fd;
   uint64_t written, position;
   uint8_t flip;
+  void (*waits)(void *context);
+  void *context;
   uint8_t *inbox; /* read while a write had to wait; what is not consumed is [inbox_at, inbox_len) */
   size_t inbox_at, inbox_len, inbox_size;
 };
@@ -82,6 +84,7 @@ static fusion_status tampered_read(struct transport *base, void *data, size_t le
   t->inbox_at += ahead;
   at += ahead;
   len -= ahead;
+  if (len && t->waits) t->waits(t->context);
   while (len) {
     const ssize_t n = recv(t->fd, at, len, 0);
     if (n <= 0) return FUSION_E_CLOSED;
@@ -101,10 +104,15 @@ static void tampered_close(struct transport *base) {
 static const struct transport_ops tampered_ops = {
     .write = tampered_write, .read = tampered_read, .close = tampered_close};
 
-static fusion_status end_new(struct channel **out, int fd, uint64_t position, uint8_t flip) {
+static fusion_status end_new(struct channel **out, int fd, const struct tamper *tamper, enum role role) {
   struct tampered *t = mem_alloc(1, sizeof *t);
   if (!t) return FUSION_E_MEMORY;
-  *t = (struct tampered){.base = {&tampered_ops}, .fd = fd, .position = position, .flip = flip};
+  *t = (struct tampered){.base = {&tampered_ops},
+                         .fd = fd,
+                         .position = tamper->who == role ? tamper->position : UINT64_MAX,
+                         .flip = tamper->flip,
+                         .waits = tamper->waits,
+                         .context = tamper->contexts[role]};
   return channel_new(out, &t->base);
 }
 
@@ -112,8 +120,7 @@ fusion_status tamper_pair(struct channel **server, struct channel **client, stru
   int fds[2];
   *server = *client = NULL;
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds)) return FUSION_E_IO;
-  const uint64_t never = UINT64_MAX;
-  fusion_status status = end_new(server, fds[0], tamper.who == ROLE_SERVER ? tamper.position : never, tamper.flip);
+  const fusion_status status = end_new(server, fds[0], &tamper, ROLE_SERVER);
   if (status != FUSION_OK) return status;
-  return end_new(client, fds[1], tamper.who == ROLE_CLIENT ? tamper.position : never, tamper.flip);
+  return end_new(client, fds[1], &tamper, ROLE_CLIENT);
 }
