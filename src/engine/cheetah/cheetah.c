@@ -12,9 +12,10 @@ static void cheetah_close(void *state) {
   mem_free_secret(c, sizeof *c);
 }
 
+/* The layer first: what is grown ahead is copied when it is taken. */
 bool cheetah_work_ahead(void *state) {
   struct cheetah *c = state;
-  return c->rlwe && linear_work_ahead(c->rlwe);
+  return (c->rlwe && linear_work_ahead(c->rlwe)) || (c->cot && cot_work_ahead(c->cot));
 }
 
 /* Nearly all of the set-up is arithmetic on a curve, and most of the first layer's answer is made without the query. So
