@@ -267,6 +267,12 @@ long double sensitive_log2(const struct mix_choice *c, double rho, enum sensitiv
     const bool peak = (i == 0 || above[i] >= above[i - 1]) && (i + 1 == count || above[i] >= above[i + 1]);
     if (peak && above[i] > f.best) climb(&f, grid[i], i + 1 < count ? grid[i + 1] - grid[i] : 1);
   }
+  /* The best of few samples need not be at a peak of the bound: whatever it does not rule out is looked at. */
+  for (size_t i = 0; i < count; i++) {
+    const long double best = f.best;
+    if (above[i] > best) look_at(&f, grid[i]);
+    if (f.best > best) climb(&f, grid[i], i + 1 < count ? grid[i + 1] - grid[i] : 1);
+  }
   if (worst) *worst = f.worst;
   return fminl(f.best, 0);
 }

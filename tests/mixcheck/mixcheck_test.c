@@ -270,6 +270,37 @@ static void sensitive__a_given_query_is_safer_when_more_changes(void **state) {
   }
 }
 
+/** The best s is the best of all. */
+static void expect_best_of_all(const struct mix_choice *c, double rho) {
+  for (int e = 0; e < 2; e++) {
+    const enum sensitive_event event = e ? SENSITIVE_ANY : SENSITIVE_GIVEN;
+    long double best = -INFINITY;
+    for (uint64_t s = 1; s <= mix_choice_samples(c); s++) best = fmaxl(best, sensitive_log2_at(c, rho, event, s));
+    const long double found = sensitive_log2(c, rho, event, NULL);
+    if (fabsl(found - fminl(best, 0)) > 1e-9L)
+      fail_msg("R = %" PRIu64 ", B = %" PRIu64 ", T = %" PRIu64 ", e = %" PRIu64 ", K = %" PRIu64
+               ", rho = %g, event %d: %.10Lf, the best of all is %.10Lf",
+               c->queries, c->copies, c->public_samples, c->errors, c->public_copies, rho, e, found, best);
+  }
+}
+
+static void sensitive__finds_the_best_of_all(void **state) {
+  (void)state;
+  static const struct mix_choice plans[] = {{1, 13, 100, 5, 1}, {8, 10, 100, 5, 1}, {32, 8, 100, 5, 1},
+                                            {8, 9, 100, 0, 2},  {3, 4, 12, 2, 3},   {4, 2, 3, 0, 1}};
+  static const double parts[] = {0.01, 0.06, 0.2, 0.5, 0.8, 0.9};
+  uint64_t seed = test_seed();
+  for (int round = 0; round < 100; round++) {
+    struct mix_choice c = {.queries = 1 + test_random(&seed) % 8, .copies = 2 + test_random(&seed) % 4};
+    c.public_samples = 1 + test_random(&seed) % 20;
+    c.errors = test_random(&seed) % c.public_samples;
+    c.public_copies = 1 + test_random(&seed) % 3;
+    expect_best_of_all(&c, (1 + (double)(test_random(&seed) % 100)) / 100);
+  }
+  for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) expect_best_of_all(&plans[i], parts[k]);
+}
+
 static void sensitive__nonsense_gets_a_line(void **state) {
   (void)state;
   fusion_plan_choice c = {.size = sizeof c, .queries = 8, .copies = 10, .public_samples = 100, .allowed_errors = 5};
@@ -821,6 +852,7 @@ int main(void) {
       cmocka_unit_test(bound__the_limit_itself_holds),
       cmocka_unit_test(sensitive__equals_the_bound_when_all_samples_are),
       cmocka_unit_test(sensitive__a_given_query_is_safer_when_more_changes),
+      cmocka_unit_test(sensitive__finds_the_best_of_all),
       cmocka_unit_test(sensitive__nonsense_gets_a_line),
       cmocka_unit_test(power__exact_tails),
       cmocka_unit_test(accuracy__clopper_pearson),
