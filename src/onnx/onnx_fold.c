@@ -63,6 +63,7 @@ fusion_status fold_binary(const struct call *c, const char *op, const struct ten
   struct dims dims;
   if (!dims_broadcast(&a->dims, &b->dims, &dims)) return call_malformed(c, "has shapes that do not broadcast");
   const struct integer_op *integer = integer_op_find(op);
+  if (a->i && b->i && !result_type(integer, a, b)) return call_malformed(c, "has operands of different types");
   struct tensor *t = tensor_alloc(&dims, result_type(integer, a, b));
   if (!t) return call_out_of_memory(c);
   size_t sa[MAX_RANK], sb[MAX_RANK], index[MAX_RANK] = {0}, ia = 0, ib = 0;
