@@ -57,7 +57,6 @@ ALLOWED = [
     ("src/lattice/linear_server.c", "l->bundle", SHAPES),
     ("src/lattice/linear_server.c", "l->group_outs", SHAPES),
     ("src/lattice/linear_server.c", "l->layer.shape.groups", SHAPES),
-    ("src/lattice/linear_server.c", "shape->groups", SHAPES),
     ("src/lattice/linear_server.c", "l->packed", SHAPES),
     ("src/lattice/linear_server.c", "m->p", TABLE),
     ("src/lattice/linear_server.c", "n", SHAPES),

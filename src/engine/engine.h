@@ -254,6 +254,8 @@ struct engine {
   void (*open_cost)(const struct engine_layout *layout, struct cost *cost);
   /** Bytes that a session's state takes at most. */
   size_t (*memory)(const struct engine_layout *layout, enum role role);
+  /** NULL: 0. Bytes of later steps that a party has begun while the gate of step `number` runs. */
+  size_t (*memory_beside)(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
   /** Processor seconds of a session's opening, with shards of `samples` samples, and of a gate; of parties that both
    *  work at `speeds`. `together` stays 0. */
   struct engine_seconds (*open_seconds)(const struct engine_layout *layout, size_t samples,

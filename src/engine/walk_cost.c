@@ -83,6 +83,8 @@ static size_t run_memory(const struct engine_layout *layout, size_t samples, enu
     const enum operator_gate gate = step_operator(&program->steps[i])->gate;
     size_t len = live_elements(program, last_use, i) * samples * sizeof(uint64_t);
     if (gate != GATE_LOCAL) len = add_memory(len, gates[gate].memory(layout, i, samples, role));
+    if (gate != GATE_LOCAL && layout->engine->memory_beside)
+      len = add_memory(len, layout->engine->memory_beside(layout, i, samples, role));
     peak = size_max(peak, len);
   }
   if (program->output != OUTPUT_LOGITS) {

@@ -91,13 +91,14 @@ fusion_status linear_server(struct rlwe *r, const struct linear_layer *layer, co
 fusion_status linear_client(struct rlwe *r, const struct linear_layer *layer, const uint64_t *x, uint64_t *y,
                             size_t samples) FUSION_MUST_CHECK;
 /** The server's next layer, begun while it waits for something else: linear_work_ahead() makes a piece of what needs no
- *  query, mostly in less than a millisecond, and returns whether there was something to do. linear_server() with these
- *  weights and as many samples goes on from there; any other layer or product of matrices drops it. Nothing is sent
- *  ahead, so the messages are the same, and what fails is told by linear_server(). weights: borrowed until then. */
+ *  query, mostly in a fraction of a millisecond, of layers with millions of weights in some, and returns whether there
+ *  was something to do. linear_server() with these weights and as many samples goes on from there; any other layer or
+ *  product of matrices drops it. Nothing is sent ahead, so the messages are the same, and what fails is told by
+ *  linear_server(). weights: borrowed until then. Memory: linear_memory(), and LINEAR_AHEAD_MAX bytes of answers; of
+ *  layers with longer ones none is made ahead. */
+enum { LINEAR_AHEAD_MAX = 4 << 20 };
 void linear_begin_ahead(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, size_t samples);
 bool linear_work_ahead(struct rlwe *r);
-/** Bytes at most that it keeps beside the workspace. */
-size_t linear_ahead_memory(const struct linear_layer *layer);
 void linear_cost(struct cost *cost, const struct linear_layer *layer, const struct rlwe_keys *keys, size_t samples);
 /** For predictions: ciphertexts that come and go, in those of 2,048 coefficients of two limbs; multiply-accumulates on
  *  a coefficient of one polynomial (limbs not counted); transforms of the weights of products by them; merges of

@@ -21,10 +21,7 @@
 #include "lattice/window_product.h"
 #include "lattice/workspace.h"
 
-enum {
-  PIECE_BITS = 28,         /* the share is cut into signed pieces that the exact product kernel takes */
-  AHEAD_LEN_MAX = 4 << 20, /* bytes of answers that are made ahead */
-};
+enum { PIECE_BITS = 28 /* the share is cut into signed pieces that the exact product kernel takes */ };
 
 struct server_tile {
   struct rlwe *r;
@@ -34,11 +31,12 @@ struct server_tile {
   uint64_t *y;
   const int16_t *raw; /* the weights */
   size_t pieces, c1_stride;
-  size_t room, c0_room;           /* for the lanes of a tile, in whole blocks; n where whole polynomials are added */
-  enum layout_product by;         /* products with c1 */
-  size_t together;                /* output channels whose products with c1 are made together */
-  size_t parts;                   /* of all groups */
-  struct matrix_weights *weights; /* owned, [parts] */
+  size_t room, c0_room;   /* for the lanes of a tile, in whole blocks; n where whole polynomials are added */
+  enum layout_product by; /* products with c1 */
+  size_t together;        /* output channels whose products with c1 are made together */
+  size_t parts;           /* of all groups */
+  uint32_t over_stride[RLWE_LIMBS_MAX]; /* 1/S, in Montgomery form */
+  struct matrix_weights *weights;       /* owned, [parts] */
   /* In the session's workspace: */
   size_t secret_len; /* secrets come first, and are wiped at the end */
   int32_t *share;    /* [pieces][channels][span]: the server's share, secret */
@@ -69,8 +67,8 @@ struct server_tile {
 
 /* How far the c1 of a bundle's answers are. */
 struct common {
-  size_t bundle;
-  bool expanded;
+  struct prg *stream;                   /* owned, of its queries' uniform halves; NULL: not yet, or no more */
+  size_t bundle, poly;                  /* the next of those halves */
   size_t out, first;                    /* the next output channel; the first of the message at hand */
   const struct matrix_weights *weights; /* of the part at hand */
   size_t done;                          /* output channels of it */
@@ -155,6 +153,10 @@ static fusion_status tile_open(struct server_tile *t, const int16_t *weights) {
   TRY(rlwe_workspace(t->r, w.used, &w));
   tile_place(t, &w, t->r->kernels);
   t->units.r = t->windows.r = t->r;
+  for (size_t k = 0; k < l->params->limbs; k++) {
+    const struct modulus *m = &t->r->moduli[k];
+    t->over_stride[k] = (uint32_t)(((uint64_t)mod_inverse((uint32_t)l->stride, m->p) << 32) % m->p);
+  }
   if (t->by == PRODUCT_WINDOWS) TRY(window_product_open(&t->windows));
   t->weights = mem_alloc(t->parts, sizeof *t->weights);
   FAIL_IF(!t->weights, FUSION_E_MEMORY);
@@ -185,39 +187,29 @@ static void scale(uint32_t *a, uint32_t factor, size_t n, const struct modulus *
   for (size_t i = 0; i < n; i++) a[i] = mod_multiply_montgomery(a[i], factor, m);
 }
 
-/* The uniform halves of a bundle's polynomials from the public stream: coefficients and their negacyclic extension, or
- * transforms. Over S where answers are interleaved (interleave.h). */
-static fusion_status expand_c1(struct server_tile *t, size_t bundle) {
+/* The uniform half of a bundle's polynomial j from the public stream: coefficients and their negacyclic extension, or a
+ * transform. Over S where answers are interleaved (interleave.h). */
+static void expand_c1(struct server_tile *t, struct prg *stream, size_t j) {
   const struct linear_layout *l = t->l;
   const size_t n = l->params->n, limbs = l->params->limbs;
-  uint32_t factor[RLWE_LIMBS_MAX]; /* 1/S, in Montgomery form */
+  rlwe_expand_uniform(t->r, l->params, stream, t->uniform);
   for (size_t k = 0; k < limbs; k++) {
     const struct modulus *m = &t->r->moduli[k];
-    factor[k] = (uint32_t)(((uint64_t)mod_inverse((uint32_t)l->stride, m->p) << 32) % m->p);
-  }
-  struct prg *stream = prg_fork(t->r->shared, "query", t->r->bundles + bundle);
-  if (!stream) return FUSION_E_MEMORY;
-  for (size_t j = 0; j < l->polys; j++) {
-    rlwe_expand_uniform(t->r, l->params, stream, t->uniform);
-    for (size_t k = 0; k < limbs; k++) {
-      uint32_t *a = t->uniform + k * n;
-      if (l->levels) scale(a, factor[k], n, &t->r->moduli[k]);
-      if (t->by == PRODUCT_TRANSFORMS) {
-        memcpy(t->c1_transform + (j * limbs + k) * n, a, n * sizeof *a);
-        rlwe_to_montgomery(t->r, t->c1_transform + (j * limbs + k) * n, n, k);
-        continue;
-      }
-      t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
-      if (t->by == PRODUCT_WINDOWS) {
-        window_product_take(&t->windows, a, j, k);
-        continue;
-      }
-      int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
-      t->r->kernels->centre_extend(out, a, n, t->c1_stride - n, &t->r->moduli[k]);
+    uint32_t *a = t->uniform + k * n;
+    if (l->levels) scale(a, t->over_stride[k], n, m);
+    if (t->by == PRODUCT_TRANSFORMS) {
+      memcpy(t->c1_transform + (j * limbs + k) * n, a, n * sizeof *a);
+      rlwe_to_montgomery(t->r, t->c1_transform + (j * limbs + k) * n, n, k);
+      continue;
     }
+    t->r->kernels->ntt_inverse(a, &t->r->ntt[l->params->ring][k]);
+    if (t->by == PRODUCT_WINDOWS) {
+      window_product_take(&t->windows, a, j, k);
+      continue;
+    }
+    int32_t *out = t->c1 + k * c1_plane(t) + j * t->c1_stride;
+    t->r->kernels->centre_extend(out, a, n, t->c1_stride - n, m);
   }
-  prg_free(stream);
-  return FUSION_OK;
 }
 
 /* Any bytes make valid residues: a value is read as an integer, its dropped bits replaced by their middle. */
@@ -457,14 +449,22 @@ static bool common_made(const struct server_tile *t, const struct common *c) {
   return c->out == t->l->layer.shape.out_channels;
 }
 
+static void common_close(struct common *c) {
+  prg_free(c->stream);
+  c->stream = NULL;
+}
+
 /* A piece of the c1 that the answers of a bundle have in common, which needs no query. *len: payload bytes of the
  * message that it completes, else 0. */
 static fusion_status make_common(struct server_tile *t, struct common *c, size_t *len) {
   const struct linear_layout *l = t->l;
   *len = 0;
-  if (!c->expanded) {
-    c->expanded = true;
-    return expand_c1(t, c->bundle);
+  if (c->poly < l->polys) {
+    if (!c->poly) c->stream = prg_fork(t->r->shared, "query", t->r->bundles + c->bundle);
+    if (!c->stream) return FUSION_E_MEMORY;
+    expand_c1(t, c->stream, c->poly++);
+    if (c->poly == l->polys) common_close(c);
+    return FUSION_OK;
   }
   if (c->out == c->first) c->writer = (struct bit_writer){.out = c->message};
   if (!c->done) set_common_group(t, c->out / l->group_outs);
@@ -576,6 +576,7 @@ static fusion_status run_open(struct linear_run *run, struct rlwe *r) {
 }
 
 static void run_close(struct linear_run *run) {
+  common_close(&run->common);
   if (run->open) {
     tile_close(&run->t);
     layout_free(&run->l);
@@ -627,7 +628,7 @@ static size_t ready_len(const struct linear_layout *l) {
     const size_t answers = layout_answers_between(l, out, end);
     if (answers) len += layout_common_len(l, answers);
   }
-  return len <= AHEAD_LEN_MAX ? len : 0;
+  return len <= LINEAR_AHEAD_MAX ? len : 0;
 }
 
 void linear_begin_ahead(struct rlwe *r, const struct linear_layer *layer, const int16_t *weights, size_t samples) {
@@ -643,13 +644,10 @@ void linear_drop_ahead(struct rlwe *r) {
 /* The first piece: all but the messages. */
 static fusion_status open_ahead(struct linear_run *run, struct rlwe *r) {
   const fusion_status status = run_open(run, r);
-  if (status != FUSION_OK) return status;
-  const size_t len = ready_len(&run->l);
-  if (!len) return FUSION_OK;
-  run->ready = mem_alloc(len, 1);
-  if (!run->ready) return FUSION_E_MEMORY;
-  run->common = common_of(&run->t, 0, run->ready);
-  return FUSION_OK;
+  const size_t len = status == FUSION_OK ? ready_len(&run->l) : 0;
+  if (len) run->ready = mem_alloc(len, 1);
+  if (run->ready) run->common = common_of(&run->t, 0, run->ready);
+  return status;
 }
 
 bool linear_work_ahead(struct rlwe *r) {
@@ -657,6 +655,7 @@ bool linear_work_ahead(struct rlwe *r) {
   if (!run || run->status != FUSION_OK) return false;
   if (!run->open) {
     run->status = open_ahead(run, r);
+    if (run->status == FUSION_E_MEMORY) linear_drop_ahead(r); /* there may be more when the layer begins */
     return true;
   }
   if (!run->ready || common_made(&run->t, &run->common)) return false;
@@ -664,11 +663,4 @@ bool linear_work_ahead(struct rlwe *r) {
   run->status = make_common(&run->t, &run->common, &len);
   run->common.message += len;
   return true;
-}
-
-/* The messages, and the packed weights: at most eight bytes each, groups of outputs filled up. */
-size_t linear_ahead_memory(const struct linear_layer *layer) {
-  const struct layer_shape *shape = &layer->shape;
-  const size_t rows = (size_t)(shape->in_channels / shape->groups) * shape->kernel_h * shape->kernel_w;
-  return AHEAD_LEN_MAX + (shape->out_channels + 8 * (size_t)shape->groups) * (rows + 1) * 8;
 }

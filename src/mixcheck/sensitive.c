@@ -267,7 +267,8 @@ long double sensitive_log2(const struct mix_choice *c, double rho, enum sensitiv
     const bool peak = (i == 0 || above[i] >= above[i - 1]) && (i + 1 == count || above[i] >= above[i + 1]);
     if (peak && above[i] > f.best) climb(&f, grid[i], i + 1 < count ? grid[i + 1] - grid[i] : 1);
   }
-  /* The best of few samples need not be at a peak of the bound: whatever it does not rule out is looked at. */
+  /* The best of few samples need not be at a peak of the bound. All their s are in the grid: those that the bound does
+   * not rule out are looked at. */
   for (size_t i = 0; i < count; i++) {
     const long double best = f.best;
     if (above[i] > best) look_at(&f, grid[i]);

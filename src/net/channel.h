@@ -82,8 +82,9 @@ fusion_status channel_fail(struct channel *c, fusion_status status, const char *
 void channel_refuse(struct channel *c, bool later, const char *text);
 /** Makes every running and later call fail with FUSION_E_CLOSED. Allowed from another thread. */
 void channel_cancel(struct channel *c);
-/** Work for a party that waits for a message: called again and again while there is nothing to read, each time for a
- *  fraction of a millisecond, until it returns false: there is nothing to do. It must not use the channel. */
+/** Work for a party that waits for a message: called again and again while there is nothing to read, until it returns
+ *  false: there is nothing to do. Each call is to be short: a message that comes meanwhile waits for its end. It must
+ *  not use the channel. */
 struct channel_idle {
   bool (*work)(void *context); /* NULL: none */
   void *context;               /* borrowed */

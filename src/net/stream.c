@@ -169,10 +169,14 @@ static fusion_status stream_write(struct transport *t, const void *data, size_t 
   return FUSION_OK;
 }
 
-/* Works until bytes come or there is no work; then the caller waits. */
-static void work_meanwhile(const struct stream *s) {
+/* Works until bytes come (true), there is no work, or the time is up. */
+static bool work_meanwhile(const struct stream *s, const struct patience *patience) {
   struct pollfd p = {.fd = s->fd, .events = POLLIN};
-  while (s->idle.work && poll(&p, 1, 0) == 0 && s->idle.work(s->idle.context)) continue;
+  while (s->idle.work && clock_seconds() < patience->deadline) {
+    if (poll(&p, 1, 0) != 0) return true;
+    if (!s->idle.work(s->idle.context)) return false;
+  }
+  return false;
 }
 
 static fusion_status stream_read(struct transport *t, void *data, size_t len, fusion_error *err) {
@@ -199,7 +203,7 @@ static fusion_status stream_read(struct transport *t, void *data, size_t len, fu
     len -= direct ? got : 0;
     s->end += direct ? 0 : got;
     patience_progress(&patience, s, got);
-    if (!got) work_meanwhile(s);
+    if (!got && work_meanwhile(s, &patience)) continue;
     if (!got) status = socket_wait(s->fd, events, patience.deadline);
     if (status != FUSION_OK) return timed_out(s, status, err);
   }

@@ -66,7 +66,7 @@ fusion_status cot_begin(struct cot *c) FUSION_MUST_CHECK;
 fusion_status cot_take_sender(struct cot *c, block *keys, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
 /** Takes `count` correlations in which this party is the receiver: macs M_i. */
 fusion_status cot_take_receiver(struct cot *c, block *macs, size_t count, uint64_t *first_index) FUSION_MUST_CHECK;
-/** Makes a little of what the next takes will want, without a message and in well under a millisecond, for when this
+/** Makes a little of what the next takes will want, without a message and mostly in a few microseconds, for when this
  *  party would wait. False: there is nothing to do. It changes nothing but when the work is done, so each party calls
  *  it when it likes, also while it waits inside another call of the same source.
  *

@@ -53,6 +53,9 @@ struct cheetah {
 };
 extern const struct engine_gate cheetah_gates[GATE_COUNT];
 
+/** The linear layer behind step `number`; 0: there is none, or a product of matrices comes first, for which what is
+ * begun of a layer would be dropped. */
+uint32_t cheetah_next_linear(const struct program *program, uint32_t number);
 /** While this party waits for a message: a piece of what it will need (channel_set_idle). */
 bool cheetah_work_ahead(void *state);
 
@@ -74,6 +77,8 @@ fusion_status cheetah_begin(void *state, const struct engine_party *party) FUSIO
 
 void cheetah_open_cost(const struct engine_layout *layout, struct cost *cost);
 size_t cheetah_memory(const struct engine_layout *layout, enum role role);
+/** Of the next layer, which the server begins while this step runs. */
+size_t cheetah_memory_beside(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role);
 struct engine_seconds cheetah_open_seconds(const struct engine_layout *layout, size_t samples,
                                            const struct engine_speeds *speeds);
 struct engine_seconds cheetah_gate_seconds(const struct engine_layout *layout, const struct engine_step *step,

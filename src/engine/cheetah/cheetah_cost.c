@@ -25,23 +25,20 @@ void cheetah_stock_cost(const struct engine_layout *layout, struct cost *cost, s
   cost->out_of_memory = cost->out_of_memory || out_of_memory;
 }
 
-/* Of a layer that is begun while others run. */
-static size_t ahead_memory(const struct engine_layout *layout) {
-  const struct program *program = layout->program;
-  size_t most = 0;
-  for (uint32_t i = 1; i < program->count; i++) {
-    if (step_operator(&program->steps[i])->gate != GATE_LINEAR) continue;
-    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
-    most = size_max(most, linear_ahead_memory(&layer));
-  }
-  return most;
-}
-
 size_t cheetah_memory(const struct engine_layout *layout, enum role role) {
   const struct cheetah_layout *own = cheetah_own(layout);
   const size_t cots =
       own->plan.stream ? cot_softspoken_memory(&own->plan.stream_params) : cot_silent_memory(&own->plan.params);
-  return cots + rlwe_memory(&own->steps.keys, role) + (role == ROLE_SERVER ? ahead_memory(layout) : 0);
+  return cots + rlwe_memory(&own->steps.keys, role);
+}
+
+size_t cheetah_memory_beside(const struct engine_layout *layout, uint32_t number, size_t samples, enum role role) {
+  const uint32_t next = cheetah_next_linear(layout->program, number);
+  const bool linear = step_operator(&layout->program->steps[number])->gate == GATE_LINEAR;
+  if (role != ROLE_SERVER || !next || linear) return 0;
+  const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, next);
+  const size_t most = linear_memory(&layer, samples, role);
+  return most < SIZE_MAX - LINEAR_AHEAD_MAX ? most + LINEAR_AHEAD_MAX : SIZE_MAX;
 }
 
 static struct engine_seconds matrix_seconds(const struct matrix_work *w, const struct engine_speeds *speeds) {

@@ -1,18 +1,22 @@
 /* The gates: for each its run, its cost and its memory, side by side. */
 #include "engine/cheetah/cheetah.h"
 
-/* The run's next layer, in what this party waits until then. Not over a product of matrices, which would drop it. */
+uint32_t cheetah_next_linear(const struct program *program, uint32_t number) {
+  for (uint32_t i = number + 1; i < program->count; i++) {
+    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
+    if (gate == GATE_MATMUL) return 0;
+    if (gate == GATE_LINEAR) return i;
+  }
+  return 0;
+}
+
+/* The run's next layer, in what this party waits until then. */
 static void begin_next(struct cheetah *c, const struct gate_call *call) {
   const struct engine_layout *layout = call->party->layout;
-  const struct program *program = layout->program;
-  for (uint32_t i = call->number + 1; i < program->count; i++) {
-    const enum operator_gate gate = step_operator(&program->steps[i])->gate;
-    if (gate == GATE_MATMUL) return;
-    if (gate != GATE_LINEAR) continue;
-    const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, i);
-    linear_begin_ahead(c->rlwe, &layer, call->party->weights[i].weights, call->samples);
-    return;
-  }
+  const uint32_t next = cheetah_next_linear(layout->program, call->number);
+  if (!next) return;
+  const struct linear_layer layer = step_linear(&cheetah_own(layout)->steps, next);
+  linear_begin_ahead(c->rlwe, &layer, call->party->weights[next].weights, call->samples);
 }
 
 static fusion_status linear_run(void *state, const struct gate_call *call) {
