@@ -252,15 +252,20 @@ static void sensitive__equals_the_bound_when_all_samples_are(void **state) {
   }
 }
 
+static struct mix_choice small_choice(uint64_t *seed) {
+  struct mix_choice c = {.queries = 1 + test_random(seed) % 8, .copies = 2 + test_random(seed) % 4};
+  c.public_samples = 1 + test_random(seed) % 20;
+  c.errors = test_random(seed) % c.public_samples;
+  c.public_copies = 1 + test_random(seed) % 3;
+  return c;
+}
+
 /** A larger part never helps the server with a given query; docs/protocols/mix-and-check.md proves it. */
 static void sensitive__a_given_query_is_safer_when_more_changes(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   for (int round = 0; round < 20; round++) {
-    struct mix_choice c = {.queries = 1 + test_random(&seed) % 8, .copies = 2 + test_random(&seed) % 4};
-    c.public_samples = 1 + test_random(&seed) % 20;
-    c.errors = test_random(&seed) % c.public_samples;
-    c.public_copies = 1 + test_random(&seed) % 3;
+    const struct mix_choice c = small_choice(&seed);
     long double before = 0.0L;
     for (int part = 1; part <= 5; part++) {
       const long double chance = sensitive_log2(&c, part / 5.0, SENSITIVE_GIVEN, NULL);
@@ -291,10 +296,7 @@ static void sensitive__finds_the_best_of_all(void **state) {
   static const double parts[] = {0.01, 0.06, 0.2, 0.5, 0.8, 0.9};
   uint64_t seed = test_seed();
   for (int round = 0; round < 100; round++) {
-    struct mix_choice c = {.queries = 1 + test_random(&seed) % 8, .copies = 2 + test_random(&seed) % 4};
-    c.public_samples = 1 + test_random(&seed) % 20;
-    c.errors = test_random(&seed) % c.public_samples;
-    c.public_copies = 1 + test_random(&seed) % 3;
+    const struct mix_choice c = small_choice(&seed);
     expect_best_of_all(&c, (1 + (double)(test_random(&seed) % 100)) / 100);
   }
   for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
