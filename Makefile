@@ -141,8 +141,8 @@ endif
 	  constant_time_matrices $(ADVERSARY_ENGINES:%=constant_time_%)
 
 # One build by clang with the address and undefined-behaviour sanitizers for the tests and, of `make fuzz`, the fuzz targets. Left
-# out are the longest tests, and those that run no code of ours.
-SANITIZE_LEFT_OUT = cli_bench adversary tamper attack bet load faults fleet demo conformance shared_models shared_accuracy rlwe_security lpn_security \
+# out are the longest tests, those that run no code of ours, and that of limits of memory, which leave a sanitizer none.
+SANITIZE_LEFT_OUT = machine cli_bench adversary tamper attack bet load faults fleet demo conformance shared_models shared_accuracy rlwe_security lpn_security \
   lpn_minors_game plan_oracle interpreter layers messages messages_mistakes constant_time_lint make_install documents documents_mistakes
 sanitize: build-fuzz/build.ninja
 	@ninja -C build-fuzz -j $(JOBS)
