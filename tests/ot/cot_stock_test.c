@@ -89,17 +89,17 @@ static void expect_correlated(const struct end ends[2], enum role sender) {
 }
 
 static const struct cot_stock_plan plans[] = {
-    {.params = {SILENT_LAN, 1000, 30000},
+    {.params = {SILENT_LAN, 1000, 30000, false},
      .stream_params = {.field_bits = 8, .expected = {1000, 30000}},
      .stream = true},
-    {.params = {SILENT_LAN, 20000, 0}, .stream_params = {.expected = {20000, 0}}, .stream = true},
+    {.params = {SILENT_LAN, 20000, 0, false}, .stream_params = {.expected = {20000, 0}}, .stream = true},
     /* Several chunks at once, and more than was expected. */
-    {.params = {SILENT_LAN, 70000, 50000},
+    {.params = {SILENT_LAN, 70000, 50000, false},
      .stream_params = {.field_bits = 8, .expected = {70000, 20000}},
      .stream = true},
-    {.params = {SILENT_LAN, 500000, 2500000}},
-    {.params = {SILENT_LAN, 0, 900000}},
-    {.params = {SILENT_WAN, 6000000, 1000}},
+    {.params = {SILENT_LAN, 500000, 2500000, false}},
+    {.params = {SILENT_LAN, 0, 900000, false}},
+    {.params = {SILENT_WAN, 6000000, 1000, false}},
 };
 
 static void cot_stock__what_is_restored_is_correlated(void **state) {

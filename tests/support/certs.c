@@ -82,14 +82,14 @@ static void issue(struct certs *c, const struct identity *ca, enum cert which, c
 
 void certs_make(struct certs *c) {
   static const struct wish wishes[CERTS] = {
-      [CERT_SERVER] = {"localhost", localhost_names, "serverAuth"},
-      [CERT_SERVER_COMMON_NAME] = {"localhost", NULL, "serverAuth"},
-      [CERT_SERVER_NO_PURPOSE] = {"localhost", localhost_names, NULL},
-      [CERT_CLIENT] = {"a client", localhost_names, "clientAuth"},
-      [CERT_CLIENT_NO_PURPOSE] = {"a client", NULL, NULL},
+      [CERT_SERVER] = {"localhost", localhost_names, "serverAuth", 0},
+      [CERT_SERVER_COMMON_NAME] = {"localhost", NULL, "serverAuth", 0},
+      [CERT_SERVER_NO_PURPOSE] = {"localhost", localhost_names, NULL, 0},
+      [CERT_CLIENT] = {"a client", localhost_names, "clientAuth", 0},
+      [CERT_CLIENT_NO_PURPOSE] = {"a client", NULL, NULL, 0},
       [CERT_SERVER_EXPIRED] = {"localhost", localhost_names, "serverAuth", -48 * 3600},
       [CERT_SERVER_TOO_EARLY] = {"localhost", localhost_names, "serverAuth", 48 * 3600},
-      [CERT_CLIENT_NAMELESS] = {NULL, "IP:127.0.0.1,email:mail@example.org", "clientAuth"},
+      [CERT_CLIENT_NAMELESS] = {NULL, "IP:127.0.0.1,email:mail@example.org", "clientAuth", 0},
   };
   snprintf(c->dir, sizeof c->dir, "/tmp/fusion-test-XXXXXX");
   need(mkdtemp(c->dir), "mkdtemp");
