@@ -86,7 +86,7 @@ static void take_piece(struct server_work *t, struct bit_reader *b, size_t colum
   const struct lattice_kernels *kernels = t->r->kernels;
   const size_t n = l->n, len = matrix_piece(l, piece);
   const unsigned low = l->query_bits / 2;
-  const uint64_t middle = l->dropped ? UINT64_C(1) << (l->dropped - 1) : 0;
+  const unsigned __int128 middle = l->dropped ? (unsigned __int128)1 << (l->dropped - 1) : 0;
   for (size_t half = 0; half < 2; half++) memset(t->parts[half], 0, n * sizeof *t->parts[half]);
   for (size_t c = 0; c < columns; c++)
     for (size_t j = 0; j < len; j++) {
