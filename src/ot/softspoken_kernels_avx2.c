@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "ot/softspoken_counter_avx2.h"
-#include "ot/softspoken_fold.h"
+#include "ot/softspoken_no_cipher.h"
 
 /* ---- AES-128 in counter mode ---- */
 

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "ot/softspoken_fold.h"
+#include "ot/softspoken_no_cipher.h"
 
 /* ---- AES-128 in counter mode: four blocks a vector ---- */
 

@@ -2,8 +2,6 @@
 
 #include <openssl/evp.h>
 
-#include "ot/softspoken_fold.h"
-
 static void *cipher_new_c(bool *ok) {
   EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
   *ok = cipher && EVP_EncryptInit_ex(cipher, EVP_aes_128_ecb(), NULL, NULL, NULL) == 1;
@@ -29,6 +27,34 @@ static void stream_c(block *out, const struct leaf_key *key, uint64_t nonce, uin
   if (EVP_EncryptInit_ex(cipher, NULL, NULL, (const uint8_t *)&key->round[0], NULL) != 1 ||
       EVP_EncryptUpdate(cipher, (uint8_t *)out, &written, (const uint8_t *)out, len) != 1 || written != len)
     __builtin_trap();
+}
+
+/* a ^= b, plane ^= b (or plane = b the first time), `blocks` long. */
+static inline void fold_row(block *restrict a, block *restrict plane, const block *restrict b, size_t blocks,
+                            bool first) {
+  if (first) {
+    for (size_t j = 0; j < blocks; j++) {
+      a[j] = block_xor(a[j], b[j]);
+      plane[j] = b[j];
+    }
+    return;
+  }
+  for (size_t j = 0; j < blocks; j++) {
+    a[j] = block_xor(a[j], b[j]);
+    plane[j] = block_xor(plane[j], b[j]);
+  }
+}
+
+/* rows[x * SOFTSPOKEN_TILE ..]: the tile of leaf x, overwritten; the results go to job->total and job->planes from
+ *  block `at` on. The rows are halved bit by bit: what stood in the upper half is the plane of that bit. */
+static inline void fold_tile(const struct tree_job *job, block *rows, size_t at, size_t blocks) {
+  for (unsigned b = job->depth; b-- > 0;) {
+    const size_t half = (size_t)1 << b;
+    for (size_t x = 0; x < half; x++)
+      fold_row(rows + x * SOFTSPOKEN_TILE, job->planes + b * job->stride + at, rows + (half + x) * SOFTSPOKEN_TILE,
+               blocks, x == 0);
+  }
+  memcpy(job->total + at, rows, blocks * sizeof *rows);
 }
 
 static void tree_c(const struct tree_job *job) {

@@ -1,6 +1,6 @@
 #include "base/pmull_neon.h"
 #include "base/swap_bits_neon.h"
-#include "ot/softspoken_fold.h"
+#include "ot/softspoken_no_cipher.h"
 #include "rand/aes_neon.h"
 
 /* ---- AES-128 in counter mode ---- */

@@ -1,6 +1,6 @@
 /* SoftSpoken's loops by VAES and VPCLMULQDQ on 256-bit registers. */
 #include "ot/softspoken_counter_avx2.h"
-#include "ot/softspoken_fold.h"
+#include "ot/softspoken_no_cipher.h"
 
 /* ---- AES-128 in counter mode: two blocks a register ---- */
 

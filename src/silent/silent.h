@@ -85,11 +85,12 @@ struct silent_part {
   size_t count;
   bool chained;
 };
-/** A batch up to the digests; parts by sender. `settled` (zeroed by the caller) gets what else silent_settle() makes of
- *  the depths. */
+/** What silent_settle() makes of the depths. */
 struct silent_settled {
   uint32_t depth_server, depth_client;
 };
+/** A batch up to the digests; parts by sender. What is left for silent_settle() joins *settled, zeroed by the caller.
+ */
 void silent_iterate_cost(struct cost *cost, const struct silent_part parts[2], struct silent_settled *settled);
 void silent_settle_cost(struct cost *cost, const struct silent_settled *settled);
 
